@@ -1,0 +1,1 @@
+"""Sound in and out: mel front ends, files, small operations. Knows nothing of networks."""

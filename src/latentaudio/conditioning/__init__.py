@@ -1,0 +1,1 @@
+"""From prompt to conditioning: tokens, text states, language of audio."""

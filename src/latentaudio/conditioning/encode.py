@@ -1,0 +1,96 @@
+"""Prompts to conditioning: whichever of CLAP vector, language of audio and T5 states a system's UNet hears.
+
+Knows which part feeds which entrance. Refuses to know samplers, guidance and files.
+
+Letters: B prompts, N tokens, n tokens of the language of audio, D a width of its own for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from ..configs import ModelConfig
+from ..types import Conditioning, Context
+from .tokenize import Tokenizer
+from .translator import Translator
+
+if TYPE_CHECKING:
+    from transformers import ClapModel, T5EncoderModel
+
+NullLOA: TypeAlias = Literal["zeros", "generate"]
+
+
+@dataclass(frozen=True)
+class TextParts:
+    """The text side of one system; a part is None where the system has none."""
+
+    config: ModelConfig
+    clap: ClapModel | None = None
+    clap_tokens: Tokenizer | None = None
+    t5: T5EncoderModel | None = None
+    t5_tokens: Tokenizer | None = None
+    translator: Translator | None = None
+
+
+def clap_vectors(parts: TextParts, texts: Sequence[str]) -> Tensor:
+    """CLAP's unit vector of each text, [B, D] float32 (spec 6.1)."""
+    assert parts.clap is not None and parts.clap_tokens is not None
+    ids, mask = _tokens(parts.clap, parts.clap_tokens, texts)
+    return normalize(parts.clap.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float(), dim=-1)
+
+
+def t5_states(parts: TextParts, texts: Sequence[str]) -> Context:
+    """T5's last hidden states of each text, [B, N, D] float32 with their mask (spec 6.2)."""
+    assert parts.t5 is not None and parts.t5_tokens is not None
+    ids, mask = _tokens(parts.t5, parts.t5_tokens, texts)
+    states = parts.t5(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+    return Context(states * mask[..., None], mask.to(states.dtype))
+
+
+@torch.no_grad()
+def encode_prompts(parts: TextParts, texts: Sequence[str], tokens: int) -> Conditioning:
+    """What the UNet hears of each text. `tokens`: length n of the language of audio (8 for 10.24 s; 512 for speech).
+
+    AudioLDM: CLAP's vector as FiLM. AudioLDM 2: the language of audio written from CLAP's vector and T5's states, then the
+    states themselves. The T5 model: the states alone.
+    """
+    film = clap_vectors(parts, texts) if parts.config.unet.film is not None else None
+    wanted = sum(width is not None for width in parts.config.unet.contexts)
+    if wanted == 0:
+        return Conditioning(film)
+    states = t5_states(parts, texts)
+    if parts.translator is None:
+        return Conditioning(film, (states,))
+    sources = (Context.full(clap_vectors(parts, texts)[:, None]), states)
+    return Conditioning(film, (parts.translator.generate(sources, tokens), states)[:wanted])
+
+
+def encode_nulls(
+    parts: TextParts, count: int, tokens: int, negative: Sequence[str] | None = None, null_loa: NullLOA = "zeros"
+) -> Conditioning:
+    """What guidance steers away from, for `count` prompts (spec 5.4): the empty text, or a negative prompt for each.
+
+    null_loa: the language of audio of the empty text is zeros (the authors) or written by the translator (diffusers). That of a
+    negative prompt is always written: zeros would forget it.
+    """
+    texts = [""] * count if negative is None else list(negative)
+    assert len(texts) == count, f"{len(texts)} negative prompts for {count} prompts"
+    heard = encode_prompts(parts, texts, tokens)
+    if parts.translator is None or null_loa == "generate":
+        return heard
+    loa, *rest = heard.contexts
+    spoken = torch.tensor([bool(text.strip()) for text in texts], device=loa.tokens.device)
+    silenced = Context(loa.tokens * spoken[:, None, None], loa.mask)
+    return Conditioning(heard.film, (silenced, *rest))
+
+
+def _tokens(module: nn.Module, tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    device = next(module.parameters()).device
+    ids, mask = tokenizer(texts)
+    return ids.to(device), mask.to(device)

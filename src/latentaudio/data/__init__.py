@@ -1,0 +1,1 @@
+"""Sound with words: manifests, datasets and the synthesised corpus."""

@@ -1,0 +1,86 @@
+"""Latents and conditions on disk, so that diffusion trains without decoding a sound or reading a word twice.
+
+Knows the layout: `index.json` and per clip length one `frames_<n>.safetensors`, memory-mapped. Refuses to know the networks that
+made it (see `train.encode`).
+
+Letters: N clips, K captions a clip, C T' F' latent, n D language of audio, W text states in a row, P CLAP width.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from ..errors import DataError
+from .dataset import dice, draw
+
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Clips of one length: mel frames, how many, and the open file."""
+
+    frames: int
+    count: int
+    file: Any
+
+    def rows(self, name: str, indices: list[int]) -> Tensor:
+        """Rows of one array in float32, [B, ...]."""
+        table = self.file.get_slice(name)
+        return torch.cat([table[i : i + 1] for i in indices]).float()
+
+    def has(self, name: str) -> bool:
+        """Whether this array was encoded."""
+        return name in self.file.keys()  # noqa: SIM118 - a safetensors handle is not a mapping
+
+
+class Encoded:
+    """An encoded folder. Batches hold about `cells` mel frames: shorter clips come in larger batches."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError(f"{folder} holds no {INDEX}; it is not an encoded data set") from None
+        self.buckets = [
+            Bucket(b["frames"], b["count"], safe_open(folder / f"frames_{b['frames']}.safetensors", "pt")) for b in index["buckets"]
+        ]
+        self.captions: int = index["captions"]
+
+    def batch(self, seed: int, position: int, frames: int) -> dict[str, Tensor]:
+        """Batch number `position`, a pure function of its arguments, of clips of one length whose frames add up to `frames`.
+
+        latent [B, C, T', F'] unit-scaled; where encoded: loa [B, n, D], clap_audio [B, P]; of one caption a clip: clap_text
+        [B, P], text [B, W, D] and text_mask [B, W], zero-padded to the longest.
+        """
+        total = np.array([b.count * b.frames for b in self.buckets], float)
+        lot = np.random.default_rng([seed, 7, position])
+        bucket = self.buckets[int(lot.choice(len(self.buckets), p=total / total.sum()))]
+        size = max(1, frames // bucket.frames)
+        indices = draw(bucket.count, size, seed, position)
+        out = {name: bucket.rows(name, indices) for name in ("latent", "loa", "clap_audio") if bucket.has(name)}
+        which = torch.randint(self.captions, (len(indices),), generator=dice(seed, 8, position)).tolist()
+        rows = [self.captions * i + k for i, k in zip(indices, which, strict=True)]
+        if bucket.has("clap_text"):
+            out["clap_text"] = bucket.rows("clap_text", rows)
+        if bucket.has("text"):
+            out["text"], out["text_mask"] = self._texts(bucket, rows)
+        return out
+
+    @staticmethod
+    def _texts(bucket: Bucket, rows: list[int]) -> tuple[Tensor, Tensor]:
+        ends = bucket.file.get_slice("text_ends")
+        spans = [(int(ends[r - 1]) if r else 0, int(ends[r])) for r in rows]
+        states = bucket.file.get_slice("text")
+        found = [states[a:b].float() for a, b in spans]
+        longest = max(len(f) for f in found)
+        padded = torch.stack([torch.nn.functional.pad(f, (0, 0, 0, longest - len(f))) for f in found])
+        return padded, torch.tensor([[1.0] * len(f) + [0.0] * (longest - len(f)) for f in found])

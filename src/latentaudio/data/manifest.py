@@ -1,0 +1,71 @@
+"""Folders of captioned sound, checked before the first step of anything that reads them.
+
+Knows `metadata.jsonl` (the AudioFolder convention: one object a line with `file_name` and `text`, other keys kept). Refuses to know
+samples; see `dataset`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from ..errors import DataError
+
+METADATA = "metadata.jsonl"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One captioned sound file: where it lies, what is said of it, its rate in Hz and its length in samples."""
+
+    path: Path
+    captions: tuple[str, ...]
+    rate: int
+    samples: int
+    record: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.samples / self.rate
+
+
+def read_manifest(*folders: str | Path) -> tuple[Clip, ...]:
+    """Every clip of the folders in file order; raises `DataError` naming the first line that cannot be used."""
+    clips = [clip for folder in folders for clip in _read_folder(Path(folder))]
+    if not clips:
+        raise DataError("no data: give at least one folder that has a metadata.jsonl (make one: latentaudio corpus render DIR)")
+    return tuple(clips)
+
+
+def _read_folder(folder: Path) -> list[Clip]:
+    table = folder / METADATA
+    if not table.is_file():
+        raise DataError(f"{folder} has no {METADATA}; a data folder needs one line per clip with file_name and text")
+    clips = []
+    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip():
+            clips.append(_read_line(folder, f"{table}:{number}", line))
+    return clips
+
+
+def _read_line(folder: Path, where: str, line: str) -> Clip:
+    try:
+        record = json.loads(line)
+        path = folder / record["file_name"]
+        captions = tuple(record.get("captions") or [record["text"]])
+    except (json.JSONDecodeError, KeyError, TypeError) as problem:
+        raise DataError(f"{where}: not an object with file_name and text ({problem})") from None
+    if "rate" in record and "seconds" in record:
+        if not path.is_file():
+            raise DataError(f"{where}: {path} does not exist; render or copy it again")
+        return Clip(path, captions, int(record["rate"]), round(record["seconds"] * record["rate"]), record)
+    try:
+        header = soundfile.info(str(path))
+    except (soundfile.SoundFileError, OSError) as problem:
+        raise DataError(f"{where}: {path} cannot be read as sound ({problem})") from None
+    return Clip(path, captions, header.samplerate, header.frames, record)

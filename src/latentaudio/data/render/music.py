@@ -1,0 +1,232 @@
+"""Instruments that play: kinds of the family "music".
+
+Knows which instrument plays what, and the words for it. Refuses to know how a voice sounds (`instruments`, `drums`) or how a
+phrase is composed (`score`). All manners are things played ("a rising scale"), so that they follow any of the verbs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from . import drums, instruments, score
+from .instruments import Voice
+from .kinds import Facts, Kind, Take
+from .score import Compass, Note, Shape
+from .series import first_onset
+from .synth import Array, Stage, add, normalised
+
+_CHORDAL: dict[Shape, float] = {"note": 48, "repeats": 10, "scale": 9, "arpeggio": 8, "chord": 10, "chords": 6, "melody": 9}
+_MELODIC: dict[Shape, float] = {"note": 52, "repeats": 12, "scale": 14, "arpeggio": 8, "melody": 14}
+_SUNG: dict[Shape, float] = {"note": 55, "chord": 25, "scale": 8, "chords": 12}
+_VERBS = ("playing", "performing", "sounding")
+
+
+def _perform(make: Callable[[Stage], Voice], compass: Compass, stage: Stage) -> Take:
+    """One phrase on one instrument."""
+    voice, phrase = make(stage), score.compose(stage, compass)
+    canvas = _voiced(stage, voice, phrase.notes)
+    facts = phrase.facts
+    facts["qualities"] = voice.qualities
+    return Take(normalised(voice.finish(canvas)), facts)
+
+
+def _voiced(stage: Stage, voice: Voice, notes: tuple[Note, ...] | list[Note]) -> Array:
+    canvas = stage.silence()
+    for note in notes:
+        held = min(note.seconds, stage.seconds - note.start)
+        if held > 0:
+            add(canvas, voice.tone(note.hertz, held, note.strength), round(note.start * stage.rate))
+    return canvas
+
+
+def _drum_kit(stage: Stage) -> Take:
+    """A named style at an exact tempo, from the first beat to the end of the clip."""
+    name = list(drums.STYLES)[stage.integer(0, len(drums.STYLES) - 1)]
+    style = drums.STYLES[name]
+    bpm, start = stage.log_uniform(*style.bpm), first_onset(stage)
+    facts = Facts(manner=(score.pick(stage, f"in a {name} style", f"with a {name} beat", f"with a {name} groove"),))
+    if (stage.seconds - start) * bpm / 60 >= 4:
+        facts["bpm"] = bpm
+    return Take(normalised(drums.groove(stage, style, bpm, start)), facts)
+
+
+def _bongos(stage: Stage) -> Take:
+    """A few counted strokes, or a steady pattern on both drums."""
+    stroke, _ = drums.bongos(stage)
+    canvas, start = stage.silence(), first_onset(stage)
+    rate_hz = stage.log_uniform(1.5, 5.0)
+    fit = 1 + int(max(0.0, stage.seconds - start - 0.15) * rate_hz)
+    few = stage.rng.random() < 0.5
+    count = min(fit, stage.integer(2, 7)) if few else fit
+    both = _HANDS[stage.integer(0, len(_HANDS) - 1)] if not few else (stage.integer(0, 1),)
+    times = [start + k / rate_hz for k in range(count)]
+    for k, time in enumerate(times):
+        strength = 1.0 if k % len(both) == 0 else stage.uniform(0.7, 0.95)
+        add(canvas, stroke(both[k % len(both)], strength), round(time * stage.rate))
+    facts = Facts(manner=("rapidly",) if rate_hz > 3.6 else (("slowly",) if rate_hz < 1.9 else ()))
+    if count <= 8:
+        facts["count"], facts["onsets"] = count, tuple(times)
+    if count >= 3:
+        facts["rate_hz"] = rate_hz
+    return Take(normalised(canvas), facts)
+
+
+_HANDS = ((0, 0, 1, 0), (0, 1), (1, 0, 0), (0, 0, 1, 1), (0, 0, 0, 1))
+
+
+def _band(stage: Stage) -> Take:
+    """Drums, a bass on the roots and an instrument on the chords, in a named style at an exact tempo."""
+    name = list(_COMPING)[stage.integer(0, len(_COMPING) - 1)]
+    make, comping, walk = _COMPING[name]
+    style = drums.STYLES[name]
+    bpm, start = stage.log_uniform(*style.bpm), min(0.3, first_onset(stage))
+    mode: score.Mode = "major" if stage.rng.random() < 0.5 else "minor"
+    changes = score.CHANGES[mode][stage.integer(0, 2)]
+    tonic, step = stage.integer(40, 51), 60 / bpm / style.steps
+    bar = len(style.bar["kick"])
+    low, middle = [], []
+    for k in range(int((stage.seconds - start - 0.05) / step) + 1):
+        root, third, fifth = score.triad(mode, changes[k // bar % 4])
+        time, mark = start + k * step, comping[k % bar]
+        if mark != ".":
+            length = {"x": 0.9 * style.steps, "o": 0.5 * style.steps, "-": 0.9 * bar}[mark] * step
+            middle += [
+                Note(time, length, score.hertz(tonic + 12 + tone % 12 + 12 * (tone % 12 < 3)), 0.8)
+                for tone in (root, third, fifth)
+            ]
+        if walk[k % bar] != ".":
+            tone = (root, third, fifth)[int(walk[k % bar])]
+            low.append(Note(time, 0.9 * style.steps * step, score.hertz(tonic - 12 + tone % 12), 0.9))
+    sound = drums.groove(stage, style, bpm, start, 0.6)
+    sound += 0.55 * normalised(_voiced(stage, instruments.bass(stage), low), 1.0)
+    chords = make(stage)
+    sound += 0.5 * normalised(chords.finish(_voiced(stage, chords, middle)), 1.0)
+    facts = Facts(qualities=(name,), manner=(f"in a {mode} key",))
+    if (stage.seconds - start) * bpm / 60 >= 4:
+        facts["bpm"] = bpm
+    return Take(normalised(sound), facts)
+
+
+# Chords ("x" a beat, "o" short, "-" the whole bar) and bass (0 root, 1 third, 2 fifth) of a band, step by step.
+_COMPING: dict[str, tuple[Callable[[Stage], Voice], str, str]] = {
+    "rock": (instruments.electric_guitar, "x...x...x...x...", "0.0.0.0.0.0.0.0."),
+    "disco": (instruments.lead, "..o...o...o...o.", "0.0.0.0.0.0.2.2."),
+    "swing": (instruments.piano, "...o.....o..", "0..1..2..1.."),
+    "reggae": (instruments.organ, "....o.......o...", "0.....2.0..0...."),
+    "bossa nova": (instruments.guitar, "x..o..o...o..o..", "0.....2.0.....2."),
+    "waltz": (instruments.accordion, "..o.o.", "0....."),
+}
+
+
+def _kind(
+    name: str, make: Callable[[Stage], Voice], compass: Compass, nouns: tuple[str, ...], actions: tuple[str, ...]
+) -> Kind:
+    return Kind(name, "music", nouns, actions, partial(_perform, make, compass))
+
+
+KINDS: tuple[Kind, ...] = (
+    _kind(
+        "piano",
+        instruments.piano,
+        Compass(36, 88, False, _CHORDAL),
+        ("piano", "grand piano", "upright piano", "pianist"),
+        _VERBS,
+    ),
+    _kind(
+        "guitar", instruments.guitar, Compass(40, 76, False, _CHORDAL), ("guitar", "plucked guitar", "classical guitar"), _VERBS
+    ),
+    _kind(
+        "electric guitar",
+        instruments.electric_guitar,
+        Compass(40, 79, False, {**_CHORDAL, "scale": 12, "chords": 3}),
+        ("electric guitar", "guitar through an amplifier", "rock guitar"),
+        _VERBS,
+    ),
+    _kind("bass guitar", instruments.bass, Compass(28, 55, False, _MELODIC), ("bass guitar", "electric bass", "bass"), _VERBS),
+    _kind(
+        "violin", instruments.violin, Compass(55, 91, True, _MELODIC), ("violin", "fiddle", "violinist", "bowed violin"), _VERBS
+    ),
+    _kind("cello", instruments.cello, Compass(36, 67, True, _MELODIC), ("cello", "cellist", "bowed cello"), _VERBS),
+    _kind(
+        "flute", instruments.flute, Compass(60, 93, True, _MELODIC), ("flute", "flutist", "concert flute"), (*_VERBS, "blowing")
+    ),
+    _kind(
+        "trumpet",
+        instruments.trumpet,
+        Compass(54, 82, True, _MELODIC),
+        ("trumpet", "trumpeter", "brass trumpet"),
+        (*_VERBS, "blowing"),
+    ),
+    _kind(
+        "organ", instruments.organ, Compass(36, 84, True, _CHORDAL), ("pipe organ", "church organ", "organ", "organist"), _VERBS
+    ),
+    _kind(
+        "accordion", instruments.accordion, Compass(48, 84, True, _CHORDAL), ("accordion", "squeezebox", "accordionist"), _VERBS
+    ),
+    _kind(
+        "xylophone",
+        instruments.xylophone,
+        Compass(67, 98, False, _MELODIC),
+        ("xylophone", "xylophone struck with mallets"),
+        _VERBS,
+    ),
+    _kind(
+        "marimba",
+        instruments.marimba,
+        Compass(45, 77, False, _MELODIC),
+        ("marimba", "marimba struck with soft mallets"),
+        _VERBS,
+    ),
+    _kind(
+        "music box",
+        instruments.music_box,
+        Compass(72, 99, False, {**_MELODIC, "melody": 26}),
+        ("music box", "toy music box", "musical box"),
+        _VERBS,
+    ),
+    _kind(
+        "synth lead",
+        instruments.lead,
+        Compass(40, 84, True, _MELODIC),
+        ("synthesizer", "synth", "synth lead", "analogue synthesizer"),
+        _VERBS,
+    ),
+    _kind(
+        "synth pad",
+        instruments.pad,
+        Compass(40, 76, True, _SUNG),
+        ("synthesizer pad", "synth pad", "ambient synthesizer"),
+        _VERBS,
+    ),
+    _kind(
+        "choir",
+        instruments.choir,
+        Compass(48, 79, True, _SUNG),
+        ("choir", "chorus of voices", "group of singers"),
+        ("singing", "vocalising", "chanting"),
+    ),
+    Kind(
+        "drum kit",
+        "music",
+        ("drum kit", "drum set", "drummer", "~drums"),
+        ("playing", "keeping the beat", "keeping time"),
+        _drum_kit,
+        sustained=True,
+    ),
+    Kind(
+        "bongos",
+        "music",
+        ("~bongos", "pair of bongos", "hand drum"),
+        ("playing", "being played by hand", "being tapped"),
+        _bongos,
+    ),
+    Kind(
+        "band",
+        "music",
+        ("band", "small band", "group of musicians", "band with drums and bass"),
+        ("playing", "performing", "jamming"),
+        _band,
+        sustained=True,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Noise schedules, guidance and samplers. Knows callables and tensors; refuses to know networks, prompts and sound."""

@@ -1,0 +1,98 @@
+"""What a log-mel says about its sound without any learning, and the two sources an STFT head lacks: hiss and steady tones.
+
+A convolutional vocoder answers an unchanging mel with an unchanging frame, so whatever it plays repeats every hop: at 16 kHz and
+hop 160 a held note can only be made of multiples of 100 Hz, and steady noise buzzes. Oscillators that carry their phase
+from frame to frame, and real noise, take that away; a network then has only to decide how much of each.
+
+Knows the geometry of Slaney mel bands. Refuses to know networks. B batch, T frames, F mel bins, K STFT bins.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..configs import VocoderConfig
+
+
+def mel_edges(bins: int, fmin: float, fmax: float) -> Tensor:
+    """Corner frequencies in Hz of `bins` Slaney bands, [bins + 2]: band b rises from b to its centre b + 1, falls to b + 2."""
+
+    def mel(hertz: float) -> float:
+        return hertz * 3 / 200 if hertz < 1000 else 15 + math.log(hertz / 1000) * 27 / math.log(6.4)
+
+    scale = torch.linspace(mel(fmin), mel(fmax), bins + 2, dtype=torch.float64, device="cpu")
+    return torch.where(scale < 15, scale * 200 / 3, 1000 * torch.exp((scale - 15) * math.log(6.4) / 27))
+
+
+class MelReader(nn.Module):
+    """Reads a mel (not its logarithm; magnitudes of a Hann STFT, Slaney bands with area normalisation: spec 1.1)."""
+
+    centres: Tensor
+    half_widths: Tensor
+    hats: Tensor
+
+    def __init__(self, config: VocoderConfig) -> None:
+        super().__init__()
+        self.rate, self.n_fft = config.rate, config.n_fft
+        edges = mel_edges(config.bins, config.fmin, config.fmax)
+        low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+        grid = torch.linspace(0, config.rate / 2, config.n_fft // 2 + 1, dtype=torch.float64, device="cpu")[:, None]
+        hats = torch.minimum((grid - low) / (centre - low), (high - grid) / (high - centre)).clamp(min=0)
+        hats[grid[:, 0] < centre[0], 0] = 1  # outside the outermost centres the envelope stays what it is there
+        hats[grid[:, 0] > centre[-1], -1] = 1
+        self.register_buffer("centres", centre.float(), persistent=False)
+        self.register_buffer("half_widths", ((high - low) / 2).float(), persistent=False)
+        self.register_buffer("hats", hats.T.float().contiguous(), persistent=False)
+
+    def envelope(self, mel: Tensor) -> Tensor:
+        """mel [B, T, F] -> the STFT magnitude [B, T, K] of the smoothest spectrum with this mel.
+
+        A band's weights sum to the reciprocal of the bin spacing, so mel times spacing is the mean magnitude around its centre.
+        """
+        return (mel * (self.rate / self.n_fft)) @ self.hats
+
+    def tones(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """mel [B, T, F] -> frequency in Hz and amplitude, each [B, T, F], of the sine that would explain bands b - 1 to b + 1.
+
+        Neighbouring triangles interpolate linearly, so the centroid of the un-normalised bands is that of the spectrum itself,
+        hence a lone sine's frequency; and the magnitudes of a sine's main lobe sum to amplitude * n_fft / 2.
+        """
+        weight = mel * self.half_widths
+        total = 3 * F.avg_pool1d(weight, 3, 1, 1)
+        moment = 3 * F.avg_pool1d(weight * self.centres, 3, 1, 1)
+        return moment / total, total / (self.n_fft / 2)
+
+
+def hiss(batch: int, frames: int, hop: int, window: Tensor, generator: torch.Generator | None) -> Tensor:
+    """STFT [batch, frames, K] of white noise with mean magnitude 1, drawn on the CPU and moved to where `window` [n_fft] is."""
+    n_fft = window.shape[0]
+    noise = torch.randn(batch, (frames - 1) * hop + n_fft, generator=generator, device="cpu").to(window)
+    spectrum = torch.stft(noise, n_fft, hop, window=window, center=False, return_complex=True).transpose(1, 2)
+    return spectrum / (window.square().sum() * math.pi / 4).sqrt()  # a complex normal's mean magnitude is sqrt(pi / 4) sigma
+
+
+def oscillate(frequency: Tensor, amplitude: Tensor, hop: int) -> Tensor:
+    """Sum of F sines whose frequency [B, T, F] (cycles per sample) and amplitude [B, T, F] glide: samples [B, T hop].
+
+    Both are straight lines between frame borders, where they have the mean of the two frames; phase is the exact integral.
+    """
+    pitch, loudness = _borders(frequency), _borders(amplitude)
+    slope = (pitch[:, 1:] - pitch[:, :-1]) / (2 * hop)
+    turns = ((pitch[:, 1:] + pitch[:, :-1]) * (hop / 2)).remainder(1)  # whole turns are silent and would eat the mantissa
+    start = turns.cumsum(1) - turns
+    n = torch.arange(hop, device=frequency.device, dtype=frequency.dtype)
+    phase = torch.addcmul(start[..., None], pitch[:, :-1, :, None], n)
+    phase = torch.addcmul(phase, slope[..., None], n * n)
+    ramp = torch.stack([loudness[:, :-1], (loudness[:, 1:] - loudness[:, :-1]) / hop], dim=2)
+    level, growth = (ramp @ torch.sin(2 * math.pi * phase)).unbind(2)
+    return (level + growth * n).flatten(1)
+
+
+def _borders(x: Tensor) -> Tensor:
+    """[B, T, F] at frames -> [B, T + 1, F] at their borders."""
+    x = torch.cat([x[:, :1], x, x[:, -1:]], dim=1)
+    return (x[:, 1:] + x[:, :-1]) / 2

@@ -1,0 +1,85 @@
+"""Text networks and CLAP: thin builders over the public classes of transformers, from our own configs.
+
+Knows which number goes where. Refuses to know files, tokenizers and published names. Every builder works on the meta device.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..configs import CLAPConfig, T5Config, TranslatorConfig
+
+if TYPE_CHECKING:
+    from transformers import ClapModel, GPT2Model, T5EncoderModel
+
+_CLAP_WINDOW = 8
+_CLAP_IMAGE = 256
+_T5_END = 1
+
+
+def t5(config: T5Config) -> T5EncoderModel:
+    """FLAN-T5 encoder (spec 6.2): ids, mask [B, N] -> last_hidden_state [B, N, width]."""
+    from transformers import T5Config as Numbers
+    from transformers import T5EncoderModel
+
+    return T5EncoderModel(
+        Numbers(
+            vocab_size=config.vocabulary,
+            d_model=config.width,
+            d_kv=config.head_width,
+            d_ff=config.hidden,
+            num_layers=config.layers,
+            num_heads=config.heads,
+            feed_forward_proj="gated-gelu",
+            eos_token_id=_T5_END,
+            pad_token_id=0,
+        )
+    )
+
+
+def gpt2(config: TranslatorConfig) -> GPT2Model:
+    """GPT-2 without a head (spec 6.4): inputs_embeds [B, N, width] -> last_hidden_state after ln_f.
+
+    It never sees token ids, so its table of 50,257 word embeddings is cut to one row.
+    """
+    from transformers import GPT2Config, GPT2Model
+
+    return GPT2Model(
+        GPT2Config(
+            vocab_size=1,
+            n_positions=config.positions,
+            n_embd=config.width,
+            n_layer=config.layers,
+            n_head=config.heads,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
+    )
+
+
+def clap(config: CLAPConfig) -> ClapModel:
+    """CLAP, un-fused (spec 1.4, 6.1): RoBERTa and HTSAT towers, each projected and normalised to [B, projection].
+
+    The text tower counts positions from its padding id, which is 1 as in RoBERTa.
+    """
+    from transformers import ClapAudioConfig, ClapConfig, ClapModel, ClapTextConfig
+
+    text = ClapTextConfig(
+        vocab_size=config.vocabulary,
+        hidden_size=config.text_width,
+        num_hidden_layers=config.text_layers,
+        num_attention_heads=config.text_heads,
+        intermediate_size=config.text_hidden,
+        max_position_embeddings=config.text_positions,
+        projection_dim=config.projection,
+    )
+    audio = ClapAudioConfig(
+        window_size=_CLAP_WINDOW,
+        spec_size=_CLAP_IMAGE,
+        patch_embeds_hidden_size=config.audio_width,
+        hidden_size=config.audio_width * 2 ** (len(config.audio_depths) - 1),
+        depths=list(config.audio_depths),
+        num_attention_heads=list(config.audio_heads),
+        projection_dim=config.projection,
+    )
+    return ClapModel(ClapConfig(text_config=text.to_dict(), audio_config=audio.to_dict(), projection_dim=config.projection))

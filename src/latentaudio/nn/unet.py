@@ -1,0 +1,159 @@
+"""The one UNet (spec 4): every published model and every new one is a row of `UNetConfig`.
+
+Knows the order of blocks and the routing of contexts. Refuses to know schedules, guidance and prompts.
+Letters: B batch, C channels, N tokens, D width; T' and F' are the latent grid, time and frequency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..configs import UNetConfig
+from ..errors import UsageError
+from ..types import Conditioning, Context
+from .layers import Downsample, KeyValue, ResBlock, Row, Transformer, Upsample, conv3, sinusoids, zeroed
+
+EPS = 1e-5
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A conditioning as the UNet uses it, the same at every step: projected FiLM vector, keys and values per transformer."""
+
+    film: Tensor | None
+    seen: list[list[list[KeyValue | None]]]
+    """One list per site in running order; in it one per transformer; in it one entry per block of that transformer."""
+
+
+class Site(nn.Module):
+    """A residual block and the transformers that follow it, which is none at all on levels without attention."""
+
+    def __init__(self, inp: int, out: int, config: UNetConfig, heads: int | None) -> None:
+        super().__init__()
+        embedding = 4 * config.channels * (1 if config.film is None else 2)
+        self.res = ResBlock(inp, out, config.groups, EPS, embedding)
+        contexts = () if heads is None else config.contexts
+        self.transformers = Row[Transformer](Transformer(out, heads or 1, c, config.depth, config.groups) for c in contexts)
+
+    def look_at(self, contexts: tuple[Context, ...]) -> list[list[KeyValue | None]]:
+        """The k-th transformer that wants a context gets the k-th context."""
+        rest = iter(contexts)
+        return [t.look_at(None if t.context is None else next(rest)) for t in self.transformers]
+
+    def forward(self, h: Tensor, embedding: Tensor, seen: list[list[KeyValue | None]]) -> Tensor:
+        """h [B, C, T', F'] -> [B, C', T', F']."""
+        h = self.res(h, embedding)
+        for transformer, keys in zip(self.transformers, seen, strict=True):
+            h = transformer(h, keys)
+        return h
+
+
+class Level(nn.Module):
+    """The sites of one grid and the step to the next grid, None where there is no next."""
+
+    def __init__(self, sites: Iterable[Site], step: Downsample | Upsample | None) -> None:
+        super().__init__()
+        self.sites = Row[Site](sites)
+        self.step = step
+
+
+class UNet(nn.Module):
+    """Predicts from a noisy latent, its time step and what was asked for. Built by the level table of its config.
+
+    Each site and each downward step on the way down leaves a skip; each site on the way up takes one, last left first.
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        base, deepest = config.channels, len(config.mult) - 1
+        widths = [base * m for m in config.mult]
+        heads = [h if on else None for h, on in zip(config.heads, config.attention, strict=True)]
+        self.time_in = nn.Linear(base, 4 * base)
+        self.time_out = nn.Linear(4 * base, 4 * base)
+        self.film = None if config.film is None else nn.Linear(config.film, 4 * base)
+        self.conv_in = conv3(config.latent, base)
+        width, skips = base, [base]
+        self.down = Row[Level]()
+        for i, out in enumerate(widths):
+            inputs = [width] + [out] * (config.res_blocks - 1)
+            down = Downsample(out, lopsided=False) if i < deepest else None
+            self.down.append(Level((Site(inp, out, config, heads[i]) for inp in inputs), down))
+            skips += [out] * (config.res_blocks + (down is not None))
+            width = out
+        self.middle = Row[Site]([Site(width, width, config, config.heads[-1]), Site(width, width, config, None)])
+        self.up = Row[Level]()
+        for i, out in reversed(list(enumerate(widths))):
+            inputs = [width + skips.pop()] + [out + skips.pop() for _ in range(config.res_blocks)]
+            up = Upsample(out) if i > 0 else None
+            self.up.append(Level((Site(inp, out, config, heads[i]) for inp in inputs), up))
+            width = out
+        self.norm_out = nn.GroupNorm(config.groups, width, EPS)
+        self.conv_out = zeroed(conv3(width, config.latent))
+
+    def sites(self) -> Iterator[Site]:
+        """All sites in the order they run."""
+        for level in self.down:
+            yield from level.sites
+        yield from self.middle
+        for level in self.up:
+            yield from level.sites
+
+    def prepare(self, conditioning: Conditioning) -> Heard:
+        """The part of the work that no step changes; `forward` takes the result in the place of the conditioning.
+
+        film [B, D]; contexts: tokens [B, N, D] and mask [B, N], one per number in `config.contexts`. A context masked whole
+        contributes zeros: its tokens become zeros (keys and values have no bias) and are then safe to look at.
+        """
+        wanted = [width for width in self.config.contexts if width is not None]
+        given = [context.tokens.shape[-1] for context in conditioning.contexts]
+        assert given == wanted, f"UNet wants contexts {wanted} wide, conditioning has {given}"
+        assert (self.film is None) == (conditioning.film is None), "a FiLM vector is given if and only if config.film is set"
+        film = None if self.film is None else self.film(conditioning.film)
+        contexts = tuple(_safe(context) for context in conditioning.contexts)
+        return Heard(film, [site.look_at(contexts) for site in self.sites()])
+
+    def embed(self, t: Tensor, film: Tensor | None) -> Tensor:
+        """Time step t [B] and projected FiLM vector -> activated embedding [B, E] for every residual block."""
+        wave = sinusoids(t, self.config.channels).to(self.time_in.weight.dtype)
+        time = self.time_out(F.silu(self.time_in(wave)))
+        return F.silu(time if film is None else torch.cat([time, film], dim=1))
+
+    def forward(self, z: Tensor, t: Tensor, conditioning: Conditioning | Heard) -> Tensor:
+        """Noisy latent z [B, C, T', F'] and step t [B] (0..999, may be fractional) -> prediction [B, C, T', F'].
+
+        Raises UsageError where T' or F' is not a multiple of `config.factor`: skips would not meet.
+        """
+        factor = self.config.factor
+        if z.shape[2] % factor or z.shape[3] % factor:
+            raise UsageError(f"latent grid {z.shape[2]}x{z.shape[3]} must be a multiple of {factor}: pad or crop the sound")
+        heard = self.prepare(conditioning) if isinstance(conditioning, Conditioning) else conditioning
+        embedding, seen = self.embed(t, heard.film), iter(heard.seen)
+        h = self.conv_in(z)
+        skips = [h]
+        for level in self.down:
+            for site in level.sites:
+                h = site(h, embedding, next(seen))
+                skips.append(h)
+            if level.step is not None:
+                h = level.step(h)
+                skips.append(h)
+        for site in self.middle:
+            h = site(h, embedding, next(seen))
+        for level in self.up:
+            for site in level.sites:
+                h = site(torch.cat([h, skips.pop()], dim=1), embedding, next(seen))
+            h = h if level.step is None else level.step(h)
+        out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
+        return out
+
+
+def _safe(context: Context) -> Context:
+    """The same context where rows without a single token to look at hold zeros, all to be looked at (no softmax of nothing)."""
+    empty = ~context.mask.bool().any(dim=1, keepdim=True)
+    return Context(context.tokens.masked_fill(empty[..., None], 0.0), context.mask.bool() | empty)

@@ -1,0 +1,184 @@
+"""From log-mel to sound: HiFi-GAN (published models) and an inverse-STFT vocoder (small models, fast on a CPU).
+
+Knows both generators and how they frame time. Refuses to know losses, discriminators, weights files and what a mel means.
+
+B batch, T mel frames, F mel bins, N samples, C channels, K STFT bins. Spec section 3; Vocos is arXiv 2306.00814.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations, parametrize
+
+from ..configs import VocoderConfig
+from .sources import MelReader, hiss, oscillate
+
+LEAK = 0.1
+QUIET, LOUDEST = -2.0, 5.0  # natural logs of gain: where the learned parts begin, and where they end lest one step deafens
+
+
+def build_vocoder(config: VocoderConfig) -> nn.Module:
+    """The generator `config` describes: a module from log-mel [B, 1, T, F] to samples [B, 1, N] in float32."""
+    return ISTFTVocoder(config) if config.kind == "istft" else HiFiGAN(config)
+
+
+class ResBlock(nn.Module):
+    """HiFi-GAN's residual block of type "1": a dilated and a plain convolution per dilation."""
+
+    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(nn.Conv1d(channels, channels, kernel, padding="same", dilation=d) for d in dilations)
+        self.convs2 = nn.ModuleList(nn.Conv1d(channels, channels, kernel, padding="same") for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, N] -> [B, C, N]."""
+        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
+            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, LEAK)), LEAK))
+        return x
+
+
+class HiFiGAN(nn.Module):
+    """HiFi-GAN generator (arXiv 2010.05646; spec 3). Holds plain weights; see `with_weight_norm` for training."""
+
+    def __init__(self, config: VocoderConfig) -> None:
+        super().__init__()
+        width = config.channels
+        self.conv_pre = nn.Conv1d(config.bins, width, 7, padding=3)
+        self.ups = nn.ModuleList()
+        self.resblocks = nn.ModuleList()
+        for rate, kernel in zip(config.rates, config.kernels, strict=True):
+            self.ups.append(nn.ConvTranspose1d(width, width // 2, kernel, rate, padding=(kernel - rate) // 2))
+            width //= 2
+            self.resblocks.extend(ResBlock(width, k, config.dilations) for k in config.block_kernels)
+        self.conv_post = nn.Conv1d(width, 1, 7, padding=3)
+        self.parallel = len(config.block_kernels)
+        for module in (*self.ups.modules(), *self.resblocks.modules(), self.conv_post):
+            if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+                nn.init.normal_(module.weight, 0.0, 0.01)
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """log_mel [B, 1, T, F] -> samples [B, 1, N] in (-1, 1). An odd (kernel - rate) adds samples: N = 160 T + 32 at 16 kHz."""
+        x = self.conv_pre(log_mel.squeeze(1).transpose(1, 2))
+        for i, up in enumerate(self.ups):
+            x = up(F.leaky_relu(x, LEAK))
+            blocks = self.resblocks[i * self.parallel : (i + 1) * self.parallel]
+            x = torch.stack([block(x) for block in blocks]).mean(0)
+        x = self.conv_post(F.leaky_relu(x))  # the slope of this one is torch's default, 0.01, in the published models
+        return torch.tanh(x.float())
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise convolution over time, then a two-layer perceptron over channels, scaled and added (arXiv 2201.03545)."""
+
+    def __init__(self, channels: int, hidden: int, scale: float) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(channels, channels, 7, padding=3, groups=channels)
+        self.norm = nn.LayerNorm(channels, eps=1e-6)
+        self.expand = nn.Linear(channels, hidden)
+        self.project = nn.Linear(hidden, channels)
+        self.scale = nn.Parameter(torch.full((channels,), scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T] -> [B, C, T]."""
+        y = self.norm(self.depthwise(x).transpose(1, 2))
+        y = self.scale * self.project(F.gelu(self.expand(y)))
+        return x + y.transpose(1, 2)
+
+
+class InverseSTFT(nn.Module):
+    """Overlap-add with "same" framing: frame t is centred on sample (t + 1/2) hop, so T frames make exactly T hop samples.
+
+    That is the framing of the mel front end (spec 1.1 (1)): (n_fft - hop) / 2 samples padded on each side, no centring.
+    """
+
+    window: Tensor
+
+    def __init__(self, n_fft: int, hop: int) -> None:
+        super().__init__()
+        assert (n_fft - hop) % 2 == 0, "framing needs n_fft - hop to be even"
+        self.n_fft, self.hop = n_fft, hop
+        self.register_buffer("window", torch.hann_window(n_fft, device="cpu"), persistent=False)
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """spectrum [B, T, K] complex -> samples [B, T hop], the least-squares inverse (Griffin and Lim 1984, equation 6)."""
+        frames = torch.fft.irfft(spectrum, self.n_fft) * self.window
+        envelope = self.window.square().expand(1, frames.shape[1], -1)
+        return self._overlap_add(frames) / self._overlap_add(envelope)
+
+    def _overlap_add(self, frames: Tensor) -> Tensor:
+        batch, count, _ = frames.shape
+        length = (count - 1) * self.hop + self.n_fft
+        summed = F.fold(frames.transpose(1, 2), (1, length), (1, self.n_fft), stride=(1, self.hop))
+        edge = (self.n_fft - self.hop) // 2
+        return summed.reshape(batch, length)[:, edge : length - edge]
+
+
+class ISTFTVocoder(nn.Module):
+    """Vocos with sources: ConvNeXt blocks at the frame rate decide, per frame, what one inverse STFT and an oscillator bank play.
+
+    Three parts, each relative to what `MelReader` reads off the mel, so that an untrained one already is a noise vocoder:
+    an STFT of predicted magnitude and phase (Vocos: attacks, anything coherent), noise per band, and one sine per band.
+    """
+
+    def __init__(self, config: VocoderConfig) -> None:
+        super().__init__()
+        self.sizes = (config.n_fft // 2 + 1, config.n_fft // 2 + 1, config.bins, config.bins, config.bins)
+        self.embed = nn.Conv1d(config.bins, config.channels, 7, padding=3)
+        self.norm_in = nn.LayerNorm(config.channels, eps=1e-6)
+        self.blocks = nn.Sequential(
+            *(ConvNeXtBlock(config.channels, config.hidden, 1 / config.layers) for _ in range(config.layers))
+        )
+        self.norm_out = nn.LayerNorm(config.channels, eps=1e-6)
+        self.head = nn.Linear(config.channels, sum(self.sizes))
+        self.reader = MelReader(config)
+        self.inverse = InverseSTFT(config.n_fft, config.hop)
+        for module in self.modules():
+            if isinstance(module, nn.Conv1d | nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """log_mel [B, 1, T, F] -> samples [B, 1, T hop], not clipped. Same mel, same sound: only training draws new noise."""
+        x = self.embed(log_mel.squeeze(1).transpose(1, 2))
+        x = self.norm_in(x.transpose(1, 2)).transpose(1, 2)
+        x = self.norm_out(self.blocks(x).transpose(1, 2))
+        with torch.autocast(x.device.type, enabled=False):  # phase does not survive 8 bits of mantissa, and FFTs refuse them
+            return self._play(self.head(x.float()), log_mel.squeeze(1).float().exp()).unsqueeze(1)
+
+    def _play(self, controls: Tensor, mel: Tensor) -> Tensor:
+        """controls [B, T, sum(sizes)] and mel [B, T, F] -> samples [B, T hop]."""
+        loudness, phase, noise, tone, bend = controls.split(self.sizes, dim=-1)
+        coherent = torch.polar(self.reader.envelope(mel) * _gain(loudness, QUIET), phase)
+        spectrum = coherent + self.reader.envelope(mel * _gain(noise, 0.0)) * self._hiss(*mel.shape[:2])
+        frequency, amplitude = self.reader.tones(mel)
+        frequency = frequency + torch.tanh(bend / 10) * self.reader.half_widths / 2
+        tones = oscillate(frequency / self.reader.rate, amplitude * _gain(tone, QUIET), self.inverse.hop)
+        return self.inverse(spectrum) + tones
+
+    def _hiss(self, batch: int, frames: int) -> Tensor:
+        """New noise for every item in training; otherwise always the same, whatever the batch."""
+        generator = None if self.training else torch.Generator().manual_seed(0)
+        return hiss(batch if self.training else 1, frames, self.inverse.hop, self.inverse.window, generator)
+
+
+def _gain(control: Tensor, start: float) -> Tensor:
+    """A factor of e^start at control 0, growing exponentially up to e^LOUDEST."""
+    return (control + start).clamp(max=LOUDEST).exp()
+
+
+def with_weight_norm(module: nn.Module) -> nn.Module:
+    """Reparametrise every convolution of `module` in place by direction and length, as HiFi-GAN trains; returns it."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d):
+            parametrizations.weight_norm(part)
+    return module
+
+
+def without_weight_norm(module: nn.Module) -> nn.Module:
+    """Fold the two factors back into plain `.weight` in place, so that the state dict has the published keys; returns it."""
+    for part in module.modules():
+        if parametrize.is_parametrized(part, "weight"):
+            parametrize.remove_parametrizations(part, "weight")
+    return module

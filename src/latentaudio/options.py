@@ -1,0 +1,111 @@
+"""What can be asked for: one object with four faces (Python keywords, command-line flags, REST schema, file tags). Torch-free.
+
+Knows names, meanings and limits that hold for every model. Refuses to know models: their defaults and longest clips are in
+`variants`, and come in through `completed`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, field_validator, model_validator
+
+from .errors import UsageError
+
+SamplerName: TypeAlias = Literal["ddim", "dpm++"]
+
+LONGEST_TEXT = 2000
+_EXAMPLE = "'a church bell ringing in the distance'"
+
+
+class Options(BaseModel):
+    """One request. Immutable; a wrong value raises `UsageError` with one line, however the object is made.
+
+    Values nobody gave are defaults of this table until `completed` puts a model's own in their place.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    prompt: str = Field(description="What to hear, in English.")
+    negative: str = Field("", description="What not to hear.")
+    seconds: float = Field(5.0, ge=0.1, le=600, description="Length of the clip in seconds.")
+    seed: int = Field(-1, ge=-1, lt=2**63, description="Same seed, same sound; -1 draws one and tells which.")
+    model: str = Field("mini", description="Name, folder or file of a model.")
+    steps: int = Field(25, ge=1, le=1000, description="Sampling steps: more is slower and finer.")
+    guidance: float = Field(3.0, ge=0, le=100, description="How strongly the prompt pulls; 1 is no guidance.")
+    rescale: float = Field(0.0, ge=0, le=1, description="How far strong guidance is kept from over-driving the result.")
+    sampler: SamplerName = Field("dpm++", description="How noise becomes sound: dpm++ for few steps, ddim as published.")
+    eta: float = Field(0.0, ge=0, le=1, description="Fresh noise in every ddim step: 0 none, 1 as the authors sampled.")
+    candidates: int = Field(1, ge=1, le=64, description="Clips made for each one kept; the best match to the prompt wins.")
+    count: int = Field(1, ge=1, le=1000, description="How many clips to keep.")
+
+    @field_validator("prompt", "negative")
+    @classmethod
+    def _length(cls, text: str) -> str:
+        if len(text) > LONGEST_TEXT:
+            raise ValueError(f"has {len(text)} characters; say it in at most {LONGEST_TEXT}")
+        return text
+
+    @field_validator("prompt")
+    @classmethod
+    def _something(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError(f"is empty; say what to hear, for example {_EXAMPLE}")
+        return text
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_one_line(cls, given: Any, validate: ModelWrapValidatorHandler[Options]) -> Options:
+        try:
+            options = validate(given)
+        except ValidationError as problem:
+            raise UsageError(_one_line(problem)) from None
+        if options.eta > 0 and options.sampler != "ddim":
+            raise UsageError(f"eta = {options.eta} means nothing to sampler '{options.sampler}'; choose 'ddim' or eta 0")
+        return options
+
+    def completed(self, defaults: Mapping[str, Any]) -> Options:
+        """Every value that was not given replaced by the model's default, and seed -1 by the seed that will be used."""
+        seed = self.seed if self.seed >= 0 else secrets.randbelow(2**31)
+        return Options(**{**defaults, **self.model_dump(exclude_unset=True), "seed": seed})
+
+    def replaced(self, **changes: Any) -> Options:
+        """The same request with some values changed, checked again."""
+        return Options(**{**self.model_dump(exclude_unset=True), **changes})
+
+    def to_tags(self) -> dict[str, str]:
+        """Every value as text, for the tags of a sound file."""
+        return {name: str(value) for name, value in self}
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> Options:
+        """The request that `to_tags` wrote; foreign tags are ignored, a file without a prompt raises `UsageError`."""
+        if "prompt" not in tags:
+            raise UsageError("the file carries no prompt in its tags; only files latentaudio wrote with tags can be replayed")
+        return cls(**{name: tags[name] for name in cls.model_fields if name in tags})  # type: ignore[arg-type]  # parsed from text
+
+
+def _one_line(problem: ValidationError) -> str:
+    """The first thing wrong with a request: which value, what it was, what it may be."""
+    first = problem.errors(include_url=False)[0]
+    name, kind, limits = ".".join(str(part) for part in first["loc"]) or "options", first["type"], first.get("ctx", {})
+    match kind:
+        case "value_error":
+            return f"{name} {limits['error']}"
+        case "missing":
+            return f"{name} is missing; say what to hear, for example {_EXAMPLE}"
+        case "extra_forbidden":
+            return f"there is no option {name!r}; there are: {', '.join(Options.model_fields)}"
+        case "greater_than_equal":
+            rule = f"must be at least {limits['ge']:g}"
+        case "less_than_equal":
+            rule = f"must be at most {limits['le']:g}"
+        case "less_than":
+            rule = f"must be below {limits['lt']}"
+        case "literal_error":
+            rule = f"must be one of {limits['expected']}"
+        case _:
+            rule = first["msg"][0].lower() + first["msg"][1:]
+    return f"{name} = {repr(first['input'])[:60]} {rule}"

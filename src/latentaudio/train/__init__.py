@@ -1,0 +1,1 @@
+"""Training: one loop, stages as data. Nothing in here runs at inference."""

@@ -1,0 +1,214 @@
+"""The only training loop: any stage, any device, exact resumption.
+
+Knows steps, precision, accumulation, logs and checkpoints. Refuses to know what is learned. Step N is a pure function of the
+recipe and of the weights after step N - 1, because batches and dice are keyed by (seed, step): resuming needs no other state.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from ..configs import ModelConfig
+from ..data.dataset import dice
+from ..errors import ConfigError, DataError
+from ..variants import variant
+from ..weights.folder import copy_parts, model_folder, read_config, save_part, write_config
+from . import checkpoint
+from .board import Board
+from .config import Recipe
+from .optim import Ema, advance, optimiser, rate_at
+from .stages import Batch, Stage, make_stage
+
+Report: TypeAlias = Callable[[int, int, dict[str, float], float], None]
+"""Called after every step with (updates done, of how many, latest losses, seconds left)."""
+
+
+@dataclass
+class Player:
+    """One module in training with its optimiser and its averaged weights."""
+
+    module: nn.Module
+    optim: torch.optim.Optimizer
+    ema: Ema
+
+    def state(self) -> dict[str, Any]:
+        """What exact resumption needs."""
+        return {"module": self.module.state_dict(), "optim": self.optim.state_dict(), "ema": self.ema.shadow}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        """Take up a saved state."""
+        self.module.load_state_dict(state["module"])
+        self.optim.load_state_dict(state["optim"])
+        self.ema.shadow = {k: v.to(device) for k, v in state["ema"].items()}
+
+
+def train(
+    recipe: Recipe,
+    data: tuple[Path, ...],
+    run: Path,
+    init: tuple[Path, ...] = (),
+    minutes: float | None = None,
+    report: Report | None = None,
+) -> int:
+    """Train the recipe's stage on `data` into the folder `run`, resuming what lies there; returns the updates done in all.
+
+    init: model or run folders whose parts the stage builds on. minutes: stop (with a checkpoint) after that time.
+    """
+    began = time.monotonic()
+    device = pick_device(recipe.device)
+    config = _prepare(recipe, run, init)
+    stage = make_stage(recipe, config, data, run / "model")
+    for module in (*stage.players.values(), *stage.frozen.values()):
+        module.to(device)
+    players = {
+        name: Player(module.train(), optimiser(module, recipe.optim), Ema(module, recipe.ema))
+        for name, module in stage.players.items()
+    }
+    done = _resume(run, players, device)
+    board = Board(run, recipe)
+    start = done
+    while done < recipe.steps:
+        losses = _update(stage, players, recipe, done, device)
+        done += 1
+        spent = time.monotonic() - began
+        out_of_time = minutes is not None and spent + spent / (done - start) > 60 * minutes
+        if done % recipe.log_every == 0:
+            board.log(done, losses, (done - start) / spent)
+        if done % recipe.preview_every == 0 or done == recipe.steps or out_of_time:
+            with averaged(players):
+                board.show(done, stage.preview())
+        if done % recipe.save_every == 0 or done == recipe.steps or out_of_time:
+            _save(stage, players, run, done)
+        if report is not None:
+            left = (recipe.steps - done) * spent / (done - start)
+            report(done, recipe.steps, losses, left if minutes is None else min(left, 60 * minutes - spent))
+        if out_of_time:
+            break
+    board.close()
+    return done
+
+
+def pick_device(wish: str) -> torch.device:
+    """The device called `wish`; "auto" is CUDA, then Apple's MPS, then the CPU."""
+    if wish != "auto":
+        return torch.device(wish)
+    return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def fast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
+    """The autocast type: bf16 where asked for or, with "auto", where the hardware multiplies it faster; None is float32."""
+    if precision == "fp32":
+        return None
+    if precision == "bf16" or device.type == "cuda":
+        return torch.bfloat16
+    return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else None
+
+
+def _cpu_has_bf16() -> bool:
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.is_file() and any(flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def _prepare(recipe: Recipe, run: Path, init: tuple[Path, ...]) -> ModelConfig:
+    """The run's folder: its recipe, and a model folder holding the parts to build on."""
+    saved, model = run / "recipe.json", run / "model"
+    text = recipe.model_dump_json(indent=1)
+    if saved.is_file():
+        before = Recipe.model_validate_json(saved.read_text(encoding="utf-8"))
+        if before.model_copy(update={"steps": recipe.steps}) != recipe:
+            raise ConfigError(f"{run} holds a run of another recipe; choose another --out, or repeat the settings in {saved}")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        saved.write_text(text + "\n", encoding="utf-8")
+    except OSError as problem:
+        raise DataError(f"cannot write to {run} ({problem.strerror}); choose another --out") from None
+    if (model / "model.json").is_file():
+        return read_config(model)[1]
+    copy_parts(init, model)
+    sources = [model_folder(s) for s in init if (model_folder(s) / "model.json").is_file()]
+    config = read_config(sources[-1])[1] if sources else variant(recipe.model).config
+    write_config(model, config, recipe.model)
+    return config
+
+
+def _resume(run: Path, players: dict[str, Player], device: torch.device) -> int:
+    found = checkpoint.latest(run)
+    if found is None:
+        return 0
+    for name, player in players.items():
+        player.restore(found[1][name], device)
+    checkpoint.trim_log(run / "log.jsonl", found[0])
+    return found[0]
+
+
+def _update(stage: Stage, players: dict[str, Player], recipe: Recipe, step: int, device: torch.device) -> dict[str, float]:
+    """One step: every player in turn, `accumulate` micro-batches each."""
+    dtype = fast_dtype(device, recipe.precision)
+    rate = rate_at(step, recipe.steps, recipe.optim)
+    batches = [_to(stage.batch(step, micro), device) for micro in range(recipe.accumulate)]
+    told: dict[str, float] = {}
+    for turn, (name, player) in enumerate(players.items()):
+        for other in players.values():
+            other.module.requires_grad_(other is player)
+        for micro, batch in enumerate(batches):
+            with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+                losses = stage.losses(batch, name, dice(recipe.seed, step, micro, turn))
+                total = sum((stage.weights.get(k, 1.0) * v for k, v in losses.items()), torch.zeros((), device=device))
+            (total / recipe.accumulate).backward()
+            told |= {k: float(v.detach()) for k, v in losses.items()}
+        norm = advance(player.optim, player.module, rate, recipe.optim.clip)
+        player.ema.update(player.module, step)
+        told[f"{name}/norm"] = float(norm)
+    return told
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {k: _to(v, device) for k, v in batch.items()}
+    if isinstance(batch, (list, tuple)):
+        return type(batch)(_to(v, device) for v in batch)
+    return batch
+
+
+@contextmanager
+def averaged(players: dict[str, Player]) -> Iterator[None]:
+    """Run the block with averaged weights in evaluation mode and without gradients, then put the raw ones back."""
+    raw = {name: {k: v.clone() for k, v in p.module.state_dict().items()} for name, p in players.items()}
+    for p in players.values():
+        p.module.load_state_dict(p.ema.state_of(p.module))
+        p.module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for name, p in players.items():
+            p.module.load_state_dict(raw[name])
+            p.module.train()
+
+
+def _save(stage: Stage, players: dict[str, Player], run: Path, done: int) -> None:
+    """The checkpoint first, then the parts that others load; a kill in between costs nothing."""
+    checkpoint.save(run, done, {name: player.state() for name, player in players.items()})
+    for part, path in stage.parts.items():
+        name, _, inner = path.partition(".")
+        state = players[name].ema.state_of(players[name].module)
+        prefix = f"{inner}." if inner else ""
+        save_part(run / "model", part, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+    with averaged(players):
+        stage.finish(run / "model")
+
+
+def read_log(run: Path) -> list[dict[str, float]]:
+    """The run's log, one entry per `log_every` steps."""
+    return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]

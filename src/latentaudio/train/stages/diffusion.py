@@ -1,0 +1,142 @@
+"""The UNet, alone or jointly with the translator (spec 6.6, 10.2), on pre-encoded latents and conditions.
+
+Knows what is dropped, mixed and predicted. Refuses to know steps, files and samplers' inner arithmetic.
+
+Letters: B batch, C T' F' latent, n tokens of D: language of audio.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.functional import l1_loss
+
+from ...conditioning.translator import Translator
+from ...data.encoded import Encoded
+from ...diffusion.guidance import guided
+from ...diffusion.samplers import dpmpp_2m
+from ...diffusion.schedule import Schedule
+from ...nn.unet import UNet
+from ...nn.vae import VAE
+from ...types import Conditioning, Context, Latent
+from ..encode import Nulls, encoded_folder, nulls
+from . import Batch, Losses, Preview, Stage, StageOptions
+
+PREVIEW_CLIPS, PREVIEW_STEPS, PREVIEW_GUIDANCE = 4, 20, 3.0
+
+
+class DiffusionOptions(StageOptions):
+    """frames: mel frames of a whole batch. drop: share of clips whose every condition is nulled; drop_each: each one by itself.
+
+    min_snr: clamp of the loss weight (arXiv 2303.09556) or null. truth: share of clips (joint stage) that hear AudioMAE's
+    language of audio instead of the translator's, drawn per clip (the probabilistic switcher, spec 6.6).
+    """
+
+    frames: int = 16384
+    drop: float = 0.1
+    drop_each: float = 0.05
+    min_snr: float | None = 5.0
+    truth: float = 0.25
+    translation: float = 1.0
+
+
+class DiffusionStage(Stage):
+    """Player: the UNet, hearing the sound's own language of audio or CLAP vector (self-supervised) and its caption's T5 states."""
+
+    Options = DiffusionOptions
+    parts = {"unet": "unet"}  # noqa: RUF012
+
+    def setup(self) -> None:
+        folder = encoded_folder(self.data, self.model, self.config)
+        self.encoded = Encoded(folder)
+        self.null: Nulls = nulls(folder)
+        self.schedule = Schedule(self.config.schedule)
+        self.unet = cast(UNet, self.learnt("unet"))
+        self.players = {"unet": self.unet}
+        self.weights = {"translator/l1": self.options.translation}
+
+    def batch(self, step: int, micro: int) -> Batch:
+        """See `Encoded.batch`."""
+        recipe = self.recipe
+        return self.encoded.batch(recipe.seed, step * recipe.accumulate + micro, self.options.frames)
+
+    def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
+        heard = batch.get("loa")
+        return self._denoising(batch, heard, dice)
+
+    def _denoising(self, batch: dict[str, Tensor], heard: Tensor | None, dice: Generator) -> Losses:
+        latent = batch["latent"]
+        t = torch.randint(self.config.schedule.steps, (len(latent),), generator=dice).to(latent.device)
+        noise = torch.randn(latent.shape, generator=dice).to(latent.device)
+        conditioning = self._dropped(self._conditioning(batch, heard), dice)
+        z = self.schedule.q_sample(latent, noise, t)
+        error = (self.unet(z, t, conditioning).float() - self.schedule.target(latent, noise, t)).square().mean(dim=(1, 2, 3))
+        return {"unet/mse": (self.schedule.weight(t, self.options.min_snr) * error).mean()}
+
+    def _conditioning(self, batch: dict[str, Tensor], heard: Tensor | None) -> Conditioning:
+        film = batch["clap_audio"] if self.config.unet.film else None
+        contexts = [Context.full(heard)] if heard is not None else []
+        if "text" in batch:
+            contexts.append(Context(batch["text"], batch["text_mask"]))
+        return Conditioning(film, tuple(contexts[: sum(c is not None for c in self.config.unet.contexts)]))
+
+    def _dropped(self, conditioning: Conditioning, dice: Generator) -> Conditioning:
+        """Null every condition of some clips, and single conditions of others."""
+        size = len(conditioning.film if conditioning.film is not None else conditioning.contexts[0].tokens)
+        whole = torch.rand(size, generator=dice) < self.options.drop
+        contexts = []
+        for i, context in enumerate(conditioning.contexts):
+            out = (whole | (torch.rand(size, generator=dice) < self.options.drop_each)).to(context.tokens.device)
+            null = self.null.context(i, context)
+            tokens = torch.where(out[:, None, None], null.tokens, context.tokens)
+            contexts.append(Context(tokens, torch.where(out[:, None], null.mask, context.mask)))
+        film = conditioning.film
+        if film is not None:
+            film = torch.where(whole.to(film.device)[:, None], self.null.film.to(film), film)
+        return Conditioning(film, tuple(contexts))
+
+    def preview(self) -> Preview:
+        """A few captions of the data, sampled with guidance and decoded to mels."""
+        device = next(self.unet.parameters()).device
+        batch = {k: v[:PREVIEW_CLIPS].to(device) for k, v in self.encoded.batch(0, 0, self.options.frames).items()}
+        vae = cast(VAE, self.given("vae")).to(device)
+        conditioning = self._conditioning(batch, self._heard(batch))
+        null = self.null.of(conditioning)
+        z = torch.randn(batch["latent"].shape, generator=torch.Generator().manual_seed(0)).to(device)
+        denoise = guided(self.unet, conditioning, null, PREVIEW_GUIDANCE)
+        *_, last = dpmpp_2m(denoise, z, self.schedule, PREVIEW_STEPS)
+        made, real = (vae.decode(Latent(x)).float().cpu() for x in (last.z, batch["latent"]))
+        rows = [torch.cat([r[0], m[0]], dim=1) for r, m in zip(real, made, strict=True)]
+        return Preview(pictures={"samples": torch.cat(rows)})
+
+    def _heard(self, batch: dict[str, Tensor]) -> Tensor | None:
+        return batch.get("loa")
+
+
+class JointStage(DiffusionStage):
+    """Player: UNet and translator as one model, with the switcher between true and written language of audio."""
+
+    parts = {"unet": "model.unet", "translator": "model.translator"}  # noqa: RUF012
+
+    def setup(self) -> None:
+        super().setup()
+        self.translator = cast(Translator, self.learnt("translator"))
+        self.players = {"model": nn.ModuleDict({"unet": self.unet, "translator": self.translator})}
+
+    def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
+        sources, truth = sources_of(batch), batch["loa"]
+        taught = l1_loss(self.translator.teacher(sources, truth).float(), truth)
+        written = self.translator.generate(sources, truth.shape[1]).tokens.float()
+        true = (torch.rand(len(truth), generator=dice) < self.options.truth).to(truth.device)
+        heard = torch.where(true[:, None, None], truth, written)
+        return {"translator/l1": taught, **self._denoising(batch, heard, dice)}
+
+    def _heard(self, batch: dict[str, Tensor]) -> Tensor:
+        return self.translator.generate(sources_of(batch), batch["loa"].shape[1]).tokens.float()
+
+
+def sources_of(batch: dict[str, Tensor]) -> tuple[Context, ...]:
+    """What the translator reads: the CLAP text vector as one token, then the caption's T5 states (spec 6.3)."""
+    return Context.full(batch["clap_text"][:, None]), Context(batch["text"], batch["text_mask"])

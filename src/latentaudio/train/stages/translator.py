@@ -1,0 +1,46 @@
+"""The translator alone: teacher-forced L1 on AudioMAE's language of audio (spec 6.6). Knows its loss, nothing else."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Generator, Tensor
+from torch.nn.functional import l1_loss
+
+from ...conditioning.translator import Translator
+from ...data.encoded import Encoded
+from ..encode import encoded_folder
+from . import Batch, Losses, Stage, StageOptions
+from .diffusion import sources_of
+
+
+class TranslatorOptions(StageOptions):
+    """frames: mel frames of a whole batch. free: weight of the loss of the free-running sequence (spec 6.6's AR loss)."""
+
+    frames: int = 32768
+    free: float = 1.0
+
+
+class TranslatorStage(Stage):
+    """Player: the translator."""
+
+    Options = TranslatorOptions
+    parts = {"translator": "translator"}  # noqa: RUF012
+
+    def setup(self) -> None:
+        self.encoded = Encoded(encoded_folder(self.data, self.model, self.config))
+        self.translator = cast(Translator, self.learnt("translator"))
+        self.players = {"translator": self.translator}
+        self.weights = {"translator/free": self.options.free}
+
+    def batch(self, step: int, micro: int) -> Batch:
+        """See `Encoded.batch`."""
+        recipe = self.recipe
+        return self.encoded.batch(recipe.seed, step * recipe.accumulate + micro, self.options.frames)
+
+    def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
+        sources, truth = sources_of(batch), batch["loa"]
+        losses = {"translator/l1": l1_loss(self.translator.teacher(sources, truth).float(), truth)}
+        if self.options.free > 0:
+            losses["translator/free"] = l1_loss(self.translator.generate(sources, truth.shape[1]).tokens.float(), truth)
+        return losses

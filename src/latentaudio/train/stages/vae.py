@@ -1,0 +1,89 @@
+"""The mel VAE (spec 2, 10.1): L1 on log-mels, a light KL and, once it draws well, a patch discriminator against blur.
+
+Knows losses and crops. Refuses to know steps and files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import relu
+
+from ...audio.mel import vae_mel
+from ...data.dataset import crops, dice, draw
+from ...data.manifest import read_manifest
+from ...nn.discriminators import PatchDiscriminator
+from ...nn.vae import VAE
+from ...weights.folder import read_config, write_config
+from . import Losses, Preview, Stage, StageOptions
+
+
+class VAEOptions(StageOptions):
+    """frames: mel frames of a crop. kl: weight of the divergence per latent cell. adversarial: weight of the discriminator (0: none)."""
+
+    frames: int = 128
+    kl: float = 1e-3
+    adversarial: float = 0.0
+    patch_channels: int = 32
+    statistics_over: int = 512
+
+
+class VAEStage(Stage):
+    """Players: the autoencoder and, with `adversarial`, its critic."""
+
+    Options = VAEOptions
+    parts = {"vae": "vae"}  # noqa: RUF012
+
+    def setup(self) -> None:
+        self.clips = read_manifest(*self.data)
+        self.vae = cast(VAE, self.learnt("vae"))
+        torch.nn.init.constant_(self.vae.decoder.conv_out.bias, float(self.batch(0, 0).mean()))  # log-mels sit near -7, far from where weights start
+        self.players = {"vae": self.vae}
+        if self.options.adversarial > 0:
+            self.critic = PatchDiscriminator(self.options.patch_channels)
+            self.players["critic"] = self.critic
+        self.weights = {"vae/kl": self.options.kl, "vae/adversarial": self.options.adversarial}
+
+    def batch(self, step: int, micro: int) -> Tensor:
+        """Log-mels [B, 1, frames, F]."""
+        recipe, spec = self.recipe, self.config.mel
+        position = step * recipe.accumulate + micro
+        indices = draw(len(self.clips), recipe.batch, recipe.seed, position)
+        samples = crops(self.clips, indices, spec.rate, self.options.frames * spec.hop, dice(recipe.seed, 1, position))
+        return vae_mel(samples, spec)
+
+    def losses(self, batch: Tensor, player: str, dice: Generator) -> Losses:
+        if player == "critic":
+            with torch.no_grad():
+                fake, _ = self.vae(batch, dice)
+            return {"critic/hinge": (relu(1 - self.critic(batch)).mean() + relu(1 + self.critic(fake)).mean()).float()}
+        rebuilt, posterior = self.vae(batch, dice)
+        rebuilt = rebuilt.float()
+        losses = {
+            "vae/l1": (rebuilt - batch).abs().mean(),
+            "vae/kl": posterior.kl().mean() / posterior.mean[0].numel(),
+        }
+        if "critic" in self.players:
+            losses["vae/adversarial"] = -self.critic(rebuilt).float().mean()
+        return losses
+
+    def preview(self) -> Preview:
+        """Four held clips, above as they are and below as they come back."""
+        mels = self.batch(0, 0)[:4].to(next(self.vae.parameters()).device)
+        rebuilt = self.vae.decode(self.vae.latent(self.vae.encode(mels).mode())).float()
+        rows = [torch.cat([m, r], dim=1) for m, r in zip(mels[:, 0].cpu(), rebuilt[:, 0].cpu(), strict=True)]
+        return Preview(pictures={"resynthesis": torch.cat(rows, dim=0)})
+
+    def finish(self, model: Path) -> None:
+        """Measure each latent channel's mean and deviation and store them: from here on latents are unit-scaled."""
+        name, config, card = read_config(model)
+        device = next(self.vae.parameters()).device
+        count = -(-self.options.statistics_over // self.recipe.batch)
+        cells = torch.cat([self.vae.encode(self.batch(i, 0).to(device)).mode().float() for i in range(count)])
+        mean, std = cells.mean(dim=(0, 2, 3)), cells.std(dim=(0, 2, 3))
+        scaled = replace(config, latent_mean=tuple(mean.tolist()), latent_std=tuple(std.tolist()))
+        write_config(model, scaled, name, card)

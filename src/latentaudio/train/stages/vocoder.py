@@ -1,0 +1,104 @@
+"""Mel to waveform: multi-resolution spectral losses, and adversarial ones with feature matching (HiFi-GAN, arXiv 2010.05646).
+
+Knows losses and crops. Refuses to know steps and files.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import l1_loss, relu
+
+from ...audio.mel import filterbank, magnitudes, vae_mel
+from ...data.dataset import crops, dice, draw
+from ...data.manifest import read_manifest
+from ...nn.discriminators import WaveDiscriminators
+from . import Losses, Preview, Stage, StageOptions
+
+RESOLUTIONS = ((2048, 240, 160), (1024, 160, 80), (512, 80, 64), (256, 40, 40), (128, 32, 20))
+"""(window, hop, mel bands) of the spectral losses: long windows hear pitch, short ones hear onsets."""
+
+
+class VocoderOptions(StageOptions):
+    """frames: mel frames of a crop. mel, adversarial, matching: weights; adversarial 0 trains without discriminators."""
+
+    frames: int = 100
+    mel: float = 15.0
+    magnitude: float = 1.0
+    adversarial: float = 0.0
+    matching: float = 2.0
+    critic_channels: int = 16
+
+
+class VocoderStage(Stage):
+    """Players: the vocoder and, with `adversarial`, its critics."""
+
+    Options = VocoderOptions
+    parts = {"vocoder": "vocoder"}  # noqa: RUF012
+
+    def setup(self) -> None:
+        self.clips = read_manifest(*self.data)
+        self.vocoder = self.learnt("vocoder")
+        self.players = {"vocoder": self.vocoder}
+        o = self.options
+        if o.adversarial > 0:
+            self.critics = WaveDiscriminators(o.critic_channels)
+            self.players["critics"] = self.critics
+        self.weights = {
+            "vocoder/mel": o.mel, "vocoder/magnitude": o.magnitude, "vocoder/adversarial": o.adversarial,
+            "vocoder/matching": o.adversarial * o.matching,
+        }  # fmt: skip
+
+    def batch(self, step: int, micro: int) -> Tensor:
+        """Samples [B, T]."""
+        recipe, spec = self.recipe, self.config.mel
+        position = step * recipe.accumulate + micro
+        indices = draw(len(self.clips), recipe.batch, recipe.seed, position)
+        return crops(self.clips, indices, spec.rate, self.options.frames * spec.hop, dice(recipe.seed, 2, position))
+
+    def losses(self, batch: Tensor, player: str, dice: Generator) -> Losses:
+        mel = vae_mel(batch, self.config.mel)
+        if player == "critics":
+            with torch.no_grad():
+                fake = self.vocoder(mel)[..., : batch.shape[1]]
+            return {"critics/hinge": self._hinge(batch[:, None], fake)}
+        made = self.vocoder(mel)[..., : batch.shape[1]].float()
+        mel_distance, magnitude_distance = self._spectral(made[:, 0], batch)
+        losses = {"vocoder/mel": mel_distance, "vocoder/magnitude": magnitude_distance}
+        if "critics" in self.players:
+            losses |= self._adversarial(batch[:, None], made)
+        return losses
+
+    def _hinge(self, real: Tensor, fake: Tensor) -> Tensor:
+        scores = zip(self.critics(real)[0], self.critics(fake)[0], strict=True)
+        terms = [relu(1 - r.float()).mean() + relu(1 + f.float()).mean() for r, f in scores]
+        return torch.stack(terms).mean()
+
+    def _adversarial(self, real: Tensor, fake: Tensor) -> Losses:
+        with torch.no_grad():
+            _, wanted = self.critics(real)
+        scores, features = self.critics(fake)
+        pairs = [(f, w) for fs, ws in zip(features, wanted, strict=True) for f, w in zip(fs, ws, strict=True)]
+        return {
+            "vocoder/adversarial": -torch.stack([s.float().mean() for s in scores]).mean(),
+            "vocoder/matching": torch.stack([l1_loss(f.float(), w.float()) / (w.float().abs().mean() + 1e-4) for f, w in pairs]).mean(),
+        }
+
+    def _spectral(self, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        """(L1 of log-mels, L1 of magnitudes over the real ones' size), each averaged over the resolutions."""
+        rate = self.config.mel.rate
+        logs, linears = [], []
+        for size, hop, bands in RESOLUTIONS:
+            bank = filterbank(rate, size, bands, 0.0, rate / 2).to(made)
+            a, b = (magnitudes(x, size, hop, size // 2) for x in (made, real))
+            logs.append(l1_loss((a @ bank.T).clamp_min(1e-5).log(), (b @ bank.T).clamp_min(1e-5).log()))
+            linears.append((a - b).abs().mean() / (b.mean() + 1e-3))
+        return torch.stack(logs).mean(), torch.stack(linears).mean()
+
+    def preview(self) -> Preview:
+        """Three clips as they come back."""
+        real = self.batch(0, 0)[:3].to(next(self.vocoder.parameters()).device)
+        mel = vae_mel(real, self.config.mel)
+        made = self.vocoder(mel)[:, 0, : real.shape[1]].float()
+        rows = [torch.cat([m[0], vae_mel(x[None], self.config.mel)[0, 0]], dim=1) for m, x in zip(mel.cpu(), made.cpu(), strict=True)]
+        return Preview({"resynthesis": torch.cat(rows)}, {f"resynthesis_{i}": x for i, x in enumerate(made)}, self.config.mel.rate)

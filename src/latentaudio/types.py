@@ -1,0 +1,105 @@
+"""The few values that travel between rooms. Knows torch tensors and their shapes; refuses to know networks and files.
+
+Letters: B batch, C channels, T samples or frames, F frequency bins, N tokens, D width; a prime marks the latent grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from .configs import MelSpec
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """samples [B, C, T] float32 in [-1, 1] and their rate in Hz."""
+
+    samples: Tensor
+    rate: int
+
+
+@dataclass(frozen=True)
+class Mel:
+    """log_mel [B, 1, T, F] and the front end that made it."""
+
+    log_mel: Tensor
+    spec: MelSpec
+
+
+@dataclass(frozen=True)
+class Latent:
+    """z [B, C, T', F'], always unit-scaled: the VAE's encode scales, its decode unscales, nobody else may."""
+
+    z: Tensor
+
+
+@dataclass(frozen=True)
+class Context:
+    """tokens [B, N, D] to attend to and mask [B, N] (1 = look, 0 = ignore)."""
+
+    tokens: Tensor
+    mask: Tensor
+
+    @staticmethod
+    def full(tokens: Tensor) -> Context:
+        """A context in which every token counts."""
+        return Context(tokens, tokens.new_ones(tokens.shape[:2]))
+
+    def padded(self, length: int) -> Context:
+        """The same context with masked zero tokens appended up to `length`."""
+        missing = length - self.tokens.shape[1]
+        if missing <= 0:
+            return self
+        tokens = torch.nn.functional.pad(self.tokens, (0, 0, 0, missing))
+        return Context(tokens, torch.nn.functional.pad(self.mask, (0, missing)))
+
+
+@dataclass(frozen=True)
+class LanguageOfAudio(Context):
+    """A context of AudioMAE's kind (spec 6.5): read from sound ("audio") or written by the translator ("text")."""
+
+    origin: Literal["audio", "text"] = "text"
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the UNet hears besides noise and time: a FiLM vector [B, D] or None, and contexts in site order."""
+
+    film: Tensor | None = None
+    contexts: tuple[Context, ...] = ()
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
+        """The same conditioning with `change` applied to every tensor."""
+        contexts = tuple(replace(c, tokens=change(c.tokens), mask=change(c.mask)) for c in self.contexts)
+        return Conditioning(None if self.film is None else change(self.film), contexts)
+
+
+def stack(first: Conditioning, second: Conditioning) -> Conditioning:
+    """Two conditionings as one batch, `first` before `second`; shorter contexts are padded and masked."""
+    contexts = []
+    for a, b in zip(first.contexts, second.contexts, strict=True):
+        length = max(a.tokens.shape[1], b.tokens.shape[1])
+        a, b = a.padded(length), b.padded(length)
+        contexts.append(Context(torch.cat([a.tokens, b.tokens]), torch.cat([a.mask, b.mask])))
+    film = None if first.film is None or second.film is None else torch.cat([first.film, second.film])
+    return Conditioning(film, tuple(contexts))
+
+
+Denoiser: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""(z [B, C, T', F'], t [B] train-time step index) -> the network's prediction, same shape as z."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a sampler yields after each update: index of total, train-time step t, the new z and its estimate of clean x0."""
+
+    index: int
+    total: int
+    t: int
+    z: Tensor
+    x0: Tensor

@@ -1,0 +1,169 @@
+"""Model folders: `model.json` (shapes and card) beside one `<part>.safetensors` per part and the tokenizer.
+
+Knows file names and strict loading. Refuses to know what a part computes. Writes are atomic; pickles are never read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..configs import ModelConfig
+from ..errors import DataError, WeightsError
+
+MODEL_FILE = "model.json"
+TOKENIZER_FILE = "tokenizer.json"
+
+
+def _unet(config: ModelConfig) -> nn.Module:
+    from ..nn.unet import UNet
+
+    return UNet(config.unet)
+
+
+def _vae(config: ModelConfig) -> nn.Module:
+    from ..nn.vae import VAE
+
+    return VAE(config.vae, config.latent_mean, config.latent_std)
+
+
+def _vocoder(config: ModelConfig) -> nn.Module:
+    from ..nn.vocoder import build_vocoder
+
+    return build_vocoder(config.vocoder)
+
+
+def _audiomae(config: ModelConfig) -> nn.Module:
+    from ..nn.audiomae import AudioMAE
+
+    assert config.audiomae is not None
+    return AudioMAE(config.audiomae)
+
+
+def _translator(config: ModelConfig) -> nn.Module:
+    from ..conditioning.translator import Translator
+
+    assert config.translator is not None
+    return Translator(config.translator)
+
+
+def _clap(config: ModelConfig) -> nn.Module:
+    from ..nn.text import clap
+
+    assert config.clap is not None
+    return clap(config.clap)
+
+
+def _t5(config: ModelConfig) -> nn.Module:
+    from ..nn.text import t5
+
+    assert config.t5 is not None
+    return t5(config.t5)
+
+
+BUILDERS: dict[str, Callable[[ModelConfig], nn.Module]] = {
+    "vae": _vae, "vocoder": _vocoder, "clap": _clap, "t5": _t5, "audiomae": _audiomae, "translator": _translator, "unet": _unet,
+}  # fmt: skip
+
+
+def parts_of(config: ModelConfig) -> tuple[str, ...]:
+    """Names of the parts that a system of this shape has."""
+    return tuple(name for name in BUILDERS if getattr(config, name) is not None)
+
+
+def build(part: str, config: ModelConfig) -> nn.Module:
+    """A freshly initialised part."""
+    return BUILDERS[part](config)
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target` that takes its place when the block ends well and vanishes when it does not."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as problem:
+        raise DataError(f"cannot write to {target.parent} ({problem.strerror}); choose another folder") from None
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_part(folder: Path, part: str, state: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> None:
+    """Write one part's state; floating tensors are stored as `dtype` when given."""
+    tensors = {k: (v.to(dtype) if dtype and v.is_floating_point() else v).detach().cpu().contiguous() for k, v in state.items()}
+    shared = {k: v.clone() if sum(v.data_ptr() == w.data_ptr() for w in tensors.values()) > 1 else v for k, v in tensors.items()}
+    with replacing(folder / f"{part}.safetensors") as temporary:
+        save_file(shared, temporary)
+
+
+def load_part(folder: Path, part: str, config: ModelConfig) -> nn.Module:
+    """The part with the folder's weights in float32, in evaluation mode; any key missing, left over or misshapen is an error."""
+    path = folder / f"{part}.safetensors"
+    module = build(part, config)
+    try:
+        state = load_file(path)
+    except FileNotFoundError:
+        raise WeightsError(f"{folder} has no {path.name}; train that part first or name a folder that has it") from None
+    except SafetensorError as problem:
+        raise WeightsError(f"{path} is damaged ({problem}); copy or train it again") from None
+    wanted = module.state_dict()
+    strange = sorted(set(wanted) ^ set(state)) or sorted(k for k in state if state[k].shape != wanted[k].shape)
+    if strange:
+        raise WeightsError(f"{path} does not fit {MODEL_FILE}: {len(strange)} keys differ, first {', '.join(strange[:3])}")
+    module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, strict=True, assign=True)
+    return module.eval()
+
+
+def write_config(folder: Path, config: ModelConfig, name: str, card: Mapping[str, Any] | None = None) -> None:
+    """Write `model.json`: shapes, the variant's name and, if given, how the weights were made."""
+    content = {"name": name, "config": asdict(config), "card": dict(card or {})}
+    with replacing(folder / MODEL_FILE) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_config(folder: Path) -> tuple[str, ModelConfig, dict[str, Any]]:
+    """(variant name, shapes, card) of a model folder; a run folder's model lies in its `model` folder."""
+    path = folder / MODEL_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content["name"], TypeAdapter(ModelConfig).validate_python(content["config"]), content["card"]
+    except FileNotFoundError:
+        raise WeightsError(f"{folder} has no {MODEL_FILE}; it is not a model folder") from None
+    except (json.JSONDecodeError, KeyError, ValidationError) as problem:
+        raise WeightsError(f"{path} cannot be read ({str(problem).splitlines()[0]})") from None
+
+
+def model_folder(path: Path) -> Path:
+    """The folder that holds `model.json`: the path itself, or the `model` folder of a training run."""
+    inner = path / "model"
+    return inner if (inner / MODEL_FILE).is_file() else path
+
+
+def copy_parts(sources: tuple[Path, ...], target: Path) -> None:
+    """Bring every part and tokenizer of the sources into `target`; later sources win."""
+    target.mkdir(parents=True, exist_ok=True)
+    for source in map(model_folder, sources):
+        if not source.is_dir():
+            raise WeightsError(f"{source} is not a folder; --init wants model folders or run folders")
+        for file in (*sorted(source.glob("*.safetensors")), source / TOKENIZER_FILE):
+            if file.is_file():
+                with replacing(target / file.name) as temporary:
+                    shutil.copyfile(file, temporary)

@@ -1,0 +1,162 @@
+"""Samplers against hand-computed steps, diffusers' trajectories and Gaussian data whose denoiser is known (spec 5.2)."""
+
+import math
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+
+from latentaudio.configs import ScheduleConfig
+from latentaudio.diffusion.samplers import Noise, ddim, dpmpp_2m, noise_for
+from latentaudio.diffusion.schedule import Schedule
+from latentaudio.errors import UsageError
+
+BETAS = {"beta_start": 0.0015, "beta_end": 0.0195, "beta_schedule": "scaled_linear"}
+NAMES = {"epsilon": "epsilon", "v": "v_prediction", "x0": "sample"}
+MEAN, STD = 0.7, 0.4
+
+
+def curved(z, t):
+    """A smooth denoiser of no particular meaning."""
+    return torch.tanh(z + torch.cos(t.to(z) / 300).view(-1, 1, 1, 1)) + 0.1 * z
+
+
+def gaussian(schedule: Schedule):
+    """The perfect denoiser of data distributed as N(MEAN, STD^2), in the schedule's parameterisation."""
+
+    def denoise(z, t):
+        a = schedule.alphas_cumprod[t].view(-1, 1, 1, 1).to(z)
+        x0 = MEAN + a.sqrt() * STD**2 / (a * STD**2 + 1 - a) * (z - a.sqrt() * MEAN)
+        return schedule.target(x0, (z - a.sqrt() * x0) / (1 - a).sqrt(), t)
+
+    return denoise
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_ddim_takes_the_hand_computed_step(eta):
+    """The last step of every run, t = 1 to abar[0], from published numbers; noise is 2 everywhere, epsilon 0.5, z 1."""
+    a, a_next = 0.9969944271, 0.9985
+    sigma = eta * math.sqrt((1 - a_next) / (1 - a) * (1 - a / a_next))
+    x0 = (1 - math.sqrt(1 - a) * 0.5) / math.sqrt(a)
+    expected = math.sqrt(a_next) * x0 + math.sqrt(1 - a_next - sigma**2) * 0.5 + sigma * 2
+    z = torch.ones(1, 1, 2, 2)
+    [step] = ddim(lambda z, t: 0.5 * z, z, Schedule(), 1, eta, lambda shape: torch.full((1, *shape), 2.0))
+    assert step.t == 1
+    assert torch.allclose(step.x0, torch.full_like(z, x0), atol=1e-6)
+    assert torch.allclose(step.z, torch.full_like(z, expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", list(NAMES))
+@pytest.mark.parametrize(("steps", "eta"), [(10, 0.0), (7, 0.0), (20, 1.0)])
+def test_ddim_follows_diffusers(kind, steps, eta):
+    oracle = DDIMScheduler(**BETAS, steps_offset=1, set_alpha_to_one=False, clip_sample=False, prediction_type=NAMES[kind])
+    oracle.set_timesteps(steps)
+    theirs = ours = noise_for([5, 6], (2, 3, 4))
+    draws, again = Noise([1, 2]), Noise([1, 2])
+    for step in ddim(curved, ours, Schedule(ScheduleConfig(prediction=kind)), steps, eta, draws):
+        t = int(oracle.timesteps[step.index])
+        variance_noise = again((2, 3, 4)) if eta else None
+        answer = curved(theirs, torch.tensor([t, t]))
+        theirs = oracle.step(answer, t, theirs, eta=eta, variance_noise=variance_noise).prev_sample
+        assert (step.total, step.t) == (steps, t)
+        assert torch.allclose(step.z, theirs, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", list(NAMES))
+@pytest.mark.parametrize(("steps", "spacing"), [(8, "trailing"), (20, "trailing"), (20, "log_snr"), (1, "log_snr")])
+def test_dpmpp_2m_follows_diffusers(kind, steps, spacing):
+    schedule = Schedule(ScheduleConfig(prediction=kind))
+    oracle = DPMSolverMultistepScheduler(**BETAS, prediction_type=NAMES[kind], algorithm_type="dpmsolver++")
+    oracle.set_timesteps(timesteps=schedule.timesteps(steps, spacing))
+    theirs = ours = noise_for([5, 6], (2, 3, 4))
+    for step, t in zip(dpmpp_2m(curved, ours, schedule, steps, spacing=spacing), oracle.timesteps, strict=True):
+        theirs = oracle.step(curved(theirs, t.repeat(2)), t, theirs).prev_sample
+        assert torch.allclose(step.z, theirs, atol=1e-5, rtol=1e-5)
+    assert torch.equal(step.z, step.x0)
+
+
+@pytest.mark.parametrize("kind", list(NAMES))
+@pytest.mark.parametrize("sampler", ["ddim", "ancestral", "dpm++"])
+def test_perfect_denoisers_sample_the_data(kind, sampler):
+    schedule = Schedule(ScheduleConfig(prediction=kind))
+    noise = Noise([11])
+    z, denoise = noise((1, 100, 100)), gaussian(schedule)
+    run = {
+        "ddim": lambda: ddim(denoise, z, schedule, 100),
+        "ancestral": lambda: ddim(denoise, z, schedule, 1000, 1.0, noise),
+        "dpm++": lambda: dpmpp_2m(denoise, z, schedule, 20),
+    }[sampler]
+    *_, last = run()
+    assert float(last.z.mean()) == pytest.approx(MEAN, abs=0.02)
+    assert float(last.z.std()) == pytest.approx(STD, rel=0.05)
+
+
+def exact(schedule: Schedule, z: torch.Tensor, t: int) -> torch.Tensor:
+    """Where the probability flow carries z at t for Gaussian data: to the same quantile of the data."""
+    a = float(schedule.alphas_cumprod[t])
+    return MEAN + STD * (z - math.sqrt(a) * MEAN) / math.sqrt(a * STD**2 + 1 - a)
+
+
+def test_dpmpp_2m_is_of_second_order():
+    """Halving the stride must quarter the error that is not the last step's: far better than halving it."""
+    schedule = Schedule()
+    z = noise_for([3], (1, 8, 8)).double()
+
+    def error(steps):
+        *_, before_last, _ = dpmpp_2m(gaussian(schedule), z, schedule, steps)
+        reached = exact(schedule, before_last.z, 0)
+        return float((reached - exact(schedule, z, 999)).abs().max())
+
+    assert error(40) < error(20) / 3
+
+
+@pytest.mark.parametrize("run", [ddim, dpmpp_2m])
+def test_a_late_start_finishes_what_was_noised(run):
+    schedule = Schedule()
+    x0 = torch.full((1, 1, 4, 4), 1.3).double()
+    steps, start = 200, 160
+    spacing = {ddim: "leading", dpmpp_2m: "log_snr"}[run]
+    t = schedule.timesteps(steps, spacing)[start]
+    noisy = schedule.q_sample(x0, noise_for([1], (1, 4, 4)).double(), torch.tensor([t]))
+    taken = list(run(gaussian(schedule), noisy, schedule, steps, start=start))
+    assert [step.index for step in taken] == list(range(start, steps))
+    assert torch.allclose(taken[-1].z, exact(schedule, noisy, t), atol=0.02)
+
+
+def test_noise_is_drawn_once_after_every_prediction():
+    events = []
+
+    def denoise(z, t):
+        events.append(int(t[0]))
+        return z
+
+    def noise(shape):
+        events.append("noise")
+        return torch.zeros(1, *shape)
+
+    list(ddim(denoise, torch.zeros(1, 1, 2, 2), Schedule(), 4, 1.0, noise))
+    assert events == [751, "noise", 501, "noise", 251, "noise", 1, "noise"]
+
+
+def test_item_of_a_batch_equals_the_item_alone():
+    def last(seeds):
+        noise = Noise(seeds)
+        *_, step = ddim(curved, noise((2, 4, 4)), Schedule(), 10, 1.0, noise)
+        return step.z
+
+    together = last([7, 8, 9])
+    for k, seed in enumerate([7, 8, 9]):
+        assert torch.allclose(together[k], last([seed])[0], atol=1e-5)
+    assert not torch.allclose(together[0], together[1], atol=0.1)
+
+
+def test_noise_goes_on_and_is_torchs():
+    noise = Noise([4])
+    generator = torch.Generator().manual_seed(4)
+    for _ in range(2):
+        assert torch.equal(noise((3, 5))[0], torch.randn(3, 5, generator=generator))
+
+
+def test_eta_without_noise_says_what_to_pass():
+    with pytest.raises(UsageError, match="noise=Noise"):
+        next(ddim(curved, torch.zeros(1, 1, 2, 2), Schedule(), 4, eta=1.0))

@@ -1,0 +1,87 @@
+"""The shared bricks against torch's own attention, diffusers' embeddings and closed forms."""
+
+import pytest
+import torch
+from diffusers.models.embeddings import get_timestep_embedding
+from torch import nn
+from torch.nn import functional as F
+
+from latentaudio.nn import layers
+from latentaudio.nn.layers import Attention, Downsample, ResBlock, Transformer, Upsample, attend, sinusoids
+from latentaudio.types import Context
+
+
+def test_sinusoids_agree_with_diffusers_also_between_steps():
+    t = torch.tensor([0.0, 1.0, 17.25, 999.0])
+    assert torch.equal(sinusoids(t, 32), get_timestep_embedding(t, 32, flip_sin_to_cos=True, downscale_freq_shift=0))
+    assert torch.equal(sinusoids(torch.tensor([999]), 32), sinusoids(t, 32)[3:])
+
+
+@pytest.mark.parametrize("small_grid", [0, layers.SMALL_GRID])
+@pytest.mark.parametrize("masked", [False, True])
+def test_both_ways_to_attend_are_torchs_multihead_attention(monkeypatch, small_grid, masked):
+    monkeypatch.setattr(layers, "SMALL_GRID", small_grid)
+    torch.manual_seed(0)
+    oracle = nn.MultiheadAttention(32, 4, bias=False, kdim=24, vdim=24, batch_first=True)
+    ours = Attention(32, 4, context=24)
+    for layer, weight in zip(
+        (ours.to_q, ours.to_k, ours.to_v), (oracle.q_proj_weight, oracle.k_proj_weight, oracle.v_proj_weight), strict=True
+    ):
+        layer.weight.data.copy_(weight.data)
+    ours.to_out.weight.data.copy_(oracle.out_proj.weight.data)
+    ours.to_out.bias.data.zero_()
+    x, context = torch.randn(2, 7, 32, requires_grad=True), torch.randn(2, 5, 24)
+    look = torch.tensor([[1, 1, 1, 0, 0], [1, 0, 1, 1, 1]]).bool() if masked else torch.ones(2, 5).bool()
+    got = ours(x, ours.look_at(context, look[:, None, None] if masked else None))
+    want = oracle(x, context, context, key_padding_mask=~look, need_weights=False)[0]
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
+    slopes = [torch.autograd.grad(out.square().sum(), x)[0] for out in (got, want)]
+    torch.testing.assert_close(*slopes, rtol=1e-5, atol=1e-6)
+
+
+def test_large_grids_take_the_fused_kernel(monkeypatch):
+    calls = []
+    fused = F.scaled_dot_product_attention
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *a, **k: calls.append(1) or fused(*a, **k))
+    q = torch.randn(1, 1, 257, 4)
+    attend(q[:, :, :256], q[:, :, :256], q[:, :, :256], None)
+    assert not calls
+    attend(q, q, q, None)
+    assert calls
+
+
+def test_downsample_pads_where_the_spec_says():
+    x = torch.arange(16.0).view(1, 1, 4, 4)
+    lopsided, centred = Downsample(1, lopsided=True), Downsample(1, lopsided=False)
+    for step in (lopsided, centred):
+        nn.init.zeros_(step.conv.weight)
+        nn.init.zeros_(step.conv.bias)
+        step.conv.weight.data[0, 0, 2, 2] = 1.0  # the last corner of the window shows where windows lie
+    assert lopsided(x).flatten().tolist() == [10.0, 0.0, 0.0, 0.0]
+    assert centred(x).flatten().tolist() == [5.0, 7.0, 13.0, 15.0]
+
+
+def test_upsample_repeats_cells():
+    up = Upsample(1)
+    nn.init.zeros_(up.conv.weight)
+    nn.init.zeros_(up.conv.bias)
+    up.conv.weight.data[0, 0, 1, 1] = 1.0
+    assert up(torch.tensor([[[[1.0, 2.0]]]])).tolist() == [[[[1.0, 1.0, 2.0, 2.0], [1.0, 1.0, 2.0, 2.0]]]]
+
+
+def test_new_branches_change_nothing():
+    x, context = torch.randn(2, 8, 4, 2), Context.full(torch.randn(2, 3, 6))
+    transformer = Transformer(8, 2, context=6, depth=2, groups=4)
+    assert torch.equal(transformer(x, transformer.look_at(context)), x)
+    assert torch.equal(ResBlock(8, 8, 4, 1e-5, embedding=16)(x, torch.randn(2, 16)), x)
+    assert not torch.equal(ResBlock(8, 8, 4, 1e-6)(x), x)
+
+
+def test_the_embedding_is_added_per_channel_between_the_convolutions():
+    torch.manual_seed(0)
+    block = ResBlock(8, 8, 4, 1e-5, embedding=16)
+    nn.init.normal_(block.conv2.weight)
+    x, embedding = torch.randn(2, 8, 4, 2), torch.randn(2, 16)
+    moved = block.conv1(F.silu(F.group_norm(x, 4, eps=1e-5))) + block.embed(embedding).view(2, 8, 1, 1)
+    want = x + F.conv2d(F.silu(F.group_norm(moved, 4, eps=1e-5)), block.conv2.weight, padding=1)
+    torch.testing.assert_close(block(x, embedding), want)

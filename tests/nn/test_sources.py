@@ -1,0 +1,77 @@
+"""Mel geometry against librosa, oscillators against scipy's chirp, tone reading against sines of known pitch and size."""
+
+import librosa
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+
+from latentaudio.configs import VocoderConfig
+from latentaudio.nn.sources import MelReader, hiss, mel_edges, oscillate
+
+RATE, HOP, N_FFT = 16000, 160, 1024
+READER = MelReader(VocoderConfig(kind="istft"))
+
+
+def librosa_mel(samples):
+    spectrum = librosa.stft(samples, n_fft=N_FFT, hop_length=HOP)
+    bank = librosa.filters.mel(sr=RATE, n_fft=N_FFT, n_mels=64, fmin=0, fmax=8000)
+    return torch.from_numpy((bank @ abs(spectrum)).T[None].astype(np.float32))
+
+
+@pytest.mark.parametrize(("bins", "fmin", "fmax"), [(64, 0.0, 8000.0), (256, 20.0, 24000.0)])
+def test_edges_are_librosas(bins, fmin, fmax):
+    expected = librosa.mel_frequencies(n_mels=bins + 2, fmin=fmin, fmax=fmax)
+    np.testing.assert_allclose(mel_edges(bins, fmin, fmax), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("hertz", [233.1, 443.0, 987.8, 2093.0, 3333.3, 6000.0])
+def test_a_lone_sine_is_read_off_its_mel(hertz):
+    sine = 0.3 * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE)
+    mel = librosa_mel(sine)
+    frequency, amplitude = READER.tones(mel)
+    band = mel[0, 50].argmax()
+    assert frequency[0, 50, band].item() == pytest.approx(hertz, rel=5e-3)
+    assert amplitude[0, 50, band].item() == pytest.approx(0.3, rel=0.1)
+
+
+def test_envelope_of_a_flat_spectrum_is_flat():
+    bank = librosa.filters.mel(sr=RATE, n_fft=N_FFT, n_mels=64, fmin=0, fmax=8000)
+    envelope = READER.envelope(torch.from_numpy(bank.sum(axis=1)).float()[None, None])
+    assert envelope.shape == (1, 1, 513)
+    torch.testing.assert_close(envelope[0, 0, 4:], torch.ones(509), atol=0.1, rtol=0)
+
+
+def test_oscillator_holds_its_pitch_over_a_minute():
+    frames = 6000
+    samples = oscillate(torch.full((1, frames, 1), 443.0 / RATE), torch.ones(1, frames, 1), HOP)[0].double()
+    expected = torch.sin(2 * torch.pi * 443.0 * torch.arange(frames * HOP, dtype=torch.float64) / RATE)
+    torch.testing.assert_close(samples[-RATE:], expected[-RATE:], atol=0.05, rtol=0)
+
+
+def test_oscillator_glides_as_scipys_chirp():
+    frames = 100
+    seconds = torch.arange(frames * HOP) / RATE
+    pitch = 300 + 500 * (torch.arange(frames) + 0.5) * HOP / RATE  # at frame centres
+    samples = oscillate((pitch / RATE)[None, :, None], torch.ones(1, frames, 1), HOP)[0]
+    expected = scipy.signal.chirp(seconds.numpy(), 300, 1.0, 800, phi=-90)
+    inner = slice(HOP, -HOP)  # the outermost borders have no second frame to slope to
+    lag = np.abs(scipy.signal.hilbert(samples[inner].numpy()).conj() @ scipy.signal.hilbert(expected[inner]))
+    assert lag / (np.linalg.norm(expected[inner]) ** 2 * 2) == pytest.approx(1, abs=2e-3)
+
+
+def test_oscillators_add_up_and_follow_their_loudness():
+    pitch = torch.tensor([[[0.01, 0.2]]]).expand(1, 50, 2)
+    loudness = torch.rand(1, 50, 2)
+    together = oscillate(pitch, loudness, HOP)
+    apart = sum(oscillate(pitch[..., i : i + 1], loudness[..., i : i + 1], HOP) for i in range(2))
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=0)
+    torch.testing.assert_close(oscillate(pitch, 3 * loudness, HOP), 3 * together, atol=1e-5, rtol=1e-5)
+
+
+def test_hiss_has_unit_magnitude_and_a_seed():
+    window = torch.hann_window(N_FFT)
+    first = hiss(2, 200, HOP, window, torch.Generator().manual_seed(3))
+    assert first.shape == (2, 200, 513)
+    assert first[..., 2:-2].abs().mean().item() == pytest.approx(1, abs=0.03)
+    torch.testing.assert_close(hiss(2, 200, HOP, window, torch.Generator().manual_seed(3)), first)
