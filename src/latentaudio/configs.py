@@ -154,6 +154,7 @@ class CLAPConfig:
     text_positions: int = 514
     vocabulary: int = 50265
     text_length: int = 512
+    audio_patch: int = 4
     audio_width: int = 128
     audio_depths: tuple[int, ...] = (2, 2, 12, 2)
     audio_heads: tuple[int, ...] = (4, 8, 16, 32)

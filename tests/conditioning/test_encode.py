@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from latentaudio.conditioning.encode import TextParts, clap_vectors, encode_nulls, encode_prompts, t5_states
 from latentaudio.conditioning.tokenize import Tokenizer, build
 from latentaudio.conditioning.translator import Translator
@@ -56,9 +57,7 @@ def test_the_t5_model_hears_only_states():
 def test_audioldm2_hears_what_the_translator_writes_from_both_and_the_states(audioldm2):
     heard = encode_prompts(audioldm2, TEXTS[:1], 6)
     vector, states = clap_vectors(audioldm2, TEXTS[:1]), t5_states(audioldm2, TEXTS[:1])
-    sequence = audioldm2.translator.sequence(
-        (type(states)(vector[:, None], torch.ones(1, 1)), states), 6
-    ).tokens
+    sequence = audioldm2.translator.sequence((type(states)(vector[:, None], torch.ones(1, 1)), states), 6).tokens
     first = audioldm2.translator.gpt2(inputs_embeds=sequence).last_hidden_state[:, -1]
     loa, context = heard.contexts
     assert isinstance(loa, LanguageOfAudio)

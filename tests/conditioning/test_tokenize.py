@@ -2,6 +2,7 @@
 
 import librosa
 import pytest
+
 from latentaudio.conditioning.tokenize import NOTE, PAD_ID, Tokenizer, build, number_token, number_tokens, quantities
 from latentaudio.errors import WeightsError
 
@@ -33,7 +34,9 @@ def test_quantities(text, written):
     assert quantities(text) == written
 
 
-@pytest.mark.parametrize(("note", "name"), [("c#5", "C#5"), ("Db5", "Db5"), ("f sharp 3", "F#3"), ("E flat 2", "Eb2"), ("b♭3", "Bb3")])
+@pytest.mark.parametrize(
+    ("note", "name"), [("c#5", "C#5"), ("Db5", "Db5"), ("f sharp 3", "F#3"), ("E flat 2", "Eb2"), ("b♭3", "Bb3")]
+)
 def test_a_note_shares_the_token_of_its_frequency(note, name):
     token = number_token(librosa.note_to_hz(name), exact=False)
     assert quantities(f"on {note} now") == f"on {token} {NOTE} now"

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from diffusers.models.embeddings import get_2d_sincos_pos_embed
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 from latentaudio.configs import AudioMAEConfig
-from latentaudio.nn.audiomae import AudioMAE
+from latentaudio.nn.audiomae import AudioMAE, positions
 
 TINY = AudioMAEConfig(
     frames=32, bins=32, patch=8, width=16, depth=3, heads=2, average_last=2, decoder_width=8, decoder_depth=2, decoder_heads=2
@@ -58,11 +59,9 @@ def ours_from(theirs, config):
     return model
 
 
-def test_positions_are_transformers():
-    theirs = transformers_mae().state_dict()
-    ours = AudioMAE(TINY)
-    torch.testing.assert_close(ours.pos_embed, theirs["vit.embeddings.position_embeddings"])
-    torch.testing.assert_close(ours.decoder_pos_embed, theirs["decoder.decoder_pos_embed"])
+def test_positions_are_diffusers():
+    expected = get_2d_sincos_pos_embed(16, 4, base_size=4, cls_token=True, extra_tokens=1, output_type="pt")
+    torch.testing.assert_close(positions((4, 4), 16)[0], expected.float(), atol=1e-6, rtol=0)
 
 
 def test_masked_pretraining_is_transformers():
@@ -97,20 +96,21 @@ def test_features_are_transformers_hidden_states_normalised_and_averaged():
 
 
 def test_published_encoder_has_vit_bs_size():
-    width, depth, patches, patch = 768, 12, 512, 256
-    block = 12 * width**2 + 13 * width
-    closed = depth * block + (patch + 1) * width + width + 2 * width
     with torch.device("meta"):
         model = AudioMAE(AudioMAEConfig(decoder_depth=0))
-    assert sum(p.numel() for p in model.parameters()) == closed == 85_254_912
-    assert model.state_dict()["pos_embed"].shape == (1, patches + 1, width)
+    # ViT-B/16 without its classifier has 85,798,656: three colours for our one, and its 197 positions learned
+    assert sum(p.numel() for p in model.parameters()) == 85_798_656 - 2 * 16 * 16 * 768 - 197 * 768
+    assert model.state_dict()["pos_embed"].shape == (1, 513, 768)
 
 
 def test_keys_are_the_published_ones():
     keys = set(AudioMAE(LONG).state_dict())
     parts = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
-    expected = {f"blocks.{i}.{part}.{kind}" for i in range(2) for part in parts for kind in ("weight", "bias")}
-    assert keys == expected | {"cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias", "norm.weight", "norm.bias"}
+    kinds = ("weight", "bias")
+    expected = {f"blocks.{i}.{part}.{kind}" for i in range(2) for part in parts for kind in kinds}
+    assert keys == expected | {"cls_token", "pos_embed"} | {
+        f"{part}.{kind}" for part in ("patch_embed.proj", "norm") for kind in kinds
+    }
 
 
 def test_a_short_clip_uses_the_first_rows_of_positions():

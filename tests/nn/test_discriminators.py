@@ -6,17 +6,14 @@ import torch
 from latentaudio.nn.discriminators import PatchDiscriminator, PeriodCritic, ResolutionCritic, WaveDiscriminator
 
 
-def folded_size(module):
-    """Parameters of the plain convolutions: weight norm's per-channel lengths not counted."""
-    return sum(p.numel() for n, p in module.named_parameters() if not n.endswith("original0"))
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
 
 
-def test_period_critic_at_full_width_has_hifi_gans_size():
-    widths = [1, 32, 128, 512, 1024, 1024]
-    closed = sum(5 * a * b + b for a, b in zip(widths, widths[1:], strict=False)) + 3 * 1024 + 1
+def test_period_critics_at_full_width_have_hifi_gans_size():
     with torch.device("meta"):
-        critic = PeriodCritic(3, width=32, widest=1024)
-    assert folded_size(critic) == closed == 8_218_081  # five of them: 41.09 M; HiFi-GAN's table gives 41.1 M with weight norm
+        critics = WaveDiscriminator(width=32, widest=1024, resolutions=())
+    assert parameters(critics) == 41_105_770  # HiFi-GAN's multi-period discriminator, weight norm's lengths included
 
 
 def test_period_critic_hears_each_phase_of_its_period_apart():
@@ -52,26 +49,26 @@ def test_resolution_critic_has_finite_gradients_in_silence():
     assert samples.grad.isfinite().all()
 
 
-def test_all_critics_answer_and_learn():
+def test_all_critics_learn_to_tell_a_tone_from_noise():
     torch.manual_seed(0)
     critics = WaveDiscriminator(width=4, widest=16, periods=(2, 3), resolutions=(256,))
-    real, fake = torch.randn(4, 1, 2000), torch.randn(4, 1, 2000).sign()
-    optimizer = torch.optim.Adam(critics.parameters(), 2e-3)
-    for _ in range(40):
+    real, fake = torch.sin(torch.arange(1000) * 0.1).expand(2, 1, -1), torch.randn(2, 1, 1000)
+    optimizer = torch.optim.Adam(critics.parameters(), 1e-2)
+    for _ in range(20):
         pairs = zip(critics(real), critics(fake), strict=True)
         loss = sum(((r.score - 1) ** 2).mean() + (f.score**2).mean() for r, f in pairs)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert [len(v.features) for v in critics(real)] == [5, 5, 5]
     for r, f in zip(critics(real), critics(fake), strict=True):
-        assert r.score.mean() > f.score.mean() + 0.1
+        assert len(r.features) == 5
+        assert r.score.mean() > f.score.mean() + 0.2
 
 
 def test_patchgan_has_pix2pix_size_and_receptive_field():
     critic = PatchDiscriminator().eval()
-    # pix2pix's discriminator has 2,764,737 parameters (6 input channels give 2,768,705); one channel saves 2 x 64 x 16 more
-    assert sum(p.numel() for p in critic.parameters()) == 2_764_737 - 2 * 64 * 16
+    # CycleGAN's, on 3 channels and with 896 biases where this one has 896 norms of two numbers, counts 2,764,737
+    assert parameters(critic) == 2_764_737 - 2 * 64 * 16 + 896
     mel = torch.randn(1, 1, 256, 128, requires_grad=True)
     score = critic(mel).score
     assert score.shape == (1, 1, 256 // 8 - 2, 128 // 8 - 2)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers import Transformer2DModel
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import nn
 from torch.nn import functional as F
@@ -85,3 +86,18 @@ def test_the_embedding_is_added_per_channel_between_the_convolutions():
     moved = block.conv1(F.silu(F.group_norm(x, 4, eps=1e-5))) + block.embed(embedding).view(2, 8, 1, 1)
     want = x + F.conv2d(F.silu(F.group_norm(moved, 4, eps=1e-5)), block.conv2.weight, padding=1)
     torch.testing.assert_close(block(x, embedding), want)
+
+
+@torch.no_grad()
+def test_a_transformer_agrees_with_diffusers_also_on_quiet_input():
+    """Input of variance 1e-6 weighs as much as the norm's epsilon, so a wrong epsilon shows."""
+    torch.manual_seed(0)
+    theirs = Transformer2DModel(2, 4, in_channels=8, norm_num_groups=4, double_self_attention=True).eval()
+    ours = Transformer(8, 2, context=None, depth=1, groups=4)
+    names = [("transformer_blocks", "blocks"), ("ff.net.0.proj", "ff_in"), ("ff.net.2", "ff_out"), ("to_out.0", "to_out")]
+    weights = theirs.state_dict()
+    for old, new in names:
+        weights = {name.replace(old, new): tensor for name, tensor in weights.items()}
+    ours.load_state_dict(weights)
+    x = 1e-3 * torch.randn(2, 8, 4, 2)
+    torch.testing.assert_close(ours(x, [None]), theirs(x).sample, rtol=1e-5, atol=1e-6)

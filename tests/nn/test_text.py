@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from latentaudio.configs import CLAPConfig, T5Config, TranslatorConfig
 from latentaudio.nn import text
 

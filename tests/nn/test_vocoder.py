@@ -61,7 +61,7 @@ def test_matches_transformers():
 
 @pytest.mark.parametrize("config", [TINY, SMALL])
 def test_weight_norm_comes_and_goes(config):
-    vocoder = build_vocoder(config)
+    vocoder = build_vocoder(config).eval()
     keys, log_mel = list(vocoder.state_dict()), torch.randn(1, 1, 6, config.bins)
     with torch.no_grad():
         before = vocoder(log_mel)

@@ -45,6 +45,12 @@ def clap_vectors(parts: TextParts, texts: Sequence[str]) -> Tensor:
     return normalize(parts.clap.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float(), dim=-1)
 
 
+def clap_audio_vectors(clap: ClapModel, mel: Tensor) -> Tensor:
+    """CLAP's unit vector of each sound from its decibel mel [B, 1, L, F] (`audio.mel.clap_mel`), [B, D] float32."""
+    out = clap.get_audio_features(input_features=mel, is_longer=torch.zeros(len(mel), 1, dtype=torch.bool))
+    return normalize(out.pooler_output.float(), dim=-1)
+
+
 def t5_states(parts: TextParts, texts: Sequence[str]) -> Context:
     """T5's last hidden states of each text, [B, N, D] float32 with their mask (spec 6.2)."""
     assert parts.t5 is not None and parts.t5_tokens is not None
@@ -82,7 +88,7 @@ def encode_nulls(
     texts = [""] * count if negative is None else list(negative)
     assert len(texts) == count, f"{len(texts)} negative prompts for {count} prompts"
     heard = encode_prompts(parts, texts, tokens)
-    if parts.translator is None or null_loa == "generate":
+    if parts.translator is None or not heard.contexts or null_loa == "generate":
         return heard
     loa, *rest = heard.contexts
     spoken = torch.tensor([bool(text.strip()) for text in texts], device=loa.tokens.device)

@@ -106,7 +106,8 @@ class AudioMAE(nn.Module):
         assert bins == self.config.bins and frames % self.config.patch == 0, f"AudioMAE takes no fbank of {frames} x {bins}"
         x = self.patch_embed(fbank).flatten(2).transpose(1, 2)
         assert x.shape[1] < self.pos_embed.shape[1], f"{frames} frames are more than {self.config.frames}"
-        return x + self.pos_embed[:, 1 : 1 + x.shape[1]]  # time-major: a shorter clip uses the first rows
+        out: Tensor = x + self.pos_embed[:, 1 : 1 + x.shape[1]]  # time-major: a shorter clip uses the first rows
+        return out
 
     def features(self, fbank: Tensor) -> Tensor:
         """fbank [B, 1, T, F] -> [B, 1 + N, D], CLS first: the mean of the last blocks' normalised outputs, nothing masked."""
@@ -125,7 +126,7 @@ class AudioMAE(nn.Module):
         rows, columns = frames // self.config.patch, self.config.bins // self.config.patch
         whole = frames % (self.config.patch * time_pool) == 0 and columns % freq_pool == 0
         assert whole, f"{frames} frames do not fill cells of {time_pool} x {freq_pool} patches"
-        plane = features[:, 1:].transpose(1, 2).unflatten(2, (rows, columns))
+        plane = features[:, 1:].transpose(1, 2).reshape(features.shape[0], -1, rows, columns)
         cell = (time_pool, freq_pool)
         return ((F.avg_pool2d(plane, cell) + F.max_pool2d(plane, cell)) / 2).flatten(2).transpose(1, 2)
 

@@ -2,11 +2,13 @@
 
 Knows how each critic looks at a signal. Refuses to know hinge, least squares or feature matching: those are training stages'.
 
-B batch, C channels, N samples, T frames, F bins, P period. HiFi-GAN is arXiv 2010.05646, UnivNet 2106.07889, pix2pix 1611.07004.
+B batch, C channels, N samples, T frames, F bins, P period.
+HiFi-GAN is arXiv 2010.05646, UnivNet 2106.07889, pix2pix 1611.07004.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -49,15 +51,15 @@ class PeriodCritic(Critic):
     def __init__(self, period: int, width: int, widest: int) -> None:
         widths = [1, *(min(width * growth, widest) for growth in (1, 4, 16, 32, 32))]
         strides = (3, 3, 3, 3, 1)
-        pairs = zip(widths, widths[1:], strides, strict=False)
-        convs = [nn.Conv2d(inp, out, (5, 1), (stride, 1), padding=(2, 0)) for inp, out, stride in pairs]
+        pairs = zip(pairwise(widths), strides, strict=True)
+        convs = [nn.Conv2d(inp, out, (5, 1), (stride, 1), padding=(2, 0)) for (inp, out), stride in pairs]
         super().__init__(*convs, nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
         self.period = period
 
     def forward(self, x: Tensor) -> Verdict:
         """x [B, 1, N] -> verdict with maps [B, C, rows, P]; the tail is filled up to a whole row by reflection."""
         x = F.pad(x, (0, -x.shape[2] % self.period), mode="reflect")
-        return super().forward(x.unflatten(2, (-1, self.period)))
+        return super().forward(x.reshape(*x.shape[:2], -1, self.period))
 
 
 class ResolutionCritic(Critic):
@@ -113,7 +115,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         widths = [width * min(2**i, 8) for i in range(layers + 1)]
         self.stages = nn.ModuleList([nn.Sequential(nn.Conv2d(1, width, 4, 2, 1), nn.LeakyReLU(0.2))])
-        for i, (inp, out) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+        for i, (inp, out) in enumerate(pairwise(widths), start=1):
             conv = nn.Conv2d(inp, out, 4, 2 if i < layers else 1, 1, bias=False)
             self.stages.append(nn.Sequential(conv, nn.BatchNorm2d(out), nn.LeakyReLU(0.2)))
         self.score = nn.Conv2d(widths[-1], 1, 4, 1, 1)

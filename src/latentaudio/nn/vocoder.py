@@ -59,7 +59,7 @@ class HiFiGAN(nn.Module):
                 nn.init.normal_(module.weight, 0.0, 0.01)
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        """log_mel [B, 1, T, F] -> samples [B, 1, N] in (-1, 1). An odd (kernel - rate) adds samples: N = 160 T + 32 at 16 kHz."""
+        """log_mel [B, 1, T, F] -> samples [B, 1, N] in (-1, 1). Odd kernel - rate adds samples: N = 160 T + 32 at 16 kHz."""
         x = self.conv_pre(log_mel.squeeze(1).transpose(1, 2))
         for i, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, LEAK))
@@ -84,7 +84,8 @@ class ConvNeXtBlock(nn.Module):
         """[B, C, T] -> [B, C, T]."""
         y = self.norm(self.depthwise(x).transpose(1, 2))
         y = self.scale * self.project(F.gelu(self.expand(y)))
-        return x + y.transpose(1, 2)
+        out: Tensor = x + y.transpose(1, 2)
+        return out
 
 
 class InverseSTFT(nn.Module):
@@ -116,7 +117,7 @@ class InverseSTFT(nn.Module):
 
 
 class ISTFTVocoder(nn.Module):
-    """Vocos with sources: ConvNeXt blocks at the frame rate decide, per frame, what one inverse STFT and an oscillator bank play.
+    """Vocos with sources: ConvNeXt blocks at the frame rate decide what one inverse STFT and an oscillator bank play.
 
     Three parts, each relative to what `MelReader` reads off the mel, so that an untrained one already is a noise vocoder:
     an STFT of predicted magnitude and phase (Vocos: attacks, anything coherent), noise per band, and one sine per band.
@@ -124,7 +125,7 @@ class ISTFTVocoder(nn.Module):
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
-        self.sizes = (config.n_fft // 2 + 1, config.n_fft // 2 + 1, config.bins, config.bins, config.bins)
+        self.sizes = [config.n_fft // 2 + 1] * 2 + [config.bins] * 3
         self.embed = nn.Conv1d(config.bins, config.channels, 7, padding=3)
         self.norm_in = nn.LayerNorm(config.channels, eps=1e-6)
         self.blocks = nn.Sequential(
@@ -134,10 +135,11 @@ class ISTFTVocoder(nn.Module):
         self.head = nn.Linear(config.channels, sum(self.sizes))
         self.reader = MelReader(config)
         self.inverse = InverseSTFT(config.n_fft, config.hop)
-        for module in self.modules():
-            if isinstance(module, nn.Conv1d | nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+        for name, parameter in self.named_parameters():
+            if parameter.dim() > 1:
+                nn.init.trunc_normal_(parameter, std=0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """log_mel [B, 1, T, F] -> samples [B, 1, T hop], not clipped. Same mel, same sound: only training draws new noise."""
@@ -149,13 +151,14 @@ class ISTFTVocoder(nn.Module):
 
     def _play(self, controls: Tensor, mel: Tensor) -> Tensor:
         """controls [B, T, sum(sizes)] and mel [B, T, F] -> samples [B, T hop]."""
-        loudness, phase, noise, tone, bend = controls.split(self.sizes, dim=-1)
+        loudness, phase, noise, tone, bend = torch.split(controls, self.sizes, dim=-1)
         coherent = torch.polar(self.reader.envelope(mel) * _gain(loudness, QUIET), phase)
         spectrum = coherent + self.reader.envelope(mel * _gain(noise, 0.0)) * self._hiss(*mel.shape[:2])
         frequency, amplitude = self.reader.tones(mel)
         frequency = frequency + torch.tanh(bend / 10) * self.reader.half_widths / 2
         tones = oscillate(frequency / self.reader.rate, amplitude * _gain(tone, QUIET), self.inverse.hop)
-        return self.inverse(spectrum) + tones
+        samples: Tensor = self.inverse(spectrum) + tones
+        return samples
 
     def _hiss(self, batch: int, frames: int) -> Tensor:
         """New noise for every item in training; otherwise always the same, whatever the batch."""

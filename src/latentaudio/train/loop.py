@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..configs import ModelConfig
 from ..data.dataset import dice
+from ..device import fast_dtype, pick_device
 from ..errors import ConfigError, DataError
 from ..variants import variant
 from ..weights.folder import copy_parts, model_folder, read_config, save_part, write_config
@@ -66,6 +67,7 @@ def train(
     began = time.monotonic()
     device = pick_device(recipe.device)
     config = _prepare(recipe, run, init)
+    torch.manual_seed(recipe.seed)
     stage = make_stage(recipe, config, data, run / "model")
     for module in (*stage.players.values(), *stage.frozen.values()):
         module.to(device)
@@ -95,27 +97,6 @@ def train(
             break
     board.close()
     return done
-
-
-def pick_device(wish: str) -> torch.device:
-    """The device called `wish`; "auto" is CUDA, then Apple's MPS, then the CPU."""
-    if wish != "auto":
-        return torch.device(wish)
-    return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def fast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
-    """The autocast type: bf16 where asked for or, with "auto", where the hardware multiplies it faster; None is float32."""
-    if precision == "fp32":
-        return None
-    if precision == "bf16" or device.type == "cuda":
-        return torch.bfloat16
-    return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else None
-
-
-def _cpu_has_bf16() -> bool:
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.is_file() and any(flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16"))
 
 
 def _prepare(recipe: Recipe, run: Path, init: tuple[Path, ...]) -> ModelConfig:
@@ -156,6 +137,7 @@ def _update(stage: Stage, players: dict[str, Player], recipe: Recipe, step: int,
     rate = rate_at(step, recipe.steps, recipe.optim)
     batches = [_to(stage.batch(step, micro), device) for micro in range(recipe.accumulate)]
     told: dict[str, float] = {}
+    torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout inside the parts draws from the global generator
     for turn, (name, player) in enumerate(players.items()):
         for other in players.values():
             other.module.requires_grad_(other is player)

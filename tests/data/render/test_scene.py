@@ -1,5 +1,7 @@
 """Scenes of two toy kinds whose sound is known in closed form: a pinging sine and steady noise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,8 +28,8 @@ HISS = Kind("hiss", "effects", ("~hiss",), ("hissing",), hiss, sustained=True, i
 TOYS = (PING, HISS)
 
 
-def scenes(count, seconds=5.12, kinds=TOYS):
-    return [play(kinds, np.random.default_rng([11, n]), RATE, seconds) for n in range(count)]
+def scenes(count, seconds=5.12, kinds=TOYS, rate=RATE):
+    return [play(kinds, np.random.default_rng([11, n]), rate, seconds) for n in range(count)]
 
 
 def test_shape_type_and_limits():
@@ -45,7 +47,7 @@ def test_same_dice_same_scene():
 
 
 def test_relations_kinds_and_loudness_in_their_shares():
-    made = [scene for _, scene in scenes(600, 2.56)]
+    made = [scene for _, scene in scenes(600, 2.56, rate=4000)]
     shares = {r: np.mean([s.relation == r for s in made]) for r in ("alone", "then", "while")}
     assert shares == pytest.approx({"alone": 0.7, "then": 0.15, "while": 0.15}, abs=0.05)
     single = [s.events[0] for s in made if s.relation == "alone"]
@@ -54,11 +56,12 @@ def test_relations_kinds_and_loudness_in_their_shares():
 
 
 def test_kinds_are_only_placed_where_they_allow():
-    for _, scene in scenes(300, 2.56):
+    for _, scene in scenes(300, 2.56, rate=4000):
         for event in scene.events:
             assert event.room == "none" and (event.kind is PING or event.distance != "far")
-    rooms = {s.events[0].room for _, s in scenes(100, 1.0, (Kind("in", "effects", ("in",), ("in",), ping),))}
-    assert rooms == {"none", "small room", "large hall", "cathedral"}
+    heard = {(s.events[0].room, s.events[0].distance) for _, s in scenes(300, 1.0, (replace(PING, indoors=True),), 4000)}
+    rooms, distances = ("none", "small room", "large hall", "cathedral"), ("near", "mid", "far")
+    assert heard == {(room, distance) for room in rooms for distance in distances} - {("small room", "far")}
 
 
 def test_level_keeps_the_promise_of_loudness():
@@ -88,7 +91,7 @@ def test_then_puts_each_kind_in_its_half_and_moves_the_onsets():
 
 
 def test_short_clips_never_hold_a_sequence():
-    assert all(scene.relation != "then" for _, scene in scenes(100, 2.4))
+    assert all(scene.relation != "then" for _, scene in scenes(100, 2.4, rate=4000))
 
 
 def test_while_lets_both_be_heard():

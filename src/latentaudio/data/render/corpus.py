@@ -128,7 +128,7 @@ def _rendered(order: Order, folder: Path, count: int, workers: int) -> Generator
     if workers == 1:
         yield from map(job, range(count))
         return
-    chunk = max(1, min(16, count // (4 * workers)))
+    chunk = max(1, min(8, count // (4 * workers)))
     with _single_threaded(), ProcessPoolExecutor(workers, get_context("spawn"), _deaf_to_interrupts) as pool:
         try:
             yield from pool.map(job, range(count), chunksize=chunk)

@@ -95,12 +95,12 @@ def footsteps(stage: Stage) -> Take:
     """Steps at an even walk, heel then toe: gravel crackles, a wooden floor thumps, snow squeaks as it packs."""
     dice, ground, weight = aside(stage), stage.integer(0, 2), stage.uniform(0, 1)
     rate_hz, roll = stage.log_uniform(1.1, 3.2), stage.uniform(0.2, 0.3)
-    length = min(0.55 / rate_hz, 0.32)
+    length = min(0.5 / rate_hz, stage.uniform(0.16, 0.28))
     tune = stage.log_uniform(0.85, 1.2) * (1.25 - 0.5 * weight)
 
     def gravel() -> Array:
         stones = [burst(dice, 0.02, 900 * tune, 6500 * tune, stage.uniform(0.0015, 0.004), 0.0003) for _ in range(4)]
-        times = scattered(dice, 220, 0.0, length)
+        times = scattered(dice, 90, 0.0, length)
         push = np.sin(np.pi * np.clip(times / length, 0, 1)) ** 0.5
         return shower(dice, stones, times, push * dice.rng.lognormal(0, 0.8, len(times)), stage.samples(length + 0.03))
 
@@ -112,10 +112,10 @@ def footsteps(stage: Stage) -> Take:
         return heel
 
     def snow() -> Array:
-        creak = stage.uniform(90, 170) * tune
-        crush = filtered(air(dice, length), stage.rate, 500 * tune, 3200 * tune)
-        slip = 0.35 + 0.65 * (0.5 + 0.5 * np.sin(2 * np.pi * creak * stage.clock(length) * (1 - 0.3 * stage.clock(length) / length))) ** 3
-        return crush * slip * swell(stage, length, 0.4 * length, 0.5 * length)
+        t = stage.clock(length)
+        slip = (0.5 + 0.5 * np.sin(2 * np.pi * stage.uniform(90, 170) * tune * t * (1 - 0.3 * t / length))) ** 4
+        crush = filtered(air(dice, length) * (0.15 + slip), stage.rate, 350 * tune, 1300 * tune)
+        return crush * swell(stage, length, 0.4 * length, 0.5 * length)
 
     times = steady(stage, rate_hz, length)
     facts = rhythm(times, rate_hz)

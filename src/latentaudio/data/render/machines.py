@@ -11,9 +11,9 @@ import numpy as np
 
 from .kinds import Facts, Kind, Take
 from .series import air, aside, between, chorus, contour, steady, worded
-from .strikes import burst, placed, pulses, rhythm, scattered, shower
+from .strikes import burst, placed, pulses, reed, rhythm, scattered, shower
 from .synth import Array, Stage, add, coloured, filtered, modes, normalised, resonate, swell, wander
-from .vocal import buzz, mouth, shaky
+from .vocal import mouth, shaky
 
 _COUNTABLE_HZ = 19.5  # above it, beats melt into a tone
 _TONAL_HZ = 55.0  # below it, few ears would call the tone a pitch
@@ -75,7 +75,7 @@ def motorcycle(stage: Stage) -> Take:
     inside, gear = share % 1.0, np.floor(share)
     throttle = np.minimum(inside / 0.88, 1.0) * np.clip((1 - inside) / 0.06, 0, 1)
     hertz = base * (1 + 0.12 * gear) * reach ** filtered(throttle, stage.rate, None, 12)
-    rasp = buzz(shaky(stage, hertz, 0.012, 70), stage.rate, stage.uniform(0.3, 0.6), top=6000)
+    rasp = reed(shaky(stage, hertz, 0.012, 70), stage.rate, stage.uniform(0.3, 0.6), top=6000)
     half = _exhaust(stage, dice, hertz / 2, 9, 0.3, 1.4 - 0.5 * weight)
     sound = normalised(mouth(rasp, stage.rate, ((420, 250, 1.0), (1100, 400, 0.8), (2600, 900, 0.5)))) + normalised(half)
     level = (0.45 + 0.55 * filtered(throttle, stage.rate, None, 15)) * contour(stage.size, (0, 0.7), (1, 1))
@@ -90,7 +90,7 @@ def helicopter(stage: Stage) -> Take:
     wash = filtered(air(dice, stage.seconds), stage.rate, 60, 900 + 900 * slap)
     thump = resonate(chop - chop.mean(), stage.rate, stage.log_uniform(55, 95), 40)
     crack = filtered(air(dice, stage.seconds), stage.rate, 500, 3000) * chop**3
-    whine = buzz(np.full(stage.size, stage.log_uniform(1400, 3200)), stage.rate, 1.5)
+    whine = reed(np.full(stage.size, stage.log_uniform(1400, 3200)), stage.rate, 1.5)
     sound = 1.3 * normalised(wash * (0.12 + chop)) + 0.8 * normalised(thump) + 0.6 * slap * normalised(crack) + 0.02 * whine
     near = contour(stage.size, (0, stage.uniform(0.6, 1)), (0.5, 1), (1, stage.uniform(0.6, 1)))
     facts = Facts(rate_hz=rate_hz) if stage.seconds * rate_hz > 4 else Facts()
@@ -123,11 +123,13 @@ def steam(stage: Stage) -> Take:
     dice, rate_hz = aside(stage), max(stage.log_uniform(1.3, 8.0), 2.5 / stage.seconds)
     colour, length = stage.log_uniform(450, 1100), min(0.8 / rate_hz, 0.4)
     times = steady(stage, rate_hz, length)
-    canvas = stage.silence()
+    steam_cloud = air(dice, stage.seconds)
+    steam_cloud = filtered(steam_cloud, stage.rate, 0.4 * colour, 4 * colour, 1) + resonate(steam_cloud, stage.rate, colour, 0.5 * colour)
+    puff = contour(stage.samples(length), (0, 0), (0.12, 1), (0.45, 0.5), (1, 0))
+    valve = stage.silence()
     for k, start in enumerate(times):
-        puff = air(dice, length) * contour(stage.samples(length), (0, 0), (0.12, 1), (0.45, 0.5), (1, 0))
-        chuff = filtered(puff, stage.rate, 0.4 * colour, 4 * colour, 1) + resonate(puff, stage.rate, colour, 0.5 * colour)
-        add(canvas, chuff, round(start * stage.rate), 1.0 if k % 4 == 0 else 0.85)
+        add(valve, puff, round(start * stage.rate), 1.0 if k % 4 == 0 else 0.85)
+    canvas = steam_cloud * valve
     leak = filtered(air(dice, stage.seconds), stage.rate, 1800, 6500)
     facts = rhythm(times, rate_hz)
     return Take(normalised(canvas) + stage.uniform(0.005, 0.03) * leak * _edges(stage), facts)
@@ -161,7 +163,7 @@ def drill(stage: Stage) -> Take:
     ends = min(0.12, 0.08 * stage.seconds), min(0.3, 0.15 * stage.seconds)
     up, down = ends[0] / stage.seconds, ends[1] / stage.seconds
     speed = contour(stage.size, (0, 0.25), (up, 1), (1 - down, 1), (1, 0.3))
-    motor = buzz(pitch * speed, stage.rate, rough, top=7000)
+    motor = reed(pitch * speed, stage.rate, rough, top=7000)
     gear = np.sin(2 * np.pi * np.cumsum(pitch * speed * 4.0) / stage.rate)
     chips = filtered(air(dice, stage.seconds), stage.rate, 1500, 7000) * (1 + 0.5 * wander(stage, stage.seconds, 25))
     sound = mouth(motor, stage.rate, ((900, 700, 1.0), (2300, 1000, 0.9), (4200, 1500, 0.6))) + 0.3 * motor + 0.2 * gear + 0.35 * bite * chips
@@ -174,8 +176,8 @@ def vacuum(stage: Stage) -> Take:
     dice, pitch, tube = aside(stage), stage.log_uniform(140, 800), stage.log_uniform(450, 900)
     rush = filtered(air(dice, stage.seconds), stage.rate, 150, 6500, 1)
     rush = 0.5 * rush + mouth(rush, stage.rate, ((tube, 250, 1.2), (2.6 * tube, 500, 0.8), (4.3 * tube, 900, 0.5)))
-    whine = buzz(np.full(stage.size, pitch), stage.rate, 1.3, top=5000)
-    sound = normalised(rush) * (1 + 0.1 * wander(stage, stage.seconds, 2)) + stage.uniform(0.22, 0.4) * whine
+    whine = reed(np.full(stage.size, pitch), stage.rate, 1.3, top=5000)
+    sound = normalised(rush) * (1 + 0.1 * wander(stage, stage.seconds, 2)) + stage.uniform(0.3, 0.5) * whine
     return Take(sound * _edges(stage), Facts(pitch_hz=pitch))
 
 
@@ -184,9 +186,9 @@ def fan(stage: Stage) -> Take:
     dice, pitch = aside(stage), stage.log_uniform(58, 240)
     wobble, depth = stage.uniform(1.5, 5), stage.uniform(0.0, 0.3)
     breeze = filtered(coloured(dice, stage.seconds, 1.2), stage.rate, 60, stage.log_uniform(500, 1400), 1)
-    hum = buzz(np.full(stage.size, pitch), stage.rate, 1.7, top=1200)
+    hum = reed(np.full(stage.size, pitch), stage.rate, 1.7, top=1200)
     sway = 1 + depth * np.sin(2 * np.pi * wobble * stage.clock(stage.seconds))
-    sound = (normalised(breeze) + stage.uniform(0.22, 0.35) * hum) * sway
+    sound = (normalised(breeze) + stage.uniform(0.35, 0.55) * hum) * sway
     return Take(sound * _edges(stage), Facts(pitch_hz=pitch, qualities=worded(pitch / 240, ("large",), ("small",))))
 
 
@@ -206,7 +208,7 @@ def airplane(stage: Stage) -> Take:
 def propeller(stage: Stage) -> Take:
     """A propeller plane: a deep reedy drone, blades and exhaust in one, its pitch held."""
     dice, pitch = aside(stage), stage.log_uniform(58, 230)
-    drone = buzz(np.full(stage.size, pitch), stage.rate, stage.uniform(0.6, 1.0), top=4500)
+    drone = reed(np.full(stage.size, pitch), stage.rate, stage.uniform(0.6, 1.0), top=4500)
     drone = 0.4 * drone + mouth(drone, stage.rate, ((2.2 * pitch, 1.5 * pitch, 1.0), (700, 300, 0.6), (1700, 600, 0.3)))
     beat = 1 + stage.uniform(0.1, 0.35) * np.sin(2 * np.pi * stage.uniform(0.6, 3.0) * stage.clock(stage.seconds))
     wind = normalised(filtered(coloured(dice, stage.seconds, 1.0), stage.rate, 100, 2500))
@@ -224,7 +226,7 @@ def sewing(stage: Stage) -> Take:
     late = stage.uniform(0.35, 0.5) / rate_hz
     times = np.array(steady(stage, rate_hz, 0.05))
     canvas = shower(dice, [normalised(needle)], np.concatenate([times, times + late]), np.repeat([1.0, 0.35], len(times)), stage.size)
-    motor = buzz(np.full(stage.size, stage.log_uniform(110, 240)), stage.rate, 1.2, top=3000)
+    motor = reed(np.full(stage.size, stage.log_uniform(110, 240)), stage.rate, 1.2, top=3000)
     return Take(canvas + 0.04 * motor * _edges(stage), Facts(rate_hz=rate_hz) if len(times) > 3 else Facts())
 
 
@@ -232,7 +234,7 @@ def washer(stage: Stage) -> Take:
     """A washing machine: wet laundry that slumps around the drum once a turn, over water and motor."""
     dice, rate_hz = aside(stage), max(stage.log_uniform(0.7, 1.8), 2.2 / stage.seconds)
     times = steady(stage, rate_hz, 0.3 / rate_hz)
-    slosh = [filtered(air(dice, 0.5 / rate_hz), stage.rate, 200, 1600 * stage.log_uniform(0.8, 1.2)) for _ in range(4)]
+    slosh = [filtered(air(dice, 0.5 / rate_hz), stage.rate, 200, 1300 * stage.log_uniform(0.8, 1.2), 4) for _ in range(4)]
     slosh = [wet * swell(stage, 0.5 / rate_hz, 0.2 / rate_hz, 0.25 / rate_hz)[: len(wet)] for wet in slosh]
     thud = modes(stage, 0.4, np.array([58.0, 92, 150]) * stage.log_uniform(0.85, 1.2), np.ones(3), np.array([0.05, 0.04, 0.03]))
     canvas = stage.silence()
@@ -241,7 +243,7 @@ def washer(stage: Stage) -> Take:
         add(canvas, thud, round((start + 0.2 / rate_hz) * stage.rate), 0.35)
     drops = [modes(stage, 0.06, np.array([stage.log_uniform(500, 1400)]), np.ones(1), np.array([0.01])) for _ in range(6)]
     falls = scattered(dice, 12, 0, stage.seconds)
-    motor = buzz(shaky(stage, np.full(stage.size, 100.0), 0.004, 3), stage.rate, 1.1, top=1500)
+    motor = reed(shaky(stage, np.full(stage.size, 100.0), 0.004, 3), stage.rate, 1.1, top=1500)
     sound = canvas + shower(dice, drops, falls, dice.rng.uniform(0.02, 0.1, len(falls)), stage.size) + 0.05 * motor * _edges(stage)
     return Take(sound, Facts(rate_hz=rate_hz) if len(times) > 2 else Facts())
 
@@ -250,7 +252,7 @@ def printer(stage: Stage) -> Take:
     """A dot-matrix printer: the head screeches across the paper line by line, and the feed clicks between the lines."""
     dice, pins, line_hz = aside(stage), stage.log_uniform(420, 1250), stage.log_uniform(1.1, 3.5)
     line = min(0.75 / line_hz, 0.7 * stage.seconds)
-    raw = buzz(np.full(stage.samples(line), pins), stage.rate, 0.2) + 0.5 * air(dice, line)
+    raw = reed(np.full(stage.samples(line), pins), stage.rate, 0.2) + 0.5 * air(dice, line)
     head = mouth(raw, stage.rate, ((1700, 600, 1.0), (3400, 900, 0.9), (5200, 1200, 0.5))) * swell(stage, line, 0.01, 0.01)
     feed = burst(dice, 0.08, 300, 2500, 0.015) + modes(stage, 0.08, np.array([210.0, 470]), np.ones(2), np.array([0.02, 0.01]))
     times = steady(stage, line_hz, line)

@@ -1,6 +1,6 @@
 """Instruments that play: kinds of the family "music".
 
-Knows which instrument plays what, and the words for it. Refuses to know how a voice sounds (`instruments`, `drums`) or how a
+Knows which instrument plays what, and the words for it. Refuses to know how a voice sounds (`strings`, `winds`, `instruments`, `drums`) or how a
 phrase is composed (`score`). All manners are things played ("a rising scale"), so that they follow any of the verbs.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from . import drums, instruments, score
+from . import drums, instruments, score, strings, winds
 from .instruments import Voice
 from .kinds import Facts, Kind, Take
 from .score import Compass, Note, Shape
@@ -99,7 +99,7 @@ def _band(stage: Stage) -> Take:
             tone = (root, third, fifth)[int(walk[k % bar])]
             low.append(Note(time, 0.9 * style.steps * step, score.hertz(tonic - 12 + tone % 12), 0.9))
     sound = drums.groove(stage, style, bpm, start, 0.6)
-    sound += 0.55 * normalised(_voiced(stage, instruments.bass(stage), low), 1.0)
+    sound += 0.55 * normalised(_voiced(stage, strings.bass(stage), low), 1.0)
     chords = make(stage)
     sound += 0.5 * normalised(chords.finish(_voiced(stage, chords, middle)), 1.0)
     facts = Facts(qualities=(name,), manner=(f"in a {mode} key",))
@@ -110,102 +110,92 @@ def _band(stage: Stage) -> Take:
 
 # Chords ("x" a beat, "o" short, "-" the whole bar) and bass (0 root, 1 third, 2 fifth) of a band, step by step.
 _COMPING: dict[str, tuple[Callable[[Stage], Voice], str, str]] = {
-    "rock": (instruments.electric_guitar, "x...x...x...x...", "0.0.0.0.0.0.0.0."),
+    "rock": (strings.electric_guitar, "x...x...x...x...", "0.0.0.0.0.0.0.0."),
     "disco": (instruments.lead, "..o...o...o...o.", "0.0.0.0.0.0.2.2."),
-    "swing": (instruments.piano, "...o.....o..", "0..1..2..1.."),
-    "reggae": (instruments.organ, "....o.......o...", "0.....2.0..0...."),
-    "bossa nova": (instruments.guitar, "x..o..o...o..o..", "0.....2.0.....2."),
-    "waltz": (instruments.accordion, "..o.o.", "0....."),
+    "swing": (strings.piano, "...o.....o..", "0..1..2..1.."),
+    "reggae": (winds.organ, "....o.......o...", "0.....2.0..0...."),
+    "bossa nova": (strings.guitar, "x..o..o...o..o..", "0.....2.0.....2."),
+    "waltz": (winds.accordion, "..o.o.", "0....."),
 }
 
 
 def _kind(
-    name: str, make: Callable[[Stage], Voice], compass: Compass, nouns: tuple[str, ...], actions: tuple[str, ...]
+    name: str, make: Callable[[Stage], Voice], compass: Compass, nouns: tuple[str, ...], verbs: tuple[str, ...] = _VERBS
 ) -> Kind:
-    return Kind(name, "music", nouns, actions, partial(_perform, make, compass))
+    return Kind(name, "music", nouns, verbs, partial(_perform, make, compass))
 
 
-KINDS: tuple[Kind, ...] = (
-    _kind(
-        "piano",
-        instruments.piano,
-        Compass(36, 88, False, _CHORDAL),
-        ("piano", "grand piano", "upright piano", "pianist"),
-        _VERBS,
-    ),
-    _kind(
-        "guitar", instruments.guitar, Compass(40, 76, False, _CHORDAL), ("guitar", "plucked guitar", "classical guitar"), _VERBS
-    ),
+_SOLOISTS: tuple[Kind, ...] = (
+    _kind("piano", strings.piano, Compass(36, 88, False, _CHORDAL), ("piano", "grand piano", "upright piano", "concert piano")),
+    _kind("guitar", strings.guitar, Compass(40, 76, False, _CHORDAL), ("guitar", "plucked guitar", "solo guitar")),
     _kind(
         "electric guitar",
-        instruments.electric_guitar,
+        strings.electric_guitar,
         Compass(40, 79, False, {**_CHORDAL, "scale": 12, "chords": 3}),
-        ("electric guitar", "guitar through an amplifier", "rock guitar"),
-        _VERBS,
-    ),
-    _kind("bass guitar", instruments.bass, Compass(28, 55, False, _MELODIC), ("bass guitar", "electric bass", "bass"), _VERBS),
-    _kind(
-        "violin", instruments.violin, Compass(55, 91, True, _MELODIC), ("violin", "fiddle", "violinist", "bowed violin"), _VERBS
-    ),
-    _kind("cello", instruments.cello, Compass(36, 67, True, _MELODIC), ("cello", "cellist", "bowed cello"), _VERBS),
-    _kind(
-        "flute", instruments.flute, Compass(60, 93, True, _MELODIC), ("flute", "flutist", "concert flute"), (*_VERBS, "blowing")
+        ("electric guitar", "rock guitar", "electric lead guitar"),
     ),
     _kind(
-        "trumpet",
-        instruments.trumpet,
-        Compass(54, 82, True, _MELODIC),
-        ("trumpet", "trumpeter", "brass trumpet"),
+        "bass guitar",
+        strings.bass,
+        Compass(28, 55, False, _MELODIC),
+        ("bass guitar", "electric bass", "electric bass guitar"),
+    ),
+    _kind("violin", strings.violin, Compass(55, 91, True, _MELODIC), ("violin", "fiddle", "bowed violin", "solo violin")),
+    _kind("cello", strings.cello, Compass(36, 67, True, _MELODIC), ("cello", "bowed cello", "solo cello")),
+    _kind(
+        "flute",
+        winds.flute,
+        Compass(60, 93, True, _MELODIC),
+        ("flute", "concert flute", "solo flute"),
         (*_VERBS, "blowing"),
     ),
     _kind(
-        "organ", instruments.organ, Compass(36, 84, True, _CHORDAL), ("pipe organ", "church organ", "organ", "organist"), _VERBS
+        "trumpet",
+        winds.trumpet,
+        Compass(54, 82, True, _MELODIC),
+        ("trumpet", "brass trumpet", "solo trumpet"),
+        (*_VERBS, "blowing"),
     ),
-    _kind(
-        "accordion", instruments.accordion, Compass(48, 84, True, _CHORDAL), ("accordion", "squeezebox", "accordionist"), _VERBS
-    ),
+    _kind("organ", winds.organ, Compass(36, 84, True, _CHORDAL), ("pipe organ", "church organ", "organ")),
+    _kind("accordion", winds.accordion, Compass(48, 84, True, _CHORDAL), ("accordion", "squeezebox", "reed accordion")),
     _kind(
         "xylophone",
         instruments.xylophone,
         Compass(67, 98, False, _MELODIC),
-        ("xylophone", "xylophone struck with mallets"),
-        _VERBS,
+        ("xylophone", "xylophone struck with mallets", "toy xylophone"),
     ),
     _kind(
         "marimba",
         instruments.marimba,
         Compass(45, 77, False, _MELODIC),
-        ("marimba", "marimba struck with soft mallets"),
-        _VERBS,
+        ("marimba", "marimba struck with soft mallets", "solo marimba"),
     ),
     _kind(
         "music box",
         instruments.music_box,
         Compass(72, 99, False, {**_MELODIC, "melody": 26}),
-        ("music box", "toy music box", "musical box"),
-        _VERBS,
+        ("music box", "toy music box", "musical box", "wind-up music box"),
     ),
     _kind(
         "synth lead",
         instruments.lead,
         Compass(40, 84, True, _MELODIC),
         ("synthesizer", "synth", "synth lead", "analogue synthesizer"),
-        _VERBS,
     ),
     _kind(
-        "synth pad",
-        instruments.pad,
-        Compass(40, 76, True, _SUNG),
-        ("synthesizer pad", "synth pad", "ambient synthesizer"),
-        _VERBS,
+        "synth pad", instruments.pad, Compass(40, 76, True, _SUNG), ("synthesizer pad", "synth pad", "ambient synthesizer pad")
     ),
     _kind(
         "choir",
-        instruments.choir,
+        winds.choir,
         Compass(48, 79, True, _SUNG),
-        ("choir", "chorus of voices", "group of singers"),
+        ("choir", "chorus of voices", "group of singers", "vocal choir"),
         ("singing", "vocalising", "chanting"),
     ),
+)
+
+KINDS: tuple[Kind, ...] = (
+    *_SOLOISTS,
     Kind(
         "drum kit",
         "music",
@@ -217,7 +207,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "bongos",
         "music",
-        ("~bongos", "pair of bongos", "hand drum"),
+        ("~bongos", "pair of bongos", "~bongo drums"),
         ("playing", "being played by hand", "being tapped"),
         _bongos,
     ),

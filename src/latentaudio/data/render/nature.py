@@ -93,7 +93,7 @@ def fire(stage: Stage) -> Take:
 
 def drip(stage: Stage) -> Take:
     """Drops falling into water at a steady rate: a tick, then a bubble that rings and climbs; bigger drops ring lower."""
-    rate_hz, tune, rise = stage.log_uniform(0.8, 6.0), stage.log_uniform(450, 2200), stage.uniform(0.04, 0.18)
+    rate_hz, tune, rise = stage.log_uniform(0.8, 5.4), stage.log_uniform(450, 2200), stage.uniform(0.04, 0.18)
     half = stage.log_uniform(0.012, 0.035) * (900 / tune) ** 0.3
     length = min(8 * half, 0.9 / rate_hz)
     times = np.array(steady(stage, rate_hz, length))
@@ -220,8 +220,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "sea",
         "effects",
-        ("sea", "ocean", "~sea waves"),
-        ("washing ashore", "rolling in", "breaking on a beach"),
+        ("~sea waves", "~ocean waves", "~surf"),
+        ("washing ashore", "rolling ashore", "breaking on a beach"),
         sea,
         sustained=True,
         indoors=False,
@@ -279,7 +279,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "hail",
         "effects",
-        ("~hail", "~hailstones", "~hailstorm"),
+        ("~hail", "~hailstones", "~ice pellets"),
         ("falling", "rattling down", "pelting down"),
         hail,
         sustained=True,

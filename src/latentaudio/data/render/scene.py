@@ -125,7 +125,8 @@ def _placed(
     """One kind played from `start` to `stop` on a canvas of `seconds`; `balanced` leaves the level to the caller."""
     offset, size = round(start * rate), round(seconds * rate)
     take = kind.play(Stage(rng, rate, round((stop - start) * rate) / rate))
-    distance = DISTANCES[int(rng.choice(3, p=(0.2, 0.6, 0.2) if kind.far else (0.25, 0.75, 0.0)))]
+    far = kind.far and room != "small room"  # nothing is far away in a small room
+    distance = DISTANCES[int(rng.choice(3, p=(0.2, 0.6, 0.2) if far else (0.25, 0.75, 0.0)))]
     odds = (0.3, 0.7, 0.0) if distance == "far" else (0.2, 0.6, 0.2)  # far away nothing is loud
     loudness = "normal" if balanced else LOUDNESSES[int(rng.choice(3, p=odds))]
     peak = float(np.max(np.abs(take.samples)))

@@ -108,7 +108,7 @@ def _repeats(stage: Stage, compass: Compass) -> Phrase:
         return _note(stage, compass)
     pitch = hertz(stage.integer(compass.low, compass.high))
     length = period * stage.uniform(0.45, 0.8)
-    facts = Facts(pitch_hz=pitch, count=len(starts), manner=(pick(stage, "the same note", "a repeated note"),), onsets=starts)
+    facts = Facts(pitch_hz=pitch, count=len(starts), manner=(pick(stage, "the same note", "one note"),), onsets=starts)
     if len(starts) >= 3:
         facts["rate_hz"] = 1 / period
     return Phrase(tuple(Note(start, length, pitch) for start in starts), facts)

@@ -88,6 +88,12 @@ SENTENCES: tuple[str, ...] = (
     "Red, yellow, green and blue.",
     "Monday, Tuesday, Wednesday, Thursday.",
     "North, south, east and west.",
+    "Hello!",
+    "Yes.",
+    "Stop!",
+    "Come in.",
+    "Good night.",
+    "Wait a moment.",
     "Yes, of course.",
     "No, not today.",
 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from .kinds import Facts, Kind, Take
 from .series import air, aside, chorus, contour, first_onset, fitting, spread, steady, worded
-from .strikes import burst, placed, rhythm, scattered, shower
+from .strikes import burst, placed, reed, rhythm, scattered, shower
 from .synth import Array, Stage, add, coloured, decay, filtered, glide, harmonics, modes, normalised, resonate, swell, wander
 from .vocal import buzz, mouth
 
@@ -83,7 +83,7 @@ def horn(stage: Stage) -> Take:
     length = fitting(stage, stage.log_uniform(0.18, 0.9))
     steps = (1.0, stage.uniform(1.19, 1.27)) if double else (1.0,)
     n, tilt = stage.samples(length), stage.uniform(0.35, 0.7)
-    raw = np.sum([buzz(np.full(n, pitch * step), stage.rate, tilt, top=6000) for step in steps], axis=0)
+    raw = np.sum([reed(np.full(n, pitch * step), stage.rate, tilt, top=6000) for step in steps], axis=0)
     honk = (0.5 * raw + mouth(raw, stage.rate, ((700, 400, 0.8), (1700, 500, 1.0), (2900, 800, 0.8)))) * swell(stage, length, 0.012, 0.03)
     size = worded(np.log(pitch / 190) / np.log(4), ("deep",), ())
     take = chorus(stage, length, (0.08, 0.9), 6, lambda _: honk, size)
@@ -97,7 +97,7 @@ def foghorn(stage: Stage) -> Take:
     dice, pitch = aside(stage), stage.log_uniform(62, 240)
     length = fitting(stage, stage.log_uniform(0.9, 3.0))
     n = stage.samples(length)
-    raw = buzz(np.full(n, pitch), stage.rate, stage.uniform(0.7, 1.1), top=2500)
+    raw = reed(np.full(n, pitch), stage.rate, stage.uniform(0.7, 1.1), top=2500)
     blast = raw + mouth(raw, stage.rate, ((2.5 * pitch, 1.5 * pitch, 1.0), (600, 250, 0.5))) + 0.03 * filtered(air(dice, length), stage.rate, 200, 2000)[:n]
     attack = min(0.15, 0.2 * length)
     take = chorus(stage, length, (0.5, 1.6), 3, lambda _: blast * swell(stage, length, attack, 2 * attack),
@@ -134,7 +134,7 @@ def laser(stage: Stage) -> Take:
 
 def _blast(stage: Stage, dice: Stage, size: float, seconds: float) -> Array:
     """A pressure front and the turbulence behind it: the larger, the darker and the longer."""
-    rumble = filtered(coloured(dice, seconds, 1.3), stage.rate, 25, 900 - 500 * size, 1) * decay(dice, seconds, 0.1 + 0.35 * size, 0.01)
+    rumble = filtered(coloured(dice, stage.seconds, 1.3)[: stage.samples(seconds)], stage.rate, 25, 900 - 500 * size, 1) * decay(dice, seconds, 0.1 + 0.35 * size, 0.01)
     return normalised(rumble) + (1.2 - 0.6 * size) * normalised(burst(dice, seconds, 60, 5500, 0.03 + 0.05 * size))
 
 
@@ -147,8 +147,9 @@ def explosion(stage: Stage) -> Take:
     boom *= 1 + 0.35 * np.clip(wander(stage, span, 6)[: len(boom)], -1.5, 1.5)
     thump = modes(stage, span, np.array([38.0, 57, 81]) * (1.6 - 0.7 * size), np.ones(3), np.array([0.25, 0.2, 0.12]))
     bits = [burst(dice, 0.05, 700, 5000, stage.uniform(0.003, 0.01)) for _ in range(6)]
-    falls = scattered(dice, 25 + 30 * size, start + 0.25, start + min(span, 0.8 + 2 * size))
-    canvas = 0.05 * shower(dice, bits, falls, dice.rng.lognormal(0, 0.7, len(falls)), stage.size)
+    falls = scattered(dice, 18 + 20 * size, start + 0.25, stage.seconds)
+    sizes = dice.rng.lognormal(0, 0.7, len(falls)) * 0.5 ** ((falls - start) / (0.2 + 0.5 * size))
+    canvas = 0.1 * shower(dice, bits, falls, sizes, stage.size)
     add(canvas, boom, round(start * stage.rate))
     add(canvas, normalised(thump), round(start * stage.rate), 0.6)
     return Take(canvas, Facts(qualities=worded(size, ("small",), ("huge", "massive"))))
@@ -162,7 +163,7 @@ def gunshot(stage: Stage) -> Take:
     def shot(_: float) -> Array:
         crack = normalised(burst(dice, length, 250, 7800, 0.006 + 0.006 * size, 0.0002))
         slap = normalised(filtered(coloured(dice, length, 0.8), stage.rate, 70, 2500 - 1500 * size) * decay(dice, length, 0.04 + 0.05 * size))
-        return crack + (0.5 + 0.5 * size) * slap
+        return (crack + (0.5 + 0.5 * size) * slap) * swell(stage, length, 0.0, 0.4 * length)
 
     return chorus(stage, min(length, 0.4 * stage.seconds), (0.05, 1.2), 6, shot, worded(size, ("small",), ("heavy",)))
 

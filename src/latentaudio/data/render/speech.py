@@ -1,17 +1,17 @@
 """People who talk: kinds of the family "speech", spoken by espeak-ng where it is installed.
 
-Knows the public C interface of espeak-ng (speak_lib.h) as far as it takes to speak a sentence into memory, its voices, and which
-sex each has. Refuses to know phonemes and how the library makes sound. Importing this file loads nothing.
+Knows the public C interface of espeak-ng (speak_lib.h) as far as it takes to speak a sentence into memory, its voices, and
+which sex each has. Refuses to know phonemes and how the library makes sound. Importing this file loads nothing.
 
 espeak-ng keeps counters of its own from sentence to sentence (the flutter of the pitch, among others) that none of its
-functions resets. So every sentence is spoken by a library freshly opened and closed again: 1 ms, and no take depends on an earlier one.
+functions resets. So every sentence is spoken by a library freshly opened and then closed, and no take depends on another.
 """
 
 from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ import numpy as np
 import soxr
 
 from .kinds import Facts, Kind, Take
+from .score import pick
 from .sentences import SENTENCES
 from .series import first_onset
 from .synth import Array, Stage, add, normalised
@@ -35,7 +36,7 @@ _one_at_a_time = Lock()
 
 @dataclass(frozen=True)
 class Speaker:
-    """How a sentence is spoken: espeak-ng voice with variant ("en-us+f2"), words per minute, pitch and range (0..99, 50 usual)."""
+    """How a sentence is spoken: voice with variant ("en-us+f2"), words per minute, pitch and range (0..99, 50 usual)."""
 
     voice: str
     words_per_minute: int
@@ -88,39 +89,61 @@ def say(text: str, speaker: Speaker, rate: int) -> Array:
     return np.asarray(soxr.resample(trimmed, own_rate, rate))
 
 
-# espeak-ng accents and the variants of each sex that sound clean; the variants bring pitch and formants of their own.
-_ACCENTS = ("en-us", "en-gb", "en-gb-x-rp")
-_MEN = ("m1", "m2", "m3", "m4", "m7", "Michael", "Lee", "Diogo")
-_WOMEN = ("f1", "f2", "f3", "f4", "f5", "Annie", "linda", "steph")
+# Accents of English, and the variants of each sex that sound clean with their measured pitch in Hz at the usual setting. Women
+# are set higher and men lower than that, so that nobody takes one for the other.
+_ACCENTS = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland")
+_MEN = {"m1": 95, "m2": 102, "m3": 106, "m4": 94, "m7": 107, "Michael": 107, "Lee": 96, "Diogo": 105}
+_WOMEN = {"f1": 181, "f2": 197, "f3": 212, "f4": 180, "f5": 206, "Annie": 244, "linda": 229, "steph": 185}
+_SECONDS_A_LETTER = 9.4  # times words per minute: measured over all sentences
 
 
-def _talk(variants: tuple[str, ...], stage: Stage) -> Take:
-    """Sentences by one speaker, one after the other, as many as the clip holds; one too long for it is cut by the clip's end."""
-    dice = stage.integer
-    speed = stage.uniform(0, 1)
-    words_per_minute = round(115 * 2.3**speed)
-    voice = f"{_ACCENTS[dice(0, len(_ACCENTS) - 1)]}+{variants[dice(0, len(variants) - 1)]}"
-    speaker = Speaker(voice, words_per_minute, dice(32, 68), dice(30, 75))
-    order = stage.rng.permutation(len(SENTENCES))
-    canvas, start = stage.silence(), first_onset(stage)
-    gap, most = stage.uniform(0.25, 0.7), dice(1, 3)
-    for spoken, index in enumerate(order):
-        if spoken and (spoken >= most or start > stage.seconds - 0.8):
-            break
-        sound = say(SENTENCES[index], speaker, stage.rate)
-        if spoken and start + len(sound) / stage.rate > stage.seconds - 0.05:
-            break
+def _talk(variants: Mapping[str, int], settings: tuple[int, int], register: tuple[float, float], stage: Stage) -> Take:
+    """One speaker: sentences one after the other, mostly as many as the clip holds. A voice beyond its sex's `register` (below,
+    above, in Hz) is called deep or high.
+    """
+    variant, pitch, speed, flat = (
+        pick(stage, *variants),
+        stage.integer(*settings),
+        stage.uniform(0, 1),
+        stage.rng.random() < 0.12,
+    )
+    hertz = variants[variant] * 2 ** ((pitch - 50) / 70)
+    voice = f"{pick(stage, *_ACCENTS)}+{variant}"
+    speaker = Speaker(voice, round(115 * 2.3**speed), pitch, stage.integer(0, 6) if flat else stage.integer(35, 80))
+    canvas, start, gap = stage.silence(), first_onset(stage), stage.uniform(0.2, 0.6)
+    for text in _chosen(stage, stage.seconds - start, gap, speaker):
+        sound = say(text, speaker, stage.rate)
         add(canvas, sound, round(start * stage.rate))
         start += len(sound) / stage.rate + gap
     pace = ("slowly",) if speed < 0.2 else (("quickly",) if speed > 0.8 else ())
-    return Take(normalised(canvas), Facts(manner=pace))
+    tone = ("in a deep voice",) if hertz < register[0] else (("in a high voice",) if hertz > register[1] else ())
+    return Take(normalised(canvas), Facts(manner=pace + (("in a monotone",) if flat else tone)))
+
+
+def _chosen(stage: Stage, room: float, gap: float, speaker: Speaker) -> list[str]:
+    """Sentences in an order of chance that will fit in `room` seconds; the shortest, cut by the clip's end, where none fits."""
+    chosen: list[str] = []
+    end = stage.rng.random() < 0.25  # some people say one thing and are silent
+    for index in stage.rng.permutation(len(SENTENCES)):
+        length = _SECONDS_A_LETTER / speaker.words_per_minute * len(SENTENCES[index]) + 0.15
+        if length < room and not (end and chosen):
+            chosen.append(SENTENCES[index])
+            room -= length + gap
+    return chosen or [min(SENTENCES, key=len)]
 
 
 _ACTIONS = ("speaking", "talking", "saying something", "reading aloud")
 
+
+def _kind(name: str, nouns: tuple[str, ...], play: Callable[[Stage], Take]) -> Kind:
+    return Kind(name, "speech", nouns, _ACTIONS, play)
+
+
 KINDS: tuple[Kind, ...] = (
-    Kind("male speech", "speech", ("man", "male voice", "adult man", "male speaker"), _ACTIONS, partial(_talk, _MEN)),
-    Kind(
-        "female speech", "speech", ("woman", "female voice", "adult woman", "female speaker"), _ACTIONS, partial(_talk, _WOMEN)
+    _kind("male speech", ("man", "male voice", "adult man", "male speaker"), partial(_talk, _MEN, (26, 60), (82, 114))),
+    _kind(
+        "female speech",
+        ("woman", "female voice", "adult woman", "female speaker"),
+        partial(_talk, _WOMEN, (42, 76), (180, 265)),
     ),
 )

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.signal import oaconvolve
 
 from .kinds import Facts, Take
 from .series import air, first_onset, regular
 from .synth import Array, Stage, add, decay, filtered, normalised
 
-_COUNTED_HZ = 5.0
+_COUNTED_HZ = 5.0  # above it an ear no longer counts with ease
+_TABLE = 8192
 
 
 def burst(dice: Stage, seconds: float, low: float, high: float, half_life: float, attack: float = 0.001) -> Array:
@@ -30,14 +30,8 @@ def shower(dice: Stage, grains: Sequence[Array], times: Array, gains: Array, siz
     """Many small sounds at once: each of `times` (s) takes one of `grains` at random, scaled by its entry in `gains`; `[size]`."""
     out = np.zeros(size)
     which = dice.rng.integers(len(grains), size=len(times))
-    where = np.round(times * dice.rate).astype(int)
-    inside = (where >= 0) & (where < size)
-    for k, grain in enumerate(grains):
-        chosen = inside & (which == k)
-        if chosen.any():
-            impulses = np.zeros(size)
-            np.add.at(impulses, where[chosen], gains[chosen])
-            out += oaconvolve(impulses, grain)[:size]
+    for start, gain, kind in zip(times, gains, which, strict=True):
+        add(out, grains[kind], round(start * dice.rate), gain)
     return out
 
 
@@ -55,6 +49,20 @@ def pulses(hertz: Array, rate: int, sharp: float, gains: Array) -> Array:
     cycles = np.cumsum(hertz) / rate
     x = sharp * (cycles % 1.0)
     return np.asarray(x * np.exp(1 - x) * gains[cycles.astype(int) % len(gains)])
+
+
+def reed(hertz: Array, rate: int, tilt: float, top: float = 7400.0) -> Array:
+    """A steady or gently gliding buzz `[T]` read from a table of one cycle: what `vocal.buzz` sums, fifty times faster.
+
+    Harmonic k has gain k**-tilt; those that would pass `top` Hz at the highest of `hertz` `[T]` are left out for good, so a wide glide
+    is duller low down than it could be. Reading between 8192 points errs by less than -60 dB. Unit deviation.
+    """
+    count = max(1, int(min(top, 0.47 * rate) / float(hertz.max())))
+    spectrum = np.zeros(_TABLE // 2 + 1, complex)
+    spectrum[1 : count + 1] = -1j * np.arange(1, count + 1.0) ** -tilt
+    cycle = np.fft.irfft(spectrum)
+    cycle /= cycle.std()
+    return np.interp(np.cumsum(hertz) / rate % 1.0 * _TABLE, np.arange(_TABLE + 1), np.append(cycle, cycle[0]))
 
 
 def rhythm(times: Sequence[float], rate_hz: float) -> Facts:

@@ -157,7 +157,7 @@ class TextStage(Stage):
         }
 
     def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
-        """Per student: 1 - cosine to the teacher, squared error of in-batch similarities and Fourier features, NLL of counts."""
+        """Per student: 1 - cosine to the teacher, error of in-batch similarities and Fourier features, NLL of counts."""
         found: Losses = {}
         for name, vector in self.students(batch["ids"], batch["mask"], batch["pool"]).items():
             meaning, unit = self.students.meaning[name](vector).float(), F.normalize(vector, dim=-1)

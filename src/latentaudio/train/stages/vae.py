@@ -60,7 +60,7 @@ class VAEStage(Stage):
         if player == "critic":
             with torch.no_grad():
                 fake, _ = self.vae(batch, dice)
-            return {"critic/hinge": (relu(1 - self.critic(batch)).mean() + relu(1 + self.critic(fake)).mean()).float()}
+            return {"critic/hinge": (relu(1 - self.critic(batch).score).mean() + relu(1 + self.critic(fake).score).mean()).float()}
         rebuilt, posterior = self.vae(batch, dice)
         rebuilt = rebuilt.float()
         losses = {
@@ -68,7 +68,7 @@ class VAEStage(Stage):
             "vae/kl": posterior.kl().mean() / posterior.mean[0].numel(),
         }
         if "critic" in self.players:
-            losses["vae/adversarial"] = -self.critic(rebuilt).float().mean()
+            losses["vae/adversarial"] = -self.critic(rebuilt).score.float().mean()
         return losses
 
     def preview(self) -> Preview:

@@ -12,7 +12,7 @@ from torch.nn.functional import l1_loss, relu
 from ...audio.mel import filterbank, magnitudes, vae_mel
 from ...data.dataset import crops, dice, draw
 from ...data.manifest import read_manifest
-from ...nn.discriminators import WaveDiscriminators
+from ...nn.discriminators import WaveDiscriminator
 from . import Losses, Preview, Stage, StageOptions
 
 RESOLUTIONS = ((2048, 240, 160), (1024, 160, 80), (512, 80, 64), (256, 40, 40), (128, 32, 20))
@@ -42,7 +42,7 @@ class VocoderStage(Stage):
         self.players = {"vocoder": self.vocoder}
         o = self.options
         if o.adversarial > 0:
-            self.critics = WaveDiscriminators(o.critic_channels)
+            self.critics = WaveDiscriminator(o.critic_channels)
             self.players["critics"] = self.critics
         self.weights = {
             "vocoder/mel": o.mel, "vocoder/magnitude": o.magnitude, "vocoder/adversarial": o.adversarial,
@@ -70,17 +70,17 @@ class VocoderStage(Stage):
         return losses
 
     def _hinge(self, real: Tensor, fake: Tensor) -> Tensor:
-        scores = zip(self.critics(real)[0], self.critics(fake)[0], strict=True)
-        terms = [relu(1 - r.float()).mean() + relu(1 + f.float()).mean() for r, f in scores]
+        verdicts = zip(self.critics(real), self.critics(fake), strict=True)
+        terms = [relu(1 - r.score.float()).mean() + relu(1 + f.score.float()).mean() for r, f in verdicts]
         return torch.stack(terms).mean()
 
     def _adversarial(self, real: Tensor, fake: Tensor) -> Losses:
         with torch.no_grad():
-            _, wanted = self.critics(real)
-        scores, features = self.critics(fake)
-        pairs = [(f, w) for fs, ws in zip(features, wanted, strict=True) for f, w in zip(fs, ws, strict=True)]
+            wanted = self.critics(real)
+        verdicts = self.critics(fake)
+        pairs = [(f, w) for v, r in zip(verdicts, wanted, strict=True) for f, w in zip(v.features, r.features, strict=True)]
         return {
-            "vocoder/adversarial": -torch.stack([s.float().mean() for s in scores]).mean(),
+            "vocoder/adversarial": -torch.stack([v.score.float().mean() for v in verdicts]).mean(),
             "vocoder/matching": torch.stack([l1_loss(f.float(), w.float()) / (w.float().abs().mean() + 1e-4) for f, w in pairs]).mean(),
         }
 

@@ -1,0 +1,197 @@
+"""From captioned sound to latents and conditions on disk, once per data set and set of frozen parts.
+
+Knows which frozen part makes which array of `data.encoded`. Refuses to know what trains on them.
+
+Letters: B batch, C T' F' latent, n D language of audio, P CLAP width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..audio.mel import CLAP_RATE, clap_mel, kaldi_fbank, vae_mel
+from ..audio.ops import resample
+from ..conditioning.encode import TextParts, clap_audio_vectors, clap_vectors, t5_states
+from ..conditioning.tokenize import Tokenizer
+from ..configs import ModelConfig
+from ..data.dataset import dice, read_crop
+from ..data.encoded import INDEX
+from ..data.manifest import Clip, read_manifest
+from ..types import Conditioning, Context
+from ..weights.folder import TOKENIZER_FILE, load_part
+
+if TYPE_CHECKING:
+    from ..nn.audiomae import AudioMAE
+    from ..nn.vae import VAE
+
+NULLS = "nulls.safetensors"
+_BATCH = 16
+_STEP, _LONGEST = 128, 1024  # mel frames: one token of the language of audio, the longest clip
+
+
+@dataclass(frozen=True)
+class Nulls:
+    """What an absent condition sounds like (spec 5.4): zeros for the language of audio, the empty text for the others."""
+
+    text: Tensor
+    film: Tensor
+    has_loa: bool
+
+    def context(self, index: int, like: Context) -> Context:
+        """The null of context `index` in the shape of `like`."""
+        zeros = torch.zeros_like(like.tokens)
+        if index == 0 and self.has_loa:
+            return Context(zeros, torch.ones_like(like.mask))
+        tokens, mask = zeros, torch.zeros_like(like.mask)
+        count = min(len(self.text), tokens.shape[1])
+        tokens[:, :count] = self.text[:count].to(tokens)
+        mask[:, :count] = 1
+        return Context(tokens, mask)
+
+    def of(self, conditioning: Conditioning) -> Conditioning:
+        """Everything null, in the shape of `conditioning`."""
+        film = conditioning.film
+        contexts = tuple(self.context(i, c) for i, c in enumerate(conditioning.contexts))
+        return Conditioning(None if film is None else self.film.to(film).expand_as(film), contexts)
+
+
+def nulls(folder: Path) -> Nulls:
+    """The null conditions stored in an encoded folder."""
+    stored = load_file(folder / NULLS)
+    empty = torch.zeros(0)
+    return Nulls(stored.get("text", empty), stored.get("film", empty), bool(stored["has_loa"]))
+
+
+def encoded_folder(data: tuple[Path, ...], model: Path, config: ModelConfig) -> Path:
+    """The encoded form of `data` under the frozen parts in `model`, made now unless it lies beside the run already.
+
+    It is kept in `encoded/<fingerprint>` beside the run's folder, where every stage with the same parts finds it.
+    """
+    parts = [p for p in ("vae", "audiomae", "clap", "t5") if getattr(config, p) is not None]
+    folder = model.parent.parent / "encoded" / _fingerprint(data, [model / f"{p}.safetensors" for p in parts])
+    if not (folder / INDEX).is_file():
+        _encode(data, model, config, folder)
+    return folder
+
+
+def _fingerprint(data: tuple[Path, ...], files: Sequence[Path]) -> str:
+    digest = hashlib.blake2b(digest_size=6)
+    for folder in data:
+        digest.update((folder / "metadata.jsonl").read_bytes())
+    for file in files:
+        if file.is_file():
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def text_parts(model: Path, config: ModelConfig) -> TextParts:
+    """CLAP and T5 of a model folder with their tokenizer; no translator."""
+    file = model / TOKENIZER_FILE
+    return TextParts(
+        config,
+        clap=cast("nn.Module", load_part(model, "clap", config)) if config.clap else None,  # type: ignore[arg-type]
+        clap_tokens=Tokenizer.from_file(file, config.clap.text_length) if config.clap else None,
+        t5=cast("nn.Module", load_part(model, "t5", config)) if config.t5 else None,  # type: ignore[arg-type]
+        t5_tokens=Tokenizer.from_file(file, config.t5.length) if config.t5 else None,
+    )
+
+
+@torch.no_grad()
+def _encode(data: tuple[Path, ...], model: Path, config: ModelConfig, folder: Path) -> None:
+    clips = read_manifest(*data)
+    encoder = Encoder(model, config)
+    captions = min(len(c.captions) for c in clips)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        index = []
+        for frames, members in sorted(_by_length(clips, config).items()):
+            save_file(_bucket(encoder, members, frames, captions), temporary / f"frames_{frames}.safetensors")
+            index.append({"frames": frames, "count": len(members)})
+        save_file(encoder.nulls(), temporary / NULLS)
+        (temporary / INDEX).write_text(json.dumps({"captions": captions, "buckets": index}), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _by_length(clips: Sequence[Clip], config: ModelConfig) -> dict[int, list[Clip]]:
+    """Clips by mel frames, rounded up to whole tokens of the language of audio and cut at the longest."""
+    groups: dict[int, list[Clip]] = {}
+    for clip in clips:
+        frames = clip.seconds * config.mel.rate / config.mel.hop
+        groups.setdefault(min(_LONGEST, _STEP * max(1, int(np.ceil(frames / _STEP - 1e-6)))), []).append(clip)
+    return groups
+
+
+def _bucket(encoder: Encoder, clips: Sequence[Clip], frames: int, captions: int) -> dict[str, Tensor]:
+    columns: dict[str, list[Tensor]] = {}
+    for batch in _runs(clips, _BATCH):
+        spoken = [text for clip in batch for text in clip.captions[:captions]]
+        for name, rows in {**encoder.sounds(batch, frames), **encoder.words(spoken)}.items():
+            columns.setdefault(name, []).append(rows)
+    arrays = {name: torch.cat(rows) for name, rows in columns.items()}
+    if "text_lengths" in arrays:
+        arrays["text_ends"] = arrays.pop("text_lengths").cumsum(0)
+    return {k: v.half() if v.is_floating_point() else v for k, v in arrays.items()}
+
+
+def _runs(clips: Sequence[Clip], size: int) -> Iterator[Sequence[Clip]]:
+    for start in range(0, len(clips), size):
+        yield clips[start : start + size]
+
+
+class Encoder:
+    """The frozen parts of one model folder."""
+
+    def __init__(self, model: Path, config: ModelConfig) -> None:
+        self.config = config
+        self.vae = cast("VAE", load_part(model, "vae", config))
+        self.audiomae = cast("AudioMAE", load_part(model, "audiomae", config)) if config.audiomae else None
+        self.texts = text_parts(model, config)
+
+    def sounds(self, clips: Sequence[Clip], frames: int) -> dict[str, Tensor]:
+        """latent [B, C, T', F'] (the posterior's mode), loa [B, n, D] and clap_audio [B, P] of the clips' sound."""
+        spec = self.config.mel
+        samples = np.stack([read_crop(c, spec.rate, frames * spec.hop, dice(0, i)) for i, c in enumerate(clips)])
+        waves = torch.from_numpy(samples)
+        out = {"latent": self.vae.latent(self.vae.encode(vae_mel(waves, spec)).mode()).z}
+        if self.audiomae is not None:
+            waves_16k = torch.from_numpy(resample(samples, spec.rate, 16000))
+            out["loa"] = self.audiomae.language_of_audio(kaldi_fbank(waves_16k, frames)).tokens
+        if self.texts.clap is not None:
+            out["clap_audio"] = clap_audio_vectors(self.texts.clap, clap_mel(torch.from_numpy(resample(samples, spec.rate, CLAP_RATE))))
+        return out
+
+    def words(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """clap_text [B, P]; text: T5's states of all texts in a row [sum, D], text_lengths [B]."""
+        out: dict[str, Tensor] = {}
+        if self.texts.clap is not None:
+            out["clap_text"] = clap_vectors(self.texts, texts)
+        if self.texts.t5 is not None:
+            states = t5_states(self.texts, texts)
+            out["text"], out["text_lengths"] = states.tokens[states.mask > 0], states.mask.sum(1).long()
+        return out
+
+    def nulls(self) -> dict[str, Tensor]:
+        """See `Nulls`."""
+        out = {"has_loa": torch.tensor(self.audiomae is not None)}
+        if self.texts.t5 is not None:
+            out["text"] = t5_states(self.texts, [""]).tokens[0]
+        if self.texts.clap is not None:
+            out["film"] = clap_vectors(self.texts, [""])[0]
+        return out

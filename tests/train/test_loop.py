@@ -1,0 +1,123 @@
+"""The loop: what is learned, and that a killed run resumes to the bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file
+
+from latentaudio.errors import ConfigError, DataError
+from latentaudio.train.config import Recipe
+from latentaudio.train.loop import read_log, train
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    with (folder / "metadata.jsonl").open("w") as table:
+        for i in range(6):
+            t = np.arange(8000) / 16000
+            sound = 0.3 * np.sin(2 * np.pi * rng.uniform(200, 2000) * t) + 0.01 * rng.standard_normal(len(t))
+            soundfile.write(folder / f"{i}.wav", sound, 16000)
+            table.write(json.dumps({"file_name": f"{i}.wav", "text": f"tone {i}"}) + "\n")
+    return folder
+
+
+def tiny(steps: int, **changes) -> Recipe:
+    return Recipe(
+        stage="vae", steps=steps, batch=2, precision="fp32", device="cpu", save_every=2, preview_every=1000, log_every=1,
+        optim={"lr": 1e-3, "warmup": 2}, options={"frames": 32, "statistics_over": 2}, **changes,
+    )  # fmt: skip
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model" / "vae.safetensors")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_the_loss_falls(data, tmp_path):
+    train(tiny(30), (data,), tmp_path / "run")
+    losses = [entry["vae/l1"] for entry in read_log(tmp_path / "run")]
+    assert len(losses) == 30
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_stopping_and_resuming_changes_no_bit(data, tmp_path):
+    train(tiny(6), (data,), tmp_path / "whole")
+    train(tiny(6), (data,), tmp_path / "parts", minutes=1e-6)
+    assert (tmp_path / "parts/checkpoints/step_00000001").is_dir()
+    assert train(tiny(6), (data,), tmp_path / "parts") == 6
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    strip = [{k: v for k, v in e.items() if k != "speed"} for e in read_log(tmp_path / "parts")]
+    assert strip == [{k: v for k, v in e.items() if k != "speed"} for e in read_log(tmp_path / "whole")]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from latentaudio.train.config import Recipe
+from latentaudio.train.loop import train
+recipe, data, run = Recipe.model_validate_json(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+train(recipe, (data,), run, report=lambda done, *_: print(done, flush=True))
+"""
+
+
+def test_kill_9_then_resume_is_the_uninterrupted_run(data, tmp_path):
+    recipe = tiny(12)
+    command = [sys.executable, "-c", KILLED, recipe.model_dump_json(), str(data), str(tmp_path / "killed")]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) == 5:
+                os.kill(process.pid, signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert train(recipe, (data,), tmp_path / "killed") == 12
+    train(recipe, (data,), tmp_path / "whole")
+    assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+    assert [e["step"] for e in read_log(tmp_path / "killed")] == list(range(1, 13))
+
+
+def test_a_half_written_checkpoint_is_never_taken_up(data, tmp_path):
+    run = tmp_path / "run"
+    train(tiny(4), (data,), run)
+    half = run / "checkpoints" / ".writing_1"
+    half.mkdir()
+    (half / "state.pt").write_bytes(b"half")
+    assert train(tiny(6), (data,), run) == 6
+
+
+def test_accumulating_two_batches_is_one_step_on_both(data, tmp_path):
+    train(tiny(1, accumulate=2), (data,), tmp_path / "run")
+    assert len(read_log(tmp_path / "run")) == 1
+
+
+def test_another_recipe_in_the_same_folder_is_refused(data, tmp_path):
+    train(tiny(1), (data,), tmp_path / "run")
+    with pytest.raises(ConfigError, match="another recipe"):
+        train(tiny(1, seed=3), (data,), tmp_path / "run")
+
+
+def test_data_without_a_table_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(DataError, match=r"metadata\.jsonl"):
+        train(tiny(1), (tmp_path,), tmp_path / "run")
+
+
+def test_minutes_stop_a_run_in_time(data, tmp_path):
+    began = time.monotonic()
+    done = train(tiny(100_000), (data,), tmp_path / "run", minutes=0.05)
+    assert 0 < done < 100_000
+    assert time.monotonic() - began < 30
