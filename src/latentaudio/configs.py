@@ -49,7 +49,9 @@ class VAEConfig:
 
     def __post_init__(self) -> None:
         for m in (1, *self.mult):
-            require(self.channels * m % self.groups == 0, f"VAE width {self.channels * m} is not a multiple of {self.groups} groups")
+            require(
+                self.channels * m % self.groups == 0, f"VAE width {self.channels * m} is not a multiple of {self.groups} groups"
+            )
 
     @property
     def factor(self) -> int:
@@ -219,7 +221,13 @@ class ModelConfig:
     latent_std: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
-        require(self.unet.latent == self.vae.latent, f"UNet takes {self.unet.latent} latent channels, VAE makes {self.vae.latent}")
-        require(self.vocoder.bins == self.mel.bins, f"vocoder takes {self.vocoder.bins} mel bins, front end makes {self.mel.bins}")
+        require(
+            self.unet.latent == self.vae.latent, f"UNet takes {self.unet.latent} latent channels, VAE makes {self.vae.latent}"
+        )
+        require(
+            self.vocoder.bins == self.mel.bins, f"vocoder takes {self.vocoder.bins} mel bins, front end makes {self.mel.bins}"
+        )
         for stat in (self.latent_mean, self.latent_std):
-            require(len(stat) in (1, self.vae.latent), f"latent statistics have {len(stat)} values for {self.vae.latent} channels")
+            require(
+                len(stat) in (1, self.vae.latent), f"latent statistics have {len(stat)} values for {self.vae.latent} channels"
+            )

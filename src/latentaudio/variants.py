@@ -24,13 +24,17 @@ from .errors import UsageError
 
 @dataclass(frozen=True)
 class Variant:
-    """One row: the name users type, what it is for, its shapes and the defaults it was made for."""
+    """One row: the name users type, what it is for, its shapes and the defaults it was made for.
+
+    shortest, longest: seconds of sound it was trained on; a shorter clip is cut from one of `shortest`.
+    """
 
     name: str
     purpose: str
     licence: str
     config: ModelConfig
     seconds: float = 10.0
+    shortest: float = 2.56
     longest: float = 10.24
     steps: int = 200
     guidance: float = 3.5
@@ -64,8 +68,9 @@ VOCODER_48K = VocoderConfig(
 MINI = ModelConfig(
     vae=VAEConfig(channels=16, mult=(1, 2, 4, 6), latent=16, groups=16),
     unet=UNetConfig(
-        latent=16, channels=32, mult=(2, 3, 4), attention=(False, True, True), contexts=(None, 192, 256), heads=(4, 6, 8), groups=16
-    ),
+        latent=16, channels=32, mult=(2, 3, 4), attention=(False, True, True), contexts=(None, 192, 256), heads=(4, 6, 8),
+        groups=16,
+    ),  # fmt: skip
     vocoder=VocoderConfig(kind="istft", channels=256, hidden=768, layers=8),
     schedule=ScheduleConfig(prediction="v"),
     clap=CLAPConfig(
@@ -87,11 +92,11 @@ MINI_FILM = replace(
 _ROWS = (
     Variant(
         "mini", "sound effects, music and speech-like sounds on any machine; ships with the package", "Apache-2.0", MINI,
-        seconds=5.12, steps=25, guidance=3.0, sampler="dpm++", candidates=1, embedded=True,
+        seconds=5.12, shortest=1.28, steps=25, guidance=3.0, sampler="dpm++", candidates=1, embedded=True,
     ),
     Variant(
         "mini-film", "AudioLDM 1 in miniature: train it with recipes/mini/film.yaml", "Apache-2.0", MINI_FILM,
-        seconds=5.12, steps=25, guidance=3.0, sampler="dpm++", candidates=1,
+        seconds=5.12, shortest=1.28, steps=25, guidance=3.0, sampler="dpm++", candidates=1,
     ),
 )  # fmt: skip
 

@@ -39,3 +39,22 @@ def test_clap_text_tower_ignores_padding_of_id_one():
     beside = model.get_text_features(input_ids=padded, attention_mask=(padded != 1).long()).pooler_output
     torch.testing.assert_close(alone, beside, atol=1e-6, rtol=0)
     torch.testing.assert_close(alone.norm(dim=-1), torch.ones(1))
+
+
+def test_t5_has_its_embedding_table_once_in_files_and_in_memory():
+    config = T5Config(width=16, head_width=8, heads=2, layers=1, hidden=16, vocabulary=30, length=8)
+    first, second = text.t5(config).eval(), text.t5(config).eval()
+    state = {f"inner.{k}": v.clone() + 0.1 for k, v in first.state_dict().items()}
+    assert sum(v.shape == (30, 16) for v in state.values()) == 1
+    outer = torch.nn.ModuleDict({"inner": second})
+    assert set(outer.state_dict()) == set(state)
+    outer.load_state_dict(state, strict=True, assign=True)
+    assert (
+        second.encoder.embed_tokens.weight.data_ptr()
+        == second.shared.weight.data_ptr()
+        == state["inner.shared.weight"].data_ptr()
+    )
+    ids = torch.tensor([[3, 4, 5]])
+    assert not torch.allclose(first(input_ids=ids).last_hidden_state, second(input_ids=ids).last_hidden_state)
+    first.load_state_dict(second.state_dict())
+    torch.testing.assert_close(first(input_ids=ids).last_hidden_state, second(input_ids=ids).last_hidden_state)

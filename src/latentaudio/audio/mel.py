@@ -62,8 +62,8 @@ def magnitudes(samples: Tensor, n_fft: int, hop: int, edge: int) -> Tensor:
 def vae_mel(samples: Tensor, spec: MelSpec, framing: Framing = "vocoder") -> Tensor:
     """Natural-log mel of the VAE and the vocoder (spec 1.1).
 
-    samples: [B, T] in [-1, 1] at spec.rate -> [B, 1, L, F]. "vocoder" framing (training, HiFi-GAN): L = T // hop when hop
-    divides n_fft evenly around it; "centred" (published editing path): every frame 80 samples (16 kHz) earlier, L = T // hop + 1.
+    samples: [B, T] in [-1, 1] at spec.rate -> [B, 1, L, F]. "vocoder" framing (training, HiFi-GAN): L = T // hop;
+    "centred" (published editing path): every frame 80 samples (16 kHz) earlier, L = T // hop + 1.
     """
     edge = (spec.n_fft - spec.hop) // 2 if framing == "vocoder" else spec.n_fft // 2
     bank = filterbank(spec.rate, spec.n_fft, spec.bins, spec.fmin, spec.fmax).to(samples)

@@ -36,7 +36,7 @@ def dice(seed: int, *position: int) -> torch.Generator:
 
 
 def read_crop(clip: Clip, rate: int, samples: int, generator: torch.Generator) -> np.ndarray:
-    """`samples` mono samples [T] float32 at `rate` from a random place of the clip; a shorter clip is zero-padded at its end."""
+    """`samples` mono samples [T] float32 at `rate` from a random place of the clip; a shorter clip gets zeros at its end."""
     native = samples if clip.rate == rate else int(np.ceil(samples * clip.rate / rate))
     room = max(0, clip.samples - native)
     start = int(torch.randint(room + 1, (1,), generator=generator))

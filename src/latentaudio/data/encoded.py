@@ -1,7 +1,7 @@
 """Latents and conditions on disk, so that diffusion trains without decoding a sound or reading a word twice.
 
-Knows the layout: `index.json` and per clip length one `frames_<n>.safetensors`, memory-mapped. Refuses to know the networks that
-made it (see `train.encode`).
+Knows the layout: `index.json` and per clip length one `frames_<n>.safetensors`, memory-mapped. Refuses to know the networks
+that made it (see `train.encode`).
 
 Letters: N clips, K captions a clip, C T' F' latent, n D language of audio, W text states in a row, P CLAP width.
 """
@@ -51,7 +51,8 @@ class Encoded:
         except FileNotFoundError:
             raise DataError(f"{folder} holds no {INDEX}; it is not an encoded data set") from None
         self.buckets = [
-            Bucket(b["frames"], b["count"], safe_open(folder / f"frames_{b['frames']}.safetensors", "pt")) for b in index["buckets"]
+            Bucket(b["frames"], b["count"], safe_open(folder / f"frames_{b['frames']}.safetensors", "pt"))
+            for b in index["buckets"]
         ]
         self.captions: int = index["captions"]
 

@@ -1,7 +1,7 @@
 """Folders of captioned sound, checked before the first step of anything that reads them.
 
-Knows `metadata.jsonl` (the AudioFolder convention: one object a line with `file_name` and `text`, other keys kept). Refuses to know
-samples; see `dataset`.
+Knows `metadata.jsonl` (the AudioFolder convention: one object a line with `file_name` and `text`, other keys kept). Refuses to
+know samples; see `dataset`.
 """
 
 from __future__ import annotations

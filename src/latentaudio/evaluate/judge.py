@@ -62,11 +62,13 @@ class _Block(nn.Module):
 class Judge(nn.Module):
     """Convolutions over a log-mel, attention over time, one vector, one score per kind."""
 
-    def __init__(self, kinds: Sequence[str], widths: tuple[int, ...] = (20, 40, 80, 128)) -> None:
+    def __init__(self, kinds: Sequence[str], widths: tuple[int, ...] = (32, 48, 96, 160)) -> None:
         super().__init__()
         self.kinds = tuple(kinds)
         self.widths = widths
-        self.stem = nn.Sequential(nn.Conv2d(1, widths[0], 5, 2, 2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, widths[0], (7, 5), (4, 2), (3, 2), bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
+        )
         self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)))
         bands = SPEC.bins // 2 ** len(widths)
         self.join = nn.Conv1d(widths[-1] * bands, 192, 1)
@@ -123,14 +125,16 @@ def train(
             order = torch.cat([order, torch.randperm(len(mels), generator=dice)])
         chosen, order = order[:batch], order[batch:]
         crops = torch.stack([_crop(mels[i], dice) for i in chosen.tolist()])[:, None]
-        scores, _ = judge(_disguised(crops, dice))
-        loss = nnf.cross_entropy(scores, answers[chosen], label_smoothing=0.05)
+        crops = _disguised(crops, dice)
+        with torch.autocast("cpu", torch.bfloat16):
+            scores, _ = judge(crops)
+        loss = nnf.cross_entropy(scores.float(), answers[chosen], label_smoothing=0.05)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         schedule.step()
         if progress:
-            progress(step + 1, steps, float(loss))
+            progress(step + 1, steps, float(loss.detach()))
     return judge.eval()
 
 

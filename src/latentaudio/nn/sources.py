@@ -88,8 +88,9 @@ def oscillate(frequency: Tensor, amplitude: Tensor, hop: int) -> Tensor:
     start = turns.cumsum(1) - turns
     n = torch.arange(hop, device=frequency.device, dtype=frequency.dtype)
     ramp = torch.stack([loudness[:, :-1], (loudness[:, 1:] - loudness[:, :-1]) / hop], dim=2)
+    parts = (torch.split(x, BLOCK, dim=1) for x in (start, pitch[:, :-1], slope, ramp))
     blocks = []
-    for begin, rate, bend, level in zip(*(x.split(BLOCK, dim=1) for x in (start, pitch[:, :-1], slope, ramp)), strict=True):
+    for begin, rate, bend, level in zip(*parts, strict=True):
         phase = torch.addcmul(begin[..., None], rate[..., None], n)
         phase = torch.addcmul(phase, bend[..., None], n * n)
         constant, growing = (level @ torch.sin(2 * math.pi * phase)).unbind(2)

@@ -6,7 +6,9 @@ No dropout anywhere: a translator that hears its own output must repeat itself, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
 
 from ..configs import CLAPConfig, T5Config, TranslatorConfig
 
@@ -16,14 +18,18 @@ if TYPE_CHECKING:
 _CLAP_WINDOW = 8
 _CLAP_IMAGE = 256
 _T5_END = 1
+_T5_TABLE, _T5_COPY = "shared.weight", "encoder.embed_tokens.weight"
 
 
 def t5(config: T5Config) -> T5EncoderModel:
-    """FLAN-T5 encoder (spec 6.2): ids, mask [B, N] -> last_hidden_state [B, N, width]."""
+    """FLAN-T5 encoder (spec 6.2): ids, mask [B, N] -> last_hidden_state [B, N, width].
+
+    transformers lists its one embedding table under two names; the state has it once, as "shared.weight".
+    """
     from transformers import T5Config as Numbers
     from transformers import T5EncoderModel
 
-    return T5EncoderModel(
+    model = T5EncoderModel(
         Numbers(
             vocab_size=config.vocabulary,
             d_model=config.width,
@@ -37,6 +43,18 @@ def t5(config: T5Config) -> T5EncoderModel:
             pad_token_id=0,
         )
     )
+    model.register_state_dict_post_hook(_drop_copy)
+    model.register_load_state_dict_pre_hook(_restore_copy)
+    return model
+
+
+def _drop_copy(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    state.pop(prefix + _T5_COPY, None)
+
+
+def _restore_copy(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    if prefix + _T5_TABLE in state:
+        state[prefix + _T5_COPY] = state[prefix + _T5_TABLE]
 
 
 def gpt2(config: TranslatorConfig) -> GPT2Model:

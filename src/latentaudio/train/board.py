@@ -34,7 +34,9 @@ class Board:
 
     def log(self, step: int, losses: dict[str, float], speed: float) -> None:
         """One line of numbers after `step` updates; speed in steps a second."""
-        self.log_file.write(json.dumps({"step": step, **{k: round(v, 6) for k, v in losses.items()}, "speed": round(speed, 4)}) + "\n")
+        self.log_file.write(
+            json.dumps({"step": step, **{k: round(v, 6) for k, v in losses.items()}, "speed": round(speed, 4)}) + "\n"
+        )
         if self.writer is not None:
             for name, value in losses.items():
                 self.writer.add_scalar(name, value, step)

@@ -47,7 +47,9 @@ def latest(run: Path) -> tuple[int, dict[str, Any]] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError) as problem:
-        raise WeightsError(f"{path} is damaged ({str(problem).splitlines()[0]}); delete its folder to resume from the one before") from None
+        raise WeightsError(
+            f"{path} is damaged ({str(problem).splitlines()[0]}); delete its folder to resume from the one before"
+        ) from None
     return steps[-1], state
 
 

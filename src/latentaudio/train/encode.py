@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..audio.mel import CLAP_RATE, clap_mel, kaldi_fbank, vae_mel
 from ..audio.ops import resample
@@ -33,6 +33,8 @@ from ..types import Conditioning, Context
 from ..weights.folder import TOKENIZER_FILE, load_part
 
 if TYPE_CHECKING:
+    from transformers import ClapModel, T5EncoderModel
+
     from ..nn.audiomae import AudioMAE
     from ..nn.vae import VAE
 
@@ -101,9 +103,9 @@ def text_parts(model: Path, config: ModelConfig) -> TextParts:
     file = model / TOKENIZER_FILE
     return TextParts(
         config,
-        clap=cast("nn.Module", load_part(model, "clap", config)) if config.clap else None,  # type: ignore[arg-type]
+        clap=cast("ClapModel", load_part(model, "clap", config)) if config.clap else None,
         clap_tokens=Tokenizer.from_file(file, config.clap.text_length) if config.clap else None,
-        t5=cast("nn.Module", load_part(model, "t5", config)) if config.t5 else None,  # type: ignore[arg-type]
+        t5=cast("T5EncoderModel", load_part(model, "t5", config)) if config.t5 else None,
         t5_tokens=Tokenizer.from_file(file, config.t5.length) if config.t5 else None,
     )
 
@@ -174,7 +176,8 @@ class Encoder:
             waves_16k = torch.from_numpy(resample(samples, spec.rate, 16000))
             out["loa"] = self.audiomae.language_of_audio(kaldi_fbank(waves_16k, frames)).tokens
         if self.texts.clap is not None:
-            out["clap_audio"] = clap_audio_vectors(self.texts.clap, clap_mel(torch.from_numpy(resample(samples, spec.rate, CLAP_RATE))))
+            waves_48k = torch.from_numpy(resample(samples, spec.rate, CLAP_RATE))
+            out["clap_audio"] = clap_audio_vectors(self.texts.clap, clap_mel(waves_48k))
         return out
 
     def words(self, texts: Sequence[str]) -> dict[str, Tensor]:

@@ -33,7 +33,10 @@ def rate_at(step: int, steps: int, settings: Optim) -> float:
 
 
 def advance(optim: torch.optim.Optimizer, module: nn.Module, rate: float, clip: float) -> Tensor:
-    """One clipped update at learning rate `rate`; returns the gradient's norm before clipping. A norm that is not finite skips it."""
+    """One clipped update at learning rate `rate`; returns the gradient's norm before clipping.
+
+    A norm that is not finite skips the update.
+    """
     for group in optim.param_groups:
         group["lr"] = rate
     norm = torch.nn.utils.clip_grad_norm_(module.parameters(), clip)

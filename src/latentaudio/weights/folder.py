@@ -64,14 +64,16 @@ def _clap(config: ModelConfig) -> nn.Module:
     from ..nn.text import clap
 
     assert config.clap is not None
-    return clap(config.clap)
+    module: nn.Module = clap(config.clap)
+    return module
 
 
 def _t5(config: ModelConfig) -> nn.Module:
     from ..nn.text import t5
 
     assert config.t5 is not None
-    return t5(config.t5)
+    module: nn.Module = t5(config.t5)
+    return module
 
 
 BUILDERS: dict[str, Callable[[ModelConfig], nn.Module]] = {
@@ -109,13 +111,15 @@ def replacing(target: Path) -> Iterator[Path]:
 def save_part(folder: Path, part: str, state: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> None:
     """Write one part's state; floating tensors are stored as `dtype` when given."""
     tensors = {k: (v.to(dtype) if dtype and v.is_floating_point() else v).detach().cpu().contiguous() for k, v in state.items()}
-    shared = {k: v.clone() if sum(v.data_ptr() == w.data_ptr() for w in tensors.values()) > 1 else v for k, v in tensors.items()}
+    shared = {
+        k: v.clone() if sum(v.data_ptr() == w.data_ptr() for w in tensors.values()) > 1 else v for k, v in tensors.items()
+    }
     with replacing(folder / f"{part}.safetensors") as temporary:
         save_file(shared, temporary)
 
 
 def load_part(folder: Path, part: str, config: ModelConfig) -> nn.Module:
-    """The part with the folder's weights in float32, in evaluation mode; any key missing, left over or misshapen is an error."""
+    """The part with the folder's weights in float32, in evaluation mode; a key that differs is an error."""
     path = folder / f"{part}.safetensors"
     module = build(part, config)
     try:

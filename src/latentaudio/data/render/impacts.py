@@ -1,4 +1,4 @@
-"""Things that hit things: bells, glass, doors, steps, hammers, hands, coins, keys, a woodpecker, a ball.
+"""Things that hit things: knuckles, feet, doors, hands, keys, a beak, a ball; and, from `ringing`, what rings when it is hit.
 
 Knows how each blow sounds and what a listener can check of it. Refuses to know sentences, rooms, distances or loudness.
 """
@@ -9,66 +9,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from . import ringing
 from .kinds import Facts, Kind, Take
-from .series import air, aside, chorus, contour, first_onset, fitting, spread, steady, worded
+from .series import air, aside, contour, first_onset, spread, steady, worded
 from .strikes import beaten, burst, placed, rhythm, scattered, shower
 from .synth import Array, Stage, add, decay, filtered, modes, normalised, resonate, swell
 from .vocal import mouth
-
-
-def bell(stage: Stage) -> Take:
-    """Church bell: hum, prime, tierce, quint, nominal and above, each exactly steady while it fades; the prime is the pitch.
-
-    Partial ratios of a tuned bell: Fletcher and Rossing, The Physics of Musical Instruments, chapter 21.
-    """
-    dice, pitch = aside(stage), stage.log_uniform(160, 1300)
-    third, bright = stage.uniform(1.18, 1.26), stage.uniform(0.5, 1.2)
-    ratios = np.array([0.5, 1.0, third, 1.5, 2.0, 2.51, 2.66, 3.01, 4.16, 5.43, 6.8])
-    tilt = np.array([0.3, 1.0, 0.5, 0.25, 0.6, 0.2, 0.25, 0.3, 0.25, 0.18, 0.12])
-    gains = tilt * np.where(ratios > 1, bright, 1.0)
-    ring = stage.log_uniform(0.35, 1.2) * (400 / pitch) ** 0.35
-    tone = modes(stage, stage.seconds, pitch * ratios, gains, ring * np.maximum(ratios, 0.7) ** -0.9)
-    clapper = burst(dice, 0.08, 1200, 7000, 0.008)
-    add(tone, clapper, 0, 0.5 * bright)
-    small = np.log(pitch / 160) / np.log(1300 / 160)
-    take = chorus(stage, min(0.5, 0.4 * stage.seconds), (0.15, 1.6), 8, lambda _: tone, worded(small, ("large", "heavy"), ("small",)))
-    take.facts["pitch_hz"] = pitch
-    return take
-
-
-def glass(stage: Stage) -> Take:
-    """A glass tapped by another: the rim's modes in the ratios of n squared, the lowest strongest and clearly pitched."""
-    dice, pitch = aside(stage), stage.log_uniform(700, 4200)
-    ring, bright = stage.log_uniform(0.06, 0.5), stage.uniform(0.2, 0.5)
-    ratios = np.array([1.0, 2.32, 4.25, 6.63])
-    tone = modes(stage, min(stage.seconds, 12 * ring), pitch * ratios, np.array([1.0, bright, bright / 2, bright / 3]),
-                 ring * ratios**-0.7)
-    partner = modes(stage, 0.1, pitch * stage.uniform(1.2, 1.7) * np.array([1.0, 2.3]), np.array([0.4, 0.3]), np.array([0.012, 0.006]))
-    add(tone, partner, 0)
-    add(tone, burst(dice, 0.03, 2500, 7800, 0.003, 0.0003), 0, 0.4)
-    qualities = worded(np.log(pitch / 700) / np.log(6), ("large",), ("small",)) + (("crystal",) if ring > 0.25 else ())
-    take = chorus(stage, min(0.3, 0.4 * stage.seconds), (0.1, 1.2), 7, lambda _: tone, qualities)
-    take.facts["pitch_hz"] = pitch
-    return take
-
-
-def shatter(stage: Stage) -> Take:
-    """Breaking glass: one crash, then a thinning rain of tinkling shards."""
-    dice, pane = aside(stage), stage.uniform(0, 1)
-    start, spill = first_onset(stage), fitting(stage, stage.log_uniform(0.25, 0.5) * (1 + 1.5 * pane))
-    crash = burst(dice, min(0.6, stage.seconds), 900 - 500 * pane, 7800, 0.025 + 0.05 * pane)
-    thud = modes(stage, 0.2, np.array([140.0, 260, 420]) * (1.5 - 0.7 * pane), np.array([1.0, 0.7, 0.5]) * (0.3 + pane), np.full(3, 0.02))
-    shards = []
-    for _ in range(16):
-        high = stage.log_uniform(1900, 5200) * (1.25 - 0.35 * pane)
-        shards.append(modes(stage, 0.25, high * np.array([1, 1.47, 2.1]), np.array([1.0, 0.7, 0.5]),
-                            stage.log_uniform(0.008, 0.045) * np.array([1, 0.8, 0.6])))
-    falls = start + np.abs(dice.rng.exponential(spill / 2.2, round(60 + 160 * pane)))
-    sizes = dice.rng.lognormal(-1.6, 0.7, len(falls)) * 0.5 ** ((falls - start) / spill)
-    canvas = shower(dice, shards, falls, sizes, stage.size)
-    add(canvas, normalised(crash, 1.0), round(start * stage.rate))
-    add(canvas, thud, round(start * stage.rate), 0.5)
-    return Take(canvas, Facts(qualities=worded(pane, ("small",), ("large",))))
 
 
 def knock(stage: Stage) -> Take:
@@ -83,7 +29,9 @@ def knock(stage: Stage) -> Take:
         gains, lives = np.array([0.8, 1.0, 0.8, 0.5, 0.4 * hard, 0.3 * hard]), half * np.linspace(1, 0.4, 6)
 
     def blow() -> Array:
-        tone = modes(stage, 0.2 + 4 * half, hertz * tune * stage.log_uniform(0.98, 1.02), gains * stage.uniform(0.9, 1.1), lives)
+        tone = modes(
+            stage, 0.2 + 4 * half, hertz * tune * stage.log_uniform(0.98, 1.02), gains * stage.uniform(0.9, 1.1), lives
+        )
         add(tone, burst(dice, 0.06, 300, 1200 + 2800 * hard, 0.005), 0, 0.7)
         return tone
 
@@ -108,7 +56,12 @@ def footsteps(stage: Stage) -> Take:
         hertz, halves = tune * np.array([85.0, 140, 215, 370, 640]), np.array([0.04, 0.03, 0.02, 0.012, 0.008])
         heel = modes(stage, length, hertz, np.array([0.8, 1, 0.7, 0.4, 0.3]), halves)
         add(heel, burst(dice, 0.03, 900, 3500, 0.004), 0, 0.35)
-        add(heel, modes(stage, 0.2, 1.25 * hertz, np.array([0.3, 0.5, 0.4, 0.3, 0.2]), 0.7 * halves), round(roll * length * 2 * stage.rate), 0.7)
+        add(
+            heel,
+            modes(stage, 0.2, 1.25 * hertz, np.array([0.3, 0.5, 0.4, 0.3, 0.2]), 0.7 * halves),
+            round(roll * length * 2 * stage.rate),
+            0.7,
+        )
         return heel
 
     def snow() -> Array:
@@ -133,10 +86,18 @@ def door(stage: Stage) -> Take:
     glide = contour(n, (0, low), (stage.uniform(0.2, 0.4), high), (stage.uniform(0.5, 0.75), 0.6 * low + 0.4 * high), (1, high))
     cycles = np.cumsum(glide * (1 + 0.1 * age * filtered(dice.white(creaks), stage.rate, None, 30) * 8)) / stage.rate
     slips = np.diff(np.floor(cycles), prepend=0.0) * (0.4 + 0.6 * dice.rng.random(n))
-    hinge = mouth(slips, stage.rate, tuple((f * stage.log_uniform(0.8, 1.25), 0.06 * f, 1.0) for f in (520.0, 1150.0, 1900.0, 2900.0)))
+    hinge = mouth(
+        slips, stage.rate, tuple((f * stage.log_uniform(0.8, 1.25), 0.06 * f, 1.0) for f in (520.0, 1150.0, 1900.0, 2900.0))
+    )
     hinge *= contour(n, (0, 0), (0.1, 1), (0.6, 0.7), (0.9, 0.8), (1, 0))
     tune = 1.5 - 0.8 * weight
-    slam = modes(stage, 0.6, tune * np.array([62.0, 98, 151, 233, 377]), np.array([1.0, 1, 0.8, 0.6, 0.4]), np.array([0.07, 0.06, 0.04, 0.03, 0.02]))
+    slam = modes(
+        stage,
+        0.6,
+        tune * np.array([62.0, 98, 151, 233, 377]),
+        np.array([1.0, 1, 0.8, 0.6, 0.4]),
+        np.array([0.07, 0.06, 0.04, 0.03, 0.02]),
+    )
     add(slam, normalised(burst(dice, 0.4, 80, 2600, 0.025)), 0, 1.6)
     add(slam, burst(dice, 0.05, 1500, 6000, 0.004), stage.samples(stage.uniform(0.015, 0.05)), 0.5)
     canvas = stage.silence()
@@ -144,40 +105,6 @@ def door(stage: Stage) -> Take:
     shut = start + creaks + stage.uniform(0, min(0.4, 0.1 * stage.seconds))
     add(canvas, normalised(slam), round(shut * stage.rate), 1.1)
     return Take(canvas, Facts(qualities=worded(weight, ("light",), ("heavy",)) + (("old", "rusty") if age > 0.6 else ())))
-
-
-def hammer(stage: Stage) -> Take:
-    """Steel on steel: many clashing high modes with no common pitch, and the dull thud under them."""
-    dice, size = aside(stage), stage.uniform(0, 1)
-    low, ring = 1500 * (0.4**size) * stage.log_uniform(0.85, 1.15), stage.log_uniform(0.03, 0.22)
-    ratios = np.cumprod(np.concatenate([[1.0], stage.rng.uniform(1.12, 1.5, 9)]))
-    gains, halves = stage.rng.uniform(0.4, 1.0, 10), ring * ratios**-0.3
-
-    def blow() -> Array:
-        tone = modes(stage, min(stage.seconds, 0.1 + 8 * ring), low * ratios, gains * stage.rng.uniform(0.7, 1.3, 10), halves)
-        add(tone, modes(stage, 0.1, np.array([130.0, 220]) * (1.4 - 0.6 * size), np.array([2.0, 1.5]), np.array([0.015, 0.01])), 0)
-        add(tone, burst(dice, 0.04, 1000, 7800, 0.004, 0.0003), 0, 1.5)
-        return tone
-
-    return beaten(stage, stage.log_uniform(0.9, 4.5), 10, 0.15, blow, worded(size, ("small",), ("heavy",)))
-
-
-def coin(stage: Stage) -> Take:
-    """Coins on a hard floor: each bounces quicker and quicker, then rattles flat; thin high ringing modes."""
-    dice, canvas, coins = aside(stage), stage.silence(), stage.integer(1, 4)
-    start, size = first_onset(stage), stage.uniform(0, 1)
-    for _ in range(coins):
-        high, ring = 4600 * 0.5**size * stage.log_uniform(0.85, 1.2), stage.log_uniform(0.02, 0.07)
-        ting = modes(stage, 0.4, high * np.array([1, 1.37, 1.73]), np.array([1.0, 0.7, 0.5]), ring * np.array([1, 0.9, 0.7]))
-        add(ting, burst(dice, 0.01, 2000, 7800, 0.0015, 0.0002), 0, 0.5)
-        fall, keep = stage.uniform(0.12, 0.34) * min(1.0, stage.seconds / 2), stage.uniform(0.6, 0.82)
-        gaps = fall * keep ** np.arange(40)
-        times = start + np.concatenate([[0.0], np.cumsum(np.maximum(gaps, 0.022))])[: 10 + int(stage.uniform(0, 14))]
-        canvas += shower(dice, [ting], times, 0.9 ** np.arange(len(times)) * dice.rng.uniform(0.8, 1.1, len(times)), stage.size)
-        start += stage.uniform(0.05, 0.25) * stage.seconds
-        if start > 0.7 * stage.seconds:
-            break
-    return Take(canvas, Facts(qualities=worded(size, ("small",), ("large", "heavy"))))
 
 
 def _palms(stage: Stage, dice: Stage) -> Array:
@@ -206,23 +133,6 @@ def applause(stage: Stage) -> Take:
     return Take(canvas, Facts(qualities=worded(crowd, ("small",), ("large", "huge")), manner=trend))
 
 
-def gong(stage: Stage) -> Take:
-    """A struck gong: a low hum at once, then the shimmer that blooms as the metal passes energy upwards."""
-    dice, size = aside(stage), stage.uniform(0, 1)
-    low, ring = 230 * 0.28**size * stage.log_uniform(0.9, 1.1), stage.log_uniform(0.5, 1.4) * (0.7 + 0.6 * size)
-    ratios = 1 + np.cumsum(stage.rng.uniform(0.18, 0.6, 15))
-    hum = modes(stage, stage.seconds, low * np.concatenate([[1.0], ratios]), np.concatenate([[1.0], ratios**-0.5 * 0.7]),
-                ring * np.concatenate([[1.0], ratios**-0.45]))
-    bloom, t = stage.uniform(0.08, 0.35), stage.clock(stage.seconds)
-    shimmer = filtered(air(dice, stage.seconds), stage.rate, 8 * low, 5500)
-    peaks = mouth(shimmer, stage.rate, tuple((low * r, 6.0, 3.0) for r in 9 * np.cumprod(stage.rng.uniform(1.1, 1.35, 7))))
-    wash = (0.15 * shimmer + peaks) * (1 - 0.5 ** (t / bloom)) * 0.5 ** (t / (0.5 * ring))
-    tone = normalised(hum) + stage.uniform(0.25, 0.6) * normalised(wash)
-    add(tone, modes(stage, 0.2, np.array([90.0, 160, 250]), np.ones(3), np.full(3, 0.02)), 0, 0.25)
-    qualities = worded(size, ("small",), ("large", "deep"))
-    return chorus(stage, min(0.8, 0.5 * stage.seconds), (0.6, 2.5), 3, lambda _: tone, qualities)
-
-
 def keyboard(stage: Stage) -> Take:
     """Typing: uneven runs of keys, each a click down and a lighter click up; the space bar is lower."""
     dice, clicky, per_second = aside(stage), stage.uniform(0, 1), stage.log_uniform(3.0, 11.0)
@@ -234,8 +144,17 @@ def keyboard(stage: Stage) -> Take:
     def key() -> Array:
         bend = tune * stage.log_uniform(0.85, 1.15)
         click = burst(dice, 0.04, 1200 * bend, 6500, 0.0025 + 0.002 * clicky, 0.0004) * (0.5 + clicky)
-        add(click, modes(stage, 0.04, bend * np.array([310.0, 780, 1900, 3300]), np.array([0.5, 0.5, 0.4 * clicky, 0.4 * clicky]),
-                         np.array([0.008, 0.006, 0.004, 0.004])), 0)
+        add(
+            click,
+            modes(
+                stage,
+                0.04,
+                bend * np.array([310.0, 780, 1900, 3300]),
+                np.array([0.5, 0.5, 0.4 * clicky, 0.4 * clicky]),
+                np.array([0.008, 0.006, 0.004, 0.004]),
+            ),
+            0,
+        )
         return click
 
     keys = [key() for _ in range(7)]
@@ -243,7 +162,9 @@ def keyboard(stage: Stage) -> Take:
     canvas = shower(dice, keys, times, hits, stage.size)
     canvas += shower(dice, keys, times + dice.rng.uniform(0.06, 0.11, len(times)), 0.35 * hits, stage.size)
     manner = ("rapidly",) if per_second > 8 else (("slowly",) if per_second < 4 else ())
-    return Take(canvas, Facts(qualities=("mechanical",) if clicky > 0.7 else (("soft",) if clicky < 0.25 else ()), manner=manner))
+    return Take(
+        canvas, Facts(qualities=("mechanical",) if clicky > 0.7 else (("soft",) if clicky < 0.25 else ()), manner=manner)
+    )
 
 
 def woodpecker(stage: Stage) -> Take:
@@ -277,23 +198,53 @@ def ball(stage: Stage) -> Take:
     return placed(stage, times, lambda: bounce, facts)
 
 
-def _kind(play: Callable[[Stage], Take], nouns: tuple[str, ...], actions: tuple[str, ...], sustained: bool = False, far: bool = True) -> Kind:
+def _kind(
+    play: Callable[[Stage], Take], nouns: tuple[str, ...], actions: tuple[str, ...], sustained: bool = False, far: bool = True
+) -> Kind:
     return Kind(play.__name__, "effects", nouns, actions, play, sustained=sustained, far=far)
 
 
 KINDS: tuple[Kind, ...] = (
-    _kind(bell, ("church bell", "bell", "tower bell", "chapel bell"), ("ringing", "tolling", "chiming", "being rung")),
-    _kind(glass, ("glass", "wine glass", "drinking glass", "~glass"), ("clinking", "being tapped", "chinking", "ringing after a tap"), far=False),
-    _kind(shatter, ("window", "pane of glass", "~glass", "glass bottle"), ("shattering", "breaking", "smashing to pieces", "breaking into shards")),
-    _kind(knock, ("door", "house door", "front door"), ("being knocked on", "being rapped on", "being knocked at with the knuckles")),
-    _kind(footsteps, ("~footsteps", "~steps", "person", "walker"), ("walking", "passing by", "walking along", "striding along"), True),
-    _kind(door, ("door", "house door", "door on a hinge"), ("creaking and slamming shut", "creaking and then slamming", "squeaking and banging shut")),
-    _kind(hammer, ("hammer", "blacksmith's hammer", "steel hammer"), ("hitting metal", "striking an anvil", "clanging on steel", "pounding on iron")),
-    _kind(coin, ("~coins", "~pieces of change", "~metal coins"), ("dropping on the floor", "falling and bouncing", "clinking on a table"), far=False),
+    _kind(
+        knock,
+        ("door", "house door", "front door"),
+        ("being knocked on", "being rapped on", "being knocked at with the knuckles"),
+    ),
+    _kind(
+        footsteps,
+        ("~footsteps", "~steps", "person", "walker"),
+        ("walking", "passing by", "walking along", "striding along"),
+        True,
+    ),
+    _kind(
+        door,
+        ("door", "house door", "door on a hinge"),
+        ("creaking and slamming shut", "creaking and then slamming", "squeaking and banging shut"),
+    ),
     _kind(clap, ("person", "pair of hands", "~hands", "man"), ("clapping", "giving claps", "clapping along")),
-    _kind(applause, ("crowd", "audience", "theatre audience", "~people"), ("applauding", "clapping", "giving applause", "cheering with claps"), True),
-    _kind(gong, ("gong", "temple gong", "bronze gong", "metal gong"), ("being struck", "sounding", "crashing and shimmering", "resonating")),
-    _kind(keyboard, ("computer keyboard", "keyboard", "person at a keyboard", "typist"), ("typing", "clicking and clacking", "tapping keys"), True, False),
-    _kind(woodpecker, ("woodpecker", "forest woodpecker", "spotted woodpecker"), ("drumming on a tree", "pecking wood", "hammering on a trunk")),
-    _kind(ball, ("basketball", "ball", "rubber ball"), ("bouncing", "being dribbled", "bouncing on the floor", "bouncing on a court"), True),
+    _kind(
+        applause,
+        ("crowd", "audience", "theatre audience", "~people"),
+        ("applauding", "clapping", "giving applause", "cheering with claps"),
+        True,
+    ),
+    _kind(
+        keyboard,
+        ("computer keyboard", "keyboard", "person at a keyboard", "typist"),
+        ("typing", "clicking and clacking", "tapping keys"),
+        True,
+        False,
+    ),
+    _kind(
+        woodpecker,
+        ("woodpecker", "forest woodpecker", "spotted woodpecker"),
+        ("drumming on a tree", "pecking wood", "hammering on a trunk"),
+    ),
+    _kind(
+        ball,
+        ("basketball", "ball", "rubber ball"),
+        ("bouncing", "being dribbled", "bouncing on the floor", "bouncing on a court"),
+        True,
+    ),
+    *ringing.KINDS,
 )

@@ -1,6 +1,7 @@
-"""Voices of musical instruments: given a pitch, a length and a strength, each makes one tone.
+"""What a voice is and what every voice is made of; and the voices of bars and circuits. Others: `strings`, `winds`.
 
-Knows strings, pipes, brass, bars, reeds and circuits. Refuses to know melodies, captions and clips.
+Knows how to add partials at little cost: decaying ones (`rings`) and steady ones (`partials`). Refuses to know melodies,
+captions and clips.
 
 A factory draws one instrument from the dice (size, brightness, player) and returns a `Voice`; every tone of a clip comes from
 the same one. Noise has dice of its own, so that a seed sounds alike at every sample rate. Letters: T samples, K partials.
@@ -38,7 +39,7 @@ class Voice:
 
 
 def rings(stage: Stage, seconds: float, hertz: Array, gains: Array, half_lives: Array, phases: Array | float = 0.0) -> Array:
-    """Sum of K decaying sines from four `[K]` arrays, as `modes`, for many partials at once.
+    """Sum of K decaying sines `[T]` from four `[K]` arrays: like `modes`, without an attack, for many partials at once.
 
     A decaying sine is a power series z**n, and z**(aB + b) = z**(aB) z**b: the sum over partials is then a matrix product of a
     coarse table [T/B, K] and a fine one [K, B], some forty times cheaper than a sine per sample.

@@ -1,7 +1,8 @@
 """Instruments that play: kinds of the family "music".
 
-Knows which instrument plays what, and the words for it. Refuses to know how a voice sounds (`strings`, `winds`, `instruments`, `drums`) or how a
-phrase is composed (`score`). All manners are things played ("a rising scale"), so that they follow any of the verbs.
+Knows which instrument plays what, and the words for it. Refuses to know how a voice sounds (`strings`, `winds`, `instruments`,
+`drums`) and how a phrase is composed (`score`). What a soloist plays ("a rising scale") is named as a thing, and every verb of
+a soloist takes one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sounds made to be noticed: sirens, alarms, telephones, horns, whistles, tones, doorbells, shots, a heartbeat, a camera.
+"""Sounds made to be noticed: siren, alarm, telephone, horns, whistle, tone, chime, arcade, heartbeat, camera; and the `blasts`.
 
 Knows how each signal sounds and what a listener can check of it. Refuses to know sentences, rooms, distances or loudness.
 """
@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from . import blasts
 from .kinds import Facts, Kind, Take
-from .series import air, aside, chorus, contour, first_onset, fitting, spread, steady, worded
-from .strikes import burst, placed, reed, rhythm, scattered, shower
-from .synth import Array, Stage, add, coloured, decay, filtered, glide, harmonics, modes, normalised, resonate, swell, wander
+from .series import air, aside, chorus, contour, fitting, spread, steady, worded
+from .strikes import burst, placed, reed, rhythm
+from .synth import Array, Stage, add, decay, filtered, glide, harmonics, modes, normalised, resonate, swell
 from .vocal import buzz, mouth
 
 
@@ -58,8 +59,16 @@ def phone(stage: Stage) -> Take:
     beats, tune = stage.uniform(17, 26), stage.log_uniform(0.75, 1.35)
     if old:
         hits = np.arange(0, length - 0.03, 1 / beats)
-        bells = [modes(stage, 0.5, tune * bend * np.array([1000.0, 1480, 2610, 4150]), np.array([1.0, 0.6, 0.6, 0.3]),
-                       np.array([0.12, 0.1, 0.06, 0.04])) for bend in (1.0, 1.26)]
+        bells = [
+            modes(
+                stage,
+                0.5,
+                tune * bend * np.array([1000.0, 1480, 2610, 4150]),
+                np.array([1.0, 0.6, 0.6, 0.3]),
+                np.array([0.12, 0.1, 0.06, 0.04]),
+            )
+            for bend in (1.0, 1.26)
+        ]
         for metal in bells:
             add(metal, burst(dice, 0.02, 2000, 7500, 0.002, 0.0003), 0, 0.3)
         ring = np.zeros(stage.samples(length + 0.35))
@@ -84,7 +93,9 @@ def horn(stage: Stage) -> Take:
     steps = (1.0, stage.uniform(1.19, 1.27)) if double else (1.0,)
     n, tilt = stage.samples(length), stage.uniform(0.35, 0.7)
     raw = np.sum([reed(np.full(n, pitch * step), stage.rate, tilt, top=6000) for step in steps], axis=0)
-    honk = (0.5 * raw + mouth(raw, stage.rate, ((700, 400, 0.8), (1700, 500, 1.0), (2900, 800, 0.8)))) * swell(stage, length, 0.012, 0.03)
+    honk = (0.5 * raw + mouth(raw, stage.rate, ((700, 400, 0.8), (1700, 500, 1.0), (2900, 800, 0.8)))) * swell(
+        stage, length, 0.012, 0.03
+    )
     size = worded(np.log(pitch / 190) / np.log(4), ("deep",), ())
     take = chorus(stage, length, (0.08, 0.9), 6, lambda _: honk, size)
     if not double:
@@ -98,10 +109,20 @@ def foghorn(stage: Stage) -> Take:
     length = fitting(stage, stage.log_uniform(0.9, 3.0))
     n = stage.samples(length)
     raw = reed(np.full(n, pitch), stage.rate, stage.uniform(0.7, 1.1), top=2500)
-    blast = raw + mouth(raw, stage.rate, ((2.5 * pitch, 1.5 * pitch, 1.0), (600, 250, 0.5))) + 0.03 * filtered(air(dice, length), stage.rate, 200, 2000)[:n]
+    blast = (
+        raw
+        + mouth(raw, stage.rate, ((2.5 * pitch, 1.5 * pitch, 1.0), (600, 250, 0.5)))
+        + 0.03 * filtered(air(dice, length), stage.rate, 200, 2000)[:n]
+    )
     attack = min(0.15, 0.2 * length)
-    take = chorus(stage, length, (0.5, 1.6), 3, lambda _: blast * swell(stage, length, attack, 2 * attack),
-                  worded(np.log(pitch / 62) / np.log(3.9), ("large", "deep"), ("small",)))
+    take = chorus(
+        stage,
+        length,
+        (0.5, 1.6),
+        3,
+        lambda _: blast * swell(stage, length, attack, 2 * attack),
+        worded(np.log(pitch / 62) / np.log(3.9), ("large", "deep"), ("small",)),
+    )
     take.facts["pitch_hz"] = pitch
     return take
 
@@ -122,52 +143,6 @@ def whistle(stage: Stage) -> Take:
     return take
 
 
-def laser(stage: Stage) -> Take:
-    """Ray-gun zaps: a bright tone that plunges several octaves in a moment."""
-    high, drop = stage.log_uniform(2200, 6500), stage.log_uniform(8, 30)
-    length, bend, bright = fitting(stage, stage.log_uniform(0.12, 0.5)), stage.uniform(1.0, 3.0), stage.uniform(0.9, 2.0)
-    n = stage.samples(length)
-    fall = (1 - (1 - np.linspace(0, 1, n)) ** bend) if bend > 1 else np.linspace(0, 1, n)
-    zap = buzz(np.maximum(high * drop**-fall, 60.0), stage.rate, bright) * contour(n, (0, 1), (0.5, 0.8), (1, 0))
-    return chorus(stage, length, (0.06, 0.8), 8, lambda _: zap, worded(np.log(high / 2200) / 1.08, ("deep",), ()))
-
-
-def _blast(stage: Stage, dice: Stage, size: float, seconds: float) -> Array:
-    """A pressure front and the turbulence behind it: the larger, the darker and the longer."""
-    rumble = filtered(coloured(dice, stage.seconds, 1.3)[: stage.samples(seconds)], stage.rate, 25, 900 - 500 * size, 1) * decay(dice, seconds, 0.1 + 0.35 * size, 0.01)
-    return normalised(rumble) + (1.2 - 0.6 * size) * normalised(burst(dice, seconds, 60, 5500, 0.03 + 0.05 * size))
-
-
-def explosion(stage: Stage) -> Take:
-    """An explosion: a crack, a long dark rumble that rolls, and debris pattering down."""
-    dice, size = aside(stage), stage.uniform(0, 1)
-    start = first_onset(stage)
-    span = stage.seconds - start
-    boom = _blast(stage, dice, 0.35 + 0.65 * size, span)
-    boom *= 1 + 0.35 * np.clip(wander(stage, span, 6)[: len(boom)], -1.5, 1.5)
-    thump = modes(stage, span, np.array([38.0, 57, 81]) * (1.6 - 0.7 * size), np.ones(3), np.array([0.25, 0.2, 0.12]))
-    bits = [burst(dice, 0.05, 700, 5000, stage.uniform(0.003, 0.01)) for _ in range(6)]
-    falls = scattered(dice, 18 + 20 * size, start + 0.25, stage.seconds)
-    sizes = dice.rng.lognormal(0, 0.7, len(falls)) * 0.5 ** ((falls - start) / (0.2 + 0.5 * size))
-    canvas = 0.1 * shower(dice, bits, falls, sizes, stage.size)
-    add(canvas, boom, round(start * stage.rate))
-    add(canvas, normalised(thump), round(start * stage.rate), 0.6)
-    return Take(canvas, Facts(qualities=worded(size, ("small",), ("huge", "massive"))))
-
-
-def gunshot(stage: Stage) -> Take:
-    """Gun shots, counted: a crack of a few milliseconds and a short slap of air behind it."""
-    dice, size = aside(stage), stage.uniform(0, 1)
-    length = 0.25 + 0.25 * size
-
-    def shot(_: float) -> Array:
-        crack = normalised(burst(dice, length, 250, 7800, 0.006 + 0.006 * size, 0.0002))
-        slap = normalised(filtered(coloured(dice, length, 0.8), stage.rate, 70, 2500 - 1500 * size) * decay(dice, length, 0.04 + 0.05 * size))
-        return (crack + (0.5 + 0.5 * size) * slap) * swell(stage, length, 0.0, 0.4 * length)
-
-    return chorus(stage, min(length, 0.4 * stage.seconds), (0.05, 1.2), 6, shot, worded(size, ("small",), ("heavy",)))
-
-
 def heartbeat(stage: Stage) -> Take:
     """Lub-dub: two muffled thuds a beat, the second higher and shorter, at an exact tempo."""
     dice, bpm = aside(stage), max(stage.log_uniform(44, 165), 60 * 2.2 / stage.seconds)
@@ -175,7 +150,9 @@ def heartbeat(stage: Stage) -> Take:
     gap = 0.3 * period**0.5 * stage.uniform(0.9, 1.1)
 
     def thud(hertz: float, half_life: float) -> Array:
-        tone = modes(stage, 0.3, tune * hertz * np.array([1.0, 1.6, 2.4]), np.array([1.0, 0.6, 0.3]), half_life * np.array([1, 0.8, 0.6]))
+        tone = modes(
+            stage, 0.3, tune * hertz * np.array([1.0, 1.6, 2.4]), np.array([1.0, 0.6, 0.3]), half_life * np.array([1, 0.8, 0.6])
+        )
         return normalised(filtered(tone + 0.3 * burst(dice, 0.3, 40, 250, half_life, 0.01), stage.rate, None, 380))
 
     beats = [(0.0, thud(52, 0.035), 1.0), (gap, thud(70, 0.025), 0.75)]
@@ -193,7 +170,9 @@ def tone(stage: Stage) -> Take:
     gains = np.array([1.0, *(bright * k**-1.2 for k in range(2, 16))])
     sound = harmonics(2 * np.pi * pitch * stage.clock(stage.seconds), pitch, stage.rate, gains)
     start = min(0.05, 0.05 * stage.seconds)
-    return Take(sound * swell(stage, stage.seconds, start, start), Facts(pitch_hz=pitch, qualities=("pure",) if bright == 0 else ()))
+    return Take(
+        sound * swell(stage, stage.seconds, start, start), Facts(pitch_hz=pitch, qualities=("pure",) if bright == 0 else ())
+    )
 
 
 def doorbell(stage: Stage) -> Take:
@@ -224,8 +203,13 @@ def arcade(stage: Stage) -> Take:
     blip = np.zeros(stage.samples(length))
     add(blip, _squarish(base, stage.rate, stage.samples(quick), duty), 0)
     rest = length - quick
-    add(blip, _squarish(base * leap, stage.rate, stage.samples(rest), duty) * decay(stage, rest, 0.3 * rest) * swell(stage, rest, 0.001, 0.03),
-        stage.samples(quick))
+    add(
+        blip,
+        _squarish(base * leap, stage.rate, stage.samples(rest), duty)
+        * decay(stage, rest, 0.3 * rest)
+        * swell(stage, rest, 0.001, 0.03),
+        stage.samples(quick),
+    )
     return chorus(stage, length, (0.1, 0.9), 5, lambda _: blip)
 
 
@@ -236,7 +220,13 @@ def camera(stage: Stage) -> Take:
 
     def clack(bright: float) -> Array:
         click = burst(dice, 0.05, 1200 * tune, 7000, 0.004, 0.0003) * bright
-        add(click, modes(stage, 0.05, tune * np.array([420.0, 1050, 2400]), np.array([0.6, 0.5, 0.3]), np.array([0.008, 0.006, 0.004])), 0)
+        add(
+            click,
+            modes(
+                stage, 0.05, tune * np.array([420.0, 1050, 2400]), np.array([0.6, 0.5, 0.3]), np.array([0.008, 0.006, 0.004])
+            ),
+            0,
+        )
         return click
 
     whirr = filtered(air(dice, apart), stage.rate, 1500, 5000) * swell(stage, apart, 0.02, 0.02)
@@ -248,24 +238,44 @@ def camera(stage: Stage) -> Take:
 
 
 def _kind(
-    play: Callable[[Stage], Take], nouns: tuple[str, ...], actions: tuple[str, ...], sustained: bool = False, indoors: bool = True
+    play: Callable[[Stage], Take],
+    nouns: tuple[str, ...],
+    actions: tuple[str, ...],
+    sustained: bool = False,
+    indoors: bool = True,
 ) -> Kind:
     return Kind(play.__name__, "effects", nouns, actions, play, sustained=sustained, indoors=indoors)
 
 
 KINDS: tuple[Kind, ...] = (
-    _kind(siren, ("siren", "police siren", "ambulance siren", "emergency siren"), ("wailing", "sounding", "blaring", "howling"), True, False),
+    _kind(
+        siren,
+        ("siren", "police siren", "ambulance siren", "emergency siren"),
+        ("wailing", "sounding", "blaring", "howling"),
+        True,
+        False,
+    ),
     _kind(alarm, ("alarm", "alarm clock", "electronic alarm", "warning alarm"), ("beeping", "going off", "sounding"), True),
-    _kind(phone, ("telephone", "phone", "desk phone"), ("ringing", "going off", "calling")),
+    _kind(phone, ("telephone", "phone", "desk phone"), ("ringing", "going off", "ringing out")),
     _kind(horn, ("car horn", "automobile horn", "horn of a car"), ("honking", "beeping", "tooting", "sounding"), False, False),
-    _kind(foghorn, ("foghorn", "ship horn", "ship's horn", "ferry horn"), ("sounding", "blaring", "blowing", "booming"), False, False),
+    _kind(
+        foghorn,
+        ("foghorn", "ship horn", "ship's horn", "ferry horn"),
+        ("sounding", "blaring", "blowing", "booming"),
+        False,
+        False,
+    ),
     _kind(whistle, ("whistle", "sports whistle", "tin whistle"), ("blowing", "being blown", "shrilling")),
-    _kind(laser, ("laser gun", "ray gun", "laser", "science fiction blaster"), ("zapping", "firing", "shooting", "being fired")),
-    _kind(explosion, ("explosion", "bomb", "blast"), ("going off", "booming", "rumbling", "thundering"), False, False),
-    _kind(gunshot, ("gun", "pistol", "rifle"), ("shooting", "firing", "being fired", "going off"), False, False),
     _kind(heartbeat, ("heart", "human heart", "heartbeat"), ("beating", "pounding", "thumping", "pulsing"), True),
-    _kind(tone, ("tone", "electronic tone", "test tone", "synthetic tone"), ("sounding", "playing", "humming", "being held"), True),
+    _kind(
+        tone, ("tone", "electronic tone", "test tone", "synthetic tone"), ("sounding", "playing", "humming", "being held"), True
+    ),
     _kind(doorbell, ("doorbell", "door chime", "house doorbell"), ("ringing", "chiming", "being pressed", "sounding")),
-    _kind(arcade, ("video game", "arcade game", "retro video game"), ("playing a coin sound", "blipping", "giving a coin jingle")),
-    _kind(camera, ("camera", "camera shutter", "photo camera"), ("clicking", "taking a picture", "snapping", "shooting a photo")),
+    _kind(
+        arcade, ("video game", "arcade game", "retro video game"), ("playing a coin sound", "blipping", "giving a coin jingle")
+    ),
+    _kind(
+        camera, ("camera", "camera shutter", "photo camera"), ("clicking", "taking a picture", "snapping", "shooting a photo")
+    ),
+    *blasts.KINDS,
 )

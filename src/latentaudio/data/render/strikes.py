@@ -1,10 +1,10 @@
 """Blows and beats: what every struck, ticking or firing thing is made of.
 
-Knows bursts of noise, showers of small grains, exactly regular series and the pulses of a turning machine. Refuses to know any
-single source.
+Knows bursts of noise, showers of small grains, exactly regular series, the pulses and the buzz of a turning machine. Refuses to
+know any single source.
 
-Letters: T samples, M modes. As in `series`, parameters come from the stage's own dice and noise from `aside`, so one seed is one
-performance at every sample rate.
+Letters: T samples. As in `series`, parameters come from the stage's own dice and noise from `aside` (`dice` below), so one seed
+is one performance at every sample rate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from .kinds import Facts, Take
 from .series import air, first_onset, regular
-from .synth import Array, Stage, add, decay, filtered, normalised
+from .synth import Array, Stage, add, decay, filtered, normalised, swell
 
 _COUNTED_HZ = 5.0  # above it an ear no longer counts with ease
 _TABLE = 8192
@@ -27,7 +27,7 @@ def burst(dice: Stage, seconds: float, low: float, high: float, half_life: float
 
 
 def shower(dice: Stage, grains: Sequence[Array], times: Array, gains: Array, size: int) -> Array:
-    """Many small sounds at once: each of `times` (s) takes one of `grains` at random, scaled by its entry in `gains`; `[size]`."""
+    """Many small sounds at once: each of `times` (s) takes one of `grains`, scaled by its entry in `gains`; `[size]`."""
     out = np.zeros(size)
     which = dice.rng.integers(len(grains), size=len(times))
     for start, gain, kind in zip(times, gains, which, strict=True):
@@ -52,17 +52,22 @@ def pulses(hertz: Array, rate: int, sharp: float, gains: Array) -> Array:
 
 
 def reed(hertz: Array, rate: int, tilt: float, top: float = 7400.0) -> Array:
-    """A steady or gently gliding buzz `[T]` read from a table of one cycle: what `vocal.buzz` sums, fifty times faster.
+    """A steady or gently gliding buzz `[T]` read from a table of one cycle: what `vocal.buzz` sums, many times faster.
 
-    Harmonic k has gain k**-tilt; those that would pass `top` Hz at the highest of `hertz` `[T]` are left out for good, so a wide glide
-    is duller low down than it could be. Reading between 8192 points errs by less than -60 dB. Unit deviation.
+    Harmonic k has gain k**-tilt; those that would pass `top` Hz at the highest of `hertz` `[T]` are left out for good, so a wide
+    glide is duller low down than it could be. Reading between 8192 points errs by less than -60 dB. Unit deviation.
     """
     count = max(1, int(min(top, 0.47 * rate) / float(hertz.max())))
     spectrum = np.zeros(_TABLE // 2 + 1, complex)
     spectrum[1 : count + 1] = -1j * np.arange(1, count + 1.0) ** -tilt
     cycle = np.fft.irfft(spectrum)
     cycle /= cycle.std()
-    return np.interp(np.cumsum(hertz) / rate % 1.0 * _TABLE, np.arange(_TABLE + 1), np.append(cycle, cycle[0]))
+    return np.asarray(np.interp(np.cumsum(hertz) / rate % 1.0, np.linspace(0, 1, _TABLE + 1), np.append(cycle, cycle[0])))
+
+
+def edges(stage: Stage) -> Array:
+    """A machine is caught running: the fade `[T]` of a clip that begins and ends in the midst of it."""
+    return swell(stage, stage.seconds, 0.05, 0.05)
 
 
 def rhythm(times: Sequence[float], rate_hz: float) -> Facts:
@@ -73,8 +78,10 @@ def rhythm(times: Sequence[float], rate_hz: float) -> Facts:
     return facts
 
 
-def beaten(stage: Stage, rate_hz: float, most: int, length: float, blow: Callable[[], Array], qualities: tuple[str, ...] = ()) -> Take:
-    """An exactly regular series of two to `most` events of `length` seconds that all fit (fewer in a short clip); `blow()` gives each anew."""
+def beaten(
+    stage: Stage, rate_hz: float, most: int, length: float, blow: Callable[[], Array], qualities: tuple[str, ...] = ()
+) -> Take:
+    """A regular series of two to `most` events of `length` seconds that all fit, fewer in a short clip; `blow()` plays one."""
     first = first_onset(stage)
     fits = 1 + max(0, int((stage.seconds - first - length - 0.02) * rate_hz))
     times = [first + k / rate_hz for k in range(stage.integer(min(2, fits), min(most, fits)))]

@@ -1,6 +1,7 @@
 """Voices of stringed instruments: given a pitch, a length and a strength, each makes one tone.
 
-Knows strings struck, plucked and bowed, and the bodies and amplifiers that make them loud. Refuses to know melodies, captions and clips.
+Knows strings struck, plucked and bowed, and the bodies and amplifiers that make them loud. Refuses to know melodies, captions
+and clips.
 
 A factory draws one instrument from the dice and returns a `Voice`; every tone of a clip comes from the same one.
 """

@@ -87,7 +87,7 @@ class Stage(ABC):
         """Something to look at and listen to; called without gradients, with averaged weights in place."""
         return Preview()
 
-    def finish(self, model: Path) -> None:
+    def finish(self, model: Path) -> None:  # noqa: B027 - most stages have nothing to add
         """Anything to store beside the parts once they are written (statistics, tables)."""
 
 

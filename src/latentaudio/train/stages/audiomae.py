@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Generator, Tensor
 
 from ...audio.mel import kaldi_fbank
 from ...data.dataset import crops, dice, draw
 from ...data.manifest import read_manifest
+from ...nn.audiomae import AudioMAE
 from . import Losses, Stage, StageOptions
 
 
@@ -25,7 +28,7 @@ class AudioMAEStage(Stage):
 
     def setup(self) -> None:
         self.clips = read_manifest(*self.data)
-        self.audiomae = self.learnt("audiomae")
+        self.audiomae = cast(AudioMAE, self.learnt("audiomae"))
         self.players = {"audiomae": self.audiomae}
 
     def batch(self, step: int, micro: int) -> Tensor:

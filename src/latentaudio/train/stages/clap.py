@@ -1,4 +1,7 @@
-"""CLAP (arXiv 2211.06687): captions and sounds of the same clip agree, all others do not. Knows losses and batches, nothing else."""
+"""CLAP (arXiv 2211.06687): captions and sounds of the same clip agree, all others do not.
+
+Knows losses and batches, nothing else.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ class CLAPStage(Stage):
     def setup(self) -> None:
         file = self.model / TOKENIZER_FILE
         if self.config.clap is None or not file.is_file():
-            raise ConfigError(f"{self.model} has no {TOKENIZER_FILE}; name a folder that has it with --init (stage text makes it)")
+            raise ConfigError(
+                f"{self.model} has no {TOKENIZER_FILE}; name a folder that has it with --init (stage text makes it)"
+            )
         self.clips = read_manifest(*self.data)
         self.clap = cast("ClapModel", self.learnt("clap"))
         self.texts = TextParts(self.config, clap=self.clap, clap_tokens=Tokenizer.from_file(file, self.config.clap.text_length))

@@ -28,7 +28,7 @@ PREVIEW_CLIPS, PREVIEW_STEPS, PREVIEW_GUIDANCE = 4, 20, 3.0
 
 
 class DiffusionOptions(StageOptions):
-    """frames: mel frames of a whole batch. drop: share of clips whose every condition is nulled; drop_each: each one by itself.
+    """frames: mel frames of a whole batch. drop: share of clips whose conditions are all nulled; drop_each: each by itself.
 
     min_snr: clamp of the loss weight (arXiv 2303.09556) or null. truth: share of clips (joint stage) that hear AudioMAE's
     language of audio instead of the translator's, drawn per clip (the probabilistic switcher, spec 6.6).
@@ -43,7 +43,7 @@ class DiffusionOptions(StageOptions):
 
 
 class DiffusionStage(Stage):
-    """Player: the UNet, hearing the sound's own language of audio or CLAP vector (self-supervised) and its caption's T5 states."""
+    """Player: the UNet, hearing the sound's own language of audio or CLAP vector (self-supervised) and its caption."""
 
     Options = DiffusionOptions
     parts = {"unet": "unet"}  # noqa: RUF012

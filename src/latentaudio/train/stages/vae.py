@@ -23,7 +23,7 @@ from . import Losses, Preview, Stage, StageOptions
 
 
 class VAEOptions(StageOptions):
-    """frames: mel frames of a crop. kl: weight of the divergence per latent cell. adversarial: weight of the discriminator (0: none)."""
+    """frames: mel frames of a crop. kl: weight of the divergence per latent cell. adversarial: the critic's weight."""
 
     frames: int = 128
     kl: float = 1e-3
@@ -41,7 +41,8 @@ class VAEStage(Stage):
     def setup(self) -> None:
         self.clips = read_manifest(*self.data)
         self.vae = cast(VAE, self.learnt("vae"))
-        torch.nn.init.constant_(self.vae.decoder.conv_out.bias, float(self.batch(0, 0).mean()))  # log-mels sit near -7, far from where weights start
+        if not (self.model / "vae.safetensors").is_file():  # log-mels sit near -7, far from where weights start
+            self.vae.decoder.conv_out.bias.data.fill_(float(self.batch(0, 0).mean()))
         self.players = {"vae": self.vae}
         if self.options.adversarial > 0:
             self.critic = PatchDiscriminator(self.options.patch_channels)
@@ -60,7 +61,9 @@ class VAEStage(Stage):
         if player == "critic":
             with torch.no_grad():
                 fake, _ = self.vae(batch, dice)
-            return {"critic/hinge": (relu(1 - self.critic(batch).score).mean() + relu(1 + self.critic(fake).score).mean()).float()}
+            return {
+                "critic/hinge": (relu(1 - self.critic(batch).score).mean() + relu(1 + self.critic(fake).score).mean()).float()
+            }
         rebuilt, posterior = self.vae(batch, dice)
         rebuilt = rebuilt.float()
         losses = {

@@ -81,7 +81,9 @@ class VocoderStage(Stage):
         pairs = [(f, w) for v, r in zip(verdicts, wanted, strict=True) for f, w in zip(v.features, r.features, strict=True)]
         return {
             "vocoder/adversarial": -torch.stack([v.score.float().mean() for v in verdicts]).mean(),
-            "vocoder/matching": torch.stack([l1_loss(f.float(), w.float()) / (w.float().abs().mean() + 1e-4) for f, w in pairs]).mean(),
+            "vocoder/matching": torch.stack(
+                [l1_loss(f.float(), w.float()) / (w.float().abs().mean() + 1e-4) for f, w in pairs]
+            ).mean(),
         }
 
     def _spectral(self, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,5 +102,10 @@ class VocoderStage(Stage):
         real = self.batch(0, 0)[:3].to(next(self.vocoder.parameters()).device)
         mel = vae_mel(real, self.config.mel)
         made = self.vocoder(mel)[:, 0, : real.shape[1]].float()
-        rows = [torch.cat([m[0], vae_mel(x[None], self.config.mel)[0, 0]], dim=1) for m, x in zip(mel.cpu(), made.cpu(), strict=True)]
-        return Preview({"resynthesis": torch.cat(rows)}, {f"resynthesis_{i}": x for i, x in enumerate(made)}, self.config.mel.rate)
+        rows = [
+            torch.cat([m[0], vae_mel(x[None], self.config.mel)[0, 0]], dim=1)
+            for m, x in zip(mel.cpu(), made.cpu(), strict=True)
+        ]
+        return Preview(
+            {"resynthesis": torch.cat(rows)}, {f"resynthesis_{i}": x for i, x in enumerate(made)}, self.config.mel.rate
+        )

@@ -1,0 +1,24 @@
+"""`latentaudio info`: what a sound file is and, from its tags, how it was made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import screen
+
+
+def info(file: Path, *, json: bool = False) -> None:
+    """Tell what a sound file is and how it was made.
+
+    Parameters
+    ----------
+    file
+        A WAV, FLAC, OGG or MP3 file.
+    json
+        Print one line of JSON.
+    """
+    from ..audio import io
+
+    facts = io.info(file)
+    tags = facts.pop("tags")
+    screen.tell({**facts, "tags": tags} if json else {**facts, **tags}, json)

@@ -1,0 +1,66 @@
+"""The command `latentaudio`: the table of verbs, and how any ending becomes one line and an exit code.
+
+0 done · 1 a bug of ours · 2 something the user can put right · 130 Ctrl-C. Knows no verb from inside: each is imported when called.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from ..errors import LatentAudioError
+from . import screen
+
+VERBS = {
+    "generate": "Turn prompts into sound files.",
+    "info": "Tell what a sound file is and how it was made.",
+    "models": "List the models, their licences and limits.",
+    "corpus": "Make captioned sound to train on.",
+    "train": "Train one part of a model by a recipe.",
+    "bench": "Measure a model: quality, speed, memory.",
+    "doctor": "Show versions, hardware and folders.",
+}
+
+app = App(
+    name="latentaudio",
+    help="Text becomes sound: AudioLDM and AudioLDM 2.",
+    help_epilogue="A wrong input gets one line and exit code 2. Add --debug to any command to see the traceback of an error.",
+    default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
+    version=screen.version,
+)
+for verb, purpose in VERBS.items():
+    app.command(f"latentaudio.cli.{verb}:{verb}", name=verb, help=purpose)
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run one command line (default: this process's) and return its exit code."""
+    given = list(sys.argv[1:] if tokens is None else tokens)
+    debug = "--debug" in given
+    try:
+        app([token for token in given if token != "--debug"], exit_on_error=False, print_error=False, result_action="return_value")
+    except (LatentAudioError, CycloptsError) as problem:
+        if debug:
+            raise
+        hint = "; see --help" if isinstance(problem, CycloptsError) else ""
+        screen.complain(f"{problem}{hint}")
+        return 2
+    except KeyboardInterrupt:
+        screen.complain("stopped; what was finished is whole")
+        return 130
+    except BrokenPipeError:  # the reader of our output has left, as `| head` does; nothing more can be written there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as problem:
+        if debug:
+            raise
+        screen.complain(f"unexpected {type(problem).__name__}: {problem}; add --debug to see where, and please report it")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""`latentaudio models`: the table of models, without loading any."""
+
+from __future__ import annotations
+
+from ..variants import VARIANTS, Variant
+from ..weights.load import size
+from . import screen
+
+
+def models(*, json: bool = False) -> None:
+    """List the models, their licences and limits.
+
+    Parameters
+    ----------
+    json
+        Print one line of JSON per model.
+    """
+    for row in VARIANTS.values():
+        if json:
+            screen.tell(_facts(row), as_json=True)
+        else:
+            weights = f"{size(row) / 1e6:.0f} MB, here" if size(row) else "no weights here"
+            screen.say(f"{row.name}: {row.purpose}")
+            screen.say(f"    {row.config.mel.rate} Hz, up to {row.longest:g} s, {row.licence}, {weights}")
+            screen.say(f"    defaults: {row.seconds:g} s, {row.sampler}, {row.steps} steps, guidance {row.guidance:g}")
+
+
+def _facts(row: Variant) -> dict[str, object]:
+    names = ("name", "purpose", "licence", "seconds", "shortest", "longest", "steps", "guidance", "sampler", "candidates", "embedded")
+    return {**{name: getattr(row, name) for name in names}, "rate": row.config.mel.rate, "bytes": size(row)}

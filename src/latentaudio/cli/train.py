@@ -1,0 +1,62 @@
+"""`latentaudio train`: one stage by a recipe into a run folder, which the same command resumes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from . import screen
+
+Several = Parameter(consume_multiple=True)
+
+
+def train(
+    recipe: Path,
+    *,
+    out: Path,
+    data: Annotated[list[Path] | None, Several] = None,
+    init: Annotated[list[Path] | None, Several] = None,
+    overrides: Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True)] = None,
+    minutes: float | None = None,
+    quiet: bool = False,
+) -> None:
+    """Train one part of a model by a recipe; the same command resumes a run that was stopped.
+
+    Parameters
+    ----------
+    recipe
+        A YAML file, for example recipes/mini/vae.yaml.
+    out
+        The run's folder; its model loads like any other.
+    data
+        Folders of captioned sound (metadata.jsonl), as `latentaudio corpus render` makes them.
+    init
+        Model or run folders whose parts this stage builds on.
+    overrides
+        Settings of the recipe to change, as key=value, for example optim.lr=1e-4.
+    minutes
+        Stop after that time, with a checkpoint.
+    quiet
+        Print nothing.
+    """
+    from ..train.config import read_recipe
+    from ..train.loop import train as run
+
+    settings = read_recipe(recipe, tuple(overrides or ()))
+    began, first = time.monotonic(), -1
+    with screen.bar(f"training {settings.stage}", quiet) as tick:
+
+        def report(done: int, total: int, losses: dict[str, float], left: float) -> None:
+            nonlocal first
+            first = done - 1 if first < 0 else first
+            speed = (done - first) / max(time.monotonic() - began, 1e-9)
+            named = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
+            tick(done, total, f"{named}  {speed:.2g} steps/s  {left / 60:.0f} min left")
+
+        done = run(settings, tuple(data or ()), out, tuple(init or ()), minutes, report)
+    if not quiet:
+        rest = "" if done >= settings.steps else "; the same command resumes it"
+        screen.say(f"{out}  {done} of {settings.steps} steps{rest}")

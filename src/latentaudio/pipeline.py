@@ -1,0 +1,258 @@
+"""`AudioLDM`: a prompt becomes sound. Short verbs over one private `_sample`, which is the walk of ARCHITECTURE.md.
+
+Knows in which order the rooms are visited and how a request becomes clips, batches and seeds. Refuses to know the arithmetic of
+any room, file formats and screens.
+
+Letters: B batch, C channels, T mel frames, F mel bins, N samples, n tokens of the language of audio; a prime marks the latent grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property, lru_cache
+from itertools import groupby, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import torch
+from torch import Tensor, nn
+
+from . import rank
+from .audio.io import Audio
+from .audio.ops import Samples, check_sound, fade_edges, limit_peak
+from .conditioning.encode import TextParts, encode_nulls, encode_prompts
+from .conditioning.tokenize import Tokenizer
+from .device import fast_dtype, pick_device
+from .diffusion.guidance import Network, guided
+from .diffusion.samplers import Noise, ddim, dpmpp_2m
+from .diffusion.schedule import Schedule
+from .errors import UsageError
+from .options import Options, SamplerName
+from .types import Conditioning, Latent, Step
+from .weights.folder import TOKENIZER_FILE, load_part
+from .weights.load import Found, find
+
+if TYPE_CHECKING:
+    from transformers import ClapModel, T5EncoderModel
+
+    from .conditioning.translator import Translator
+    from .nn.unet import UNet
+    from .nn.vae import VAE
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called after every sampling step with (clip-steps done, of how many)."""
+OnStep: TypeAlias = Callable[[Step], None]
+"""Called with every `Step` of every batch; whatever it raises ends the generation."""
+
+_SEEDS = 2**63
+
+
+def load(source: str | Path = "mini", device: str = "auto", precision: str = "auto") -> AudioLDM:
+    """The model called `source`: a name of `latentaudio.variants`, a model folder, or a run folder of training.
+
+    device: auto, cpu, cuda, mps. precision: auto, bf16 or fp32. Weights are read when they are first needed. Raises UsageError
+    for an unknown name or device, WeightsError for weights that are missing.
+    """
+    return AudioLDM(find(source), device, precision)
+
+
+class AudioLDM:
+    """One whole system. Parts (`unet`, `vae`, `vocoder`, `text`) load when first used, and once."""
+
+    def __init__(self, found: Found, device: str = "auto", precision: str = "auto") -> None:
+        self.found = found
+        self.config = found.config
+        self.device = pick_device(device)
+        self.dtype = fast_dtype(self.device, precision)
+        self.batch = 1 if self.device.type == "cpu" else 8
+        """Clips sampled at once. One on a CPU: no slower there, less memory, and bit for bit the clip that a batch of one gives."""
+
+    @cached_property
+    def unet(self) -> UNet:
+        """The denoiser."""
+        return cast("UNet", self._part("unet"))
+
+    @cached_property
+    def vae(self) -> VAE:
+        """The mel VAE."""
+        return cast("VAE", self._part("vae"))
+
+    @cached_property
+    def vocoder(self) -> nn.Module:
+        """Log-mel [B, 1, T, F] to samples [B, 1, N]."""
+        return self._part("vocoder")
+
+    @cached_property
+    def text(self) -> TextParts:
+        """Whatever reads prompts."""
+        config, file = self.config, self.found.folder / TOKENIZER_FILE
+        return TextParts(
+            config,
+            clap=cast("ClapModel", self._part("clap")) if config.clap else None,
+            clap_tokens=Tokenizer.from_file(file, config.clap.text_length) if config.clap else None,
+            t5=cast("T5EncoderModel", self._part("t5")) if config.t5 else None,
+            t5_tokens=Tokenizer.from_file(file, config.t5.length) if config.t5 else None,
+            translator=cast("Translator", self._part("translator")) if config.translator else None,
+        )
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second of what comes out, in Hz."""
+        return self.config.mel.rate
+
+    def generate(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        negative: str | None = None,
+        seconds: float | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        rescale: float | None = None,
+        sampler: SamplerName | None = None,
+        eta: float | None = None,
+        candidates: int | None = None,
+        count: int | None = None,
+        progress: Progress | None = None,
+        on_step: OnStep | None = None,
+    ) -> list[Audio]:
+        """`count` clips of each prompt, in order; what the options mean is written in `Options`, None is the model's default.
+
+        Clip k of the list is made with seed + k (of the candidates of a clip each takes the next), so that it is the clip which
+        that seed makes alone. Raises UsageError for a wrong option, GenerationError for silence or values that are not finite.
+        """
+        given = {
+            "negative": negative, "seconds": seconds, "seed": seed, "steps": steps, "guidance": guidance, "rescale": rescale,
+            "sampler": sampler, "eta": eta, "candidates": candidates, "count": count,
+        }  # fmt: skip
+        wishes = {name: value for name, value in given.items() if value is not None}
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        return list(self.stream(self.requests(prompts, wishes), progress=progress, on_step=on_step))
+
+    def requests(self, prompts: Sequence[str], wishes: dict[str, Any]) -> list[Options]:
+        """A complete request for each prompt; their seeds leave room for each other's clips. Raises UsageError."""
+        if not prompts:
+            raise UsageError("there is no prompt; say what to hear")
+        first, *rest = (self._completed(Options(prompt=prompt, **wishes)) for prompt in prompts)
+        tries = first.count * first.candidates
+        return [first, *(later.replaced(seed=(first.seed + k * tries) % _SEEDS) for k, later in enumerate(rest, 1))]
+
+    def stream(
+        self, requests: Sequence[Options], *, progress: Progress | None = None, on_step: OnStep | None = None
+    ) -> Iterator[Audio]:
+        """The clips of all requests in order, each as soon as it is finished. Wrong options raise here, before any work."""
+        asked = [self._completed(request) for request in requests]
+        return self._clips(asked, progress, on_step)
+
+    def _completed(self, request: Options) -> Options:
+        row = self.found.variant
+        defaults = {name: getattr(row, name) for name in ("seconds", "steps", "guidance", "sampler", "candidates")}
+        done = request.completed(defaults).replaced(model=self.found.source)
+        if done.seconds > row.longest:
+            raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
+        return done
+
+    def _clips(self, asked: Sequence[Options], progress: Progress | None, on_step: OnStep | None) -> Iterator[Audio]:
+        tries = [try_ for request in asked for try_ in _tries(request)]
+        made = self._sounds(tries, progress, on_step)
+        notes = {"licence": self.found.variant.licence}
+        for request in asked:
+            for _ in range(request.count):
+                chances = list(islice(made, request.candidates))
+                ranked = rank.scores(self.text, [s for _, s in chances], self.sample_rate, request.prompt) if len(chances) > 1 else []
+                best = max(range(len(chances)), key=ranked.__getitem__) if ranked else 0
+                options, samples = chances[best]
+                yield Audio(samples, self.sample_rate, options, ranked[best] if ranked else None, notes)
+
+    def _sounds(
+        self, tries: Sequence[Options], progress: Progress | None, on_step: OnStep | None
+    ) -> Iterator[tuple[Options, Samples]]:
+        """Each try with its samples [1, N], in order; tries that differ in prompt and seed only share a batch."""
+        total, done = sum(t.steps for t in tries), 0
+        for batch in _batches(tries, self.batch):
+            for step in self._sample(batch):
+                if on_step is not None:
+                    on_step(step)
+                done += len(batch)
+                if progress is not None:
+                    progress(done, total)
+            yield from zip(batch, self._heard(step, batch[0].seconds), strict=True)
+
+    @torch.inference_mode()
+    def _sample(self, batch: Sequence[Options]) -> Iterator[Step]:
+        """The walk of a prompt as far as the latent: conditioning, guidance, sampler. All of `batch` share their settings."""
+        options, frames = batch[0], self._frames(batch[0].seconds)
+        with self._fast(False):
+            heard, null = self._conditioning(batch, self._tokens(frames))
+        denoise = guided(self._network(), heard, null, options.guidance, options.rescale)
+        factor = self.config.vae.factor
+        noise = Noise([t.seed for t in batch])
+        z = noise((self.config.vae.latent, frames // factor, self.config.mel.bins // factor)).to(self.device)
+        schedule = Schedule(self.config.schedule)
+        match options.sampler:
+            case "ddim":
+                yield from ddim(denoise, z, schedule, options.steps, options.eta, noise)
+            case "dpm++":
+                yield from dpmpp_2m(denoise, z, schedule, options.steps)
+
+    def _conditioning(self, batch: Sequence[Options], tokens: int) -> tuple[Conditioning, Conditioning]:
+        heard = encode_prompts(self.text, [t.prompt for t in batch], tokens)
+        if batch[0].guidance == 1.0:
+            return heard, heard
+        return heard, encode_nulls(self.text, len(batch), tokens, [t.negative for t in batch])
+
+    def _network(self) -> Network:
+        """The UNet as guidance calls it: autocast, float32 out, and what no step changes worked out once."""
+        prepare = lru_cache(maxsize=1)(self.unet.prepare)
+
+        def predict(z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+            with self._fast(True):
+                prediction: Tensor = self.unet(z, t, prepare(conditioning))
+            return prediction.float()
+
+        return predict
+
+    @torch.inference_mode()
+    def _heard(self, step: Step, seconds: float) -> list[Samples]:
+        """The last step's latents as finished samples [1, N] in [-1, 1], exactly round(seconds * rate) of them each."""
+        wanted = round(seconds * self.sample_rate)
+        with self._fast(False):
+            waves = self.vocoder(self.vae.decode(Latent(step.z)).float())[:, :, :wanted].float().cpu().numpy()
+        for wave in waves:
+            check_sound(wave)
+        return [fade_edges(limit_peak(wave), self.sample_rate) for wave in waves]
+
+    def _frames(self, seconds: float) -> int:
+        """Mel frames T to sample for a clip: what it lasts, but not less than was trained, in whole cells of VAE and UNet."""
+        rate, grain = self.sample_rate / self.config.mel.hop, self.config.vae.factor * self.config.unet.factor
+        return grain * math.ceil(round(max(seconds, self.found.variant.shortest) * rate, 6) / grain)
+
+    def _tokens(self, frames: int) -> int:
+        """Length n of the language of audio of that many frames; a system without an AudioMAE always writes the same."""
+        heard, written = self.config.audiomae, self.config.translator
+        if heard is None or written is None:
+            return written.tokens if written else 0
+        return math.ceil(frames / (heard.patch * written.time_pool)) * (heard.bins // heard.patch // written.freq_pool)
+
+    def _fast(self, on: bool) -> AbstractContextManager[Any]:
+        """Autocast to the fast type where that is worth its rounding, float32 elsewhere."""
+        return torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=on and self.dtype is not None)
+
+    def _part(self, name: str) -> nn.Module:
+        return load_part(self.found.folder, name, self.config).requires_grad_(False).to(self.device)
+
+
+def _tries(request: Options) -> Iterator[Options]:
+    """One request per candidate of every clip, complete by itself: what the file will say made it."""
+    for k in range(request.count * request.candidates):
+        yield request.replaced(seed=(request.seed + k) % _SEEDS, count=1, candidates=1)
+
+
+def _batches(tries: Sequence[Options], size: int) -> Iterator[list[Options]]:
+    """Neighbours that differ in prompt, negative and seed only, at most `size` together."""
+    for _, alike in groupby(tries, lambda t: t.replaced(prompt="-", negative="", seed=0)):
+        while batch := list(islice(alike, size)):
+            yield batch
