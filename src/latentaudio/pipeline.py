@@ -3,7 +3,7 @@
 Knows in which order the rooms are visited and how a request becomes clips, batches and seeds. Refuses to know the arithmetic of
 any room, file formats and screens.
 
-Letters: B batch, C channels, T mel frames, F mel bins, N samples, n tokens of the language of audio; a prime marks the latent grid.
+Letters: B batch, T mel frames, F mel bins, N samples, n tokens of the language of audio.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class AudioLDM:
         self.device = pick_device(device)
         self.dtype = fast_dtype(self.device, precision)
         self.batch = 1 if self.device.type == "cpu" else 8
-        """Clips sampled at once. One on a CPU: no slower there, less memory, and bit for bit the clip that a batch of one gives."""
+        """Clips sampled at once. One on a CPU: more gain little there, and a clip is bit for bit the one that its seed makes alone."""
 
     @cached_property
     def unet(self) -> UNet:
@@ -162,10 +162,11 @@ class AudioLDM:
         for request in asked:
             for _ in range(request.count):
                 chances = list(islice(made, request.candidates))
-                ranked = rank.scores(self.text, [s for _, s in chances], self.sample_rate, request.prompt) if len(chances) > 1 else []
-                best = max(range(len(chances)), key=ranked.__getitem__) if ranked else 0
-                options, samples = chances[best]
-                yield Audio(samples, self.sample_rate, options, ranked[best] if ranked else None, notes)
+                match: list[float | None] = [None]
+                if len(chances) > 1:
+                    match = [*rank.scores(self.text, [samples for _, samples in chances], self.sample_rate, request.prompt)]
+                (options, samples), score = max(zip(chances, match, strict=True), key=lambda chance: chance[1] or 0.0)
+                yield Audio(samples, self.sample_rate, options, score, notes)
 
     def _sounds(
         self, tries: Sequence[Options], progress: Progress | None, on_step: OnStep | None

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import screen
 
-LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "soundfile", "soxr", "pydantic", "cyclopts")
+LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "soundfile", "soxr", "pydantic")
 
 
 def doctor(*, json: bool = False) -> None:

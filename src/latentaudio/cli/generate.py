@@ -51,9 +51,10 @@ def generate(
         Print nothing.
     """
     wishes = options.model_dump(exclude_unset=True)
-    asked = [Options(**{**wishes, "prompt": prompt}) for prompt in prompts]  # refuses wrong values before anything heavy is imported
-    if not asked:
+    if not prompts:
         raise UsageError("there is no prompt; say what to hear, for example: latentaudio generate 'a church bell ringing'")
+    for prompt in prompts:
+        Options(**{**wishes, "prompt": prompt})  # refuses what is wrong before anything heavy is imported
     from .target import targets
 
     paths = targets(output, [prompt for prompt in prompts for _ in range(options.count)])

@@ -1,6 +1,7 @@
 """The command `latentaudio`: the table of verbs, and how any ending becomes one line and an exit code.
 
-0 done · 1 a bug of ours · 2 something the user can put right · 130 Ctrl-C. Knows no verb from inside: each is imported when called.
+0 done, 1 a bug of ours, 2 something the user can put right, 130 Ctrl-C. Refuses to know a verb from inside: each is imported
+when it is called.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's) and return its exit code."""
     given = list(sys.argv[1:] if tokens is None else tokens)
     debug = "--debug" in given
+    tokens = [token for token in given if token != "--debug"]
     try:
-        app([token for token in given if token != "--debug"], exit_on_error=False, print_error=False, result_action="return_value")
+        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except (LatentAudioError, CycloptsError) as problem:
         if debug:
             raise

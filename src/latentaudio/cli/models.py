@@ -26,5 +26,5 @@ def models(*, json: bool = False) -> None:
 
 
 def _facts(row: Variant) -> dict[str, object]:
-    names = ("name", "purpose", "licence", "seconds", "shortest", "longest", "steps", "guidance", "sampler", "candidates", "embedded")
-    return {**{name: getattr(row, name) for name in names}, "rate": row.config.mel.rate, "bytes": size(row)}
+    facts = {name: value for name, value in vars(row).items() if name != "config"}
+    return {**facts, "rate": row.config.mel.rate, "bytes": size(row)}

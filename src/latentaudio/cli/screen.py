@@ -35,12 +35,10 @@ def say(text: str) -> None:
 
 def tell(facts: Mapping[str, Any], as_json: bool) -> None:
     """Facts as one line of JSON, or as lines of name and value; what nobody knows (None, "") is left out of the latter."""
-    if as_json:
-        return say(json.dumps(facts, ensure_ascii=False, default=str))
     known = {name: value for name, value in facts.items() if value not in (None, "")}
     width = max(map(len, known), default=0)
-    for name, value in known.items():
-        say(f"{name:<{width}}  {value}")
+    lines = [f"{name:<{width}}  {value}" for name, value in known.items()]
+    say(json.dumps(facts, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
 
 
 def complain(text: str) -> None:

@@ -20,7 +20,7 @@ ASSETS = Path(__file__).parents[1] / "assets"
 
 @dataclass(frozen=True)
 class Found:
-    """A model on disk: what the user called it, where its parts lie, its row of the table (with its own shapes) and its card."""
+    """A model on disk: what the user called it, where its parts lie, its row of the table with its own shapes, and its card."""
 
     source: str
     folder: Path

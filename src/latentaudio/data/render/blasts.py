@@ -5,13 +5,11 @@ Knows how each discharge sounds and what a listener can check of it. Refuses to 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from .kinds import Facts, Kind, Take
 from .series import aside, chorus, contour, first_onset, fitting, worded
-from .strikes import burst, scattered, shower
+from .strikes import burst, effect, scattered, shower
 from .synth import Array, Stage, add, coloured, decay, filtered, modes, normalised, swell, wander
 from .vocal import buzz
 
@@ -66,20 +64,10 @@ def gunshot(stage: Stage) -> Take:
     return chorus(stage, min(length, 0.4 * stage.seconds), (0.05, 1.2), 6, shot, worded(size, ("small",), ("heavy",)))
 
 
-def _kind(
-    play: Callable[[Stage], Take],
-    nouns: tuple[str, ...],
-    actions: tuple[str, ...],
-    sustained: bool = False,
-    indoors: bool = True,
-) -> Kind:
-    return Kind(play.__name__, "effects", nouns, actions, play, sustained=sustained, indoors=indoors)
-
-
 KINDS: tuple[Kind, ...] = (
-    _kind(
+    effect(
         laser, ("laser gun", "ray gun", "laser", "science fiction blaster"), ("zapping", "firing", "shooting", "being fired")
     ),
-    _kind(explosion, ("explosion", "bomb", "blast"), ("going off", "booming", "rumbling", "thundering"), False, False),
-    _kind(gunshot, ("gun", "pistol", "rifle"), ("shooting", "firing", "being fired", "going off"), False, False),
+    effect(explosion, ("explosion", "bomb", "blast"), ("going off", "booming", "rumbling", "thundering"), indoors=False),
+    effect(gunshot, ("gun", "pistol", "rifle"), ("shooting", "firing", "being fired", "going off"), indoors=False),
 )

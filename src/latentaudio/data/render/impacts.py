@@ -5,14 +5,12 @@ Knows how each blow sounds and what a listener can check of it. Refuses to know 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from . import ringing
 from .kinds import Facts, Kind, Take
 from .series import air, aside, contour, first_onset, spread, steady, worded
-from .strikes import beaten, burst, placed, rhythm, scattered, shower
+from .strikes import beaten, burst, effect, placed, rhythm, scattered, shower
 from .synth import Array, Stage, add, decay, filtered, modes, normalised, resonate, swell
 from .vocal import mouth
 
@@ -189,8 +187,8 @@ def ball(stage: Stage) -> Take:
     low, ping = 150 * 0.6**size, stage.log_uniform(0.025, 0.07)
     t = stage.clock(0.3)
     drop = np.sin(2 * np.pi * (low * t + 0.6 * low * 0.012 * (1 - np.exp(-t / 0.012)))) * decay(stage, 0.3, 0.03, 0.001)
-    air = modes(stage, 0.3, low * np.array([5.1, 7.7, 9.4]), np.array([0.35, 0.2, 0.1]), ping * np.array([1, 0.7, 0.6]))
-    bounce = drop + air
+    hollow = modes(stage, 0.3, low * np.array([5.1, 7.7, 9.4]), np.array([0.35, 0.2, 0.1]), ping * np.array([1, 0.7, 0.6]))
+    bounce = drop + hollow
     add(bounce, burst(dice, 0.05, 400, 3000, 0.006), 0, 0.5)
     times = steady(stage, rate_hz, 0.2)
     facts = rhythm(times, rate_hz)
@@ -198,53 +196,47 @@ def ball(stage: Stage) -> Take:
     return placed(stage, times, lambda: bounce, facts)
 
 
-def _kind(
-    play: Callable[[Stage], Take], nouns: tuple[str, ...], actions: tuple[str, ...], sustained: bool = False, far: bool = True
-) -> Kind:
-    return Kind(play.__name__, "effects", nouns, actions, play, sustained=sustained, far=far)
-
-
 KINDS: tuple[Kind, ...] = (
-    _kind(
+    effect(
         knock,
         ("door", "house door", "front door"),
         ("being knocked on", "being rapped on", "being knocked at with the knuckles"),
     ),
-    _kind(
+    effect(
         footsteps,
         ("~footsteps", "~steps", "person", "walker"),
         ("walking", "passing by", "walking along", "striding along"),
-        True,
+        sustained=True,
     ),
-    _kind(
+    effect(
         door,
         ("door", "house door", "door on a hinge"),
         ("creaking and slamming shut", "creaking and then slamming", "squeaking and banging shut"),
     ),
-    _kind(clap, ("person", "pair of hands", "~hands", "man"), ("clapping", "giving claps", "clapping along")),
-    _kind(
+    effect(clap, ("person", "pair of hands", "~hands", "man"), ("clapping", "giving claps", "clapping along")),
+    effect(
         applause,
         ("crowd", "audience", "theatre audience", "~people"),
-        ("applauding", "clapping", "giving applause", "cheering with claps"),
-        True,
+        ("applauding", "clapping", "giving applause", "clapping together"),
+        sustained=True,
     ),
-    _kind(
+    effect(
         keyboard,
         ("computer keyboard", "keyboard", "person at a keyboard", "typist"),
         ("typing", "clicking and clacking", "tapping keys"),
-        True,
-        False,
+        sustained=True,
+        far=False,
     ),
-    _kind(
+    effect(
         woodpecker,
         ("woodpecker", "forest woodpecker", "spotted woodpecker"),
         ("drumming on a tree", "pecking wood", "hammering on a trunk"),
     ),
-    _kind(
+    effect(
         ball,
         ("basketball", "ball", "rubber ball"),
         ("bouncing", "being dribbled", "bouncing on the floor", "bouncing on a court"),
-        True,
+        sustained=True,
     ),
     *ringing.KINDS,
 )

@@ -5,14 +5,12 @@ Knows how each machine turns and what a listener can check of it. Refuses to kno
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from . import vehicles
 from .kinds import Facts, Kind, Take
 from .series import air, aside, between, contour, steady, worded
-from .strikes import burst, edges, placed, reed, rhythm, scattered, shower
+from .strikes import burst, edges, effect, placed, reed, rhythm, scattered, shower
 from .synth import Array, Stage, add, coloured, filtered, modes, normalised, swell, wander
 from .vocal import mouth, shaky
 
@@ -41,7 +39,7 @@ def clock(stage: Stage) -> Take:
 
 
 def drill(stage: Stage) -> Take:
-    """An electric drill: a brushed motor's raw whine, exact while it runs; it winds up when switched on and down when let go."""
+    """An electric drill: a brushed motor's raw whine, exact while it runs, winding up first and down at the end."""
     dice, pitch = aside(stage), stage.log_uniform(160, 900)
     rough, bite = stage.uniform(0.4, 0.8), stage.uniform(0.1, 0.5)
     ends = min(0.12, 0.08 * stage.seconds), min(0.3, 0.15 * stage.seconds)
@@ -136,47 +134,54 @@ def printer(stage: Stage) -> Take:
     return take
 
 
-def _kind(
-    play: Callable[[Stage], Take], nouns: tuple[str, ...], actions: tuple[str, ...], indoors: bool, far: bool = True
-) -> Kind:
-    return Kind(play.__name__, "effects", nouns, actions, play, sustained=True, indoors=indoors, far=far)
-
-
 KINDS: tuple[Kind, ...] = (
-    _kind(
-        clock, ("clock", "mechanical clock", "old clock", "timepiece"), ("ticking", "tick-tocking", "ticking away"), True, False
+    effect(
+        clock,
+        ("clock", "mechanical clock", "old clock", "timepiece"),
+        ("ticking", "tick-tocking", "ticking away"),
+        sustained=True,
+        far=False,
     ),
-    _kind(drill, ("electric drill", "drill", "power drill"), ("drilling", "whining", "boring a hole", "being used"), True),
-    _kind(
+    effect(
+        drill,
+        ("electric drill", "drill", "power drill"),
+        ("drilling", "whining", "boring a hole", "being used"),
+        sustained=True,
+    ),
+    effect(
         vacuum,
         ("vacuum cleaner", "hoover", "vacuum"),
         ("running", "vacuuming", "sucking up dust", "cleaning the floor"),
-        True,
-        False,
+        sustained=True,
+        far=False,
     ),
-    _kind(
+    effect(
         fan,
         ("fan", "electric fan", "ventilator", "ceiling fan"),
         ("humming", "blowing air", "whirring softly", "spinning"),
-        True,
-        False,
+        sustained=True,
+        far=False,
     ),
-    _kind(
-        sewing, ("sewing machine", "tailor's sewing machine"), ("stitching", "sewing", "running", "sewing a seam"), True, False
+    effect(
+        sewing,
+        ("sewing machine", "tailor's sewing machine", "electric sewing machine"),
+        ("stitching", "sewing", "running", "sewing a seam"),
+        sustained=True,
+        far=False,
     ),
-    _kind(
+    effect(
         washer,
         ("washing machine", "laundry machine", "washer"),
         ("washing", "turning its drum", "sloshing", "doing the laundry"),
-        True,
-        False,
+        sustained=True,
+        far=False,
     ),
-    _kind(
+    effect(
         printer,
         ("dot matrix printer", "printer", "office printer"),
         ("printing", "printing lines", "printing a page"),
-        True,
-        False,
+        sustained=True,
+        far=False,
     ),
     *vehicles.KINDS,
 )

@@ -5,13 +5,11 @@ Knows the modes of each body and what a listener can check of them. Refuses to k
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from .kinds import Facts, Kind, Take
 from .series import air, aside, chorus, first_onset, fitting, worded
-from .strikes import beaten, burst, shower
+from .strikes import beaten, burst, effect, shower
 from .synth import Array, Stage, add, filtered, modes, normalised
 from .vocal import mouth
 
@@ -149,37 +147,31 @@ def gong(stage: Stage) -> Take:
     return chorus(stage, min(0.8, 0.5 * stage.seconds), (0.6, 2.5), 3, lambda _: tone, qualities)
 
 
-def _kind(
-    play: Callable[[Stage], Take], nouns: tuple[str, ...], actions: tuple[str, ...], sustained: bool = False, far: bool = True
-) -> Kind:
-    return Kind(play.__name__, "effects", nouns, actions, play, sustained=sustained, far=far)
-
-
 KINDS: tuple[Kind, ...] = (
-    _kind(bell, ("church bell", "bell", "tower bell", "chapel bell"), ("ringing", "tolling", "chiming", "being rung")),
-    _kind(
+    effect(bell, ("church bell", "bell", "tower bell", "chapel bell"), ("ringing", "tolling", "chiming", "being rung")),
+    effect(
         glass,
         ("glass", "wine glass", "drinking glass", "~glass"),
         ("clinking", "being tapped", "chinking", "ringing after a tap"),
         far=False,
     ),
-    _kind(
+    effect(
         shatter,
         ("window", "pane of glass", "~glass", "glass bottle"),
         ("shattering", "breaking", "smashing to pieces", "breaking into shards"),
     ),
-    _kind(
+    effect(
         hammer,
         ("hammer", "blacksmith's hammer", "steel hammer"),
         ("hitting metal", "striking an anvil", "clanging on steel", "pounding on iron"),
     ),
-    _kind(
+    effect(
         coin,
         ("~coins", "~pieces of change", "~metal coins"),
         ("dropping on the floor", "falling and bouncing", "clinking on a table"),
         far=False,
     ),
-    _kind(
+    effect(
         gong,
         ("gong", "temple gong", "bronze gong", "metal gong"),
         ("being struck", "sounding", "crashing and shimmering", "resonating"),

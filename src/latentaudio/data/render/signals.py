@@ -5,14 +5,12 @@ Knows how each signal sounds and what a listener can check of it. Refuses to kno
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from . import blasts
 from .kinds import Facts, Kind, Take
 from .series import air, aside, chorus, contour, fitting, spread, steady, worded
-from .strikes import burst, placed, reed, rhythm
+from .strikes import burst, effect, placed, reed, rhythm
 from .synth import Array, Stage, add, decay, filtered, glide, harmonics, modes, normalised, resonate, swell
 from .vocal import buzz, mouth
 
@@ -105,7 +103,7 @@ def horn(stage: Stage) -> Take:
 
 def foghorn(stage: Stage) -> Take:
     """A ship's horn: a very low brassy blast that speaks slowly and stops with a breath."""
-    dice, pitch = aside(stage), stage.log_uniform(62, 240)
+    dice, pitch = aside(stage), stage.log_uniform(60, 250)
     length = fitting(stage, stage.log_uniform(0.9, 3.0))
     n = stage.samples(length)
     raw = reed(np.full(n, pitch), stage.rate, stage.uniform(0.7, 1.1), top=2500)
@@ -121,7 +119,7 @@ def foghorn(stage: Stage) -> Take:
         (0.5, 1.6),
         3,
         lambda _: blast * swell(stage, length, attack, 2 * attack),
-        worded(np.log(pitch / 62) / np.log(3.9), ("large", "deep"), ("small",)),
+        worded(np.log(pitch / 60) / np.log(250 / 60), ("large", "deep"), ("small",)),
     )
     take.facts["pitch_hz"] = pitch
     return take
@@ -177,7 +175,7 @@ def tone(stage: Stage) -> Take:
 
 def doorbell(stage: Stage) -> Take:
     """A door chime: ding-dong on two struck bars, or a single ding whose pitch is a fact; counted pushes of the button."""
-    pitch, ring, single = stage.log_uniform(420, 1300), stage.log_uniform(0.15, 0.45), stage.rng.random() < 0.35
+    pitch, ring, single = stage.log_uniform(320, 1350), stage.log_uniform(0.15, 0.45), stage.rng.random() < 0.35
     drop, lag = stage.uniform(0.74, 0.86), min(stage.uniform(0.35, 0.65), 0.3 * stage.seconds)
     ratios = np.array([1.0, 2.0, 2.76, 5.4])
     length = min(stage.seconds, 0.1 + 6 * ring)
@@ -237,44 +235,43 @@ def camera(stage: Stage) -> Take:
     return chorus(stage, apart + 0.05, (0.08, 1.2), 6, lambda _: shutter)
 
 
-def _kind(
-    play: Callable[[Stage], Take],
-    nouns: tuple[str, ...],
-    actions: tuple[str, ...],
-    sustained: bool = False,
-    indoors: bool = True,
-) -> Kind:
-    return Kind(play.__name__, "effects", nouns, actions, play, sustained=sustained, indoors=indoors)
-
-
 KINDS: tuple[Kind, ...] = (
-    _kind(
+    effect(
         siren,
         ("siren", "police siren", "ambulance siren", "emergency siren"),
         ("wailing", "sounding", "blaring", "howling"),
-        True,
-        False,
+        sustained=True,
+        indoors=False,
     ),
-    _kind(alarm, ("alarm", "alarm clock", "electronic alarm", "warning alarm"), ("beeping", "going off", "sounding"), True),
-    _kind(phone, ("telephone", "phone", "desk phone"), ("ringing", "going off", "ringing out")),
-    _kind(horn, ("car horn", "automobile horn", "horn of a car"), ("honking", "beeping", "tooting", "sounding"), False, False),
-    _kind(
+    effect(
+        alarm,
+        ("alarm", "alarm clock", "electronic alarm", "warning alarm"),
+        ("beeping", "going off", "sounding"),
+        sustained=True,
+    ),
+    effect(phone, ("telephone", "phone", "desk phone"), ("ringing", "going off", "ringing out")),
+    effect(
+        horn, ("car horn", "automobile horn", "horn of a car"), ("honking", "beeping", "tooting", "sounding"), indoors=False
+    ),
+    effect(
         foghorn,
         ("foghorn", "ship horn", "ship's horn", "ferry horn"),
         ("sounding", "blaring", "blowing", "booming"),
-        False,
-        False,
+        indoors=False,
     ),
-    _kind(whistle, ("whistle", "sports whistle", "tin whistle"), ("blowing", "being blown", "shrilling")),
-    _kind(heartbeat, ("heart", "human heart", "heartbeat"), ("beating", "pounding", "thumping", "pulsing"), True),
-    _kind(
-        tone, ("tone", "electronic tone", "test tone", "synthetic tone"), ("sounding", "playing", "humming", "being held"), True
+    effect(whistle, ("whistle", "sports whistle", "tin whistle"), ("blowing", "being blown", "shrilling")),
+    effect(heartbeat, ("heart", "human heart", "heartbeat"), ("beating", "pounding", "thumping", "pulsing"), sustained=True),
+    effect(
+        tone,
+        ("tone", "electronic tone", "test tone", "synthetic tone"),
+        ("sounding", "playing", "humming", "being held"),
+        sustained=True,
     ),
-    _kind(doorbell, ("doorbell", "door chime", "house doorbell"), ("ringing", "chiming", "being pressed", "sounding")),
-    _kind(
+    effect(doorbell, ("doorbell", "door chime", "house doorbell"), ("ringing", "chiming", "being pressed", "sounding")),
+    effect(
         arcade, ("video game", "arcade game", "retro video game"), ("playing a coin sound", "blipping", "giving a coin jingle")
     ),
-    _kind(
+    effect(
         camera, ("camera", "camera shutter", "photo camera"), ("clicking", "taking a picture", "snapping", "shooting a photo")
     ),
     *blasts.KINDS,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .kinds import Facts, Take
+from .kinds import Facts, Kind, Take
 from .series import air, first_onset, regular
 from .synth import Array, Stage, add, decay, filtered, normalised, swell
 
@@ -52,10 +52,10 @@ def pulses(hertz: Array, rate: int, sharp: float, gains: Array) -> Array:
 
 
 def reed(hertz: Array, rate: int, tilt: float, top: float = 7400.0) -> Array:
-    """A steady or gently gliding buzz `[T]` read from a table of one cycle: what `vocal.buzz` sums, many times faster.
+    """A steady or gently gliding buzz `[T]` read from a table of one cycle: as `vocal.buzz`, many times faster.
 
-    Harmonic k has gain k**-tilt; those that would pass `top` Hz at the highest of `hertz` `[T]` are left out for good, so a wide
-    glide is duller low down than it could be. Reading between 8192 points errs by less than -60 dB. Unit deviation.
+    Harmonic k has gain k**-tilt; those that would pass `top` Hz at the highest of `hertz` `[T]` are left out for good, so a
+    wide glide is duller low down than it could be. Reading between 8192 points errs by less than -60 dB. Unit deviation.
     """
     count = max(1, int(min(top, 0.47 * rate) / float(hertz.max())))
     spectrum = np.zeros(_TABLE // 2 + 1, complex)
@@ -94,3 +94,15 @@ def placed(stage: Stage, times: Sequence[float], blow: Callable[[], Array], fact
     for start in times:
         add(canvas, normalised(blow(), 1.0), round(start * stage.rate), stage.uniform(0.8, 1.0))
     return Take(canvas, facts)
+
+
+def effect(
+    play: Callable[[Stage], Take],
+    nouns: tuple[str, ...],
+    actions: tuple[str, ...],
+    sustained: bool = False,
+    indoors: bool = True,
+    far: bool = True,
+) -> Kind:
+    """The sound effect that bears the name of the function that plays it."""
+    return Kind(play.__name__, "effects", nouns, actions, play, sustained, indoors, far)

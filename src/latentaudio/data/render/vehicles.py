@@ -6,13 +6,11 @@ loudness.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from .kinds import Facts, Kind, Take
 from .series import air, aside, between, chorus, contour, steady, worded
-from .strikes import burst, edges, pulses, reed, rhythm
+from .strikes import burst, edges, effect, pulses, reed, rhythm
 from .synth import Array, Stage, add, coloured, filtered, modes, normalised, resonate, wander
 from .vocal import mouth, shaky
 
@@ -161,49 +159,60 @@ def propeller(stage: Stage) -> Take:
     )
 
 
-def _kind(
-    play: Callable[[Stage], Take], nouns: tuple[str, ...], actions: tuple[str, ...], indoors: bool, far: bool = True
-) -> Kind:
-    return Kind(play.__name__, "effects", nouns, actions, play, sustained=True, indoors=indoors, far=far)
-
-
 KINDS: tuple[Kind, ...] = (
-    _kind(
+    effect(
         engine,
         ("engine", "car engine", "truck engine", "motor"),
         ("running", "idling", "ticking over", "running steadily"),
-        True,
+        sustained=True,
     ),
-    _kind(revving, ("car", "sports car", "parked car"), ("revving", "being revved", "revving its engine"), False),
-    _kind(motorcycle, ("motorcycle", "motorbike", "dirt bike"), ("riding", "accelerating", "roaring along", "racing"), False),
-    _kind(
+    effect(
+        revving,
+        ("car", "sports car", "parked car"),
+        ("revving", "being revved", "revving its engine"),
+        sustained=True,
+        indoors=False,
+    ),
+    effect(
+        motorcycle,
+        ("motorcycle", "motorbike", "dirt bike"),
+        ("riding", "accelerating", "roaring along", "racing"),
+        sustained=True,
+        indoors=False,
+    ),
+    effect(
         helicopter,
         ("helicopter", "chopper", "rescue helicopter"),
         ("flying", "hovering", "beating the air", "flying overhead"),
-        False,
+        sustained=True,
+        indoors=False,
     ),
-    _kind(
+    effect(
         train,
         ("train", "railway train", "freight train"),
         ("rolling over the rails", "clattering along the track", "running on rails"),
-        False,
+        sustained=True,
+        indoors=False,
     ),
-    _kind(
+    effect(
         steam,
         ("steam train", "steam locomotive", "steam engine"),
         ("chuffing", "puffing", "puffing along", "huffing steam"),
-        False,
+        sustained=True,
+        indoors=False,
     ),
-    _kind(
+    effect(
         airplane,
         ("jet plane", "airplane", "airliner", "jet"),
         ("flying overhead", "roaring across the sky", "flying over"),
-        False,
+        sustained=True,
+        indoors=False,
     ),
-    _kind(
+    effect(
         propeller,
         ("propeller plane", "light aircraft", "old propeller aircraft"),
         ("droning", "flying", "droning across the sky"),
-        False,
+        sustained=True,
+        indoors=False,
     ),
 )

@@ -1,0 +1,75 @@
+"""What every impact, machine and signal promises: it sounds soon, fits, repeats itself, is the same at every rate, and is quick."""
+
+import time
+
+import librosa
+import numpy as np
+import pytest
+import soxr
+from measures import RATE
+
+from latentaudio.data.render import impacts, machines, signals
+from latentaudio.data.render.synth import Stage
+
+KINDS = impacts.KINDS + machines.KINDS + signals.KINDS
+by_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+
+
+def take(kind, seed, seconds, rate=RATE):
+    return kind.play(Stage(np.random.default_rng(seed), rate, seconds))
+
+
+@by_kind
+@pytest.mark.parametrize("seconds", [0.6, 2.0, 10.24])
+def test_every_clip_sounds_soon_holds_its_events_and_repeats_itself(kind, seconds):
+    for seed in range(3 if seconds < 10 else 1):
+        played, again = take(kind, seed, seconds), take(kind, seed, seconds)
+        x, facts = played.samples, played.facts
+        assert x.shape == (round(seconds * RATE),) and np.isfinite(x).all()
+        np.testing.assert_array_equal(x, again.samples)
+        assert np.argmax(np.abs(x) > 0.05 * np.abs(x).max()) / RATE <= max(0.12, min(0.62, 0.2 * seconds))
+        if "count" in facts:
+            times = np.array(facts["onsets"])
+            assert len(times) == facts["count"] and times[0] >= 0.0 and times[-1] < seconds - 0.04
+            assert (np.diff(times) >= 0.18).all()
+        assert all(0 < facts[name] < 7600 for name in ("pitch_hz", "rate_hz", "bpm") if name in facts)
+
+
+@by_kind
+def test_a_seed_is_one_performance_at_every_rate(kind):
+    low, high = take(kind, 3, 2.0), take(kind, 3, 2.0, 48000)
+    assert low.facts == high.facts
+    same = soxr.resample(high.samples, 48000, RATE, quality="VHQ")
+    mels = [
+        librosa.feature.melspectrogram(y=x / np.abs(x).max(), sr=RATE, n_fft=1024, n_mels=48, fmax=7000)
+        for x in (low.samples, same)
+    ]
+    loud = [np.maximum(10 * np.log10(mel.mean(axis=1) / mel.mean(axis=1).max()), -50) for mel in mels]
+    assert np.abs(loud[0] - loud[1]).mean() < 3.0
+
+
+@by_kind
+def test_words_are_plain_and_combine(kind):
+    assert 3 <= len(kind.nouns) <= 6 and 3 <= len(kind.actions) <= 6
+    assert all(word == word.lower() and word == word.strip() for word in kind.nouns + kind.actions)
+    assert all(any(part.endswith("ing") for part in action.split()) for action in kind.actions)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [k for k in KINDS if k.name in "bell glass drill vacuum fan propeller alarm horn foghorn whistle tone".split()],
+    ids=lambda kind: kind.name,
+)
+def test_pitched_kinds_cover_the_better_part_of_two_octaves(kind):
+    pitches = [f["pitch_hz"] for f in (take(kind, seed, 0.7).facts for seed in range(40)) if "pitch_hz" in f]
+    assert max(pitches) / min(pitches) > 3.0
+
+
+@by_kind
+def test_rendering_is_fifty_times_faster_than_listening(kind):
+    spent = []
+    for seed in range(3):
+        began = time.process_time()
+        take(kind, seed, 5.12)
+        spent.append(time.process_time() - began)
+    assert min(spent) < 5.12 / 50

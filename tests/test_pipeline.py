@@ -1,0 +1,204 @@
+"""A prompt becomes sound: lengths, seeds, batches, order of rooms and refusals, on a model of random weights."""
+
+import inspect
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from latentaudio import AudioLDM, load, pipeline
+from latentaudio.audio.io import Audio
+from latentaudio.audio.ops import fade_edges, limit_peak
+from latentaudio.conditioning.encode import encode_nulls, encode_prompts
+from latentaudio.errors import GenerationError, UsageError, WeightsError
+from latentaudio.options import Options
+from latentaudio.rank import scores
+from latentaudio.types import Latent
+
+QUICK = {"seconds": 0.5, "steps": 2, "seed": 7}
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.77777, 1.28, 2.05])
+def test_length_is_exact_and_the_ends_are_silent(tiny, seconds):
+    [clip] = tiny.generate("a dog", seconds=seconds, steps=1, seed=1)
+    assert clip.samples.shape == (1, round(seconds * 16000))
+    assert clip.samples.dtype == np.float32
+    assert clip.sample_rate == 16000
+    assert abs(clip.samples[0, 0]) < 1e-6
+    assert abs(clip.samples[0, -1]) < 1e-3
+    assert 1e-3 < np.abs(clip.samples).max() <= 1.0
+
+
+def test_same_seed_same_bytes_other_seed_other_sound(tiny, tiny_folder, tmp_path):
+    [one] = tiny.generate("a dog", **QUICK)
+    [two] = load(tiny_folder, "cpu", "fp32").generate("a dog", **QUICK)
+    assert one.save(tmp_path / "1.flac").read_bytes() == two.save(tmp_path / "2.flac").read_bytes()
+    assert not np.allclose(one.samples, tiny.generate("a dog", **{**QUICK, "seed": 8})[0].samples, atol=1e-3)
+
+
+def test_the_prompt_and_the_negative_are_heard(tiny):
+    [plain] = tiny.generate("a dog", **QUICK)
+    [other] = tiny.generate("rain on a door", **QUICK)
+    [without] = tiny.generate("a dog", negative="a bell", **QUICK)
+    assert np.abs(plain.samples - other.samples).max() > 1e-3
+    assert np.abs(plain.samples - without.samples).max() > 1e-3
+
+
+@pytest.mark.parametrize("sampler", [{"sampler": "dpm++"}, {"sampler": "ddim", "eta": 1.0}], ids=["dpm++", "ddim"])
+def test_item_k_of_a_batch_is_the_item_alone(tiny_folder, sampler):
+    model = load(tiny_folder, "cpu", "fp32")
+    prompts = ["a dog", "rain on a door, far away and then very near", "bell"]
+    model.batch = 3
+    together = model.generate(prompts, seconds=0.5, steps=3, seed=40, **sampler)
+    model.batch = 1
+    for k, (prompt, clip) in enumerate(zip(prompts, together, strict=True)):
+        assert clip.seed == 40 + k
+        [alone] = model.generate(prompt, seconds=0.5, steps=3, seed=40 + k, **sampler)
+        np.testing.assert_allclose(clip.samples, alone.samples, atol=1e-5)
+
+
+def test_prompts_of_one_request_come_in_order_and_each_clip_says_how_to_make_it_again(tiny):
+    clips = tiny.generate(["a dog", "bell"], count=2, **QUICK)
+    assert [(clip.options.prompt, clip.seed) for clip in clips] == [("a dog", 7), ("a dog", 8), ("bell", 9), ("bell", 10)]
+    [again] = tiny.stream([clips[2].options])
+    np.testing.assert_array_equal(again.samples, clips[2].samples)
+    assert again.options == clips[2].options
+
+
+def test_requests_may_differ_in_everything(tiny):
+    dog = Options(prompt="a dog", seconds=0.5, steps=1)
+    bell = Options(prompt="bell", seconds=1.5, steps=2, sampler="ddim", guidance=1)
+    first, second = tiny.stream([dog, bell])
+    assert (first.seconds, second.seconds) == (0.5, 1.5)
+    assert (second.options.sampler, second.options.guidance) == ("ddim", 1.0)
+    assert first.seed >= 0
+
+
+def test_the_best_candidate_wins_and_can_be_made_alone(tiny):
+    [best] = tiny.generate("a dog", candidates=3, **QUICK)
+    tries = tiny.generate("a dog", count=3, **QUICK)
+    seen = scores(tiny.text, [clip.samples for clip in tries], 16000, "a dog")
+    assert len(set(seen)) == 3
+    winner = tries[int(np.argmax(seen))]
+    assert best.score == pytest.approx(max(seen), abs=1e-5)
+    assert best.options == winner.options
+    np.testing.assert_array_equal(best.samples, winner.samples)
+
+
+def test_defaults_come_from_the_models_row(tiny, tiny_folder):
+    asked = tiny.requests(["a dog"], {"seed": 3})[0]
+    assert (asked.seconds, asked.steps, asked.sampler, asked.candidates) == (5.12, 25, "dpm++", 1)
+    assert asked.model == str(tiny_folder)
+
+
+def test_steps_and_progress_are_told(tiny):
+    steps, told = [], []
+    tiny.generate("a dog", count=2, on_step=steps.append, progress=lambda done, total: told.append((done, total)), **QUICK)
+    assert [(s.index, s.total) for s in steps] == [(0, 2), (1, 2)] * 2
+    assert steps[0].z.shape == (1, 4, 16, 8)
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_step_can_cancel(tiny):
+    def stop(step):
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        tiny.generate("a dog", on_step=stop, **QUICK)
+
+
+@torch.no_grad()
+def test_one_step_is_the_rooms_by_hand(tiny):
+    """One DPM-Solver++ step lands on x0 = alpha z - sigma v (arXiv 2202.00512), with v guided by eq. 6 of 2207.12598."""
+    [clip] = tiny.generate("a dog", seconds=1.28, steps=1, seed=5, guidance=3.0)
+    z = torch.randn(4, 16, 8, generator=torch.Generator().manual_seed(5))[None]
+    heard, null = encode_prompts(tiny.text, ["a dog"], 1), encode_nulls(tiny.text, 1, 1)
+    t = torch.tensor([999])
+    without, with_ = tiny.unet(z, t, null), tiny.unet(z, t, heard)
+    betas = torch.linspace(0.0015**0.5, 0.0195**0.5, 1000, dtype=torch.float64) ** 2
+    alpha = float((1 - betas).prod().sqrt())
+    x0 = alpha * z - (1 - alpha**2) ** 0.5 * (without + 3.0 * (with_ - without))
+    wave = tiny.vocoder(tiny.vae.decode(Latent(x0)))[0, :, :20480].numpy()
+    np.testing.assert_allclose(clip.samples, fade_edges(limit_peak(wave), 16000), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "frames", "tokens"), [(0.5, 128, 1), (1.28, 128, 1), (1.29, 144, 2), (5.12, 512, 4), (10.24, 1024, 8)]
+)
+def test_frames_and_tokens_of_a_length(tiny, seconds, frames, tokens):
+    assert tiny._frames(seconds) == frames
+    assert tiny._tokens(frames) == tokens
+
+
+def test_guidance_one_never_asks_for_a_null(tiny, monkeypatch):
+    monkeypatch.setattr("latentaudio.pipeline.encode_nulls", None)
+    assert tiny.generate("a dog", guidance=1, **QUICK)
+
+
+def test_audioldm1_is_the_same_code(film_folder):
+    model = load(film_folder, "cpu", "fp32")
+    one, two = model.generate(["a dog", "bell"], **QUICK)
+    assert one.samples.shape == (1, 8000)
+    assert np.abs(one.samples - two.samples).max() > 1e-3
+
+
+def test_parts_load_once_and_only_when_needed(tiny_folder, monkeypatch):
+    loaded, real = [], pipeline.load_part
+    monkeypatch.setattr(pipeline, "load_part", lambda folder, part, config: loaded.append(part) or real(folder, part, config))
+    model = load(tiny_folder, "cpu", "fp32")
+    assert loaded == []
+    model.generate("a dog", **QUICK)
+    model.generate("a dog", **QUICK)
+    assert sorted(loaded) == ["clap", "t5", "translator", "unet", "vae", "vocoder"]
+
+
+@pytest.mark.parametrize("broken", [torch.nan, 0.0])
+def test_silence_and_nan_are_errors(tiny_folder, broken):
+    model = load(tiny_folder, "cpu", "fp32")
+    model.__dict__["vocoder"] = lambda mel: torch.full((len(mel), 1, mel.shape[2] * 160), broken)
+    with pytest.raises(GenerationError, match="another seed"):
+        model.generate("a dog", **QUICK)
+
+
+def test_refusals(tiny):
+    with pytest.raises(UsageError, match=r"seconds = 11 is longer than mini can; ask for at most 10\.24"):
+        tiny.generate("a dog", seconds=11)
+    with pytest.raises(UsageError, match="there is no prompt"):
+        tiny.generate([])
+    with pytest.raises(UsageError, match="prompt is empty"):
+        tiny.generate(["a dog", " "])
+    with pytest.raises(UsageError, match=r"at most 10\.24"):  # raised by the call, not by the first clip
+        tiny.stream([Options(prompt="a dog", seconds=20)])
+    with pytest.raises(UsageError, match="no device 'tpu' here"):
+        load(tiny.found.folder, device="tpu")
+    with pytest.raises(UsageError, match="precision 'int4' is not known"):
+        load(tiny.found.folder, precision="int4")
+
+
+def test_a_missing_part_is_named(tiny_folder, tmp_path):
+    shutil.copytree(tiny_folder, tmp_path / "half")
+    (tmp_path / "half" / "unet.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"has no unet\.safetensors"):
+        load(tmp_path / "half").generate("a dog", **QUICK)
+
+
+def test_keywords_are_the_options():
+    keywords = {n for n, p in inspect.signature(AudioLDM.generate).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    assert keywords - {"progress", "on_step"} == set(Options.model_fields) - {"prompt", "model"}
+
+
+def test_clips_know_their_licence(tiny):
+    [clip] = tiny.generate("a dog", **QUICK)
+    assert isinstance(clip, Audio)
+    assert clip.tags["licence"] == "Apache-2.0"
+    assert clip.tags["prompt"] == "a dog"
+
+
+def test_callers_keep_their_gradients(tiny):
+    """Stepping through a stream leaves the caller's own torch modes alone."""
+    for _ in tiny.stream([Options(prompt="a dog", **QUICK)], on_step=lambda step: None):
+        leaf = torch.ones(1, requires_grad=True)
+        (2 * leaf).backward()
+        assert leaf.grad is not None
+    assert not torch.is_inference_mode_enabled()

@@ -1,0 +1,50 @@
+"""What users call a model, and the folder that answers."""
+
+import shutil
+
+import pytest
+
+from latentaudio.errors import UsageError, WeightsError
+from latentaudio.variants import VARIANTS
+from latentaudio.weights import load
+from latentaudio.weights.folder import read_config, write_config
+
+
+def test_a_folder_a_run_and_a_name(tiny_folder, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_folder, run / "model")
+    monkeypatch.setattr(load, "ASSETS", tmp_path / "assets")
+    shutil.copytree(tiny_folder, tmp_path / "assets" / "mini")
+    for source, folder in [(tiny_folder, tiny_folder), (run, run / "model"), ("mini", tmp_path / "assets" / "mini")]:
+        found = load.find(source)
+        assert found.folder == folder
+        assert found.source == str(source)
+        assert found.config == read_config(tiny_folder)[1]
+        assert (found.variant.name, found.variant.longest, found.variant.steps) == ("mini", 10.24, 25)
+        assert found.card == {"made": "by dice"}
+
+
+def test_size_is_that_of_the_weights_here(tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(load, "ASSETS", tmp_path)
+    assert load.size(VARIANTS["mini"]) == 0
+    shutil.copytree(tiny_folder, tmp_path / "mini")
+    assert load.size(VARIANTS["mini"]) == sum(f.stat().st_size for f in tiny_folder.glob("*.safetensors"))
+
+
+def test_a_model_outside_the_table_has_its_own_row(tiny_folder, tmp_path):
+    config = read_config(tiny_folder)[1]
+    write_config(tmp_path, config, "frogs", {"licence": "CC0-1.0"})
+    row = load.find(tmp_path).variant
+    assert (row.name, row.licence, row.config) == ("frogs", "CC0-1.0", config)
+
+
+def test_refusals(tmp_path, monkeypatch):
+    monkeypatch.setattr(load, "ASSETS", tmp_path / "none")
+    with pytest.raises(UsageError, match="no model is called 'no-such' and no folder either; there are: mini"):
+        load.find("no-such")
+    with pytest.raises(WeightsError, match=r"has no model\.json"):
+        load.find(tmp_path)
+    with pytest.raises(WeightsError, match="weights of 'mini' do not come with this installation; install latentaudio again"):
+        load.find("mini")
+    with pytest.raises(WeightsError, match=r"weights of 'mini-film' .* train it"):
+        load.find("mini-film")
