@@ -67,7 +67,7 @@ class AudioLDM:
         self.device = pick_device(device)
         self.dtype = fast_dtype(self.device, precision)
         self.batch = 1 if self.device.type == "cpu" else 8
-        """Clips sampled at once. One on a CPU: more gain little there, and a clip is bit for bit the one that its seed makes alone."""
+        """Clips sampled at once. More gain little on a CPU; alone, a clip is bit for bit what its seed makes, in bf16 too."""
 
     @cached_property
     def unet(self) -> UNet:

@@ -68,18 +68,18 @@ VOCODER_48K = VocoderConfig(
 MINI = ModelConfig(
     vae=VAEConfig(channels=16, mult=(1, 2, 4, 6), latent=16, groups=16),
     unet=UNetConfig(
-        latent=16, channels=32, mult=(2, 3, 4), attention=(False, True, True), contexts=(None, 192, 256), heads=(4, 6, 8),
+        latent=16, channels=32, mult=(2, 3, 4), attention=(False, True, True), contexts=(192, 256), heads=(4, 6, 8),
         groups=16,
     ),  # fmt: skip
     vocoder=VocoderConfig(kind="istft", channels=256, hidden=768, layers=8),
     schedule=ScheduleConfig(prediction="v"),
     clap=CLAPConfig(
         projection=128, text_width=192, text_layers=3, text_heads=6, text_hidden=384, text_positions=66, vocabulary=8192,
-        text_length=64, audio_width=32, audio_depths=(1, 1, 2, 1), audio_heads=(2, 4, 8, 16),
+        text_length=64, audio_width=24, audio_depths=(1, 1, 2, 1), audio_heads=(2, 4, 8, 16),
     ),
     t5=T5Config(width=256, head_width=32, heads=8, layers=4, hidden=512, vocabulary=8192, length=64),
-    translator=TranslatorConfig(width=192, layers=4, heads=6, positions=256, sources=(128, 256), tokens=8),
-    audiomae=AudioMAEConfig(width=192, depth=6, heads=6, decoder_width=128, decoder_depth=2, decoder_heads=4),
+    translator=TranslatorConfig(width=192, layers=3, heads=6, positions=256, sources=(128, 256), tokens=8),
+    audiomae=AudioMAEConfig(width=192, depth=4, heads=6, decoder_width=128, decoder_depth=2, decoder_heads=4),
 )  # fmt: skip
 
 MINI_FILM = replace(

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -115,8 +115,11 @@ def _prepare(recipe: Recipe, run: Path, init: tuple[Path, ...]) -> ModelConfig:
     if (model / "model.json").is_file():
         return read_config(model)[1]
     copy_parts(init, model)
-    sources = [model_folder(s) for s in init if (model_folder(s) / "model.json").is_file()]
-    config = read_config(sources[-1])[1] if sources else variant(recipe.model).config
+    config = variant(recipe.model).config
+    for source in map(model_folder, init):
+        if (source / "vae.safetensors").is_file():  # latent statistics belong to the VAE that has them
+            measured = read_config(source)[1]
+            config = replace(config, latent_mean=measured.latent_mean, latent_std=measured.latent_std)
     write_config(model, config, recipe.model)
     return config
 

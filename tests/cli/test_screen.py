@@ -1,0 +1,36 @@
+"""Bars and lines: what a pipe, a log file and a quiet user see."""
+
+from latentaudio.cli import screen
+
+
+def test_a_log_file_gets_a_line_now_and_then(monkeypatch, capsys):
+    clock = iter([0.0, 1.0, 31.0, 31.0, 40.0])
+    monkeypatch.setattr(screen.time, "monotonic", lambda: next(clock))
+    with screen.bar("training", quiet=False) as tick:
+        tick(1, 10, "loss 2")
+        tick(5, 10, "loss 1")
+        tick(6, 10)
+    assert capsys.readouterr() == ("", "training: 5 of 10 loss 1\n")
+
+
+def test_quiet_is_quiet(capsys):
+    with screen.bar("training", quiet=True) as tick:
+        tick(1, 10, "loss 2")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_sees_a_bar_on_stderr_only(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with screen.bar("generating", quiet=False) as tick:
+        tick(3, 10, "half-way")
+        screen.say("a result")
+    out, err = capsys.readouterr()
+    assert out == "a result\n"
+    assert "generating" in err
+
+
+def test_facts_nobody_knows_are_left_out(capsys):
+    screen.tell({"a": 1, "long name": "x", "none": None, "empty": ""}, as_json=False)
+    assert capsys.readouterr().out == "a          1\nlong name  x\n"
+    screen.tell({"a": 1, "none": None}, as_json=True)
+    assert capsys.readouterr().out == '{"a": 1, "none": null}\n'
