@@ -14,7 +14,7 @@ from latentaudio.conditioning.encode import encode_nulls, encode_prompts
 from latentaudio.errors import GenerationError, UsageError, WeightsError
 from latentaudio.options import Options
 from latentaudio.rank import scores
-from latentaudio.types import Latent
+from latentaudio.types import Latent, Step
 
 QUICK = {"seconds": 0.5, "steps": 2, "seed": 7}
 
@@ -48,14 +48,18 @@ def test_the_prompt_and_the_negative_are_heard(tiny):
 @pytest.mark.parametrize("sampler", [{"sampler": "dpm++"}, {"sampler": "ddim", "eta": 1.0}], ids=["dpm++", "ddim"])
 def test_item_k_of_a_batch_is_the_item_alone(tiny_folder, sampler):
     model = load(tiny_folder, "cpu", "fp32")
-    prompts = ["a dog", "rain on a door, far away and then very near", "bell"]
+    prompts, wishes = ["a dog", "rain on a door, far away and then very near", "bell"], {"seconds": 0.5, "steps": 2, **sampler}
+    together: list[Step] = []
     model.batch = 3
-    together = model.generate(prompts, seconds=0.5, steps=3, seed=40, **sampler)
+    model.generate(prompts, seed=40, on_step=together.append, **wishes)
     model.batch = 1
-    for k, (prompt, clip) in enumerate(zip(prompts, together, strict=True)):
-        assert clip.seed == 40 + k
-        [alone] = model.generate(prompt, seconds=0.5, steps=3, seed=40 + k, **sampler)
-        np.testing.assert_allclose(clip.samples, alone.samples, atol=1e-5)
+    clips = model.generate(prompts, seed=40, **wishes)
+    for k, prompt in enumerate(prompts):
+        steps: list[Step] = []
+        [alone] = model.generate(prompt, seed=40 + k, on_step=steps.append, **wishes)
+        torch.testing.assert_close(together[-1].z[k], steps[-1].z[0], atol=1e-5, rtol=0)
+        np.testing.assert_array_equal(clips[k].samples, alone.samples)
+        assert clips[k].seed == 40 + k
 
 
 def test_prompts_of_one_request_come_in_order_and_each_clip_says_how_to_make_it_again(tiny):
@@ -111,7 +115,8 @@ def test_a_step_can_cancel(tiny):
 @torch.no_grad()
 def test_one_step_is_the_rooms_by_hand(tiny):
     """One DPM-Solver++ step lands on x0 = alpha z - sigma v (arXiv 2202.00512), with v guided by eq. 6 of 2207.12598."""
-    [clip] = tiny.generate("a dog", seconds=1.28, steps=1, seed=5, guidance=3.0)
+    steps: list[Step] = []
+    [clip] = tiny.generate("a dog", seconds=1.28, steps=1, seed=5, guidance=3.0, on_step=steps.append)
     z = torch.randn(4, 16, 8, generator=torch.Generator().manual_seed(5))[None]
     heard, null = encode_prompts(tiny.text, ["a dog"], 1), encode_nulls(tiny.text, 1, 1)
     t = torch.tensor([999])
@@ -119,8 +124,9 @@ def test_one_step_is_the_rooms_by_hand(tiny):
     betas = torch.linspace(0.0015**0.5, 0.0195**0.5, 1000, dtype=torch.float64) ** 2
     alpha = float((1 - betas).prod().sqrt())
     x0 = alpha * z - (1 - alpha**2) ** 0.5 * (without + 3.0 * (with_ - without))
-    wave = tiny.vocoder(tiny.vae.decode(Latent(x0)))[0, :, :20480].numpy()
-    np.testing.assert_allclose(clip.samples, fade_edges(limit_peak(wave), 16000), atol=1e-4)
+    torch.testing.assert_close(steps[0].z, x0, atol=1e-4, rtol=1e-4)
+    wave = tiny.vocoder(tiny.vae.decode(Latent(steps[0].z)))[0, :, :20480].numpy()
+    np.testing.assert_allclose(clip.samples, fade_edges(limit_peak(wave), 16000), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def test_scores_are_transformers_cosines(tiny):
     rng = np.random.default_rng(0)
     sounds = [0.1 * rng.standard_normal((1, 16000)), 0.3 * np.sin(np.arange(24000) / 9)[None]]
     sounds = [sound.astype(np.float32) for sound in sounds]
-    extract = ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad")
+    extract = ClapFeatureExtractor(frequency_min=50, truncation="rand_trunc", padding="repeatpad")
     features = [extract(resample(s[0], 16000, 48000), sampling_rate=48000, return_tensors="pt").input_features for s in sounds]
     clap = tiny.text.clap
     longer = torch.zeros(2, 1, dtype=torch.bool)

@@ -8,11 +8,11 @@ Letters: T samples, L frames, F bands.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.vq import kmeans2
 from scipy.signal import find_peaks
+from scipy.spatial.distance import cdist
 
 Array = NDArray[np.float64]
 
@@ -61,14 +61,14 @@ def period(samples: NDArray[np.floating], rate: int, rises: bool = True, low_hz:
     echo = np.convolve(echo / echo[0], np.hanning(7) / np.hanning(7).sum(), "same")
     first, last = max(2, int(1 / high_hz / _HOP_S)), min(int(1 / low_hz / _HOP_S), int(0.75 * size))
     peaks, _ = find_peaks(echo[first:last])
+    peaks = peaks[echo[first + peaks] > 0] + first
     if not len(peaks):
         return float("nan")
-    peaks += first
     lag = int(peaks[echo[peaks] >= 0.7 * echo[peaks].max()][0])
     return (lag + _vertex(echo[lag - 1 : lag + 2])) * _HOP_S
 
 
-def onsets(samples: NDArray[np.floating], rate: int, share: float = 0.3, memory_s: float = 0.15, gap_s: float = 0.12) -> list[float]:
+def onsets(samples: NDArray[np.floating], rate: int, share: float = 0.2, memory_s: float = 0.1, gap_s: float = 0.12) -> list[float]:
     """Seconds at which events begin: bands rise above all they held in the last `memory_s` (so a beating tone begins only once).
 
     A rise counts from `share` of the clip's greatest, two no closer than `gap_s` (Boeck and Widmer 2013, with a longer memory).
@@ -80,6 +80,62 @@ def onsets(samples: NDArray[np.floating], rate: int, share: float = 0.3, memory_
     rise = np.maximum(level - before, 0).mean(axis=1)
     peaks, _ = find_peaks(np.concatenate([[0.0], rise, [0.0]]), height=share * rise.max(), distance=round(gap_s / _HOP_S))
     return [float(p - 1) * _HOP_S for p in peaks]
+
+
+def partials(samples: NDArray[np.floating], rate: int, most: int = 3) -> list[tuple[float, float, float]]:
+    """The strongest partials of the last stroke of a clip [T] as (hertz, drift, fall).
+
+    drift: greatest deviation from the partial's own median frequency, as a share, over windows of 0.2 s from 0.08 s after the
+    stroke until it is 20 dB down (or 2.5 s). fall: dB it loses meanwhile. Partials closer than 8 % to a stronger one are skipped.
+    """
+    struck = onsets(samples, rate) or [0.0]
+    tail = np.asarray(samples, np.float64)[round((struck[-1] + 0.08) * rate) :][: round(2.5 * rate)]
+    size = round(0.2 * rate)
+    if len(tail) < 2 * size:
+        return []
+    fine = 4 * _pow2(size)
+    windows = np.abs(np.fft.rfft(_frames(tail, size, size // 4) * np.hanning(size), fine, axis=1))
+    hertz, mean = rate / fine, np.sqrt(np.square(windows[: len(windows) // 2 + 1]).mean(axis=0))
+    peaks, _ = find_peaks(mean[: int(0.45 * fine)], height=0.06 * mean.max())
+    chosen: list[int] = []
+    for peak in sorted((p for p in peaks if p * hertz > 60), key=lambda p: -mean[p]):
+        if len(chosen) < most and all(abs(peak / other - 1) > 0.08 for other in chosen):
+            chosen.append(int(peak))
+    return [(peak * hertz, *_track(windows, peak)) for peak in chosen]
+
+
+def _track(windows: Array, peak: int) -> tuple[float, float]:
+    """Drift and fall of the partial near bin `peak` of magnitudes [L, bins] while it is within 20 dB of its loudest."""
+    reach = max(3, round(0.04 * peak))
+    band = windows[:, peak - reach - 1 : peak + reach + 2]
+    best = 1 + band[:, 1:-1].argmax(axis=1)
+    level = 20 * np.log10(band.max(axis=1) / (band.max() + 1e-20) + 1e-9)
+    last = int(np.argmax(level < -20)) or len(level)
+    where = [peak - reach - 1 + b + _vertex(np.log(row[b - 1 : b + 2] + 1e-20)) for row, b in zip(band[:last], best, strict=False)]
+    return float(np.abs(np.array(where) / np.median(where) - 1).max()), float(level[0] - level[last - 1])
+
+
+def tints(samples: NDArray[np.floating], rate: int, depth_db: float = 35.0) -> tuple[Array, Array]:
+    """Spectral shapes [L, F] of the moments of 50 ms that are heard (dB below their own loudest band), and their times [L] in 0..1."""
+    level = _levels(samples, rate)
+    level = level[: len(level) // 10 * 10].reshape(-1, 10, level.shape[1]).mean(axis=1)
+    loudest = level.max(axis=1)
+    heard = loudest > loudest.max() - depth_db
+    times = (np.arange(len(level)) + 0.5) / len(level)
+    return np.maximum(level - loudest[:, None], -30.0)[heard], times[heard]
+
+
+def template(shapes: Array, count: int = 12) -> Array:
+    """A kind's typical shapes [count, F]: centres of the crowds among shapes [L, F] of several of its sounds."""
+    return np.asarray(kmeans2(shapes, min(count, len(shapes)), minit="++", seed=0)[0])
+
+
+def comes_first(samples: NDArray[np.floating], rate: int, first: Array, second: Array) -> bool:
+    """Whether the early part of a clip is nearer to template `first` and its late part nearer to `second`."""
+    shapes, times = tints(samples, rate)
+    lead = np.sqrt(cdist(shapes, second).min(axis=1)) - np.sqrt(cdist(shapes, first).min(axis=1))
+    early, late = lead[times < 0.45], lead[times > 0.55]
+    return bool(len(early) and len(late) and early.mean() > 0 > late.mean())
 
 
 def _levels(samples: NDArray[np.floating], rate: int) -> Array:
@@ -146,5 +202,3 @@ def _vertex(three: Array) -> float:
 def _pow2(samples: float) -> int:
     return 1 << round(float(np.log2(samples)))
 
-
-__all__: Sequence[str] = ("fundamental", "onsets", "period", "strongest_partial")

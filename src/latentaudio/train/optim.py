@@ -62,5 +62,6 @@ class Ema:
                 self.shadow[key].lerp_(value.detach(), share)
 
     def state_of(self, module: nn.Module) -> dict[str, Tensor]:
-        """The module's whole state with averaged parameters in place of the raw ones."""
-        return {**module.state_dict(), **self.shadow}
+        """The module's whole state with averaged parameters in place of the raw ones, under every name a tied one has."""
+        averaged = {p.data_ptr(): self.shadow[k] for k, p in module.named_parameters() if k in self.shadow}
+        return {k: averaged.get(v.data_ptr(), v) for k, v in module.state_dict().items()}

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -96,11 +95,10 @@ def replacing(target: Path) -> Iterator[Path]:
     """A temporary path beside `target` that takes its place when the block ends well and vanishes when it does not."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        temporary.touch()
     except OSError as problem:
         raise DataError(f"cannot write to {target.parent} ({problem.strerror}); choose another folder") from None
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
         temporary.replace(target)
@@ -109,13 +107,12 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def save_part(folder: Path, part: str, state: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> None:
-    """Write one part's state; floating tensors are stored as `dtype` when given."""
-    tensors = {k: (v.to(dtype) if dtype and v.is_floating_point() else v).detach().cpu().contiguous() for k, v in state.items()}
-    shared = {
-        k: v.clone() if sum(v.data_ptr() == w.data_ptr() for w in tensors.values()) > 1 else v for k, v in tensors.items()
-    }
+    """Write one part's state; floating tensors are stored as `dtype` when given, tied ones once under their first name."""
+    places = {(v.data_ptr(), v.shape, v.stride()): k for k, v in reversed(state.items()) if v.numel()}
+    own = {k: v for k, v in state.items() if not v.numel() or places[v.data_ptr(), v.shape, v.stride()] == k}
+    stored = {k: (v.to(dtype) if dtype and v.is_floating_point() else v).detach().cpu().contiguous() for k, v in own.items()}
     with replacing(folder / f"{part}.safetensors") as temporary:
-        save_file(shared, temporary)
+        save_file(stored, temporary)
 
 
 def load_part(folder: Path, part: str, config: ModelConfig) -> nn.Module:
@@ -129,6 +126,10 @@ def load_part(folder: Path, part: str, config: ModelConfig) -> nn.Module:
     except SafetensorError as problem:
         raise WeightsError(f"{path} is damaged ({problem}); copy or train it again") from None
     wanted = module.state_dict()
+    for key, value in wanted.items():  # tied tensors are stored once
+        twin = next((k for k in state if key not in state and k in wanted and wanted[k].data_ptr() == value.data_ptr()), None)
+        if twin is not None:
+            state[key] = state[twin]
     strange = sorted(set(wanted) ^ set(state)) or sorted(k for k in state if state[k].shape != wanted[k].shape)
     if strange:
         raise WeightsError(f"{path} does not fit {MODEL_FILE}: {len(strange)} keys differ, first {', '.join(strange[:3])}")

@@ -31,6 +31,12 @@ def onsets(x, rise=2.0, low=None, rest=0.15, floor=0.05):
     return np.array(found)
 
 
+def stretches(x, silence=0.05, floor=0.02):
+    """Seconds at which sound begins after at least `silence` seconds below `floor` of the peak."""
+    loud = np.flatnonzero(level(x) > floor * level(x).max())
+    return loud[np.r_[True, np.diff(loud) > silence / 0.005]] * 0.005
+
+
 def envelope_rate(x, rate_hz, smooth=0.0, low=None):
     """The repetition rate nearest `rate_hz`, within a third of it, at which the envelope best agrees with itself."""
     e = level(x, hop=40, low=low)

@@ -78,16 +78,17 @@ def test_breaking_glass_crashes_then_tinkles_away():
         x = play(NAMED["shatter"], seed).samples
         start = round(onsets(x)[0] * RATE)
         crash, tinkle, rest = x[start : start + 1600], x[start + 3200 : start + 8000], x[start + 40000 :]
-        assert centroid(tinkle) > 2200 and np.std(crash) > 2 * np.std(tinkle) > 4 * np.std(rest)
+        assert centroid(tinkle) > 2200 and np.std(crash) > 1.3 * np.std(tinkle) > 10 * np.std(rest)
 
 
 def test_bounces_of_a_coin_quicken():
+    quicker = []
     for seed in range(30):
         x = play(NAMED["coin"], seed).samples
-        gaps = np.diff(onsets(x, rise=1.5, rest=0.02, low=1500))[:3]
+        first, second = np.diff(onsets(x, rise=1.5, rest=0.02, low=1500))[:2]
+        quicker.append(second / first)
         assert centroid(x) > 2500
-        if gaps[0] > 0.15 and gaps[2] < gaps[1]:  # the first coin still bounces alone
-            assert 0.55 < gaps[1] / gaps[0] < 0.9
+    assert 0.6 < np.median(quicker) < 0.85
 
 
 def test_a_door_creaks_first_and_slams_at_the_loudest():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from measures import RATE, cents, centroid, envelope_rate, level, onsets, play, strongest, track
+from measures import RATE, centroid, cents, envelope_rate, level, onsets, play, stretches, strongest, track
 
 from latentaudio.data.render.signals import KINDS
 
@@ -29,15 +29,19 @@ def test_a_tracker_hears_the_claimed_pitch(name):
             assert abs(cents(np.median(track(take.samples, 0.55 * pitch, 1.9 * pitch)), pitch)) < 25
 
 
-@pytest.mark.parametrize("name", ["horn", "foghorn", "whistle", "laser", "gunshot", "phone", "arcade", "camera"])
-def test_events_are_as_many_as_claimed_and_begin_where_claimed(name):
+@pytest.mark.parametrize("name", ["horn", "foghorn", "whistle", "phone"])
+def test_blasts_and_rings_are_as_many_as_claimed(name):
+    for seed in range(10):
+        take = play(NAMED[name], seed)
+        np.testing.assert_allclose(stretches(take.samples, 0.06, 0.04), take.facts["onsets"], atol=0.03)
+
+
+@pytest.mark.parametrize("name", ["laser", "gunshot", "arcade", "camera"])
+def test_shots_are_as_many_as_claimed_and_begin_where_claimed(name):
     for seed in range(10):
         take = play(NAMED[name], seed)
         shortest = min([1.0, *np.diff(take.facts["onsets"])])
-        found = onsets(take.samples, rise=1.8, rest=min(0.9 * shortest, 0.45 if name == "phone" else 0.3))
-        if name in ("phone", "camera"):  # a ring beats and a shutter clacks: only a pause parts two of them
-            found = found[np.r_[True, np.diff(found) > 0.6 * shortest]]
-        assert len(found) == take.facts["count"]
+        found = onsets(take.samples, rise=1.8, rest=0.9 * shortest)
         np.testing.assert_allclose(found, take.facts["onsets"], atol=0.03)
 
 
@@ -68,14 +72,14 @@ def test_a_zap_falls():
     for seed in range(6):
         take = play(NAMED["laser"], seed)
         start = round(take.facts["onsets"][0] * RATE)
-        assert centroid(take.samples[start : start + 400]) > 1.8 * centroid(take.samples[start + 800 : start + 1600])
+        assert centroid(take.samples[start : start + 400]) > 1.4 * centroid(take.samples[start + 800 : start + 1600])
 
 
 def test_an_explosion_darkens_as_it_rolls():
     for seed in range(6):
         x = play(NAMED["explosion"], seed).samples
         start = round(onsets(x)[0] * RATE)
-        assert centroid(x[start : start + 800]) > 2 * centroid(x[start + 4000 : start + 12000])
+        assert centroid(x[start : start + 800]) > 1.5 * centroid(x[start + 4000 : start + 12000])
         assert level(x[start : start + 1600]).mean() > 5 * level(x[-8000:]).mean()
 
 

@@ -29,7 +29,7 @@ def _blast(stage: Stage, dice: Stage, size: float, seconds: float) -> Array:
     rumble = filtered(
         coloured(dice, stage.seconds, 1.3)[: stage.samples(seconds)], stage.rate, 25, 900 - 500 * size, 1
     ) * decay(dice, seconds, 0.1 + 0.35 * size, 0.01)
-    return normalised(rumble) + (1.2 - 0.6 * size) * normalised(burst(dice, seconds, 60, 5500, 0.03 + 0.05 * size))
+    return normalised(rumble) + (1.8 - 0.8 * size) * normalised(burst(dice, seconds, 150, 6500, 0.03 + 0.05 * size))
 
 
 def explosion(stage: Stage) -> Take:
@@ -45,7 +45,7 @@ def explosion(stage: Stage) -> Take:
     sizes = dice.rng.lognormal(0, 0.7, len(falls)) * 0.5 ** ((falls - start) / (0.2 + 0.5 * size))
     canvas = 0.1 * shower(dice, bits, falls, sizes, stage.size)
     add(canvas, boom, round(start * stage.rate))
-    add(canvas, normalised(thump), round(start * stage.rate), 0.6)
+    add(canvas, normalised(thump), round(start * stage.rate), 0.45)
     return Take(canvas, Facts(qualities=worded(size, ("small",), ("huge", "massive"))))
 
 

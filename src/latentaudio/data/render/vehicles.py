@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .kinds import Facts, Kind, Take
-from .series import air, aside, between, chorus, contour, steady, worded
+from .series import air, aside, between, contour, spread, steady, worded
 from .strikes import burst, edges, effect, pulses, reed, rhythm
 from .synth import Array, Stage, add, coloured, filtered, modes, normalised, resonate, wander
 from .vocal import mouth, shaky
@@ -50,11 +50,11 @@ def revving(stage: Stage) -> Take:
     length = min(stage.log_uniform(0.6, 1.6), 0.75 * stage.seconds)
     rise, tune, sharp = stage.uniform(0.3, 0.5), stage.log_uniform(0.8, 1.3), stage.uniform(6, 10)
     blip = contour(stage.samples(length), (0, 0), (rise, 1), (rise + 0.12, 0.9), (1, 0))
-    take = chorus(stage, length, (0.1, 0.8), 5, lambda _: blip)
-    throttle = np.clip(take.samples, 0, 1)
+    times, throttle = spread(stage, length, (0.12, 0.8), 5), stage.silence()
+    for start in times:
+        add(throttle, blip, round(start * stage.rate), stage.uniform(0.8, 1.0))
     sound = _exhaust(stage, dice, idle * peak**throttle, sharp, 0.25, tune) * (0.25 + 0.75 * throttle)
-    take.facts["manner"] = ()  # what `chorus` says of pace and level is not heard through the idling
-    return Take(sound * edges(stage), take.facts)
+    return Take(sound * edges(stage), Facts(count=len(times), onsets=tuple(times)))
 
 
 def motorcycle(stage: Stage) -> Take:
@@ -135,13 +135,13 @@ def steam(stage: Stage) -> Take:
 def airplane(stage: Stage) -> Take:
     """A jet passing: a roar that opens and closes, its whine and its ground echo sliding down as it goes by."""
     dice, passing = aside(stage), stage.uniform(0.4, 0.65)
-    swing = (np.linspace(0, 1, stage.size) - passing) * stage.uniform(2.5, 5.0)
+    swing = (np.linspace(0, 1, stage.size) - passing) * stage.uniform(3.5, 8.0)
     near = 1 / np.sqrt(1 + swing**2)
     doppler = 1 - 0.16 * swing * near
     roar = filtered(coloured(dice, stage.seconds, 0.9), stage.rate, 60, 420)
     bright = filtered(coloured(dice, stage.seconds, 0.6), stage.rate, 400, 3800)
     whine = np.sin(2 * np.pi * np.cumsum(stage.log_uniform(1300, 2600) * doppler) / stage.rate)
-    sound = normalised(roar) * near**0.7 + 0.55 * normalised(bright) * near**2 + stage.uniform(0.02, 0.07) * whine * near**1.5
+    sound = normalised(roar) * near + 0.55 * normalised(bright) * near**2 + stage.uniform(0.02, 0.07) * whine * near**1.5
     return Take(sound * edges(stage), Facts(manner=("passing by",)))
 
 
