@@ -47,8 +47,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except (LatentAudioError, CycloptsError) as problem:
         if debug:
             raise
-        hint = "; see --help" if isinstance(problem, CycloptsError) else ""
-        screen.complain(f"{problem}{hint}")
+        screen.complain(f"{str(problem).rstrip('.')}; see --help" if isinstance(problem, CycloptsError) else str(problem))
         return 2
     except KeyboardInterrupt:
         screen.complain("stopped; what was finished is whole")

