@@ -20,7 +20,7 @@ STEADY = 0.01
 
 _PARTIAL = ("alarm", "bell", "doorbell", "glass", "marimba", "music box", "tone", "whistle", "xylophone")
 _HARMONIC = (
-    "accordion", "bass guitar", "bee", "cello", "choir", "drill", "electric guitar", "engine", "fan", "flute", "foghorn", "guitar",
+    "accordion", "bass guitar", "bee", "cello", "choir", "drill", "electric guitar", "fan", "flute", "foghorn", "guitar",
     "horn", "organ", "owl", "piano", "propeller", "synth lead", "synth pad", "trumpet", "vacuum", "violin", "wolf",
 )  # fmt: skip
 _RISES = (
@@ -29,7 +29,7 @@ _RISES = (
 )  # fmt: skip
 _LEVELS = ("footsteps", "siren", "train", "washer")
 _COUNTED = (
-    "alarm", "arcade", "ball", "bell", "bongos", "clap", "clock", "cricket", "crow", "drip", "duck", "foghorn", "frog", "glass", "gong",
+    "alarm", "arcade", "ball", "bell", "bongos", "clap", "cricket", "crow", "drip", "duck", "foghorn", "frog", "glass", "gong",
     "gunshot", "hammer", "horn", "knock", "owl", "phone", "whistle",
 )  # fmt: skip
 

@@ -50,8 +50,10 @@ def spelling_out(question: Question, count: int, seed: int, seconds: float) -> I
     """`count` prompts whose words spell out the fact that the question is about, round by round through its kinds."""
     cast = [table()[name] for name in question.kinds if name in table()]
     for index in range(count):
-        kind = cast[index % len(cast)]
-        yield next(filter(None, (_spelled(question, kind, seconds, seed, _NAMING, index, turn) for turn in range(_TRIES))))
+        tries = (_spelled(question, cast[index % len(cast)], seconds, seed, _NAMING, index, turn) for turn in range(_TRIES))
+        found = next(filter(None, tries), None)
+        assert found, f"{cast[index % len(cast)].name} never says its {question.name}"
+        yield found
 
 
 def in_order(count: int, seed: int, seconds: float) -> Iterator[Asked]:

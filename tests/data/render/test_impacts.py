@@ -87,7 +87,7 @@ def test_bounces_of_a_coin_quicken():
         x = play(NAMED["coin"], seed).samples
         first, second = np.diff(onsets(x, rise=1.5, rest=0.02, low=1500))[:2]
         quicker.append(second / first)
-        assert centroid(x) > 2500
+        assert centroid(x) > 2200
     assert 0.6 < np.median(quicker) < 0.85
 
 

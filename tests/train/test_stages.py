@@ -1,0 +1,145 @@
+"""Every stage learns from a corpus in a few steps, and what it leaves behind loads and sounds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, TINY_FILM
+
+import latentaudio
+from latentaudio import variants
+from latentaudio.data.encoded import Encoded
+from latentaudio.data.render.corpus import render_corpus
+from latentaudio.train.config import Recipe
+from latentaudio.train.encode import encoded_folder, nulls
+from latentaudio.train.loop import read_log, train
+from latentaudio.train.stages import make_stage
+from latentaudio.types import Conditioning, Context
+from latentaudio.weights.folder import load_part
+
+KINDS = ("dog", "bell", "rain")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus") / "data"
+    render_corpus(folder, hours=24 / 3600, seed=3, kinds=KINDS, seconds=(1.28, 2.56), weights=(1, 1), workers=1)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def tiny_rows(monkeypatch):
+    for name, config in (("mini", TINY), ("mini-film", TINY_FILM)):
+        monkeypatch.setitem(variants.VARIANTS, name, replace(variants.VARIANTS[name], config=config))
+
+
+def recipe(stage: str, steps: int = 2, **changes) -> Recipe:
+    changes = {"batch": 4, "precision": "fp32", "log_every": 1, "device": "cpu", "optim": {"lr": 3e-3, "warmup": 1}} | changes
+    return Recipe(stage=stage, steps=steps, **changes)
+
+
+def run(stage, data, tmp_path, init, **changes):
+    out = tmp_path / "runs" / stage
+    train(recipe(stage, **changes), (data,), out, (init,))
+    return out, read_log(out)
+
+
+@pytest.mark.parametrize(
+    ("stage", "options", "told"),
+    [
+        ("vocoder", {"frames": 20, "adversarial": 1.0, "critic_channels": 2}, {"vocoder/mel", "vocoder/matching", "critics/hinge"}),
+        ("vae", {"frames": 32, "adversarial": 0.1, "patch_channels": 4, "statistics_over": 4}, {"vae/l1", "vae/kl", "critic/hinge"}),
+        ("audiomae", {"frames": 128}, {"audiomae/patches"}),
+        ("clap", {}, {"clap/sound", "clap/words"}),
+        ("translator", {"frames": 512}, {"translator/l1", "translator/free"}),
+        ("diffusion", {"frames": 512}, {"unet/mse"}),
+        ("joint", {"frames": 512}, {"unet/mse", "translator/l1"}),
+    ],
+)
+def test_a_stage_trains_its_part_and_leaves_a_model_that_sounds(stage, options, told, data, tmp_path, tiny_folder):
+    out, log = run(stage, data, tmp_path, tiny_folder, options=options)
+    assert told <= log[-1].keys()
+    assert all(np.isfinite(value) for value in log[-1].values())
+    part = {"diffusion": "unet", "joint": "translator"}.get(stage, stage)
+    before, after = (load_part(folder, part, TINY).state_dict() for folder in (tiny_folder, out / "model"))
+    assert any(not torch.equal(before[k], after[k]) for k in before)
+    [clip] = latentaudio.load(out, precision="fp32").generate("a dog barking", seconds=0.6, steps=2, seed=1)
+    assert clip.samples.shape == (1, 9600)
+
+
+def test_the_unet_can_learn_one_batch_by_heart(data, tmp_path, tiny_folder):
+    _, log = run("diffusion", data, tmp_path, tiny_folder, steps=40, options={"frames": 1024, "drop": 0.0, "drop_each": 0.0})
+    losses = [entry["unet/mse"] for entry in log]
+    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
+
+
+def test_audioldm_1_is_the_same_stage_with_another_row(data, tmp_path, film_folder):
+    out, log = run("diffusion", data, tmp_path, film_folder, model="mini-film", options={"frames": 512})
+    assert np.isfinite(log[-1]["unet/mse"])
+    [clip] = latentaudio.load(out, precision="fp32").generate("a bell", seconds=0.6, steps=2, seed=1)
+    assert clip.samples.shape == (1, 9600)
+
+
+@pytest.fixture
+def encoded(data, tmp_path, tiny_folder):
+    model = tmp_path / "run" / "model"
+    model.parent.mkdir()
+    model.symlink_to(tiny_folder)
+    return encoded_folder((data,), model, TINY)
+
+
+def test_encoding_is_made_once_and_batches_repeat(encoded, data, tmp_path, tiny_folder):
+    made = (encoded / "index.json").stat().st_mtime_ns
+    assert encoded_folder((data,), tmp_path / "run" / "model", TINY) == encoded
+    assert (encoded / "index.json").stat().st_mtime_ns == made
+    first, again = (Encoded(encoded).batch(0, 5, 512) for _ in range(2))
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    size = len(first["latent"])
+    frames = first["latent"].shape[2] * TINY.vae.factor
+    assert first["latent"].shape[1:] == (4, frames // 8, 8)
+    assert first["loa"].shape == (size, frames // 128, 16)
+    assert first["text_mask"].shape == first["text"].shape[:2]
+
+
+def test_latents_are_those_of_the_vae_to_half_precision(encoded, data, tiny_folder):
+    from latentaudio.audio.mel import vae_mel
+    from latentaudio.data.dataset import dice, read_crop
+    from latentaudio.data.manifest import read_manifest
+
+    [clip, *_] = [c for c in read_manifest(data) if abs(c.seconds - 1.28) < 1e-6]
+    vae = load_part(tiny_folder, "vae", TINY)
+    samples = torch.from_numpy(read_crop(clip, 16000, 20480, dice(0)))[None]
+    with torch.no_grad():
+        expected = vae.latent(vae.encode(vae_mel(samples, TINY.mel)).mode()).z
+    [bucket] = [b for b in Encoded(encoded).buckets if b.frames == 128]
+    assert torch.allclose(bucket.rows("latent", [0]), expected, atol=5e-3)
+
+
+def test_nulls_are_zeros_for_the_language_of_audio_and_the_empty_text(encoded, tiny):
+    null = nulls(encoded)
+    like = Conditioning(None, (Context.full(torch.randn(2, 3, 16)), Context.full(torch.randn(2, 5, 24))))
+    loa, text = null.of(like).contexts
+    assert not loa.tokens.any()
+    assert bool(loa.mask.all())
+    from latentaudio.conditioning.encode import t5_states
+
+    empty = t5_states(tiny.text, [""]).tokens[0]
+    assert torch.allclose(text.tokens[0, : len(empty)], empty, atol=2e-3)
+    assert text.mask[0].tolist() == [1.0] * len(empty) + [0.0] * (5 - len(empty))
+
+
+def test_the_switcher_gives_the_true_language_of_audio_to_its_share(data, tmp_path, tiny_folder):
+    model = tmp_path / "run" / "model"
+    model.parent.mkdir()
+    model.symlink_to(tiny_folder)
+    heard = {}
+    for share in (0.0, 0.25, 1.0):
+        options = {"truth": share, "frames": 128 * 64}
+        stage = make_stage(recipe("joint", options=options), TINY, (data,), model)
+        stage._denoising = lambda batch, loa, dice, share=share: heard.setdefault(share, (batch["loa"], loa)) and {}
+        stage.losses(stage.batch(0, 0), "model", torch.Generator().manual_seed(0))
+    shares = {share: float((truth == loa).all(dim=(1, 2)).float().mean()) for share, (truth, loa) in heard.items()}
+    assert shares[0.0] == 0.0
+    assert shares[1.0] == 1.0
+    assert 0 < shares[0.25] < 0.6
