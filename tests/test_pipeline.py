@@ -9,11 +9,11 @@ import torch
 
 from latentaudio import AudioLDM, load, pipeline
 from latentaudio.audio.io import Audio
+from latentaudio.audio.mel import vae_mel
 from latentaudio.audio.ops import fade_edges, limit_peak
 from latentaudio.conditioning.encode import encode_nulls, encode_prompts
 from latentaudio.errors import GenerationError, UsageError, WeightsError
 from latentaudio.options import Options
-from latentaudio.rank import scores
 from latentaudio.types import Latent, Step
 
 QUICK = {"seconds": 0.5, "steps": 2, "seed": 7}
@@ -82,8 +82,8 @@ def test_requests_may_differ_in_everything(tiny):
 def test_the_best_candidate_wins_and_can_be_made_alone(tiny):
     [best] = tiny.generate("a dog", candidates=3, **QUICK)
     tries = tiny.generate("a dog", count=3, **QUICK)
-    seen = scores(tiny.text, [clip.samples for clip in tries], 16000, "a dog")
-    assert len(set(seen)) == 3
+    seen = tiny.similarity([clip.samples for clip in tries], ["a dog"])[:, 0]
+    assert len(set(seen.tolist())) == 3
     winner = tries[int(np.argmax(seen))]
     assert best.score == pytest.approx(max(seen), abs=1e-5)
     assert best.options == winner.options
@@ -165,6 +165,16 @@ def test_silence_and_nan_are_errors(tiny_folder, broken):
     model.__dict__["vocoder"] = lambda mel: torch.full((len(mel), 1, mel.shape[2] * 160), broken)
     with pytest.raises(GenerationError, match="another seed"):
         model.generate("a dog", **QUICK)
+
+
+@torch.no_grad()
+def test_resynthesis_is_the_vae_and_the_vocoder(tiny):
+    sound = (0.2 * np.sin(np.arange(5000) / 7)).astype(np.float32)
+    again = tiny.resynthesise(sound)
+    assert again.shape == (1, 5000)
+    mel = vae_mel(torch.from_numpy(np.pad(sound, (0, 120)))[None], tiny.config.mel)  # 5120 = 4 cells of 8 frames of 160 samples
+    wave = tiny.vocoder(tiny.vae._decode(tiny.vae.encode(mel).mean))[0, :, :5000].numpy()
+    np.testing.assert_allclose(again, limit_peak(wave), atol=1e-4)
 
 
 def test_refusals(tiny):

@@ -16,11 +16,13 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from . import rank
 from .audio.io import Audio
+from .audio.mel import vae_mel
 from .audio.ops import Samples, check_sound, fade_edges, limit_peak
 from .conditioning.encode import TextParts, encode_nulls, encode_prompts
 from .conditioning.tokenize import Tokenizer
@@ -30,6 +32,7 @@ from .diffusion.samplers import Noise, ddim, dpmpp_2m
 from .diffusion.schedule import Schedule
 from .errors import UsageError
 from .options import Options, SamplerName
+from .rank import similarity
 from .types import Conditioning, Latent, Step
 from .weights.folder import TOKENIZER_FILE, load_part
 from .weights.load import Found, find
@@ -147,6 +150,20 @@ class AudioLDM:
         asked = [self._completed(request) for request in requests]
         return self._clips(asked, progress, on_step)
 
+    def similarity(self, sounds: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
+        """CLAP's cosines [K, M] between K sounds, each [C, N] or [N] at `sample_rate`, and M texts."""
+        return similarity(self.text, sounds, self.sample_rate, texts)
+
+    @torch.inference_mode()
+    def resynthesise(self, sound: Samples) -> Samples:
+        """Samples [1, N] or [N] at `sample_rate` once through VAE and vocoder, [1, N]: the best that this model can sound."""
+        mono = torch.from_numpy(np.atleast_2d(sound))
+        grain = self.config.mel.hop * self.config.vae.factor
+        padded = nn.functional.pad(mono, (0, -mono.shape[1] % grain)).to(self.device)
+        latent = self.vae.latent(self.vae.encode(vae_mel(padded, self.config.mel)).mode())
+        wave: Samples = self.vocoder(self.vae.decode(latent))[0, :, : mono.shape[1]].cpu().numpy()
+        return limit_peak(wave)
+
     def _completed(self, request: Options) -> Options:
         row = self.found.variant
         defaults = {name: getattr(row, name) for name in ("seconds", "steps", "guidance", "sampler", "candidates")}
@@ -162,10 +179,12 @@ class AudioLDM:
         for request in asked:
             for _ in range(request.count):
                 chances = list(islice(made, request.candidates))
-                match: list[float | None] = [None]
+                score, best = None, 0
                 if len(chances) > 1:
-                    match = [*rank.scores(self.text, [samples for _, samples in chances], self.sample_rate, request.prompt)]
-                (options, samples), score = max(zip(chances, match, strict=True), key=lambda chance: chance[1] or 0.0)
+                    matches = self.similarity([samples for _, samples in chances], [request.prompt])[:, 0]
+                    best = int(matches.argmax())
+                    score = float(matches[best])
+                options, samples = chances[best]
                 yield Audio(samples, self.sample_rate, options, score, notes)
 
     def _sounds(

@@ -1,6 +1,6 @@
-"""Best of n: how well a sound matches a text, in CLAP's eyes. Knows CLAP's two towers; refuses to know how sounds are made.
+"""Best of n: how well sounds match texts, in CLAP's eyes. Knows CLAP's two towers; refuses to know how sounds are made.
 
-Letters: K sounds, T samples.
+Letters: K sounds, M texts, T samples.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .audio.mel import CLAP_RATE, clap_mel
 from .audio.ops import Samples, resample
@@ -17,14 +18,16 @@ from .errors import UsageError
 
 
 @torch.inference_mode()
-def scores(parts: TextParts, sounds: Sequence[Samples], rate: int, text: str) -> list[float]:
-    """Cosine in [-1, 1] between CLAP's vector of each sound [C, T] at `rate` (channels averaged) and that of the text.
+def similarity(parts: TextParts, sounds: Sequence[Samples], rate: int, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Cosines [K, M] between CLAP's vectors of the sounds, each [C, T] or [T] at `rate` (channels averaged), and of the texts.
 
     Raises UsageError where the system has no CLAP.
     """
     if parts.clap is None:
         raise UsageError("this model has no CLAP to choose among candidates; ask for candidates=1")
     device = next(parts.clap.parameters()).device
-    heard = [torch.from_numpy(resample(np.atleast_2d(sound).mean(axis=0), rate, CLAP_RATE))[None] for sound in sounds]
-    vectors = clap_audio_vectors(parts.clap, torch.cat([clap_mel(sound) for sound in heard]).to(device))
-    return [float(score) for score in vectors @ clap_vectors(parts, [text])[0]]
+    heard = []
+    for sound in sounds:  # one by one: a batch of these pictures takes a gigabyte and no less time
+        samples = resample(np.atleast_2d(sound).mean(axis=0), rate, CLAP_RATE)
+        heard.append(clap_audio_vectors(parts.clap, clap_mel(torch.from_numpy(samples)[None]).to(device)))
+    return (torch.cat(heard) @ clap_vectors(parts, texts).T).cpu().numpy()

@@ -23,15 +23,15 @@ class Flags(Options):
 
 def generate(
     *prompts: str,
-    options: Annotated[Flags, Parameter(name="*", show_default=False)] = Flags(),
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    options: Annotated[Flags, Parameter(name="*", show_default=False)] = Flags(),
     device: str = "auto",
     precision: str = "auto",
     plot: bool = False,
     json: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Turn prompts into sound files. What is not given is the model's default; see `latentaudio models`.
+    """Turn prompts into sound files.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from ..errors import LatentAudioError
 from . import screen
 
 VERBS = {
-    "generate": "Turn prompts into sound files.",
+    "generate": "Turn prompts into sound files; what is not given is the model's own default.",
     "info": "Tell what a sound file is and how it was made.",
     "models": "List the models, their licences and limits.",
     "corpus": "Make captioned sound to train on.",
@@ -33,8 +33,8 @@ app = App(
     suppress_keyboard_interrupt=False,
     version=screen.version,
 )
-for verb, purpose in VERBS.items():
-    app.command(f"latentaudio.cli.{verb}:{verb}", name=verb, help=purpose)
+for place, (verb, purpose) in enumerate(VERBS.items()):
+    app.command(f"latentaudio.cli.{verb}:{verb}", name=verb, help=purpose, sort_key=place)
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

@@ -30,7 +30,7 @@ _RISES = (
 _LEVELS = ("footsteps", "siren", "train", "washer")
 _COUNTED = (
     "alarm", "arcade", "ball", "bell", "bongos", "clap", "cricket", "crow", "drip", "duck", "foghorn", "frog", "glass", "gong",
-    "gunshot", "hammer", "horn", "knock", "owl", "phone", "whistle",
+    "gunshot", "hammer", "horn", "knock", "phone", "whistle",
 )  # fmt: skip
 
 Answer = Callable[[np.ndarray, int, str, Facts], bool]

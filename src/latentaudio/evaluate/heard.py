@@ -35,8 +35,10 @@ def strongest_partial(samples: NDArray[np.floating], rate: int, low: float = 50.
 def fundamental(samples: NDArray[np.floating], rate: int, low: float = 38.0, high: float = 1600.0) -> float:
     """Pitch in Hz of a harmonic sound [T], voiced frames voting by their energy (YIN: de Cheveigne and Kawahara 2002, eq. 8).
 
-    Frames where nothing repeats have little voice; a clip without any periodic frame still gets its likeliest pitch.
+    Frames where nothing repeats have little voice; a clip without any periodic frame still gets its likeliest pitch, silence nan.
     """
+    if not np.any(samples):
+        return float("nan")
     size, longest, shortest = _pow2(0.128 * rate), int(rate / low) + 2, max(2, int(rate / high))
     frames = _frames(np.asarray(samples, np.float64), size + longest, round(0.02 * rate))
     frames = frames[np.square(frames).mean(axis=1) > 1e-4 * np.square(frames).mean(axis=1).max()]
@@ -50,7 +52,7 @@ def fundamental(samples: NDArray[np.floating], rate: int, low: float = 38.0, hig
 
 
 def period(samples: NDArray[np.floating], rate: int, rises: bool = True, low_hz: float = 0.15, high_hz: float = 22.0) -> float:
-    """Seconds after which the sound repeats itself: the first strong peak of its spectrogram's autocorrelation.
+    """Seconds after which the sound repeats itself, nan if never: the first strong peak of its spectrogram's autocorrelation.
 
     `rises`: listen to onsets (band levels going up); otherwise to the levels themselves, for what glides (a siren).
     """
@@ -60,7 +62,7 @@ def period(samples: NDArray[np.floating], rate: int, rises: bool = True, low_hz:
     size = len(x)
     spectrum = np.square(np.abs(np.fft.rfft(x, 2 * size, axis=0))).sum(axis=1)
     echo = np.fft.irfft(spectrum)[:size] / (size - np.arange(size) + 0.1 * size)
-    echo = np.convolve(echo / echo[0], np.hanning(7) / np.hanning(7).sum(), "same")
+    echo = np.convolve(echo, np.hanning(7) / np.hanning(7).sum(), "same")
     first, last = max(2, int(1 / high_hz / _HOP_S)), min(int(1 / low_hz / _HOP_S), int(0.75 * size))
     peaks, _ = find_peaks(echo[first:last])
     peaks = peaks[echo[first + peaks] > 0] + first

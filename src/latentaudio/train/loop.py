@@ -33,6 +33,10 @@ Report: TypeAlias = Callable[[int, int, dict[str, float], float], None]
 """Called after every step with (updates done, of how many, latest losses, seconds left)."""
 
 
+_MAY_CHANGE = ("steps", "device", "save_every", "preview_every", "log_every")
+"""Settings that a resumed run may be given anew; any other change is another run."""
+
+
 @dataclass
 class Player:
     """One module in training with its optimiser and its averaged weights."""
@@ -77,22 +81,22 @@ def train(
     }
     done = _resume(run, players, device)
     board = Board(run, recipe)
-    start = done
+    start, started = done, time.monotonic()
     while done < recipe.steps:
         losses = _update(stage, players, recipe, done, device)
         done += 1
-        spent = time.monotonic() - began
-        out_of_time = minutes is not None and spent + spent / (done - start) > 60 * minutes
+        pace = (time.monotonic() - started) / (done - start)
+        out_of_time = minutes is not None and time.monotonic() - began + pace > 60 * minutes
         if done % recipe.log_every == 0:
-            board.log(done, losses, (done - start) / spent)
+            board.log(done, losses, 1 / pace)
         if done % recipe.preview_every == 0 or done == recipe.steps or out_of_time:
             with averaged(players):
                 board.show(done, stage.preview())
         if done % recipe.save_every == 0 or done == recipe.steps or out_of_time:
             _save(stage, players, run, done)
         if report is not None:
-            left = (recipe.steps - done) * spent / (done - start)
-            report(done, recipe.steps, losses, left if minutes is None else min(left, 60 * minutes - spent))
+            left = (recipe.steps - done) * pace
+            report(done, recipe.steps, losses, left if minutes is None else min(left, 60 * minutes - time.monotonic() + began))
         if out_of_time:
             break
     board.close()
@@ -105,7 +109,7 @@ def _prepare(recipe: Recipe, run: Path, init: tuple[Path, ...]) -> ModelConfig:
     text = recipe.model_dump_json(indent=1)
     if saved.is_file():
         before = Recipe.model_validate_json(saved.read_text(encoding="utf-8"))
-        if before.model_copy(update={"steps": recipe.steps}) != recipe:
+        if before.model_copy(update={key: getattr(recipe, key) for key in _MAY_CHANGE}) != recipe:
             raise ConfigError(f"{run} holds a run of another recipe; choose another --out, or repeat the settings in {saved}")
     try:
         run.mkdir(parents=True, exist_ok=True)

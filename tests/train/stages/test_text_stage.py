@@ -51,7 +51,7 @@ def test_facts_ride_with_their_texts(stage):
 def test_students_learn(stage):
     optim = torch.optim.Adam([p for p in stage.students.parameters() if p.requires_grad], lr=1e-2)
     history = []
-    for step in range(40):
+    for step in range(60):
         losses = stage.losses(stage.batch(step, 0), "model", torch.Generator())
         total = sum(stage.weights[name] * loss for name, loss in losses.items())
         optim.zero_grad()

@@ -60,7 +60,7 @@ class Students(nn.Module):
     def warm_start(self, tokenizer: Tokenizer, dice: Generator) -> None:
         """Start words from the teacher's vectors along its principal axes, and numbers from their Fourier features."""
         pieces = tokenizer.rules.get_vocab()
-        known = [piece for piece in pieces if re.fullmatch(r"[a-z]{2,}", piece)]
+        known = [piece for piece in sorted(pieces) if re.fullmatch(r"[a-z]{2,}", piece)]
         vectors = ask(known).float()
         vectors -= vectors.mean(0)
         axes = torch.linalg.svd(vectors, full_matrices=False).Vh
