@@ -69,7 +69,7 @@ MINI = ModelConfig(
     vae=VAEConfig(channels=16, mult=(1, 2, 4, 6), latent=16, groups=16),
     unet=UNetConfig(
         latent=16, channels=32, mult=(2, 3, 4), attention=(False, True, True), contexts=(192, 256), heads=(4, 6, 8),
-        groups=16,
+        film=128, groups=16,
     ),  # fmt: skip
     vocoder=VocoderConfig(kind="istft", channels=256, hidden=768, layers=8),
     schedule=ScheduleConfig(prediction="v"),

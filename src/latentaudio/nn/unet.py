@@ -77,6 +77,8 @@ class UNet(nn.Module):
         self.time_in = nn.Linear(base, 4 * base)
         self.time_out = nn.Linear(4 * base, 4 * base)
         self.film = None if config.film is None else nn.Linear(config.film, 4 * base)
+        if self.film is not None:
+            nn.init.normal_(self.film.weight)  # CLAP's vectors have unit length: unit weights make activations of unit size
         self.conv_in = conv3(config.latent, base)
         width, skips = base, [base]
         self.down = Row[Level]()

@@ -167,7 +167,7 @@ class Encoder:
         self.texts = text_parts(model, config)
 
     def sounds(self, clips: Sequence[Clip], frames: int) -> dict[str, Tensor]:
-        """latent [B, C, T', F'] (the posterior's mode), loa [B, n, D] and, for FiLM, clap_audio [B, P] of the clips' sound."""
+        """latent [B, C, T', F'] (the posterior's mode), loa [B, n, D] and, with no translator, clap_audio [B, P]."""
         spec = self.config.mel
         samples = np.stack([read_crop(c, spec.rate, frames * spec.hop, dice(0, i)) for i, c in enumerate(clips)])
         waves = torch.from_numpy(samples)
@@ -175,7 +175,7 @@ class Encoder:
         if self.audiomae is not None:
             waves_16k = torch.from_numpy(resample(samples, spec.rate, 16000))
             out["loa"] = self.audiomae.language_of_audio(kaldi_fbank(waves_16k, frames)).tokens
-        if self.texts.clap is not None and self.config.unet.film is not None:
+        if self.texts.clap is not None and self.config.translator is None:
             waves_48k = torch.from_numpy(resample(samples, spec.rate, CLAP_RATE))
             out["clap_audio"] = clap_audio_vectors(self.texts.clap, clap_mel(waves_48k))
         return out

@@ -43,7 +43,7 @@ class DiffusionOptions(StageOptions):
 
 
 class DiffusionStage(Stage):
-    """Player: the UNet, hearing the sound's own language of audio or CLAP vector (self-supervised) and its caption."""
+    """Player: the UNet, hearing the sound's own language of audio, or with no translator its CLAP vector, and its caption."""
 
     Options = DiffusionOptions
     parts = {"unet": "unet"}  # noqa: RUF012
@@ -76,7 +76,7 @@ class DiffusionStage(Stage):
         return {"unet/mse": (self.schedule.weight(t, self.options.min_snr) * error).mean()}
 
     def _conditioning(self, batch: dict[str, Tensor], heard: Tensor | None) -> Conditioning:
-        film = batch["clap_audio"] if self.config.unet.film else None
+        film = batch["clap_audio" if self.config.translator is None else "clap_text"] if self.config.unet.film else None
         contexts = [Context.full(heard)] if heard is not None else []
         if "text" in batch:
             contexts.append(Context(batch["text"], batch["text_mask"]))
