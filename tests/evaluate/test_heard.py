@@ -122,8 +122,12 @@ def test_prompts_are_held_out_and_the_same_every_time():
 @pytest.mark.parametrize(
     ("name", "yes", "no"),
     [
-        ("pitch", ["a bell at 440 Hz", "a bell tuned to A4", "a bell on the note C#5", "a bell on Eb3"], ["a high bell", "on the hour"]),
-        ("count", ["it barks twice", "it barks 3 times", "one time", "a laser firing once over it"], ["three times per second", "once every 2 seconds"]),
+        ("pitch", ["at 440 Hz", "a bell tuned to A4", "a bell on the note C#5", "on Eb3"], ["a high bell", "on the hour"]),
+        (
+            "count",
+            ["it barks twice", "3 times", "one time", "fires once over it"],
+            ["three times per second", "once every 2 seconds"],
+        ),
         ("rate", ["three times per second", "once a second", "every 2.5 seconds", "at 90 bpm"], ["three times", "slowly"]),
     ],
 )

@@ -1,4 +1,4 @@
-"""What can be heard in a sound, by signal analysis alone: its pitch, its pace, how many events, in which order, how steady a bell is.
+"""What can be heard in a sound by signal analysis alone: pitch, pace, how many events, in which order, how steady a bell is.
 
 Knows samples. Refuses to know models, judges and how sounds are made; `checks` says which questions make sense for which kind.
 The spectra here are its own on purpose: what the front ends of the system miss must not be missing here too.
@@ -8,6 +8,7 @@ Letters: T samples, L frames, F bands.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,7 +36,7 @@ def strongest_partial(samples: NDArray[np.floating], rate: int, low: float = 50.
 def fundamental(samples: NDArray[np.floating], rate: int, low: float = 38.0, high: float = 1600.0) -> float:
     """Pitch in Hz of a harmonic sound [T], voiced frames voting by their energy (YIN: de Cheveigne and Kawahara 2002, eq. 8).
 
-    Frames where nothing repeats have little voice; a clip without any periodic frame still gets its likeliest pitch, silence nan.
+    Frames where nothing repeats have little voice; a clip without periodic frames still gets its likeliest pitch, silence nan.
     """
     if not np.any(samples):
         return float("nan")
@@ -72,8 +73,10 @@ def period(samples: NDArray[np.floating], rate: int, rises: bool = True, low_hz:
     return (lag + _vertex(echo[lag - 1 : lag + 2])) * _HOP_S
 
 
-def onsets(samples: NDArray[np.floating], rate: int, share: float = 0.2, memory_s: float = 0.1, gap_s: float = 0.12) -> list[float]:
-    """Seconds at which events begin: bands rise above all they held in the last `memory_s` (so a beating tone begins only once).
+def onsets(
+    samples: NDArray[np.floating], rate: int, share: float = 0.2, memory_s: float = 0.1, gap_s: float = 0.12
+) -> list[float]:
+    """Seconds at which events begin: bands rise above all they held in the last `memory_s`, so a beating tone begins once.
 
     A rise counts from `share` of the clip's greatest, two no closer than `gap_s` (Boeck and Widmer 2013, with a longer memory).
     """
@@ -90,7 +93,7 @@ def partials(samples: NDArray[np.floating], rate: int, most: int = 3) -> list[tu
     """The strongest partials of the last stroke of a clip [T] as (hertz, drift, fall).
 
     drift: greatest deviation from the partial's own median frequency, as a share, over windows of 0.2 s from 0.08 s after the
-    stroke until it is 20 dB down (or 2.5 s). fall: dB it loses meanwhile. Partials closer than 8 % to a stronger one are skipped.
+    stroke until it is 20 dB down (or 2.5 s). fall: dB it loses meanwhile. Partials within 8 % of a stronger one are skipped.
     """
     struck = onsets(samples, rate) or [0.0]
     tail = np.asarray(samples, np.float64)[round((struck[-1] + 0.08) * rate) :][: round(2.5 * rate)]
@@ -115,8 +118,9 @@ def _track(windows: Array, peak: int) -> tuple[float, float]:
     best = 1 + band[:, 1:-1].argmax(axis=1)
     level = 20 * np.log10(band.max(axis=1) / (band.max() + 1e-20) + 1e-9)
     last = int(np.argmax(level < -20)) or len(level)
-    where = [peak - reach - 1 + b + _vertex(np.log(row[b - 1 : b + 2] + 1e-20)) for row, b in zip(band[:last], best, strict=False)]
-    return float(np.abs(np.array(where) / np.median(where) - 1).max()), float(level[0] - level[last - 1])
+    fine = [b + _vertex(np.log(row[b - 1 : b + 2] + 1e-20)) for row, b in zip(band[:last], best[:last], strict=True)]
+    where = peak - reach - 1 + np.array(fine)
+    return float(np.abs(where / np.median(where) - 1).max()), float(level[0] - level[last - 1])
 
 
 def tints(samples: NDArray[np.floating], rate: int) -> tuple[Array, Array]:
@@ -127,11 +131,13 @@ def tints(samples: NDArray[np.floating], rate: int) -> tuple[Array, Array]:
     return np.maximum(level - loudness[:, None], -30.0), loudness
 
 
-def template(clips: Sequence[NDArray[np.floating]], rate: int, count: int = 12) -> Array:
+def template(clips: Sequence[NDArray[np.floating]], rate: int, count: int = 24) -> Array:
     """A kind's typical shapes [count, F]: centres of the crowds among the loud moments of several of its sounds."""
     moments = [shapes[loudness > -25] for shapes, loudness in (tints(clip, rate) for clip in clips)]
     shapes = np.concatenate(moments)
-    return np.asarray(kmeans2(shapes, min(count, len(shapes)), minit="++", seed=0)[0])
+    with warnings.catch_warnings():  # an empty crowd keeps the shape it started from, which is as good
+        warnings.simplefilter("ignore", UserWarning)
+        return np.asarray(kmeans2(shapes, min(count, len(shapes)), minit="++", seed=0)[0])
 
 
 def comes_first(samples: NDArray[np.floating], rate: int, first: Array, second: Array) -> bool:
@@ -147,13 +153,15 @@ def comes_first(samples: NDArray[np.floating], rate: int, first: Array, second: 
 
 
 def _levels(samples: NDArray[np.floating], rate: int) -> Array:
-    """Band levels [L, F] in dB below the loudest cell, never under -45; 25 ms windows every 5 ms, bands even in log frequency."""
+    """Band levels [L, F] in dB below the loudest cell, never under -45: 25 ms windows every 5 ms, bands even in octaves."""
     size, hop = _pow2(0.025 * rate), round(_HOP_S * rate)
-    x = np.pad(np.asarray(samples, np.float64), size // 2)
+    x = np.pad(np.pad(np.asarray(samples, np.float64), (size // 2, 0)), (0, size // 2), "reflect")  # a cut end is no event
     power = np.square(np.abs(np.fft.rfft(_frames(x, size, hop) * np.hanning(size), axis=1)))
     hertz = np.fft.rfftfreq(size, 1 / rate)
     edges = np.geomspace(80, min(8000, 0.49 * rate), _BANDS + 2)
-    bank = np.maximum(0, np.minimum((hertz - edges[:-2, None]) / np.diff(edges)[:-1, None], (edges[2:, None] - hertz) / np.diff(edges)[1:, None]))
+    rising = (hertz - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    falling = (edges[2:, None] - hertz) / np.diff(edges)[1:, None]
+    bank = np.maximum(0, np.minimum(rising, falling))
     energy = power @ bank[bank.sum(axis=1) > 0].T
     return np.asarray(np.maximum(10 * np.log10(energy / (energy.max() + 1e-20) + 1e-9), -_DEPTH_DB))
 
@@ -209,4 +217,3 @@ def _vertex(three: Array) -> float:
 
 def _pow2(samples: float) -> int:
     return 1 << round(float(np.log2(samples)))
-

@@ -8,9 +8,9 @@ Letters: B batch, T samples, L mel frames, F mel bands, C channels, K kinds, E w
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +69,7 @@ class Judge(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(1, widths[0], (7, 5), (4, 2), (3, 2), bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
         )
-        self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)))
+        self.blocks = nn.Sequential(*(_Block(a, b) for a, b in pairwise(widths)))
         bands = SPEC.bins // 2 ** len(widths)
         self.join = nn.Conv1d(widths[-1] * bands, 192, 1)
         self.attend = nn.Conv1d(192, 1, 1)
@@ -116,7 +116,8 @@ def train(
     """
     torch.manual_seed(seed)
     dice = torch.Generator().manual_seed(seed)
-    judge = Judge(kinds).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub wants a dtype
+    judge = Judge(kinds)
+    judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub wants a dtype
     optimiser = torch.optim.AdamW(judge.parameters(), rate, weight_decay=0.02, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps, pct_start=0.1)
     answers, order = torch.tensor(list(labels)), torch.empty(0, dtype=torch.long)
@@ -156,7 +157,7 @@ def _disguised(mel: Tensor, dice: torch.Generator) -> Tensor:
 
     A judge that leaned on a renderer's perfect silence or razor-sharp partials would judge the vocoder and not the sound.
     """
-    size, _, frames, bands = mel.shape
+    size, bands = len(mel), mel.shape[3]
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(size, *(shape or (1, 1, 1)), generator=dice)
@@ -176,12 +177,12 @@ def _disguised(mel: Tensor, dice: torch.Generator) -> Tensor:
     return mel
 
 
-def save_judge(judge: Judge, folder: Path) -> None:
-    """Write `judge.safetensors` (half precision) and `judge.json` (the kinds, in order)."""
+def save_judge(judge: Judge, folder: Path, card: Mapping[str, float] | None = None) -> None:
+    """Write `judge.safetensors` (half precision) and `judge.json`: the kinds in order, and how it was made."""
     folder.mkdir(parents=True, exist_ok=True)
     halves = {k: v.half() if v.is_floating_point() else v for k, v in judge.state_dict().items()}
     save_file({k: v.contiguous() for k, v in halves.items()}, folder / "judge.safetensors")
-    about = {"kinds": judge.kinds, "widths": judge.widths}
+    about = {"kinds": judge.kinds, "widths": judge.widths, "card": dict(card or {})}
     (folder / "judge.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
@@ -193,7 +194,7 @@ def load_judge(folder: Path) -> Judge:
         judge = Judge(about["kinds"], tuple(about["widths"]))
         judge.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except FileNotFoundError:
-        raise WeightsError(f"{folder} holds no judge; make one: python recipes/mini/judge.py {folder}") from None
+        raise WeightsError(f"{folder} holds no judge; make one: python recipes/mini/judge.py --out {folder}") from None
     except (SafetensorError, KeyError, ValueError, RuntimeError) as problem:
         raise WeightsError(f"the judge in {folder} cannot be read ({str(problem).splitlines()[0]}); train it again") from None
     return judge.eval()

@@ -23,7 +23,7 @@ _TRIES, _WORDINGS = 400, 40
 
 @dataclass(frozen=True)
 class Asked:
-    """A prompt, the kinds it names in the order they are heard, the facts of the first, and a render [T] at 16 kHz that is right."""
+    """A prompt, its kinds in the order they are heard, the facts of the first, and a render [T] at 16 kHz that is right."""
 
     prompt: str
     kinds: tuple[str, ...]
@@ -38,7 +38,9 @@ def render(kind: Kind, seconds: float, *dice: int) -> tuple[np.ndarray, Scene, n
     return samples, scene, rng
 
 
-def of_every_kind(count: int, seed: int, seconds: float, kinds: Sequence[str] | None = None, split: Split = "test") -> Iterator[Asked]:
+def of_every_kind(
+    count: int, seed: int, seconds: float, kinds: Sequence[str] | None = None, split: Split = "test"
+) -> Iterator[Asked]:
     """`count` prompts, each for one sound alone, round by round through the kinds."""
     cast = find(kinds)
     for index in range(count):
@@ -57,8 +59,8 @@ def spelling_out(question: Question, count: int, seed: int, seconds: float) -> I
 
 
 def in_order(count: int, seed: int, seconds: float) -> Iterator[Asked]:
-    """`count` prompts for one sound and then another, of kinds drawn evenly; speech is left out, its two voices are too alike."""
-    cast = [kind for kind in find() if kind.family != "speech"]
+    """`count` prompts for one sound and then another, of effects drawn evenly; instruments share their tints."""
+    cast = [kind for kind in find() if kind.family == "effects"]
     for index in range(count):
         rng = np.random.default_rng([seed, _ORDER, index])
         pair = [cast[i] for i in rng.choice(len(cast), 2, replace=False)]

@@ -17,7 +17,7 @@ Unit = Literal["%", "x", "s", "GB", ""]
 
 @dataclass(frozen=True)
 class Line:
-    """One measurement: its value, what renders reach by the same measure, the target, and how many clips of which seed it rests on.
+    """One measurement: its value, the target, what renders reach by the same measure, and how many clips it rests on.
 
     `most`: the target is an upper bound. A line without a target is shown for comparison only.
     """

@@ -5,7 +5,7 @@ Knows clocks and processes. Refuses to know what is generated.
 
 from __future__ import annotations
 
-import os
+import json
 import statistics
 import subprocess
 import sys
@@ -18,6 +18,14 @@ from pathlib import Path
 from ..errors import DataError
 
 COMMAND = (sys.executable, "-m", "latentaudio.cli.main")
+_LAUNCHER = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+seconds = time.perf_counter() - began
+print(json.dumps({"seconds": seconds, "size": usage.ru_maxrss, "code": os.waitstatus_to_exitcode(status)}))
+"""
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
 
 
@@ -41,25 +49,26 @@ def median_seconds(work: Callable[[int], object], times: int) -> float:
 
 
 def cost_of(command: Sequence[str]) -> Cost:
-    """Run a command to its end in a process of its own. Raises DataError with its last words if it fails."""
-    with tempfile.TemporaryFile() as words:
-        began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=words, stdin=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            words.seek(0)
-            last = (words.read().decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-            raise DataError(f"{' '.join(command)} ended with code {process.returncode}: {last}")
-    return Cost(seconds, usage.ru_maxrss * _RSS_UNIT / 1e9)
+    """Run a command to its end in a process of its own. Raises DataError with its last words if it fails.
+
+    A thin process stands between: a child's greatest size counts from the fork on, so from the size of whoever forks it.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _LAUNCHER, *command], capture_output=True, stdin=subprocess.DEVNULL, check=True
+    )
+    told = json.loads(done.stdout)
+    if told["code"]:
+        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        raise DataError(f"{' '.join(command)} ended with code {told['code']}: {last}")
+    return Cost(told["seconds"], told["size"] * _RSS_UNIT / 1e9)
 
 
 def cold_clip(model: str, prompt: str, seconds: float, command: Sequence[str] = COMMAND) -> Cost:
     """From a cold shell to the file on disk."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "clip.wav"
-        words = (*command, "generate", prompt, "-o", str(target), "--seconds", str(seconds), "--seed", "0", "--model", model, "--quiet")
+        flags = {"-o": target, "--seconds": seconds, "--seed": 0, "--model": model}
+        words = (*command, "generate", prompt, *(str(word) for flag in flags.items() for word in flag), "--quiet")
         cost = cost_of(words)
         if not target.is_file():
             raise DataError(f"{' '.join(words)} ended well but wrote no file")
