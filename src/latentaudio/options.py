@@ -84,7 +84,7 @@ class Options(BaseModel):
         """The request that `to_tags` wrote; foreign tags are ignored, a file without a prompt raises `UsageError`."""
         if "prompt" not in tags:
             raise UsageError("the file carries no prompt in its tags; only files latentaudio wrote with tags can be replayed")
-        return cls(**{name: tags[name] for name in cls.model_fields if name in tags})  # type: ignore[arg-type]  # parsed from text
+        return cls(**{name: tags[name] for name in cls.model_fields if name in tags})
 
 
 def _one_line(problem: ValidationError) -> str:

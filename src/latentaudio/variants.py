@@ -70,7 +70,7 @@ MINI = ModelConfig(
     unet=UNetConfig(
         latent=16, channels=32, mult=(2, 3, 4), attention=(False, True, True), contexts=(192, 256), heads=(4, 6, 8),
         film=128, groups=16,
-    ),  # fmt: skip
+    ),
     vocoder=VocoderConfig(kind="istft", channels=256, hidden=768, layers=8),
     schedule=ScheduleConfig(prediction="v"),
     clap=CLAPConfig(
@@ -82,11 +82,7 @@ MINI = ModelConfig(
     audiomae=AudioMAEConfig(width=192, depth=4, heads=6, decoder_width=128, decoder_depth=2, decoder_heads=4),
 )  # fmt: skip
 
-MINI_FILM = replace(
-    MINI,
-    unet=replace(MINI.unet, contexts=(None,), film=128),
-    t5=None, translator=None, audiomae=None,
-)  # fmt: skip
+MINI_FILM = replace(MINI, unet=replace(MINI.unet, contexts=(None,)), t5=None, translator=None, audiomae=None)
 """AudioLDM 1 in miniature: FiLM on the CLAP vector, trained on audio embeddings, sampled with text embeddings."""
 
 _ROWS = (

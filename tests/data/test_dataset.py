@@ -19,7 +19,7 @@ def clip_of(tmp_path, samples: np.ndarray, rate: int = 16000) -> Clip:
 def test_an_epoch_is_every_item_once_whatever_the_batch_size():
     seen = [i for step in range(5) for i in draw(10, 2, seed=3, step=step)]
     assert sorted(seen) == list(range(10))
-    assert seen == [i for i in draw(10, 10, seed=3, step=0)]
+    assert seen == draw(10, 10, seed=3, step=0)
 
 
 def test_epochs_and_seeds_differ():

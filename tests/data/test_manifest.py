@@ -22,7 +22,8 @@ def test_length_and_rate_come_from_the_file_when_the_table_is_silent(tmp_path):
 
 
 def test_several_captions_are_kept_and_other_keys_too(tmp_path):
-    line = json.dumps({"file_name": "a.wav", "text": "x", "captions": ["x", "y"], "seconds": 0.1, "rate": 16000, "mood": "calm"})
+    record = {"file_name": "a.wav", "text": "x", "captions": ["x", "y"], "seconds": 0.1, "rate": 16000, "mood": "calm"}
+    line = json.dumps(record)
     [clip] = read_manifest(folder_with(tmp_path, line))
     assert clip.captions == ("x", "y")
     assert clip.record["mood"] == "calm"

@@ -108,7 +108,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 def save_part(folder: Path, part: str, state: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> None:
     """Write one part's state; floating tensors are stored as `dtype` when given, tied ones once under their first name."""
-    places = {(v.data_ptr(), v.shape, v.stride()): k for k, v in reversed(state.items()) if v.numel()}
+    places = {(v.data_ptr(), v.shape, v.stride()): k for k, v in reversed(list(state.items())) if v.numel()}
     own = {k: v for k, v in state.items() if not v.numel() or places[v.data_ptr(), v.shape, v.stride()] == k}
     stored = {k: (v.to(dtype) if dtype and v.is_floating_point() else v).detach().cpu().contiguous() for k, v in own.items()}
     with replacing(folder / f"{part}.safetensors") as temporary:

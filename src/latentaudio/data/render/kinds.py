@@ -1,7 +1,7 @@
 """What a kind of sound is: its words, its sound-making function and the facts that function reports.
 
-Knows the shape of the table. Refuses to know any single kind (those live in `animals`, `nature`, `impacts`, `machines`, `signals`,
-`music`, `speech`), grammar, rooms or files.
+Knows the shape of the table. Refuses to know any single kind (they live in `animals`, `nature`, `impacts`, `machines`, `signals`, `music`
+and `speech`), grammar, rooms or files.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Facts(TypedDict, total=False):
 
     pitch_hz: heard fundamental. count: separate events, exact. rate_hz: events per second of a steady repetition below
     about 20 Hz. bpm: musical tempo. qualities: adjectives that describe how the source was made ("wooden", "small",
-    "heavy", "minor") and that fit before the noun. manner: adverbs or phrases that fit after the verb ("slowly", "with a long echo").
-    onsets: seconds at which counted events begin.
+    "heavy", "minor") and that fit before the noun. manner: adverbs or phrases that fit after the verb ("slowly", "with a
+    long echo"). onsets: seconds at which counted events begin.
     """
 
     pitch_hz: float

@@ -117,7 +117,7 @@ def swell(stage: Stage, seconds: float, attack: float, release: float) -> Array:
 
 
 def modes(stage: Stage, seconds: float, hertz: Array, gains: Array, half_lives: Array) -> Array:
-    """Struck body: a sum of exponentially decaying sines, one per row of the three `[M]` arrays; modes above 0.47 rate are dropped."""
+    """Struck body: a sum of exponentially decaying sines, one per row of the `[M]` arrays; above 0.47 rate none sounds."""
     t = stage.clock(seconds)
     out = np.zeros(len(t))
     for f, g, h in zip(hertz, gains, half_lives, strict=True):

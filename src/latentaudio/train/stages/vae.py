@@ -42,7 +42,7 @@ class VAEStage(Stage):
         self.clips = read_manifest(*self.data)
         self.vae = cast(VAE, self.learnt("vae"))
         if not (self.model / "vae.safetensors").is_file():  # log-mels sit near -7, far from where weights start
-            self.vae.decoder.conv_out.bias.data.fill_(float(self.batch(0, 0).mean()))
+            torch.nn.init.constant_(cast(Tensor, self.vae.decoder.conv_out.bias), float(self.batch(0, 0).mean()))
         self.players = {"vae": self.vae}
         if self.options.adversarial > 0:
             self.critic = PatchDiscriminator(self.options.patch_channels)
