@@ -25,7 +25,6 @@ from .audio.io import Audio
 from .audio.mel import vae_mel
 from .audio.ops import Samples, check_sound, fade_edges, limit_peak
 from .conditioning.encode import TextParts, encode_nulls, encode_prompts
-from .conditioning.tokenize import Tokenizer
 from .device import fast_dtype, pick_device
 from .diffusion.guidance import Network, guided
 from .diffusion.samplers import Noise, ddim, dpmpp_2m
@@ -34,13 +33,11 @@ from .errors import UsageError
 from .options import Options, SamplerName
 from .rank import similarity
 from .types import Conditioning, Latent, Step
-from .weights.folder import TOKENIZER_FILE, load_part
+from .weights.folder import load_part
 from .weights.load import Found, find
+from .weights.texts import read_texts
 
 if TYPE_CHECKING:
-    from transformers import ClapModel, T5EncoderModel
-
-    from .conditioning.translator import Translator
     from .nn.unet import UNet
     from .nn.vae import VAE
 
@@ -90,15 +87,7 @@ class AudioLDM:
     @cached_property
     def text(self) -> TextParts:
         """Whatever reads prompts."""
-        config, file = self.config, self.found.folder / TOKENIZER_FILE
-        return TextParts(
-            config,
-            clap=cast("ClapModel", self._part("clap")) if config.clap else None,
-            clap_tokens=Tokenizer.from_file(file, config.clap.text_length) if config.clap else None,
-            t5=cast("T5EncoderModel", self._part("t5")) if config.t5 else None,
-            t5_tokens=Tokenizer.from_file(file, config.t5.length) if config.t5 else None,
-            translator=cast("Translator", self._part("translator")) if config.translator else None,
-        )
+        return read_texts(self.found.folder, self.config, self._part)
 
     @property
     def sample_rate(self) -> int:

@@ -23,18 +23,16 @@ from torch import Tensor
 
 from ..audio.mel import CLAP_RATE, clap_mel, kaldi_fbank, vae_mel
 from ..audio.ops import resample
-from ..conditioning.encode import TextParts, clap_audio_vectors, clap_vectors, t5_states
-from ..conditioning.tokenize import Tokenizer
+from ..conditioning.encode import clap_audio_vectors, clap_vectors, t5_states
 from ..configs import ModelConfig
 from ..data.dataset import dice, read_crop
 from ..data.encoded import INDEX
 from ..data.manifest import Clip, read_manifest
 from ..types import Conditioning, Context
-from ..weights.folder import TOKENIZER_FILE, load_part
+from ..weights.folder import load_part
+from ..weights.texts import read_texts
 
 if TYPE_CHECKING:
-    from transformers import ClapModel, T5EncoderModel
-
     from ..nn.audiomae import AudioMAE
     from ..nn.vae import VAE
 
@@ -98,18 +96,6 @@ def _fingerprint(data: tuple[Path, ...], files: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def text_parts(model: Path, config: ModelConfig) -> TextParts:
-    """CLAP and T5 of a model folder with their tokenizer; no translator."""
-    file = model / TOKENIZER_FILE
-    return TextParts(
-        config,
-        clap=cast("ClapModel", load_part(model, "clap", config)) if config.clap else None,
-        clap_tokens=Tokenizer.from_file(file, config.clap.text_length) if config.clap else None,
-        t5=cast("T5EncoderModel", load_part(model, "t5", config)) if config.t5 else None,
-        t5_tokens=Tokenizer.from_file(file, config.t5.length) if config.t5 else None,
-    )
-
-
 @torch.no_grad()
 def _encode(data: tuple[Path, ...], model: Path, config: ModelConfig, folder: Path) -> None:
     clips = read_manifest(*data)
@@ -164,7 +150,7 @@ class Encoder:
         self.config = config
         self.vae = cast("VAE", load_part(model, "vae", config))
         self.audiomae = cast("AudioMAE", load_part(model, "audiomae", config)) if config.audiomae else None
-        self.texts = text_parts(model, config)
+        self.texts = read_texts(model, config, lambda part: load_part(model, part, config), translator=False)
 
     def sounds(self, clips: Sequence[Clip], frames: int) -> dict[str, Tensor]:
         """latent [B, C, T', F'] (the posterior's mode), loa [B, n, D] and, with no translator, clap_audio [B, P]."""

@@ -1,7 +1,7 @@
 """What a kind of sound is: its words, its sound-making function and the facts that function reports.
 
-Knows the shape of the table. Refuses to know any single kind (they live in `animals`, `nature`, `impacts`, `machines`, `signals`, `music`
-and `speech`), grammar, rooms or files.
+Knows the shape of the table. Refuses to know any single kind (they live in `animals`, `nature`, `impacts`, `machines`,
+`signals`, `music` and `speech`), grammar, rooms and files.
 """
 
 from __future__ import annotations
