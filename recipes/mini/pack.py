@@ -6,11 +6,21 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from latentaudio.weights.folder import TOKENIZER_FILE, load_part, model_folder, parts_of, read_config, save_part, write_config
+from latentaudio.weights.folder import (
+    TOKENIZER_FILE,
+    build,
+    load_part,
+    model_folder,
+    parts_of,
+    read_config,
+    save_part,
+    write_config,
+)
 
 LIMIT = 60e6
 
@@ -20,11 +30,13 @@ def pack(run: Path, target: Path) -> int:
     source = model_folder(run)
     name, config, _ = read_config(source)
     target.mkdir(parents=True, exist_ok=True)
+    slim = replace(config, audiomae=config.audiomae and replace(config.audiomae, decoder_depth=0))  # only its encoder is heard
     for part in parts_of(config):
-        save_part(target, part, load_part(source, part, config).state_dict(), torch.float16)
+        state, kept = load_part(source, part, config).state_dict(), build(part, slim).state_dict()
+        save_part(target, part, {key: value for key, value in state.items() if key in kept}, torch.float16)
     shutil.copyfile(source / TOKENIZER_FILE, target / TOKENIZER_FILE)
     recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
-    write_config(target, config, name, {"stage": recipe["stage"], "steps": recipe["steps"], "seed": recipe["seed"]})
+    write_config(target, slim, name, {"stage": recipe["stage"], "steps": recipe["steps"], "seed": recipe["seed"]})
     return sum(file.stat().st_size for file in target.iterdir())
 
 

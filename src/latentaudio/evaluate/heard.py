@@ -93,7 +93,8 @@ def partials(samples: NDArray[np.floating], rate: int, most: int = 3) -> list[tu
     """The strongest partials of the last stroke of a clip [T] as (hertz, drift, fall).
 
     drift: greatest deviation from the partial's own median frequency, as a share, over windows of 0.2 s from 0.08 s after the
-    stroke until it is 20 dB down (or 2.5 s). fall: dB it loses meanwhile. Partials within 8 % of a stronger one are skipped.
+    stroke until it is 15 dB down (or 2.5 s). fall: dB it loses meanwhile. Partials more than 15 dB weaker than the
+    strongest, or within 8 % of a stronger one, are skipped.
     """
     struck = onsets(samples, rate) or [0.0]
     tail = np.asarray(samples, np.float64)[round((struck[-1] + 0.08) * rate) :][: round(2.5 * rate)]
@@ -103,7 +104,7 @@ def partials(samples: NDArray[np.floating], rate: int, most: int = 3) -> list[tu
     fine = 4 * _pow2(size)
     windows = np.abs(np.fft.rfft(_frames(tail, size, size // 4) * np.hanning(size), fine, axis=1))
     hertz, mean = rate / fine, np.sqrt(np.square(windows[: len(windows) // 2 + 1]).mean(axis=0))
-    peaks, _ = find_peaks(mean[: int(0.45 * fine)], height=0.06 * mean.max())
+    peaks, _ = find_peaks(mean[: int(0.45 * fine)], height=0.18 * mean.max())
     chosen: list[int] = []
     for peak in sorted((p for p in peaks if p * hertz > 60), key=lambda p: -mean[p]):
         if len(chosen) < most and all(abs(peak / other - 1) > 0.08 for other in chosen):
@@ -112,12 +113,12 @@ def partials(samples: NDArray[np.floating], rate: int, most: int = 3) -> list[tu
 
 
 def _track(windows: Array, peak: int) -> tuple[float, float]:
-    """Drift and fall of the partial near bin `peak` of magnitudes [L, bins] while it is within 20 dB of its loudest."""
+    """Drift and fall of the partial near bin `peak` of magnitudes [L, bins] while it is within 15 dB of its loudest."""
     reach = max(3, round(0.04 * peak))
     band = windows[:, peak - reach - 1 : peak + reach + 2]
     best = 1 + band[:, 1:-1].argmax(axis=1)
     level = 20 * np.log10(band.max(axis=1) / (band.max() + 1e-20) + 1e-9)
-    last = int(np.argmax(level < -20)) or len(level)
+    last = int(np.argmax(level < -15)) or len(level)
     fine = [b + _vertex(np.log(row[b - 1 : b + 2] + 1e-20)) for row, b in zip(band[:last], best[:last], strict=True)]
     where = peak - reach - 1 + np.array(fine)
     return float(np.abs(where / np.median(where) - 1).max()), float(level[0] - level[last - 1])

@@ -124,6 +124,8 @@ def _prepare(recipe: Recipe, run: Path, init: tuple[Path, ...]) -> ModelConfig:
         if (source / "vae.safetensors").is_file():  # latent statistics belong to the VAE that has them
             measured = read_config(source)[1]
             config = replace(config, latent_mean=measured.latent_mean, latent_std=measured.latent_std)
+        if config.audiomae and (source / "audiomae.safetensors").is_file():  # one that ships has lost its decoder
+            config = replace(config, audiomae=read_config(source)[1].audiomae)
     write_config(model, config, recipe.model)
     return config
 

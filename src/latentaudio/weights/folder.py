@@ -113,6 +113,7 @@ def save_part(folder: Path, part: str, state: Mapping[str, Tensor], dtype: torch
     stored = {k: (v.to(dtype) if dtype and v.is_floating_point() else v).detach().cpu().contiguous() for k, v in own.items()}
     with replacing(folder / f"{part}.safetensors") as temporary:
         save_file(stored, temporary)
+        temporary.chmod(0o644)  # safetensors leaves its files to their owner alone
 
 
 def load_part(folder: Path, part: str, config: ModelConfig) -> nn.Module:
