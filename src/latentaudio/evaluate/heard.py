@@ -93,8 +93,8 @@ def partials(samples: NDArray[np.floating], rate: int, most: int = 3) -> list[tu
     """The strongest partials of the last stroke of a clip [T] as (hertz, drift, fall).
 
     drift: greatest deviation from the partial's own median frequency, as a share, over windows of 0.2 s from 0.08 s after the
-    stroke until it is 15 dB down (or 2.5 s). fall: dB it loses meanwhile. Partials more than 15 dB weaker than the
-    strongest, or within 8 % of a stronger one, are skipped.
+    stroke until it is 15 dB down (or 2.5 s). fall: dB it loses meanwhile. Partials more than 15 dB below the strongest, or
+    within 8 % of a stronger one, are skipped.
     """
     struck = onsets(samples, rate) or [0.0]
     tail = np.asarray(samples, np.float64)[round((struck[-1] + 0.08) * rate) :][: round(2.5 * rate)]
