@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def bench(
     model: str = "mini",
     *,
-    judge: Path = Path("runs/judge"),
+    judge: Path = Path("benchmarks/judge"),
     clips: int = 440,
     asked_each: int = 60,
     seconds: float = 5.12,

@@ -93,4 +93,6 @@ class Report:
 
 
 def _said(value: float, unit: Unit) -> str:
-    return f"{value:.1%}" if unit == "%" else f"{value:.2f}{' ' if unit in ('s', 'GB') else ''}{unit}"
+    if unit == "%":
+        return f"{value:.1%}"
+    return f"{value:.2f}{' ' if unit in ('s', 'GB') else ''}{unit}" if unit else f"{value:.2g}"
