@@ -1,6 +1,6 @@
 """Make the judge of `mini`: a classifier trained on renders only, shown to be right on renders it never saw.
 
-    python recipes/mini/judge.py --out runs/judge                      # about 5 minutes of one core
+    python recipes/mini/judge.py --out runs/judge                      # about 8 minutes
     python recipes/mini/judge.py --out runs/judge --facts              # and how often the signal analysis is right on renders
     python recipes/mini/judge.py --out runs/judge --model runs/joint   # and what it thinks of a model: `latentaudio bench`
 
@@ -53,7 +53,7 @@ def examined(judge: Judge, each: int, seed: int) -> float:
     mels = renders(each * len(kinds), seed, TEST)
     with torch.inference_mode():
         heard = [kinds[int(judge(mel.float()[None, None])[0].argmax())] for mel in mels]
-    taken = defaultdict(Counter)
+    taken: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for index, name in enumerate(heard):
         taken[kinds[index % len(kinds)]][name] += 1
     for kind, names in taken.items():
@@ -66,7 +66,7 @@ def examined(judge: Judge, each: int, seed: int) -> float:
 def facts(each: int, seed: int) -> None:
     """How often signal analysis agrees with the renderer, by question, naming kinds below nine in ten."""
     for question in QUESTIONS.values():
-        right = defaultdict(list)
+        right: defaultdict[str, list[bool]] = defaultdict(list)
         for asked in spelling_out(question, each * len(question.kinds), seed, 5.12):
             right[asked.kinds[0]].append(question.right(asked.truth, RATE, asked.kinds[0], asked.facts))
         every = [r for rs in right.values() for r in rs]
@@ -77,8 +77,8 @@ def facts(each: int, seed: int) -> None:
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--out", type=Path, required=True)
-    words.add_argument("--each", type=int, default=100, help="training renders of every kind")
-    words.add_argument("--steps", type=int, default=1300)
+    words.add_argument("--each", type=int, default=150, help="training renders of every kind")
+    words.add_argument("--steps", type=int, default=2000)
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--threads", type=int, default=1)
     words.add_argument("--facts", action="store_true")

@@ -117,13 +117,13 @@ def test_a_report_is_a_table_and_json(tmp_path):
     lines = [
         Line("good", 0.91, "%", 440, 3, 0.9, ceiling=0.98),
         Line("slow", 4.0, "s", 5, 3, 3.0, True),
-        Line("plain", 1.5, "", 2, 0),
+        Line("tiny", 2e-6, "", 2, 0),
     ]
     report = Report("toy", lines, {"dog": 1.0, "cat": 0.25}, [("cat", "dog", 3)])
     assert [line.reached for line in lines] == [True, False, None]
     words = str(report).splitlines()
     assert "91.0%" in words[3] and "98.0%" in words[3] and "440" in words[3] and "yes" in words[3]
-    assert "NO" in words[4] and report.worst == ("cat", 0.25)
+    assert "2e-06" in words[5] and "NO" in words[4] and report.worst == ("cat", 0.25)
     assert words[-2].endswith("cat 25%, dog 100%") and words[-1] == "mistaken: cat for dog (3x)"
     report.save(tmp_path / "bench.json")
     told = json.loads((tmp_path / "bench.json").read_text())

@@ -56,7 +56,12 @@ def train(
             named = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
             tick(done, total, f"{named}  {speed:.2g} steps/s  {left / 60:.0f} min left")
 
-        done = run(settings, tuple(data or ()), out, tuple(init or ()), minutes, report)
+        def prepared(done: int, total: int) -> None:
+            nonlocal began
+            began = time.monotonic()
+            tick(done, total, "clips encoded")
+
+        done = run(settings, tuple(data or ()), out, tuple(init or ()), minutes, report, prepared)
     if not quiet:
         rest = "" if done >= settings.steps else "; the same command resumes it"
         screen.say(f"{out}  {done} of {settings.steps} steps{rest}")

@@ -27,10 +27,10 @@ _RISES = (
     "alarm", "ball", "bongos", "clap", "clock", "cricket", "drip", "engine", "frog", "hammer", "heartbeat", "helicopter",
     "horse", "knock", "printer", "steam", "woodpecker",
 )  # fmt: skip
-_LEVELS = ("footsteps", "siren", "train", "washer")
+_LEVELS = ("footsteps", "siren", "washer")
 _COUNTED = (
     "alarm", "arcade", "ball", "bell", "bongos", "clap", "cricket", "crow", "drip", "duck", "foghorn", "frog", "glass",
-    "gong", "gunshot", "hammer", "horn", "knock", "phone", "whistle",
+    "gong", "gunshot", "hammer", "horn", "knock", "phone",
 )  # fmt: skip
 
 Answer = Callable[[np.ndarray, int, str, Facts], bool]

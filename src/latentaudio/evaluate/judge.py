@@ -83,8 +83,8 @@ class Judge(nn.Module):
         x = self.blocks(self.stem(x.contiguous(memory_format=torch.channels_last)))
         x = nnf.relu(self.join(x.transpose(2, 3).flatten(1, 2)))
         weights = self.attend(x).softmax(dim=2)
-        embedding = self.embed(torch.cat([(x * weights).sum(dim=2), x.amax(dim=2)], dim=1))
-        return self.name(nnf.relu(embedding)), embedding
+        embedding = nnf.relu(self.embed(torch.cat([(x * weights).sum(dim=2), x.amax(dim=2)], dim=1)))
+        return self.name(embedding), embedding
 
     @torch.inference_mode()
     def hear(self, clips: Sequence[np.ndarray]) -> Verdict:
@@ -167,9 +167,10 @@ def _disguised(mel: Tensor, dice: torch.Generator) -> Tensor:
     mel = mel + uniform(-0.5, 0.5) * place + uniform(0, 0.4) * torch.sin(uniform(1, 4) * place + uniform(0, 6.3))
     hiss = top + uniform(-9.5, -4.5) + 0.5 * place + 0.25 * torch.randn(mel.shape, generator=dice)
     mel = torch.logaddexp(mel, hiss)
-    blur = torch.tensor([0.25, 0.5, 0.25])
-    soft = nnf.conv2d(mel, (blur[:, None] * blur[None])[None, None], padding=1)
-    mel = torch.lerp(mel, soft, uniform(-0.6, 0.8).clamp_min(0))
+    bell = torch.tensor([0.25, 0.5, 0.25])
+    blur = (bell[:, None] * bell[None])[None, None]
+    for _ in range(2):
+        mel = torch.lerp(mel, nnf.conv2d(mel, blur, padding=1), uniform(-0.6, 1.0).clamp_min(0))
     for axis, widest in ((2, 24), (3, 8)):
         span = torch.arange(mel.shape[axis]).view(*(1 if a != axis else -1 for a in range(4)))
         start, width = uniform(0, mel.shape[axis]), uniform(0, widest)

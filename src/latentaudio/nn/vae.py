@@ -131,8 +131,8 @@ class Decoder(nn.Module):
 class VAE(nn.Module):
     """Mel VAE with its latent's statistics, `mean` and `std`, one number per channel or one for all.
 
-    Two views of a latent, never mixed: its own training speaks of the raw posterior (`forward`, `encode`); everybody else
-    holds a `Latent`, which only `latent` makes and only `decode` opens. The statistics are configuration, hence not in the
+    Two views of a latent, never mixed: `encode` speaks of the raw posterior; everybody else holds a `Latent`, which only
+    `latent` makes and only `decode` opens. The statistics are configuration, hence not in the
     state dict, and real numbers even when the module is built on the meta device.
     """
 
@@ -161,13 +161,6 @@ class VAE(nn.Module):
 
     def decode(self, latent: Latent) -> Tensor:
         """Unit-scaled latent -> log-mel [B, 1, T, F]."""
-        return self._decode(latent.z * self.latent_std + self.latent_mean)
-
-    def forward(self, mel: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Posterior]:
-        """What its own training needs: log-mel [B, 1, T, F] -> its reconstruction through one sample, and the posterior."""
-        posterior = self.encode(mel)
-        return self._decode(posterior.sample(generator)), posterior
-
-    def _decode(self, raw: Tensor) -> Tensor:
+        raw = latent.z * self.latent_std + self.latent_mean
         out: Tensor = self.decoder(self.post_quant(raw))
         return out

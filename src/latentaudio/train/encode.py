@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -74,15 +74,18 @@ def nulls(folder: Path) -> Nulls:
     return Nulls(stored.get("text", empty), stored.get("film", empty), bool(stored["has_loa"]))
 
 
-def encoded_folder(data: tuple[Path, ...], model: Path, config: ModelConfig) -> Path:
+def encoded_folder(
+    data: tuple[Path, ...], model: Path, config: ModelConfig, progress: Callable[[int, int], None] | None = None
+) -> Path:
     """The encoded form of `data` under the frozen parts in `model`, made now unless it lies beside the run already.
 
     It is kept in `encoded/<fingerprint>` beside the run's folder, where every stage with the same parts finds it.
+    `progress(done, total)` is called as clips are encoded.
     """
     parts = [p for p in ("vae", "audiomae", "clap", "t5") if getattr(config, p) is not None]
     folder = model.parent.parent / "encoded" / _fingerprint(data, [model / f"{p}.safetensors" for p in parts])
     if not (folder / INDEX).is_file():
-        _encode(data, model, config, folder)
+        _encode(data, model, config, folder, progress or (lambda done, total: None))
     return folder
 
 
@@ -97,8 +100,16 @@ def _fingerprint(data: tuple[Path, ...], files: Sequence[Path]) -> str:
 
 
 @torch.no_grad()
-def _encode(data: tuple[Path, ...], model: Path, config: ModelConfig, folder: Path) -> None:
-    clips = read_manifest(*data)
+def _encode(
+    data: tuple[Path, ...], model: Path, config: ModelConfig, folder: Path, progress: Callable[[int, int], None]
+) -> None:
+    clips, done = read_manifest(*data), 0
+
+    def told(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done, len(clips))
+
     encoder = Encoder(model, config)
     captions = min(len(c.captions) for c in clips)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -107,7 +118,7 @@ def _encode(data: tuple[Path, ...], model: Path, config: ModelConfig, folder: Pa
     try:
         index = []
         for frames, members in sorted(_by_length(clips, config).items()):
-            save_file(_bucket(encoder, members, frames, captions), temporary / f"frames_{frames}.safetensors")
+            save_file(_bucket(encoder, members, frames, captions, told), temporary / f"frames_{frames}.safetensors")
             index.append({"frames": frames, "count": len(members)})
         save_file(encoder.nulls(), temporary / NULLS)
         (temporary / INDEX).write_text(json.dumps({"captions": captions, "buckets": index}), encoding="utf-8")
@@ -126,12 +137,15 @@ def _by_length(clips: Sequence[Clip], config: ModelConfig) -> dict[int, list[Cli
     return groups
 
 
-def _bucket(encoder: Encoder, clips: Sequence[Clip], frames: int, captions: int) -> dict[str, Tensor]:
+def _bucket(
+    encoder: Encoder, clips: Sequence[Clip], frames: int, captions: int, told: Callable[[int], None]
+) -> dict[str, Tensor]:
     columns: dict[str, list[Tensor]] = {}
     for batch in _runs(clips, _BATCH):
         spoken = [text for clip in batch for text in clip.captions[:captions]]
         for name, rows in {**encoder.sounds(batch, frames), **encoder.words(spoken)}.items():
             columns.setdefault(name, []).append(rows)
+        told(len(batch))
     arrays = {name: torch.cat(rows) for name, rows in columns.items()}
     if "text_lengths" in arrays:
         arrays["text_ends"] = arrays.pop("text_lengths").cumsum(0)

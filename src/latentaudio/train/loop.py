@@ -27,7 +27,7 @@ from . import checkpoint
 from .board import Board
 from .config import Recipe
 from .optim import Ema, advance, optimiser, rate_at
-from .stages import Batch, Stage, make_stage
+from .stages import Batch, Prepared, Stage, make_stage
 
 Report: TypeAlias = Callable[[int, int, dict[str, float], float], None]
 """Called after every step with (updates done, of how many, latest losses, seconds left)."""
@@ -63,16 +63,18 @@ def train(
     init: tuple[Path, ...] = (),
     minutes: float | None = None,
     report: Report | None = None,
+    prepared: Prepared | None = None,
 ) -> int:
     """Train the recipe's stage on `data` into the folder `run`, resuming what lies there; returns the updates done in all.
 
     init: model or run folders whose parts the stage builds on. minutes: stop (with a checkpoint) after that time.
+    prepared: called with (clips done, of how many) while data is encoded, before the first step.
     """
     began = time.monotonic()
     device = pick_device(recipe.device)
     config = _prepare(recipe, run, init)
     torch.manual_seed(recipe.seed)
-    stage = make_stage(recipe, config, data, run / "model")
+    stage = make_stage(recipe, config, data, run / "model", prepared)
     for module in (*stage.players.values(), *stage.frozen.values()):
         module.to(device)
     players = {

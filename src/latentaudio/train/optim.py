@@ -20,7 +20,7 @@ def optimiser(module: nn.Module, settings: Optim) -> torch.optim.AdamW:
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.lr, betas=settings.betas)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.lr, betas=settings.betas, fused=True)
 
 
 def rate_at(step: int, steps: int, settings: Optim) -> float:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import islice
 
 import librosa
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from latentaudio.data.render import foreign, grammar, spoken
 from latentaudio.data.render.kinds import Kind
 from latentaudio.data.render.scene import Event, Scene, play
-from latentaudio.data.render.table import table
+from latentaudio.data.render.table import find, table
+from latentaudio.data.render.wordings import wordings
 from latentaudio.errors import UsageError
 
 BELL = Kind("bell", "effects", ("bell", "iron bell", "ship's bell"), ("ringing", "tolling", "sounding"), lambda stage: None)
@@ -25,9 +27,14 @@ def event(kind=BELL, **given):
     return Event(kind, given, 0.0, 5.0, **place)
 
 
+FREE = {text for captions in wordings().values() for text in captions}
+
+
 def captions(scene, split="train", count=300):
+    """What the frames make of a scene; free wordings are left out."""
     rng = np.random.default_rng(0)
-    return [grammar.describe(scene, rng, split) for _ in range(count)]
+    drawn = (grammar.describe(scene, rng, split) for _ in iter(int, 1))
+    return list(islice((text for text in drawn if text not in FREE), count))
 
 
 def alone(**given):
@@ -181,3 +188,19 @@ def test_foreign_prompts_are_outside_the_grammar():
             said = f" {grammar.normalise(text)} "
             both = [any(f" {grammar.normalise(w)} " in said for w in words) for words in (kind.nouns, kind.actions)]
             assert not all(both), (text, kind.name)
+
+
+def test_every_kind_has_free_wordings_of_its_own_and_none_is_a_held_out_prompt():
+    assert list(wordings()) == list(table())
+    said = [grammar.normalise(text) for captions in wordings().values() for text in captions]
+    assert len(said) == len(set(said)) and min(map(len, wordings().values())) >= 30
+    assert not set(said) & {grammar.normalise(text) for _, text in foreign.foreign_prompts()}
+
+
+def test_free_wordings_are_for_training_on_a_sound_alone():
+    _, scene = play(find(["dog"]), np.random.default_rng(1), 16000, 1.0)
+    assert scene.relation == "alone"
+    rng = np.random.default_rng(0)
+    drawn = [grammar.describe(scene, rng, "train") for _ in range(400)]
+    assert 0.15 < np.mean([text in FREE for text in drawn]) < 0.35
+    assert not FREE & {grammar.describe(scene, rng, "test") for _ in range(200)}

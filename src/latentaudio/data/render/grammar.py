@@ -2,7 +2,8 @@
 
 Knows words, word order and the two disjoint languages of captions, "train" and "test". Refuses to know samples and files.
 A sentence belongs to "test" when a hash of its normalised text says so (one in eight) and to "train" otherwise; besides, no
-sentence frame is shared. So no caption of one split can occur in the other, whatever the seeds.
+sentence frame is shared. So no caption of one split can occur in the other, whatever the seeds. A sound alone is described, now
+and then and in training only, by a free wording (`wordings`) that no frame could make.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from .kinds import Facts
 from .scene import Event, Relation, Scene
 from .space import Distance, Loudness, Room
 from .spoken import pick
+from .wordings import wordings
 
 Split: TypeAlias = Literal["train", "test"]
 
 _TEST_SHARE = 8  # one sentence in so many
 _DRAWS = 2000
 _NAMED, _NUMBER_NAMED, _OUTDOORS_NAMED = 0.6, 0.75, 0.15
+_FREE = 0.25  # of the training captions of a sound alone
 
 # a, b: the clauses of the first and second event. thing: noun phrase with article. bare: without. be: is/are. doing: participle
 # and all that follows. act: the same without place and distance, which then stand as `where` (frames that use it need one).
@@ -152,7 +155,9 @@ def describe(scene: Scene, rng: np.random.Generator, split: Split) -> str:
 
 
 def _sentence(scene: Scene, rng: np.random.Generator, split: Split) -> str:
-    """A caption from a frame of `split`, or "" when the frame drawn needs a place and none is named."""
+    """A free wording, or a caption from a frame of `split`; "" when the frame drawn needs a place and none is named."""
+    if split == "train" and scene.relation == "alone" and rng.random() < _FREE:
+        return pick(rng, wordings()[scene.events[0].kind.name])
     shared = len({event.room for event in scene.events}) == 1 and len(scene.events) == 2
     clauses = [_clause(event, rng, room=i == 1 or not shared) for i, event in enumerate(scene.events)]
     frame = pick(rng, FRAMES[split][scene.relation])

@@ -19,7 +19,7 @@ from .synth import Array, Stage, add, normalised
 Relation: TypeAlias = Literal["alone", "then", "while"]
 
 _RELATIONS: tuple[Relation, ...] = ("alone", "then", "while")
-_RELATION_SHARES = (0.7, 0.15, 0.15)
+_RELATION_SHARES = (0.76, 0.12, 0.12)
 _THEN_SECONDS = 2.5  # shorter clips leave neither of two sounds the time to be recognised
 _SEAM_S = 0.03
 _FRAME_S = 0.01
@@ -126,7 +126,7 @@ def _placed(
     offset, size = round(start * rate), round(seconds * rate)
     take = kind.play(Stage(rng, rate, round((stop - start) * rate) / rate))
     far = kind.far and room != "small room"  # nothing is far away in a small room
-    distance = DISTANCES[int(rng.choice(3, p=(0.2, 0.6, 0.2) if far else (0.25, 0.75, 0.0)))]
+    distance = DISTANCES[int(rng.choice(3, p=(0.2, 0.65, 0.15) if far else (0.25, 0.75, 0.0)))]
     odds = (0.3, 0.7, 0.0) if distance == "far" else (0.2, 0.6, 0.2)  # far away nothing is loud
     loudness = "normal" if balanced else LOUDNESSES[int(rng.choice(3, p=odds))]
     peak = float(np.max(np.abs(take.samples)))
@@ -143,7 +143,7 @@ def _placed(
 
 
 def _drawn_room(rng: np.random.Generator, allowed: bool) -> Room:
-    room = ROOMS[int(rng.choice(4, p=(0.55, 0.15, 0.15, 0.15)))]
+    room = ROOMS[int(rng.choice(4, p=(0.7, 0.1, 0.1, 0.1)))]
     return room if allowed else "none"
 
 

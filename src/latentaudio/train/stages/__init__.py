@@ -6,6 +6,7 @@ Knows the contract and the table of stages. Refuses to know steps, optimisers an
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +22,8 @@ from ..config import Recipe
 
 Batch: TypeAlias = Any
 Losses: TypeAlias = dict[str, Tensor]
+Prepared: TypeAlias = Callable[[int, int], None]
+"""Called with (clips done, of how many) while data is made ready for training."""
 
 
 @dataclass
@@ -48,8 +51,10 @@ class Stage(ABC):
     Options: ClassVar[type[StageOptions]] = StageOptions
     parts: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, recipe: Recipe, config: ModelConfig, data: tuple[Path, ...], model: Path) -> None:
-        self.recipe, self.config, self.data, self.model = recipe, config, data, model
+    def __init__(
+        self, recipe: Recipe, config: ModelConfig, data: tuple[Path, ...], model: Path, prepared: Prepared | None = None
+    ) -> None:
+        self.recipe, self.config, self.data, self.model, self.prepared = recipe, config, data, model, prepared
         try:
             self.options: Any = self.Options.model_validate(recipe.options)
         except ValidationError as problem:
@@ -103,8 +108,10 @@ STAGES: dict[str, str] = {
 }
 
 
-def make_stage(recipe: Recipe, config: ModelConfig, data: tuple[Path, ...], model: Path) -> Stage:
+def make_stage(
+    recipe: Recipe, config: ModelConfig, data: tuple[Path, ...], model: Path, prepared: Prepared | None = None
+) -> Stage:
     """The stage a recipe names, ready to train."""
     module, name = STAGES[recipe.stage].split(":")
-    stage: Stage = getattr(import_module(f".{module}", __name__), name)(recipe, config, data, model)
+    stage: Stage = getattr(import_module(f".{module}", __name__), name)(recipe, config, data, model, prepared)
     return stage

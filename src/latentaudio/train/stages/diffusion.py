@@ -49,7 +49,7 @@ class DiffusionStage(Stage):
     parts = {"unet": "unet"}  # noqa: RUF012
 
     def setup(self) -> None:
-        folder = encoded_folder(self.data, self.model, self.config)
+        folder = encoded_folder(self.data, self.model, self.config, self.prepared)
         self.encoded = Encoded(folder)
         self.null: Nulls = nulls(folder)
         self.schedule = Schedule(self.config.schedule)

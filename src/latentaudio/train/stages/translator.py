@@ -28,7 +28,7 @@ class TranslatorStage(Stage):
     parts = {"translator": "translator"}  # noqa: RUF012
 
     def setup(self) -> None:
-        self.encoded = Encoded(encoded_folder(self.data, self.model, self.config))
+        self.encoded = Encoded(encoded_folder(self.data, self.model, self.config, self.prepared))
         self.translator = cast(Translator, self.learnt("translator"))
         self.players = {"translator": self.translator}
         self.weights = {"translator/free": self.options.free}

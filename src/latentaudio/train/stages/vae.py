@@ -17,18 +17,22 @@ from ...audio.mel import vae_mel
 from ...data.dataset import crops, dice, draw
 from ...data.manifest import read_manifest
 from ...nn.discriminators import PatchDiscriminator
-from ...nn.vae import VAE
+from ...nn.vae import VAE, Posterior
 from ...weights.folder import read_config, write_config
 from . import Losses, Preview, Stage, StageOptions
 
 
 class VAEOptions(StageOptions):
-    """frames: mel frames of a crop. kl: weight of the divergence per latent cell. adversarial: the critic's weight."""
+    """frames: mel frames of a crop. kl: weight of the divergence per latent cell. adversarial: the critic's weight.
+
+    decoder_only: leave the encoder and its statistics as they are, so that what was trained on its latents stays valid.
+    """
 
     frames: int = 128
     kl: float = 1e-3
     adversarial: float = 0.0
     patch_channels: int = 32
+    decoder_only: bool = False
     statistics_over: int = 512
 
 
@@ -60,12 +64,11 @@ class VAEStage(Stage):
     def losses(self, batch: Tensor, player: str, dice: Generator) -> Losses:
         if player == "critic":
             with torch.no_grad():
-                fake, _ = self.vae(batch, dice)
+                fake, _ = self._rebuilt(batch, dice)
             return {
                 "critic/hinge": (relu(1 - self.critic(batch).score).mean() + relu(1 + self.critic(fake).score).mean()).float()
             }
-        rebuilt, posterior = self.vae(batch, dice)
-        rebuilt = rebuilt.float()
+        rebuilt, posterior = self._rebuilt(batch, dice)
         losses = {
             "vae/l1": (rebuilt - batch).abs().mean(),
             "vae/kl": posterior.kl().mean() / posterior.mean[0].numel(),
@@ -73,6 +76,11 @@ class VAEStage(Stage):
         if "critic" in self.players:
             losses["vae/adversarial"] = -self.critic(rebuilt).score.float().mean()
         return losses
+
+    def _rebuilt(self, batch: Tensor, dice: Generator) -> tuple[Tensor, Posterior]:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.options.decoder_only):
+            posterior = self.vae.encode(batch)
+        return self.vae.decode(self.vae.latent(posterior.sample(dice))).float(), posterior
 
     def preview(self) -> Preview:
         """Four held clips, above as they are and below as they come back."""
@@ -82,11 +90,17 @@ class VAEStage(Stage):
         return Preview(pictures={"resynthesis": torch.cat(rows, dim=0)})
 
     def finish(self, model: Path) -> None:
-        """Measure each latent channel's mean and deviation and store them: from here on latents are unit-scaled."""
+        """Measure each latent channel's mean and the deviation of all, and store them: from here on latents are unit-scaled.
+
+        One deviation for all keeps the proportions that the divergence gave the channels: what matters more to the mel is
+        larger and stands out of the noise earlier.
+        """
+        if self.options.decoder_only:
+            return
         name, config, card = read_config(model)
         device = next(self.vae.parameters()).device
         count = -(-self.options.statistics_over // self.recipe.batch)
         cells = torch.cat([self.vae.encode(self.batch(i, 0).to(device)).mode().float() for i in range(count)])
-        mean, std = cells.mean(dim=(0, 2, 3)), cells.std(dim=(0, 2, 3))
-        scaled = replace(config, latent_mean=tuple(mean.tolist()), latent_std=tuple(std.tolist()))
+        mean = cells.mean(dim=(0, 2, 3), keepdim=True)
+        scaled = replace(config, latent_mean=tuple(mean.flatten().tolist()), latent_std=(float((cells - mean).std()),))
         write_config(model, scaled, name, card)
