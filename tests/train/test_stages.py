@@ -16,7 +16,7 @@ from latentaudio.train.encode import encoded_folder, nulls
 from latentaudio.train.loop import read_log, train
 from latentaudio.train.stages import make_stage
 from latentaudio.types import Conditioning, Context
-from latentaudio.weights.folder import load_part
+from latentaudio.weights.folder import load_part, read_config
 
 KINDS = ("dog", "bell", "rain")
 
@@ -68,6 +68,27 @@ def test_a_stage_trains_its_part_and_leaves_a_model_that_sounds(stage, options, 
     assert clip.samples.shape == (1, 9600)
 
 
+def test_the_vae_can_learn_to_draw_while_its_latents_stay(data, tmp_path, tiny_folder):
+    out, _ = run("vae", data, tmp_path, tiny_folder, options={"frames": 32, "decoder_only": True})
+    before, after = (load_part(folder, "vae", TINY).state_dict() for folder in (tiny_folder, out / "model"))
+    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"decoder", "post_quant"}
+    stored = [read_config(folder)[1] for folder in (tiny_folder, out / "model")]
+    assert stored[0].latent_std == stored[1].latent_std
+
+
+def test_latents_get_a_mean_each_and_one_deviation(data, tmp_path, tiny_folder):
+    out, _ = run("vae", data, tmp_path, tiny_folder, options={"frames": 32, "statistics_over": 64})
+    config = read_config(out / "model")[1]
+    assert (len(config.latent_mean), len(config.latent_std)) == (TINY.vae.latent, 1)
+    stage = make_stage(recipe("vae", options={"frames": 32, "statistics_over": 64}), config, (data,), out / "model")
+    vae = load_part(out / "model", "vae", config)
+    with torch.no_grad():
+        z = torch.cat([vae.latent(vae.encode(stage.batch(i, 0)).mode()).z for i in range(16)])
+    torch.testing.assert_close(z.mean(dim=(0, 2, 3)), torch.zeros(TINY.vae.latent), atol=1e-3, rtol=0)
+    assert float(z.square().mean()) == pytest.approx(1.0, abs=1e-2)
+
+
 def test_the_unet_can_learn_one_batch_by_heart(data, tmp_path, tiny_folder):
     _, log = run("diffusion", data, tmp_path, tiny_folder, steps=40, options={"frames": 1024, "drop": 0.0, "drop_each": 0.0})
     losses = [entry["unet/mse"] for entry in log]
@@ -83,10 +104,13 @@ def test_audioldm_1_is_the_same_stage_with_another_row(data, tmp_path, film_fold
 
 @pytest.fixture
 def encoded(data, tmp_path, tiny_folder):
-    model = tmp_path / "run" / "model"
+    model, told = tmp_path / "run" / "model", []
     model.parent.mkdir()
     model.symlink_to(tiny_folder)
-    return encoded_folder((data,), model, TINY)
+    folder = encoded_folder((data,), model, TINY, lambda done, total: told.append((done, total)))
+    clips = len((data / "metadata.jsonl").read_text().splitlines())
+    assert told == sorted(told) and told[-1] == (clips, clips)
+    return folder
 
 
 def test_encoding_is_made_once_and_batches_repeat(encoded, data, tmp_path, tiny_folder):

@@ -11,11 +11,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import DataError
@@ -26,20 +25,15 @@ INDEX = "index.json"
 
 @dataclass(frozen=True)
 class Bucket:
-    """Clips of one length: mel frames, how many, and the open file."""
+    """Clips of one length: mel frames, how many, and the memory-mapped arrays."""
 
     frames: int
     count: int
-    file: Any
+    arrays: dict[str, Tensor]
 
     def rows(self, name: str, indices: list[int]) -> Tensor:
         """Rows of one array in float32, [B, ...]."""
-        table = self.file.get_slice(name)
-        return torch.cat([table[i : i + 1] for i in indices]).float()
-
-    def has(self, name: str) -> bool:
-        """Whether this array was encoded."""
-        return name in self.file.keys()  # noqa: SIM118 - a safetensors handle is not a mapping
+        return self.arrays[name][indices].float()
 
 
 class Encoded:
@@ -51,8 +45,7 @@ class Encoded:
         except FileNotFoundError:
             raise DataError(f"{folder} holds no {INDEX}; it is not an encoded data set") from None
         self.buckets = [
-            Bucket(b["frames"], b["count"], safe_open(folder / f"frames_{b['frames']}.safetensors", "pt"))
-            for b in index["buckets"]
+            Bucket(b["frames"], b["count"], load_file(folder / f"frames_{b['frames']}.safetensors")) for b in index["buckets"]
         ]
         self.captions: int = index["captions"]
 
@@ -67,20 +60,21 @@ class Encoded:
         bucket = self.buckets[int(lot.choice(len(self.buckets), p=total / total.sum()))]
         size = max(1, frames // bucket.frames)
         indices = draw(bucket.count, size, seed, position)
-        out = {name: bucket.rows(name, indices) for name in ("latent", "loa", "clap_audio") if bucket.has(name)}
+        out: dict[str, Tensor] = {
+            name: bucket.rows(name, indices) for name in ("latent", "loa", "clap_audio") if name in bucket.arrays
+        }
         which = torch.randint(self.captions, (len(indices),), generator=dice(seed, 8, position)).tolist()
         rows = [self.captions * i + k for i, k in zip(indices, which, strict=True)]
-        if bucket.has("clap_text"):
+        if "clap_text" in bucket.arrays:
             out["clap_text"] = bucket.rows("clap_text", rows)
-        if bucket.has("text"):
+        if "text" in bucket.arrays:
             out["text"], out["text_mask"] = self._texts(bucket, rows)
         return out
 
     @staticmethod
     def _texts(bucket: Bucket, rows: list[int]) -> tuple[Tensor, Tensor]:
-        ends = bucket.file.get_slice("text_ends")
+        ends, states = bucket.arrays["text_ends"], bucket.arrays["text"]
         spans = [(int(ends[r - 1]) if r else 0, int(ends[r])) for r in rows]
-        states = bucket.file.get_slice("text")
         found = [states[a:b].float() for a, b in spans]
         longest = max(len(f) for f in found)
         padded = torch.stack([torch.nn.functional.pad(f, (0, 0, 0, longest - len(f))) for f in found])
