@@ -173,7 +173,7 @@ def test_resynthesis_is_the_vae_and_the_vocoder(tiny):
     again = tiny.resynthesise(sound)
     assert again.shape == (1, 5000)
     mel = vae_mel(torch.from_numpy(np.pad(sound, (0, 120)))[None], tiny.config.mel)  # 5120 = 4 cells of 8 frames of 160 samples
-    wave = tiny.vocoder(tiny.vae._decode(tiny.vae.encode(mel).mean))[0, :, :5000].numpy()
+    wave = tiny.vocoder(tiny.vae.decoder(tiny.vae.post_quant(tiny.vae.encode(mel).mean)))[0, :, :5000].numpy()
     np.testing.assert_allclose(again, limit_peak(wave), atol=1e-4)
 
 

@@ -20,7 +20,8 @@ def recipe(tmp_path):
 def test_flags_reach_the_loop(recipe, tmp_path, monkeypatch, capsys):
     seen = []
 
-    def train(settings, data, run, init, minutes, report):
+    def train(settings, data, run, init, minutes, report, prepared):
+        prepared(3, 4)
         seen.append((settings, data, run, init, minutes))
         report(1, 40, {"vae/l1": 0.5}, 60.0)
         return 30

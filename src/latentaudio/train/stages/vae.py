@@ -80,7 +80,10 @@ class VAEStage(Stage):
     def _rebuilt(self, batch: Tensor, dice: Generator) -> tuple[Tensor, Posterior]:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.options.decoder_only):
             posterior = self.vae.encode(batch)
-        return self.vae.decode(self.vae.latent(posterior.sample(dice))).float(), posterior
+        raw = self.vae.post_quant(
+            posterior.sample(dice)
+        )  # not through the statistics, whose rounding a resumed run would notice
+        return self.vae.decoder(raw).float(), posterior
 
     def preview(self) -> Preview:
         """Four held clips, above as they are and below as they come back."""
