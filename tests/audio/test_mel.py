@@ -83,3 +83,13 @@ def test_kaldi_fbank_is_kaldis():
     restored = ours[:1022].numpy() * 2 * mel.FBANK_STD + mel.FBANK_MEAN
     np.testing.assert_allclose(restored, theirs.T, atol=1e-3)
     assert torch.allclose(ours[1022:], torch.tensor(0.4670324), atol=1e-5)
+
+
+def test_a_mel_first_made_while_generating_still_lets_gradients_through():
+    spec = MelSpec(n_fft=512, hop=96, bins=23)  # no other test has cached its window and filters
+    samples = torch.randn(1, 4800)
+    with torch.inference_mode():
+        mel.vae_mel(samples, spec)
+    samples.requires_grad_()
+    mel.vae_mel(samples, spec).sum().backward()
+    assert samples.grad is not None and samples.grad.abs().sum() > 0

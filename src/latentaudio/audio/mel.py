@@ -35,6 +35,7 @@ def _slaney_hertz(mel: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # kept for callers that need gradients too
 def filterbank(rate: int, n_fft: int, bins: int, fmin: float, fmax: float) -> Tensor:
     """Slaney mel filters with Slaney area normalisation, [F, K] float32 (what librosa.filters.mel makes by default)."""
     edges = _slaney_hertz(np.linspace(_slaney_mel(np.array(fmin)), _slaney_mel(np.array(fmax)), bins + 2))
@@ -48,6 +49,7 @@ def filterbank(rate: int, n_fft: int, bins: int, fmin: float, fmax: float) -> Te
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # kept for callers that need gradients too
 def _hann(size: int, periodic: bool) -> Tensor:
     return torch.hann_window(size, periodic=periodic)
 
@@ -87,6 +89,7 @@ def clap_mel(samples: Tensor, resize: bool = True) -> Tensor:
 
 
 @lru_cache(maxsize=1)
+@torch.inference_mode(False)  # kept for callers that need gradients too
 def _kaldi_bank() -> Tensor:
     """Kaldi's triangular filters on its own mel scale, 20 Hz to Nyquist at 16 kHz, [128, 256] (no Nyquist bin)."""
 
