@@ -66,6 +66,8 @@ class UNetConfig:
     contexts: transformers of an attention site in order; None is self-attention (no context), a number is the width of the
     context that transformer cross-attends to. heads: per level. attention: per level, whether its sites have transformers.
     film: width of the vector concatenated to the time embedding, or None.
+    line: the latent's frequency cells F'. Below the first level they are folded into one, so that deeper levels are a line of
+    moments, each with its whole spectrum, that know where in the clip they are. None is the published networks' plane.
     """
 
     latent: int = 8
@@ -78,21 +80,31 @@ class UNetConfig:
     depth: int = 1
     film: int | None = None
     groups: int = 32
+    line: int | None = None
 
     def __post_init__(self) -> None:
         levels = len(self.mult)
         require(len(self.heads) == levels, f"UNet has {levels} levels but {len(self.heads)} head counts")
         require(len(self.attention) == levels, f"UNet has {levels} levels but {len(self.attention)} attention switches")
+        require(self.line is None or levels > 1, "a UNet with a line needs a level for the plane and one for the line")
         require(self.channels % self.groups == 0, f"UNet width {self.channels} is not a multiple of {self.groups} groups")
-        for m, h in zip(self.mult, self.heads, strict=True):
-            width = self.channels * m
+        for width, h in zip(self.widths, self.heads, strict=True):
             require(width % h == 0, f"UNet width {width} does not divide into {h} heads")
             require(width % self.groups == 0, f"UNet width {width} is not a multiple of {self.groups} groups")
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(self.channels * m for m in self.mult)
+
+    def is_line(self, level: int) -> bool:
+        """Whether a level runs over time alone."""
+        return self.line is not None and level > 0
+
+    @property
     def factor(self) -> int:
         """Latent rows and columns must be multiples of this."""
-        return int(2 ** (len(self.mult) - 1))
+        return int(2 ** (len(self.mult) - (1 if self.line is None else 2)))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from latentaudio.nn import layers
-from latentaudio.nn.layers import Attention, Downsample, ResBlock, Transformer, Upsample, attend, sinusoids
+from latentaudio.nn.layers import Attention, Downsample, Fold, ResBlock, Transformer, Unfold, Upsample, attend, sinusoids
 from latentaudio.types import Context
 
 
@@ -68,6 +68,31 @@ def test_upsample_repeats_cells():
     nn.init.zeros_(up.conv.bias)
     up.conv.weight.data[0, 0, 1, 1] = 1.0
     assert up(torch.tensor([[[[1.0, 2.0]]]])).tolist() == [[[[1.0, 1.0, 2.0, 2.0], [1.0, 1.0, 2.0, 2.0]]]]
+
+
+def test_a_fold_is_one_projection_of_each_moments_spectrum_and_says_when():
+    torch.manual_seed(0)
+    fold, x = Fold(3, 8, 4), torch.randn(2, 3, 5, 4)
+    spectra = x.permute(0, 2, 1, 3).reshape(2, 5, 12)
+    want = F.linear(spectra, fold.conv.weight.reshape(8, 12), fold.conv.bias)
+    want = want + get_timestep_embedding(torch.arange(5), 8, flip_sin_to_cos=True, downscale_freq_shift=0)
+    torch.testing.assert_close(fold(x)[..., 0].transpose(1, 2), want)
+
+
+def test_an_unfold_is_one_projection_to_each_moments_spectrum():
+    torch.manual_seed(0)
+    unfold, x = Unfold(8, 3, 4), torch.randn(2, 8, 5, 1)
+    weight, bias = unfold.conv.weight.reshape(8, 12).T, unfold.conv.bias.repeat_interleave(4)
+    spectra = F.linear(x[..., 0].transpose(1, 2), weight, bias)
+    torch.testing.assert_close(unfold(x), spectra.reshape(2, 5, 3, 4).transpose(1, 2))
+
+
+def test_a_block_on_a_line_is_convolution_in_time():
+    torch.manual_seed(0)
+    block, x = ResBlock(8, 8, 4, 1e-5, line=True), torch.randn(2, 8, 6, 1)
+    h = F.conv1d(F.silu(F.group_norm(x[..., 0], 4, eps=1e-5)), block.conv1.weight[..., 0], block.conv1.bias, padding=1)
+    h = F.conv1d(F.silu(F.group_norm(h, 4, eps=1e-5)), block.conv2.weight[..., 0], block.conv2.bias, padding=1)
+    torch.testing.assert_close(block(x)[..., 0], h + x[..., 0])
 
 
 def test_new_branches_change_nothing():

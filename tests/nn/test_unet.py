@@ -7,7 +7,7 @@ import torch
 from diffusers import AudioLDM2UNet2DConditionModel, UNet2DConditionModel
 
 from latentaudio.configs import UNetConfig
-from latentaudio.errors import UsageError
+from latentaudio.errors import ConfigError, UsageError
 from latentaudio.nn.unet import UNet
 from latentaudio.types import Conditioning, Context, stack
 
@@ -181,3 +181,51 @@ def test_a_first_level_wider_than_the_base_follows_the_ldm_skeleton():
 def test_a_grid_that_cannot_be_halved_is_refused(unet, batch):
     with pytest.raises(UsageError, match="6x4 must be a multiple of 4"):
         unet(batch[0][:, :, :6], batch[1], batch[2])
+
+
+LINE = UNetConfig(**SHAPE | {"mult": (1, 2), "attention": (False, True)}, heads=(2, 4), contexts=(24, 40), film=20, line=4)
+
+
+@pytest.fixture(scope="module")
+def line(batch):
+    z, t, conditioning = batch
+    return randomise(UNet(LINE)), z, t, Conditioning(torch.randn(3, 20), conditioning.contexts)
+
+
+@torch.no_grad()
+def test_a_line_sees_the_whole_spectrum_of_every_moment(line):
+    unet, z, t, conditioning = line
+    shapes = []
+    for level in unet.down:
+        level.sites[0].register_forward_hook(lambda site, given, made: shapes.append(tuple(made.shape)))
+    out = unet(z, t, conditioning)
+    assert out.shape == z.shape
+    assert shapes == [(3, 16, 8, 4), (3, 32, 8, 1)]
+    assert unet.config.factor == 1 and unet(z[:, :, :7], t, conditioning).shape == (3, 4, 7, 4)  # time is never halved
+
+
+@torch.no_grad()
+def test_items_of_a_line_are_themselves_alone(line):
+    unet, z, t, conditioning = line
+    contexts = tuple(Context(c.tokens[1:2], c.mask[1:2]) for c in conditioning.contexts)
+    close(unet(z[1:2], t[1:2], Conditioning(conditioning.film[1:2], contexts)), unet(z, t, conditioning)[1:2])
+
+
+def test_gradients_reach_every_parameter_of_a_line(line):
+    unet, z, t, conditioning = line
+    unet(z, t, conditioning).square().mean().backward()
+    assert not [name for name, p in unet.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-9]
+
+
+def test_a_deeper_line_is_halved_in_time_alone(line):
+    _, z, t, conditioning = line
+    unet = randomise(UNet(UNetConfig(**SHAPE, heads=(2, 4, 6), contexts=(24, 40), film=20, line=4)))
+    assert unet(z, t, conditioning).shape == z.shape
+    assert (unet.config.factor, unet.down[1].step.conv.stride, unet.up[0].step.scale) == (2, (2, 1), (2.0, 1.0))
+    with pytest.raises(UsageError, match="7x4 must be a multiple of 2"):
+        unet(z[:, :, :7], t, conditioning)
+
+
+def test_a_line_needs_a_level_to_fold():
+    with pytest.raises(ConfigError, match="a level for the plane and one for the line"):
+        UNetConfig(mult=(1,), attention=(True,), heads=(4,), line=8)

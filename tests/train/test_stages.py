@@ -11,10 +11,12 @@ import latentaudio
 from latentaudio import variants
 from latentaudio.data.encoded import Encoded
 from latentaudio.data.render.corpus import render_corpus
+from latentaudio.train import encode
 from latentaudio.train.config import Recipe
 from latentaudio.train.encode import encoded_folder, nulls
 from latentaudio.train.loop import read_log, train
 from latentaudio.train.stages import make_stage
+from latentaudio.train.stages.diffusion import sources_of
 from latentaudio.types import Conditioning, Context
 from latentaudio.weights.folder import load_part, read_config
 
@@ -54,6 +56,7 @@ def run(stage, data, tmp_path, init, **changes):
         ("clap", {}, {"clap/sound", "clap/words"}),
         ("translator", {"frames": 512}, {"translator/l1", "translator/free"}),
         ("diffusion", {"frames": 512}, {"unet/mse"}),
+        ("diffusion", {"frames": 512, "truth": 0.25}, {"unet/mse"}),
         ("joint", {"frames": 512}, {"unet/mse", "translator/l1"}),
     ],
 )
@@ -95,6 +98,27 @@ def test_the_unet_can_learn_one_batch_by_heart(data, tmp_path, tiny_folder):
     assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
 
 
+def test_a_unet_alone_may_hear_what_the_translator_writes(data, tmp_path, tiny_folder):
+    options = {"frames": 512, "drop": 0.0, "drop_each": 0.0}
+    hearing = {}
+    for truth in (0.0, 0.5, 1.0):
+        out, _ = run("diffusion", data, tmp_path / str(truth), tiny_folder, steps=1, options=options | {"truth": truth})
+        stage = make_stage(recipe("diffusion", options=options | {"truth": truth}), TINY, (data,), out / "model")
+        batch = stage.batch(0, 0)
+        translator = load_part(tiny_folder, "translator", TINY)
+        with torch.no_grad():
+            written = translator.generate(sources_of(batch), batch["loa"].shape[1]).tokens
+        heard = []
+        stage._denoising = lambda batch, loa, dice, heard=heard: heard.append(loa) or {}
+        for seed in range(8):
+            stage.losses(batch, "unet", torch.Generator().manual_seed(seed))
+        is_true = torch.stack([(h == batch["loa"]).all(dim=(1, 2)) for h in heard])
+        is_written = torch.stack([((h - written).abs() < 1e-2).all(dim=(1, 2)) for h in heard])
+        assert (is_true ^ is_written).all()
+        hearing[truth] = float(is_true.float().mean())
+    assert hearing[0.0] == 0 and hearing[1.0] == 1 and 0.2 < hearing[0.5] < 0.8
+
+
 def test_audioldm_1_is_the_same_stage_with_another_row(data, tmp_path, film_folder):
     out, log = run("diffusion", data, tmp_path, film_folder, model="mini-film", options={"frames": 512})
     assert np.isfinite(log[-1]["unet/mse"])
@@ -111,6 +135,20 @@ def encoded(data, tmp_path, tiny_folder):
     clips = len((data / "metadata.jsonl").read_text().splitlines())
     assert told == sorted(told) and told[-1] == (clips, clips)
     return folder
+
+
+def test_encoding_is_the_same_by_several_processes(encoded, data, tmp_path, tiny_folder, monkeypatch):
+    monkeypatch.setattr(encode, "_WORTH_A_WORKER", 4)
+    monkeypatch.setattr(encode, "_SHARD", 4)
+    monkeypatch.setattr(encode.os, "cpu_count", lambda: 2)
+    model = tmp_path / "elsewhere" / "run" / "model"
+    model.parent.mkdir(parents=True)
+    model.symlink_to(tiny_folder)
+    again = Encoded(encoded_folder((data,), model, TINY))
+    for mine, other in zip(Encoded(encoded).buckets, again.buckets, strict=True):
+        assert mine.arrays.keys() == other.arrays.keys()
+        for name, rows in mine.arrays.items():
+            torch.testing.assert_close(rows, other.arrays[name], atol=1e-3, rtol=1e-3)  # half precision, other thread counts
 
 
 def test_encoding_is_made_once_and_batches_repeat(encoded, data, tmp_path, tiny_folder):

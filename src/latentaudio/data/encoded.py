@@ -9,6 +9,7 @@ Letters: N clips, K captions a clip, C T' F' latent, n D language of audio, W te
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,9 +65,18 @@ class Encoded:
             name: bucket.rows(name, indices) for name in ("latent", "loa", "clap_audio") if name in bucket.arrays
         }
         which = torch.randint(self.captions, (len(indices),), generator=dice(seed, 8, position)).tolist()
-        rows = [self.captions * i + k for i, k in zip(indices, which, strict=True)]
-        if "clap_text" in bucket.arrays:
-            out["clap_text"] = bucket.rows("clap_text", rows)
+        return out | self._words(bucket, [self.captions * i + k for i, k in zip(indices, which, strict=True)])
+
+    def write(self, make: Callable[[dict[str, Tensor], int], Tensor], size: int = 256) -> None:
+        """Have something written for every caption: make(words, n) -> [B, n, D], in the batches as `written` from now on."""
+        for bucket in self.buckets:
+            total, tokens = bucket.count * self.captions, bucket.arrays["loa"].shape[1]
+            runs = (list(range(start, min(start + size, total))) for start in range(0, total, size))
+            bucket.arrays["written"] = torch.cat([make(self._words(bucket, rows), tokens).half() for rows in runs])
+
+    def _words(self, bucket: Bucket, rows: list[int]) -> dict[str, Tensor]:
+        """What is kept of captions `rows`."""
+        out: dict[str, Tensor] = {name: bucket.rows(name, rows) for name in ("clap_text", "written") if name in bucket.arrays}
         if "text" in bucket.arrays:
             out["text"], out["text_mask"] = self._texts(bucket, rows)
         return out

@@ -35,9 +35,9 @@ def zeroed(layer: Layer) -> Layer:
     return layer
 
 
-def conv3(inp: int, out: int, stride: int = 1, padding: int = 1) -> nn.Conv2d:
-    """A 3x3 convolution, by default one that keeps T and F."""
-    return nn.Conv2d(inp, out, 3, stride, padding)
+def conv3(inp: int, out: int, stride: int = 1, padding: int = 1, line: bool = False) -> nn.Conv2d:
+    """A 3x3 convolution, by default one that keeps T and F; on a `line` it runs over T alone, 3x1."""
+    return nn.Conv2d(inp, out, (3, 1), (stride, 1), (padding, 0)) if line else nn.Conv2d(inp, out, 3, stride, padding)
 
 
 def sinusoids(t: Tensor, width: int) -> Tensor:
@@ -55,13 +55,14 @@ class ResBlock(nn.Module):
     kind. Without, the VAE's kind.
     """
 
-    def __init__(self, inp: int, out: int, groups: int, eps: float, embedding: int | None = None) -> None:
+    def __init__(self, inp: int, out: int, groups: int, eps: float, embedding: int | None = None, line: bool = False) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(groups, inp, eps)
-        self.conv1 = conv3(inp, out)
+        self.conv1 = conv3(inp, out, line=line)
         self.embed = None if embedding is None else nn.Linear(embedding, out)
         self.norm2 = nn.GroupNorm(groups, out, eps)
-        self.conv2 = conv3(out, out) if embedding is None else zeroed(conv3(out, out))
+        last = conv3(out, out, line=line)
+        self.conv2 = last if embedding is None else zeroed(last)
         self.shortcut = None if inp == out else nn.Conv2d(inp, out, 1)
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
@@ -75,12 +76,15 @@ class ResBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halve T and F by a strided conv. The VAE pads only after the last row and column (`lopsided`), the UNet all around."""
+    """Halve T and F by a strided conv. The VAE pads only after the last row and column (`lopsided`), the UNet all around.
 
-    def __init__(self, width: int, lopsided: bool) -> None:
+    On a `line` only T is halved.
+    """
+
+    def __init__(self, width: int, lopsided: bool, line: bool = False) -> None:
         super().__init__()
         self.lopsided = lopsided
-        self.conv = conv3(width, width, stride=2, padding=0 if lopsided else 1)
+        self.conv = conv3(width, width, stride=2, padding=0 if lopsided else 1, line=line)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, T, F] -> [B, C, T/2, F/2]."""
@@ -89,15 +93,42 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double T and F: repeat every cell, then smooth by a conv."""
+    """Double T and F, or on a `line` T alone: repeat every cell, then smooth by a conv."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, line: bool = False) -> None:
         super().__init__()
-        self.conv = conv3(width, width)
+        self.scale = (2.0, 1.0 if line else 2.0)
+        self.conv = conv3(width, width, line=line)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, T, F] -> [B, C, 2T, 2F]."""
-        out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        out: Tensor = self.conv(F.interpolate(x, scale_factor=self.scale, mode="nearest"))
+        return out
+
+
+class Fold(nn.Module):
+    """All frequency bins of a moment become one: a plane becomes a line in time."""
+
+    def __init__(self, inp: int, out: int, bins: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inp, out, (1, bins), (1, bins))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, T, F] -> [B, C', T, 1]."""
+        out: Tensor = self.conv(x)
+        return out + sinusoids(torch.arange(x.shape[2], device=x.device), out.shape[1]).to(out).T[None, :, :, None]
+
+
+class Unfold(nn.Module):
+    """A line in time becomes a plane again."""
+
+    def __init__(self, inp: int, out: int, bins: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(inp, out, (1, bins), (1, bins))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, T, 1] -> [B, C', T, F]."""
+        out: Tensor = self.conv(x)
         return out
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..configs import UNetConfig
 from ..errors import UsageError
 from ..types import Conditioning, Context
-from .layers import Downsample, KeyValue, ResBlock, Row, Transformer, Upsample, conv3, sinusoids, zeroed
+from .layers import Downsample, Fold, KeyValue, ResBlock, Row, Transformer, Unfold, Upsample, conv3, sinusoids, zeroed
 
 EPS = 1e-5
 
@@ -33,12 +33,13 @@ class Heard:
 class Site(nn.Module):
     """A residual block and the transformers that follow it, which is none at all on levels without attention."""
 
-    def __init__(self, inp: int, out: int, config: UNetConfig, heads: int | None) -> None:
+    def __init__(self, inp: int, out: int, config: UNetConfig, level: int, plain: bool = False) -> None:
         super().__init__()
         embedding = 4 * config.channels * (1 if config.film is None else 2)
-        self.res = ResBlock(inp, out, config.groups, EPS, embedding)
-        contexts = () if heads is None else config.contexts
-        self.transformers = Row[Transformer](Transformer(out, heads or 1, c, config.depth, config.groups) for c in contexts)
+        self.res = ResBlock(inp, out, config.groups, EPS, embedding, config.is_line(level))
+        contexts = () if plain or not config.attention[level] else config.contexts
+        heads = config.heads[level]
+        self.transformers = Row[Transformer](Transformer(out, heads, c, config.depth, config.groups) for c in contexts)
 
     def look_at(self, contexts: tuple[Context, ...]) -> list[list[KeyValue | None]]:
         """The k-th transformer that wants a context gets the k-th context."""
@@ -56,10 +57,28 @@ class Site(nn.Module):
 class Level(nn.Module):
     """The sites of one grid and the step to the next grid, None where there is no next."""
 
-    def __init__(self, sites: Iterable[Site], step: Downsample | Upsample | None) -> None:
+    def __init__(self, sites: Iterable[Site], step: Downsample | Upsample | Fold | Unfold | None) -> None:
         super().__init__()
         self.sites = Row[Site](sites)
         self.step = step
+
+
+def _smaller(config: UNetConfig, level: int) -> Downsample | Fold | None:
+    """The step from a level to the next deeper one."""
+    if level == len(config.mult) - 1:
+        return None
+    if config.line is not None and level == 0:
+        return Fold(config.widths[0], config.widths[1], config.line)
+    return Downsample(config.widths[level], lopsided=False, line=config.is_line(level))
+
+
+def _larger(config: UNetConfig, level: int) -> Upsample | Unfold | None:
+    """The step from a level to the next shallower one."""
+    if level == 0:
+        return None
+    if config.line is not None and level == 1:
+        return Unfold(config.widths[1], config.widths[0], config.line)
+    return Upsample(config.widths[level], config.is_line(level))
 
 
 class UNet(nn.Module):
@@ -71,9 +90,7 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
-        base, deepest = config.channels, len(config.mult) - 1
-        widths = [base * m for m in config.mult]
-        heads = [h if on else None for h, on in zip(config.heads, config.attention, strict=True)]
+        base, deepest, widths = config.channels, len(config.mult) - 1, config.widths
         self.time_in = nn.Linear(base, 4 * base)
         self.time_out = nn.Linear(4 * base, 4 * base)
         self.film = None if config.film is None else nn.Linear(config.film, 4 * base)
@@ -83,18 +100,20 @@ class UNet(nn.Module):
         width, skips = base, [base]
         self.down = Row[Level]()
         for i, out in enumerate(widths):
-            inputs = [width] + [out] * (config.res_blocks - 1)
-            down = Downsample(out, lopsided=False) if i < deepest else None
-            self.down.append(Level((Site(inp, out, config, heads[i]) for inp in inputs), down))
-            skips += [out] * (config.res_blocks + (down is not None))
-            width = out
-        self.middle = Row[Site]([Site(width, width, config, config.heads[-1]), Site(width, width, config, None)])
+            sites = [Site(inp, out, config, i) for inp in [width] + [out] * (config.res_blocks - 1)]
+            step, width = _smaller(config, i), out
+            skips += [out] * config.res_blocks
+            if step is not None:
+                width = step.conv.out_channels
+                skips.append(width)
+            self.down.append(Level(sites, step))
+        self.middle = Row[Site]([Site(width, width, config, deepest), Site(width, width, config, deepest, plain=True)])
         self.up = Row[Level]()
         for i, out in reversed(list(enumerate(widths))):
             inputs = [width + skips.pop()] + [out + skips.pop() for _ in range(config.res_blocks)]
-            up = Upsample(out) if i > 0 else None
-            self.up.append(Level((Site(inp, out, config, heads[i]) for inp in inputs), up))
-            width = out
+            back = _larger(config, i)
+            width = out if back is None else back.conv.out_channels
+            self.up.append(Level((Site(inp, out, config, i) for inp in inputs), back))
         self.norm_out = nn.GroupNorm(config.groups, width, EPS)
         self.conv_out = zeroed(conv3(width, config.latent))
 
@@ -131,8 +150,8 @@ class UNet(nn.Module):
 
         Raises UsageError where T' or F' is not a multiple of `config.factor`: skips would not meet.
         """
-        factor = self.config.factor
-        if z.shape[2] % factor or z.shape[3] % factor:
+        factor, line = self.config.factor, self.config.line
+        if z.shape[2] % factor or z.shape[3] % (line or factor):
             raise UsageError(f"latent grid {z.shape[2]}x{z.shape[3]} must be a multiple of {factor}: pad or crop the sound")
         heard = self.prepare(conditioning) if isinstance(conditioning, Conditioning) else conditioning
         embedding, seen = self.embed(t, heard.film), iter(heard.seen)

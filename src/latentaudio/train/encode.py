@@ -13,8 +13,10 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -28,6 +30,7 @@ from ..configs import ModelConfig
 from ..data.dataset import dice, read_crop
 from ..data.encoded import INDEX
 from ..data.manifest import Clip, read_manifest
+from ..data.workers import in_order
 from ..types import Conditioning, Context
 from ..weights.folder import load_part
 from ..weights.texts import read_texts
@@ -37,7 +40,8 @@ if TYPE_CHECKING:
     from ..nn.vae import VAE
 
 NULLS = "nulls.safetensors"
-_BATCH = 16
+_BATCH, _SHARD = 16, 128
+_WORTH_A_WORKER = 1024  # clips that repay starting a process
 _STEP, _LONGEST = 128, 1024  # mel frames: one token of the language of audio, the longest clip
 
 
@@ -99,32 +103,34 @@ def _fingerprint(data: tuple[Path, ...], files: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-@torch.no_grad()
 def _encode(
     data: tuple[Path, ...], model: Path, config: ModelConfig, folder: Path, progress: Callable[[int, int], None]
 ) -> None:
-    clips, done = read_manifest(*data), 0
-
-    def told(more: int) -> None:
-        nonlocal done
-        done += more
-        progress(done, len(clips))
-
-    encoder = Encoder(model, config)
-    captions = min(len(c.captions) for c in clips)
+    clips = read_manifest(*data)
+    captions, done = min(len(c.captions) for c in clips), 0
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
+    workers = max(1, min(os.cpu_count() or 1, len(clips) // _WORTH_A_WORKER))
+    job = partial(_shard, _Parts(model, config, folder.name), captions)
     try:
-        index = []
-        for frames, members in sorted(_by_length(clips, config).items()):
-            save_file(_bucket(encoder, members, frames, captions, told), temporary / f"frames_{frames}.safetensors")
-            index.append({"frames": frames, "count": len(members)})
-        save_file(encoder.nulls(), temporary / NULLS)
+        groups = _by_length(clips, config)
+        work = [(frames, run) for frames, members in sorted(groups.items()) for run in _runs(members, _SHARD)]
+        for frames, shards in groupby(in_order(job, work, workers), key=lambda shard: shard[0]):
+            columns: dict[str, list[Tensor]] = {}
+            for _, arrays in shards:
+                for name, rows in arrays.items():
+                    columns.setdefault(name, []).append(torch.from_numpy(rows))
+                done += len(arrays["latent"])
+                progress(done, len(clips))
+            save_file(_joined(columns), temporary / f"frames_{frames}.safetensors")
+        index = [{"frames": frames, "count": len(members)} for frames, members in sorted(groups.items())]
+        save_file(Encoder(model, config).nulls(), temporary / NULLS)
         (temporary / INDEX).write_text(json.dumps({"captions": captions, "buckets": index}), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
     finally:
+        _encoder.cache_clear()
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -137,19 +143,37 @@ def _by_length(clips: Sequence[Clip], config: ModelConfig) -> dict[int, list[Cli
     return groups
 
 
-def _bucket(
-    encoder: Encoder, clips: Sequence[Clip], frames: int, captions: int, told: Callable[[int], None]
-) -> dict[str, Tensor]:
+class _Parts(NamedTuple):
+    """What an encoder is made of; `fingerprint` tells apart parts of the same name and place."""
+
+    model: Path
+    config: ModelConfig
+    fingerprint: str
+
+
+@lru_cache(maxsize=1)
+def _encoder(parts: _Parts) -> Encoder:
+    """One encoder a process."""
+    return Encoder(parts.model, parts.config)
+
+
+@torch.no_grad()
+def _shard(parts: _Parts, captions: int, work: tuple[int, Sequence[Clip]]) -> tuple[int, dict[str, np.ndarray]]:
+    """Mel frames and the arrays of some clips that have as many. NumPy's, because those travel between processes by value."""
+    encoder, (frames, clips) = _encoder(parts), work
     columns: dict[str, list[Tensor]] = {}
     for batch in _runs(clips, _BATCH):
         spoken = [text for clip in batch for text in clip.captions[:captions]]
         for name, rows in {**encoder.sounds(batch, frames), **encoder.words(spoken)}.items():
-            columns.setdefault(name, []).append(rows)
-        told(len(batch))
+            columns.setdefault(name, []).append(rows.half() if rows.is_floating_point() else rows)
+    return frames, {name: torch.cat(rows).numpy() for name, rows in columns.items()}
+
+
+def _joined(columns: dict[str, list[Tensor]]) -> dict[str, Tensor]:
     arrays = {name: torch.cat(rows) for name, rows in columns.items()}
     if "text_lengths" in arrays:
         arrays["text_ends"] = arrays.pop("text_lengths").cumsum(0)
-    return {k: v.half() if v.is_floating_point() else v for k, v in arrays.items()}
+    return arrays
 
 
 def _runs(clips: Sequence[Clip], size: int) -> Iterator[Sequence[Clip]]:

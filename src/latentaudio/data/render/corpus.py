@@ -11,21 +11,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import soundfile
 
 from ...errors import DataError, UsageError
+from ..workers import in_order
 from .grammar import Split, describe
 from .kinds import Kind
 from .order import VERSION, FileType, Order
@@ -34,7 +31,6 @@ from .table import find
 
 _BYTES_PER_SAMPLE = 2  # 16 bits; FLAC needs less, noise hardly
 _BYTES_PER_LINE = 4096
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -125,43 +121,13 @@ def _record(event: Event) -> dict[str, Any]:
 def _rendered(order: Order, folder: Path, count: int, workers: int) -> Generator[tuple[str, float], None, None]:
     """Metadata line and seconds of processor time of every clip, in order of index."""
     job = partial(_line, order, folder)
-    if workers == 1:
-        yield from map(job, range(count))
-        return
-    chunk = max(1, min(8, count // (4 * workers)))
-    with _single_threaded(), ProcessPoolExecutor(workers, get_context("spawn"), _deaf_to_interrupts) as pool:
-        try:
-            yield from pool.map(job, range(count), chunksize=chunk)
-        except BrokenProcessPool as problem:
-            way_out = "use fewer workers, or workers=1; a script must call this under if __name__ == '__main__'"
-            raise DataError(f"a worker process died (out of memory?): {way_out}") from problem
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    yield from in_order(job, range(count), workers, chunk=max(1, min(8, count // (4 * workers))))
 
 
 def _line(order: Order, folder: Path, index: int) -> tuple[str, float]:
     began = time.process_time()
     line = json.dumps(render_clip(order, find(order.kinds), folder, index), default=float)
     return line, time.process_time() - began
-
-
-def _deaf_to_interrupts() -> None:
-    """Ctrl-C reaches the whole process group; only the parent answers it, by tidying up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Workers are processes already: numerical libraries started meanwhile get one thread each."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
 
 
 def _bytes_needed(lengths: list[float], rate: int) -> int:

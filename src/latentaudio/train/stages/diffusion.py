@@ -30,32 +30,41 @@ PREVIEW_CLIPS, PREVIEW_STEPS, PREVIEW_GUIDANCE = 4, 20, 3.0
 class DiffusionOptions(StageOptions):
     """frames: mel frames of a whole batch. drop: share of clips whose conditions are all nulled; drop_each: each by itself.
 
-    min_snr: clamp of the loss weight (arXiv 2303.09556) or null. truth: share of clips (joint stage) that hear AudioMAE's
-    language of audio instead of the translator's, drawn per clip (the probabilistic switcher, spec 6.6).
+    min_snr: clamp of the loss weight (arXiv 2303.09556) or null. truth: share of clips that hear AudioMAE's language of audio
+    instead of the translator's, drawn per clip (the probabilistic switcher, spec 6.6).
     """
 
     frames: int = 16384
     drop: float = 0.1
     drop_each: float = 0.05
     min_snr: float | None = 5.0
-    truth: float = 0.25
-    translation: float = 1.0
+    truth: float = 1.0
 
 
 class DiffusionStage(Stage):
-    """Player: the UNet, hearing the sound's own language of audio, or with no translator its CLAP vector, and its caption."""
+    """Player: the UNet, hearing the sound's own language of audio, or with no translator its CLAP vector, and its caption.
+
+    With `truth` below 1 the other clips hear what the frozen translator writes for their captions, once, at the start.
+    """
 
     Options = DiffusionOptions
     parts = {"unet": "unet"}  # noqa: RUF012
 
     def setup(self) -> None:
+        self.read()
+        if self.config.translator is not None and self.options.truth < 1:
+            translator = cast(Translator, self.given("translator"))
+            with torch.no_grad():
+                self.encoded.write(lambda words, tokens: translator.generate(sources_of(words), tokens).tokens)
+
+    def read(self) -> None:
+        """The encoded data and the network that learns from them."""
         folder = encoded_folder(self.data, self.model, self.config, self.prepared)
         self.encoded = Encoded(folder)
         self.null: Nulls = nulls(folder)
         self.schedule = Schedule(self.config.schedule)
         self.unet = cast(UNet, self.learnt("unet"))
         self.players = {"unet": self.unet}
-        self.weights = {"translator/l1": self.options.translation}
 
     def batch(self, step: int, micro: int) -> Batch:
         """See `Encoded.batch`."""
@@ -64,7 +73,14 @@ class DiffusionStage(Stage):
 
     def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
         heard = batch.get("loa")
+        if heard is not None and "written" in batch:
+            heard = self._switched(heard, batch["written"], dice)
         return self._denoising(batch, heard, dice)
+
+    def _switched(self, truth: Tensor, written: Tensor, dice: Generator) -> Tensor:
+        """True language of audio for some clips, written for the others."""
+        true = (torch.rand(len(truth), generator=dice) < self.options.truth).to(truth.device)
+        return torch.where(true[:, None, None], truth, written)
 
     def _denoising(self, batch: dict[str, Tensor], heard: Tensor | None, dice: Generator) -> Losses:
         latent = batch["latent"]
@@ -112,16 +128,25 @@ class DiffusionStage(Stage):
         return Preview(pictures={"samples": torch.cat(rows)})
 
     def _heard(self, batch: dict[str, Tensor]) -> Tensor | None:
-        return batch.get("loa")
+        return batch.get("written", batch.get("loa"))
+
+
+class JointOptions(DiffusionOptions):
+    """translation: weight of the translator's own loss."""
+
+    truth: float = 0.25
+    translation: float = 1.0
 
 
 class JointStage(DiffusionStage):
     """Player: UNet and translator as one model, with the switcher between true and written language of audio."""
 
+    Options = JointOptions
     parts = {"unet": "model.unet", "translator": "model.translator"}  # noqa: RUF012
 
     def setup(self) -> None:
-        super().setup()
+        self.read()
+        self.weights = {"translator/l1": self.options.translation}
         self.translator = cast(Translator, self.learnt("translator"))
         self.players = {"model": nn.ModuleDict({"unet": self.unet, "translator": self.translator})}
 
@@ -129,8 +154,7 @@ class JointStage(DiffusionStage):
         sources, truth = sources_of(batch), batch["loa"]
         taught = l1_loss(self.translator.teacher(sources, truth).float(), truth)
         written = self.translator.generate(sources, truth.shape[1]).tokens.float()
-        true = (torch.rand(len(truth), generator=dice) < self.options.truth).to(truth.device)
-        heard = torch.where(true[:, None, None], truth, written)
+        heard = self._switched(truth, written, dice)
         return {"translator/l1": taught, **self._denoising(batch, heard, dice)}
 
     def _heard(self, batch: dict[str, Tensor]) -> Tensor:
