@@ -1,4 +1,4 @@
-"""Train `mini` further in one call: render, encode, train the joint stage, pack. Resumes from what lies in --out.
+"""Train `mini` further in one call: render, encode, train the UNet, pack. Resumes from what lies in --out.
 
     python gpu/mini.py --minutes 9 --out runs/gpu
 """
@@ -34,14 +34,14 @@ def main() -> None:
     if not data.exists():
         print(render_corpus(data, hours=given.hours, seed=given.seed), flush=True)
     left = given.minutes - (time.monotonic() - began) / 60 - 0.5
-    recipe = read_recipe(ROOT / "recipes" / "mini" / "joint.yaml", tuple(given.set))
+    recipe = read_recipe(ROOT / "recipes" / "mini" / "diffusion.yaml", tuple(given.set))
 
     def report(done: int, total: int, losses: dict[str, float], seconds: float) -> None:
         if done % 100 == 0:
             print(done, total, {k: round(v, 4) for k, v in losses.items()}, f"{seconds / 60:.1f} min left", flush=True)
 
-    train(recipe, (data,), given.out / "joint", (ROOT / "src" / "latentaudio" / "assets" / "mini",), left, report)
-    print(pack(given.out / "joint", given.out / "packed"), "bytes packed", flush=True)
+    train(recipe, (data,), given.out / "unet", (ROOT / "src" / "latentaudio" / "assets" / "mini",), left, report)
+    print(pack(given.out / "unet", given.out / "packed"), "bytes packed", flush=True)
 
 
 if __name__ == "__main__":

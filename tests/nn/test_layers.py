@@ -87,6 +87,13 @@ def test_an_unfold_is_one_projection_to_each_moments_spectrum():
     torch.testing.assert_close(unfold(x), spectra.reshape(2, 5, 3, 4).transpose(1, 2))
 
 
+@pytest.mark.parametrize(("stride", "padding", "length"), [(1, 1, 7), (2, 1, 8), (2, 1, 7), (1, 0, 5)])
+def test_a_convolution_on_a_line_is_torchs(stride, padding, length):
+    torch.manual_seed(0)
+    conv, x = layers.LineConv(3, 5, stride, padding), torch.randn(2, 3, length, 1)
+    torch.testing.assert_close(conv(x), F.conv2d(x, conv.weight, conv.bias, (stride, 1), (padding, 0)))
+
+
 def test_a_block_on_a_line_is_convolution_in_time():
     torch.manual_seed(0)
     block, x = ResBlock(8, 8, 4, 1e-5, line=True), torch.randn(2, 8, 6, 1)
