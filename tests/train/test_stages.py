@@ -119,6 +119,17 @@ def test_a_unet_alone_may_hear_what_the_translator_writes(data, tmp_path, tiny_f
     assert hearing[0.0] == 0 and hearing[1.0] == 1 and 0.2 < hearing[0.5] < 0.8
 
 
+def test_steps_are_drawn_evenly_or_logit_normally(data, tiny_folder, tmp_path):
+    out, _ = run("diffusion", data, tmp_path, tiny_folder, steps=1, options={"frames": 512})
+    quartiles = torch.tensor([0.25, 0.5, 0.75])
+    for logit_normal, want in ((None, quartiles), ([-0.3, 1.0], torch.sigmoid(-0.3 + 0.6745 * torch.tensor([-1.0, 0, 1])))):
+        options = {"frames": 512, "logit_normal": logit_normal}
+        stage = make_stage(recipe("diffusion", options=options), TINY, (data,), out / "model")
+        times = stage._times(20000, torch.Generator().manual_seed(0))
+        assert times.min() >= 0 and times.max() <= 999
+        torch.testing.assert_close(times.float().quantile(quartiles) / 1000, want, atol=0.01, rtol=0)
+
+
 def test_audioldm_1_is_the_same_stage_with_another_row(data, tmp_path, film_folder):
     out, log = run("diffusion", data, tmp_path, film_folder, model="mini-film", options={"frames": 512})
     assert np.isfinite(log[-1]["unet/mse"])

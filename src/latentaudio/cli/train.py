@@ -46,19 +46,18 @@ def train(
     from ..train.loop import train as run
 
     settings = read_recipe(recipe, tuple(overrides or ()))
-    began, first = time.monotonic(), -1
+    began, first = 0.0, -1
     with screen.bar(f"training {settings.stage}", quiet) as tick:
 
         def report(done: int, total: int, losses: dict[str, float], left: float) -> None:
-            nonlocal first
-            first = done - 1 if first < 0 else first
-            speed = (done - first) / max(time.monotonic() - began, 1e-9)
+            nonlocal began, first
+            if first < 0:  # the clock starts where the first step ends, so that getting ready does not count
+                began, first = time.monotonic(), done
+            speed = f"{(done - first) / (time.monotonic() - began):.2g} steps/s  " if done > first else ""
             named = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
-            tick(done, total, f"{named}  {speed:.2g} steps/s  {left / 60:.0f} min left")
+            tick(done, total, f"{named}  {speed}{left / 60:.0f} min left")
 
         def prepared(done: int, total: int) -> None:
-            nonlocal began
-            began = time.monotonic()
             tick(done, total, "clips encoded")
 
         done = run(settings, tuple(data or ()), out, tuple(init or ()), minutes, report, prepared)
