@@ -149,7 +149,8 @@ class Unfold(nn.Module):
         """x [B, C, T, 1] -> [B, C', T, F], again as one matrix product."""
         bias = cast(Tensor, self.conv.bias)[:, None, None]
         spectra = F.linear(x[..., 0].transpose(1, 2), self.conv.weight.flatten(1).T)
-        return spectra.unflatten(2, self.conv.weight.shape[1:2] + self.conv.weight.shape[3:]).transpose(1, 2) + bias
+        out: Tensor = spectra.unflatten(2, self.conv.weight.shape[1:2] + self.conv.weight.shape[3:]).transpose(1, 2) + bias
+        return out
 
 
 class KeyValue(NamedTuple):
