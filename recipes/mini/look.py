@@ -56,12 +56,14 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("model")
     words.add_argument("--clips", type=int, default=len(table()))
-    words.add_argument("--from", dest="starts", type=int, nargs="*", default=[999])
+    words.add_argument("--from", dest="starts", type=int, nargs="+", default=[999])
     words.add_argument("--steps", type=int, default=25)
     words.add_argument("--guidance", type=float, default=3.0)
     words.add_argument("--judge", type=Path, default=ROOT / "benchmarks" / "judge")
     words.add_argument("--pictures", type=Path)
     given = words.parse_args()
+    if min(given.starts) < 0:
+        words.error("--from wants steps from 0 to 999")
     judge, model = load_judge(given.judge), latentaudio.load(given.model)
     asked = list(of_every_kind(given.clips, SEED, SECONDS))
     wanted = [a.kinds[0] for a in asked]

@@ -224,6 +224,8 @@ def test_a_deeper_line_is_halved_in_time_alone(line):
     assert (unet.config.factor, unet.down[1].step.conv.stride, unet.up[0].step.scale) == (2, (2, 1), (2.0, 1.0))
     with pytest.raises(UsageError, match="7x4 must be a multiple of 2"):
         unet(z[:, :, :7], t, conditioning)
+    with pytest.raises(UsageError, match="8 frequency cells; this UNet folds 4"):
+        unet(torch.cat([z, z], dim=3), t, conditioning)
 
 
 def test_a_line_needs_a_level_to_fold():

@@ -148,10 +148,13 @@ class UNet(nn.Module):
     def forward(self, z: Tensor, t: Tensor, conditioning: Conditioning | Heard) -> Tensor:
         """Noisy latent z [B, C, T', F'] and step t [B] (0..999, may be fractional) -> prediction [B, C, T', F'].
 
-        Raises UsageError where T' or F' is not a multiple of `config.factor`: skips would not meet.
+        Raises UsageError where T' or F' is not a multiple of `config.factor`: skips would not meet. On a UNet with a line
+        F' must be `config.line`.
         """
         factor, line = self.config.factor, self.config.line
-        if z.shape[2] % factor or z.shape[3] % (line or factor):
+        if line is not None and z.shape[3] != line:
+            raise UsageError(f"latent has {z.shape[3]} frequency cells; this UNet folds {line}")
+        if z.shape[2] % factor or (line is None and z.shape[3] % factor):
             raise UsageError(f"latent grid {z.shape[2]}x{z.shape[3]} must be a multiple of {factor}: pad or crop the sound")
         heard = self.prepare(conditioning) if isinstance(conditioning, Conditioning) else conditioning
         embedding, seen = self.embed(t, heard.film), iter(heard.seen)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 NULLS = "nulls.safetensors"
 _BATCH, _SHARD = 16, 128
-_WORTH_A_WORKER = 1024  # clips that repay starting a process
+_WORTH_A_WORKER, _MOST_WORKERS = 1024, 4  # clips that repay starting a process; each holds some 1.4 GB
 _STEP, _LONGEST = 128, 1024  # mel frames: one token of the language of audio, the longest clip
 
 
@@ -111,7 +111,7 @@ def _encode(
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    workers = max(1, min(os.cpu_count() or 1, len(clips) // _WORTH_A_WORKER))
+    workers = max(1, min(os.cpu_count() or 1, _MOST_WORKERS, len(clips) // _WORTH_A_WORKER))
     job = partial(_shard, _Parts(model, config, folder.name), captions)
     try:
         groups = _by_length(clips, config)
