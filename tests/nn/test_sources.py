@@ -72,3 +72,16 @@ def test_hiss_has_unit_magnitude_and_a_seed():
     assert first.shape == (2, 200, 513)
     assert first[..., 2:-2].abs().mean().item() == pytest.approx(1, abs=0.03)
     torch.testing.assert_close(hiss(2, 200, HOP, window, torch.Generator().manual_seed(3)), first)
+
+
+@pytest.mark.parametrize("hertz", [150.0, 433.3, 1234.5, 3456.7])
+def test_what_each_band_sings_is_read_off_the_sound(hertz):
+    n = torch.arange(16000, dtype=torch.float32)
+    sine = 0.3 * torch.sin(2 * torch.pi * hertz / 16000 * n)[None]
+    where, tonality = READER.sung(sine, 160)
+    near = ((READER.centres - hertz).abs() < 0.8 * READER.half_widths).nonzero()[:, 0]
+    assert (where[0, 20:-20][:, near] - hertz).abs().max() < 0.002 * hertz
+    assert tonality[0, 20:-20][:, near].min() > 0.9
+    noise = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0))
+    assert READER.sung(noise, 160)[1].mean() < 0.15
+    assert where.shape == (1, 100, 64)

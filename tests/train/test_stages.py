@@ -51,6 +51,7 @@ def run(stage, data, tmp_path, init, **changes):
     ("stage", "options", "told"),
     [
         ("vocoder", {"frames": 20, "adversarial": 1.0, "critic_channels": 2}, {"vocoder/matching", "critics/hinge"}),
+        ("vocoder", {"frames": 32, "decoded": 0.5, "pitch": 3.0}, {"vocoder/pitch", "vocoder/mel"}),
         ("vae", {"frames": 32, "adversarial": 0.1, "patch_channels": 4, "statistics_over": 4}, {"vae/kl", "critic/hinge"}),
         ("audiomae", {"frames": 128}, {"audiomae/patches"}),
         ("clap", {}, {"clap/sound", "clap/words"}),

@@ -68,6 +68,31 @@ class MelReader(nn.Module):
         moment = 3 * F.avg_pool1d(weight * self.centres, 3, 1, 1)
         return moment / total, total / (self.n_fft / 2)
 
+    def sung(self, samples: Tensor, hop: int, window: int = 2048) -> tuple[Tensor, Tensor]:
+        """Which frequency in Hz each band truly carries, and how far that is one tone rather than noise, each [B, T, F].
+
+        samples [B, T hop]. The power-weighted mean, over a band's triangle, of the STFT's reassigned frequencies (Auger and
+        Flandrin 1995, equation 3.13), which are a lone sine's own at every bin it reaches; tonality falls from 1 to 0 as their
+        deviation grows from nothing to a third of the band's half width.
+        """
+        n = torch.arange(window, device=samples.device, dtype=samples.dtype)
+        hann = torch.hann_window(window, device=samples.device, dtype=samples.dtype)
+        slope = (math.pi / window) * torch.sin(2 * math.pi * n / window)
+        padded = F.pad(samples, ((window - hop) // 2,) * 2)
+        plain, sloped = (
+            torch.stft(padded, window, hop, window=w, center=False, return_complex=True).transpose(1, 2) for w in (hann, slope)
+        )
+        power = plain.abs().square()
+        grid = torch.arange(window // 2 + 1, device=samples.device, dtype=samples.dtype) * (self.rate / window)
+        shift = (sloped * plain.conj()).imag / (power + 1e-12)
+        where = grid - (self.rate / (2 * math.pi)) * shift
+        low, high = self.centres - self.half_widths, self.centres + self.half_widths
+        hats = (1 - (grid[:, None] - self.centres).abs() / self.half_widths).clamp(min=0)
+        total = power @ hats + 1e-9
+        mean = (((power * where) @ hats) / total).clamp(low, high)
+        spread = (((power * where.square()) @ hats) / total - mean.square()).clamp(min=0).sqrt()
+        return mean, (1 - 3 * spread / self.half_widths).clamp(min=0)
+
 
 def hiss(batch: int, frames: int, hop: int, window: Tensor, generator: torch.Generator | None) -> Tensor:
     """STFT [batch, frames, K] of white noise with mean magnitude 1, drawn on the CPU and moved to where `window` [n_fft] is."""

@@ -143,22 +143,26 @@ class ISTFTVocoder(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """log_mel [B, 1, T, F] -> samples [B, 1, T hop], not clipped. Same mel, same sound: only training draws new noise."""
+        return self.played(log_mel)[0]
+
+    def played(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` returns, and the frequency in Hz [B, T, F] of every band's sine in it."""
         x = self.embed(log_mel.squeeze(1).transpose(1, 2))
         x = self.norm_in(x.transpose(1, 2)).transpose(1, 2)
         x = self.norm_out(self.blocks(x).transpose(1, 2))
         with torch.autocast(x.device.type, enabled=False):  # phase does not survive 8 bits of mantissa, and FFTs refuse them
-            return self._play(self.head(x.float()), log_mel.squeeze(1).float().exp()).unsqueeze(1)
+            samples, frequency = self._play(self.head(x.float()), log_mel.squeeze(1).float().exp())
+        return samples.unsqueeze(1), frequency
 
-    def _play(self, controls: Tensor, mel: Tensor) -> Tensor:
-        """controls [B, T, sum(sizes)] and mel [B, T, F] -> samples [B, T hop]."""
+    def _play(self, controls: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """controls [B, T, sum(sizes)] and mel [B, T, F] -> samples [B, T hop], frequency [B, T, F]."""
         loudness, phase, noise, tone, bend = torch.split(controls, self.sizes, dim=-1)
         coherent = torch.polar(self.reader.envelope(mel) * _gain(loudness, QUIET), phase)
         spectrum = coherent + self.reader.envelope(mel * _gain(noise, 0.0)) * self._hiss(*mel.shape[:2])
         frequency, amplitude = self.reader.tones(mel)
-        frequency = frequency + torch.tanh(bend / 10) * self.reader.half_widths / 2
+        frequency = frequency + torch.tanh(bend / 10) * self.reader.half_widths
         tones = oscillate(frequency / self.reader.rate, amplitude * _gain(tone, QUIET), self.inverse.hop)
-        samples: Tensor = self.inverse(spectrum) + tones
-        return samples
+        return self.inverse(spectrum) + tones, frequency
 
     def _hiss(self, batch: int, frames: int) -> Tensor:
         """New noise for every item in training; otherwise always the same, whatever the batch."""

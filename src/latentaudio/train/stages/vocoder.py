@@ -5,6 +5,8 @@ Knows losses and crops. Refuses to know steps and files.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import l1_loss, relu
@@ -12,7 +14,10 @@ from torch.nn.functional import l1_loss, relu
 from ...audio.mel import filterbank, magnitudes, vae_mel
 from ...data.dataset import crops, dice, draw
 from ...data.manifest import read_manifest
+from ...errors import ConfigError
 from ...nn.discriminators import WaveDiscriminator
+from ...nn.vae import VAE
+from ...nn.vocoder import ISTFTVocoder
 from . import Losses, Preview, Stage, StageOptions
 
 RESOLUTIONS = ((2048, 240, 160), (1024, 160, 80), (512, 80, 64), (256, 40, 40), (128, 32, 20))
@@ -20,9 +25,16 @@ RESOLUTIONS = ((2048, 240, 160), (1024, 160, 80), (512, 80, 64), (256, 40, 40), 
 
 
 class VocoderOptions(StageOptions):
-    """frames: mel frames of a crop. mel, adversarial, matching: weights; adversarial 0 trains without discriminators."""
+    """frames: mel frames of a crop. mel, adversarial, matching: weights; adversarial 0 trains without discriminators.
+
+    decoded: share of crops whose mel comes out of the VAE, so that its blur is learnt to be heard through (as HiFi-GAN is
+    fine-tuned on the mels of the model in front of it, arXiv 2010.05646, section 4.4). pitch: weight of the frequencies of an
+    inverse-STFT vocoder's sines against those of the sound, in half widths of their bands.
+    """
 
     frames: int = 100
+    decoded: float = 0.0
+    pitch: float = 0.0
     mel: float = 15.0
     magnitude: float = 1.0
     adversarial: float = 0.0
@@ -41,12 +53,16 @@ class VocoderStage(Stage):
         self.vocoder = self.learnt("vocoder")
         self.players = {"vocoder": self.vocoder}
         o = self.options
+        if o.pitch > 0 and not isinstance(self.vocoder, ISTFTVocoder):
+            raise ConfigError("options.pitch is for vocoders with sines of their own (kind istft); set it to 0")
+        if o.decoded > 0:
+            self.vae = cast(VAE, self.given("vae"))
         if o.adversarial > 0:
             self.critics = WaveDiscriminator(o.critic_channels)
             self.players["critics"] = self.critics
         self.weights = {
             "vocoder/mel": o.mel, "vocoder/magnitude": o.magnitude, "vocoder/adversarial": o.adversarial,
-            "vocoder/matching": o.adversarial * o.matching,
+            "vocoder/matching": o.adversarial * o.matching, "vocoder/pitch": o.pitch,
         }  # fmt: skip
 
     def batch(self, step: int, micro: int) -> Tensor:
@@ -57,17 +73,39 @@ class VocoderStage(Stage):
         return crops(self.clips, indices, spec.rate, self.options.frames * spec.hop, dice(recipe.seed, 2, position))
 
     def losses(self, batch: Tensor, player: str, dice: Generator) -> Losses:
-        mel = vae_mel(batch, self.config.mel)
+        mel = self._heard(vae_mel(batch, self.config.mel), dice)
         if player == "critics":
             with torch.no_grad():
                 fake = self.vocoder(mel)[..., : batch.shape[1]]
             return {"critics/hinge": self._hinge(batch[:, None], fake)}
-        made = self.vocoder(mel)[..., : batch.shape[1]].float()
-        mel_distance, magnitude_distance = self._spectral(made[:, 0], batch)
-        losses = {"vocoder/mel": mel_distance, "vocoder/magnitude": magnitude_distance}
+        losses = {}
+        if self.options.pitch > 0:
+            made, frequency = cast(ISTFTVocoder, self.vocoder).played(mel)
+            losses["vocoder/pitch"] = self._detuned(frequency, batch)
+        else:
+            made = self.vocoder(mel)
+        made = made[..., : batch.shape[1]].float()
+        losses["vocoder/mel"], losses["vocoder/magnitude"] = self._spectral(made[:, 0], batch)
         if "critics" in self.players:
             losses |= self._adversarial(batch[:, None], made)
         return losses
+
+    def _heard(self, mel: Tensor, dice: Generator) -> Tensor:
+        """The crops' log-mels [B, 1, T, F], some of them as the VAE gives them back."""
+        if self.options.decoded == 0:
+            return mel
+        chosen = (torch.rand(len(mel), generator=dice) < self.options.decoded).to(mel.device)
+        with torch.no_grad():
+            decoded = self.vae.decode(self.vae.latent(self.vae.encode(mel).mode())).float()
+        return torch.where(chosen[:, None, None, None], decoded, mel)
+
+    def _detuned(self, frequency: Tensor, real: Tensor) -> Tensor:
+        """How far sines [B, T, F] stray from the sound [B, N]: louder and purer bands count more, each clip by itself."""
+        reader, spec = cast(ISTFTVocoder, self.vocoder).reader, self.config.mel
+        wanted, tonality = reader.sung(real, spec.hop)
+        loud = vae_mel(real, spec)[:, 0].exp().sqrt()
+        weight = tonality * loud / loud.amax(dim=(1, 2), keepdim=True)
+        return (weight * (frequency - wanted).abs() / reader.half_widths).sum() / (weight.sum() + 1e-3)
 
     def _hinge(self, real: Tensor, fake: Tensor) -> Tensor:
         verdicts = zip(self.critics(real), self.critics(fake), strict=True)
