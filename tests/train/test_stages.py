@@ -11,6 +11,7 @@ import latentaudio
 from latentaudio import variants
 from latentaudio.data.encoded import Encoded
 from latentaudio.data.render.corpus import render_corpus
+from latentaudio.errors import ConfigError
 from latentaudio.train import encode
 from latentaudio.train.config import Recipe
 from latentaudio.train.encode import encoded_folder, nulls
@@ -70,6 +71,17 @@ def test_a_stage_trains_its_part_and_leaves_a_model_that_sounds(stage, options, 
     assert any(not torch.equal(before[k], after[k]) for k in before)
     [clip] = latentaudio.load(out, precision="fp32").generate("a dog barking", seconds=0.6, steps=2, seed=1)
     assert clip.samples.shape == (1, 9600)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [("hifigan", {"pitch": 1.0}, "sines of their own"), ("istft", {"frames": 31, "decoded": 0.5}, "multiple of")],
+)
+def test_a_vocoder_stage_says_what_it_needs(kind, options, words, data, tmp_path, monkeypatch):
+    config = replace(TINY, vocoder=replace(TINY.vocoder, kind=kind, channels=32))
+    monkeypatch.setitem(variants.VARIANTS, "mini", replace(variants.VARIANTS["mini"], config=config))
+    with pytest.raises(ConfigError, match=words):
+        train(recipe("vocoder", options=options), (data,), tmp_path / "run")
 
 
 def test_the_vae_can_learn_to_draw_while_its_latents_stay(data, tmp_path, tiny_folder):

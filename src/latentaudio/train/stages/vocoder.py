@@ -56,6 +56,9 @@ class VocoderStage(Stage):
         if o.pitch > 0 and not isinstance(self.vocoder, ISTFTVocoder):
             raise ConfigError("options.pitch is for vocoders with sines of their own (kind istft); set it to 0")
         if o.decoded > 0:
+            factor = self.config.vae.factor
+            if o.frames % factor:
+                raise ConfigError(f"options.decoded needs options.frames to be a multiple of {factor}, not {o.frames}")
             self.vae = cast(VAE, self.given("vae"))
         if o.adversarial > 0:
             self.critics = WaveDiscriminator(o.critic_channels)
@@ -73,7 +76,8 @@ class VocoderStage(Stage):
         return crops(self.clips, indices, spec.rate, self.options.frames * spec.hop, dice(recipe.seed, 2, position))
 
     def losses(self, batch: Tensor, player: str, dice: Generator) -> Losses:
-        mel = self._heard(vae_mel(batch, self.config.mel), dice)
+        truth = vae_mel(batch, self.config.mel)
+        mel = self._heard(truth, dice)
         if player == "critics":
             with torch.no_grad():
                 fake = self.vocoder(mel)[..., : batch.shape[1]]
@@ -81,7 +85,7 @@ class VocoderStage(Stage):
         losses = {}
         if self.options.pitch > 0:
             made, frequency = cast(ISTFTVocoder, self.vocoder).played(mel)
-            losses["vocoder/pitch"] = self._detuned(frequency, batch)
+            losses["vocoder/pitch"] = self._detuned(frequency, batch, truth)
         else:
             made = self.vocoder(mel)
         made = made[..., : batch.shape[1]].float()
@@ -99,11 +103,11 @@ class VocoderStage(Stage):
             decoded = self.vae.decode(self.vae.latent(self.vae.encode(mel).mode())).float()
         return torch.where(chosen[:, None, None, None], decoded, mel)
 
-    def _detuned(self, frequency: Tensor, real: Tensor) -> Tensor:
-        """How far sines [B, T, F] stray from the sound [B, N]: louder and purer bands count more, each clip by itself."""
-        reader, spec = cast(ISTFTVocoder, self.vocoder).reader, self.config.mel
-        wanted, tonality = reader.sung(real, spec.hop)
-        loud = vae_mel(real, spec)[:, 0].exp().sqrt()
+    def _detuned(self, frequency: Tensor, real: Tensor, mel: Tensor) -> Tensor:
+        """How far sines [B, T, F] stray from the sound [B, N]: louder, purer bands count more, each clip by itself."""
+        reader = cast(ISTFTVocoder, self.vocoder).reader
+        wanted, tonality = reader.sung(real, self.config.mel.hop)
+        loud = mel[:, 0].exp().sqrt()
         weight = tonality * loud / loud.amax(dim=(1, 2), keepdim=True)
         return (weight * (frequency - wanted).abs() / reader.half_widths).sum() / (weight.sum() + 1e-3)
 
