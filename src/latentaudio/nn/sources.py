@@ -72,8 +72,8 @@ class MelReader(nn.Module):
         """Which frequency in Hz each band truly carries, and how far that is one tone rather than noise, each [B, T, F].
 
         samples [B, T hop]. The power-weighted mean, over a triangle around a band's centre, of the STFT's reassigned
-        frequencies (Auger and Flandrin 1995, equation 3.13), which are a lone sine's own at every bin it reaches; tonality falls from 1 to 0 as their
-        deviation grows from nothing to a third of the band's half width.
+        frequencies (Auger and Flandrin 1995, equation 3.13), which are a lone sine's own at every bin it reaches; tonality
+        falls from 1 to 0 as their deviation grows from nothing to a third of the band's half width.
         """
         n = torch.arange(window, device=samples.device, dtype=samples.dtype)
         hann = torch.hann_window(window, device=samples.device, dtype=samples.dtype)
