@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, TINY_FILM
+from safetensors.torch import load_file, save_file
 
 import latentaudio
 from latentaudio import variants
@@ -130,6 +131,24 @@ def test_a_unet_alone_may_hear_what_the_translator_writes(data, tmp_path, tiny_f
         assert (is_true ^ is_written).all()
         hearing[truth] = float(is_true.float().mean())
     assert hearing[0.0] == 0 and hearing[1.0] == 1 and 0.2 < hearing[0.5] < 0.8
+
+
+def test_what_the_translator_writes_is_written_once(data, tmp_path, tiny_folder):
+    options = {"frames": 512, "truth": 0.0}
+    out, _ = run("diffusion", data, tmp_path, tiny_folder, steps=1, options=options)
+    [kept] = encoded_folder((data,), out / "model", TINY).glob("written_*.safetensors")
+    save_file({key: value + 1 for key, value in load_file(kept).items()}, kept)
+    told = []
+    stage = make_stage(recipe("diffusion", options=options), TINY, (data,), out / "model", lambda *done: told.append(done))
+    batch = stage.batch(0, 0)
+    with torch.no_grad():
+        anew = load_part(tiny_folder, "translator", TINY).generate(sources_of(batch), batch["loa"].shape[1]).tokens
+    torch.testing.assert_close(batch["written"], anew + 1, atol=1e-2, rtol=0)
+    assert told == []
+    kept.unlink()
+    stage = make_stage(recipe("diffusion", options=options), TINY, (data,), out / "model", lambda *done: told.append(done))
+    torch.testing.assert_close(stage.batch(0, 0)["written"], anew, atol=1e-2, rtol=0)
+    assert told[-1][0] == told[-1][1] > 0
 
 
 def test_steps_are_drawn_evenly_or_logit_normally(data, tiny_folder, tmp_path):

@@ -58,7 +58,7 @@ def train(
             tick(done, total, f"{named}  {speed}{left / 60:.0f} min left")
 
         def prepared(done: int, total: int) -> None:
-            tick(done, total, "clips encoded")
+            tick(done, total, "made ready")
 
         done = run(settings, tuple(data or ()), out, tuple(init or ()), minutes, report, prepared)
     if not quiet:

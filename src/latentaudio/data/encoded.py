@@ -67,12 +67,25 @@ class Encoded:
         which = torch.randint(self.captions, (len(indices),), generator=dice(seed, 8, position)).tolist()
         return out | self._words(bucket, [self.captions * i + k for i, k in zip(indices, which, strict=True)])
 
-    def write(self, make: Callable[[dict[str, Tensor], int], Tensor], size: int = 256) -> None:
-        """Have something written for every caption: make(words, n) -> [B, n, D], in the batches as `written` from now on."""
+    def write(
+        self, make: Callable[[dict[str, Tensor], int], Tensor], progress: Callable[[int, int], None], size: int = 256
+    ) -> dict[str, Tensor]:
+        """Something for every caption: make(words, n) -> [B, n, D], kept by mel frames for `take`. progress(done, total)."""
+        written, done, total = {}, 0, self.captions * sum(bucket.count for bucket in self.buckets)
         for bucket in self.buckets:
-            total, tokens = bucket.count * self.captions, bucket.arrays["loa"].shape[1]
-            runs = (list(range(start, min(start + size, total))) for start in range(0, total, size))
-            bucket.arrays["written"] = torch.cat([make(self._words(bucket, rows), tokens).half() for rows in runs])
+            count, tokens, parts = bucket.count * self.captions, bucket.arrays["loa"].shape[1], []
+            for start in range(0, count, size):
+                rows = list(range(start, min(start + size, count)))
+                parts.append(make(self._words(bucket, rows), tokens).half())
+                done += len(rows)
+                progress(done, total)
+            written[str(bucket.frames)] = torch.cat(parts)
+        return written
+
+    def take(self, written: dict[str, Tensor]) -> None:
+        """Hand out what `write` made: in the batches as `written` from now on."""
+        for bucket in self.buckets:
+            bucket.arrays["written"] = written[str(bucket.frames)]
 
     def _words(self, bucket: Bucket, rows: list[int]) -> dict[str, Tensor]:
         """What is kept of captions `rows`."""

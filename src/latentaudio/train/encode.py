@@ -28,11 +28,11 @@ from ..audio.ops import resample
 from ..conditioning.encode import clap_audio_vectors, clap_vectors, t5_states
 from ..configs import ModelConfig
 from ..data.dataset import dice, read_crop
-from ..data.encoded import INDEX
+from ..data.encoded import INDEX, Encoded
 from ..data.manifest import Clip, read_manifest
 from ..data.workers import in_order
 from ..types import Conditioning, Context
-from ..weights.folder import load_part
+from ..weights.folder import load_part, replacing
 from ..weights.texts import read_texts
 
 if TYPE_CHECKING:
@@ -91,6 +91,25 @@ def encoded_folder(
     if not (folder / INDEX).is_file():
         _encode(data, model, config, folder, progress or (lambda done, total: None))
     return folder
+
+
+def add_written(
+    encoded: Encoded,
+    folder: Path,
+    model: Path,
+    make: Callable[[dict[str, Tensor], int], Tensor],
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Give `encoded`, read from `folder`, what the translator in `model` writes for every caption: `make` of `Encoded.write`.
+
+    It is kept in the folder under the translator's fingerprint, so a resumed run has it at once.
+    """
+    kept = folder / f"written_{_fingerprint((), [model / 'translator.safetensors'])}.safetensors"
+    if not kept.is_file():
+        made = encoded.write(make, progress or (lambda done, total: None))
+        with replacing(kept) as temporary:
+            save_file(made, temporary)
+    encoded.take(load_file(kept))
 
 
 def _fingerprint(data: tuple[Path, ...], files: Sequence[Path]) -> str:

@@ -28,7 +28,7 @@ def test_every_clip_sounds_soon_holds_its_events_and_repeats_itself(kind, second
         x, facts = played.samples, played.facts
         assert x.shape == (round(seconds * RATE),) and np.isfinite(x).all()
         np.testing.assert_array_equal(x, again.samples)
-        assert np.argmax(np.abs(x) > 0.05 * np.abs(x).max()) / RATE <= max(0.12, min(0.62, 0.2 * seconds))
+        assert np.argmax(np.abs(x) > 0.05 * np.abs(x).max()) / RATE <= max(0.15, min(0.62, 0.2 * seconds))
         if "count" in facts:
             times = np.array(facts["onsets"])
             assert len(times) == facts["count"] and times[0] >= 0.0 and times[-1] < seconds - 0.04
@@ -60,9 +60,9 @@ def test_words_are_plain_and_combine(kind):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.name in PITCHED], ids=lambda kind: kind.name)
-def test_pitched_kinds_cover_the_better_part_of_two_octaves(kind):
+def test_pitched_kinds_cover_well_over_an_octave(kind):
     pitches = [f["pitch_hz"] for f in (take(kind, seed, 0.7).facts for seed in range(40)) if "pitch_hz" in f]
-    assert max(pitches) / min(pitches) > 3.0
+    assert max(pitches) / min(pitches) > 2.3
 
 
 @by_kind

@@ -49,7 +49,7 @@ def test_same_dice_same_scene():
 def test_relations_kinds_and_loudness_in_their_shares():
     made = [scene for _, scene in scenes(1200, 2.56, rate=4000)]
     shares = {r: np.mean([s.relation == r for s in made]) for r in ("alone", "then", "while")}
-    assert shares == pytest.approx({"alone": 0.76, "then": 0.12, "while": 0.12}, abs=0.05)
+    assert shares == pytest.approx({"alone": 0.72, "then": 0.18, "while": 0.1}, abs=0.05)
     single = [s.events[0] for s in made if s.relation == "alone"]
     assert np.mean([e.kind is PING for e in single]) == pytest.approx(0.5, abs=0.07)
     assert {e.loudness for e in single} == {"quiet", "normal", "loud"}

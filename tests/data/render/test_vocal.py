@@ -48,7 +48,7 @@ def test_noise_dice_leave_the_parameters_alone_and_keep_density():
         hiss = aside(stage)
         noise = air(hiss, 2.0)
         low = np.abs(np.fft.rfft(noise))[: 2 * 4000] ** 2 / rate**2
-        drawn.append((stage.uniform(0, 1), low.sum()))
+        drawn.append((stage.draw(0, 1), low.sum()))
     assert drawn[0][0] == drawn[1][0]
     assert drawn[0][1] == pytest.approx(drawn[1][1], rel=0.1)
 

@@ -16,10 +16,10 @@ from .vocal import buzz, mouth, opening, scaled, shaky
 
 def dog(stage: Stage) -> Take:
     """Barks: a harsh chevron of pitch while the jaw snaps open and shut; a larger dog is lower, longer and darker."""
-    hiss, size = aside(stage), stage.uniform(0, 1)
-    pitch = between(950, 210, size) * stage.log_uniform(0.88, 1.14)
-    length = fitting(stage, between(0.11, 0.26, size) * stage.log_uniform(0.85, 1.2))
-    rough, breath = stage.uniform(0.02, 0.07), stage.uniform(0.35, 0.8)
+    hiss, size = aside(stage), stage.draw(0, 1)
+    pitch = between(950, 210, size) * stage.log_draw(0.88, 1.14)
+    length = fitting(stage, between(0.11, 0.26, size) * stage.log_draw(0.85, 1.2))
+    rough, breath = stage.draw(0.02, 0.07), stage.draw(0.35, 0.8)
     head = between(1.5, 0.72, size)
     closed = scaled(((420, 160, 1.0), (950, 250, 0.4)), head)
     opened = scaled(((760, 220, 1.0), (1450, 320, 0.8), (2700, 600, 0.35)), head)
@@ -37,11 +37,11 @@ def dog(stage: Stage) -> Take:
 
 def cat(stage: Stage) -> Take:
     """Meows: lips open from a hum through a bright vowel and close again, the pitch arching with them."""
-    hiss, size = aside(stage), stage.uniform(0, 1)
-    pitch = between(900, 330, size) * stage.log_uniform(0.92, 1.08)
-    length = fitting(stage, stage.log_uniform(0.45, 1.1))
-    peak, head, breath = stage.uniform(0.22, 0.55), between(1.25, 0.9, size), stage.uniform(0.03, 0.12)
-    rise, fall = stage.uniform(0.68, 0.98), stage.uniform(0.55, 0.95)
+    hiss, size = aside(stage), stage.draw(0, 1)
+    pitch = between(900, 330, size) * stage.log_draw(0.92, 1.08)
+    length = fitting(stage, stage.log_draw(0.45, 1.1))
+    peak, head, breath = stage.draw(0.22, 0.55), between(1.25, 0.9, size), stage.draw(0.03, 0.12)
+    rise, fall = stage.draw(0.68, 0.98), stage.draw(0.55, 0.95)
     closed = scaled(((450, 150, 1.0), (1100, 250, 0.15)), head)
     opened = scaled(((1000, 200, 1.0), (2200, 300, 0.9), (3500, 500, 0.5)), head)
 
@@ -58,10 +58,10 @@ def cat(stage: Stage) -> Take:
 
 def cow(stage: Stage) -> Take:
     """Moos: a long low buzz that starts through the nose and opens to a round vowel."""
-    hiss, size = aside(stage), stage.uniform(0, 1)
-    pitch = between(210, 85, size) * stage.log_uniform(0.93, 1.07)
-    length = fitting(stage, stage.log_uniform(1.0, 2.2))
-    peak, breath, rough = stage.uniform(0.45, 0.7), stage.uniform(0.03, 0.15), stage.uniform(0.004, 0.02)
+    hiss, size = aside(stage), stage.draw(0, 1)
+    pitch = between(210, 85, size) * stage.log_draw(0.93, 1.07)
+    length = fitting(stage, stage.log_draw(1.0, 2.2))
+    peak, breath, rough = stage.draw(0.45, 0.7), stage.draw(0.03, 0.15), stage.draw(0.004, 0.02)
     head = between(1.3, 0.85, size)
     closed = scaled(((230, 90, 1.0), (900, 300, 0.06)), head)
     opened = scaled(((430, 110, 1.0), (850, 160, 0.6), (2300, 400, 0.12)), head)
@@ -79,10 +79,10 @@ def cow(stage: Stage) -> Take:
 
 def sheep(stage: Stage) -> Take:
     """Bleats: a flat nasal vowel shaken some ten times a second in level and pitch."""
-    hiss, size = aside(stage), stage.uniform(0, 1)
-    pitch = between(480, 170, size) * stage.log_uniform(0.93, 1.07)
-    length = fitting(stage, stage.log_uniform(0.55, 1.2))
-    shake, depth, breath = stage.uniform(7, 13), stage.uniform(0.4, 0.75), stage.uniform(0.05, 0.2)
+    hiss, size = aside(stage), stage.draw(0, 1)
+    pitch = between(480, 170, size) * stage.log_draw(0.93, 1.07)
+    length = fitting(stage, stage.log_draw(0.55, 1.2))
+    shake, depth, breath = stage.draw(7, 13), stage.draw(0.4, 0.75), stage.draw(0.05, 0.2)
     vowel = scaled(((720, 150, 1.0), (1700, 220, 0.8), (2700, 350, 0.5)), between(1.3, 0.84, size))
 
     def bleat(vary: float) -> Array:
@@ -98,19 +98,19 @@ def sheep(stage: Stage) -> Take:
 
 def horse(stage: Stage) -> Take:
     """A gallop: three hoofbeats and a rest in every stride; hard ground clops, soft ground thuds."""
-    hiss, hard = aside(stage), stage.uniform(0, 1)
-    stride = stage.log_uniform(1.3, 2.8)
-    body, lean = stage.log_uniform(0.75, 1.3), stage.uniform(0.17, 0.23)
+    hiss, hard = aside(stage), stage.draw(0, 1)
+    stride = stage.log_draw(1.3, 2.8)
+    body, lean = stage.log_draw(0.75, 1.3), stage.draw(0.17, 0.23)
     times = steady(stage, stride, 0.7 / stride)
     canvas = stage.silence()
     for start in times:
         for beat, gain in enumerate((0.7, 0.8, 1.0)):
-            tune = body * stage.log_uniform(0.94, 1.06)
+            tune = body * stage.log_draw(0.94, 1.06)
             clop = _struck(stage, tune, (520, 900, 1450, 2300), 0.016, hard)
             thud = _struck(stage, tune, (75, 130, 210), 0.03, 1.2 - hard)
             dirt = filtered(air(hiss, 0.15), stage.rate, 200, 900 + 2500 * hard) * decay(stage, 0.15, 0.008, 0.001)
             when = start + beat * lean / stride
-            add(canvas, clop + thud + 0.6 * dirt, round(when * stage.rate), gain * stage.uniform(0.85, 1))
+            add(canvas, clop + thud + 0.6 * dirt, round(when * stage.rate), gain * stage.draw(0.85, 1))
     facts = regular(times, stride)
     facts.pop("count", None)  # is one a hoofbeat or a stride? too doubtful to claim
     facts["manner"] = worded(hard, ("on soft ground",), ("on hard ground",)) + (("fast",) if stride > 2.3 else ())
@@ -125,10 +125,10 @@ def _struck(stage: Stage, tune: float, hertz: tuple[float, ...], half_life: floa
 
 def wolf(stage: Stage) -> Take:
     """Howls: a long tone that slides up, holds and sinks, with few overtones; the held pitch is the fact."""
-    hiss, pitch = aside(stage), stage.log_uniform(230, 820)
-    length = fitting(stage, stage.log_uniform(1.4, 3.6))
-    low, tilt, breath = stage.uniform(0.45, 0.75), stage.uniform(1.6, 2.4), stage.uniform(0.01, 0.05)
-    up, down = stage.uniform(0.08, 0.3), stage.uniform(0.7, 0.88)
+    hiss, pitch = aside(stage), stage.log_draw(230, 820)
+    length = fitting(stage, stage.log_draw(1.4, 3.6))
+    low, tilt, breath = stage.draw(0.45, 0.75), stage.draw(1.6, 2.4), stage.draw(0.01, 0.05)
+    up, down = stage.draw(0.08, 0.3), stage.draw(0.7, 0.88)
     vowel = ((1.1 * pitch, 350.0, 1.0), (max(850.0, 1.6 * pitch), 300.0, 0.5), (2400.0, 600.0, 0.15))
 
     def howl(vary: float) -> Array:

@@ -16,8 +16,8 @@ from .vocal import buzz
 
 def laser(stage: Stage) -> Take:
     """Ray-gun zaps: a bright tone that plunges several octaves in a moment."""
-    high, drop = stage.log_uniform(2200, 6500), stage.log_uniform(8, 30)
-    length, bend, bright = fitting(stage, stage.log_uniform(0.12, 0.5)), stage.uniform(1.0, 3.0), stage.uniform(0.9, 2.0)
+    high, drop = stage.log_draw(2200, 6500), stage.log_draw(8, 30)
+    length, bend, bright = fitting(stage, stage.log_draw(0.12, 0.5)), stage.draw(1.0, 3.0), stage.draw(0.9, 2.0)
     n = stage.samples(length)
     fall = (1 - (1 - np.linspace(0, 1, n)) ** bend) if bend > 1 else np.linspace(0, 1, n)
     zap = buzz(np.maximum(high * drop**-fall, 60.0), stage.rate, bright) * contour(n, (0, 1), (0.5, 0.8), (1, 0))
@@ -34,13 +34,13 @@ def _blast(stage: Stage, dice: Stage, size: float, seconds: float) -> Array:
 
 def explosion(stage: Stage) -> Take:
     """An explosion: a crack, a long dark rumble that rolls, and debris pattering down."""
-    dice, size = aside(stage), stage.uniform(0, 1)
+    dice, size = aside(stage), stage.draw(0, 1)
     start = first_onset(stage)
     span = stage.seconds - start
     boom = _blast(stage, dice, 0.35 + 0.65 * size, span)
     boom *= 1 + 0.35 * np.clip(wander(stage, span, 6)[: len(boom)], -1.5, 1.5)
     thump = modes(stage, span, np.array([38.0, 57, 81]) * (1.6 - 0.7 * size), np.ones(3), np.array([0.25, 0.2, 0.12]))
-    bits = [burst(dice, 0.05, 700, 5000, stage.uniform(0.003, 0.01)) for _ in range(6)]
+    bits = [burst(dice, 0.05, 700, 5000, stage.draw(0.003, 0.01)) for _ in range(6)]
     falls = scattered(dice, 18 + 20 * size, start + 0.25, stage.seconds)
     sizes = dice.rng.lognormal(0, 0.7, len(falls)) * 0.5 ** ((falls - start) / (0.2 + 0.5 * size))
     canvas = 0.1 * shower(dice, bits, falls, sizes, stage.size)
@@ -51,7 +51,7 @@ def explosion(stage: Stage) -> Take:
 
 def gunshot(stage: Stage) -> Take:
     """Gun shots, counted: a crack of a few milliseconds and a short slap of air behind it."""
-    dice, size = aside(stage), stage.uniform(0, 1)
+    dice, size = aside(stage), stage.draw(0, 1)
     length = 0.25 + 0.25 * size
 
     def shot(_: float) -> Array:

@@ -52,7 +52,7 @@ def render_corpus(
     kinds: Sequence[str] | None = None,
     rate: int = 16000,
     seconds: Sequence[float] = (1.28, 2.56, 5.12, 10.24),
-    weights: Sequence[float] = (0.1, 0.2, 0.5, 0.2),
+    weights: Sequence[float] = (0.08, 0.12, 0.65, 0.15),
     file_type: FileType = "flac",
     captions: int = 3,
     split: Split = "train",

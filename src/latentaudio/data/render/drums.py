@@ -54,8 +54,8 @@ STROKES: Mapping[str, float] = {"x": 1.0, "o": 0.45}
 
 def kit(stage: Stage) -> Callable[[str], Array]:
     """A drum kit drawn from the dice: name of a piece -> one stroke on it `[T]`."""
-    noise, size, tight = aside(stage), stage.log_uniform(0.8, 1.25), stage.log_uniform(0.7, 1.4)
-    wires, shine = stage.uniform(0.5, 1.0), stage.uniform(0.8, 1.2)
+    noise, size, tight = aside(stage), stage.log_draw(0.8, 1.25), stage.log_draw(0.7, 1.4)
+    wires, shine = stage.draw(0.5, 1.0), stage.draw(0.8, 1.2)
 
     def hiss(seconds: float, low: float, high: float, half: float) -> Array:
         return filtered(air(noise, seconds), stage.rate, low, high) * decay(stage, seconds, half, 0.001)
@@ -113,9 +113,9 @@ def groove(stage: Stage, style: Style, bpm: float, start: float, gain: float = 1
 
 def bongos(stage: Stage) -> tuple[Callable[[int, float], Array], float]:
     """A pair of hand drums: (0 high or 1 low, strength) -> one stroke `[T]`, and the high drum's pitch in Hz."""
-    noise, high = aside(stage), stage.log_uniform(300, 460)
-    pitches = (high, high / stage.uniform(1.3, 1.55))
-    half, slap = stage.log_uniform(0.03, 0.06), stage.uniform(0.15, 0.5)
+    noise, high = aside(stage), stage.log_draw(300, 460)
+    pitches = (high, high / stage.draw(1.3, 1.55))
+    half, slap = stage.log_draw(0.03, 0.06), stage.draw(0.15, 0.5)
 
     def stroke(which: int, strength: float) -> Array:
         f = pitches[which] * np.array([1.0, 1.59, 2.14, 2.65])  # a round membrane's modes, Rayleigh 1877

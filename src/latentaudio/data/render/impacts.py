@@ -17,35 +17,33 @@ from .vocal import mouth
 
 def knock(stage: Stage) -> Take:
     """Knuckles on a door: a wooden panel thumps and dies at once, a metal one rings dully."""
-    dice, metal, size = aside(stage), stage.rng.random() < 0.35, stage.uniform(0, 1)
-    tune, hard = (1.35 - 0.6 * size) * stage.log_uniform(0.9, 1.1), stage.uniform(0.3, 1.0)
+    dice, metal, size = aside(stage), stage.rng.random() < 0.35, stage.draw(0, 1)
+    tune, hard = (1.35 - 0.6 * size) * stage.log_draw(0.9, 1.1), stage.draw(0.3, 1.0)
     if metal:
-        hertz, half = np.array([118.0, 187, 291, 402, 561, 743, 1012, 1380]), stage.log_uniform(0.05, 0.16)
+        hertz, half = np.array([118.0, 187, 291, 402, 561, 743, 1012, 1380]), stage.log_draw(0.05, 0.16)
         gains, lives = np.array([0.7, 0.9, 1, 0.9, 0.8, 0.6, 0.5, 0.4]), half * np.linspace(1, 0.5, 8)
     else:
-        hertz, half = np.array([105.0, 168, 245, 390, 610, 940]), stage.log_uniform(0.012, 0.026)
+        hertz, half = np.array([105.0, 168, 245, 390, 610, 940]), stage.log_draw(0.012, 0.026)
         gains, lives = np.array([0.8, 1.0, 0.8, 0.5, 0.4 * hard, 0.3 * hard]), half * np.linspace(1, 0.4, 6)
 
     def blow() -> Array:
-        tone = modes(
-            stage, 0.2 + 4 * half, hertz * tune * stage.log_uniform(0.98, 1.02), gains * stage.uniform(0.9, 1.1), lives
-        )
+        tone = modes(stage, 0.2 + 4 * half, hertz * tune * stage.log_draw(0.98, 1.02), gains * stage.draw(0.9, 1.1), lives)
         add(tone, burst(dice, 0.06, 300, 1200 + 2800 * hard, 0.005), 0, 0.7)
         return tone
 
     qualities = ("metal",) if metal else ("wooden", *worded(size, (), ("heavy",)))
-    return beaten(stage, stage.log_uniform(1.8, 5.0), 8, 0.12, blow, qualities)
+    return beaten(stage, stage.log_draw(1.8, 5.0), 8, 0.12, blow, qualities)
 
 
 def footsteps(stage: Stage) -> Take:
     """Steps at an even walk, heel then toe: gravel crackles, a wooden floor thumps, snow squeaks as it packs."""
-    dice, ground, weight = aside(stage), stage.integer(0, 2), stage.uniform(0, 1)
-    rate_hz, roll = stage.log_uniform(1.1, 3.2), stage.uniform(0.2, 0.3)
-    length = min(0.5 / rate_hz, stage.uniform(0.16, 0.28))
-    tune = stage.log_uniform(0.85, 1.2) * (1.25 - 0.5 * weight)
+    dice, ground, weight = aside(stage), stage.integer(0, 2), stage.draw(0, 1)
+    rate_hz, roll = stage.log_draw(1.1, 3.2), stage.draw(0.2, 0.3)
+    length = min(0.5 / rate_hz, stage.draw(0.16, 0.28))
+    tune = stage.log_draw(0.85, 1.2) * (1.25 - 0.5 * weight)
 
     def gravel() -> Array:
-        stones = [burst(dice, 0.02, 900 * tune, 6500 * tune, stage.uniform(0.0015, 0.004), 0.0003) for _ in range(4)]
+        stones = [burst(dice, 0.02, 900 * tune, 6500 * tune, stage.draw(0.0015, 0.004), 0.0003) for _ in range(4)]
         times = scattered(dice, 90, 0.0, length)
         push = np.sin(np.pi * np.clip(times / length, 0, 1)) ** 0.5
         return shower(dice, stones, times, push * dice.rng.lognormal(0, 0.8, len(times)), stage.samples(length + 0.03))
@@ -64,7 +62,7 @@ def footsteps(stage: Stage) -> Take:
 
     def snow() -> Array:
         t = stage.clock(length)
-        slip = (0.5 + 0.5 * np.sin(2 * np.pi * stage.uniform(90, 170) * tune * t * (1 - 0.3 * t / length))) ** 4
+        slip = (0.5 + 0.5 * np.sin(2 * np.pi * stage.draw(90, 170) * tune * t * (1 - 0.3 * t / length))) ** 4
         crush = filtered(air(dice, length) * (0.15 + slip), stage.rate, 350 * tune, 1300 * tune)
         return crush * swell(stage, length, 0.4 * length, 0.5 * length)
 
@@ -77,15 +75,15 @@ def footsteps(stage: Stage) -> Take:
 
 def door(stage: Stage) -> Take:
     """A hinge that creaks in gliding stick-slip pulses, then the slam: a thump, a crash of the frame, the latch."""
-    dice, age, weight = aside(stage), stage.uniform(0, 1), stage.uniform(0, 1)
-    start, creaks = first_onset(stage), min(stage.log_uniform(0.5, 2.2), 0.5 * stage.seconds)
+    dice, age, weight = aside(stage), stage.draw(0, 1), stage.draw(0, 1)
+    start, creaks = first_onset(stage), min(stage.log_draw(0.5, 2.2), 0.5 * stage.seconds)
     n = stage.samples(creaks)
-    low, high = stage.log_uniform(35, 90), stage.log_uniform(110, 380)
-    glide = contour(n, (0, low), (stage.uniform(0.2, 0.4), high), (stage.uniform(0.5, 0.75), 0.6 * low + 0.4 * high), (1, high))
+    low, high = stage.log_draw(35, 90), stage.log_draw(110, 380)
+    glide = contour(n, (0, low), (stage.draw(0.2, 0.4), high), (stage.draw(0.5, 0.75), 0.6 * low + 0.4 * high), (1, high))
     cycles = np.cumsum(glide * (1 + 0.1 * age * filtered(dice.white(creaks), stage.rate, None, 30) * 8)) / stage.rate
     slips = np.diff(np.floor(cycles), prepend=0.0) * (0.4 + 0.6 * dice.rng.random(n))
     hinge = mouth(
-        slips, stage.rate, tuple((f * stage.log_uniform(0.8, 1.25), 0.06 * f, 1.0) for f in (520.0, 1150.0, 1900.0, 2900.0))
+        slips, stage.rate, tuple((f * stage.log_draw(0.8, 1.25), 0.06 * f, 1.0) for f in (520.0, 1150.0, 1900.0, 2900.0))
     )
     hinge *= contour(n, (0, 0), (0.1, 1), (0.6, 0.7), (0.9, 0.8), (1, 0))
     tune = 1.5 - 0.8 * weight
@@ -97,18 +95,18 @@ def door(stage: Stage) -> Take:
         np.array([0.07, 0.06, 0.04, 0.03, 0.02]),
     )
     add(slam, normalised(burst(dice, 0.4, 80, 2600, 0.025)), 0, 1.6)
-    add(slam, burst(dice, 0.05, 1500, 6000, 0.004), stage.samples(stage.uniform(0.015, 0.05)), 0.5)
+    add(slam, burst(dice, 0.05, 1500, 6000, 0.004), stage.samples(stage.draw(0.015, 0.05)), 0.5)
     canvas = stage.silence()
     add(canvas, normalised(hinge), round(start * stage.rate), 0.3 + 0.4 * age)
-    shut = start + creaks + stage.uniform(0, min(0.4, 0.1 * stage.seconds))
+    shut = start + creaks + stage.draw(0, min(0.4, 0.1 * stage.seconds))
     add(canvas, normalised(slam), round(shut * stage.rate), 1.1)
     return Take(canvas, Facts(qualities=worded(weight, ("light",), ("heavy",)) + (("old", "rusty") if age > 0.6 else ())))
 
 
 def _palms(stage: Stage, dice: Stage) -> Array:
     """One hand clap: a slap of air between the palms, its pitch set by how they are cupped."""
-    cup, width = stage.log_uniform(700, 2000), stage.uniform(0.5, 1.1)
-    slap = burst(dice, 0.12, 500, 7000, stage.uniform(0.003, 0.007), 0.0005)
+    cup, width = stage.log_draw(700, 2000), stage.draw(0.5, 1.1)
+    slap = burst(dice, 0.12, 500, 7000, stage.draw(0.003, 0.007), 0.0005)
     return normalised(resonate(slap, stage.rate, cup, width * cup) + 0.25 * slap)
 
 
@@ -116,16 +114,16 @@ def clap(stage: Stage) -> Take:
     """One pair of hands, clapping evenly."""
     dice = aside(stage)
     palms = _palms(stage, dice)
-    return beaten(stage, stage.log_uniform(0.9, 4.8), 10, 0.1, lambda: palms + 0.15 * _palms(stage, dice))
+    return beaten(stage, stage.log_draw(0.9, 4.8), 10, 0.1, lambda: palms + 0.15 * _palms(stage, dice))
 
 
 def applause(stage: Stage) -> Take:
     """A crowd: Poisson claps of many different hands, from a dozen people to a full house."""
-    dice, crowd = aside(stage), stage.uniform(0, 1)
+    dice, crowd = aside(stage), stage.draw(0, 1)
     hands = [_palms(stage, dice) for _ in range(8)]
     times = scattered(dice, 25 * 16**crowd, -0.2, stage.seconds)
     canvas = shower(dice, hands, times, dice.rng.lognormal(0, 0.5, len(times)), stage.size)
-    ends = stage.uniform(0.15, 1.0), stage.uniform(0.15, 1.0)
+    ends = stage.draw(0.15, 1.0), stage.draw(0.15, 1.0)
     canvas *= contour(stage.size, (0, ends[0]), (0.4, 1), (0.6, 1), (1, ends[1]))
     trend = ("getting louder",) if ends[0] < 0.3 < 0.7 < ends[1] else (("dying down",) if ends[1] < 0.3 < 0.7 < ends[0] else ())
     return Take(canvas, Facts(qualities=worded(crowd, ("small",), ("large", "huge")), manner=trend))
@@ -133,14 +131,14 @@ def applause(stage: Stage) -> Take:
 
 def keyboard(stage: Stage) -> Take:
     """Typing: uneven runs of keys, each a click down and a lighter click up; the space bar is lower."""
-    dice, clicky, per_second = aside(stage), stage.uniform(0, 1), stage.log_uniform(3.0, 11.0)
+    dice, clicky, per_second = aside(stage), stage.draw(0, 1), stage.log_draw(3.0, 11.0)
     gaps = np.maximum(dice.rng.gamma(3.0, 1 / (3 * per_second), round(3 * per_second * stage.seconds) + 4), 0.035)
     pauses = np.where(dice.rng.random(len(gaps)) < 0.06, dice.rng.uniform(0.2, 0.5, len(gaps)) * min(1, stage.seconds / 3), 0)
     times = first_onset(stage) + np.concatenate([[0.0], np.cumsum(gaps + pauses)])
-    tune = stage.log_uniform(0.8, 1.3)
+    tune = stage.log_draw(0.8, 1.3)
 
     def key() -> Array:
-        bend = tune * stage.log_uniform(0.85, 1.15)
+        bend = tune * stage.log_draw(0.85, 1.15)
         click = burst(dice, 0.04, 1200 * bend, 6500, 0.0025 + 0.002 * clicky, 0.0004) * (0.5 + clicky)
         add(
             click,
@@ -167,8 +165,8 @@ def keyboard(stage: Stage) -> Take:
 
 def woodpecker(stage: Stage) -> Take:
     """Drum rolls on a trunk: each a dozen or more exactly even pecks, swelling and fading; the peck rate is the fact."""
-    dice, rate_hz = aside(stage), stage.log_uniform(10, 19.5)
-    tune, hollow = stage.log_uniform(450, 1500), stage.log_uniform(0.006, 0.02)
+    dice, rate_hz = aside(stage), stage.log_draw(10, 19.5)
+    tune, hollow = stage.log_draw(450, 1500), stage.log_draw(0.006, 0.02)
     pecks = min(stage.integer(8, 22), int(0.75 * stage.seconds * rate_hz))
     roll = pecks / rate_hz
     peck = modes(stage, 0.2, tune * np.array([1, 1.6, 2.7]), np.array([1.0, 0.6, 0.3]), hollow * np.array([1, 0.7, 0.5]))
@@ -183,8 +181,8 @@ def woodpecker(stage: Stage) -> Take:
 
 def ball(stage: Stage) -> Take:
     """A dribbled ball: a rubbery thump with the short ping of the air inside, at an even rate."""
-    dice, size, rate_hz = aside(stage), stage.uniform(0, 1), stage.log_uniform(0.9, 4.0)
-    low, ping = 150 * 0.6**size, stage.log_uniform(0.025, 0.07)
+    dice, size, rate_hz = aside(stage), stage.draw(0, 1), stage.log_draw(0.9, 4.0)
+    low, ping = 150 * 0.6**size, stage.log_draw(0.025, 0.07)
     t = stage.clock(0.3)
     drop = np.sin(2 * np.pi * (low * t + 0.6 * low * 0.012 * (1 - np.exp(-t / 0.012)))) * decay(stage, 0.3, 0.03, 0.001)
     hollow = modes(stage, 0.3, low * np.array([5.1, 7.7, 9.4]), np.array([0.35, 0.2, 0.1]), ping * np.array([1, 0.7, 0.6]))

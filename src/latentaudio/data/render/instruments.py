@@ -92,7 +92,7 @@ def burst(dice: Stage, seconds: float, low: float, high: float, half_life: float
 
 def _struck(stage: Stage, ratios: tuple[float, ...], gains: tuple[float, ...], half: float, click: float) -> Tone:
     """Bars and tongues: a few modes at fixed ratios, high ones brief, and the tick of the mallet."""
-    noise, hard = aside(stage), stage.uniform(0.4, 1.3)
+    noise, hard = aside(stage), stage.draw(0.4, 1.3)
 
     def tone(hertz: float, seconds: float, strength: float) -> Array:
         r = np.array(ratios)
@@ -107,23 +107,23 @@ def _struck(stage: Stage, ratios: tuple[float, ...], gains: tuple[float, ...], h
 
 def xylophone(stage: Stage) -> Voice:
     """Hard wooden bars: dry and bright, the twelfth above rings along."""
-    return Voice(_struck(stage, (1.0, 3.0, 6.1, 9.8), (1, 0.5, 0.25, 0.12), stage.log_uniform(0.045, 0.09), 0.35), ("wooden",))
+    return Voice(_struck(stage, (1.0, 3.0, 6.1, 9.8), (1, 0.5, 0.25, 0.12), stage.log_draw(0.045, 0.09), 0.35), ("wooden",))
 
 
 def marimba(stage: Stage) -> Voice:
     """Deep wooden bars over resonators: soft, round, the double octave above rings along briefly."""
-    return Voice(_struck(stage, (1.0, 3.95, 9.3), (1, 0.22, 0.06), stage.log_uniform(0.12, 0.22), 0.1), ("wooden",))
+    return Voice(_struck(stage, (1.0, 3.95, 9.3), (1, 0.22, 0.06), stage.log_draw(0.12, 0.22), 0.1), ("wooden",))
 
 
 def music_box(stage: Stage) -> Voice:
     """Steel tongues: a clamped bar's modes (1, 6.27, 17.5), thin and long."""
-    return Voice(_struck(stage, (1.0, 2.01, 6.27, 17.5), (1, 0.15, 0.4, 0.1), stage.log_uniform(0.45, 0.9), 0.25))
+    return Voice(_struck(stage, (1.0, 2.01, 6.27, 17.5), (1, 0.15, 0.4, 0.1), stage.log_draw(0.45, 0.9), 0.25))
 
 
 def lead(stage: Stage) -> Voice:
     """Analogue synthesizer: a saw or hollow square wave, doubled, whose filter opens and closes on every tone."""
-    square, apart = stage.rng.random() < 0.4, stage.uniform(2, 9)
-    low, high, close = stage.log_uniform(300, 900), stage.log_uniform(2500, 6500), stage.log_uniform(0.08, 0.8)
+    square, apart = stage.rng.random() < 0.4, stage.draw(2, 9)
+    low, high, close = stage.log_draw(300, 900), stage.log_draw(2500, 6500), stage.log_draw(0.08, 0.8)
 
     def tone(hertz: float, seconds: float, strength: float) -> Array:
         t = stage.clock(seconds + 0.05)
@@ -142,8 +142,8 @@ def lead(stage: Stage) -> Voice:
 
 def pad(stage: Stage) -> Voice:
     """Soft synthesizer: three saw waves that drift apart, dull, swelling in and out."""
-    apart, cut = stage.uniform(8, 18), stage.log_uniform(500, 2200)
-    sweep, rise = stage.uniform(0.1, 0.4), stage.uniform(0.15, 0.5)
+    apart, cut = stage.draw(8, 18), stage.log_draw(500, 2200)
+    sweep, rise = stage.draw(0.1, 0.4), stage.draw(0.15, 0.5)
 
     def tone(hertz: float, seconds: float, strength: float) -> Array:
         t = stage.clock(seconds + 0.4)

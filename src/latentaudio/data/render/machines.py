@@ -17,8 +17,8 @@ from .vocal import mouth, shaky
 
 def clock(stage: Stage) -> Take:
     """An escapement: tick and tock in turn at an exact rate, from a wrist watch's rattle to a case clock's knock."""
-    dice, size = aside(stage), stage.uniform(0, 1)
-    rate_hz = between(5.5, 1.0, size) * stage.log_uniform(0.8, 1.25)
+    dice, size = aside(stage), stage.draw(0, 1)
+    rate_hz = between(5.5, 1.0, size) * stage.log_draw(0.8, 1.25)
     tune, wood = between(1.7, 0.7, size), 0.2 + 0.8 * size
 
     def beat(bend: float) -> Array:
@@ -29,7 +29,7 @@ def clock(stage: Stage) -> Take:
         add(tick, burst(dice, 0.02, 2000, 7500, 0.0015, 0.0002), 0, 0.4)
         return normalised(tick)
 
-    pair, times = (beat(1.0), 0.92 * beat(stage.uniform(0.8, 0.9))), steady(stage, rate_hz, 0.06)
+    pair, times = (beat(1.0), 0.92 * beat(stage.draw(0.8, 0.9))), steady(stage, rate_hz, 0.06)
     canvas = stage.silence()
     for k, start in enumerate(times):
         add(canvas, pair[k % 2], round(start * stage.rate))
@@ -40,8 +40,8 @@ def clock(stage: Stage) -> Take:
 
 def drill(stage: Stage) -> Take:
     """An electric drill: a brushed motor's raw whine, exact while it runs, winding up first and down at the end."""
-    dice, pitch = aside(stage), stage.log_uniform(160, 900)
-    rough, bite = stage.uniform(0.4, 0.8), stage.uniform(0.1, 0.5)
+    dice, pitch = aside(stage), stage.log_draw(160, 900)
+    rough, bite = stage.draw(0.4, 0.8), stage.draw(0.1, 0.5)
     ends = min(0.12, 0.08 * stage.seconds), min(0.3, 0.15 * stage.seconds)
     up, down = ends[0] / stage.seconds, ends[1] / stage.seconds
     speed = contour(stage.size, (0, 0.25), (up, 1), (1 - down, 1), (1, 0.3))
@@ -60,29 +60,29 @@ def drill(stage: Stage) -> Take:
 
 def vacuum(stage: Stage) -> Take:
     """A vacuum cleaner: rushing air through a tube, and the motor's whine standing out of it."""
-    dice, pitch, tube = aside(stage), stage.log_uniform(140, 800), stage.log_uniform(450, 900)
+    dice, pitch, tube = aside(stage), stage.log_draw(140, 800), stage.log_draw(450, 900)
     rush = filtered(air(dice, stage.seconds), stage.rate, 150, 6500, 1)
     rush = 0.5 * rush + mouth(rush, stage.rate, ((tube, 250, 1.2), (2.6 * tube, 500, 0.8), (4.3 * tube, 900, 0.5)))
     whine = reed(np.full(stage.size, pitch), stage.rate, 1.3, top=5000)
-    sound = normalised(rush) * (1 + 0.1 * wander(stage, stage.seconds, 2)) + stage.uniform(0.3, 0.5) * whine
+    sound = normalised(rush) * (1 + 0.1 * wander(stage, stage.seconds, 2)) + stage.draw(0.3, 0.5) * whine
     return Take(sound * edges(stage), Facts(pitch_hz=pitch))
 
 
 def fan(stage: Stage) -> Take:
     """A fan: a soft dark breeze, the hum of its blades, and a slow wobble where they are not quite balanced."""
-    dice, pitch = aside(stage), stage.log_uniform(58, 240)
-    wobble, depth = stage.uniform(1.5, 5), stage.uniform(0.0, 0.3)
-    breeze = filtered(coloured(dice, stage.seconds, 1.2), stage.rate, 60, stage.log_uniform(500, 1400), 1)
+    dice, pitch = aside(stage), stage.log_draw(58, 240)
+    wobble, depth = stage.draw(1.5, 5), stage.draw(0.0, 0.3)
+    breeze = filtered(coloured(dice, stage.seconds, 1.2), stage.rate, 60, stage.log_draw(500, 1400), 1)
     hum = reed(np.full(stage.size, pitch), stage.rate, 1.7, top=1200)
     sway = 1 + depth * np.sin(2 * np.pi * wobble * stage.clock(stage.seconds))
-    sound = (normalised(breeze) + stage.uniform(0.35, 0.55) * hum) * sway
+    sound = (normalised(breeze) + stage.draw(0.35, 0.55) * hum) * sway
     return Take(sound * edges(stage), Facts(pitch_hz=pitch, qualities=worded(pitch / 240, ("large",), ("small",))))
 
 
 def sewing(stage: Stage) -> Take:
     """A sewing machine: needle and shuttle clatter once a stitch at an exact rate, over a small motor."""
-    dice, rate_hz = aside(stage), stage.log_uniform(4.5, 17)
-    tune = stage.log_uniform(0.8, 1.25)
+    dice, rate_hz = aside(stage), stage.log_draw(4.5, 17)
+    tune = stage.log_draw(0.8, 1.25)
     needle = modes(
         stage,
         0.06,
@@ -91,27 +91,27 @@ def sewing(stage: Stage) -> Take:
         np.array([0.008, 0.007, 0.005, 0.004]),
     )
     add(needle, burst(dice, 0.04, 1000, 6000, 0.005), 0, 0.7)
-    late = stage.uniform(0.35, 0.5) / rate_hz
+    late = stage.draw(0.35, 0.5) / rate_hz
     times = np.array(steady(stage, rate_hz, 0.05))
     canvas = shower(
         dice, [normalised(needle)], np.concatenate([times, times + late]), np.repeat([1.0, 0.35], len(times)), stage.size
     )
-    motor = reed(np.full(stage.size, stage.log_uniform(110, 240)), stage.rate, 1.2, top=3000)
+    motor = reed(np.full(stage.size, stage.log_draw(110, 240)), stage.rate, 1.2, top=3000)
     return Take(canvas + 0.04 * motor * edges(stage), Facts(rate_hz=rate_hz) if len(times) > 3 else Facts())
 
 
 def washer(stage: Stage) -> Take:
     """A washing machine: wet laundry that slumps around the drum once a turn, over water and motor."""
-    dice, rate_hz = aside(stage), max(stage.log_uniform(0.7, 1.8), 2.2 / stage.seconds)
+    dice, rate_hz = aside(stage), max(stage.log_draw(0.7, 1.8), 2.2 / stage.seconds)
     times = steady(stage, rate_hz, 0.3 / rate_hz)
-    slosh = [filtered(air(dice, 0.5 / rate_hz), stage.rate, 200, 1300 * stage.log_uniform(0.8, 1.2), 4) for _ in range(4)]
+    slosh = [filtered(air(dice, 0.5 / rate_hz), stage.rate, 200, 1300 * stage.log_draw(0.8, 1.2), 4) for _ in range(4)]
     slosh = [wet * swell(stage, 0.5 / rate_hz, 0.2 / rate_hz, 0.25 / rate_hz)[: len(wet)] for wet in slosh]
-    thud = modes(stage, 0.4, np.array([58.0, 92, 150]) * stage.log_uniform(0.85, 1.2), np.ones(3), np.array([0.05, 0.04, 0.03]))
+    thud = modes(stage, 0.4, np.array([58.0, 92, 150]) * stage.log_draw(0.85, 1.2), np.ones(3), np.array([0.05, 0.04, 0.03]))
     canvas = stage.silence()
     for k, start in enumerate(times):
         add(canvas, normalised(slosh[k % 4]), round(start * stage.rate), 0.8)
         add(canvas, thud, round((start + 0.2 / rate_hz) * stage.rate), 0.35)
-    drops = [modes(stage, 0.06, np.array([stage.log_uniform(500, 1400)]), np.ones(1), np.array([0.01])) for _ in range(6)]
+    drops = [modes(stage, 0.06, np.array([stage.log_draw(500, 1400)]), np.ones(1), np.array([0.01])) for _ in range(6)]
     falls = scattered(dice, 12, 0, stage.seconds)
     motor = reed(shaky(stage, np.full(stage.size, 100.0), 0.004, 3), stage.rate, 1.1, top=1500)
     sound = (
@@ -122,7 +122,7 @@ def washer(stage: Stage) -> Take:
 
 def printer(stage: Stage) -> Take:
     """A dot-matrix printer: the head screeches across the paper line by line, and the feed clicks between the lines."""
-    dice, pins, line_hz = aside(stage), stage.log_uniform(420, 1250), stage.log_uniform(1.1, 3.5)
+    dice, pins, line_hz = aside(stage), stage.log_draw(420, 1250), stage.log_draw(1.1, 3.5)
     line = min(0.75 / line_hz, 0.7 * stage.seconds)
     raw = reed(np.full(stage.samples(line), pins), stage.rate, 0.2) + 0.5 * air(dice, line)
     head = mouth(raw, stage.rate, ((1700, 600, 1.0), (3400, 900, 0.9), (5200, 1200, 0.5))) * swell(stage, line, 0.01, 0.01)

@@ -17,9 +17,9 @@ from .score import Compass, Note, Shape
 from .series import first_onset
 from .synth import Array, Stage, add, normalised
 
-_CHORDAL: dict[Shape, float] = {"note": 48, "repeats": 10, "scale": 9, "arpeggio": 8, "chord": 10, "chords": 6, "melody": 9}
-_MELODIC: dict[Shape, float] = {"note": 52, "repeats": 12, "scale": 14, "arpeggio": 8, "melody": 14}
-_SUNG: dict[Shape, float] = {"note": 55, "chord": 25, "scale": 8, "chords": 12}
+_CHORDAL: dict[Shape, float] = {"note": 56, "repeats": 14, "scale": 8, "arpeggio": 6, "chord": 8, "chords": 3, "melody": 5}
+_MELODIC: dict[Shape, float] = {"note": 58, "repeats": 16, "scale": 12, "arpeggio": 6, "melody": 8}
+_SUNG: dict[Shape, float] = {"note": 60, "chord": 25, "scale": 8, "chords": 7}
 _VERBS = ("playing", "performing", "sounding")
 
 
@@ -45,7 +45,7 @@ def _drum_kit(stage: Stage) -> Take:
     """A named style at an exact tempo, from the first beat to the end of the clip."""
     name = list(drums.STYLES)[stage.integer(0, len(drums.STYLES) - 1)]
     style = drums.STYLES[name]
-    bpm, start = stage.log_uniform(*style.bpm), first_onset(stage)
+    bpm, start = stage.log_draw(*style.bpm), first_onset(stage)
     facts = Facts(manner=(score.pick(stage, f"in a {name} style", f"with a {name} beat", f"with a {name} groove"),))
     if (stage.seconds - start) * bpm / 60 >= 4:
         facts["bpm"] = bpm
@@ -56,14 +56,14 @@ def _bongos(stage: Stage) -> Take:
     """A few counted strokes, or a steady pattern on both drums."""
     stroke, _ = drums.bongos(stage)
     canvas, start = stage.silence(), first_onset(stage)
-    rate_hz = stage.log_uniform(1.5, 5.0)
+    rate_hz = stage.log_draw(1.5, 5.0)
     fit = 1 + int(max(0.0, stage.seconds - start - 0.15) * rate_hz)
     few = stage.rng.random() < 0.5
     count = min(fit, stage.integer(2, 7)) if few else fit
     both = _HANDS[stage.integer(0, len(_HANDS) - 1)] if not few else (stage.integer(0, 1),)
     times = [start + k / rate_hz for k in range(count)]
     for k, time in enumerate(times):
-        strength = 1.0 if k % len(both) == 0 else stage.uniform(0.7, 0.95)
+        strength = 1.0 if k % len(both) == 0 else stage.draw(0.7, 0.95)
         add(canvas, stroke(both[k % len(both)], strength), round(time * stage.rate))
     facts = Facts(manner=("rapidly",) if rate_hz > 3.6 else (("slowly",) if rate_hz < 1.9 else ()))
     if count <= 8:
@@ -81,7 +81,7 @@ def _band(stage: Stage) -> Take:
     name = list(_COMPING)[stage.integer(0, len(_COMPING) - 1)]
     make, comping, walk = _COMPING[name]
     style = drums.STYLES[name]
-    bpm, start = stage.log_uniform(*style.bpm), min(0.3, first_onset(stage))
+    bpm, start = stage.log_draw(*style.bpm), min(0.3, first_onset(stage))
     mode: score.Mode = "major" if stage.rng.random() < 0.5 else "minor"
     changes = score.CHANGES[mode][stage.integer(0, 2)]
     tonic, step = stage.integer(40, 51), 60 / bpm / style.steps
@@ -174,7 +174,7 @@ _SOLOISTS: tuple[Kind, ...] = (
     _kind(
         "music box",
         instruments.music_box,
-        Compass(72, 99, False, {**_MELODIC, "melody": 26}),
+        Compass(72, 99, False, {**_MELODIC, "melody": 16}),
         ("music box", "toy music box", "musical box", "wind-up music box"),
     ),
     _kind(

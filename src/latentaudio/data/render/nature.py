@@ -16,7 +16,7 @@ from .synth import Array, Stage, add, coloured, decay, filtered, glide, swell, w
 
 def rain(stage: Stage) -> Take:
     """A steady hiss of far drops under the ticks of near ones; heavier rain is denser and reaches lower."""
-    hiss, heavy, roof = aside(stage), stage.uniform(0, 1), stage.uniform(0, 1)
+    hiss, heavy, roof = aside(stage), stage.draw(0, 1), stage.draw(0, 1)
     far = _noise(hiss, 2200 - 1700 * heavy, 9000) * (1 + 0.08 * wander(stage, stage.seconds, 0.8))
     near = _moments(stage, 30 + 140 * heavy)
     ticks = _scatter(stage, near, _ticks(stage, len(near), 1800, 7000, 0.0012, 0.8))
@@ -28,13 +28,13 @@ def rain(stage: Stage) -> Take:
 
 def wind(stage: Stage) -> Take:
     """Gusts: low noise that brightens as it strengthens, and a whistle (noise riding on a gliding tone) where a gap sings."""
-    hiss, strong, sings = aside(stage), stage.uniform(0, 1), stage.uniform(0, 1)
-    gust = wander(stage, stage.seconds, stage.uniform(0.5, 1.3))
+    hiss, strong, sings = aside(stage), stage.draw(0, 1), stage.draw(0, 1)
+    gust = wander(stage, stage.seconds, stage.draw(0.5, 1.3))
     force = np.exp((0.35 + 0.4 * strong) * gust)
     rush = _noise(hiss, 250, 700 + 600 * strong)
     rumble = filtered(coloured(hiss, stage.seconds, 1.2), stage.rate, 60, 300, order=1)
-    phase = glide(stage.log_uniform(380, 1100) * np.exp(0.22 * gust), stage.rate)
-    width = stage.uniform(15, 50)
+    phase = glide(stage.log_draw(380, 1100) * np.exp(0.22 * gust), stage.rate)
+    width = stage.draw(15, 50)
     still, turned = (filtered(air(hiss, stage.seconds), stage.rate, high=width) for _ in range(2))
     tone = (still * np.cos(phase) + turned * np.sin(phase)) / still.std()
     mix = rumble * force + 1.6 * rush * force**1.7 + 0.9 * max(0.0, sings - 0.35) * tone * force**2
@@ -44,16 +44,16 @@ def wind(stage: Stage) -> Take:
 
 def sea(stage: Stage) -> Take:
     """Waves: each swells, breaks in a wash of noise that opens upward, and draws back as a thin hiss over a distant roar."""
-    hiss, rough = aside(stage), stage.uniform(0, 1)
+    hiss, rough = aside(stage), stage.draw(0, 1)
     body, foam, spray = (np.full(stage.size, floor) for floor in (0.25, 0.06, 0.02))
-    now = -stage.uniform(0.2, 1.5)
+    now = -stage.draw(0.2, 1.5)
     while now < stage.seconds:
-        span, gain = stage.uniform(2.4, 4.5) * (1.2 - 0.4 * rough), stage.uniform(0.7, 1.0)
+        span, gain = stage.draw(2.4, 4.5) * (1.2 - 0.4 * rough), stage.draw(0.7, 1.0)
         start, n = round(now * stage.rate), stage.samples(span)
         add(body, contour(n, (0, 0), (0.3, 0.9), (0.4, 1), (0.7, 0.3), (1, 0)), start, gain)
         add(foam, contour(n, (0, 0), (0.25, 0.15), (0.4, 1), (0.6, 0.5), (1, 0)), start, gain)
         add(spray, contour(n, (0, 0), (0.33, 0.05), (0.45, 0.8), (0.7, 0.5), (1, 0)), start, gain)
-        now += span * stage.uniform(0.6, 0.95)
+        now += span * stage.draw(0.6, 0.95)
     low, middle, high = (_noise(hiss, *band) for band in ((90, 500), (400, 1800), (1800, 7500)))
     mix = (0.5 + rough) * low * body + middle * foam + 0.8 * high * spray
     return Take(mix, Facts(qualities=worded(rough, ("calm",), ("rough",))))
@@ -61,17 +61,17 @@ def sea(stage: Stage) -> Take:
 
 def thunder(stage: Stage) -> Take:
     """A clap torn by a few near strokes, then rumbles rolling off for the rest of the clip, darker as they go."""
-    hiss, sharp = aside(stage), stage.uniform(0, 1)
-    start, tail = first_onset(stage), stage.log_uniform(0.6, 1.8)
+    hiss, sharp = aside(stage), stage.draw(0, 1)
+    start, tail = first_onset(stage), stage.log_draw(0.6, 1.8)
     canvas = stage.silence()
     for k in range(stage.integer(1, 4)):
-        when, gain = start + 0.12 * k * stage.uniform(0.4, 1), (0.3 + sharp) * stage.uniform(0.4, 1)
+        when, gain = start + 0.12 * k * stage.draw(0.4, 1), (0.3 + sharp) * stage.draw(0.4, 1)
         fall = decay(stage, 0.9, 0.05 + 0.06 * sharp, 0.004)
         crack = filtered(air(hiss, 0.9), stage.rate, 90, 500 + 4500 * sharp, order=1)
         add(canvas, crack * fall, round(when * stage.rate), gain)
     left = stage.seconds - start
-    roll = filtered(coloured(hiss, left, 1.0), stage.rate, 30, stage.log_uniform(110, 260))
-    bumps = np.exp(0.8 * wander(stage, left, stage.uniform(2.5, 5)))
+    roll = filtered(coloured(hiss, left, 1.0), stage.rate, 30, stage.log_draw(110, 260))
+    bumps = np.exp(0.8 * wander(stage, left, stage.draw(2.5, 5)))
     t = stage.clock(left)
     add(canvas, 3 * roll * bumps * np.minimum(t / 0.08, 1) * 0.5 ** (t / tail), round(start * stage.rate))
     manner = ("with a long rumble",) if tail > 1.3 and left > 3 else ()
@@ -80,7 +80,7 @@ def thunder(stage: Stage) -> Take:
 
 def fire(stage: Stage) -> Take:
     """Crackles: dry snaps in little bursts, a few far louder than the rest, over a soft flutter of flame."""
-    hiss, large = aside(stage), stage.uniform(0, 1)
+    hiss, large = aside(stage), stage.draw(0, 1)
     snaps = _moments(stage, 18 + 50 * large, np.exp(1.1 * wander(stage, stage.seconds, 5)))
     crackle = _scatter(stage, snaps, _ticks(stage, len(snaps), 900, 6500, 0.0016, 1.3))
     pops = _moments(stage, 1.5 + 2 * large)
@@ -93,8 +93,8 @@ def fire(stage: Stage) -> Take:
 
 def drip(stage: Stage) -> Take:
     """Drops falling into water at a steady rate: a tick, then a bubble that rings and climbs; bigger drops ring lower."""
-    rate_hz, tune, rise = stage.log_uniform(0.8, 5.4), stage.log_uniform(450, 2200), stage.uniform(0.04, 0.18)
-    half = stage.log_uniform(0.012, 0.035) * (900 / tune) ** 0.3
+    rate_hz, tune, rise = stage.log_draw(0.8, 5.4), stage.log_draw(450, 2200), stage.draw(0.04, 0.18)
+    half = stage.log_draw(0.012, 0.035) * (900 / tune) ** 0.3
     length = min(8 * half, 0.9 / rate_hz)
     times = np.array(steady(stage, rate_hz, length))
     count = len(times)
@@ -105,7 +105,7 @@ def drip(stage: Stage) -> Take:
 
 def stream(stage: Stage) -> Take:
     """Running water: hundreds of small bubbles a second over a soft rush; a bigger stream is denser and lower."""
-    hiss, large = aside(stage), stage.uniform(0, 1)
+    hiss, large = aside(stage), stage.draw(0, 1)
     eddies = np.exp(0.35 * wander(stage, stage.seconds, 6))
     born = _moments(stage, 110 + 120 * large, eddies)
     depth = 1.5 * 0.55**large
@@ -118,8 +118,8 @@ def stream(stage: Stage) -> Take:
 
 def bubbles(stage: Stage) -> Take:
     """Bubbling: single round blobs, each clearly climbing, in loose clusters; big bubbles ring low."""
-    large, climb = stage.uniform(0, 1), stage.uniform(0.1, 0.22)
-    born = _moments(stage, stage.log_uniform(6, 18), np.exp(0.7 * wander(stage, stage.seconds, 2)))
+    large, climb = stage.draw(0, 1), stage.draw(0.1, 0.22)
+    born = _moments(stage, stage.log_draw(6, 18), np.exp(0.7 * wander(stage, stage.seconds, 2)))
     hertz = 900 * (200 / 900) ** large * _logs(stage, 0.6, 1.6, len(born))
     blobs = stage.rng.uniform(0.4, 1, len(born))[:, None] * _pings(stage, hertz, 14.0 / hertz, 0.25, climb)
     return Take(_scatter(stage, born, blobs), Facts(qualities=worded(large, ("small",), ("large",))))
@@ -127,8 +127,8 @@ def bubbles(stage: Stage) -> Take:
 
 def leaves(stage: Stage) -> Take:
     """Rustling: strokes of dry high noise made of fine crumbs, coming and going with the breeze or a step."""
-    hiss, dry = aside(stage), stage.uniform(0, 1)
-    strokes = np.exp(1.1 * wander(stage, stage.seconds, stage.uniform(1.5, 4)))
+    hiss, dry = aside(stage), stage.draw(0, 1)
+    strokes = np.exp(1.1 * wander(stage, stage.seconds, stage.draw(1.5, 4)))
     strokes /= strokes.max()
     crumbs = _moments(stage, 500, strokes)
     grain = _scatter(stage, crumbs, _ticks(stage, len(crumbs), 2200, 7000, 0.0008, 0.9))
@@ -139,8 +139,8 @@ def leaves(stage: Stage) -> Take:
 
 def hail(stage: Stage) -> Take:
     """Hard knocks by the dozen: each stone a click and a short ring of what it hits, one pitch on metal, many on the ground."""
-    hiss, metal, plate = aside(stage), stage.uniform(0, 1), stage.log_uniform(500, 2200)
-    fall = _moments(stage, stage.log_uniform(25, 80))
+    hiss, metal, plate = aside(stage), stage.draw(0, 1), stage.log_draw(500, 2200)
+    fall = _moments(stage, stage.log_draw(25, 80))
     gains = np.exp(0.6 * stage.rng.standard_normal(len(fall)))[:, None]
     canvas = 0.05 * _noise(hiss, 2500, 7500) + _scatter(stage, fall, _ticks(stage, len(fall), 3000, 7000, 0.0012, 0.5))
     half, blur = 0.004 + 0.01 * metal**2, 1.08 + 0.6 * (1 - metal)
@@ -163,7 +163,7 @@ def _moments(stage: Stage, density: float, tide: Array | None = None) -> Array:
     if tide is not None:
         mass = np.cumsum(np.interp(np.linspace(0, 1, 512), np.linspace(0, 1, len(tide)), tide))
         shares = np.interp(shares, mass / mass[-1], np.linspace(0, 1, 512))
-    shares[0] = stage.uniform(0.02, 0.12) / stage.seconds  # chance must not open a clip with silence
+    shares[0] = stage.draw(0.02, 0.12) / stage.seconds  # chance must not open a clip with silence
     return np.asarray(shares * stage.seconds)
 
 

@@ -19,7 +19,7 @@ from .synth import Array, Stage, add, normalised
 Relation: TypeAlias = Literal["alone", "then", "while"]
 
 _RELATIONS: tuple[Relation, ...] = ("alone", "then", "while")
-_RELATION_SHARES = (0.76, 0.12, 0.12)
+_RELATION_SHARES = (0.72, 0.18, 0.1)
 _THEN_SECONDS = 2.5  # shorter clips leave neither of two sounds the time to be recognised
 _SEAM_S = 0.03
 _FRAME_S = 0.01
@@ -95,7 +95,7 @@ def _then(
     cast: tuple[Kind, ...], rng: np.random.Generator, rate: int, seconds: float, room: Room
 ) -> tuple[Array, tuple[Event, ...]]:
     """Each takes about half the clip; the room's echo of the first rings into the second."""
-    cut = round(seconds * float(rng.uniform(0.44, 0.56)) * rate) / rate
+    cut = round(seconds * float(rng.uniform(0.48, 0.52)) * rate) / rate
     first, before = _placed(cast[0], rng, rate, seconds, room, 0.0, cut)
     second, after = _placed(cast[1], rng, rate, seconds, room, cut, seconds)
     return first + second, (before, after)
@@ -126,8 +126,8 @@ def _placed(
     offset, size = round(start * rate), round(seconds * rate)
     take = kind.play(Stage(rng, rate, round((stop - start) * rate) / rate))
     far = kind.far and room != "small room"  # nothing is far away in a small room
-    distance = DISTANCES[int(rng.choice(3, p=(0.2, 0.65, 0.15) if far else (0.25, 0.75, 0.0)))]
-    odds = (0.3, 0.7, 0.0) if distance == "far" else (0.2, 0.6, 0.2)  # far away nothing is loud
+    distance = DISTANCES[int(rng.choice(3, p=(0.12, 0.76, 0.12) if far else (0.15, 0.85, 0.0)))]
+    odds = (0.25, 0.75, 0.0) if distance == "far" else (0.15, 0.7, 0.15)  # far away nothing is loud
     loudness = "normal" if balanced else LOUDNESSES[int(rng.choice(3, p=odds))]
     peak = float(np.max(np.abs(take.samples)))
     assert np.isfinite(peak) and peak > 1e-6, f"{kind.name} played silence or numbers that are not finite"
@@ -143,7 +143,7 @@ def _placed(
 
 
 def _drawn_room(rng: np.random.Generator, allowed: bool) -> Room:
-    room = ROOMS[int(rng.choice(4, p=(0.7, 0.1, 0.1, 0.1)))]
+    room = ROOMS[int(rng.choice(4, p=(0.82, 0.06, 0.06, 0.06)))]
     return room if allowed else "none"
 
 

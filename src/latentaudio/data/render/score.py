@@ -93,7 +93,7 @@ def _note(stage: Stage, compass: Compass) -> Phrase:
     """One tone of exact pitch: held for a while, or left to ring."""
     start = first_onset(stage)
     room = stage.seconds - start - 0.05
-    length = min(room, max(0.4, stage.log_uniform(0.4, 1.2 * room))) if compass.held else stage.uniform(0.6, 1.0) * room
+    length = min(room, max(0.4, stage.log_draw(0.4, 1.2 * room))) if compass.held else stage.draw(0.6, 1.0) * room
     pitch = hertz(stage.integer(compass.low, compass.high))
     words = ["a single note", "one note"]
     if compass.held:
@@ -103,11 +103,11 @@ def _note(stage: Stage, compass: Compass) -> Phrase:
 
 def _repeats(stage: Stage, compass: Compass) -> Phrase:
     """The same tone two to seven times at an exactly even pace."""
-    period, starts = _even(stage, 1 / stage.log_uniform(1.0, 4.5), 7)
+    period, starts = _even(stage, 1 / stage.log_draw(1.0, 4.5), 7)
     if len(starts) < 2:
         return _note(stage, compass)
     pitch = hertz(stage.integer(compass.low, compass.high))
-    length = period * stage.uniform(0.45, 0.8)
+    length = period * stage.draw(0.45, 0.8)
     facts = Facts(pitch_hz=pitch, count=len(starts), manner=(pick(stage, "the same note", "one note"),), onsets=starts)
     if len(starts) >= 3:
         facts["rate_hz"] = 1 / period
@@ -116,7 +116,7 @@ def _repeats(stage: Stage, compass: Compass) -> Phrase:
 
 def _scale(stage: Stage, compass: Compass) -> Phrase:
     """Degrees of a scale, one after the other, up or down."""
-    period, starts = _even(stage, 1 / stage.log_uniform(1.6, 5.0), 8)
+    period, starts = _even(stage, 1 / stage.log_draw(1.6, 5.0), 8)
     if len(starts) < 4:
         return _note(stage, compass)
     mode, up = _mode(stage), stage.rng.random() < 0.5
@@ -129,7 +129,7 @@ def _scale(stage: Stage, compass: Compass) -> Phrase:
 
 def _arpeggio(stage: Stage, compass: Compass) -> Phrase:
     """The tones of one chord, one after the other: up, down, or up and down."""
-    period, starts = _even(stage, 1 / stage.log_uniform(2.0, 5.0), 12)
+    period, starts = _even(stage, 1 / stage.log_draw(2.0, 5.0), 12)
     if len(starts) < 4:
         return _note(stage, compass)
     mode = _mode(stage)
@@ -145,12 +145,12 @@ def _chord(stage: Stage, compass: Compass) -> Phrase:
     mode = _mode(stage)
     root = stage.integer(compass.low, max(compass.low, compass.high - 12))
     tones = (*TRIADS[mode], 12)[: stage.integer(3, 4)]
-    strum = stage.uniform(0.0, 0.03)
-    period, starts = _even(stage, 1 / stage.log_uniform(0.7, 2.5), 5)
+    strum = stage.draw(0.0, 0.03)
+    period, starts = _even(stage, 1 / stage.log_draw(0.7, 2.5), 5)
     again = len(starts) >= 2 and stage.rng.random() < 0.4
     if not again:
         starts = starts[:1]
-    length = period * stage.uniform(0.6, 0.9) if again else min(stage.seconds - starts[0] - 0.05, stage.log_uniform(0.8, 9.0))
+    length = period * stage.draw(0.6, 0.9) if again else min(stage.seconds - starts[0] - 0.05, stage.log_draw(0.8, 9.0))
     notes = [Note(s + k * strum, length, hertz(root + t), 0.8) for s in starts for k, t in enumerate(tones)]
     facts = Facts(manner=(f"a {mode} chord",), onsets=starts)
     if again:
@@ -161,7 +161,7 @@ def _chord(stage: Stage, compass: Compass) -> Phrase:
 def _chords(stage: Stage, compass: Compass) -> Phrase:
     """Four chords of a key in turn, each struck on every beat or held for two."""
     mode = _mode(stage)
-    bpm = stage.log_uniform(66, 150)
+    bpm = stage.log_draw(66, 150)
     every = 1 if stage.rng.random() < 0.6 else 2
     period, starts = _even(stage, every * 60 / bpm, 16)
     if len(starts) < 3:
@@ -180,7 +180,7 @@ def _chords(stage: Stage, compass: Compass) -> Phrase:
 
 def _melody(stage: Stage, compass: Compass) -> Phrase:
     """A short tune in a key: it opens on the triad, so that the key is heard, walks by steps, and comes home."""
-    mode, bpm = _mode(stage), stage.log_uniform(62, 168)
+    mode, bpm = _mode(stage), stage.log_draw(62, 168)
     beat, start = 60 / bpm, first_onset(stage)
     rhythm = _RHYTHMS[stage.integer(0, len(_RHYTHMS) - 1)]
     lengths: list[float] = []
@@ -197,7 +197,7 @@ def _melody(stage: Stage, compass: Compass) -> Phrase:
     steps = [*steps[: len(lengths) - 1], 0]
     notes = []
     for step, length in zip(steps, lengths, strict=True):
-        notes.append(Note(start, 0.9 * length * beat, hertz(tonic + degree(mode, step)), stage.uniform(0.8, 1.0)))
+        notes.append(Note(start, 0.9 * length * beat, hertz(tonic + degree(mode, step)), stage.draw(0.8, 1.0)))
         start += length * beat
     return Phrase(tuple(notes), _paced(Facts(manner=_mood(stage, mode, bpm)), bpm, stage.seconds))
 
@@ -226,7 +226,7 @@ def _line(
     stage: Stage, compass: Compass, pitches: Sequence[int], starts: tuple[float, ...], period: float, manner: str
 ) -> Phrase:
     """Even notes with a name. One note is a beat, or half of one where that would be a hectic tempo."""
-    reach = stage.uniform(0.8, 0.98) if compass.held else stage.uniform(0.9, 1.6)
+    reach = stage.draw(0.8, 0.98) if compass.held else stage.draw(0.9, 1.6)
     notes = [Note(start, reach * period, hertz(pitch), 0.9) for pitch, start in zip(pitches, starts, strict=True)]
     notes[-1] = replace(notes[-1], seconds=max(reach * period, min(0.8, stage.seconds - starts[-1] - 0.05)))
     pace = ("slowly",) if period > 0.5 else (("quickly",) if period < 0.24 else ())

@@ -49,8 +49,8 @@ def worded(share: float, low: tuple[str, ...], high: tuple[str, ...]) -> tuple[s
 
 
 def first_onset(stage: Stage) -> float:
-    """When a clip's first event starts: soon, but not at the very edge."""
-    return stage.uniform(0.05, min(0.5, max(0.07, 0.15 * stage.seconds)))
+    """When a clip's first event starts: at once, but not at the very edge."""
+    return stage.draw(0.07, min(0.13, 0.18 * stage.seconds))
 
 
 def fitting(stage: Stage, seconds: float) -> float:
@@ -59,14 +59,13 @@ def fitting(stage: Stage, seconds: float) -> float:
 
 
 def spread(stage: Stage, length: float, gaps: tuple[float, float], most: int) -> list[float]:
-    """Onsets in seconds of one to `most` calls of `length` seconds that all fit, with a rest drawn from `gaps` between them."""
+    """Onsets in seconds of one to `most` calls of `length` seconds that all fit, nearly even, with rests drawn from `gaps`."""
     first = first_onset(stage)
-    period = max(SHORTEST_GAP, length + stage.log_uniform(*gaps))
+    period = max(SHORTEST_GAP, length + stage.log_draw(*gaps))
     room = stage.seconds - first - length - 0.02
     count = stage.integer(1, max(1, min(most, 1 + int(room / period))))
     spare = max(0.0, room - (count - 1) * period) / max(1, count - 1)
-    loose = min(spare, 0.3 * period) * stage.uniform(0, 1)
-    waits = [period + loose * stage.uniform(0, 1) for _ in range(count - 1)]
+    waits = [period + min(spare, 0.06 * period) * stage.draw(0, 1) for _ in range(count - 1)]
     return [first, *(first + np.cumsum(waits)).tolist()]
 
 
@@ -89,8 +88,8 @@ def regular(times: Sequence[float], rate_hz: float) -> Facts:
 
 def _levels(stage: Stage, count: int) -> tuple[list[float], tuple[str, ...]]:
     """Gains of a series of calls and how they are called: mostly even, sometimes a clear climb or fall."""
-    dice = stage.uniform(0, 1)
-    even = [stage.uniform(0.8, 1.0) for _ in range(count)]
+    dice = stage.draw(0, 1)
+    even = [stage.draw(0.8, 1.0) for _ in range(count)]
     if count < 3 or dice > 0.24:
         return even, ()
     climb = np.geomspace(0.25, 1.0, count).tolist()
@@ -118,6 +117,8 @@ def chorus(
     gains, trend = _levels(stage, len(times))
     canvas = stage.silence()
     for start, gain in zip(times, gains, strict=True):
-        add(canvas, normalised(call(stage.log_uniform(0.96, 1.04))), round(start * stage.rate), gain)
-    manner = _pace(times, length) + trend
-    return Take(canvas, Facts(count=len(times), onsets=tuple(times), qualities=qualities, manner=manner))
+        add(canvas, normalised(call(stage.log_draw(0.96, 1.04))), round(start * stage.rate), gain)
+    facts = Facts(count=len(times), onsets=tuple(times), qualities=qualities, manner=_pace(times, length) + trend)
+    if len(times) >= 3:
+        facts["rate_hz"] = (len(times) - 1) / (times[-1] - times[0])
+    return Take(canvas, facts)

@@ -23,11 +23,11 @@ def _squarish(hertz: float, rate: int, n: int, bright: float) -> Array:
 
 
 def siren(stage: Stage) -> Take:
-    """A siren's pitch swept up and down at an exact rate, from a slow wail to a yelp, from round sweeps to two held tones."""
-    low, span = stage.log_uniform(380, 800), stage.uniform(1.5, 2.4)
-    rate_hz = max(stage.log_uniform(0.18, 4.5), 1.2 / stage.seconds)
-    steep, bright = stage.log_uniform(0.3, 12.0), stage.uniform(0.5, 1.0)
-    swing = np.sin(2 * np.pi * (rate_hz * stage.clock(stage.seconds) + stage.uniform(0, 1)))
+    """A siren's pitch swept up and down at an exact rate from below, wailing or yelping, in round sweeps or two held tones."""
+    low, span = stage.log_draw(380, 800), stage.draw(1.5, 2.4)
+    rate_hz = max(stage.log_draw(0.18, 4.5), 1.2 / stage.seconds)
+    steep, bright = stage.log_draw(0.3, 12.0), stage.draw(0.5, 1.0)
+    swing = -np.cos(2 * np.pi * rate_hz * stage.clock(stage.seconds))
     hertz = low * span ** (0.5 + 0.5 * np.tanh(steep * swing) / np.tanh(steep))
     tone = buzz(hertz, stage.rate, 1.6 - bright, top=6500)
     sound = mouth(tone, stage.rate, ((900, 600, 1.0), (2200, 900, 0.7))) + 0.3 * tone
@@ -40,8 +40,8 @@ def siren(stage: Stage) -> Take:
 
 def alarm(stage: Stage) -> Take:
     """Beep, beep, beep: one electronic pitch switched on and off at an exact rate."""
-    pitch, rate_hz = stage.log_uniform(420, 3600), max(stage.log_uniform(1.0, 7.0), 2.5 / stage.seconds)
-    on, bright = stage.uniform(0.35, 0.6) / rate_hz, stage.uniform(0.2, 1.0)
+    pitch, rate_hz = stage.log_draw(420, 3600), max(stage.log_draw(1.0, 7.0), 2.5 / stage.seconds)
+    on, bright = stage.draw(0.35, 0.6) / rate_hz, stage.draw(0.2, 1.0)
     beep = _squarish(pitch, stage.rate, stage.samples(on), bright) * swell(stage, on, 0.004, 0.006)
     times = steady(stage, rate_hz, on)
     canvas = stage.silence()
@@ -53,8 +53,8 @@ def alarm(stage: Stage) -> Take:
 def phone(stage: Stage) -> Take:
     """A telephone: counted rings of a clapper between two small bells, or of an electronic warble between two pitches."""
     dice, old = aside(stage), stage.rng.random() < 0.5
-    length = fitting(stage, stage.log_uniform(0.4, 1.6))
-    beats, tune = stage.uniform(17, 26), stage.log_uniform(0.75, 1.35)
+    length = fitting(stage, stage.log_draw(0.4, 1.6))
+    beats, tune = stage.draw(17, 26), stage.log_draw(0.75, 1.35)
     if old:
         hits = np.arange(0, length - 0.03, 1 / beats)
         bells = [
@@ -74,7 +74,7 @@ def phone(stage: Stage) -> Take:
             add(ring, bells[k % 2], round(hit * stage.rate))
         ring *= swell(stage, len(ring) / stage.rate, 0.001, 0.15)[: len(ring)]
     else:
-        n, bright = stage.samples(length), stage.uniform(0.15, 0.8)
+        n, bright = stage.samples(length), stage.draw(0.15, 0.8)
         first = (np.arange(n) * beats * 0.7 / stage.rate) % 1 < 0.5
         tones = [_squarish(tune * hertz, stage.rate, n, bright) for hertz in (900.0, 1130.0)]
         gate = filtered(first.astype(float), stage.rate, None, 300)
@@ -86,10 +86,10 @@ def phone(stage: Stage) -> Take:
 
 def horn(stage: Stage) -> Take:
     """A car horn: a hard steel buzz, one note (then the pitch is a fact) or two together, in counted honks."""
-    pitch, double = stage.log_uniform(190, 760), stage.rng.random() < 0.3
-    length = fitting(stage, stage.log_uniform(0.18, 0.9))
-    steps = (1.0, stage.uniform(1.19, 1.27)) if double else (1.0,)
-    n, tilt = stage.samples(length), stage.uniform(0.35, 0.7)
+    pitch, double = stage.log_draw(190, 760), stage.rng.random() < 0.3
+    length = fitting(stage, stage.log_draw(0.18, 0.9))
+    steps = (1.0, stage.draw(1.19, 1.27)) if double else (1.0,)
+    n, tilt = stage.samples(length), stage.draw(0.35, 0.7)
     raw = np.sum([reed(np.full(n, pitch * step), stage.rate, tilt, top=6000) for step in steps], axis=0)
     honk = (0.5 * raw + mouth(raw, stage.rate, ((700, 400, 0.8), (1700, 500, 1.0), (2900, 800, 0.8)))) * swell(
         stage, length, 0.012, 0.03
@@ -103,10 +103,10 @@ def horn(stage: Stage) -> Take:
 
 def foghorn(stage: Stage) -> Take:
     """A ship's horn: a very low brassy blast that speaks slowly and stops with a breath."""
-    dice, pitch = aside(stage), stage.log_uniform(60, 250)
-    length = fitting(stage, stage.log_uniform(0.9, 3.0))
+    dice, pitch = aside(stage), stage.log_draw(60, 250)
+    length = fitting(stage, stage.log_draw(0.9, 3.0))
     n = stage.samples(length)
-    raw = reed(np.full(n, pitch), stage.rate, stage.uniform(0.7, 1.1), top=2500)
+    raw = reed(np.full(n, pitch), stage.rate, stage.draw(0.7, 1.1), top=2500)
     blast = (
         raw
         + mouth(raw, stage.rate, ((2.5 * pitch, 1.5 * pitch, 1.0), (600, 250, 0.5)))
@@ -127,14 +127,14 @@ def foghorn(stage: Stage) -> Take:
 
 def whistle(stage: Stage) -> Take:
     """A whistle blown in counted blasts: plain with a clear steady pitch, or with a pea that shakes the tone."""
-    dice, pitch, pea = aside(stage), stage.log_uniform(1100, 4400), stage.uniform(-1.0, 1.0)
-    length = fitting(stage, stage.log_uniform(0.25, 1.1))
+    dice, pitch, pea = aside(stage), stage.log_draw(1100, 4400), stage.draw(-1.0, 1.0)
+    length = fitting(stage, stage.log_draw(0.25, 1.1))
     n = stage.samples(length)
-    roll = max(pea, 0.0) * np.sin(2 * np.pi * stage.uniform(28, 55) * np.arange(n) / stage.rate)
+    roll = max(pea, 0.0) * np.sin(2 * np.pi * stage.draw(28, 55) * np.arange(n) / stage.rate)
     attack = contour(n, (0, 0.93), (min(0.3, 0.04 / length), 1), (1, 1))
     tone = np.sin(glide(pitch * attack * (1 + 0.04 * roll), stage.rate)) * (1 + 0.6 * roll)
     breath = resonate(air(dice, length)[:n], stage.rate, pitch, 0.25 * pitch)
-    blast = (tone + stage.uniform(0.15, 0.5) * breath) * swell(stage, length, 0.015, 0.03)
+    blast = (tone + stage.draw(0.15, 0.5) * breath) * swell(stage, length, 0.015, 0.03)
     take = chorus(stage, length, (0.1, 1.0), 5, lambda _: blast, ("referee",) if pea > 0.3 else ())
     if pea <= 0:
         take.facts["pitch_hz"] = pitch
@@ -143,9 +143,9 @@ def whistle(stage: Stage) -> Take:
 
 def heartbeat(stage: Stage) -> Take:
     """Lub-dub: two muffled thuds a beat, the second higher and shorter, at an exact tempo."""
-    dice, bpm = aside(stage), max(stage.log_uniform(44, 165), 60 * 2.2 / stage.seconds)
-    tune, period = stage.log_uniform(0.8, 1.3), 60 / bpm
-    gap = 0.3 * period**0.5 * stage.uniform(0.9, 1.1)
+    dice, bpm = aside(stage), max(stage.log_draw(44, 165), 60 * 2.2 / stage.seconds)
+    tune, period = stage.log_draw(0.8, 1.3), 60 / bpm
+    gap = 0.3 * period**0.5 * stage.draw(0.9, 1.1)
 
     def thud(hertz: float, half_life: float) -> Array:
         tone = modes(
@@ -164,7 +164,7 @@ def heartbeat(stage: Stage) -> Take:
 
 def tone(stage: Stage) -> Take:
     """One electronic pitch held for the whole clip, from a pure sine to a bright reed, over five octaves."""
-    pitch, bright = stage.log_uniform(110, 3520), max(0.0, stage.uniform(-0.7, 1.0))
+    pitch, bright = stage.log_draw(110, 3520), max(0.0, stage.draw(-0.7, 1.0))
     gains = np.array([1.0, *(bright * k**-1.2 for k in range(2, 16))])
     sound = harmonics(2 * np.pi * pitch * stage.clock(stage.seconds), pitch, stage.rate, gains)
     start = min(0.05, 0.05 * stage.seconds)
@@ -175,8 +175,8 @@ def tone(stage: Stage) -> Take:
 
 def doorbell(stage: Stage) -> Take:
     """A door chime: ding-dong on two struck bars, or a single ding whose pitch is a fact; counted pushes of the button."""
-    pitch, ring, single = stage.log_uniform(320, 1350), stage.log_uniform(0.15, 0.45), stage.rng.random() < 0.35
-    drop, lag = stage.uniform(0.74, 0.86), min(stage.uniform(0.35, 0.65), 0.3 * stage.seconds)
+    pitch, ring, single = stage.log_draw(320, 1350), stage.log_draw(0.15, 0.45), stage.rng.random() < 0.35
+    drop, lag = stage.draw(0.74, 0.86), min(stage.draw(0.35, 0.65), 0.3 * stage.seconds)
     ratios = np.array([1.0, 2.0, 2.76, 5.4])
     length = min(stage.seconds, 0.1 + 6 * ring)
 
@@ -196,8 +196,8 @@ def doorbell(stage: Stage) -> Take:
 
 def arcade(stage: Stage) -> Take:
     """The jingle of a coin in a video game: two square notes, the second higher and ringing on."""
-    base, leap, duty = stage.log_uniform(600, 1500), stage.uniform(1.26, 1.5), stage.uniform(0.5, 1.0)
-    quick, length = stage.uniform(0.05, 0.09), fitting(stage, stage.log_uniform(0.3, 0.8))
+    base, leap, duty = stage.log_draw(600, 1500), stage.draw(1.26, 1.5), stage.draw(0.5, 1.0)
+    quick, length = stage.draw(0.05, 0.09), fitting(stage, stage.log_draw(0.3, 0.8))
     blip = np.zeros(stage.samples(length))
     add(blip, _squarish(base, stage.rate, stage.samples(quick), duty), 0)
     rest = length - quick
@@ -213,8 +213,8 @@ def arcade(stage: Stage) -> Take:
 
 def camera(stage: Stage) -> Take:
     """A camera's shutter: mirror up, curtain, mirror down; two clicks and a whirr so short that they are one."""
-    dice, size = aside(stage), stage.uniform(0, 1)
-    apart, tune = stage.uniform(0.06, 0.14), 1.3 - 0.5 * size
+    dice, size = aside(stage), stage.draw(0, 1)
+    apart, tune = stage.draw(0.06, 0.14), 1.3 - 0.5 * size
 
     def clack(bright: float) -> Array:
         click = burst(dice, 0.05, 1200 * tune, 7000, 0.004, 0.0003) * bright

@@ -105,13 +105,13 @@ def _talk(variants: Mapping[str, int], settings: tuple[int, int], register: tupl
     variant, pitch, speed, flat = (
         pick(stage, *variants),
         stage.integer(*settings),
-        stage.uniform(0, 1),
+        stage.draw(0, 1),
         stage.rng.random() < 0.12,
     )
     hertz = variants[variant] * 2 ** ((pitch - 50) / 70)
     voice = f"{pick(stage, *_ACCENTS)}+{variant}"
     speaker = Speaker(voice, round(115 * 2.3**speed), pitch, stage.integer(0, 6) if flat else stage.integer(35, 80))
-    canvas, start, gap = stage.silence(), first_onset(stage), stage.uniform(0.2, 0.6)
+    canvas, start, gap = stage.silence(), first_onset(stage), stage.draw(0.2, 0.6)
     for text in _chosen(stage, stage.seconds - start, gap, speaker):
         sound = say(text, speaker, stage.rate)
         add(canvas, sound, round(start * stage.rate))

@@ -92,7 +92,7 @@ def placed(stage: Stage, times: Sequence[float], blow: Callable[[], Array], fact
     """One `blow()` at each of `times` in seconds, at nearly even levels."""
     canvas = stage.silence()
     for start in times:
-        add(canvas, normalised(blow(), 1.0), round(start * stage.rate), stage.uniform(0.8, 1.0))
+        add(canvas, normalised(blow(), 1.0), round(start * stage.rate), stage.draw(0.8, 1.0))
     return Take(canvas, facts)
 
 

@@ -19,8 +19,8 @@ from .vocal import Vowel, mouth
 
 def piano(stage: Stage) -> Voice:
     """Struck strings: stiff (partials a little sharp), each decaying fast, then slowly."""
-    noise, bright, ring = aside(stage), stage.uniform(0, 1), stage.log_uniform(0.7, 1.6)
-    stiff = stage.log_uniform(1.5e-4, 5e-4)
+    noise, bright, ring = aside(stage), stage.draw(0, 1), stage.log_draw(0.7, 1.6)
+    stiff = stage.log_draw(1.5e-4, 5e-4)
 
     def tone(hertz: float, seconds: float, strength: float) -> Array:
         k = orders(stage, hertz, 40)
@@ -55,9 +55,9 @@ def _plucked(stage: Stage, where: float, bright: float, ring: float, seed: Stage
 
 def guitar(stage: Stage) -> Voice:
     """Plucked strings on a wooden box: the string, the pick, and the two lowest notes of the box."""
-    noise, bright = aside(stage), stage.uniform(0.1, 1)
-    string = _plucked(stage, stage.uniform(0.12, 0.3), bright, stage.log_uniform(0.5, 1.0), aside(stage))
-    box = np.array([stage.uniform(95, 120), stage.uniform(190, 230)])
+    noise, bright = aside(stage), stage.draw(0.1, 1)
+    string = _plucked(stage, stage.draw(0.12, 0.3), bright, stage.log_draw(0.5, 1.0), aside(stage))
+    box = np.array([stage.draw(95, 120), stage.draw(190, 230)])
 
     def tone(hertz: float, seconds: float, strength: float) -> Array:
         x = string(hertz, seconds, strength)
@@ -71,9 +71,9 @@ def guitar(stage: Stage) -> Voice:
 
 def electric_guitar(stage: Stage) -> Voice:
     """Long plucked strings through an overdriven amplifier, which works on the whole clip: chords growl."""
-    drive = stage.log_uniform(4, 30)
-    string = _plucked(stage, stage.uniform(0.15, 0.35), 0.7, stage.log_uniform(1.2, 2.5), aside(stage))
-    cabinet = stage.uniform(3200, 5200)
+    drive = stage.log_draw(4, 30)
+    string = _plucked(stage, stage.draw(0.15, 0.35), 0.7, stage.log_draw(1.2, 2.5), aside(stage))
+    cabinet = stage.draw(3200, 5200)
 
     def finish(x: Array) -> Array:
         # Clipping makes new harmonics; at four times the rate they fold back far less, and the loudspeaker removes the rest.
@@ -85,8 +85,8 @@ def electric_guitar(stage: Stage) -> Voice:
 
 def bass(stage: Stage) -> Voice:
     """Electric bass: a thick string, dull, with a soft thump of the finger."""
-    noise, bright = aside(stage), stage.uniform(0.02, 0.22)
-    string = _plucked(stage, stage.uniform(0.2, 0.4), bright, stage.log_uniform(0.35, 0.8), aside(stage))
+    noise, bright = aside(stage), stage.draw(0.02, 0.22)
+    string = _plucked(stage, stage.draw(0.2, 0.4), bright, stage.log_draw(0.35, 0.8), aside(stage))
 
     def tone(hertz: float, seconds: float, strength: float) -> Array:
         x = string(hertz, seconds, strength)
@@ -97,8 +97,8 @@ def bass(stage: Stage) -> Voice:
 
 def _bowed(stage: Stage, body: Vowel, attack: float) -> Voice:
     """Bowed strings: a saw-toothed wave with vibrato that the body's resonances turn into a shimmer of level."""
-    noise, rate_hz, cents = aside(stage), stage.uniform(4.8, 6.4), stage.uniform(10, 26)
-    grain, dull = stage.uniform(0.02, 0.06), stage.uniform(1800, 4500)
+    noise, rate_hz, cents = aside(stage), stage.draw(4.8, 6.4), stage.draw(10, 26)
+    grain, dull = stage.draw(0.02, 0.06), stage.draw(1800, 4500)
 
     def tone(hertz: float, seconds: float, strength: float) -> Array:
         t = stage.clock(seconds + 0.1)
@@ -117,13 +117,13 @@ def _bowed(stage: Stage, body: Vowel, attack: float) -> Voice:
 
 def violin(stage: Stage) -> Voice:
     """Small bowed strings."""
-    size = stage.uniform(0.93, 1.07)
+    size = stage.draw(0.93, 1.07)
     peaks = ((290, 60, 0.9), (470, 70, 1.0), (560, 80, 0.7), (1000, 200, 0.5), (2600, 900, 1.1), (4200, 900, 0.3))
-    return _bowed(stage, [(f * size, w, g) for f, w, g in peaks], stage.log_uniform(0.05, 0.18))
+    return _bowed(stage, [(f * size, w, g) for f, w, g in peaks], stage.log_draw(0.05, 0.18))
 
 
 def cello(stage: Stage) -> Voice:
     """Large bowed strings."""
-    size = stage.uniform(0.93, 1.07)
+    size = stage.draw(0.93, 1.07)
     peaks = ((105, 30, 0.8), (190, 40, 1.0), (240, 50, 0.8), (480, 120, 0.6), (1000, 400, 0.4), (2000, 600, 0.25))
-    return _bowed(stage, [(f * size, w, g) for f, w, g in peaks], stage.log_uniform(0.06, 0.2))
+    return _bowed(stage, [(f * size, w, g) for f, w, g in peaks], stage.log_draw(0.06, 0.2))

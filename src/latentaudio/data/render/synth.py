@@ -35,13 +35,13 @@ class Stage:
         """A clip of zeros, `[size]`."""
         return np.zeros(self.size)
 
-    def uniform(self, low: float, high: float) -> float:
-        """A number drawn evenly between low and high."""
-        return float(self.rng.uniform(low, high))
+    def draw(self, low: float, high: float) -> float:
+        """A number between low and high, ordinary ones more often than extremes: the mean of two even draws."""
+        return low + (high - low) * 0.5 * float(self.rng.random() + self.rng.random())
 
-    def log_uniform(self, low: float, high: float) -> float:
-        """A number whose logarithm is drawn evenly: right for pitches, rates and sizes."""
-        return float(np.exp(self.rng.uniform(np.log(low), np.log(high))))
+    def log_draw(self, low: float, high: float) -> float:
+        """A number whose logarithm is drawn so: right for pitches, rates and sizes."""
+        return float(np.exp(self.draw(np.log(low), np.log(high))))
 
     def integer(self, low: int, high: int) -> int:
         """A whole number from low to high, both included."""
@@ -155,9 +155,9 @@ def wander(stage: Stage, seconds: float, hertz: float) -> Array:
 def at_times(stage: Stage, rate_hz: float, jitter: float = 0.0, start: float | None = None) -> list[float]:
     """Moments of a steady pulse over the whole clip in seconds; `jitter` is a share of the period."""
     period = 1.0 / rate_hz
-    first = stage.uniform(0, min(period, 0.3)) if start is None else start
+    first = stage.draw(0, min(period, 0.3)) if start is None else start
     count = max(1, int(np.ceil((stage.seconds - first) / period - 1e-9)))
-    return [first + period * (k + jitter * stage.uniform(-0.5, 0.5)) for k in range(count)]
+    return [first + period * (k + jitter * stage.draw(-0.5, 0.5)) for k in range(count)]
 
 
 def normalised(x: Array, peak: float = 0.9) -> Array:

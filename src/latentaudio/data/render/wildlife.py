@@ -25,10 +25,10 @@ _SYLLABLES = (
 
 def duck(stage: Stage) -> Take:
     """Quacks: a nasal reed, bright at two narrow formants, sinking a little in every quack."""
-    hiss, size = aside(stage), stage.uniform(0, 1)
-    pitch = between(340, 150, size) * stage.log_uniform(0.93, 1.07)
-    length = fitting(stage, stage.log_uniform(0.13, 0.26))
-    breath, head = stage.uniform(0.08, 0.25), between(1.2, 0.85, size)
+    hiss, size = aside(stage), stage.draw(0, 1)
+    pitch = between(340, 150, size) * stage.log_draw(0.93, 1.07)
+    length = fitting(stage, stage.log_draw(0.13, 0.26))
+    breath, head = stage.draw(0.08, 0.25), between(1.2, 0.85, size)
     closed = scaled(((900, 120, 0.8), (2300, 200, 0.6)), head)
     opened = scaled(((1250, 130, 1.0), (2700, 220, 1.0), (3900, 400, 0.4)), head)
 
@@ -44,10 +44,10 @@ def duck(stage: Stage) -> Take:
 
 def rooster(stage: Stage) -> Take:
     """Cock-a-doodle-doo: two short notes, a jump, and a long bright one that sinks at its end."""
-    hiss, size = aside(stage), stage.uniform(0, 1)
+    hiss, size = aside(stage), stage.draw(0, 1)
     pitch = between(900, 480, size)
-    length = fitting(stage, stage.log_uniform(1.4, 2.6))
-    breath, rough, head = stage.uniform(0.05, 0.2), stage.uniform(0.004, 0.015), between(1.2, 0.8, size)
+    length = fitting(stage, stage.log_draw(1.4, 2.6))
+    breath, rough, head = stage.draw(0.05, 0.2), stage.draw(0.004, 0.015), between(1.2, 0.8, size)
     vowel = scaled(((1000, 300, 1.0), (2100, 400, 0.9), (3300, 500, 0.5)), head)
 
     def crowing(vary: float) -> Array:
@@ -60,10 +60,10 @@ def rooster(stage: Stage) -> Take:
 
 def crow(stage: Stage) -> Take:
     """Caws: a torn voice, half tone and half noise, rattling at some seventy hertz through a wide-open beak."""
-    hiss, size = aside(stage), stage.uniform(0, 1)
+    hiss, size = aside(stage), stage.draw(0, 1)
     pitch = between(640, 310, size)
-    length = fitting(stage, stage.log_uniform(0.26, 0.5))
-    rasp, depth, breath = stage.uniform(55, 95), stage.uniform(0.5, 0.85), stage.uniform(0.6, 1.2)
+    length = fitting(stage, stage.log_draw(0.26, 0.5))
+    rasp, depth, breath = stage.draw(55, 95), stage.draw(0.5, 0.85), stage.draw(0.6, 1.2)
     vowel = scaled(((1350, 300, 1.0), (1900, 350, 0.9), (3400, 700, 0.35)), between(1.22, 0.85, size))
 
     def caw(vary: float) -> Array:
@@ -78,9 +78,9 @@ def crow(stage: Stage) -> Take:
 
 def owl(stage: Stage) -> Take:
     """Hoots: soft round tones, almost sines, scooped at both ends; the flat middle gives the pitch."""
-    hiss, pitch = aside(stage), stage.log_uniform(190, 800)
-    length = fitting(stage, stage.log_uniform(0.22, 0.55))
-    second, breath = stage.uniform(0.03, 0.15), stage.uniform(0.02, 0.1)
+    hiss, pitch = aside(stage), stage.log_draw(190, 800)
+    length = fitting(stage, stage.log_draw(0.22, 0.55))
+    second, breath = stage.draw(0.03, 0.15), stage.draw(0.02, 0.1)
 
     def hoot(_: float) -> Array:
         n = stage.samples(length)
@@ -96,25 +96,25 @@ def owl(stage: Stage) -> Take:
 
 def bird(stage: Stage) -> Take:
     """A song: phrases of one whistled syllable repeated quickly, a new syllable for each phrase, short rests between."""
-    size = stage.uniform(0, 1)
+    size = stage.draw(0, 1)
     centre = between(5200, 2100, size)
-    canvas, now = stage.silence(), stage.uniform(0.05, min(0.3, 0.14 * stage.seconds))
+    canvas, now = stage.silence(), stage.draw(0.05, min(0.3, 0.14 * stage.seconds))
     while now < stage.seconds - 0.08:
-        span = stage.log_uniform(0.04, 0.17) * (1 + 0.4 * size)
+        span = stage.log_draw(0.04, 0.17) * (1 + 0.4 * size)
         note = _syllable(stage, span, centre)
-        beat = span * stage.uniform(1.25, 1.9)
+        beat = span * stage.draw(1.25, 1.9)
         for _ in range(stage.integer(1, 6)):
             if now + span < stage.seconds:
-                add(canvas, note, round(now * stage.rate), stage.uniform(0.7, 1))
+                add(canvas, note, round(now * stage.rate), stage.draw(0.7, 1))
             now += beat
-        now += stage.log_uniform(0.05, 0.4)
+        now += stage.log_draw(0.05, 0.4)
     return Take(canvas, Facts(qualities=worded(size, ("small",), ("large",))))
 
 
 def _syllable(stage: Stage, span: float, centre: float) -> Array:
     """A whistled glide of `span` seconds through three pitches around `centre` Hz, perhaps with a fast trill."""
-    start, middle, end = (min(6800.0, centre * stage.log_uniform(0.72, 1.35)) for _ in range(3))
-    trill, depth, turn = stage.uniform(25, 60), stage.uniform(0, 0.06), stage.uniform(0.3, 0.7)
+    start, middle, end = (min(6800.0, centre * stage.log_draw(0.72, 1.35)) for _ in range(3))
+    trill, depth, turn = stage.draw(25, 60), stage.draw(0, 0.06), stage.draw(0.3, 0.7)
     n = stage.samples(span)
     hertz = contour(n, (0, start), (turn, middle), (1, end)) * (1 + depth * np.sin(2 * np.pi * trill * stage.clock(span)))
     return whistle(hertz, stage.rate, 0.08) * contour(n, (0, 0), (0.25, 1), (0.65, 0.9), (1, 0))
@@ -122,9 +122,9 @@ def _syllable(stage: Stage, span: float, centre: float) -> Array:
 
 def frog(stage: Stage) -> Take:
     """Croaks at a steady rate: each a burst of some fifty throat pulses a second, swelling and cut short."""
-    size, rate_hz = stage.uniform(0, 1), stage.log_uniform(0.8, 4.5)
-    length = fitting(stage, min(0.55 / rate_hz, stage.log_uniform(0.14, 0.4)))
-    pulses = between(85, 35, size) * stage.log_uniform(0.9, 1.1)
+    size, rate_hz = stage.draw(0, 1), stage.log_draw(0.8, 4.5)
+    length = fitting(stage, min(0.55 / rate_hz, stage.log_draw(0.14, 0.4)))
+    pulses = between(85, 35, size) * stage.log_draw(0.9, 1.1)
     vowel = scaled(((620, 110, 1.0), (1500, 200, 0.7), (2600, 300, 0.2)), between(1.7, 0.65, size))
     n = stage.samples(length)
     source = buzz(pulses * contour(n, (0, 0.85), (0.6, 1), (1, 1.15)), stage.rate, 0.0)
@@ -132,7 +132,7 @@ def frog(stage: Stage) -> Take:
     times = steady(stage, rate_hz, length)
     canvas = stage.silence()
     for start in times:
-        add(canvas, croak, round(start * stage.rate), stage.uniform(0.9, 1))
+        add(canvas, croak, round(start * stage.rate), stage.draw(0.9, 1))
     facts = regular(times, rate_hz)
     facts["qualities"] = worded(size, ("small",), ("large", "deep"))
     return Take(canvas, facts)
@@ -140,9 +140,9 @@ def frog(stage: Stage) -> Take:
 
 def cricket(stage: Stage) -> Take:
     """Chirps at a steady rate, each three to five scrapes of one wing tone between 3.4 and 6.2 kHz."""
-    tone, scrapes, tempo = stage.log_uniform(3400, 6200), stage.integer(3, 5), stage.uniform(28, 48)
+    tone, scrapes, tempo = stage.log_draw(3400, 6200), stage.integer(3, 5), stage.draw(28, 48)
     length = scrapes / tempo
-    rate_hz = stage.log_uniform(0.9, min(5.0, 0.6 / length))
+    rate_hz = stage.log_draw(0.9, min(5.0, 0.6 / length))
     t = stage.clock(length)
     scrape = t * tempo % 1
     level = np.sin(np.pi * np.minimum(scrape / 0.75, 1.0)) ** 1.5 * contour(len(t), (0, 0.5), (0.6, 1), (1, 0.9))
@@ -156,9 +156,9 @@ def cricket(stage: Stage) -> Take:
 
 def bee(stage: Stage) -> Take:
     """A buzz: wings as a bright steady reed whose level drifts as the insect moves about; the wing rate is the pitch."""
-    hiss, pitch = aside(stage), stage.log_uniform(95, 480)
-    tilt, near = stage.uniform(0.5, 1.0), stage.uniform(0.2, 0.6)
-    drift = wander(stage, stage.seconds, stage.uniform(1, 4))
+    hiss, pitch = aside(stage), stage.log_draw(95, 480)
+    tilt, near = stage.draw(0.5, 1.0), stage.draw(0.2, 0.6)
+    drift = wander(stage, stage.seconds, stage.draw(1, 4))
     hertz = shaky(stage, np.full(stage.size, pitch), 0.003, 5)
     source = buzz(shaky(stage, hertz, 0.002, 60), stage.rate, tilt, top=6000) + 0.05 * air(hiss, stage.seconds)
     body = source + mouth(source, stage.rate, ((2.2 * pitch, pitch, 0.9), (2600, 900, 0.8)))

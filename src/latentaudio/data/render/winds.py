@@ -17,9 +17,9 @@ from .vocal import Vowel, mouth
 
 def flute(stage: Stage) -> Voice:
     """Blown edge: few harmonics, breath around them, a slow tremble of the air."""
-    noise, breath = aside(stage), stage.log_uniform(0.03, 0.14)
-    rate_hz, depth, rich = stage.uniform(4.2, 5.8), stage.uniform(0.05, 0.22), stage.uniform(0.5, 1.3)
-    attack = stage.uniform(0.05, 0.12)
+    noise, breath = aside(stage), stage.log_draw(0.03, 0.14)
+    rate_hz, depth, rich = stage.draw(4.2, 5.8), stage.draw(0.05, 0.22), stage.draw(0.5, 1.3)
+    attack = stage.draw(0.05, 0.12)
 
     def tone(hertz: float, seconds: float, strength: float) -> Array:
         t = stage.clock(seconds + 0.08)
@@ -37,10 +37,10 @@ def flute(stage: Stage) -> Voice:
 
 def trumpet(stage: Stage) -> Voice:
     """Brass: the harder the lips blow, the more high harmonics; each tone scoops up into place."""
-    muted, bright = stage.rng.random() < 0.2, stage.uniform(0.7, 1.3)
-    scoop, bend = stage.uniform(20, 90), stage.uniform(3, 9)
-    peak = stage.uniform(1100, 1500) * (1.7 if muted else 1.0)
-    attack = stage.uniform(0.025, 0.06)
+    muted, bright = stage.rng.random() < 0.2, stage.draw(0.7, 1.3)
+    scoop, bend = stage.draw(20, 90), stage.draw(3, 9)
+    peak = stage.draw(1100, 1500) * (1.7 if muted else 1.0)
+    attack = stage.draw(0.025, 0.06)
 
     def tone(hertz: float, seconds: float, strength: float) -> Array:
         t = stage.clock(seconds + 0.06)
@@ -59,7 +59,7 @@ def trumpet(stage: Stage) -> Voice:
 def organ(stage: Stage) -> Voice:
     """Pipe organ: ranks of pipes at the octave, twelfth and fifteenth above, steady as the wind, a puff at the start."""
     noise, ranks = aside(stage), np.array([1.0, 2.0, 3.0, 4.0, 6.0, 8.0])
-    stops = np.array([1.0, *(stage.uniform(lo, hi) for lo, hi in ((0.4, 1), (0, 0.5), (0.2, 0.8), (0, 0.3), (0, 0.45)))])
+    stops = np.array([1.0, *(stage.draw(lo, hi) for lo, hi in ((0.4, 1), (0, 0.5), (0.2, 0.8), (0, 0.3), (0, 0.45)))])
     off = aside(stage).rng.normal(0, 0.0007, 24)
 
     def tone(hertz: float, seconds: float, strength: float) -> Array:
@@ -75,7 +75,7 @@ def organ(stage: Stage) -> Voice:
 
 def accordion(stage: Stage) -> Voice:
     """Free reeds in pairs a few cents apart: buzzing, beating."""
-    apart, dull = stage.uniform(6, 16), stage.uniform(1200, 2600)
+    apart, dull = stage.draw(6, 16), stage.draw(1200, 2600)
 
     def tone(hertz: float, seconds: float, strength: float) -> Array:
         t = stage.clock(seconds + 0.07)
@@ -93,7 +93,7 @@ _OOH: Vowel = ((330, 70, 1.0), (800, 90, 0.35), (2450, 150, 0.06), (3300, 200, 0
 
 def choir(stage: Stage) -> Voice:
     """Four singers on one vowel, each with a vibrato and a slow drift of their own; the mouths work on the whole clip."""
-    noise, head, open_mouth = aside(stage), stage.uniform(0.97, 1.2), stage.rng.random() < 0.6
+    noise, head, open_mouth = aside(stage), stage.draw(0.97, 1.2), stage.rng.random() < 0.6
     vowel = tuple((f * head, w, g) for f, w, g in (_AAH if open_mouth else _OOH))
     singers = aside(stage).rng.uniform((4.8, 0.5, 0, 0), (6.2, 1.4, 6.28, 6.28), (4, 4))
 

@@ -21,7 +21,7 @@ from ...diffusion.schedule import Schedule
 from ...nn.unet import UNet
 from ...nn.vae import VAE
 from ...types import Conditioning, Context, Latent
-from ..encode import Nulls, encoded_folder, nulls
+from ..encode import Nulls, add_written, encoded_folder, nulls
 from . import Batch, Losses, Preview, Stage, StageOptions
 
 PREVIEW_CLIPS, PREVIEW_STEPS, PREVIEW_GUIDANCE = 4, 20, 3.0
@@ -56,14 +56,13 @@ class DiffusionStage(Stage):
         self.read()
         if self.config.translator is not None and self.options.truth < 1:
             translator = cast(Translator, self.given("translator"))
-            with torch.no_grad():
-                self.encoded.write(lambda words, tokens: translator.generate(sources_of(words), tokens).tokens)
+            add_written(self.encoded, self.folder, self.model, lambda *asked: _written(translator, *asked), self.prepared)
 
     def read(self) -> None:
         """The encoded data and the network that learns from them."""
-        folder = encoded_folder(self.data, self.model, self.config, self.prepared)
-        self.encoded = Encoded(folder)
-        self.null: Nulls = nulls(folder)
+        self.folder = encoded_folder(self.data, self.model, self.config, self.prepared)
+        self.encoded = Encoded(self.folder)
+        self.null: Nulls = nulls(self.folder)
         self.schedule = Schedule(self.config.schedule)
         self.unet = cast(UNet, self.learnt("unet"))
         self.players = {"unet": self.unet}
@@ -170,6 +169,11 @@ class JointStage(DiffusionStage):
 
     def _heard(self, batch: dict[str, Tensor]) -> Tensor:
         return self.translator.generate(sources_of(batch), batch["loa"].shape[1]).tokens.float()
+
+
+@torch.no_grad()
+def _written(translator: Translator, words: dict[str, Tensor], tokens: int) -> Tensor:
+    return translator.generate(sources_of(words), tokens).tokens
 
 
 def sources_of(batch: dict[str, Tensor]) -> tuple[Context, ...]:
