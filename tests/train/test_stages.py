@@ -13,12 +13,14 @@ from latentaudio import variants
 from latentaudio.data.encoded import Encoded
 from latentaudio.data.render.corpus import render_corpus
 from latentaudio.errors import ConfigError
+from latentaudio.nn.vae import Posterior
 from latentaudio.train import encode
 from latentaudio.train.config import Recipe
 from latentaudio.train.encode import encoded_folder, nulls
 from latentaudio.train.loop import read_log, train
 from latentaudio.train.stages import make_stage
 from latentaudio.train.stages.diffusion import sources_of
+from latentaudio.train.stages.vae import _patches_apart, _two_takes
 from latentaudio.types import Conditioning, Context
 from latentaudio.weights.folder import load_part, read_config
 
@@ -55,6 +57,7 @@ def run(stage, data, tmp_path, init, **changes):
         ("vocoder", {"frames": 20, "adversarial": 1.0, "critic_channels": 2}, {"vocoder/matching", "critics/hinge"}),
         ("vocoder", {"frames": 32, "decoded": 0.5, "pitch": 3.0}, {"vocoder/pitch", "vocoder/mel"}),
         ("vae", {"frames": 32, "adversarial": 0.1, "patch_channels": 4, "statistics_over": 4}, {"vae/kl", "critic/hinge"}),
+        ("vae", {"frames": 32, "decoder_only": True, "energy": 1.0}, {"vae/patches", "vae/apart"}),
         ("audiomae", {"frames": 128}, {"audiomae/patches"}),
         ("clap", {}, {"clap/sound", "clap/words"}),
         ("translator", {"frames": 512}, {"translator/l1", "translator/free"}),
@@ -92,6 +95,33 @@ def test_the_vae_can_learn_to_draw_while_its_latents_stay(data, tmp_path, tiny_f
     assert changed == {"decoder", "post_quant"}
     stored = [read_config(folder)[1] for folder in (tiny_folder, out / "model")]
     assert stored[0].latent_std == stored[1].latent_std
+
+
+def test_a_texture_as_rough_as_the_true_one_has_the_least_energy_distance():
+    dice = torch.Generator().manual_seed(0)
+    truth, one, other = torch.randn(3, 8, 1, 64, 64, generator=dice)
+
+    def score(spread: float, energy: float) -> float:
+        near = _patches_apart(spread * one, truth)
+        return float(near - energy / 2 * _patches_apart(spread * one, spread * other))
+
+    spreads = (0.0, 0.5, 0.8, 1.0, 1.25, 2.0)
+    assert min(spreads, key=lambda s: score(s, 1.0)) == 1.0
+    assert min(spreads, key=lambda s: score(s, 0.0)) == 0.0  # the L1 alone: the flat median
+
+
+def test_noise_goes_into_idle_channels_only():
+    mean = torch.randn(4, 3, 8, 8) * torch.tensor([1.0, 0.0, 0.01])[:, None, None]
+    posterior = Posterior(mean, torch.tensor([-2.0, 0.0, 0.01])[:, None, None].expand_as(mean))
+    one, other = _two_takes(posterior, torch.Generator().manual_seed(0)).chunk(2)
+    assert torch.equal(one[:, 0], mean[:, 0]) and torch.equal(other[:, 0], mean[:, 0])
+    for takes in (one[:, 1:], other[:, 1:], (one - other)[:, 1:] / 2**0.5):
+        assert float(takes.std()) == pytest.approx(1.0, abs=0.1)
+
+
+def test_an_energy_distance_is_for_a_decoder_alone(data, tmp_path):
+    with pytest.raises(ConfigError, match="decoder_only=true"):
+        train(recipe("vae", options={"frames": 32, "energy": 1.0}), (data,), tmp_path / "run")
 
 
 def test_latents_get_a_mean_each_and_one_deviation(data, tmp_path, tiny_folder):

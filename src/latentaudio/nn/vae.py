@@ -38,7 +38,11 @@ class Posterior:
 
     def kl(self) -> Tensor:
         """Divergence from the standard normal, summed over each item's cells -> [B], in nats."""
-        return 0.5 * (self.mean**2 + self.logvar.exp() - 1 - self.logvar).sum(dim=(1, 2, 3))
+        return self.divergence().sum(dim=(1, 2, 3))
+
+    def divergence(self) -> Tensor:
+        """The same of every cell by itself, [B, C, T', F']."""
+        return 0.5 * (self.mean**2 + self.logvar.exp() - 1 - self.logvar)
 
 
 class PlaneAttention(nn.Module):
