@@ -1,5 +1,6 @@
 """Every stage learns from a corpus in a few steps, and what it leaves behind loads and sounds."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,6 @@ from latentaudio import variants
 from latentaudio.data.encoded import Encoded
 from latentaudio.data.render.corpus import render_corpus
 from latentaudio.errors import ConfigError
-from latentaudio.nn.vae import Posterior
 from latentaudio.train import encode
 from latentaudio.train.config import Recipe
 from latentaudio.train.encode import encoded_folder, nulls
@@ -107,21 +107,38 @@ def test_a_texture_as_rough_as_the_true_one_has_the_least_energy_distance():
 
     spreads = (0.0, 0.5, 0.8, 1.0, 1.25, 2.0)
     assert min(spreads, key=lambda s: score(s, 1.0)) == 1.0
-    assert min(spreads, key=lambda s: score(s, 0.0)) == 0.0  # the L1 alone: the flat median
+    assert min(spreads, key=lambda s: score(s, 0.0)) == 0.0  # without: the flat median
 
 
 def test_noise_goes_into_idle_channels_only():
     mean = torch.randn(4, 3, 8, 8) * torch.tensor([1.0, 0.0, 0.01])[:, None, None]
-    posterior = Posterior(mean, torch.tensor([-2.0, 0.0, 0.01])[:, None, None].expand_as(mean))
-    one, other = _two_takes(posterior, torch.Generator().manual_seed(0)).chunk(2)
+    idle = torch.tensor([False, True, True])[None, :, None, None]
+    one, other = _two_takes(mean, idle, torch.Generator().manual_seed(0)).chunk(2)
     assert torch.equal(one[:, 0], mean[:, 0]) and torch.equal(other[:, 0], mean[:, 0])
     for takes in (one[:, 1:], other[:, 1:], (one - other)[:, 1:] / 2**0.5):
         assert float(takes.std()) == pytest.approx(1.0, abs=0.1)
 
 
 def test_an_energy_distance_is_for_a_decoder_alone(data, tmp_path):
-    with pytest.raises(ConfigError, match="decoder_only=true"):
-        train(recipe("vae", options={"frames": 32, "energy": 1.0}), (data,), tmp_path / "run")
+    for options, words in (({"frames": 32}, "decoder_only=true"), ({"frames": 40, "decoder_only": True}, "multiple of 16")):
+        with pytest.raises(ConfigError, match=words):
+            train(recipe("vae", options=options | {"energy": 1.0}), (data,), tmp_path / words)
+
+
+def test_an_energy_distance_needs_idle_channels_and_finds_takes_apart(data, tmp_path, tiny_folder):
+    chatty = shutil.copytree(tiny_folder, tmp_path / "chatty")
+    state = load_file(chatty / "vae.safetensors")
+    state["quant.bias"][: TINY.vae.latent] += 1.0
+    save_file(state, chatty / "vae.safetensors")
+    with pytest.raises(ConfigError, match="say nothing"):
+        run("vae", data, tmp_path, chatty, options={"frames": 32, "decoder_only": True, "energy": 1.0})
+    state["quant.weight"].zero_()
+    state["quant.bias"].zero_()[0] += 1.0
+    save_file(state, chatty / "vae.safetensors")
+    stage = make_stage(recipe("vae", options={"frames": 32, "decoder_only": True, "energy": 1.0}), TINY, (data,), chatty)
+    assert stage.idle.flatten().tolist() == [False] + [True] * (TINY.vae.latent - 1)
+    losses = stage.losses(stage.batch(0, 0), "vae", torch.Generator().manual_seed(0))
+    assert losses["vae/apart"].item() > 1e-3
 
 
 def test_latents_get_a_mean_each_and_one_deviation(data, tmp_path, tiny_folder):

@@ -1,7 +1,7 @@
 """Latents and conditions on disk, so that diffusion trains without decoding a sound or reading a word twice.
 
-Knows the layout: `index.json` and per clip length one `frames_<n>.safetensors`, memory-mapped. Refuses to know the networks
-that made it (see `train.encode`).
+Knows the layout: `index.json` and per clip length one `frames_<n>.safetensors`, memory-mapped (beside them
+`written_<fingerprint>.safetensors`, see `write`). Refuses to know the networks that made it (see `train.encode`).
 
 Letters: N clips, K captions a clip, C T' F' latent, n D language of audio, W text states in a row, P CLAP width.
 """

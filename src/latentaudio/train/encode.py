@@ -97,16 +97,17 @@ def add_written(
     encoded: Encoded,
     folder: Path,
     model: Path,
-    make: Callable[[dict[str, Tensor], int], Tensor],
+    writer: Callable[[], Callable[[dict[str, Tensor], int], Tensor]],
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Give `encoded`, read from `folder`, what the translator in `model` writes for every caption: `make` of `Encoded.write`.
+    """Give `encoded`, read from `folder`, what the translator in `model` writes for every caption.
 
-    It is kept in the folder under the translator's fingerprint, so a resumed run has it at once.
+    It is kept in the folder under the translator's fingerprint, so a resumed run has it at once; only where it is missing,
+    `writer()` loads the translator as what `Encoded.write` asks. Captions, T5 and CLAP are in the folder's own fingerprint.
     """
     kept = folder / f"written_{_fingerprint((), [model / 'translator.safetensors'])}.safetensors"
     if not kept.is_file():
-        made = encoded.write(make, progress or (lambda done, total: None))
+        made = encoded.write(writer(), progress or (lambda done, total: None))
         with replacing(kept) as temporary:
             save_file(made, temporary)
     encoded.take(load_file(kept))
@@ -146,8 +147,9 @@ def _encode(
         index = [{"frames": frames, "count": len(members)} for frames, members in sorted(groups.items())]
         save_file(Encoder(model, config).nulls(), temporary / NULLS)
         (temporary / INDEX).write_text(json.dumps({"captions": captions, "buckets": index}), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
+        if not (folder / INDEX).is_file():  # another run on the same data may have been faster; it is reading its own by now
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
     finally:
         _encoder.cache_clear()
         shutil.rmtree(temporary, ignore_errors=True)

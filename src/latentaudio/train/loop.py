@@ -68,7 +68,7 @@ def train(
     """Train the recipe's stage on `data` into the folder `run`, resuming what lies there; returns the updates done in all.
 
     init: model or run folders whose parts the stage builds on. minutes: stop (with a checkpoint) after that time.
-    prepared: called with (clips done, of how many) while data is encoded, before the first step.
+    prepared: see `stages.Prepared`; called before the first step.
     """
     began = time.monotonic()
     device = pick_device(recipe.device)

@@ -41,6 +41,14 @@ def alone(**given):
     return Scene((event(**given),), "alone", 5.0)
 
 
+def test_a_count_and_a_slow_pace_are_not_taken_for_one_phrase():
+    said = [s for s in captions(alone(count=3, rate_hz=0.4), count=1000) if re.search(r"every \S+ seconds", s) and "times" in s]
+    assert len(said) > 300
+    assert not [s for s in said if re.search(r"times,? every \S+ seconds", s)], (
+        "three in two and a half seconds is not what is heard"
+    )
+
+
 def number(word):
     return float(WORDS.get(word, word))
 

@@ -234,7 +234,8 @@ def _numbers(facts: Facts, rng: np.random.Generator) -> list[str]:
     if "bpm" in facts and rng.random() < _NUMBER_NAMED:
         phrases.append(spoken.tempo(facts["bpm"], rng))
     elif "rate_hz" in facts and rng.random() < _NUMBER_NAMED:
-        phrases.append(spoken.rate(facts["rate_hz"], rng))
+        rate = spoken.rate(facts["rate_hz"], rng)  # "three times every two seconds" would be three in two seconds
+        phrases.append(f"once {rate}" if phrases and rate.startswith("every ") else rate)
     if "pitch_hz" in facts and rng.random() < _NUMBER_NAMED:
         phrases.append(spoken.pitch(facts["pitch_hz"], rng))
     return phrases

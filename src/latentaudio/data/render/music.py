@@ -81,7 +81,7 @@ def _band(stage: Stage) -> Take:
     name = list(_COMPING)[stage.integer(0, len(_COMPING) - 1)]
     make, comping, walk = _COMPING[name]
     style = drums.STYLES[name]
-    bpm, start = stage.log_draw(*style.bpm), min(0.3, first_onset(stage))
+    bpm, start = stage.log_draw(*style.bpm), first_onset(stage)
     mode: score.Mode = "major" if stage.rng.random() < 0.5 else "minor"
     changes = score.CHANGES[mode][stage.integer(0, 2)]
     tonic, step = stage.integer(40, 51), 60 / bpm / style.steps

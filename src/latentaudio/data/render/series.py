@@ -18,6 +18,8 @@ from .synth import Array, Stage, add, normalised
 
 SHORTEST_GAP = 0.2
 """Seconds between onsets below which an ear no longer counts with ease."""
+QUICK_HZ = 3.0
+"""Events a second above which a series is called rapid."""
 MOST_COUNTED = 8
 """Events of a steady series above which a listener states a rate instead of a number."""
 
@@ -59,14 +61,12 @@ def fitting(stage: Stage, seconds: float) -> float:
 
 
 def spread(stage: Stage, length: float, gaps: tuple[float, float], most: int) -> list[float]:
-    """Onsets in seconds of one to `most` calls of `length` seconds that all fit, nearly even, with rests drawn from `gaps`."""
+    """Onsets in seconds of one to `most` calls of `length` seconds that all fit, at an even pace, rests drawn from `gaps`."""
     first = first_onset(stage)
     period = max(SHORTEST_GAP, length + stage.log_draw(*gaps))
     room = stage.seconds - first - length - 0.02
     count = stage.integer(1, max(1, min(most, 1 + int(room / period))))
-    spare = max(0.0, room - (count - 1) * period) / max(1, count - 1)
-    waits = [period + min(spare, 0.06 * period) * stage.draw(0, 1) for _ in range(count - 1)]
-    return [first, *(first + np.cumsum(waits)).tolist()]
+    return [first + k * period for k in range(count)]
 
 
 def steady(stage: Stage, rate_hz: float, length: float) -> list[float]:
@@ -80,7 +80,7 @@ def regular(times: Sequence[float], rate_hz: float) -> Facts:
     facts = Facts(onsets=tuple(times))
     if len(times) >= 3:
         facts["rate_hz"] = rate_hz
-        facts["manner"] = ("rapidly",) if rate_hz > 3 else (("slowly",) if rate_hz < 1.1 else ())
+        facts["manner"] = ("rapidly",) if rate_hz > QUICK_HZ else (("slowly",) if rate_hz < 1.1 else ())
     if len(times) <= MOST_COUNTED:
         facts["count"] = len(times)
     return facts
@@ -88,7 +88,7 @@ def regular(times: Sequence[float], rate_hz: float) -> Facts:
 
 def _levels(stage: Stage, count: int) -> tuple[list[float], tuple[str, ...]]:
     """Gains of a series of calls and how they are called: mostly even, sometimes a clear climb or fall."""
-    dice = stage.draw(0, 1)
+    dice = float(stage.rng.random())
     even = [stage.draw(0.8, 1.0) for _ in range(count)]
     if count < 3 or dice > 0.24:
         return even, ()
@@ -101,7 +101,7 @@ def _pace(times: Sequence[float], length: float) -> tuple[str, ...]:
     if len(times) < 3:
         return ()
     gap = (times[-1] - times[0]) / (len(times) - 1)
-    return ("rapidly",) if gap < 0.36 else (("with long pauses",) if gap - length > 0.8 else ())
+    return ("rapidly",) if gap < 1 / QUICK_HZ else (("with long pauses",) if gap - length > 0.8 else ())
 
 
 def chorus(

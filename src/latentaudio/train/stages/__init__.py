@@ -23,7 +23,7 @@ from ..config import Recipe
 Batch: TypeAlias = Any
 Losses: TypeAlias = dict[str, Tensor]
 Prepared: TypeAlias = Callable[[int, int], None]
-"""Called with (clips done, of how many) while data is made ready for training."""
+"""Called with (done, of how many) while clips are encoded and, where a stage needs it, while captions are translated."""
 
 
 @dataclass

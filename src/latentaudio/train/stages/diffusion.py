@@ -7,6 +7,7 @@ Letters: B batch, C T' F' latent, n tokens of D: language of audio.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -21,6 +22,7 @@ from ...diffusion.schedule import Schedule
 from ...nn.unet import UNet
 from ...nn.vae import VAE
 from ...types import Conditioning, Context, Latent
+from ...weights.folder import load_part
 from ..encode import Nulls, add_written, encoded_folder, nulls
 from . import Batch, Losses, Preview, Stage, StageOptions
 
@@ -46,7 +48,7 @@ class DiffusionOptions(StageOptions):
 class DiffusionStage(Stage):
     """Player: the UNet, hearing the sound's own language of audio, or with no translator its CLAP vector, and its caption.
 
-    With `truth` below 1 the other clips hear what the frozen translator writes for their captions, once, at the start.
+    With `truth` below 1 the other clips hear what the frozen translator writes for their captions, once for each data set.
     """
 
     Options = DiffusionOptions
@@ -55,8 +57,11 @@ class DiffusionStage(Stage):
     def setup(self) -> None:
         self.read()
         if self.config.translator is not None and self.options.truth < 1:
-            translator = cast(Translator, self.given("translator"))
-            add_written(self.encoded, self.folder, self.model, lambda *asked: _written(translator, *asked), self.prepared)
+            add_written(self.encoded, self.folder, self.model, self._writer, self.prepared)
+
+    def _writer(self) -> Callable[[dict[str, Tensor], int], Tensor]:
+        translator = cast(Translator, load_part(self.model, "translator", self.config))
+        return torch.no_grad()(lambda words, tokens: translator.generate(sources_of(words), tokens).tokens)
 
     def read(self) -> None:
         """The encoded data and the network that learns from them."""
@@ -169,11 +174,6 @@ class JointStage(DiffusionStage):
 
     def _heard(self, batch: dict[str, Tensor]) -> Tensor:
         return self.translator.generate(sources_of(batch), batch["loa"].shape[1]).tokens.float()
-
-
-@torch.no_grad()
-def _written(translator: Translator, words: dict[str, Tensor], tokens: int) -> Tensor:
-    return translator.generate(sources_of(words), tokens).tokens
 
 
 def sources_of(batch: dict[str, Tensor]) -> tuple[Context, ...]:
