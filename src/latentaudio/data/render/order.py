@@ -18,7 +18,7 @@ from .kinds import Kind
 
 FileType: TypeAlias = Literal["flac", "wav"]
 
-VERSION = 3
+VERSION = 4
 """Raised whenever a kind, the space or the grammar changes what a seed renders."""
 
 _SALT: dict[Split, tuple[int, ...]] = {"train": (), "test": (1,)}  # one seed never gives both splits the same dice

@@ -66,13 +66,13 @@ class VAEStage(Stage):
         if not (self.model / "vae.safetensors").is_file():  # log-mels sit near -7, far from where weights start
             torch.nn.init.constant_(cast(Tensor, self.vae.decoder.conv_out.bias), float(self.batch(0, 0).mean()))
         self.players = {"vae": self.vae}
-        if self.options.energy > 0:
+        if o.energy > 0:
             self.idle = self._idle()
-        if self.options.adversarial > 0:
-            self.critic = PatchDiscriminator(self.options.patch_channels)
+        if o.adversarial > 0:
+            self.critic = PatchDiscriminator(o.patch_channels)
             self.players["critic"] = self.critic
         self.weights = {
-            "vae/kl": self.options.kl, "vae/adversarial": self.options.adversarial, "vae/apart": -self.options.energy / 2
+            "vae/kl": o.kl, "vae/adversarial": o.adversarial, "vae/apart": -o.energy / 2
         }  # fmt: skip
 
     def batch(self, step: int, micro: int) -> Tensor:
