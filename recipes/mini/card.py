@@ -1,6 +1,6 @@
 """Write the measured numbers into the documents: benchmarks/mini.md and the table of the model card.
 
-    latentaudio bench mini --output benchmarks/mini.json && python recipes/mini/card.py
+latentaudio bench mini --output benchmarks/mini.json && python recipes/mini/card.py
 """
 
 import json

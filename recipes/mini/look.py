@@ -18,7 +18,7 @@ import latentaudio
 from latentaudio.audio.mel import vae_mel
 from latentaudio.conditioning.encode import encode_nulls, encode_prompts
 from latentaudio.data.render.table import table
-from latentaudio.diffusion.guidance import guided
+from latentaudio.diffusion.guidance import Guidance, guided
 from latentaudio.diffusion.samplers import dpmpp_2m, noise_for
 from latentaudio.diffusion.schedule import Schedule
 from latentaudio.evaluate.bench import right
@@ -46,7 +46,8 @@ def clips(model: latentaudio.AudioLDM, asked: list[Asked], start: int, steps: in
         tokens = model._tokens(truth.shape[2] * config.vae.factor)
         heard = encode_prompts(model.text, [a.prompt for a in batch], tokens)
         null = encode_nulls(model.text, len(batch), tokens, [""] * len(batch))
-        *_, last = dpmpp_2m(guided(model._network(), heard, null, guidance), z, schedule, steps, start=first)
+        denoise = guided(model._network(), heard, null, Guidance(guidance), schedule)
+        *_, last = dpmpp_2m(denoise, z, schedule, steps, start=first)
         made += list(model.vocoder(model.vae.decode(Latent(last.z)).float())[:, 0].float().numpy())
     return made
 

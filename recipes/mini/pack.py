@@ -1,6 +1,6 @@
 """Pack a finished run into the model that ships with the package: half precision, every part, and a card.
 
-    python recipes/mini/pack.py runs/joint src/latentaudio/assets/mini
+python recipes/mini/pack.py runs/joint src/latentaudio/assets/mini
 """
 
 import json

@@ -26,7 +26,7 @@ from .audio.mel import vae_mel
 from .audio.ops import Samples, check_sound, fade_edges, limit_peak
 from .conditioning.encode import TextParts, encode_nulls, encode_prompts
 from .device import fast_dtype, pick_device
-from .diffusion.guidance import Network, guided
+from .diffusion.guidance import Guidance, Network, guided
 from .diffusion.samplers import Noise, ddim, dpmpp_2m
 from .diffusion.schedule import Schedule
 from .errors import UsageError
@@ -103,6 +103,9 @@ class AudioLDM:
         seed: int | None = None,
         steps: int | None = None,
         guidance: float | None = None,
+        parallel: float | None = None,
+        guidance_start: float | None = None,
+        guidance_stop: float | None = None,
         rescale: float | None = None,
         sampler: SamplerName | None = None,
         eta: float | None = None,
@@ -117,7 +120,8 @@ class AudioLDM:
         that seed makes alone. Raises UsageError for a wrong option, GenerationError for silence or values that are not finite.
         """
         given = {
-            "negative": negative, "seconds": seconds, "seed": seed, "steps": steps, "guidance": guidance, "rescale": rescale,
+            "negative": negative, "seconds": seconds, "seed": seed, "steps": steps, "guidance": guidance,
+            "parallel": parallel, "guidance_start": guidance_start, "guidance_stop": guidance_stop, "rescale": rescale,
             "sampler": sampler, "eta": eta, "candidates": candidates, "count": count,
         }  # fmt: skip
         wishes = {name: value for name, value in given.items() if value is not None}
@@ -155,7 +159,7 @@ class AudioLDM:
 
     def _completed(self, request: Options) -> Options:
         row = self.found.variant
-        defaults = {name: getattr(row, name) for name in ("seconds", "steps", "guidance", "sampler", "candidates")}
+        defaults = {name: getattr(row, name) for name in Options.model_fields if hasattr(row, name)}
         done = request.completed(defaults).replaced(model=self.found.source)
         if done.seconds > row.longest:
             raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
@@ -196,11 +200,11 @@ class AudioLDM:
         options, frames = batch[0], self._frames(batch[0].seconds)
         with self._fast(False):
             heard, null = self._conditioning(batch, self._tokens(frames))
-        denoise = guided(self._network(), heard, null, options.guidance, options.rescale)
+        schedule = Schedule(self.config.schedule)
+        denoise = guided(self._network(), heard, null, _guidance(options), schedule)
         factor = self.config.vae.factor
         noise = Noise([t.seed for t in batch])
         z = noise((self.config.vae.latent, frames // factor, self.config.mel.bins // factor)).to(self.device)
-        schedule = Schedule(self.config.schedule)
         match options.sampler:
             case "ddim":
                 yield from ddim(denoise, z, schedule, options.steps, options.eta, noise)
@@ -215,7 +219,7 @@ class AudioLDM:
 
     def _network(self) -> Network:
         """The UNet as guidance calls it: autocast, float32 out, and what no step changes worked out once."""
-        prepare = lru_cache(maxsize=1)(self.unet.prepare)
+        prepare = lru_cache(maxsize=2)(self.unet.prepare)
 
         def predict(z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
             with self._fast(True):
@@ -258,6 +262,11 @@ def _tries(request: Options) -> Iterator[Options]:
     """One request per candidate of every clip, complete by itself: what the file will say made it."""
     for k in range(request.count * request.candidates):
         yield request.replaced(seed=(request.seed + k) % _SEEDS, count=1, candidates=1)
+
+
+def _guidance(options: Options) -> Guidance:
+    """What the options say of guidance."""
+    return Guidance(options.guidance, options.parallel, options.rescale, options.guidance_start, options.guidance_stop)
 
 
 def _batches(tries: Sequence[Options], size: int) -> Iterator[list[Options]]:

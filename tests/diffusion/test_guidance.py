@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from diffusers.guiders.adaptive_projected_guidance import normalized_guidance
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
 from latentaudio.configs import ScheduleConfig
-from latentaudio.diffusion.guidance import guided
+from latentaudio.diffusion.guidance import Guidance, guided
 from latentaudio.diffusion.schedule import Schedule
 from latentaudio.types import Conditioning, Context
 
@@ -30,35 +31,50 @@ class Network:
 
 
 CONDITIONAL, NULL = Conditioning(FILM, (WORDS,)), Conditioning(NULL_FILM, (NOTHING,))
+SCHEDULE = Schedule(ScheduleConfig(prediction="v"))
+
+
+def denoised(network, scale, t=T, **how):
+    return guided(network, CONDITIONAL, NULL, Guidance(scale, **how), SCHEDULE)(Z, t)
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.5, 2.5, 7.0])
 def test_one_call_equals_two(scale):
     network = Network()
     c, n = network(Z, T, CONDITIONAL), network(Z, T, NULL)
-    found = guided(network, CONDITIONAL, NULL, scale)(Z, T)
+    found = denoised(network, scale)
     assert torch.allclose(found, n + scale * (c - n), atol=1e-5)
     assert network.batches == [2, 2, 4]
 
 
 def test_scale_one_never_computes_the_null_half():
     network = Network()
-    assert torch.equal(guided(network, CONDITIONAL, NULL, 1.0)(Z, T), Network()(Z, T, CONDITIONAL))
+    assert torch.equal(denoised(network, 1.0), Network()(Z, T, CONDITIONAL))
     assert network.batches == [2]
 
 
 @pytest.mark.parametrize("rescale", [0.3, 1.0])
 def test_rescale_is_the_published_one(rescale):
     c = Network()(Z, T, CONDITIONAL)
-    expected = rescale_noise_cfg(guided(Network(), CONDITIONAL, NULL, 5.0)(Z, T), c, rescale)
-    assert torch.allclose(guided(Network(), CONDITIONAL, NULL, 5.0, rescale)(Z, T), expected, atol=1e-5)
+    expected = rescale_noise_cfg(denoised(Network(), 5.0), c, rescale)
+    assert torch.allclose(denoised(Network(), 5.0, rescale=rescale), expected, atol=1e-5)
 
 
-def test_guiding_epsilon_or_v_is_guiding_x0():
-    schedule = Schedule(ScheduleConfig(prediction="v"))
+def in_x0(z, t, conditioning):
+    return SCHEDULE.split(z, t, Network()(z, t, conditioning))[0]
 
-    def in_x0(z, t, conditioning):
-        return schedule.split(z, t, Network()(z, t, conditioning))[0]
 
-    through_v = schedule.split(Z, T, guided(Network(), CONDITIONAL, NULL, 3.0)(Z, T))[0]
-    assert torch.allclose(through_v, guided(in_x0, CONDITIONAL, NULL, 3.0)(Z, T), atol=1e-4)
+@pytest.mark.parametrize("parallel", [1.0, 0.4, 0.0])
+def test_guiding_v_is_guiding_x0_however_much_of_it_is_parallel(parallel):
+    c, n = in_x0(Z, T, CONDITIONAL), in_x0(Z, T, NULL)
+    expected = normalized_guidance(c, n, 3.0 - 1.0, eta=parallel, use_original_formulation=True)
+    found = SCHEDULE.split(Z, T, denoised(Network(), 3.0, parallel=parallel))[0]
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("t", "is_guided"), [(950, False), (900, True), (500, True), (320, True), (310, False)])
+def test_outside_its_interval_nothing_is_guided_nor_computed(t, is_guided):
+    network, times = Network(), torch.tensor([t, t])
+    found = denoised(network, 3.0, t=times, start=0.1, stop=0.68)
+    assert network.batches == [4 if is_guided else 2]
+    assert torch.equal(found, Network()(Z, times, CONDITIONAL)) != is_guided

@@ -111,10 +111,10 @@ def test_a_texture_as_rough_as_the_true_one_has_the_least_energy_distance():
 
 
 def test_noise_goes_into_idle_channels_only():
-    mean = torch.randn(4, 3, 8, 8) * torch.tensor([1.0, 0.0, 0.01])[:, None, None]
+    drawn = torch.randn(4, 3, 8, 8)
     idle = torch.tensor([False, True, True])[None, :, None, None]
-    one, other = _two_takes(mean, idle, torch.Generator().manual_seed(0)).chunk(2)
-    assert torch.equal(one[:, 0], mean[:, 0]) and torch.equal(other[:, 0], mean[:, 0])
+    one, other = _two_takes(drawn, idle, torch.Generator().manual_seed(0)).chunk(2)
+    assert torch.equal(one[:, 0], drawn[:, 0]) and torch.equal(other[:, 0], drawn[:, 0])
     for takes in (one[:, 1:], other[:, 1:], (one - other)[:, 1:] / 2**0.5):
         assert float(takes.std()) == pytest.approx(1.0, abs=0.1)
 
@@ -139,6 +139,28 @@ def test_an_energy_distance_needs_idle_channels_and_finds_takes_apart(data, tmp_
     assert stage.idle.flatten().tolist() == [False] + [True] * (TINY.vae.latent - 1)
     losses = stage.losses(stage.batch(0, 0), "vae", torch.Generator().manual_seed(0))
     assert losses["vae/apart"].item() > 1e-3
+
+
+def test_an_error_counts_as_much_as_it_is_heard(data, tmp_path, tiny_folder):
+    folder = shutil.copytree(tiny_folder, tmp_path / "run" / "model")
+    state = load_file(folder / "vae.safetensors")
+    weight = state["post_quant.weight"]
+    weight[:] = 0
+    weight[0, 0], weight[0, 1] = 0.01, 0.02  # the second channel is the first, twice as loud; the others are not heard
+    save_file(state, folder / "vae.safetensors")
+
+    def learning(audible):
+        options = {"frames": 512, "audible": audible}
+        return make_stage(recipe("diffusion", options=options), TINY, (data,), folder)
+
+    first, second, *others = learning(1.0).audible.flatten().tolist()
+    assert second / first == pytest.approx(4.0, rel=0.1)
+    assert others == [0.0] * (TINY.vae.latent - 2) and first + second == pytest.approx(TINY.vae.latent)
+    stage = learning(0.5)
+    first, second, *_ = stage.audible.flatten().tolist()
+    assert second / first == pytest.approx(2.0, rel=0.1)
+    stage.losses(stage.batch(0, 0), "unet", torch.Generator().manual_seed(0))["unet/mse"].backward()
+    assert (stage.unet.conv_out.weight.grad.flatten(1).norm(dim=1) > 0).tolist() == [True, True] + [False] * len(others)
 
 
 def test_latents_get_a_mean_each_and_one_deviation(data, tmp_path, tiny_folder):

@@ -3,35 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from ..types import Conditioning, Denoiser, stack
+from .schedule import Schedule
 
 Network: TypeAlias = Callable[[Tensor, Tensor, Conditioning], Tensor]
 """(z [B, C, T', F'], t [B], conditioning of batch B) -> prediction, same shape as z."""
 
 
-def guided(network: Network, conditioning: Conditioning, null: Conditioning, scale: float, rescale: float = 0.0) -> Denoiser:
-    """Denoiser whose prediction is null + scale * (conditional - null) (arXiv 2207.12598, eq. 6; spec 5.4).
+@dataclass(frozen=True)
+class Guidance:
+    """How a conditional prediction is driven further away from the unconditional one.
 
-    Both halves go through the network in one call, null first. scale == 1 calls it on the conditioning alone. At a fixed z
-    and t, x0, epsilon and v are affine in each other, so guiding whichever the network predicts guides all three alike.
-    rescale in [0, 1]: how far each item's standard deviation is pulled back to the conditional's (arXiv 2305.08891, eq. 15-16).
+    scale: of their difference; 1 is none (arXiv 2207.12598, eq. 6; spec 5.4).
+    parallel: how much of the difference along the conditional x0 itself is kept; 1 is all, 0 leaves what turns x0 without
+    making it louder (arXiv 2410.02416, eq. 8).
+    rescale: how far, 0 to 1, each item's standard deviation is pulled back to the conditional's (arXiv 2305.08891, eq. 15-16).
+    start, stop: the part that is guided of the way from noise (0, the last t) to sound (1, t = 0); on the rest of it the
+    conditional prediction stands alone (arXiv 2404.07724).
     """
-    if scale == 1.0:
-        return lambda z, t: network(z, t, conditioning)
-    both = stack(null, conditioning)
+
+    scale: float
+    parallel: float = 1.0
+    rescale: float = 0.0
+    start: float = 0.0
+    stop: float = 1.0
+
+    def mix(self, with_: Tensor, without: Tensor, x0: Tensor) -> Tensor:
+        """The guided prediction, from both predictions and the conditional x0 [B, ...]."""
+        axes = tuple(range(1, x0.ndim))
+        apart = with_ - without
+        if self.parallel != 1.0:
+            along = (apart * x0).sum(dim=axes, keepdim=True) / x0.square().sum(dim=axes, keepdim=True) * x0
+            apart = apart - (1.0 - self.parallel) * along
+        mixed = with_ + (self.scale - 1.0) * apart
+        if self.rescale == 0.0:
+            return mixed
+        shrink = with_.std(dim=axes, keepdim=True) / mixed.std(dim=axes, keepdim=True)
+        return mixed * (self.rescale * shrink + 1.0 - self.rescale)
+
+
+def guided(
+    network: Network, conditioning: Conditioning, null: Conditioning, guidance: Guidance, schedule: Schedule
+) -> Denoiser:
+    """Denoiser of predictions that `guidance` mixes from those for `conditioning` and for `null`.
+
+    Both go through the network in one call, null first; where nothing is guided it is called on the conditioning alone. At a
+    fixed z and t, x0, epsilon and v are affine in each other, so guiding whichever the network predicts guides all three alike,
+    and differences of x0 are those of the prediction, scaled.
+    """
+    both, total = stack(null, conditioning), schedule.config.steps
+    begin, end = guidance.start * total, guidance.stop * total
 
     def denoise(z: Tensor, t: Tensor) -> Tensor:
+        if guidance.scale == 1.0 or not begin <= total - int(t[0]) <= end:
+            return network(z, t, conditioning)
         without, with_ = network(torch.cat([z, z]), torch.cat([t, t]), both).chunk(2)
-        mixed = without + scale * (with_ - without)
-        if rescale == 0.0:
-            return mixed
-        axes = tuple(range(1, z.ndim))
-        shrink = with_.std(dim=axes, keepdim=True) / mixed.std(dim=axes, keepdim=True)
-        return mixed * (rescale * shrink + 1.0 - rescale)
+        return guidance.mix(with_, without, schedule.split(z, t, with_)[0])
 
     return denoise

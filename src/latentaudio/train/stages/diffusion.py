@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import cast
 
 import torch
+from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn.functional import l1_loss
 
 from ...conditioning.translator import Translator
 from ...data.encoded import Encoded
-from ...diffusion.guidance import guided
+from ...diffusion.guidance import Guidance, guided
 from ...diffusion.samplers import dpmpp_2m
 from ...diffusion.schedule import Schedule
 from ...nn.unet import UNet
@@ -26,7 +27,8 @@ from ...weights.folder import load_part
 from ..encode import Nulls, add_written, encoded_folder, nulls
 from . import Batch, Losses, Preview, Stage, StageOptions
 
-PREVIEW_CLIPS, PREVIEW_STEPS, PREVIEW_GUIDANCE = 4, 20, 3.0
+PREVIEW_CLIPS, PREVIEW_STEPS, PREVIEW_GUIDANCE = 4, 20, Guidance(3.0)
+_AUDIBLE_OVER = 4096  # mel frames
 
 
 class DiffusionOptions(StageOptions):
@@ -34,7 +36,8 @@ class DiffusionOptions(StageOptions):
 
     min_snr: clamp of the loss weight (arXiv 2303.09556) or null. truth: share of clips that hear AudioMAE's language of audio
     instead of the translator's, drawn per clip (the probabilistic switcher, spec 6.6). logit_normal: mean and deviation of
-    the logit of t / steps (arXiv 2403.03206, eq. 19), or null for steps drawn evenly.
+    the logit of t / steps (arXiv 2403.03206, eq. 19), or null for steps drawn evenly. audible: 1 weighs each latent channel's
+    error by the energy that noise in it adds to the decoded log-mel, 0 weighs all alike, between is between.
     """
 
     frames: int = 16384
@@ -43,6 +46,7 @@ class DiffusionOptions(StageOptions):
     min_snr: float | None = 5.0
     truth: float = 1.0
     logit_normal: tuple[float, float] | None = None
+    audible: float = Field(0.0, ge=0.0, le=1.0)
 
 
 class DiffusionStage(Stage):
@@ -71,6 +75,18 @@ class DiffusionStage(Stage):
         self.schedule = Schedule(self.config.schedule)
         self.unet = cast(UNet, self.learnt("unet"))
         self.players = {"unet": self.unet}
+        self.audible = self._audible() if self.options.audible > 0 else None
+
+    @torch.no_grad()
+    def _audible(self) -> Tensor:
+        """Weights of the latent channels' errors [1, C, 1, 1], 1 on average, by the energy each adds to decoded log-mels."""
+        vae = cast(VAE, load_part(self.model, "vae", self.config))
+        latent = self.encoded.batch(self.recipe.seed, 0, _AUDIBLE_OVER)["latent"]
+        noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(self.recipe.seed))
+        plain, channels = vae.decode(Latent(latent)), torch.eye(latent.shape[1])[:, None, :, None, None]
+        added = torch.stack([(vae.decode(Latent(latent + one * noise)) - plain).square().mean() for one in channels])
+        weight: Tensor = added**self.options.audible
+        return (weight / weight.mean())[None, :, None, None]
 
     def batch(self, step: int, micro: int) -> Batch:
         """See `Encoded.batch`."""
@@ -94,8 +110,10 @@ class DiffusionStage(Stage):
         noise = torch.randn(latent.shape, generator=dice).to(latent.device)
         conditioning = self._dropped(self._conditioning(batch, heard), dice)
         z = self.schedule.q_sample(latent, noise, t)
-        error = (self.unet(z, t, conditioning).float() - self.schedule.target(latent, noise, t)).square().mean(dim=(1, 2, 3))
-        return {"unet/mse": (self.schedule.weight(t, self.options.min_snr) * error).mean()}
+        error = (self.unet(z, t, conditioning).float() - self.schedule.target(latent, noise, t)).square()
+        if self.audible is not None:
+            error = self.audible.to(error) * error
+        return {"unet/mse": (self.schedule.weight(t, self.options.min_snr) * error.mean(dim=(1, 2, 3))).mean()}
 
     def _times(self, count: int, dice: Generator) -> Tensor:
         """The steps t [count] to learn from."""
@@ -136,7 +154,7 @@ class DiffusionStage(Stage):
         conditioning = self._conditioning(batch, self._heard(batch))
         null = self.null.of(conditioning)
         z = torch.randn(batch["latent"].shape, generator=torch.Generator().manual_seed(0)).to(device)
-        denoise = guided(self.unet, conditioning, null, PREVIEW_GUIDANCE)
+        denoise = guided(self.unet, conditioning, null, PREVIEW_GUIDANCE, self.schedule)
         *_, last = dpmpp_2m(denoise, z, self.schedule, PREVIEW_STEPS)
         made, real = (vae.decode(Latent(x)).float().cpu() for x in (last.z, batch["latent"]))
         rows = [torch.cat([r[0], m[0]], dim=1) for r, m in zip(real, made, strict=True)]
