@@ -68,6 +68,7 @@ class UNetConfig:
     film: width of the vector concatenated to the time embedding, or None.
     line: the latent's frequency cells F'. Below the first level they are folded into one, so that deeper levels are a line of
     moments, each with its whole spectrum, that know where in the clip they are. None is the published networks' plane.
+    beats: evenly spread frequencies by which moments on the line know their places, besides the usual falling ones.
     """
 
     latent: int = 8
@@ -81,6 +82,7 @@ class UNetConfig:
     film: int | None = None
     groups: int = 32
     line: int | None = None
+    beats: int = 0
 
     def __post_init__(self) -> None:
         levels = len(self.mult)

@@ -73,7 +73,7 @@ MINI = ModelConfig(
     vae=VAEConfig(channels=16, mult=(1, 2, 4, 6), latent=16, groups=16),
     unet=UNetConfig(
         latent=16, channels=104, mult=(1, 2), res_blocks=1, attention=(False, True), contexts=(192, 256), heads=(4, 4),
-        film=128, groups=8, line=8,
+        film=128, groups=8, line=8, beats=64,
     ),
     vocoder=VocoderConfig(kind="istft", channels=256, hidden=768, layers=8),
     schedule=ScheduleConfig(prediction="v"),

@@ -8,7 +8,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from latentaudio.nn import layers
-from latentaudio.nn.layers import Attention, Downsample, Fold, ResBlock, Transformer, Unfold, Upsample, attend, sinusoids
+from latentaudio.nn.layers import (
+    Attention,
+    Downsample,
+    Fold,
+    ResBlock,
+    Transformer,
+    Unfold,
+    Upsample,
+    attend,
+    even_waves,
+    sinusoids,
+)
 from latentaudio.types import Context
 
 
@@ -77,6 +88,24 @@ def test_a_fold_is_one_projection_of_each_moments_spectrum_and_says_when():
     want = F.linear(spectra, fold.conv.weight.reshape(8, 12), fold.conv.bias)
     want = want + get_timestep_embedding(torch.arange(5), 8, flip_sin_to_cos=True, downscale_freq_shift=0)
     torch.testing.assert_close(fold(x)[..., 0].transpose(1, 2), want)
+
+
+def test_a_fold_with_beats_starts_as_one_without_and_can_tell_even_moments_from_odd_ones():
+    fold, x = Fold(3, 8, 4, beats=6), torch.randn(2, 3, 7, 4)
+    plain = Fold(3, 8, 4)
+    plain.conv.load_state_dict(fold.conv.state_dict())
+    assert torch.equal(fold(x), plain(x))
+    fold.beats.weight.data[2, 5] = 1.0  # the fastest cosine
+    want = torch.zeros(8, 7)
+    want[2] = torch.tensor([1.0, -1, 1, -1, 1, -1, 1])
+    torch.testing.assert_close((fold(x) - plain(x))[..., 0], want.expand(2, 8, 7), atol=1e-5, rtol=0)
+
+
+def test_even_waves_are_the_columns_of_a_fourier_basis():
+    waves = even_waves(torch.arange(12), 6)
+    basis = torch.cat([torch.ones(12, 1), waves[:, :-1]], dim=1)  # the last sine is zero at whole places
+    want = torch.diag(torch.tensor([12.0] + [6.0] * 5 + [12.0] + [6.0] * 5))
+    torch.testing.assert_close(basis.T @ basis, want, atol=1e-4, rtol=0)
 
 
 def test_an_unfold_is_one_projection_to_each_moments_spectrum():

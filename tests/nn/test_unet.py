@@ -183,7 +183,9 @@ def test_a_grid_that_cannot_be_halved_is_refused(unet, batch):
         unet(batch[0][:, :, :6], batch[1], batch[2])
 
 
-LINE = UNetConfig(**SHAPE | {"mult": (1, 2), "attention": (False, True)}, heads=(2, 4), contexts=(24, 40), film=20, line=4)
+LINE = UNetConfig(
+    **SHAPE | {"mult": (1, 2), "attention": (False, True)}, heads=(2, 4), contexts=(24, 40), film=20, line=4, beats=3
+)
 
 
 @pytest.fixture(scope="module")

@@ -123,18 +123,31 @@ class Upsample(nn.Module):
         return out
 
 
-class Fold(nn.Module):
-    """All frequency bins of a moment become one: a plane becomes a line in time."""
+def even_waves(places: Tensor, count: int) -> Tensor:
+    """Places [T] -> [T, 2 count] float32: cosines, then sines, of `count` frequencies spread evenly up to half a turn a place.
 
-    def __init__(self, inp: int, out: int, bins: int) -> None:
+    Whatever repeats is a weighted sum of few of them, at any pace; the falling frequencies of `sinusoids` know slow paces only.
+    """
+    angles = places.float()[:, None] * (math.pi / count) * torch.arange(1, count + 1, device=places.device)
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+class Fold(nn.Module):
+    """All frequency bins of a moment become one: a plane becomes a line in time, whose moments know their places."""
+
+    def __init__(self, inp: int, out: int, bins: int, beats: int = 0) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inp, out, (1, bins), (1, bins))
+        self.beats = zeroed(nn.Linear(2 * beats, out, bias=False)) if beats else None
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, T, F] -> [B, C', T, 1]. The convolution's windows do not overlap, so it is one matrix product."""
         spectra = x.transpose(1, 2).flatten(2)
         out = F.linear(spectra, self.conv.weight.flatten(1), self.conv.bias)
-        out = out + sinusoids(torch.arange(x.shape[2], device=x.device), out.shape[2]).to(out)
+        places = torch.arange(x.shape[2], device=x.device)
+        out = out + sinusoids(places, out.shape[2]).to(out)
+        if self.beats is not None:
+            out = out + self.beats(even_waves(places, self.beats.in_features // 2).to(out))
         return out.transpose(1, 2)[..., None]
 
 

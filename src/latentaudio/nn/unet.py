@@ -68,7 +68,7 @@ def _smaller(config: UNetConfig, level: int) -> Downsample | Fold | None:
     if level == len(config.mult) - 1:
         return None
     if config.line is not None and level == 0:
-        return Fold(config.widths[0], config.widths[1], config.line)
+        return Fold(config.widths[0], config.widths[1], config.line, config.beats)
     return Downsample(config.widths[level], lopsided=False, line=config.is_line(level))
 
 
