@@ -116,7 +116,7 @@ def test_a_step_can_cancel(tiny):
 def test_one_step_is_the_rooms_by_hand(tiny):
     """One DPM-Solver++ step lands on x0 = alpha z - sigma v (arXiv 2202.00512), with v guided by eq. 6 of 2207.12598."""
     steps: list[Step] = []
-    [clip] = tiny.generate("a dog", seconds=1.28, steps=1, seed=5, guidance=3.0, on_step=steps.append)
+    [clip] = tiny.generate("a dog", seconds=1.28, steps=1, seed=5, guidance=3.0, parallel=1.0, on_step=steps.append)
     z = torch.randn(4, 16, 8, generator=torch.Generator().manual_seed(5))[None]
     heard, null = encode_prompts(tiny.text, ["a dog"], 1), encode_nulls(tiny.text, 1, 1)
     t = torch.tensor([999])

@@ -89,8 +89,8 @@ MINI = ModelConfig(
 MINI_FILM = replace(MINI, unet=replace(MINI.unet, contexts=(None,)), t5=None, translator=None, audiomae=None)
 """AudioLDM 1 in miniature: FiLM on the CLAP vector, trained on audio embeddings, sampled with text embeddings."""
 
-_TURNED: dict[str, Any] = {"parallel": 0.0, "guidance_start": 0.1, "guidance_stop": 0.68}
-"""Guidance that turns predictions without stretching them, where the noise is neither whole nor nearly gone."""
+_TURNED: dict[str, Any] = {"parallel": 0.0, "guidance_stop": 0.76}
+"""Guidance that turns predictions without stretching them, until the noise is nearly gone."""
 
 _ROWS = (
     Variant(

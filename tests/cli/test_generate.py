@@ -34,7 +34,15 @@ def test_a_prompt_becomes_a_file_that_says_how_it_was_made(run, tmp_path, tiny_f
     assert out == "dog.flac  0.3 s  seed 5\n"
     assert soundfile.info("dog.flac").frames == 4800
     assert Options.from_tags(io.info("dog.flac")["tags"]) == Options(
-        prompt="a dog barking", seed=5, seconds=0.3, steps=1, model=str(tiny_folder), sampler="dpm++", guidance=3.0
+        prompt="a dog barking",
+        seed=5,
+        seconds=0.3,
+        steps=1,
+        model=str(tiny_folder),
+        sampler="dpm++",
+        guidance=3.0,
+        parallel=0.0,
+        guidance_stop=0.76,
     )
 
 
