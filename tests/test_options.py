@@ -40,6 +40,7 @@ def test_tags_bring_every_value_back(**values):
         ({"steps": 0}, "steps = 0 must be at least 1"),
         ({"seed": 2**63}, "must be below 9223372036854775808"),
         ({"sampler": "euler"}, "must be one of 'ddim' or 'dpm\\+\\+'"),
+        ({"guidance_start": 0.8, "guidance_stop": 0.5}, "guidance_start = 0.8 lies behind guidance_stop = 0.5"),
         ({"eta": 1.0}, "eta = 1.0 means nothing to sampler 'dpm\\+\\+'; choose 'ddim' or eta 0"),
         ({"second": 5}, "there is no option 'second'; there are: prompt, negative, seconds"),
     ],

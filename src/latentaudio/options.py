@@ -67,6 +67,11 @@ class Options(BaseModel):
             raise UsageError(_one_line(problem)) from None
         if options.eta > 0 and options.sampler != "ddim":
             raise UsageError(f"eta = {options.eta} means nothing to sampler '{options.sampler}'; choose 'ddim' or eta 0")
+        start, stop = options.guidance_start, options.guidance_stop
+        if start > stop:
+            raise UsageError(
+                f"guidance_start = {start:g} lies behind guidance_stop = {stop:g}; for no guidance set guidance to 1"
+            )
         return options
 
     def completed(self, defaults: Mapping[str, Any]) -> Options:

@@ -6,7 +6,6 @@ Knows names, shapes, licences and defaults. Refuses to know how weights are stor
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from .configs import (
     AudioMAEConfig,
@@ -89,21 +88,13 @@ MINI = ModelConfig(
 MINI_FILM = replace(MINI, unet=replace(MINI.unet, contexts=(None,)), t5=None, translator=None, audiomae=None)
 """AudioLDM 1 in miniature: FiLM on the CLAP vector, trained on audio embeddings, sampled with text embeddings."""
 
-_TURNED: dict[str, Any] = {"parallel": 0.0, "guidance_stop": 0.76}
-"""Guidance that turns predictions without stretching them, until the noise is nearly gone."""
-
-_ROWS = (
-    Variant(
-        "mini", "sound effects, music and speech-like sounds on any machine; ships with the package", "Apache-2.0", MINI,
-        seconds=5.12, shortest=1.28, steps=25, guidance=3.0, sampler="dpm++", candidates=1,
-        **_TURNED, embedded=True,
-    ),
-    Variant(
-        "mini-film", "AudioLDM 1 in miniature: train it with recipes/mini/film.yaml", "Apache-2.0", MINI_FILM,
-        seconds=5.12, shortest=1.28, steps=25, guidance=3.0, sampler="dpm++", candidates=1,
-        **_TURNED,
-    ),
+_MINI = Variant(
+    "mini", "sound effects, music and speech-like sounds on any machine; ships with the package", "Apache-2.0", MINI,
+    seconds=5.12, shortest=1.28, steps=25, guidance=3.0, parallel=0.0, guidance_stop=0.76, sampler="dpm++", candidates=1,
+    embedded=True,
 )  # fmt: skip
+_FILM = "AudioLDM 1 in miniature: train it with recipes/mini/film.yaml"
+_ROWS = (_MINI, replace(_MINI, name="mini-film", purpose=_FILM, config=MINI_FILM, embedded=False))
 
 VARIANTS: dict[str, Variant] = {row.name: row for row in _ROWS}
 

@@ -72,6 +72,16 @@ def test_guiding_v_is_guiding_x0_however_much_of_it_is_parallel(parallel):
     assert torch.allclose(found, expected, atol=1e-4)
 
 
+def test_guidance_everywhere_never_waits_for_a_time_on_a_device():
+    network = lambda z, t, conditioning: z  # noqa: E731
+    nowhere = torch.empty(len(Z), dtype=torch.long, device="meta")  # reading a value from it raises
+    schedule = Schedule(ScheduleConfig(prediction="v"))
+    schedule.split = lambda z, t, prediction: (prediction, prediction)
+    assert guided(network, CONDITIONAL, NULL, Guidance(3.0), schedule)(Z, nowhere).equal(Z)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        guided(network, CONDITIONAL, NULL, Guidance(3.0, stop=0.5), schedule)(Z, nowhere)
+
+
 @pytest.mark.parametrize(("t", "is_guided"), [(950, False), (900, True), (500, True), (320, True), (310, False)])
 def test_outside_its_interval_nothing_is_guided_nor_computed(t, is_guided):
     network, times = Network(), torch.tensor([t, t])

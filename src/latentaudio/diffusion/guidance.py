@@ -57,11 +57,16 @@ def guided(
     fixed z and t, x0, epsilon and v are affine in each other, so guiding whichever the network predicts guides all three alike,
     and differences of x0 are those of the prediction, scaled.
     """
+    if guidance.scale == 1.0:
+        return lambda z, t: network(z, t, conditioning)
     both, total = stack(null, conditioning), schedule.config.steps
-    begin, end = guidance.start * total, guidance.stop * total
+    everywhere = guidance.start == 0.0 and guidance.stop == 1.0  # then t stays on its device: no waiting for it
+
+    def covers(t: Tensor) -> bool:
+        return everywhere or guidance.start * total <= total - int(t[0]) <= guidance.stop * total
 
     def denoise(z: Tensor, t: Tensor) -> Tensor:
-        if guidance.scale == 1.0 or not begin <= total - int(t[0]) <= end:
+        if not covers(t):
             return network(z, t, conditioning)
         without, with_ = network(torch.cat([z, z]), torch.cat([t, t]), both).chunk(2)
         return guidance.mix(with_, without, schedule.split(z, t, with_)[0])

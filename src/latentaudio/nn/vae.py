@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +93,7 @@ class Encoder(nn.Module):
         widths = [config.channels * m for m in config.mult]
         self.conv_in = conv3(1, config.channels)
         self.down = Row[Level]()
-        for inp, out in zip([config.channels, *widths], widths, strict=False):
+        for inp, out in pairwise([config.channels, *widths]):
             step = Downsample(out, lopsided=True) if len(self.down) < len(widths) - 1 else None
             self.down.append(Level(inp, out, config.res_blocks, config.groups, step))
         self.middle = Middle(widths[-1], config.groups)
@@ -117,7 +118,7 @@ class Decoder(nn.Module):
         self.conv_in = conv3(config.latent, widths[0])
         self.middle = Middle(widths[0], config.groups)
         self.up = Row[Level]()
-        for inp, out in zip([widths[0], *widths], widths, strict=False):
+        for inp, out in pairwise([widths[0], *widths]):
             step = Upsample(out) if len(self.up) < len(widths) - 1 else None
             self.up.append(Level(inp, out, config.res_blocks + 1, config.groups, step))
         self.norm_out = nn.GroupNorm(config.groups, widths[-1], EPS)
