@@ -118,7 +118,7 @@ def test_one_step_is_the_rooms_by_hand(tiny):
     steps: list[Step] = []
     [clip] = tiny.generate("a dog", seconds=1.28, steps=1, seed=5, guidance=3.0, parallel=1.0, on_step=steps.append)
     z = torch.randn(4, 16, 8, generator=torch.Generator().manual_seed(5))[None]
-    heard, null = encode_prompts(tiny.text, ["a dog"], 1), encode_nulls(tiny.text, 1, 1)
+    heard, null = encode_prompts(tiny.text, ["a dog"], 1, 16), encode_nulls(tiny.text, 1, 1, 16)
     t = torch.tensor([999])
     without, with_ = tiny.unet(z, t, null), tiny.unet(z, t, heard)
     betas = torch.linspace(0.0015**0.5, 0.0195**0.5, 1000, dtype=torch.float64) ** 2
@@ -156,7 +156,7 @@ def test_parts_load_once_and_only_when_needed(tiny_folder, monkeypatch):
     assert loaded == []
     model.generate("a dog", **QUICK)
     model.generate("a dog", **QUICK)
-    assert sorted(loaded) == ["clap", "t5", "translator", "unet", "vae", "vocoder"]
+    assert sorted(loaded) == ["clap", "draft", "t5", "translator", "unet", "vae", "vocoder"]
 
 
 @pytest.mark.parametrize("broken", [torch.nan, 0.0])

@@ -44,8 +44,8 @@ def clips(model: latentaudio.AudioLDM, asked: list[Asked], start: int, steps: in
         noise = noise_for(range(k, k + len(batch)), truth.shape[1:])
         z = schedule.q_sample(truth, noise, torch.full((len(batch),), times[first])) if first else noise
         tokens = model._tokens(truth.shape[2] * config.vae.factor)
-        heard = encode_prompts(model.text, [a.prompt for a in batch], tokens)
-        null = encode_nulls(model.text, len(batch), tokens, [""] * len(batch))
+        heard = encode_prompts(model.text, [a.prompt for a in batch], tokens, truth.shape[2])
+        null = encode_nulls(model.text, len(batch), tokens, truth.shape[2], [""] * len(batch))
         denoise = guided(model._network(), heard, null, Guidance(guidance), schedule)
         *_, last = dpmpp_2m(denoise, z, schedule, steps, start=first)
         made += list(model.vocoder(model.vae.decode(Latent(last.z)).float())[:, 0].float().numpy())

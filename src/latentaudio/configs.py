@@ -69,6 +69,7 @@ class UNetConfig:
     line: the latent's frequency cells F'. Below the first level they are folded into one, so that deeper levels are a line of
     moments, each with its whole spectrum, that know where in the clip they are. None is the published networks' plane.
     beats: evenly spread frequencies by which moments on the line know their places, besides the usual falling ones.
+    draft: whether a draft of the clean latent (see `DraftConfig`) comes in beside the noisy one.
     """
 
     latent: int = 8
@@ -83,6 +84,7 @@ class UNetConfig:
     groups: int = 32
     line: int | None = None
     beats: int = 0
+    draft: bool = False
 
     def __post_init__(self) -> None:
         levels = len(self.mult)
@@ -215,8 +217,24 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
+class DraftConfig:
+    """What a text says of every moment of a latent, before any noise: attention blocks over moments that look at T5's states.
+
+    beats: evenly spread frequencies by which moments know their places, besides the usual falling ones.
+    """
+
+    width: int = 128
+    layers: int = 3
+    heads: int = 4
+    beats: int = 64
+
+    def __post_init__(self) -> None:
+        require(self.width % self.heads == 0, f"draft width {self.width} does not divide into {self.heads} heads")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
-    """One whole system. `clap`, `t5` and `translator` are None where a variant has no such part.
+    """One whole system. `clap`, `t5`, `draft` and `translator` are None where a variant has no such part.
 
     latent_mean / latent_std: per-channel statistics of the VAE's latents ([C] each, or one number for all): the unit-scaled
     latent is (z - mean) / std. Published models: mean 0, std 1 / scale_factor (spec 2).
@@ -229,6 +247,7 @@ class ModelConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     clap: CLAPConfig | None = None
     t5: T5Config | None = None
+    draft: DraftConfig | None = None
     translator: TranslatorConfig | None = None
     audiomae: AudioMAEConfig | None = None
     latent_mean: tuple[float, ...] = (0.0,)
@@ -241,6 +260,8 @@ class ModelConfig:
         require(
             self.vocoder.bins == self.mel.bins, f"vocoder takes {self.vocoder.bins} mel bins, front end makes {self.mel.bins}"
         )
+        require(self.unet.draft == (self.draft is not None), "the UNet takes a draft if and only if the system makes one")
+        require(self.draft is None or self.t5 is not None, "a draft is made of T5's states, and there is no T5")
         for stat in (self.latent_mean, self.latent_std):
             require(
                 len(stat) in (1, self.vae.latent), f"latent statistics have {len(stat)} values for {self.vae.latent} channels"

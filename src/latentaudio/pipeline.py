@@ -199,7 +199,7 @@ class AudioLDM:
         """The walk of a prompt as far as the latent: conditioning, guidance, sampler. All of `batch` share their settings."""
         options, frames = batch[0], self._frames(batch[0].seconds)
         with self._fast(False):
-            heard, null = self._conditioning(batch, self._tokens(frames))
+            heard, null = self._conditioning(batch, frames)
         schedule = Schedule(self.config.schedule)
         denoise = guided(self._network(), heard, null, _guidance(options), schedule)
         factor = self.config.vae.factor
@@ -211,11 +211,12 @@ class AudioLDM:
             case "dpm++":
                 yield from dpmpp_2m(denoise, z, schedule, options.steps)
 
-    def _conditioning(self, batch: Sequence[Options], tokens: int) -> tuple[Conditioning, Conditioning]:
-        heard = encode_prompts(self.text, [t.prompt for t in batch], tokens)
+    def _conditioning(self, batch: Sequence[Options], frames: int) -> tuple[Conditioning, Conditioning]:
+        tokens, moments = self._tokens(frames), frames // self.config.vae.factor
+        heard = encode_prompts(self.text, [t.prompt for t in batch], tokens, moments)
         if batch[0].guidance == 1.0:
             return heard, heard
-        return heard, encode_nulls(self.text, len(batch), tokens, [t.negative for t in batch])
+        return heard, encode_nulls(self.text, len(batch), tokens, moments, [t.negative for t in batch])
 
     def _network(self) -> Network:
         """The UNet as guidance calls it: autocast, float32 out, and what no step changes worked out once."""

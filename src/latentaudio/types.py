@@ -68,15 +68,20 @@ class LanguageOfAudio(Context):
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the UNet hears besides noise and time: a FiLM vector [B, D] or None, and contexts in site order."""
+    """What the UNet hears besides noise and time: a FiLM vector [B, D] or None, contexts in site order, and a draft or None.
+
+    draft [B, C, T', F']: what the text alone says of the clean latent; zeros where nothing is said.
+    """
 
     film: Tensor | None = None
     contexts: tuple[Context, ...] = ()
+    draft: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         """The same conditioning with `change` applied to every tensor."""
         contexts = tuple(replace(c, tokens=change(c.tokens), mask=change(c.mask)) for c in self.contexts)
-        return Conditioning(None if self.film is None else change(self.film), contexts)
+        film, draft = (None if value is None else change(value) for value in (self.film, self.draft))
+        return Conditioning(film, contexts, draft)
 
 
 def stack(first: Conditioning, second: Conditioning) -> Conditioning:
@@ -86,8 +91,11 @@ def stack(first: Conditioning, second: Conditioning) -> Conditioning:
         length = max(a.tokens.shape[1], b.tokens.shape[1])
         a, b = a.padded(length), b.padded(length)
         contexts.append(Context(torch.cat([a.tokens, b.tokens]), torch.cat([a.mask, b.mask])))
-    film = None if first.film is None or second.film is None else torch.cat([first.film, second.film])
-    return Conditioning(film, tuple(contexts))
+    film, draft = (
+        None if a is None or b is None else torch.cat([a, b])
+        for a, b in ((first.film, second.film), (first.draft, second.draft))
+    )
+    return Conditioning(film, tuple(contexts), draft)
 
 
 Denoiser: TypeAlias = Callable[[Tensor, Tensor], Tensor]

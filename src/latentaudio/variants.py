@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from .configs import (
     AudioMAEConfig,
     CLAPConfig,
+    DraftConfig,
     MelSpec,
     ModelConfig,
     ScheduleConfig,
@@ -72,7 +73,7 @@ MINI = ModelConfig(
     vae=VAEConfig(channels=16, mult=(1, 2, 4, 6), latent=16, groups=16),
     unet=UNetConfig(
         latent=16, channels=104, mult=(1, 2), res_blocks=1, attention=(False, True), contexts=(192, 256), heads=(4, 4),
-        film=128, groups=8, line=8, beats=64,
+        film=128, groups=8, line=8, beats=64, draft=True,
     ),
     vocoder=VocoderConfig(kind="istft", channels=256, hidden=768, layers=8),
     schedule=ScheduleConfig(prediction="v"),
@@ -81,11 +82,14 @@ MINI = ModelConfig(
         text_length=64, audio_width=24, audio_depths=(1, 1, 2, 1), audio_heads=(2, 4, 8, 16),
     ),
     t5=T5Config(width=256, head_width=32, heads=8, layers=4, hidden=512, vocabulary=8192, length=64),
+    draft=DraftConfig(layers=4),
     translator=TranslatorConfig(width=192, layers=3, heads=6, positions=256, sources=(128, 256), tokens=8),
     audiomae=AudioMAEConfig(width=192, depth=4, heads=6, decoder_width=128, decoder_depth=2, decoder_heads=4),
 )  # fmt: skip
 
-MINI_FILM = replace(MINI, unet=replace(MINI.unet, contexts=(None,)), t5=None, translator=None, audiomae=None)
+MINI_FILM = replace(
+    MINI, unet=replace(MINI.unet, contexts=(None,), draft=False), t5=None, draft=None, translator=None, audiomae=None
+)
 """AudioLDM 1 in miniature: FiLM on the CLAP vector, trained on audio embeddings, sampled with text embeddings."""
 
 _MINI = Variant(

@@ -1,13 +1,16 @@
 """Which part of the text side reaches which entrance of the UNet, for three families of systems."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from latentaudio.conditioning.encode import TextParts, clap_vectors, encode_nulls, encode_prompts, t5_states
 from latentaudio.conditioning.tokenize import Tokenizer, build
 from latentaudio.conditioning.translator import Translator
-from latentaudio.configs import CLAPConfig, ModelConfig, T5Config, TranslatorConfig, UNetConfig
+from latentaudio.configs import CLAPConfig, DraftConfig, ModelConfig, T5Config, TranslatorConfig, UNetConfig
 from latentaudio.nn import text
+from latentaudio.nn.draft import Draft
 from latentaudio.types import LanguageOfAudio
 
 CLAP = CLAPConfig(
@@ -51,6 +54,20 @@ def test_the_t5_model_hears_only_states():
     assert states.tokens.shape[2] == 24
     assert states.mask.sum(1).long().tolist() == Tokenizer(parts.t5_tokens.rules, 24)(TEXTS)[1].sum(1).tolist()
     torch.testing.assert_close(null.contexts[0].tokens, t5_states(parts, [""]).tokens)
+
+
+@torch.no_grad()
+def test_a_draft_is_drawn_of_every_text_that_says_something(audioldm2):
+    torch.manual_seed(0)
+    draft = Draft(DraftConfig(width=16, layers=1, heads=2, beats=4), text=24, latent=3, bins=2)
+    torch.nn.init.normal_(draft.out.weight)
+    parts = replace(audioldm2, draft=draft)
+    heard, null = encode_prompts(parts, TEXTS[:2], 8, 5), encode_nulls(parts, 2, 8, 5, negative=["", "hiss"])
+    torch.testing.assert_close(heard.draft, draft(t5_states(parts, TEXTS[:2]), 5))
+    assert heard.draft.shape == (2, 3, 5, 2)
+    assert not null.draft[0].any()
+    torch.testing.assert_close(null.draft[1:], draft(t5_states(parts, ["hiss"]), 5), atol=1e-5, rtol=0)
+    assert encode_prompts(audioldm2, TEXTS[:1], 8, 5).draft is None
 
 
 @torch.no_grad()

@@ -1,10 +1,12 @@
 """The one UNet against diffusers' two UNets (AudioLDM 2's and AudioLDM's) and the published parameter counts."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 from diffusers import AudioLDM2UNet2DConditionModel, UNet2DConditionModel
+from torch.nn.functional import conv2d
 
 from latentaudio.configs import UNetConfig
 from latentaudio.errors import ConfigError, UsageError
@@ -181,6 +183,25 @@ def test_a_first_level_wider_than_the_base_follows_the_ldm_skeleton():
 def test_a_grid_that_cannot_be_halved_is_refused(unet, batch):
     with pytest.raises(UsageError, match="6x4 must be a multiple of 4"):
         unet(batch[0][:, :, :6], batch[1], batch[2])
+
+
+@torch.no_grad()
+def test_a_draft_stands_beside_the_noisy_latent(batch):
+    """The first convolution over both is the sum of one over each (conv2d is linear), and the rest is the plain network's."""
+    z, t, conditioning = batch
+    drafted = randomise(UNet(replace(UNetConfig(**SHAPE, heads=(2, 4, 8), contexts=(24, 40)), draft=True)))
+    draft = torch.randn_like(z)
+    made = drafted(z, t, replace(conditioning, draft=draft))
+    plain, state = UNet(replace(drafted.config, draft=False)), drafted.state_dict()
+    own, others = state["conv_in.weight"].chunk(2, dim=1)
+    plain.load_state_dict(state | {"conv_in.weight": own})
+    plain.conv_in.register_forward_hook(lambda conv, given, out: out + conv2d(draft, others, padding=1))
+    close(made, plain(z, t, conditioning))
+    with pytest.raises(AssertionError, match="a draft is given if and only if"):
+        drafted(z, t, conditioning)
+    none = replace(conditioning, draft=torch.zeros_like(draft))
+    both = drafted(z.repeat(2, 1, 1, 1), t.repeat(2), stack(none, replace(conditioning, draft=draft)))
+    close(both[3:], made)
 
 
 LINE = UNetConfig(

@@ -61,6 +61,7 @@ def run(stage, data, tmp_path, init, **changes):
         ("audiomae", {"frames": 128}, {"audiomae/patches"}),
         ("clap", {}, {"clap/sound", "clap/words"}),
         ("translator", {"frames": 512}, {"translator/l1", "translator/free"}),
+        ("draft", {"frames": 512, "dropout": 0.1}, {"draft/mse"}),
         ("diffusion", {"frames": 512}, {"unet/mse"}),
         ("diffusion", {"frames": 512, "truth": 0.25}, {"unet/mse"}),
         ("joint", {"frames": 512}, {"unet/mse", "translator/l1"}),

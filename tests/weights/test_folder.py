@@ -32,6 +32,20 @@ def test_half_precision_on_disk_is_float32_in_memory(tiny_folder, tmp_path):
         torch.testing.assert_close(value, state[key], atol=1e-3, rtol=1e-3)
 
 
+def test_coarse_rows_come_back_within_half_a_step_of_their_own_scale(tiny_folder, tmp_path):
+    config = folders.read_config(tiny_folder)[1]
+    fine = folders.load_part(tiny_folder, "t5", config).state_dict()
+    fine["shared.weight"][3] *= 100.0
+    fine["shared.weight"][4] = 0.0
+    folders.save_part(tmp_path, "t5", fine, coarse=["shared.weight", "encoder.embed_tokens.weight"])
+    back = folders.load_part(tmp_path, "t5", config).state_dict()
+    step = fine["shared.weight"].abs().amax(dim=1) / 127
+    apart = (back["shared.weight"] - fine["shared.weight"]).abs().amax(dim=1)
+    assert (apart <= 0.501 * step).all() and (apart > 0.1 * step)[5:].all()
+    assert all(torch.equal(back[key], fine[key]) for key in fine if not key.endswith(("shared.weight", "embed_tokens.weight")))
+    assert sum(v.element_size() for v in load_file(tmp_path / "t5.safetensors").values() if v.shape == (*step.shape, 24)) == 1
+
+
 def test_what_does_not_fit_is_named(tiny_folder, tmp_path):
     config = folders.read_config(tiny_folder)[1]
     state = load_file(tiny_folder / "vae.safetensors")

@@ -24,6 +24,7 @@ def render(
     rate: int = 16000,
     seconds: Annotated[list[float] | None, Several] = None,
     split: Literal["train", "test"] = "train",
+    shares: Annotated[list[float] | None, Several] = None,
     captions: int = 3,
     file_type: Literal["flac", "wav"] = "flac",
     workers: int | None = None,
@@ -48,6 +49,8 @@ def render(
         Lengths of clips, equally often; default: 1.28, 2.56, 5.12 and 10.24, mostly 5.12.
     split
         Whose sentences: those for training or the held-out ones.
+    shares
+        Of clips with one sound alone, one and then another, one while another goes on; default: 0.72 0.18 0.1.
     captions
         Sentences per clip.
     file_type
@@ -61,11 +64,12 @@ def render(
     """
     from ..data.render.corpus import render_corpus
 
+    mix = {} if shares is None else {"shares": shares}
     lengths = {} if seconds is None else {"seconds": seconds, "weights": [1.0] * len(seconds)}
     with screen.bar("rendering", quiet or json) as tick:
         made = render_corpus(
-            folder, hours, seed, kinds, rate, **lengths, file_type=file_type, captions=captions, split=split, workers=workers,
-            progress=tick,
+            folder, hours, seed, kinds, rate, **lengths, **mix, file_type=file_type, captions=captions, split=split,
+            workers=workers, progress=tick,
         )  # fmt: skip
     facts = {"folder": made.folder, "clips": made.clips, "hours": made.hours, "workers": made.workers, "speed": made.speed}
     if json:

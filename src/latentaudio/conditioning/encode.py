@@ -1,4 +1,4 @@
-"""Prompts to conditioning: whichever of CLAP vector, language of audio and T5 states a system's UNet hears.
+"""Prompts to conditioning: whichever of CLAP vector, language of audio, T5 states and draft a system's UNet hears.
 
 Knows which part feeds which entrance. Refuses to know samplers, guidance and files.
 
@@ -23,6 +23,8 @@ from .translator import Translator
 if TYPE_CHECKING:
     from transformers import ClapModel, T5EncoderModel
 
+    from ..nn.draft import Draft
+
 NullLOA: TypeAlias = Literal["zeros", "generate"]
 
 
@@ -36,6 +38,7 @@ class TextParts:
     t5: T5EncoderModel | None = None
     t5_tokens: Tokenizer | None = None
     translator: Translator | None = None
+    draft: Draft | None = None
 
 
 def clap_vectors(parts: TextParts, texts: Sequence[str]) -> Tensor:
@@ -60,40 +63,48 @@ def t5_states(parts: TextParts, texts: Sequence[str]) -> Context:
 
 
 @torch.no_grad()
-def encode_prompts(parts: TextParts, texts: Sequence[str], tokens: int) -> Conditioning:
+def encode_prompts(parts: TextParts, texts: Sequence[str], tokens: int, moments: int = 0) -> Conditioning:
     """What the UNet hears of each text. `tokens`: length n of the language of audio (8 for 10.24 s; 512 for speech).
 
     AudioLDM: CLAP's vector as FiLM. AudioLDM 2: the language of audio written from CLAP's vector and T5's states, then the
-    states themselves. The T5 model: the states alone.
+    states themselves. The T5 model: the states alone. Where the system makes drafts, one of `moments` T' from T5's states.
     """
     film = clap_vectors(parts, texts) if parts.config.unet.film is not None else None
     wanted = sum(width is not None for width in parts.config.unet.contexts)
     if wanted == 0:
         return Conditioning(film)
     states = t5_states(parts, texts)
+    draft = None if parts.draft is None else parts.draft(states, moments).float()
     if parts.translator is None:
-        return Conditioning(film, (states,))
+        return Conditioning(film, (states,), draft)
     sources = (Context.full(clap_vectors(parts, texts)[:, None]), states)
-    return Conditioning(film, (parts.translator.generate(sources, tokens), states)[:wanted])
+    return Conditioning(film, (parts.translator.generate(sources, tokens), states)[:wanted], draft)
 
 
 def encode_nulls(
-    parts: TextParts, count: int, tokens: int, negative: Sequence[str] | None = None, null_loa: NullLOA = "zeros"
+    parts: TextParts,
+    count: int,
+    tokens: int,
+    moments: int = 0,
+    negative: Sequence[str] | None = None,
+    null_loa: NullLOA = "zeros",
 ) -> Conditioning:
     """What guidance steers away from, for `count` prompts (spec 5.4): the empty text, or a negative prompt for each.
 
     null_loa: the language of audio of the empty text is zeros (the authors) or written by the translator (diffusers). That of a
-    negative prompt is always written: zeros would forget it.
+    negative prompt is always written: zeros would forget it. The draft of the empty text is zeros.
     """
     texts = [""] * count if negative is None else list(negative)
     assert len(texts) == count, f"{len(texts)} negative prompts for {count} prompts"
-    heard = encode_prompts(parts, texts, tokens)
-    if parts.translator is None or not heard.contexts or null_loa == "generate":
+    heard = encode_prompts(parts, texts, tokens, moments)
+    if not heard.contexts:
         return heard
-    loa, *rest = heard.contexts
-    spoken = torch.tensor([bool(text.strip()) for text in texts], device=loa.tokens.device)
-    silenced = Context(loa.tokens * spoken[:, None, None], loa.mask)
-    return Conditioning(heard.film, (silenced, *rest))
+    first, *rest = heard.contexts
+    spoken = torch.tensor([bool(text.strip()) for text in texts], device=first.tokens.device)
+    if parts.translator is not None and null_loa == "zeros":
+        first = Context(first.tokens * spoken[:, None, None], first.mask)
+    draft = None if heard.draft is None else heard.draft * spoken[:, None, None, None]
+    return Conditioning(heard.film, (first, *rest), draft)
 
 
 def _tokens(module: nn.Module, tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor]:

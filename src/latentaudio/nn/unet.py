@@ -23,9 +23,10 @@ EPS = 1e-5
 
 @dataclass(frozen=True)
 class Heard:
-    """A conditioning as the UNet uses it, the same at every step: projected FiLM vector, keys and values per transformer."""
+    """A conditioning as the UNet uses it, the same at every step: FiLM vector (projected), draft, keys and values."""
 
     film: Tensor | None
+    draft: Tensor | None
     seen: list[list[list[KeyValue | None]]]
     """One list per site in running order; in it one per transformer; in it one entry per block of that transformer."""
 
@@ -96,7 +97,7 @@ class UNet(nn.Module):
         self.film = None if config.film is None else nn.Linear(config.film, 4 * base)
         if self.film is not None:
             nn.init.normal_(self.film.weight)  # CLAP's vectors have unit length: unit weights make activations of unit size
-        self.conv_in = conv3(config.latent, base)
+        self.conv_in = conv3(config.latent * (2 if config.draft else 1), base)
         width, skips = base, [base]
         self.down = Row[Level]()
         for i, out in enumerate(widths):
@@ -128,16 +129,17 @@ class UNet(nn.Module):
     def prepare(self, conditioning: Conditioning) -> Heard:
         """The part of the work that no step changes; `forward` takes the result in the place of the conditioning.
 
-        film [B, D]; contexts: tokens [B, N, D] and mask [B, N], one per number in `config.contexts`. A context masked whole
-        contributes zeros: its tokens become zeros (keys and values have no bias) and are then safe to look at.
+        film [B, D]; draft [B, C, T', F']; contexts: tokens [B, N, D] and mask [B, N], one per number in `config.contexts`. A
+        context masked whole contributes zeros: its tokens become zeros (keys and values have no bias), then safe to look at.
         """
         wanted = [width for width in self.config.contexts if width is not None]
         given = [context.tokens.shape[-1] for context in conditioning.contexts]
         assert given == wanted, f"UNet wants contexts {wanted} wide, conditioning has {given}"
         assert (self.film is None) == (conditioning.film is None), "a FiLM vector is given if and only if config.film is set"
+        assert self.config.draft == (conditioning.draft is not None), "a draft is given if and only if config.draft is set"
         film = None if self.film is None else self.film(conditioning.film)
         contexts = tuple(_safe(context) for context in conditioning.contexts)
-        return Heard(film, [site.look_at(contexts) for site in self.sites()])
+        return Heard(film, conditioning.draft, [site.look_at(contexts) for site in self.sites()])
 
     def embed(self, t: Tensor, film: Tensor | None) -> Tensor:
         """Time step t [B] and projected FiLM vector -> activated embedding [B, E] for every residual block."""
@@ -158,7 +160,7 @@ class UNet(nn.Module):
             raise UsageError(f"latent grid {z.shape[2]}x{z.shape[3]} must be a multiple of {factor}: pad or crop the sound")
         heard = self.prepare(conditioning) if isinstance(conditioning, Conditioning) else conditioning
         embedding, seen = self.embed(t, heard.film), iter(heard.seen)
-        h = self.conv_in(z)
+        h = self.conv_in(z if heard.draft is None else torch.cat([z, heard.draft.to(z)], dim=1))
         skips = [h]
         for level in self.down:
             for site in level.sites:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import ConfigError
 
-StageName = Literal["text", "vae", "vocoder", "clap", "audiomae", "translator", "diffusion", "joint"]
+StageName = Literal["text", "vae", "vocoder", "clap", "audiomae", "translator", "draft", "diffusion", "joint"]
 
 
 class Optim(BaseModel):

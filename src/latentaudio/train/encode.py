@@ -47,7 +47,7 @@ _STEP, _LONGEST = 128, 1024  # mel frames: one token of the language of audio, t
 
 @dataclass(frozen=True)
 class Nulls:
-    """What an absent condition sounds like (spec 5.4): zeros for the language of audio, the empty text for the others."""
+    """What an absent condition sounds like (spec 5.4): zeros for language of audio and draft, the empty text for the others."""
 
     text: Tensor
     film: Tensor
@@ -68,7 +68,8 @@ class Nulls:
         """Everything null, in the shape of `conditioning`."""
         film = conditioning.film
         contexts = tuple(self.context(i, c) for i, c in enumerate(conditioning.contexts))
-        return Conditioning(None if film is None else self.film.to(film).expand_as(film), contexts)
+        draft = None if conditioning.draft is None else torch.zeros_like(conditioning.draft)
+        return Conditioning(None if film is None else self.film.to(film).expand_as(film), contexts, draft)
 
 
 def nulls(folder: Path) -> Nulls:
@@ -209,7 +210,7 @@ class Encoder:
         self.config = config
         self.vae = cast("VAE", load_part(model, "vae", config))
         self.audiomae = cast("AudioMAE", load_part(model, "audiomae", config)) if config.audiomae else None
-        self.texts = read_texts(model, config, lambda part: load_part(model, part, config), translator=False)
+        self.texts = read_texts(model, config, lambda part: load_part(model, part, config), writers=False)
 
     def sounds(self, clips: Sequence[Clip], frames: int) -> dict[str, Tensor]:
         """latent [B, C, T', F'] (the posterior's mode), loa [B, n, D] and, with no translator, clap_audio [B, P]."""

@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ..errors import DataError, WeightsError
 
 MODEL_FILE = "model.json"
 TOKENIZER_FILE = "tokenizer.json"
+SCALE = ".scale_of_rows"
 
 
 def _unet(config: ModelConfig) -> nn.Module:
@@ -75,8 +76,16 @@ def _t5(config: ModelConfig) -> nn.Module:
     return module
 
 
+def _draft(config: ModelConfig) -> nn.Module:
+    from ..nn.draft import Draft
+
+    assert config.draft is not None and config.t5 is not None
+    return Draft(config.draft, config.t5.width, config.vae.latent, config.mel.bins // config.vae.factor)
+
+
 BUILDERS: dict[str, Callable[[ModelConfig], nn.Module]] = {
-    "vae": _vae, "vocoder": _vocoder, "clap": _clap, "t5": _t5, "audiomae": _audiomae, "translator": _translator, "unet": _unet,
+    "vae": _vae, "vocoder": _vocoder, "clap": _clap, "t5": _t5, "audiomae": _audiomae, "translator": _translator,
+    "draft": _draft, "unet": _unet,
 }  # fmt: skip
 
 
@@ -106,11 +115,19 @@ def replacing(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def save_part(folder: Path, part: str, state: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> None:
-    """Write one part's state; floating tensors are stored as `dtype` when given, tied ones once under their first name."""
+def save_part(
+    folder: Path, part: str, state: Mapping[str, Tensor], dtype: torch.dtype | None = None, coarse: Collection[str] = ()
+) -> None:
+    """Write one part's state; floating tensors are stored as `dtype` when given, tied ones once under their first name.
+
+    coarse: names of matrices [N, D] to store as 8-bit whole numbers, each row with a scale of its own beside them.
+    """
     places = {(v.data_ptr(), v.shape, v.stride()): k for k, v in reversed(list(state.items())) if v.numel()}
     own = {k: v for k, v in state.items() if not v.numel() or places[v.data_ptr(), v.shape, v.stride()] == k}
     stored = {k: (v.to(dtype) if dtype and v.is_floating_point() else v).detach().cpu().contiguous() for k, v in own.items()}
+    for key in own.keys() & set(coarse):
+        scale = own[key].abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
+        stored[key], stored[key + SCALE] = (own[key] / scale).round().to(torch.int8).cpu(), scale.cpu()
     with replacing(folder / f"{part}.safetensors") as temporary:
         save_file(stored, temporary)
         temporary.chmod(0o644)  # safetensors leaves its files to their owner alone
@@ -126,6 +143,8 @@ def load_part(folder: Path, part: str, config: ModelConfig) -> nn.Module:
         raise WeightsError(f"{folder} has no {path.name}; train that part first or name a folder that has it") from None
     except SafetensorError as problem:
         raise WeightsError(f"{path} is damaged ({problem}); copy or train it again") from None
+    for key in [k.removesuffix(SCALE) for k in state if k.endswith(SCALE)]:
+        state[key] = state[key] * state.pop(key + SCALE)
     wanted = module.state_dict()
     for key, value in wanted.items():  # tied tensors are stored once
         twin = next((k for k in state if key not in state and k in wanted and wanted[k].data_ptr() == value.data_ptr()), None)

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from transformers import ClapModel, T5EncoderModel
 
     from ..conditioning.translator import Translator
+    from ..nn.draft import Draft
 
 
-def read_texts(folder: Path, config: ModelConfig, part: Callable[[str], nn.Module], translator: bool = True) -> TextParts:
-    """What reads prompts in `folder`; `part` loads a part by its name, the translator only where it is wanted."""
+def read_texts(folder: Path, config: ModelConfig, part: Callable[[str], nn.Module], writers: bool = True) -> TextParts:
+    """What reads prompts in `folder`; `part` loads a part by its name, translator and draft only where `writers` are wanted."""
     file = folder / TOKENIZER_FILE
     return TextParts(
         config,
@@ -28,5 +29,6 @@ def read_texts(folder: Path, config: ModelConfig, part: Callable[[str], nn.Modul
         clap_tokens=Tokenizer.from_file(file, config.clap.text_length) if config.clap else None,
         t5=cast("T5EncoderModel", part("t5")) if config.t5 else None,
         t5_tokens=Tokenizer.from_file(file, config.t5.length) if config.t5 else None,
-        translator=cast("Translator", part("translator")) if config.translator and translator else None,
+        translator=cast("Translator", part("translator")) if config.translator and writers else None,
+        draft=cast("Draft", part("draft")) if config.draft and writers else None,
     )

@@ -61,6 +61,16 @@ def test_metadata_tells_the_truth(tiny):
     assert about["kinds"] == list(TINY["kinds"]) and about["hours"] == TINY["hours"] and about["version"] == corpus.VERSION
 
 
+def test_shares_of_one_sound_and_two_are_those_asked_for(tmp_path):
+    render_corpus(
+        tmp_path, hours=60 / 3600, seed=1, kinds=("dog", "bell"), seconds=(2.56,), weights=(1,), shares=(0, 1, 0), workers=1
+    )
+    assert {row["relation"] for row in rows(tmp_path)} == {"then"}
+    for shares in ((0.5, 0.5), (0.5, 0.5, 0.5), (1.2, -0.2, 0)):
+        with pytest.raises(UsageError, match=r"three from 0 up that add to 1"):
+            corpus.Order(hours=1.0, shares=shares)
+
+
 def test_every_kind_leads_equally_often(tiny):
     order = corpus.Order(hours=1.0, seed=9)
     kinds = list(table().values())

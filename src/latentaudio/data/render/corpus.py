@@ -26,7 +26,7 @@ from ..workers import in_order
 from .grammar import Split, describe
 from .kinds import Kind
 from .order import VERSION, FileType, Order
-from .scene import Event, play
+from .scene import SHARES, Event, play
 from .table import find
 
 _BYTES_PER_SAMPLE = 2  # 16 bits; FLAC needs less, noise hardly
@@ -56,19 +56,22 @@ def render_corpus(
     file_type: FileType = "flac",
     captions: int = 3,
     split: Split = "train",
+    shares: Sequence[float] = SHARES,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
     """Render at least `hours` of captioned sound into `folder`, which must be new or empty.
 
     Clips take their length from `seconds` with probability `weights`, their kind from shuffled rounds of `kinds` (default: all)
-    and `captions` sentences of `split`. `workers` processes (default: one per core) share the work and never change the result.
+    and `captions` sentences of `split`; `shares` of them are one sound alone, one and then another, one while another goes on
+    (alone where the length or the kinds allow nothing else). `workers` processes (default: one per core) share the work and
+    never change the result.
     `progress(done, total)` is called as clips are finished.
 
     Raises UsageError for an argument nobody can act on, DataError for a folder that cannot be written. Neither leaves clips.
     """
     names = None if kinds is None else tuple(dict.fromkeys(kinds))
-    order = Order(hours, seed, names, rate, tuple(seconds), tuple(weights), file_type, captions, split)
+    order = Order(hours, seed, names, rate, tuple(seconds), tuple(weights), file_type, captions, split, tuple(shares))
     cast = find(names)
     if workers is not None and workers < 1:
         raise UsageError(f"workers is {workers}: use 1 or more, or leave it out for one per core")
@@ -95,7 +98,7 @@ def render_clip(order: Order, cast: Sequence[Kind], folder: Path, index: int) ->
     """Render clip `index` of an order into `folder` and return its line of metadata."""
     rng = order.dice(index)
     seconds = order.length(rng)
-    samples, scene = play(cast, rng, order.rate, seconds, order.lead(cast, index))
+    samples, scene = play(cast, rng, order.rate, seconds, order.lead(cast, index), order.shares)
     name = order.file_name(index)
     soundfile.write(folder / name, samples, order.rate, format=order.file_type.upper(), subtype="PCM_16")
     texts = [describe(scene, rng, order.split) for _ in range(order.captions)]

@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import UsageError
 from .grammar import Split
 from .kinds import Kind
+from .scene import SHARES
 
 FileType: TypeAlias = Literal["flac", "wav"]
 
@@ -28,7 +29,7 @@ _SHORTEST_S = 0.6  # what a kind can be asked for
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for; together with VERSION it fixes every byte of the corpus."""
+    """What was asked for; together with VERSION it fixes every byte of the corpus. shares: see `scene.SHARES`."""
 
     hours: float
     seed: int = 0
@@ -39,6 +40,7 @@ class Order:
     file_type: FileType = "flac"
     captions: int = 3
     split: Split = "train"
+    shares: tuple[float, ...] = SHARES
 
     def __post_init__(self) -> None:
         """Refuses what cannot be rendered. Raises UsageError."""
@@ -54,6 +56,8 @@ class Order:
             raise UsageError(f"seconds is {self.seconds}: give one or more lengths of at least {_SHORTEST_S}")
         if len(self.weights) != len(self.seconds) or min(self.weights) < 0 or sum(self.weights) <= 0:
             raise UsageError(f"weights {self.weights} do not fit seconds {self.seconds}: one weight >= 0 per length, not all 0")
+        if len(self.shares) != len(SHARES) or min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6:
+            raise UsageError(f"shares are {self.shares}: give three from 0 up that add to 1 (alone, then, while)")
         if self.file_type not in ("flac", "wav"):
             raise UsageError(f"file type is '{self.file_type}': use 'flac' or 'wav'")
         if self.split not in _SALT:

@@ -19,7 +19,8 @@ from .synth import Array, Stage, add, normalised
 Relation: TypeAlias = Literal["alone", "then", "while"]
 
 _RELATIONS: tuple[Relation, ...] = ("alone", "then", "while")
-_RELATION_SHARES = (0.72, 0.18, 0.1)
+SHARES = (0.72, 0.18, 0.1)
+"""How often one sound is alone, is followed by another, passes while another goes on."""
 _THEN_SECONDS = 2.5  # shorter clips leave neither of two sounds the time to be recognised
 _SEAM_S = 0.03
 _FRAME_S = 0.01
@@ -49,14 +50,20 @@ class Scene:
 
 
 def play(
-    kinds: Sequence[Kind], rng: np.random.Generator, rate: int, seconds: float, lead: Kind | None = None
+    kinds: Sequence[Kind],
+    rng: np.random.Generator,
+    rate: int,
+    seconds: float,
+    lead: Kind | None = None,
+    shares: Sequence[float] = SHARES,
 ) -> tuple[NDArray[np.float32], Scene]:
     """Invent and render one clip: samples `[T]` float32, |x| <= 1, T = round(seconds * rate), and the scene that is true of it.
 
     `lead` is the kind that must be heard (otherwise drawn evenly from `kinds`); a partner is drawn evenly from those that fit.
+    shares: see `SHARES`.
     """
     lead = lead or kinds[int(rng.integers(len(kinds)))]
-    relation = _RELATIONS[int(rng.choice(3, p=_RELATION_SHARES))]
+    relation = _RELATIONS[int(rng.choice(3, p=shares))]
     partners = [kind for kind in kinds if _fits(lead, kind, relation, seconds)]
     cast: tuple[Kind, ...] = (lead,)
     if partners:

@@ -103,6 +103,7 @@ STAGES: dict[str, str] = {
     "clap": "clap:CLAPStage",
     "audiomae": "audiomae:AudioMAEStage",
     "translator": "translator:TranslatorStage",
+    "draft": "draft:DraftStage",
     "diffusion": "diffusion:DiffusionStage",
     "joint": "diffusion:JointStage",
 }

@@ -20,6 +20,7 @@ from ...data.encoded import Encoded
 from ...diffusion.guidance import Guidance, guided
 from ...diffusion.samplers import dpmpp_2m
 from ...diffusion.schedule import Schedule
+from ...nn.draft import Draft
 from ...nn.unet import UNet
 from ...nn.vae import VAE
 from ...types import Conditioning, Context, Latent
@@ -75,6 +76,7 @@ class DiffusionStage(Stage):
         self.schedule = Schedule(self.config.schedule)
         self.unet = cast(UNet, self.learnt("unet"))
         self.players = {"unet": self.unet}
+        self.draft = cast(Draft, self.given("draft")) if self.config.draft else None
         self.audible = self._audible() if self.options.audible > 0 else None
 
     @torch.no_grad()
@@ -129,7 +131,14 @@ class DiffusionStage(Stage):
         contexts = [Context.full(heard)] if heard is not None else []
         if "text" in batch:
             contexts.append(Context(batch["text"], batch["text_mask"]))
-        return Conditioning(film, tuple(contexts[: sum(c is not None for c in self.config.unet.contexts)]))
+        draft = None if self.draft is None else self._drafted(batch)
+        return Conditioning(film, tuple(contexts[: sum(c is not None for c in self.config.unet.contexts)]), draft)
+
+    @torch.no_grad()
+    def _drafted(self, batch: dict[str, Tensor]) -> Tensor:
+        assert self.draft is not None
+        drawn: Tensor = self.draft(Context(batch["text"], batch["text_mask"]), batch["latent"].shape[2])
+        return drawn.float()
 
     def _dropped(self, conditioning: Conditioning, dice: Generator) -> Conditioning:
         """Null every condition of some clips, and single conditions of others."""
@@ -144,7 +153,11 @@ class DiffusionStage(Stage):
         film = conditioning.film
         if film is not None:
             film = torch.where(whole.to(film.device)[:, None], self.null.film.to(film), film)
-        return Conditioning(film, tuple(contexts))
+        draft = conditioning.draft
+        if draft is not None:
+            out = (whole | (torch.rand(size, generator=dice) < self.options.drop_each)).to(draft.device)
+            draft = draft * ~out[:, None, None, None]
+        return Conditioning(film, tuple(contexts), draft)
 
     def preview(self) -> Preview:
         """A few captions of the data, sampled with guidance and decoded to mels."""
