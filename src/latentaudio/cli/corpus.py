@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -64,13 +64,11 @@ def render(
     """
     from ..data.render.corpus import render_corpus
 
-    mix = {} if shares is None else {"shares": shares}
-    lengths = {} if seconds is None else {"seconds": seconds, "weights": [1.0] * len(seconds)}
+    asked: dict[str, Any] = {"file_type": file_type, "captions": captions, "split": split, "workers": workers}
+    asked |= {} if seconds is None else {"seconds": seconds, "weights": [1.0] * len(seconds)}
+    asked |= {} if shares is None else {"shares": shares}
     with screen.bar("rendering", quiet or json) as tick:
-        made = render_corpus(
-            folder, hours, seed, kinds, rate, **lengths, **mix, file_type=file_type, captions=captions, split=split,
-            workers=workers, progress=tick,
-        )  # fmt: skip
+        made = render_corpus(folder, hours, seed, kinds, rate, **asked, progress=tick)
     facts = {"folder": made.folder, "clips": made.clips, "hours": made.hours, "workers": made.workers, "speed": made.speed}
     if json:
         screen.tell(facts, as_json=True)
