@@ -22,7 +22,7 @@ class Draft(nn.Module):
 
     def __init__(self, config: DraftConfig, text: int, latent: int, bins: int) -> None:
         super().__init__()
-        self.latent, self.beat_count = latent, config.beats
+        self.latent = latent
         self.beats = nn.Linear(2 * config.beats, config.width, bias=False)
         self.blocks = Row[TransformerBlock](TransformerBlock(config.width, config.heads, text) for _ in range(config.layers))
         self.dropout = nn.Dropout(0.0)
@@ -32,7 +32,7 @@ class Draft(nn.Module):
     def forward(self, text: Context, moments: int) -> Tensor:
         """tokens [B, N, D] with at least one to look at in every row; moments T' -> [B, C, T', F'], unit-scaled."""
         places = torch.arange(moments, device=text.tokens.device)
-        waves = self.beats(even_waves(places, self.beat_count).to(text.tokens))
+        waves = self.beats(even_waves(places, self.beats.in_features // 2).to(text.tokens))
         x = (waves + sinusoids(places, waves.shape[1]).to(waves)).expand(len(text.tokens), -1, -1)
         for block in self.blocks:
             x = x + self.dropout(block(x, block.attn2.look_at(text.tokens, text.mask[:, None, None].bool())) - x)

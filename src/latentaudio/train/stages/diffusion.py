@@ -16,7 +16,6 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import l1_loss
 
 from ...conditioning.translator import Translator
-from ...data.encoded import Encoded
 from ...diffusion.guidance import Guidance, guided
 from ...diffusion.samplers import dpmpp_2m
 from ...diffusion.schedule import Schedule
@@ -25,10 +24,11 @@ from ...nn.unet import UNet
 from ...nn.vae import VAE
 from ...types import Conditioning, Context, Latent
 from ...weights.folder import load_part
-from ..encode import Nulls, add_written, encoded_folder, nulls
-from . import Batch, Losses, Preview, Stage, StageOptions
+from ..encode import Nulls, add_written, nulls
+from . import Losses, Preview, StageOptions
+from .encoded import EncodedStage
 
-PREVIEW_CLIPS, PREVIEW_STEPS, PREVIEW_GUIDANCE = 4, 20, Guidance(3.0)
+PREVIEW_STEPS, PREVIEW_GUIDANCE = 20, Guidance(3.0)
 _AUDIBLE_OVER = 4096  # mel frames
 
 
@@ -50,7 +50,7 @@ class DiffusionOptions(StageOptions):
     audible: float = Field(0.0, ge=0.0, le=1.0)
 
 
-class DiffusionStage(Stage):
+class DiffusionStage(EncodedStage):
     """Player: the UNet, hearing the sound's own language of audio, or with no translator its CLAP vector, and its caption.
 
     With `truth` below 1 the other clips hear what the frozen translator writes for their captions, once for each data set.
@@ -70,8 +70,7 @@ class DiffusionStage(Stage):
 
     def read(self) -> None:
         """The encoded data and the network that learns from them."""
-        self.folder = encoded_folder(self.data, self.model, self.config, self.prepared)
-        self.encoded = Encoded(self.folder)
+        super().read()
         self.null: Nulls = nulls(self.folder)
         self.schedule = Schedule(self.config.schedule)
         self.unet = cast(UNet, self.learnt("unet"))
@@ -89,11 +88,6 @@ class DiffusionStage(Stage):
         added = torch.stack([(vae.decode(Latent(latent + one * noise)) - plain).square().mean() for one in channels])
         weight: Tensor = added**self.options.audible
         return (weight / weight.mean())[None, :, None, None]
-
-    def batch(self, step: int, micro: int) -> Batch:
-        """See `Encoded.batch`."""
-        recipe = self.recipe
-        return self.encoded.batch(recipe.seed, step * recipe.accumulate + micro, self.options.frames)
 
     def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
         heard = batch.get("loa")
@@ -162,16 +156,13 @@ class DiffusionStage(Stage):
     def preview(self) -> Preview:
         """A few captions of the data, sampled with guidance and decoded to mels."""
         device = next(self.unet.parameters()).device
-        batch = {k: v[:PREVIEW_CLIPS].to(device) for k, v in self.encoded.batch(0, 0, self.options.frames).items()}
-        vae = cast(VAE, self.given("vae")).to(device)
+        batch = self.few(device)
         conditioning = self._conditioning(batch, self._heard(batch))
         null = self.null.of(conditioning)
         z = torch.randn(batch["latent"].shape, generator=torch.Generator().manual_seed(0)).to(device)
         denoise = guided(self.unet, conditioning, null, PREVIEW_GUIDANCE, self.schedule)
         *_, last = dpmpp_2m(denoise, z, self.schedule, PREVIEW_STEPS)
-        made, real = (vae.decode(Latent(x)).float().cpu() for x in (last.z, batch["latent"]))
-        rows = [torch.cat([r[0], m[0]], dim=1) for r, m in zip(real, made, strict=True)]
-        return Preview(pictures={"samples": torch.cat(rows)})
+        return self.beside("samples", batch["latent"], last.z)
 
     def _heard(self, batch: dict[str, Tensor]) -> Tensor | None:
         return batch.get("written", batch.get("loa"))

@@ -8,10 +8,9 @@ from torch import Generator, Tensor
 from torch.nn.functional import l1_loss
 
 from ...conditioning.translator import Translator
-from ...data.encoded import Encoded
-from ..encode import encoded_folder
-from . import Batch, Losses, Stage, StageOptions
+from . import Losses, StageOptions
 from .diffusion import sources_of
+from .encoded import EncodedStage
 
 
 class TranslatorOptions(StageOptions):
@@ -21,22 +20,17 @@ class TranslatorOptions(StageOptions):
     free: float = 1.0
 
 
-class TranslatorStage(Stage):
+class TranslatorStage(EncodedStage):
     """Player: the translator."""
 
     Options = TranslatorOptions
     parts = {"translator": "translator"}  # noqa: RUF012
 
     def setup(self) -> None:
-        self.encoded = Encoded(encoded_folder(self.data, self.model, self.config, self.prepared))
+        self.read()
         self.translator = cast(Translator, self.learnt("translator"))
         self.players = {"translator": self.translator}
         self.weights = {"translator/free": self.options.free}
-
-    def batch(self, step: int, micro: int) -> Batch:
-        """See `Encoded.batch`."""
-        recipe = self.recipe
-        return self.encoded.batch(recipe.seed, step * recipe.accumulate + micro, self.options.frames)
 
     def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
         sources, truth = sources_of(batch), batch["loa"]
