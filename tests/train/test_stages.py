@@ -62,6 +62,7 @@ def run(stage, data, tmp_path, init, **changes):
         ("clap", {}, {"clap/sound", "clap/words"}),
         ("translator", {"frames": 512}, {"translator/l1", "translator/free"}),
         ("draft", {"frames": 512, "dropout": 0.1}, {"draft/mse"}),
+        ("draft", {"frames": 1024, "pairs": 0.5}, {"draft/mse"}),
         ("diffusion", {"frames": 512}, {"unet/mse"}),
         ("diffusion", {"frames": 512, "truth": 0.25}, {"unet/mse"}),
         ("joint", {"frames": 512}, {"unet/mse", "translator/l1"}),

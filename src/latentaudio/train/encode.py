@@ -135,7 +135,7 @@ def _encode(
     workers = max(1, min(os.cpu_count() or 1, _MOST_WORKERS, len(clips) // _WORTH_A_WORKER))
     job = partial(_shard, _Parts(model, config, folder.name), captions)
     try:
-        groups = _by_length(clips, config)
+        groups = by_length(clips, config)
         work = [(frames, run) for frames, members in sorted(groups.items()) for run in _runs(members, _SHARD)]
         for frames, shards in groupby(in_order(job, work, workers), key=lambda shard: shard[0]):
             columns: dict[str, list[Tensor]] = {}
@@ -156,8 +156,8 @@ def _encode(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _by_length(clips: Sequence[Clip], config: ModelConfig) -> dict[int, list[Clip]]:
-    """Clips by mel frames, rounded up to whole tokens of the language of audio and cut at the longest."""
+def by_length(clips: Sequence[Clip], config: ModelConfig) -> dict[int, list[Clip]]:
+    """Clips by mel frames, up to whole tokens of the language of audio and cut at the longest: an encoded set's buckets."""
     groups: dict[int, list[Clip]] = {}
     for clip in clips:
         frames = clip.seconds * config.mel.rate / config.mel.hop

@@ -1,0 +1,61 @@
+"""Two encoded clips, one after the other, as one: pairs made while a stage trains, hardly any of them twice.
+
+A corpus holds some thousands of "this, then that"; a network of fewer parameters than that learns them by heart. Any two clips
+make another, as Make-An-Audio 2 augments its data (arXiv 2305.18474, section 3.2). Knows latents and how captions are linked.
+Refuses to know who reads captions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .dataset import draw
+from .encoded import Encoded
+from .manifest import Clip
+
+LINKS = (
+    "{a}, followed by {b}", "{a} and then {b}", "{a}, then {b}", "first {a}, then {b}", "{a}, and after that {b}",
+    "{a} before {b}", "{b} after {a}",
+)  # fmt: skip
+
+
+def linked(first: str, second: str, link: str) -> str:
+    """One caption of two, as a sentence within a sentence: without full stops, the later ones without their capital."""
+    a, b = (caption.rstrip(". ") for caption in (first, second))
+    return link.format(a=a[:1].lower() + a[1:], b=b[:1].lower() + b[1:])
+
+
+class Pairs:
+    """Pairs of clips of one length, each of one sound, out of an encoded data set.
+
+    clips: those of each bucket of `encoded`, by mel frames and in its order. One whose manifest says that it has a relation
+    other than "alone" is a pair already, and left out.
+    """
+
+    def __init__(self, encoded: Encoded, clips: Mapping[int, Sequence[Clip]]) -> None:
+        self.encoded, self.clips = encoded, clips
+        self.single = {
+            frames: [i for i, clip in enumerate(members) if clip.record.get("relation", "alone") == "alone"]
+            for frames, members in clips.items()
+        }
+
+    def draw(self, seed: int, position: int, frames: int, count: int) -> tuple[Tensor, list[str]] | None:
+        """latent [count, C, T', F'] of `frames` mel frames and their captions, a pure function of the arguments.
+
+        None where no clips are half as long.
+        """
+        half = next((bucket for bucket in self.encoded.buckets if 2 * bucket.frames == frames), None)
+        if half is None or not self.single[half.frames] or count < 1:
+            return None
+        lot = np.random.default_rng([seed, 9, position])
+        turns = draw(len(self.single[half.frames]), 2 * count, seed + 1, position)
+        chosen = [self.single[half.frames][k] for k in lot.permutation(turns)]
+        latents = half.rows("latent", chosen).unflatten(0, (2, count))
+        said = [str(lot.choice(self.clips[half.frames][i].captions)) for i in chosen]
+        links = lot.choice(LINKS, count)
+        captions = [linked(a, b, str(link)) for a, b, link in zip(said[:count], said[count:], links, strict=True)]
+        return torch.cat([latents[0], latents[1]], dim=2), captions
