@@ -34,9 +34,9 @@ class VAEOptions(StageOptions):
 
     decoder_only: leave the encoder and its statistics as they are, so that what was trained on its latents stays valid.
     energy: 0 to 1, for a decoder alone, instead of the L1, which draws the median of all textures that a latent leaves open.
-    Each crop is decoded twice, from one draw of the posterior with noise of its own in idle channels, and this share of half
-    their distance counts as gain: at 1 the loss is an energy distance of patches (arXiv 2008.01160, equation 3), least for a
-    decoder whose textures are spread as the true ones are.
+    Each crop is decoded twice, from one draw of the posterior, some calmer than others, with noise of its own in idle channels,
+    and this share of half their distance counts as gain: at 1 the loss is an energy distance of patches (arXiv 2008.01160,
+    equation 3), least for a decoder whose textures are spread as the true ones are.
     """
 
     frames: int = 128
@@ -116,8 +116,9 @@ class VAEStage(Stage):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.options.decoder_only):
             posterior = self.vae.encode(batch)
         drawn = posterior.sample(dice)
-        if self.options.energy > 0:
-            drawn = _two_takes(drawn, self.idle, dice)
+        if self.options.energy > 0:  # encoders' modes and what is sampled bear less noise than the posterior, or as much
+            calm = posterior.mode().lerp(drawn, torch.rand(len(batch), 1, 1, 1, generator=dice).to(drawn))
+            drawn = _two_takes(calm, self.idle, dice)
         raw = self.vae.post_quant(drawn)  # not through the statistics, whose rounding a resumed run would notice
         return self.vae.decoder(raw).float(), posterior
 
