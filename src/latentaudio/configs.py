@@ -116,7 +116,7 @@ class VocoderConfig:
     """HiFi-GAN generator (spec 3), or with `istft` an inverse-STFT head over ConvNeXt blocks (Vocos, arXiv 2306.00814).
 
     For `kind="istft"`: channels is the width, `layers` the number of blocks, `hidden` the inner width; rate, n_fft, hop, fmin
-    and fmax are the mel's.
+    and fmax are the mel's; a sine can hold its pitch over `reach` frames to both sides, 0: none can.
     """
 
     kind: Literal["hifigan", "istft"] = "hifigan"
@@ -133,6 +133,7 @@ class VocoderConfig:
     rate: int = 16000
     fmin: float = 0.0
     fmax: float = 8000.0
+    reach: int = 0
 
     def __post_init__(self) -> None:
         require(len(self.rates) == len(self.kernels), f"vocoder has {len(self.rates)} rates but {len(self.kernels)} kernels")

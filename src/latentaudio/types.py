@@ -12,24 +12,6 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from .configs import MelSpec
-
-
-@dataclass(frozen=True)
-class Waveform:
-    """samples [B, C, T] float32 in [-1, 1] and their rate in Hz."""
-
-    samples: Tensor
-    rate: int
-
-
-@dataclass(frozen=True)
-class Mel:
-    """log_mel [B, 1, T, F] and the front end that made it."""
-
-    log_mel: Tensor
-    spec: MelSpec
-
 
 @dataclass(frozen=True)
 class Latent:

@@ -27,6 +27,12 @@ def test_the_bench_gets_the_models_verbs(tiny, tiny_folder, tmp_path, monkeypatc
     assert json.loads((tmp_path / "r.json").read_text())["lines"][0]["count"] == 12
 
 
+def test_a_report_that_cannot_be_written_is_refused_first(tiny_folder, tmp_path, capsys):
+    for target in (tmp_path, tmp_path / "nowhere" / "r.json"):
+        assert main(["bench", str(tiny_folder), "--output", str(target)]) == 2
+        assert "name one in a folder that exists" in capsys.readouterr().err
+
+
 def test_without_a_judge(tiny_folder, tmp_path, capsys):
     assert main(["bench", str(tiny_folder), "--judge", str(tmp_path / "none")]) == 2
     assert "judge" in capsys.readouterr().err

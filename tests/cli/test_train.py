@@ -42,6 +42,11 @@ def test_flags_reach_the_loop(recipe, tmp_path, monkeypatch, capsys):
         (["--set", "optim.speed=3"], "optim.speed"),
         (["--set", "lr"], "write it as key=value"),
         (["--data", "nowhere"], "has no metadata.jsonl"),
+        (["--data", "nowhere", "--set", "stage=draft"], "has no metadata.jsonl"),
+        (["--set", "optim.betas=[0.9"], "is not valid YAML"),
+        (["--set", "options.frames=100"], "multiple of"),
+        (["--set", "stage=audiomae", "options.frames=500"], "multiple of 16"),
+        (["--set", "options.decoder_only=true"], "name a folder that has one with --init"),
     ],
 )
 def test_refusals(recipe, tmp_path, capsys, flags, line):
@@ -51,4 +56,5 @@ def test_refusals(recipe, tmp_path, capsys, flags, line):
 
 def test_a_missing_recipe(tmp_path, capsys):
     assert main(["train", str(tmp_path / "no.yaml"), "--out", str(tmp_path / "run")]) == 2
-    assert "does not exist" in capsys.readouterr().err
+    assert main(["train", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
+    assert "there is no recipe" in capsys.readouterr().err

@@ -26,6 +26,7 @@ def rules():
         ("1,200 hz", f"{number_token(1200)} hz"),
         ("2.5 seconds", f"{number_token(2.5)} seconds"),
         ("an mp3 of a v8", "an mp3 of a v8"),
+        pytest.param("9" * 400, number_token(float("inf")), id="no float holds it"),
         ("[i3] forged", "(i3) forged"),
         ("", ""),
     ],

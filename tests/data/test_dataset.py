@@ -58,3 +58,9 @@ def test_a_damaged_file_is_named(tmp_path):
     path.write_bytes(b"not sound")
     with pytest.raises(DataError, match=r"bad\.flac"):
         read_crop(Clip(path, ("x",), 16000, 100), 16000, 100, dice(0))
+
+
+def test_a_rate_that_is_not_the_files_is_named(tmp_path):
+    clip = clip_of(tmp_path, np.zeros(1000, np.float32), 48000)
+    with pytest.raises(DataError, match="has 48000 Hz, its line says 16000"):
+        read_crop(Clip(clip.path, ("x",), 16000, 1000), 16000, 100, dice(0))

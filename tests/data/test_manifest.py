@@ -36,6 +36,10 @@ def test_several_captions_are_kept_and_other_keys_too(tmp_path):
         '{"text": "no file"}',
         '{"file_name": "gone.wav", "text": "x", "seconds": 1, "rate": 16000}',
         '{"file_name": "gone.wav", "text": "x"}',
+        '{"file_name": "a.wav", "text": null}',
+        '{"file_name": "a.wav", "captions": "a dog"}',
+        '{"file_name": "a.wav", "text": "x", "seconds": null, "rate": 16000}',
+        '["a.wav", "x"]',
     ],
 )
 def test_the_line_that_cannot_be_used_is_named(tmp_path, line):

@@ -7,7 +7,7 @@ import scipy.signal
 import torch
 
 from latentaudio.configs import VocoderConfig
-from latentaudio.nn.sources import MelReader, hiss, mel_edges, oscillate
+from latentaudio.nn.sources import MelReader, held, hiss, mel_edges, oscillate
 
 RATE, HOP, N_FFT = 16000, 160, 1024
 READER = MelReader(VocoderConfig(kind="istft"))
@@ -85,3 +85,37 @@ def test_what_each_band_sings_is_read_off_the_sound(hertz):
     noise = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0))
     assert READER.sung(noise, 160)[1].mean() < 0.15
     assert where.shape == (1, 100, 64)
+
+
+def hold(track: torch.Tensor, loudness: torch.Tensor | None = None) -> torch.Tensor:
+    """One band's frequencies [T] held over 1.2 s."""
+    loud = torch.ones_like(track) if loudness is None else loudness
+    return held(track[None, :, None], loud[None, :, None], 120)[0, :, 0]
+
+
+def test_a_wavering_note_is_held():
+    track = 300 * (1 + 0.005 * torch.randn(501, generator=torch.Generator().manual_seed(0)))
+    out = hold(track)
+    assert out.shape == track.shape
+    assert out[20:-20].std() < 0.1 * track.std()
+    assert out.mean().item() == pytest.approx(300, rel=2e-3)
+
+
+def test_a_leap_stays_a_leap_and_a_glide_gets_to_both_ends():
+    leap = torch.where(torch.arange(500) < 250, 300.0, 337.0)
+    torch.testing.assert_close(hold(leap), leap, rtol=3e-3, atol=0)
+    for octaves in (0.5, 1, 3, 10):
+        glide = 300 * 2 ** (octaves * torch.arange(250) / 250)
+        torch.testing.assert_close(hold(glide), glide, rtol=0.0375, atol=0)  # never moved by two thirds of a semitone
+
+
+def test_faint_frames_do_not_pull():
+    track = torch.where(torch.arange(400) % 8 < 4, 300.0, 303.0)
+    loud = torch.where(torch.arange(400) % 8 < 4, 1.0, 1e-4)
+    torch.testing.assert_close(hold(track, loud), torch.full((400,), 300.0), rtol=1e-3, atol=0)
+
+
+def test_bands_and_clips_do_not_hear_each_other():
+    tracks = 300 + 3 * torch.randn(2, 100, 3, generator=torch.Generator().manual_seed(1))
+    loud = torch.rand(2, 100, 3, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(held(tracks, loud, 30)[1:, :, 2:], held(tracks[1:, :, 2:], loud[1:, :, 2:], 30))

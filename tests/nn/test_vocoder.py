@@ -7,7 +7,7 @@ from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from latentaudio.audio.mel import vae_mel
 from latentaudio.configs import MelSpec, VocoderConfig
-from latentaudio.nn.vocoder import InverseSTFT, build_vocoder, with_weight_norm, without_weight_norm
+from latentaudio.nn.vocoder import InverseSTFT, build_vocoder
 
 BASE = VocoderConfig()
 HIRES = VocoderConfig(
@@ -57,21 +57,6 @@ def test_matches_transformers():
         expected, actual = theirs(log_mel[:, 0]), ours(log_mel)[:, 0]
     assert expected.std() > 0.1
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("config", [TINY, SMALL])
-def test_weight_norm_comes_and_goes(config):
-    torch.manual_seed(0)
-    vocoder = build_vocoder(config).eval()
-    keys, log_mel = list(vocoder.state_dict()), torch.randn(1, 1, 6, config.bins) - 5  # as loud as sounds are
-    with torch.no_grad():
-        before = vocoder(log_mel)
-        with_weight_norm(vocoder)
-        assert any(k.endswith("weight.original0") for k in vocoder.state_dict())
-        torch.testing.assert_close(vocoder(log_mel), before, atol=1e-6, rtol=1e-5)
-        without_weight_norm(vocoder)
-        torch.testing.assert_close(vocoder(log_mel), before, atol=1e-6, rtol=1e-5)
-    assert sorted(vocoder.state_dict()) == sorted(keys)
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), [(1024, 160), (2048, 480)])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
-from latentaudio.errors import ConfigError, DataError
+from latentaudio.errors import ConfigError, DataError, WeightsError
 from latentaudio.train.config import Recipe
 from latentaudio.train.loop import read_log, train
 
@@ -109,6 +110,59 @@ def test_another_recipe_in_the_same_folder_is_refused(data, tmp_path):
     train(tiny(1), (data,), tmp_path / "run")
     with pytest.raises(ConfigError, match="another recipe"):
         train(tiny(1, seed=3), (data,), tmp_path / "run")
+
+
+def test_another_data_set_in_the_same_folder_is_refused(data, tmp_path):
+    train(tiny(1), (data,), tmp_path / "run")
+    with pytest.raises(ConfigError, match="on other data"):
+        train(tiny(2), (data, data), tmp_path / "run")
+
+
+DECODER_ONLY = tiny(1).model_copy(update={"options": {"frames": 32, "statistics_over": 2, "decoder_only": True}})
+
+
+def test_a_refused_command_may_be_corrected(data, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(ConfigError, match="name a folder that has one"):
+        train(DECODER_ONLY, (data,), run)
+    assert train(tiny(1), (data,), run) == 1
+    again = tmp_path / "again"
+    with pytest.raises(ConfigError, match="name a folder that has one"):
+        train(DECODER_ONLY, (data,), again)
+    assert train(DECODER_ONLY, (data,), again, (run,)) == 1
+
+
+def test_a_kill_after_the_last_checkpoint_costs_nothing(data, tmp_path):
+    run = tmp_path / "run"
+    train(tiny(2), (data,), run)
+    made, stored = weights(run), (run / "model/model.json").read_bytes()
+    train(tiny(1), (data,), tmp_path / "earlier")
+    shutil.copy(tmp_path / "earlier/model/vae.safetensors", run / "model")
+    about = json.loads(stored)
+    about["config"]["latent_std"] = [9.0]
+    (run / "model/model.json").write_text(json.dumps(about))
+    assert train(tiny(2), (data,), run) == 2
+    assert same(weights(run), made)
+    assert (run / "model/model.json").read_bytes() == stored
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(data, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    train(tiny(1), (data,), run)
+
+    def full(state, file):
+        file.write(b"half")
+        raise RuntimeError("unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(DataError, match="free some space and resume"):
+        train(tiny(2), (data,), run)
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step_00000001"]
+
+
+def test_init_without_parts_is_refused(data, tmp_path):
+    with pytest.raises(WeightsError, match="holds no part of a model"):
+        train(tiny(1), (data,), tmp_path / "run", (tmp_path,))
 
 
 def test_data_without_a_table_is_refused_before_anything_is_trained(tmp_path):

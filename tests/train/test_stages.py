@@ -19,10 +19,10 @@ from latentaudio.train.config import Recipe
 from latentaudio.train.encode import encoded_folder, nulls
 from latentaudio.train.loop import read_log, train
 from latentaudio.train.stages import make_stage
-from latentaudio.train.stages.diffusion import sources_of
+from latentaudio.train.stages.encoded import sources_of
 from latentaudio.train.stages.vae import _patches_apart, _two_takes
 from latentaudio.types import Conditioning, Context
-from latentaudio.weights.folder import load_part, read_config
+from latentaudio.weights.folder import load_part, read_config, write_config
 
 KINDS = ("dog", "bell", "rain")
 
@@ -90,6 +90,28 @@ def test_a_vocoder_stage_says_what_it_needs(kind, options, words, data, tmp_path
         train(recipe("vocoder", options=options), (data,), tmp_path / "run")
 
 
+def test_an_audiomae_that_lost_its_decoder_cannot_learn(data, tmp_path, tiny_folder):
+    slim = replace(TINY, audiomae=replace(TINY.audiomae, decoder_depth=0))
+    folder = shutil.copytree(tiny_folder, tmp_path / "slim")
+    write_config(folder, slim, "mini")
+    with pytest.raises(ConfigError, match="has lost its decoder"):
+        run("audiomae", data, tmp_path, folder, options={"frames": 128})
+
+
+def test_a_vocoder_hears_and_is_taught_in_float32_whatever_the_precision(data, tiny_folder, monkeypatch):
+    stage = make_stage(recipe("vocoder", options={"frames": 32, "pitch": 1.0}), TINY, (data,), tiny_folder)
+    seen = []
+    monkeypatch.setattr(stage.vocoder, "played", lambda mel, played=stage.vocoder.played: (seen.append(mel), played(mel))[1])
+    monkeypatch.setattr(stage, "_detuned", lambda *given, detuned=stage._detuned: (seen.append(detuned(*given)), seen[-1])[1])
+    for fast in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+            stage.losses(stage.batch(0), "vocoder", torch.Generator())
+    mel, taught, mel_fast, taught_fast = seen
+    assert torch.equal(mel, mel_fast)
+    torch.testing.assert_close(taught_fast, taught, rtol=0.02, atol=1e-3)  # the network's own half is in bf16
+
+
 def test_the_vae_can_learn_to_draw_while_its_latents_stay(data, tmp_path, tiny_folder):
     out, _ = run("vae", data, tmp_path, tiny_folder, options={"frames": 32, "decoder_only": True})
     before, after = (load_part(folder, "vae", TINY).state_dict() for folder in (tiny_folder, out / "model"))
@@ -139,7 +161,7 @@ def test_an_energy_distance_needs_idle_channels_and_finds_takes_apart(data, tmp_
     save_file(state, chatty / "vae.safetensors")
     stage = make_stage(recipe("vae", options={"frames": 32, "decoder_only": True, "energy": 1.0}), TINY, (data,), chatty)
     assert stage.idle.flatten().tolist() == [False] + [True] * (TINY.vae.latent - 1)
-    losses = stage.losses(stage.batch(0, 0), "vae", torch.Generator().manual_seed(0))
+    losses = stage.losses(stage.batch(0), "vae", torch.Generator().manual_seed(0))
     assert losses["vae/apart"].item() > 1e-3
 
 
@@ -161,7 +183,7 @@ def test_an_error_counts_as_much_as_it_is_heard(data, tmp_path, tiny_folder):
     stage = learning(0.5)
     first, second, *_ = stage.audible.flatten().tolist()
     assert second / first == pytest.approx(2.0, rel=0.1)
-    stage.losses(stage.batch(0, 0), "unet", torch.Generator().manual_seed(0))["unet/mse"].backward()
+    stage.losses(stage.batch(0), "unet", torch.Generator().manual_seed(0))["unet/mse"].backward()
     assert (stage.unet.conv_out.weight.grad.flatten(1).norm(dim=1) > 0).tolist() == [True, True] + [False] * len(others)
 
 
@@ -172,7 +194,7 @@ def test_latents_get_a_mean_each_and_one_deviation(data, tmp_path, tiny_folder):
     stage = make_stage(recipe("vae", options={"frames": 32, "statistics_over": 64}), config, (data,), out / "model")
     vae = load_part(out / "model", "vae", config)
     with torch.no_grad():
-        z = torch.cat([vae.latent(vae.encode(stage.batch(i, 0)).mode()).z for i in range(16)])
+        z = torch.cat([vae.latent(vae.encode(stage.batch(i)).mode()).z for i in range(16)])
     torch.testing.assert_close(z.mean(dim=(0, 2, 3)), torch.zeros(TINY.vae.latent), atol=1e-3, rtol=0)
     assert float(z.square().mean()) == pytest.approx(1.0, abs=1e-2)
 
@@ -189,7 +211,7 @@ def test_a_unet_alone_may_hear_what_the_translator_writes(data, tmp_path, tiny_f
     for truth in (0.0, 0.5, 1.0):
         out, _ = run("diffusion", data, tmp_path / str(truth), tiny_folder, steps=1, options=options | {"truth": truth})
         stage = make_stage(recipe("diffusion", options=options | {"truth": truth}), TINY, (data,), out / "model")
-        batch = stage.batch(0, 0)
+        batch = stage.batch(0)
         translator = load_part(tiny_folder, "translator", TINY)
         with torch.no_grad():
             written = translator.generate(sources_of(batch), batch["loa"].shape[1]).tokens
@@ -211,14 +233,14 @@ def test_what_the_translator_writes_is_written_once(data, tmp_path, tiny_folder)
     save_file({key: value + 1 for key, value in load_file(kept).items()}, kept)
     told = []
     stage = make_stage(recipe("diffusion", options=options), TINY, (data,), out / "model", lambda *done: told.append(done))
-    batch = stage.batch(0, 0)
+    batch = stage.batch(0)
     with torch.no_grad():
         anew = load_part(tiny_folder, "translator", TINY).generate(sources_of(batch), batch["loa"].shape[1]).tokens
     torch.testing.assert_close(batch["written"], anew + 1, atol=1e-2, rtol=0)
     assert told == []
     kept.unlink()
     stage = make_stage(recipe("diffusion", options=options), TINY, (data,), out / "model", lambda *done: told.append(done))
-    torch.testing.assert_close(stage.batch(0, 0)["written"], anew, atol=1e-2, rtol=0)
+    torch.testing.assert_close(stage.batch(0)["written"], anew, atol=1e-2, rtol=0)
     assert told[-1][0] == told[-1][1] > 0
 
 
@@ -314,7 +336,7 @@ def test_the_switcher_gives_the_true_language_of_audio_to_its_share(data, tmp_pa
         options = {"truth": share, "frames": 128 * 64}
         stage = make_stage(recipe("joint", options=options), TINY, (data,), model)
         stage._denoising = lambda batch, loa, dice, share=share: heard.setdefault(share, (batch["loa"], loa)) and {}
-        stage.losses(stage.batch(0, 0), "model", torch.Generator().manual_seed(0))
+        stage.losses(stage.batch(0), "model", torch.Generator().manual_seed(0))
     shares = {share: float((truth == loa).all(dim=(1, 2)).float().mean()) for share, (truth, loa) in heard.items()}
     assert shares[0.0] == 0.0
     assert shares[1.0] == 1.0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import UsageError
 from . import screen
 
 if TYPE_CHECKING:
@@ -58,16 +59,18 @@ def bench(
     from ..evaluate.judge import load_judge
     from ..pipeline import load
 
+    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
+        raise UsageError(f"--output {output} cannot be a file: name one in a folder that exists")
     system, ears = load(model, device, precision), load_judge(judge)
     with screen.bar("bench", quiet) as tick:
         examined = Bench(_generate(system), ears, clips, asked_each, seconds, seed, lambda what, done, of: tick(done, of, what))
         report = run_bench(examined, model, _resynthesise(system), system.similarity if system.config.clap else None)
-    if output is not None:
-        report.save(output)
     if json:
         screen.tell(report.as_dict(), as_json=True)
     else:
         screen.say(str(report))
+    if output is not None:
+        report.save(output)
 
 
 def _generate(system: AudioLDM) -> Generate:

@@ -35,7 +35,7 @@ _MARKS = "!\"#$%&'()*+,-./:;<=>?@\\^_`{|}~"
 
 def number_token(value: float, exact: bool = True) -> str:
     """The token of a number >= 0: its own for a whole number below 50, else the nearest of 48 a octave (within 0.8 %)."""
-    if exact and value == int(value) and value < EXACT:
+    if exact and value < EXACT and value == int(value):
         return f"[i{int(value)}]"
     octaves = min(max(math.log2(max(value, 1e-9)), LOWEST), HIGHEST)
     return f"[n{round((octaves - LOWEST) * PER_OCTAVE)}]"

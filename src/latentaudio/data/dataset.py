@@ -41,9 +41,11 @@ def read_crop(clip: Clip, rate: int, samples: int, generator: torch.Generator) -
     room = max(0, clip.samples - native)
     start = int(torch.randint(room + 1, (1,), generator=generator))
     try:
-        data, _ = soundfile.read(clip.path, frames=min(native, clip.samples), start=start, dtype="float32", always_2d=True)
+        data, found = soundfile.read(clip.path, frames=min(native, clip.samples), start=start, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as problem:
         raise DataError(f"{clip.path} cannot be read as sound ({problem}); remove its line or replace the file") from None
+    if found != clip.rate:
+        raise DataError(f"{clip.path} has {found} Hz, its line says {clip.rate}; correct the line or leave its rate out")
     sound = data.mean(axis=1)
     if clip.rate != rate:
         sound = resample(sound, clip.rate, rate)

@@ -38,7 +38,7 @@ class Bucket:
 
 
 class Encoded:
-    """An encoded folder. Batches hold about `cells` mel frames: shorter clips come in larger batches."""
+    """An encoded folder: clips by length, to be drawn in batches of one length."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -52,6 +52,8 @@ class Encoded:
 
     def batch(self, seed: int, position: int, frames: int) -> dict[str, Tensor]:
         """Batch number `position`, a pure function of its arguments, of clips of one length whose frames add up to `frames`.
+
+        Each length comes by chance and takes clips of its permutation from there on: all come up, though not equally often.
 
         latent [B, C, T', F'] unit-scaled; where encoded: loa [B, n, D], clap_audio [B, P]; of one caption a clip: clap_text
         [B, P], text [B, W, D] and text_mask [B, W], zero-padded to the longest.

@@ -6,6 +6,7 @@ know samples; see `dataset`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,11 +43,20 @@ def read_manifest(*folders: str | Path) -> tuple[Clip, ...]:
     return tuple(clips)
 
 
-def _read_folder(folder: Path) -> list[Clip]:
+def digest(folder: Path) -> str:
+    """A fingerprint of a folder's table, the same wherever the folder lies; raises `DataError` where there is none."""
+    return hashlib.blake2b(_table(folder).read_bytes(), digest_size=16).hexdigest()
+
+
+def _table(folder: Path) -> Path:
     table = folder / METADATA
     if not table.is_file():
         raise DataError(f"{folder} has no {METADATA}; a data folder needs one line per clip with file_name and text")
-    clips = []
+    return table
+
+
+def _read_folder(folder: Path) -> list[Clip]:
+    clips, table = [], _table(folder)
     for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
         if line.strip():
             clips.append(_read_line(folder, f"{table}:{number}", line))
@@ -57,15 +67,20 @@ def _read_line(folder: Path, where: str, line: str) -> Clip:
     try:
         record = json.loads(line)
         path = folder / record["file_name"]
-        captions = tuple(record.get("captions") or [record["text"]])
-    except (json.JSONDecodeError, KeyError, TypeError) as problem:
+        captions = record.get("captions") or [record["text"]]
+        if not (isinstance(captions, list) and all(isinstance(caption, str) for caption in captions)):
+            raise TypeError("text is a string, captions a list of strings")
+        known = (
+            (int(record["rate"]), round(record["seconds"] * record["rate"])) if {"rate", "seconds"} <= record.keys() else None
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise DataError(f"{where}: not an object with file_name and text ({problem})") from None
-    if "rate" in record and "seconds" in record:
+    if known:
         if not path.is_file():
             raise DataError(f"{where}: {path} does not exist; render or copy it again")
-        return Clip(path, captions, int(record["rate"]), round(record["seconds"] * record["rate"]), record)
+        return Clip(path, tuple(captions), *known, record)
     try:
         header = soundfile.info(str(path))
     except (soundfile.SoundFileError, OSError) as problem:
         raise DataError(f"{where}: {path} cannot be read as sound ({problem})") from None
-    return Clip(path, captions, header.samplerate, header.frames, record)
+    return Clip(path, tuple(captions), header.samplerate, header.frames, record)

@@ -24,7 +24,7 @@ LINKS = (
 
 
 def linked(first: str, second: str, link: str) -> str:
-    """One caption of two, as a sentence within a sentence: without full stops, the later ones without their capital."""
+    """One caption of two, as clauses of one sentence: without full stops and capitals of their own."""
     a, b = (caption.rstrip(". ") for caption in (first, second))
     return link.format(a=a[:1].lower() + a[1:], b=b[:1].lower() + b[1:])
 
@@ -43,14 +43,19 @@ class Pairs:
             for frames, members in clips.items()
         }
 
+    @property
+    def lengths(self) -> list[int]:
+        """Of how many mel frames pairs can be, where clips are as long already."""
+        return [bucket.frames for bucket in self.encoded.buckets if self.single.get(bucket.frames // 2)]
+
     def draw(self, seed: int, position: int, frames: int, count: int) -> tuple[Tensor, list[str]] | None:
         """latent [count, C, T', F'] of `frames` mel frames and their captions, a pure function of the arguments.
 
         None where no clips are half as long.
         """
-        half = next((bucket for bucket in self.encoded.buckets if 2 * bucket.frames == frames), None)
-        if half is None or not self.single[half.frames] or count < 1:
+        if frames not in self.lengths:
             return None
+        half = next(bucket for bucket in self.encoded.buckets if 2 * bucket.frames == frames)
         lot = np.random.default_rng([seed, 9, position])
         turns = draw(len(self.single[half.frames]), 2 * count, seed + 1, position)
         chosen = [self.single[half.frames][k] for k in lot.permutation(turns)]

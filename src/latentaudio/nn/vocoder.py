@@ -10,10 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrizations, parametrize
 
 from ..configs import VocoderConfig
-from .sources import MelReader, hiss, oscillate
+from .sources import MelReader, held, hiss, oscillate
 
 LEAK = 0.1
 QUIET, LOUDEST = -2.0, 5.0  # natural logs of gain: where the learned parts begin, and where they end lest one step deafens
@@ -40,7 +39,7 @@ class ResBlock(nn.Module):
 
 
 class HiFiGAN(nn.Module):
-    """HiFi-GAN generator (arXiv 2010.05646; spec 3). Holds plain weights; see `with_weight_norm` for training."""
+    """HiFi-GAN generator (arXiv 2010.05646; spec 3)."""
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
@@ -120,11 +119,13 @@ class ISTFTVocoder(nn.Module):
     """Vocos with sources: ConvNeXt blocks at the frame rate decide what one inverse STFT and an oscillator bank play.
 
     Three parts, each relative to what `MelReader` reads off the mel, so that an untrained one already is a noise vocoder:
-    an STFT of predicted magnitude and phase (Vocos: attacks, anything coherent), noise per band, and one sine per band.
+    an STFT of predicted magnitude and phase (Vocos: attacks, anything coherent), noise per band, and one sine per band, which
+    with `reach` holds its pitch where it only wavers.
     """
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
+        self.reach = config.reach
         self.sizes = [config.n_fft // 2 + 1] * 2 + [config.bins] * 3
         self.embed = nn.Conv1d(config.bins, config.channels, 7, padding=3)
         self.norm_in = nn.LayerNorm(config.channels, eps=1e-6)
@@ -161,7 +162,10 @@ class ISTFTVocoder(nn.Module):
         spectrum = coherent + self.reader.envelope(mel * _gain(noise, 0.0)) * self._hiss(*mel.shape[:2])
         frequency, amplitude = self.reader.tones(mel)
         frequency = frequency + torch.tanh(bend / 10) * self.reader.half_widths
-        tones = oscillate(frequency / self.reader.rate, amplitude * _gain(tone, QUIET), self.inverse.hop)
+        amplitude = amplitude * _gain(tone, QUIET)
+        if self.reach:
+            frequency = held(frequency, amplitude, self.reach)
+        tones = oscillate(frequency / self.reader.rate, amplitude, self.inverse.hop)
         return self.inverse(spectrum) + tones, frequency
 
     def _hiss(self, batch: int, frames: int) -> Tensor:
@@ -173,19 +177,3 @@ class ISTFTVocoder(nn.Module):
 def _gain(control: Tensor, start: float) -> Tensor:
     """A factor of e^start at control 0, growing exponentially up to e^LOUDEST."""
     return (control + start).clamp(max=LOUDEST).exp()
-
-
-def with_weight_norm(module: nn.Module) -> nn.Module:
-    """Reparametrise every convolution of `module` in place by direction and length, as HiFi-GAN trains; returns it."""
-    for part in module.modules():
-        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d):
-            parametrizations.weight_norm(part)
-    return module
-
-
-def without_weight_norm(module: nn.Module) -> nn.Module:
-    """Fold the two factors back into plain `.weight` in place, so that the state dict has the published keys; returns it."""
-    for part in module.modules():
-        if parametrize.is_parametrized(part, "weight"):
-            parametrize.remove_parametrizations(part, "weight")
-    return module

@@ -23,8 +23,9 @@ def save(run: Path, step: int, state: dict[str, Any]) -> None:
     folder = run / "checkpoints"
     temporary = folder / f".writing_{os.getpid()}"
     final = folder / f"step_{step:08d}"
+    for left in folder.glob(".writing_*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         with (temporary / "state.pt").open("wb") as file:
             torch.save(state, file)
@@ -32,10 +33,17 @@ def save(run: Path, step: int, state: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
-    except OSError as problem:
-        raise DataError(f"cannot write a checkpoint to {folder} ({problem.strerror}); free some space and resume") from None
+    except (OSError, RuntimeError) as problem:  # torch reports a full disk as a RuntimeError
+        shutil.rmtree(temporary, ignore_errors=True)
+        said = str(problem).splitlines()[0]
+        raise DataError(f"cannot write a checkpoint to {folder} ({said}); free some space and resume") from None
     for old in _steps(run)[:-_KEEP]:
         shutil.rmtree(folder / f"step_{old:08d}")
+
+
+def exists(run: Path) -> bool:
+    """Whether the run has a checkpoint."""
+    return bool(_steps(run))
 
 
 def latest(run: Path) -> tuple[int, dict[str, Any]] | None:

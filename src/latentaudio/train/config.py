@@ -57,7 +57,11 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
         key, separator, text = override.partition("=")
         if not separator:
             raise ConfigError(f"--set {override}: write it as key=value, for example optim.lr=1e-4")
-        _assign(merged, key.split("."), yaml.safe_load(text))
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {override}: the value is not valid YAML; close its brackets and quotes") from None
+        _assign(merged, key.split("."), value)
     try:
         return Recipe.model_validate(merged)
     except ValidationError as problem:
@@ -70,8 +74,8 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path}: its base leads back to itself")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"recipe {path} does not exist; the package's own lie under recipes/") from None
+    except (FileNotFoundError, IsADirectoryError):
+        raise ConfigError(f"there is no recipe {path}; the package's own lie under recipes/") from None
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise ConfigError(f"{path}: not valid YAML ({str(problem).splitlines()[0]})") from None
     if not isinstance(content, dict):

@@ -29,10 +29,10 @@ from ..conditioning.encode import clap_audio_vectors, clap_vectors, t5_states
 from ..configs import ModelConfig
 from ..data.dataset import dice, read_crop
 from ..data.encoded import INDEX, Encoded
-from ..data.manifest import Clip, read_manifest
+from ..data.manifest import Clip, digest, read_manifest
 from ..data.workers import in_order
 from ..types import Conditioning, Context
-from ..weights.folder import load_part, replacing
+from ..weights.folder import TOKENIZER_FILE, load_part, replacing
 from ..weights.texts import read_texts
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def encoded_folder(
     `progress(done, total)` is called as clips are encoded.
     """
     parts = [p for p in ("vae", "audiomae", "clap", "t5") if getattr(config, p) is not None]
-    folder = model.parent.parent / "encoded" / _fingerprint(data, [model / f"{p}.safetensors" for p in parts])
+    files = [*(model / f"{p}.safetensors" for p in parts), model / TOKENIZER_FILE]
+    folder = model.parent.parent / "encoded" / _fingerprint(data, files, f"{config.latent_mean}{config.latent_std}")
     if not (folder / INDEX).is_file():
         _encode(data, model, config, folder, progress or (lambda done, total: None))
     return folder
@@ -114,21 +115,21 @@ def add_written(
     encoded.take(load_file(kept))
 
 
-def _fingerprint(data: tuple[Path, ...], files: Sequence[Path]) -> str:
-    digest = hashlib.blake2b(digest_size=6)
+def _fingerprint(data: tuple[Path, ...], files: Sequence[Path], settings: str = "") -> str:
+    found = hashlib.blake2b(settings.encode(), digest_size=6)
     for folder in data:
-        digest.update((folder / "metadata.jsonl").read_bytes())
+        found.update(digest(folder).encode())
     for file in files:
         if file.is_file():
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
+            found.update(file.read_bytes())
+    return found.hexdigest()
 
 
 def _encode(
     data: tuple[Path, ...], model: Path, config: ModelConfig, folder: Path, progress: Callable[[int, int], None]
 ) -> None:
     clips = read_manifest(*data)
-    captions, done = min(len(c.captions) for c in clips), 0
+    captions, done = max(len(c.captions) for c in clips), 0
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -185,7 +186,7 @@ def _shard(parts: _Parts, captions: int, work: tuple[int, Sequence[Clip]]) -> tu
     encoder, (frames, clips) = _encoder(parts), work
     columns: dict[str, list[Tensor]] = {}
     for batch in _runs(clips, _BATCH):
-        spoken = [text for clip in batch for text in clip.captions[:captions]]
+        spoken = [text for clip in batch for text in (clip.captions * captions)[:captions]]
         for name, rows in {**encoder.sounds(batch, frames), **encoder.words(spoken)}.items():
             columns.setdefault(name, []).append(rows.half() if rows.is_floating_point() else rows)
     return frames, {name: torch.cat(rows).numpy() for name, rows in columns.items()}

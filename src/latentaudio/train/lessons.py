@@ -25,6 +25,7 @@ from ..conditioning.tokenize import NOTE, number_tokens, quantities
 from ..data import lexicon
 from ..data.render.kinds import Facts
 from ..errors import ConfigError
+from ..weights.folder import replacing
 
 TEACHER_WIDTH = 384
 COUNTS = 13  # classes 0 to 12
@@ -60,7 +61,8 @@ class Lessons:
         """Write one safetensors file."""
         from safetensors.torch import save_file
 
-        save_file({"targets": self.targets}, str(path), metadata={"texts": json.dumps(self.texts)})
+        with replacing(path) as temporary:
+            save_file({"targets": self.targets}, str(temporary), metadata={"texts": json.dumps(self.texts)})
 
     @classmethod
     def load(cls, path: Path) -> Lessons:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from ..configs import ModelConfig
 from ..data.dataset import dice
+from ..data.manifest import digest
 from ..device import fast_dtype, pick_device
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError
 from ..variants import variant
-from ..weights.folder import copy_parts, model_folder, read_config, save_part, write_config
+from ..weights.folder import copy_parts, model_folder, read_config, replacing, save_part, write_config
 from . import checkpoint
 from .board import Board
 from .config import Recipe
@@ -67,12 +68,12 @@ def train(
 ) -> int:
     """Train the recipe's stage on `data` into the folder `run`, resuming what lies there; returns the updates done in all.
 
-    init: model or run folders whose parts the stage builds on. minutes: stop (with a checkpoint) after that time.
-    prepared: see `stages.Prepared`; called before the first step.
+    init: model or run folders whose parts the stage builds on, until there is a checkpoint. minutes: stop (with a checkpoint)
+    after that time. prepared: see `stages.Prepared`; called before the first step.
     """
     began = time.monotonic()
     device = pick_device(recipe.device)
-    config = _prepare(recipe, run, init)
+    config = _prepare(recipe, data, run, init)
     torch.manual_seed(recipe.seed)
     stage = make_stage(recipe, config, data, run / "model", prepared)
     for module in (*stage.players.values(), *stage.frozen.values()):
@@ -82,43 +83,43 @@ def train(
         for name, module in stage.players.items()
     }
     done = _resume(run, players, device)
-    board = Board(run, recipe)
-    start, started = done, time.monotonic()
-    while done < recipe.steps:
-        losses = _update(stage, players, recipe, done, device)
-        done += 1
-        pace = (time.monotonic() - started) / (done - start)
-        out_of_time = minutes is not None and time.monotonic() - began + pace > 60 * minutes
-        if done % recipe.log_every == 0:
-            board.log(done, losses, 1 / pace)
-        if done % recipe.preview_every == 0 or done == recipe.steps or out_of_time:
-            with averaged(players):
-                board.show(done, stage.preview())
-        if done % recipe.save_every == 0 or done == recipe.steps or out_of_time:
-            _save(stage, players, run, done)
-        if report is not None:
-            left = (recipe.steps - done) * pace
-            report(done, recipe.steps, losses, left if minutes is None else min(left, 60 * minutes - time.monotonic() + began))
-        if out_of_time:
-            break
-    board.close()
+    if done == recipe.steps:  # a kill may have come between the last checkpoint and its parts
+        _publish(stage, players, run)
+    with closing(Board(run, recipe)) as board:
+        start, started = done, time.monotonic()
+        while done < recipe.steps:
+            losses = _update(stage, players, recipe, done, device)
+            done += 1
+            pace = (time.monotonic() - started) / (done - start)
+            out_of_time = minutes is not None and time.monotonic() - began + pace > 60 * minutes
+            if done % recipe.log_every == 0:
+                board.log(done, losses, 1 / pace)
+            if done % recipe.preview_every == 0 or done == recipe.steps or out_of_time:
+                with averaged(players):
+                    board.show(done, stage.preview())
+            if done % recipe.save_every == 0 or done == recipe.steps or out_of_time:
+                _save(stage, players, run, done)
+            if report is not None:
+                given = (60 * minutes if minutes is not None else float("inf")) - (time.monotonic() - began)
+                report(done, recipe.steps, losses, min((recipe.steps - done) * pace, given))
+            if out_of_time:
+                break
     return done
 
 
-def _prepare(recipe: Recipe, run: Path, init: tuple[Path, ...]) -> ModelConfig:
-    """The run's folder: its recipe, and a model folder holding the parts to build on."""
-    saved, model = run / "recipe.json", run / "model"
-    text = recipe.model_dump_json(indent=1)
-    if saved.is_file():
-        before = Recipe.model_validate_json(saved.read_text(encoding="utf-8"))
-        if before.model_copy(update={key: getattr(recipe, key) for key in _MAY_CHANGE}) != recipe:
-            raise ConfigError(f"{run} holds a run of another recipe; choose another --out, or repeat the settings in {saved}")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        saved.write_text(text + "\n", encoding="utf-8")
-    except OSError as problem:
-        raise DataError(f"cannot write to {run} ({problem.strerror}); choose another --out") from None
-    if (model / "model.json").is_file():
+def _prepare(recipe: Recipe, data: tuple[Path, ...], run: Path, init: tuple[Path, ...]) -> ModelConfig:
+    """The run's folder: its recipe and data, and a model folder holding the parts to build on.
+
+    Until there is a checkpoint nothing was learnt, so that a command which was refused may be corrected and repeated.
+    """
+    model, begun = run / "model", checkpoint.exists(run)
+    facts = {"recipe.json": recipe.model_dump_json(indent=1), "data.json": json.dumps([digest(folder) for folder in data])}
+    if begun:
+        _same_run(recipe, facts, run)
+    for name, text in facts.items():
+        with replacing(run / name) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    if begun:
         return read_config(model)[1]
     copy_parts(init, model)
     config = variant(recipe.model).config
@@ -130,6 +131,19 @@ def _prepare(recipe: Recipe, run: Path, init: tuple[Path, ...]) -> ModelConfig:
             config = replace(config, audiomae=read_config(source)[1].audiomae)
     write_config(model, config, recipe.model)
     return config
+
+
+def _same_run(recipe: Recipe, facts: dict[str, str], run: Path) -> None:
+    """Refuse to go on with other settings, but for `_MAY_CHANGE`, or on other data."""
+    saved, data = run / "recipe.json", run / "data.json"
+    try:
+        before = Recipe.model_validate_json(saved.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise ConfigError(f"{saved} is missing or damaged, so nobody knows what {run} learnt; choose another --out") from None
+    if before.model_copy(update={key: getattr(recipe, key) for key in _MAY_CHANGE}) != recipe:
+        raise ConfigError(f"{run} holds a run of another recipe; choose another --out, or repeat the settings in {saved}")
+    if data.is_file() and data.read_text(encoding="utf-8").strip() != facts[data.name]:
+        raise ConfigError(f"{run} holds a run on other data; choose another --out, or repeat its --data in the same order")
 
 
 def _resume(run: Path, players: dict[str, Player], device: torch.device) -> int:
@@ -146,7 +160,7 @@ def _update(stage: Stage, players: dict[str, Player], recipe: Recipe, step: int,
     """One step: every player in turn, `accumulate` micro-batches each."""
     dtype = fast_dtype(device, recipe.precision)
     rate = rate_at(step, recipe.steps, recipe.optim)
-    batches = [_to(stage.batch(step, micro), device) for micro in range(recipe.accumulate)]
+    batches = [_to(stage.batch(step * recipe.accumulate + micro), device) for micro in range(recipe.accumulate)]
     told: dict[str, float] = {}
     torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout inside the parts draws from the global generator
     for turn, (name, player) in enumerate(players.items()):
@@ -193,6 +207,11 @@ def averaged(players: dict[str, Player]) -> Iterator[None]:
 def _save(stage: Stage, players: dict[str, Player], run: Path, done: int) -> None:
     """The checkpoint first, then the parts that others load; a kill in between costs nothing."""
     checkpoint.save(run, done, {name: player.state() for name, player in players.items()})
+    _publish(stage, players, run)
+
+
+def _publish(stage: Stage, players: dict[str, Player], run: Path) -> None:
+    """The averaged parts, for others to load."""
     for part, path in stage.parts.items():
         name, _, inner = path.partition(".")
         state = players[name].ema.state_of(players[name].module)

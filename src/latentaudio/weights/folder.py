@@ -188,7 +188,9 @@ def copy_parts(sources: tuple[Path, ...], target: Path) -> None:
     for source in map(model_folder, sources):
         if not source.is_dir():
             raise WeightsError(f"{source} is not a folder; --init wants model folders or run folders")
-        for file in (*sorted(source.glob("*.safetensors")), source / TOKENIZER_FILE):
-            if file.is_file():
-                with replacing(target / file.name) as temporary:
-                    shutil.copyfile(file, temporary)
+        files = [file for file in (*sorted(source.glob("*.safetensors")), source / TOKENIZER_FILE) if file.is_file()]
+        if not files:
+            raise WeightsError(f"{source} holds no part of a model; --init wants model folders or run folders")
+        for file in files:
+            with replacing(target / file.name) as temporary:
+                shutil.copyfile(file, temporary)

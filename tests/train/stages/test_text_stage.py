@@ -35,7 +35,7 @@ def stage(tmp_path, monkeypatch):
 
 
 def test_batches_repeat_by_step_and_pool_only_real_tokens(stage):
-    first, again, other = stage.batch(5, 0), stage.batch(5, 0), stage.batch(6, 0)
+    first, again, other = stage.batch(5), stage.batch(5), stage.batch(6)
     assert all(torch.equal(first[k].nan_to_num(), again[k].nan_to_num()) for k in first)
     assert not torch.equal(first["target"], other["target"])
     assert (first["pool"] <= first["mask"]).all()
@@ -52,7 +52,7 @@ def test_students_learn(stage):
     optim = torch.optim.Adam([p for p in stage.students.parameters() if p.requires_grad], lr=1e-2)
     history = []
     for step in range(60):
-        losses = stage.losses(stage.batch(step, 0), "model", torch.Generator())
+        losses = stage.losses(stage.batch(step), "model", torch.Generator())
         total = sum(stage.weights[name] * loss for name, loss in losses.items())
         optim.zero_grad()
         total.backward()

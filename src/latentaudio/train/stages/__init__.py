@@ -81,8 +81,8 @@ class Stage(ABC):
         """Read the manifest, make the players."""
 
     @abstractmethod
-    def batch(self, step: int, micro: int) -> Batch:
-        """The batch of micro-step `micro` of `step`, a pure function of both and the recipe's seed (CPU tensors)."""
+    def batch(self, position: int) -> Batch:
+        """The batch at `position` among the run's micro-batches, a pure function of it and the recipe's seed (CPU tensors)."""
 
     @abstractmethod
     def losses(self, batch: Batch, player: str, dice: Generator) -> Losses:

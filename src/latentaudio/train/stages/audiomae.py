@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from ...audio.mel import kaldi_fbank
 from ...data.dataset import crops, dice, draw
 from ...data.manifest import read_manifest
+from ...errors import ConfigError
 from ...nn.audiomae import AudioMAE
 from . import Losses, Stage, StageOptions
 
@@ -27,14 +28,18 @@ class AudioMAEStage(Stage):
     parts = {"audiomae": "audiomae"}  # noqa: RUF012
 
     def setup(self) -> None:
+        assert self.config.audiomae is not None
+        if self.options.frames % self.config.audiomae.patch:
+            raise ConfigError(f"options.frames must be a multiple of {self.config.audiomae.patch}, not {self.options.frames}")
+        if not self.config.audiomae.decoder_depth:
+            raise ConfigError("the AudioMAE of --init has lost its decoder, as those that ship do: train one without --init")
         self.clips = read_manifest(*self.data)
         self.audiomae = cast(AudioMAE, self.learnt("audiomae"))
         self.players = {"audiomae": self.audiomae}
 
-    def batch(self, step: int, micro: int) -> Tensor:
+    def batch(self, position: int) -> Tensor:
         """Normalised filterbanks [B, 1, frames, F]."""
         recipe, frames = self.recipe, self.options.frames
-        position = step * recipe.accumulate + micro
         indices = draw(len(self.clips), recipe.batch, recipe.seed, position)
         return kaldi_fbank(crops(self.clips, indices, 16000, frames * 160, dice(recipe.seed, 3, position)), frames)
 

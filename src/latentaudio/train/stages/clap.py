@@ -49,10 +49,9 @@ class CLAPStage(Stage):
         self.texts = TextParts(self.config, clap=self.clap, clap_tokens=Tokenizer.from_file(file, self.config.clap.text_length))
         self.players = {"clap": self.clap}
 
-    def batch(self, step: int, micro: int) -> Batch:
+    def batch(self, position: int) -> Batch:
         """mel [B, 1, L, F] in decibels and one caption of each clip."""
         recipe = self.recipe
-        position = step * recipe.accumulate + micro
         clips = [self.clips[i] for i in draw(len(self.clips), recipe.batch, recipe.seed, position)]
         generator = dice(recipe.seed, 4, position)
         chosen = [c.captions[int(torch.randint(len(c.captions), (1,), generator=generator))] for c in clips]

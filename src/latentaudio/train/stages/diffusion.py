@@ -25,15 +25,15 @@ from ...nn.vae import VAE
 from ...types import Conditioning, Context, Latent
 from ...weights.folder import load_part
 from ..encode import Nulls, add_written, nulls
-from . import Losses, Preview, StageOptions
-from .encoded import EncodedStage
+from . import Losses, Preview
+from .encoded import EncodedOptions, EncodedStage, sources_of
 
 PREVIEW_STEPS, PREVIEW_GUIDANCE = 20, Guidance(3.0)
 _AUDIBLE_OVER = 4096  # mel frames
 
 
-class DiffusionOptions(StageOptions):
-    """frames: mel frames of a whole batch. drop: share of clips whose conditions are all nulled; drop_each: each by itself.
+class DiffusionOptions(EncodedOptions):
+    """drop: share of clips whose conditions are all nulled; drop_each: contexts and draft, each by itself.
 
     min_snr: clamp of the loss weight (arXiv 2303.09556) or null. truth: share of clips that hear AudioMAE's language of audio
     instead of the translator's, drawn per clip (the probabilistic switcher, spec 6.6). logit_normal: mean and deviation of
@@ -41,7 +41,7 @@ class DiffusionOptions(StageOptions):
     error by the energy that noise in it adds to the decoded log-mel, 0 weighs all alike, between is between.
     """
 
-    frames: int = 16384
+    frames: int = Field(16384, gt=0)
     drop: float = 0.1
     drop_each: float = 0.05
     min_snr: float | None = 5.0
@@ -196,8 +196,3 @@ class JointStage(DiffusionStage):
 
     def _heard(self, batch: dict[str, Tensor]) -> Tensor:
         return self.translator.generate(sources_of(batch), batch["loa"].shape[1]).tokens.float()
-
-
-def sources_of(batch: dict[str, Tensor]) -> tuple[Context, ...]:
-    """What the translator reads: the CLAP text vector as one token, then the caption's T5 states (spec 6.3)."""
-    return Context.full(batch["clap_text"][:, None]), Context(batch["text"], batch["text_mask"])

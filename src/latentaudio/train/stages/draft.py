@@ -16,24 +16,24 @@ from ...conditioning.encode import TextParts, t5_states
 from ...conditioning.tokenize import Tokenizer
 from ...data.manifest import read_manifest
 from ...data.pairs import Pairs
+from ...errors import ConfigError
 from ...nn.draft import Draft
 from ...types import Context
 from ...weights.folder import TOKENIZER_FILE
 from ..encode import by_length
-from . import Batch, Losses, Preview, StageOptions
-from .encoded import EncodedStage
+from . import Batch, Losses, Preview
+from .encoded import EncodedOptions, EncodedStage
 
 if TYPE_CHECKING:
     from transformers import T5EncoderModel
 
 
-class DraftOptions(StageOptions):
-    """frames: mel frames of a whole batch. dropout: share of what each block adds that is left out.
+class DraftOptions(EncodedOptions):
+    """dropout: share of what each block adds that is left out.
 
     pairs: share of a batch that is put together from two clips, one after the other, where there are clips half as long.
     """
 
-    frames: int = 32768
     pairs: float = Field(0.0, ge=0.0, lt=1.0)
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
 
@@ -51,6 +51,8 @@ class DraftStage(EncodedStage):
         self.players = {"draft": self.draft}
         if self.options.pairs > 0:
             self.pairs = Pairs(self.encoded, by_length(read_manifest(*self.data), self.config))
+            if not self.pairs.lengths:
+                raise ConfigError("options.pairs joins clips half as long as others, and there are none: render more lengths")
             self.texts = self._texts()
 
     def _texts(self) -> TextParts:
@@ -59,16 +61,16 @@ class DraftStage(EncodedStage):
         tokens = Tokenizer.from_file(self.model / TOKENIZER_FILE, self.config.t5.length)
         return TextParts(self.config, t5=cast("T5EncoderModel", self.given("t5")), t5_tokens=tokens)
 
-    def batch(self, step: int, micro: int) -> Batch:
+    def batch(self, position: int) -> Batch:
         """See `Encoded.batch`; latent, text and text_mask alone where some of its clips are pairs."""
-        recipe, frames = self.recipe, self.options.frames
-        if self.options.pairs == 0:
-            return super().batch(step, micro)
-        position = step * recipe.accumulate + micro
-        single = self.encoded.batch(recipe.seed, position, round(frames * (1 - self.options.pairs)))
-        length = single["latent"].shape[2] * self.config.vae.factor
-        pairs = self.pairs.draw(recipe.seed, position, length, frames // length - len(single["latent"]))
-        return single if pairs is None else self._joined(single, *pairs)
+        batch = super().batch(position)
+        length, size = batch["latent"].shape[2] * self.config.vae.factor, len(batch["latent"])
+        count = round(self.options.pairs * size)
+        pairs = self.pairs.draw(self.recipe.seed, position, length, count) if count else None
+        if pairs is None:
+            return batch
+        single = {name: batch[name][: size - count] for name in ("latent", "text", "text_mask")}
+        return self._joined(single, *pairs)
 
     @torch.no_grad()
     def _joined(self, single: dict[str, Tensor], latent: Tensor, captions: list[str]) -> dict[str, Tensor]:

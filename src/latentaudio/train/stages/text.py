@@ -19,7 +19,7 @@ from ...conditioning.tokenize import Tokenizer, build
 from ...data.dataset import dice
 from ...data.manifest import read_manifest
 from ...errors import ConfigError
-from ...weights.folder import TOKENIZER_FILE
+from ...weights.folder import TOKENIZER_FILE, replacing
 from ..lessons import COUNTS, TEACHER_WIDTH, VALUES, Lessons, ask, stated, vocabulary
 from . import Batch, Losses, Stage, StageOptions
 
@@ -111,8 +111,8 @@ class TextStage(Stage):
     def _tokenizer(self, size: int, length: int) -> Tokenizer:
         path = self.model / TOKENIZER_FILE
         if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            build(vocabulary(size), size).save(str(path))
+            with replacing(path) as temporary:
+                build(vocabulary(size), size).save(str(temporary))
         return Tokenizer.from_file(path, length)
 
     def _lessons(self) -> Lessons:
@@ -133,12 +133,12 @@ class TextStage(Stage):
         )
         self.counts = torch.tensor([fact.get("count", -1) for fact in facts])
 
-    def batch(self, step: int, micro: int) -> Batch:
+    def batch(self, position: int) -> Batch:
         """Texts of like length (little padding), with the tokens to pool: all of them, or for half the rows a random part.
 
         Averages over random parts must mean the same, so every token's state carries the sense of the whole text.
         """
-        throw, size = dice(self.recipe.seed, step, micro), self.recipe.batch
+        throw, size = dice(self.recipe.seed, position, 0), self.recipe.batch
         reach = min(8 * size, len(self.ids))
         start = int(torch.randint(len(self.ids) - reach + 1, (1,), generator=throw))
         rows = start + torch.randint(reach, (size,), generator=throw)

@@ -8,15 +8,13 @@ from torch import Generator, Tensor
 from torch.nn.functional import l1_loss
 
 from ...conditioning.translator import Translator
-from . import Losses, StageOptions
-from .diffusion import sources_of
-from .encoded import EncodedStage
+from . import Losses
+from .encoded import EncodedOptions, EncodedStage, sources_of
 
 
-class TranslatorOptions(StageOptions):
-    """frames: mel frames of a whole batch. free: weight of the loss of the free-running sequence (spec 6.6's AR loss)."""
+class TranslatorOptions(EncodedOptions):
+    """free: weight of the loss of the free-running sequence (spec 6.6's AR loss)."""
 
-    frames: int = 32768
     free: float = 1.0
 
 

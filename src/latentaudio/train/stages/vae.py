@@ -60,10 +60,14 @@ class VAEStage(Stage):
             raise ConfigError("options.energy is for a decoder whose latents stay: add options.decoder_only=true")
         if o.energy > 0 and o.frames % PATCHES[-1]:
             raise ConfigError(f"options.energy needs options.frames to be a multiple of {PATCHES[-1]}, not {o.frames}")
+        if o.frames % self.config.vae.factor:
+            raise ConfigError(f"options.frames must be a multiple of {self.config.vae.factor}, not {o.frames}")
+        if o.decoder_only and not (self.model / "vae.safetensors").is_file():
+            raise ConfigError("options.decoder_only keeps an encoder that is there: name a folder that has one with --init")
         self.clips = read_manifest(*self.data)
         self.vae = cast(VAE, self.learnt("vae"))
         if not (self.model / "vae.safetensors").is_file():  # log-mels sit near -7, far from where weights start
-            torch.nn.init.constant_(cast(Tensor, self.vae.decoder.conv_out.bias), float(self.batch(0, 0).mean()))
+            torch.nn.init.constant_(cast(Tensor, self.vae.decoder.conv_out.bias), float(self.batch(0).mean()))
         self.players = {"vae": self.vae}
         if o.energy > 0:
             self.idle = self._idle()
@@ -74,10 +78,9 @@ class VAEStage(Stage):
             "vae/kl": o.kl, "vae/adversarial": o.adversarial, "vae/apart": -o.energy / 2
         }  # fmt: skip
 
-    def batch(self, step: int, micro: int) -> Tensor:
+    def batch(self, position: int) -> Tensor:
         """Log-mels [B, 1, frames, F]."""
         recipe, spec = self.recipe, self.config.mel
-        position = step * recipe.accumulate + micro
         indices = draw(len(self.clips), recipe.batch, recipe.seed, position)
         samples = crops(self.clips, indices, spec.rate, self.options.frames * spec.hop, dice(recipe.seed, 1, position))
         return vae_mel(samples, spec)
@@ -103,7 +106,7 @@ class VAEStage(Stage):
     @torch.no_grad()
     def _idle(self) -> Tensor:
         """Which latent channels [1, C, 1, 1] say nothing: the frozen encoder's, over a few batches."""
-        said = torch.cat([self.vae.encode(self.batch(i, 0)).divergence() for i in range(_IDLE_OVER)])
+        said = torch.cat([self.vae.encode(self.batch(i)).divergence() for i in range(_IDLE_OVER)])
         idle = said.mean(dim=(0, 2, 3), keepdim=True) < IDLE
         if not idle.any():
             raise ConfigError(
@@ -123,8 +126,8 @@ class VAEStage(Stage):
         return self.vae.decoder(raw).float(), posterior
 
     def preview(self) -> Preview:
-        """Four held clips, above as they are and below as they come back."""
-        mels = self.batch(0, 0)[:4].to(next(self.vae.parameters()).device)
+        """Four clips as they are, each with what comes back above it."""
+        mels = self.batch(0)[:4].to(next(self.vae.parameters()).device)
         rebuilt = self.vae.decode(self.vae.latent(self.vae.encode(mels).mode())).float()
         rows = [torch.cat([m, r], dim=1) for m, r in zip(mels[:, 0].cpu(), rebuilt[:, 0].cpu(), strict=True)]
         return Preview(pictures={"resynthesis": torch.cat(rows, dim=0)})
@@ -140,7 +143,7 @@ class VAEStage(Stage):
         name, config, card = read_config(model)
         device = next(self.vae.parameters()).device
         count = -(-self.options.statistics_over // self.recipe.batch)
-        cells = torch.cat([self.vae.encode(self.batch(i, 0).to(device)).mode().float() for i in range(count)])
+        cells = torch.cat([self.vae.encode(self.batch(i).to(device)).mode().float() for i in range(count)])
         mean = cells.mean(dim=(0, 2, 3), keepdim=True)
         scaled = replace(config, latent_mean=tuple(mean.flatten().tolist()), latent_std=(float((cells - mean).std()),))
         write_config(model, scaled, name, card)

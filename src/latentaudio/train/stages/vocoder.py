@@ -5,6 +5,7 @@ Knows losses and crops. Refuses to know steps and files.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import cast
 
 import torch
@@ -68,16 +69,16 @@ class VocoderStage(Stage):
             "vocoder/matching": o.adversarial * o.matching, "vocoder/pitch": o.pitch,
         }  # fmt: skip
 
-    def batch(self, step: int, micro: int) -> Tensor:
+    def batch(self, position: int) -> Tensor:
         """Samples [B, T]."""
         recipe, spec = self.recipe, self.config.mel
-        position = step * recipe.accumulate + micro
         indices = draw(len(self.clips), recipe.batch, recipe.seed, position)
         return crops(self.clips, indices, spec.rate, self.options.frames * spec.hop, dice(recipe.seed, 2, position))
 
     def losses(self, batch: Tensor, player: str, dice: Generator) -> Losses:
-        truth = vae_mel(batch, self.config.mel)
-        mel = self._heard(truth, dice)
+        with _exactly(batch):
+            truth = vae_mel(batch, self.config.mel)
+            mel = self._heard(truth, dice)
         if player == "critics":
             with torch.no_grad():
                 fake = self.vocoder(mel)[..., : batch.shape[1]]
@@ -85,11 +86,13 @@ class VocoderStage(Stage):
         losses = {}
         if self.options.pitch > 0:
             made, frequency = cast(ISTFTVocoder, self.vocoder).played(mel)
-            losses["vocoder/pitch"] = self._detuned(frequency, batch, truth)
+            with _exactly(batch):
+                losses["vocoder/pitch"] = self._detuned(frequency, batch, truth)
         else:
             made = self.vocoder(mel)
         made = made[..., : batch.shape[1]].float()
-        losses["vocoder/mel"], losses["vocoder/magnitude"] = self._spectral(made[:, 0], batch)
+        with _exactly(batch):
+            losses["vocoder/mel"], losses["vocoder/magnitude"] = self._spectral(made[:, 0], batch)
         if "critics" in self.players:
             losses |= self._adversarial(batch[:, None], made)
         return losses
@@ -141,7 +144,7 @@ class VocoderStage(Stage):
 
     def preview(self) -> Preview:
         """Three clips as they come back."""
-        real = self.batch(0, 0)[:3].to(next(self.vocoder.parameters()).device)
+        real = self.batch(0)[:3].to(next(self.vocoder.parameters()).device)
         mel = vae_mel(real, self.config.mel)
         made = self.vocoder(mel)[:, 0, : real.shape[1]].float()
         rows = [
@@ -151,3 +154,8 @@ class VocoderStage(Stage):
         return Preview(
             {"resynthesis": torch.cat(rows)}, {f"resynthesis_{i}": x for i, x in enumerate(made)}, self.config.mel.rate
         )
+
+
+def _exactly(samples: Tensor) -> AbstractContextManager[None]:
+    """No autocast: logarithms of faint bands and differences of near frequencies do not survive 8 bits of mantissa."""
+    return torch.autocast(samples.device.type, enabled=False)
