@@ -1,7 +1,8 @@
 """Two encoded clips, one after the other, as one: pairs made while a stage trains, hardly any of them twice.
 
-A corpus holds some thousands of "this, then that", which are soon known by heart. Any two clips make another, as Make-An-Audio 2
-augments its data (arXiv 2305.18474). Knows latents and how captions are linked. Refuses to know who reads captions.
+A corpus holds some thousands of "this, then that", which are soon known by heart. Any two clips make another, as
+Make-An-Audio 2 augments its data (arXiv 2305.18474). Knows latents and how captions are linked. Refuses to know who reads
+captions.
 """
 
 from __future__ import annotations
