@@ -135,7 +135,8 @@ def held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
     """
     frames, arms = frequency.shape[1], -(-reach // _GRID)
     spare = -frames % _GRID
-    pitch = F.pad(frequency.log().transpose(1, 2), (0, spare), mode="replicate").unflatten(2, (-1, _GRID))
+    given = frequency.clamp_min(1.0).log()
+    pitch = F.pad(given.transpose(1, 2), (0, spare), mode="replicate").unflatten(2, (-1, _GRID))
     weight = F.pad(loudness.transpose(1, 2), (0, spare)).unflatten(2, (-1, _GRID))
     total = weight.sum(3)
     near = torch.hann_window(2 * arms + 3, periodic=False, device=pitch.device, dtype=pitch.dtype)[1:-1]
@@ -146,7 +147,7 @@ def held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
         share = heard[..., None, :] * torch.exp(-0.5 * ((others - pitch[..., None]) / _ALIKE).square())
         size = share.sum(-1)
         pitch = torch.where(size > 1e-12, (share * others).sum(-1) / size.clamp_min(1e-12), pitch)
-    moved = pitch.flatten(2)[..., :frames].transpose(1, 2) - frequency.log()
+    moved = pitch.flatten(2)[..., :frames].transpose(1, 2) - given
     return frequency * torch.exp(moved * torch.exp(-0.5 * (moved / (2 * _ALIKE)).square()))
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, cast
 import torch
 from pydantic import Field
 from torch import Generator, Tensor
-from torch.nn.functional import pad
 
 from ...conditioning.encode import TextParts, t5_states
 from ...conditioning.tokenize import Tokenizer
@@ -18,7 +17,7 @@ from ...data.manifest import read_manifest
 from ...data.pairs import Pairs
 from ...errors import ConfigError
 from ...nn.draft import Draft
-from ...types import Context
+from ...types import Conditioning, Context, stack
 from ...weights.folder import TOKENIZER_FILE
 from ..encode import by_length
 from . import Batch, Losses, Preview
@@ -74,14 +73,9 @@ class DraftStage(EncodedStage):
 
     @torch.no_grad()
     def _joined(self, single: dict[str, Tensor], latent: Tensor, captions: list[str]) -> dict[str, Tensor]:
-        said = t5_states(self.texts, captions)
-        texts, masks = (single["text"], said.tokens.cpu()), (single["text_mask"], said.mask.cpu())
-        longest = max(mask.shape[1] for mask in masks)
-        return {
-            "latent": torch.cat([single["latent"], latent]),
-            "text": torch.cat([pad(x, (0, 0, 0, longest - x.shape[1])) for x in texts]),
-            "text_mask": torch.cat([pad(x, (0, longest - x.shape[1])) for x in masks]),
-        }
+        there, said = Context(single["text"], single["text_mask"]), t5_states(self.texts, captions)
+        [text] = stack(Conditioning(None, (there,)), Conditioning(None, (said,)).map(Tensor.cpu)).contexts
+        return {"latent": torch.cat([single["latent"], latent]), "text": text.tokens, "text_mask": text.mask}
 
     def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
         return {"draft/mse": (self._drawn(batch).float() - batch["latent"]).square().mean()}
