@@ -25,7 +25,7 @@ TINY = ModelConfig(
     vae=VAEConfig(channels=8, mult=(1, 1, 2, 2), latent=4, res_blocks=1, groups=4),
     unet=UNetConfig(
         latent=4, channels=16, mult=(1, 2), res_blocks=1, attention=(False, True), contexts=(None, 16, 24), heads=(1, 2),
-        groups=4, draft=True,
+        groups=4, order=4, draft=True,
     ),
     vocoder=VocoderConfig(kind="istft", channels=16, hidden=32, layers=2),
     schedule=ScheduleConfig(prediction="v"),
@@ -34,7 +34,7 @@ TINY = ModelConfig(
         text_length=24, audio_width=8, audio_depths=(1, 1, 1, 1), audio_heads=(1, 1, 2, 2),
     ),
     t5=T5Config(width=24, head_width=8, heads=2, layers=2, hidden=32, vocabulary=WORDS, length=24),
-    draft=DraftConfig(width=16, layers=1, heads=2, beats=4),
+    draft=DraftConfig(width=16, layers=1, heads=2, beats=4, order=4),
     translator=TranslatorConfig(width=16, layers=2, heads=2, positions=64, sources=(8, 24), tokens=8),
     audiomae=AudioMAEConfig(width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2, average_last=1),
 )  # fmt: skip

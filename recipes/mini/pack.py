@@ -30,6 +30,7 @@ def pack(run: Path, target: Path) -> int:
     """Write the packed model to `target`; returns its size in bytes."""
     source = model_folder(run)
     name, config, _ = read_config(source)
+    recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
     target.mkdir(parents=True, exist_ok=True)
     slim = replace(config, audiomae=config.audiomae and replace(config.audiomae, decoder_depth=0))  # only its encoder is heard
     for part in parts_of(config):
@@ -39,7 +40,6 @@ def pack(run: Path, target: Path) -> int:
         words = [f"{name}.weight" for name, m in tables if m.num_embeddings >= VOCABULARY]
         save_part(target, part, state, torch.float16, coarse=words)
     shutil.copyfile(source / TOKENIZER_FILE, target / TOKENIZER_FILE)
-    recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
     write_config(target, slim, name, {"stage": recipe["stage"], "steps": recipe["steps"], "seed": recipe["seed"]})
     return sum(file.stat().st_size for file in target.iterdir())
 

@@ -69,6 +69,7 @@ class UNetConfig:
     line: the latent's frequency cells F'. Below the first level they are folded into one, so that deeper levels are a line of
     moments, each with its whole spectrum, that know where in the clip they are. None is the published networks' plane.
     beats: evenly spread frequencies by which moments on the line know their places, besides the usual falling ones.
+    order: falling frequencies by which the tokens of contexts know their places; 0, as published: they do not.
     draft: whether a draft of the clean latent (see `DraftConfig`) comes in beside the noisy one.
     """
 
@@ -84,6 +85,7 @@ class UNetConfig:
     groups: int = 32
     line: int | None = None
     beats: int = 0
+    order: int = 0
     draft: bool = False
 
     def __post_init__(self) -> None:
@@ -222,12 +224,14 @@ class DraftConfig:
     """What a text says of every moment of a latent, before any noise: attention blocks over moments that look at T5's states.
 
     beats: evenly spread frequencies by which moments know their places, besides the usual falling ones.
+    order: falling frequencies by which words know theirs; 0: they do not, beyond what T5 says of it.
     """
 
     width: int = 128
     layers: int = 3
     heads: int = 4
     beats: int = 64
+    order: int = 0
 
     def __post_init__(self) -> None:
         require(self.width % self.heads == 0, f"draft width {self.width} does not divide into {self.heads} heads")

@@ -53,6 +53,19 @@ def test_it_learns_a_pace_from_a_word_and_draws_one_between(draft):
     assert error[7] < 0.1, "an untaught pace between taught ones"
 
 
+@torch.no_grad()
+def test_words_may_know_their_order():
+    torch.manual_seed(0)
+    words, turned = torch.randn(1, 5, 8), torch.tensor([4, 3, 2, 1, 0])
+    for waves, same in ((0, True), (6, False)):
+        draft = Draft(DraftConfig(width=32, layers=2, heads=4, beats=16, order=waves), text=8, latent=3, bins=2)
+        torch.nn.init.normal_(draft.out.weight, std=32**-0.5)
+        if waves:
+            torch.nn.init.normal_(draft.order.waves.weight)
+        there, back = (draft(Context.full(x), 12) for x in (words, words[:, turned]))
+        assert torch.allclose(there, back, atol=1e-5) == same
+
+
 def test_a_width_that_heads_do_not_divide_is_refused():
     with pytest.raises(ConfigError, match="draft width 30 does not divide into 4 heads"):
         DraftConfig(width=30)

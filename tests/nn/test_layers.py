@@ -101,6 +101,15 @@ def test_a_fold_with_beats_starts_as_one_without_and_can_tell_even_moments_from_
     torch.testing.assert_close((fold(x) - plain(x))[..., 0], want.expand(2, 8, 7), atol=1e-5, rtol=0)
 
 
+def test_order_is_nothing_at_first_and_then_the_same_wave_wherever_a_token_comes_from():
+    torch.manual_seed(0)
+    order, tokens = layers.Order(8, waves=3), torch.randn(2, 5, 8)
+    assert torch.equal(order(tokens), tokens)
+    torch.nn.init.normal_(order.waves.weight)
+    table = get_timestep_embedding(torch.arange(5), 6, flip_sin_to_cos=True, downscale_freq_shift=0)
+    torch.testing.assert_close(order(tokens), tokens + table @ order.waves.weight.T)
+
+
 def test_even_waves_are_the_columns_of_a_fourier_basis():
     waves = even_waves(torch.arange(12), 6)
     basis = torch.cat([torch.ones(12, 1), waves[:, :-1]], dim=1)  # the last sine is zero at whole places

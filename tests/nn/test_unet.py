@@ -204,8 +204,21 @@ def test_a_draft_stands_beside_the_noisy_latent(batch):
     close(both[3:], made)
 
 
+@torch.no_grad()
+def test_tokens_of_contexts_may_know_their_order(batch):
+    """Turning a context round changes nothing, or, with `order`, something; each context has waves of its own."""
+    z, t, conditioning = batch
+    full = [Context.full(c.tokens) for c in conditioning.contexts]
+    for waves, same in ((0, True), (4, False)):
+        unet = randomise(UNet(UNetConfig(**SHAPE, heads=(2, 4, 6), contexts=(24, 40), order=waves)))
+        made = unet(z, t, Conditioning(None, tuple(full)))
+        for k in range(2):
+            turned = [Context.full(c.tokens.flip(1)) if i == k else c for i, c in enumerate(full)]
+            assert torch.allclose(unet(z, t, Conditioning(None, tuple(turned))), made, atol=1e-5) == same
+
+
 LINE = UNetConfig(
-    **SHAPE | {"mult": (1, 2), "attention": (False, True)}, heads=(2, 4), contexts=(24, 40), film=20, line=4, beats=3
+    **SHAPE | {"mult": (1, 2), "attention": (False, True)}, heads=(2, 4), contexts=(24, 40), film=20, line=4, beats=3, order=5
 )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..configs import DraftConfig
 from ..types import Context
-from .layers import Row, TransformerBlock, even_waves, sinusoids, zeroed
+from .layers import Order, Row, TransformerBlock, even_waves, sinusoids, zeroed
 
 
 class Draft(nn.Module):
@@ -25,6 +25,7 @@ class Draft(nn.Module):
         self.latent = latent
         self.beats = nn.Linear(2 * config.beats, config.width, bias=False)
         self.blocks = Row[TransformerBlock](TransformerBlock(config.width, config.heads, text) for _ in range(config.layers))
+        self.order = Order(text, config.order) if config.order else None
         self.dropout = nn.Dropout(0.0)
         self.norm = nn.LayerNorm(config.width)
         self.out = zeroed(nn.Linear(config.width, latent * bins))
@@ -34,7 +35,8 @@ class Draft(nn.Module):
         places = torch.arange(moments, device=text.tokens.device)
         waves = self.beats(even_waves(places, self.beats.in_features // 2).to(text.tokens))
         x = (waves + sinusoids(places, waves.shape[1]).to(waves)).expand(len(text.tokens), -1, -1)
+        words, mask = text.tokens if self.order is None else self.order(text.tokens), text.mask[:, None, None].bool()
         for block in self.blocks:
-            x = x + self.dropout(block(x, block.attn2.look_at(text.tokens, text.mask[:, None, None].bool())) - x)
+            x = x + self.dropout(block(x, block.attn2.look_at(words, mask)) - x)
         out: Tensor = self.out(self.norm(x)).unflatten(2, (self.latent, -1)).transpose(1, 2)
         return out

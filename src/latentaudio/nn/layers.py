@@ -132,6 +132,23 @@ def even_waves(places: Tensor, count: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
+class Order(nn.Module):
+    """Tokens that know their places: a learnt sum of falling waves is added to each, at first nothing.
+
+    Attention sees a set; what encoders write of a word holds its neighbours better than its place, so that "b after a" reads
+    like "a after b".
+    """
+
+    def __init__(self, width: int, waves: int) -> None:
+        super().__init__()
+        self.waves = zeroed(nn.Linear(2 * waves, width, bias=False))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens [B, N, D] -> same."""
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        return tokens + cast(Tensor, self.waves(sinusoids(places, self.waves.in_features).to(tokens)))
+
+
 class Fold(nn.Module):
     """All frequency bins of a moment become one: a plane becomes a line in time, whose moments know their places."""
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..configs import UNetConfig
 from ..errors import UsageError
 from ..types import Conditioning, Context
-from .layers import Downsample, Fold, KeyValue, ResBlock, Row, Transformer, Unfold, Upsample, conv3, sinusoids, zeroed
+from .layers import Downsample, Fold, KeyValue, Order, ResBlock, Row, Transformer, Unfold, Upsample, conv3, sinusoids, zeroed
 
 EPS = 1e-5
 
@@ -97,6 +97,8 @@ class UNet(nn.Module):
         self.film = None if config.film is None else nn.Linear(config.film, 4 * base)
         if self.film is not None:
             nn.init.normal_(self.film.weight)  # CLAP's vectors have unit length: unit weights make activations of unit size
+        wanted = [width for width in config.contexts if width is not None]
+        self.orders = Row[Order](Order(width, config.order) for width in wanted) if config.order else None
         self.conv_in = conv3(config.latent * (2 if config.draft else 1), base)
         width, skips = base, [base]
         self.down = Row[Level]()
@@ -138,7 +140,10 @@ class UNet(nn.Module):
         assert (self.film is None) == (conditioning.film is None), "a FiLM vector is given if and only if config.film is set"
         assert self.config.draft == (conditioning.draft is not None), "a draft is given if and only if config.draft is set"
         film = None if self.film is None else self.film(conditioning.film)
-        contexts = tuple(_safe(context) for context in conditioning.contexts)
+        contexts = conditioning.contexts
+        if self.orders is not None:
+            contexts = tuple(Context(f(c.tokens), c.mask) for f, c in zip(self.orders, contexts, strict=True))
+        contexts = tuple(_safe(context) for context in contexts)
         return Heard(film, conditioning.draft, [site.look_at(contexts) for site in self.sites()])
 
     def embed(self, t: Tensor, film: Tensor | None) -> Tensor:
