@@ -73,7 +73,7 @@ MINI = ModelConfig(
     vae=VAEConfig(channels=16, mult=(1, 2, 4, 6), latent=16, groups=16),
     unet=UNetConfig(
         latent=16, channels=104, mult=(1, 2), res_blocks=1, attention=(False, True), contexts=(192, 256), heads=(4, 4),
-        film=128, groups=8, line=8, beats=64, draft=True,
+        film=128, groups=8, line=8, beats=64, order=64, draft=True,
     ),
     vocoder=VocoderConfig(kind="istft", channels=256, hidden=768, layers=8, reach=200),
     schedule=ScheduleConfig(prediction="v"),
@@ -82,7 +82,7 @@ MINI = ModelConfig(
         text_length=64, audio_width=24, audio_depths=(1, 1, 2, 1), audio_heads=(2, 4, 8, 16),
     ),
     t5=T5Config(width=256, head_width=32, heads=8, layers=4, hidden=512, vocabulary=8192, length=64),
-    draft=DraftConfig(layers=4),
+    draft=DraftConfig(layers=4, order=64),
     translator=TranslatorConfig(width=192, layers=3, heads=6, positions=256, sources=(128, 256), tokens=8),
     audiomae=AudioMAEConfig(width=192, depth=4, heads=6, decoder_width=128, decoder_depth=2, decoder_heads=4),
 )  # fmt: skip
