@@ -103,6 +103,11 @@ class UNetConfig:
         """Channels of each level."""
         return tuple(self.channels * m for m in self.mult)
 
+    @property
+    def heard(self) -> tuple[int, ...]:
+        """Widths of the contexts that are cross-attended to, in order."""
+        return tuple(width for width in self.contexts if width is not None)
+
     def is_line(self, level: int) -> bool:
         """Whether a level runs over time alone."""
         return self.line is not None and level > 0

@@ -70,7 +70,7 @@ def encode_prompts(parts: TextParts, texts: Sequence[str], tokens: int, moments:
     states themselves. The T5 model: the states alone. Where the system makes drafts, one of `moments` T' from T5's states.
     """
     film = clap_vectors(parts, texts) if parts.config.unet.film is not None else None
-    wanted = sum(width is not None for width in parts.config.unet.contexts)
+    wanted = len(parts.config.unet.heard)
     if wanted == 0:
         return Conditioning(film)
     states = t5_states(parts, texts)

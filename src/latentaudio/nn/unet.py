@@ -97,8 +97,7 @@ class UNet(nn.Module):
         self.film = None if config.film is None else nn.Linear(config.film, 4 * base)
         if self.film is not None:
             nn.init.normal_(self.film.weight)  # CLAP's vectors have unit length: unit weights make activations of unit size
-        wanted = [width for width in config.contexts if width is not None]
-        self.orders = Row[Order](Order(width, config.order) for width in wanted) if config.order else None
+        self.orders = Row[Order](Order(width, config.order) for width in config.heard) if config.order else None
         self.conv_in = conv3(config.latent * (2 if config.draft else 1), base)
         width, skips = base, [base]
         self.down = Row[Level]()
@@ -134,9 +133,8 @@ class UNet(nn.Module):
         film [B, D]; draft [B, C, T', F']; contexts: tokens [B, N, D] and mask [B, N], one per number in `config.contexts`. A
         context masked whole contributes zeros: its tokens become zeros (keys and values have no bias), then safe to look at.
         """
-        wanted = [width for width in self.config.contexts if width is not None]
-        given = [context.tokens.shape[-1] for context in conditioning.contexts]
-        assert given == wanted, f"UNet wants contexts {wanted} wide, conditioning has {given}"
+        given = tuple(context.tokens.shape[-1] for context in conditioning.contexts)
+        assert given == self.config.heard, f"UNet wants contexts {self.config.heard} wide, conditioning has {given}"
         assert (self.film is None) == (conditioning.film is None), "a FiLM vector is given if and only if config.film is set"
         assert self.config.draft == (conditioning.draft is not None), "a draft is given if and only if config.draft is set"
         film = None if self.film is None else self.film(conditioning.film)

@@ -126,7 +126,7 @@ class DiffusionStage(EncodedStage):
         if "text" in batch:
             contexts.append(Context(batch["text"], batch["text_mask"]))
         draft = None if self.draft is None else self._drafted(batch)
-        return Conditioning(film, tuple(contexts[: sum(c is not None for c in self.config.unet.contexts)]), draft)
+        return Conditioning(film, tuple(contexts[: len(self.config.unet.heard)]), draft)
 
     @torch.no_grad()
     def _drafted(self, batch: dict[str, Tensor]) -> Tensor:
