@@ -35,13 +35,12 @@ def test_tags_bring_every_value_back(**values):
         ({"negative": "x" * 2001}, "negative has 2001 characters"),
         ({"seconds": -3}, "seconds = -3 must be at least 0.1"),
         ({"seconds": 1e9}, "must be at most 600"),
-        ({"seconds": float("nan")}, "seconds = nan"),
-        ({"seconds": "soon"}, "seconds = 'soon' input should be a valid number"),
+        ({"seconds": float("nan")}, "seconds = nan must be a finite number"),
+        ({"seconds": "soon"}, "seconds = 'soon' must be a number"),
         ({"steps": 0}, "steps = 0 must be at least 1"),
         ({"seed": 2**63}, "must be below 9223372036854775808"),
         ({"sampler": "euler"}, "must be one of 'ddim' or 'dpm\\+\\+'"),
-        ({"guidance_start": 0.8, "guidance_stop": 0.5}, "guidance_start = 0.8 lies behind guidance_stop = 0.5"),
-        ({"eta": 1.0}, "eta = 1.0 means nothing to sampler 'dpm\\+\\+'; choose 'ddim' or eta 0"),
+        ({"prompt": "caf\udcff"}, "prompt holds bytes that are not UTF-8"),
         ({"second": 5}, "there is no option 'second'; there are: prompt, negative, seconds"),
     ],
 )
@@ -49,6 +48,22 @@ def test_refusals_are_one_line_with_the_way_out(wrong, line):
     with pytest.raises(UsageError, match=line) as refusal:
         Options(**{"prompt": "rain", **wrong})
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "defaults", "line"),
+    [
+        ({"guidance_start": 0.8}, {"guidance_stop": 0.5}, "guidance_start = 0.8 lies behind guidance_stop = 0.5"),
+        ({"eta": 1.0}, {"sampler": "dpm++"}, "eta = 1.0 means nothing to sampler 'dpm\\+\\+'; choose 'ddim' or eta 0"),
+    ],
+)
+def test_contradictions_are_found_once_the_models_defaults_are_known(asked, defaults, line):
+    with pytest.raises(UsageError, match=line):
+        Options(prompt="rain", **asked).completed(defaults)
+
+
+def test_what_suits_the_models_own_sampler_is_not_refused():
+    assert Options(prompt="rain", eta=1.0).completed({"sampler": "ddim"}).eta == 1.0
 
 
 def test_every_way_in_refuses_alike():

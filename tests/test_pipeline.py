@@ -167,6 +167,20 @@ def test_silence_and_nan_are_errors(tiny_folder, broken):
         model.generate("a dog", **QUICK)
 
 
+def test_a_silent_candidate_loses_and_takes_no_other_with_it(tiny_folder):
+    model = load(tiny_folder, "cpu", "fp32")
+    real, heard = model.vocoder, []
+
+    def first_is_silent(mel):
+        heard.append(len(mel))
+        return real(mel) * float(len(heard) > 1)
+
+    model.__dict__["vocoder"] = first_is_silent
+    [clip] = model.generate("a dog", **{**QUICK, "candidates": 3, "seed": 5})
+    assert len(heard) == 3
+    assert clip.seed in (6, 7) and np.isfinite(clip.score)
+
+
 @torch.no_grad()
 def test_resynthesis_is_the_vae_and_the_vocoder(tiny):
     sound = (0.2 * np.sin(np.arange(5000) / 7)).astype(np.float32)

@@ -6,6 +6,7 @@ Numbers of the published models: spec sections 1-7.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -18,6 +19,21 @@ def require(condition: bool, message: str) -> None:
     """Raise `ConfigError(message)` unless `condition` holds."""
     if not condition:
         raise ConfigError(message)
+
+
+def mel_edges(bins: int, fmin: float, fmax: float) -> tuple[float, ...]:
+    """Corners in Hz of `bins` Slaney mel bands, bins + 2: band b rises from corner b to its centre b + 1 and falls to b + 2.
+
+    Slaney's scale is linear below 1 kHz and logarithmic above (Auditory Toolbox, 1998).
+    """
+    octave = math.log(6.4) / 27
+
+    def mel(hertz: float) -> float:
+        return hertz * 3 / 200 if hertz < 1000 else 15 + math.log(hertz / 1000) / octave
+
+    low, high = mel(fmin), mel(fmax)
+    places = (low + (high - low) * i / (bins + 1) for i in range(bins + 2))
+    return tuple(place * 200 / 3 if place < 15 else 1000 * math.exp((place - 15) * octave) for place in places)
 
 
 @dataclass(frozen=True)

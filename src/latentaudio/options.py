@@ -32,7 +32,7 @@ class Options(BaseModel):
     negative: str = Field("", description="What not to hear.")
     seconds: float = Field(5.0, ge=0.1, le=600, description="Length of the clip in seconds.")
     seed: int = Field(-1, ge=-1, lt=2**63, description="Same seed, same sound; -1 draws one and tells which.")
-    model: str = Field("mini", description="Name, folder or file of a model.")
+    model: str = Field("mini", description="Name or folder of a model, or a run folder.")
     steps: int = Field(25, ge=1, le=1000, description="Sampling steps: more is slower and finer.")
     guidance: float = Field(3.0, ge=0, le=100, description="How strongly the prompt pulls; 1 is no guidance.")
     parallel: float = Field(1.0, ge=0, le=1, description="Share kept of guidance that only raises contrast; 1 is all of it.")
@@ -47,6 +47,10 @@ class Options(BaseModel):
     @field_validator("prompt", "negative")
     @classmethod
     def _length(cls, text: str) -> str:
+        if any(
+            "\ud800" <= letter <= "\udfff" for letter in text
+        ):  # how Python keeps bytes of a command line that are not UTF-8
+            raise ValueError("holds bytes that are not UTF-8; write it again in UTF-8")
         if len(text) > LONGEST_TEXT:
             raise ValueError(f"has {len(text)} characters; say it in at most {LONGEST_TEXT}")
         return text
@@ -65,19 +69,24 @@ class Options(BaseModel):
             options = validate(given)
         except ValidationError as problem:
             raise UsageError(_one_line(problem)) from None
-        if options.eta > 0 and options.sampler != "ddim":
-            raise UsageError(f"eta = {options.eta} means nothing to sampler '{options.sampler}'; choose 'ddim' or eta 0")
-        start, stop = options.guidance_start, options.guidance_stop
-        if start > stop:
-            raise UsageError(
-                f"guidance_start = {start:g} lies behind guidance_stop = {stop:g}; for no guidance set guidance to 1"
-            )
         return options
 
     def completed(self, defaults: Mapping[str, Any]) -> Options:
         """Every value that was not given replaced by the model's default, and seed -1 by the seed that will be used."""
         seed = self.seed if self.seed >= 0 else secrets.randbelow(2**31)
-        return Options(**{**defaults, **self.model_dump(exclude_unset=True), "seed": seed})
+        whole = Options(**{**defaults, **self.model_dump(exclude_unset=True), "seed": seed})
+        whole.check_together()
+        return whole
+
+    def check_together(self) -> None:
+        """Raise `UsageError` where values contradict each other; only a complete request can tell."""
+        if self.eta > 0 and self.sampler != "ddim":
+            raise UsageError(f"eta = {self.eta} means nothing to sampler '{self.sampler}'; choose 'ddim' or eta 0")
+        start, stop = self.guidance_start, self.guidance_stop
+        if start > stop:
+            raise UsageError(
+                f"guidance_start = {start:g} lies behind guidance_stop = {stop:g}; for no guidance set guidance to 1"
+            )
 
     def replaced(self, **changes: Any) -> Options:
         """The same request with some values changed, checked again."""
@@ -112,6 +121,12 @@ def _one_line(problem: ValidationError) -> str:
             rule = f"must be at most {limits['le']:g}"
         case "less_than":
             rule = f"must be below {limits['lt']}"
+        case "finite_number":
+            rule = "must be a finite number"
+        case "float_parsing" | "float_type":
+            rule = "must be a number"
+        case "int_parsing" | "int_type" | "int_from_float":
+            rule = "must be a whole number"
         case "literal_error":
             rule = f"must be one of {limits['expected']}"
         case _:

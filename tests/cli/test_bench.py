@@ -10,7 +10,10 @@ from latentaudio.evaluate.report import Line, Report
 
 
 def test_the_bench_gets_the_models_verbs(tiny, tiny_folder, tmp_path, monkeypatch, capsys):
-    def run(examined, model, resynthesise, similarity):
+    def run(examined, model, resynthesise, similarity, together, flags):
+        assert flags == ("--device", "cpu", "--precision", "fp32")
+        close = together(["a dog", "bell"], 0.3, 4)
+        np.testing.assert_allclose(close[1], together(["bell"], 0.3, 5)[0], atol=1e-3)  # rounding, some steps on
         first, second = examined.generate(["a dog", "bell"], 0.3, 4)
         [alone] = tiny.generate("bell", seconds=0.3, seed=5)
         np.testing.assert_array_equal(second, alone.samples[0])

@@ -80,9 +80,22 @@ def test_a_folder_is_filled(run, tmp_path):
     assert sorted(p.name for p in (tmp_path / "sounds").iterdir()) == ["a_dog.wav", "bell.wav"]
 
 
+def test_a_folder_may_have_a_dot_in_its_name(run, tmp_path):
+    assert run("a dog", "-o", "v1.5/")[0] == 0
+    assert (tmp_path / "v1.5" / "a_dog.wav").is_file()
+
+
+@pytest.mark.filterwarnings("default:the model reads only")
+def test_a_prompt_longer_than_the_model_reads_is_told(run):
+    code, _, err = run("a dog barks and " * 60, "-o", "long.wav")
+    assert code == 0
+    assert "the model reads only the beginning of 'a dog barks and a dog barks" in err
+    assert run("a dog barks and " * 60, "-o", "long.wav", "--quiet") == (0, "", "")
+
+
 def test_plot_draws_beside_the_file(run, tmp_path):
     assert run("a dog", "-o", "dog.wav", "--plot")[0] == 0
-    pixels = np.asarray(Image.open(tmp_path / "dog.png").convert("RGB"))
+    pixels = np.asarray(Image.open(tmp_path / "dog.wav.png").convert("RGB"))
     assert pixels.shape[1] >= 500
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
 
@@ -104,6 +117,11 @@ def test_candidates_tell_how_well_the_best_matches(run):
         (("a dog", "-o", "dog.txt"), "cannot write sound as '.txt'; end the name in .wav, .flac, .ogg, .mp3"),
         (("a dog", "-o", "no/such/dog.wav"), "there is no folder no/such; create it"),
         (("a dog", "-o", "taken/dogs"), "cannot make the folder taken/dogs"),
+        (("a dog", "-o", "taken"), "taken exists and is not a folder"),
+        (("a dog", "-o", ""), "-o '' is no name"),
+        (("a dog", "-o", ".wav"), "-o '.wav' is no name"),
+        (("a dog", "-o", "a" * 300 + ".wav"), "File name too long"),
+        (("caf\udcff",), "prompt holds bytes that are not UTF-8"),
         (("a dog", "--device", "tpu"), "there is no device 'tpu' here"),
         (("a dog", "--precision", "int4"), "precision 'int4' is not known"),
     ],
@@ -140,6 +158,6 @@ def test_ctrl_c_leaves_finished_files_whole(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(screen, "bar", impatient)
     code, _, err = run("a dog", "--count", "3", "-o", "dog.wav")
-    assert (code, err) == (130, "latentaudio: stopped; what was finished is whole\n")
+    assert (code, err) == (130, "latentaudio: stopped; nothing is half-written\n")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dog_1.wav", "dog_2.wav"]
     assert all(soundfile.info(p).frames == 4800 for p in tmp_path.iterdir())

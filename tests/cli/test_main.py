@@ -62,7 +62,7 @@ def raising(problem):
     [
         (DataError("no folder;\n choose another"), 2, "latentaudio: no folder; choose another\n"),
         (ValueError("odd"), 1, "latentaudio: unexpected ValueError: odd; add --debug to see where, and please report it\n"),
-        (KeyboardInterrupt(), 130, "latentaudio: stopped; what was finished is whole\n"),
+        (KeyboardInterrupt(), 130, "latentaudio: stopped; nothing is half-written\n"),
     ],
 )
 def test_every_ending_has_its_code_and_line(problem, code, line, monkeypatch, capsys):

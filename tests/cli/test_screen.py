@@ -1,6 +1,14 @@
 """Bars and lines: what a pipe, a log file and a quiet user see."""
 
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
 from latentaudio.cli import screen
+from latentaudio.errors import DataError
 
 
 def test_a_log_file_gets_a_line_now_and_then(monkeypatch, capsys):
@@ -34,3 +42,26 @@ def test_facts_nobody_knows_are_left_out(capsys):
     assert capsys.readouterr().out == "a          1\nlong name  x\n"
     screen.tell({"a": 1, "none": None}, as_json=True)
     assert capsys.readouterr().out == '{"a": 1, "none": null}\n'
+
+
+def test_letters_that_a_terminal_lacks_are_spelt(tmp_path):
+    code = "from latentaudio.cli import screen; screen.any_letter(); screen.say('日本.wav'); screen.complain('日')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    )
+    assert done.stdout == b"\\u65e5\\u672c.wav\n"
+    assert done.stderr == b"latentaudio: \\u65e5\n"
+
+
+def test_results_nobody_can_take_are_one_line(monkeypatch):
+    full = SimpleNamespace(write=lambda text: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(sys, "stdout", full)
+    with pytest.raises(DataError, match="cannot print results \\(No space left"):
+        screen.say("a.wav")
+    monkeypatch.setattr(sys, "stdout", None)
+    screen.say("to nobody")
+
+
+def test_facts_stay_on_their_line(capsys):
+    screen.tell({"prompt": "rain\non a roof"}, as_json=False)
+    assert capsys.readouterr().out == "prompt  rain on a roof\n"

@@ -57,7 +57,11 @@ def examined(truths, generate, **extra):
     calls = []
     exam = Bench(generate, Oracle(truths.values()), COUNT, EACH, SECONDS, progress=lambda *call: calls.append(call))
     report = run_bench(exam, "toy", command=None, **extra)
-    assert ("every kind", COUNT, COUNT) in calls and ("foreign wording", 50, 50) in calls
+    assert ("every kind", COUNT, COUNT) in calls and (
+        "foreign wording",
+        len(foreign_prompts()),
+        len(foreign_prompts()),
+    ) in calls
     return report
 
 
@@ -76,7 +80,7 @@ def test_true_renders_score_like_renders(truths):
     for name in (*QUESTIONS, "order"):
         line = report.line(name)
         assert line.value == line.ceiling >= 0.65 and line.count == EACH
-    assert report.line("same seed, difference").reached and report.line("batch or alone, difference").reached
+    assert report.line("same seed, difference").reached and report.line("list or alone, difference").reached
     assert len(report.kinds) == COUNT and not report.mistakes
 
 
@@ -104,6 +108,21 @@ def test_either_voice_passes_for_the_other():
     verdict = Verdict(np.eye(3)[[0, 1, 2]], np.zeros((3, 1)))
     kinds = ("male speech", "female speech", "dog")
     assert right(verdict, kinds, ["female speech", "female speech", "male speech"]).tolist() == [True, True, False]
+
+
+def test_a_batch_that_changes_its_clips_is_seen(truths):
+    def company(prompts, seconds, seed):
+        return [clip + 1e-3 * (len(prompts) - 1) for clip in noise(prompts, seconds, seed)]
+
+    report = examined(truths, noise, together=company)
+    assert report.line("one batch or alone, difference").value == pytest.approx(1e-3, rel=1e-3)
+    assert examined(truths, noise, together=noise).line("one batch or alone, difference").value == 0.0
+    assert examined(truths, company).line("list or alone, difference").reached is False
+
+
+def test_a_bench_of_one_clip_is_refused():
+    with pytest.raises(ConfigError, match="at least 2 clips"):
+        run_bench(Bench(noise, Oracle(()), count=1), "toy")
 
 
 def test_a_judge_of_another_table_is_refused():
@@ -154,5 +173,5 @@ def test_the_speed_lines_come_from_the_command(monkeypatch):
     monkeypatch.setattr(module.speed, "cold_clip", lambda *_: speed.Cost(11.0, 1.0))
     monkeypatch.setattr(module.speed, "help_seconds", lambda **_: 0.4)
     report = Report("toy")
-    module._timed(Bench(noise, Oracle(()), seconds=0.1), report, "toy", ("x",))
+    module._timed(Bench(noise, Oracle(()), seconds=0.1), report, "toy", ("x",), ())
     assert [report.line(n).reached for n in ("cold shell to file", "peak memory", "--help")] == [False, True, True]

@@ -15,8 +15,12 @@ KINDS = ("tone", "rain", "clock")
 def judge():
     shown = list(of_every_kind(60, 1, 1.28, KINDS, "train"))
     labels = [KINDS.index(a.kinds[0]) for a in shown]
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    return train([mel_of(a.truth) for a in shown], labels, KINDS, steps=30, batch=16, rate=3e-3)
+    try:
+        return train([mel_of(a.truth) for a in shown], labels, KINDS, steps=30, batch=16, rate=3e-3)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 import scipy.signal
 import torch
 
-from latentaudio.configs import VocoderConfig
-from latentaudio.nn.sources import MelReader, held, hiss, mel_edges, oscillate
+from latentaudio.configs import VocoderConfig, mel_edges
+from latentaudio.nn.sources import MelReader, held, hiss, oscillate
 
 RATE, HOP, N_FFT = 16000, 160, 1024
 READER = MelReader(VocoderConfig(kind="istft"))

@@ -1,10 +1,15 @@
 """Recipes: bases, overrides, and errors that name the key."""
 
+from importlib import import_module
+from pathlib import Path
+
 import pytest
 
 from latentaudio.errors import ConfigError
 from latentaudio.train.config import Optim, read_recipe
 from latentaudio.train.optim import rate_at
+from latentaudio.train.stages import STAGES
+from latentaudio.variants import variant
 
 
 @pytest.fixture
@@ -48,3 +53,22 @@ def test_the_learning_rate_rises_linearly_and_falls_on_a_cosine():
     assert [rate_at(s, 104, settings) for s in range(4)] == [0.25, 0.5, 0.75, 1.0]
     assert rate_at(54, 104, settings) == pytest.approx(0.55)
     assert rate_at(104, 104, settings) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_the_recipes_that_ship_fit_their_stages(path):
+    recipe = read_recipe(path)
+    module, name = STAGES[recipe.stage].split(":")
+    stage = getattr(import_module(f"latentaudio.train.stages.{module}"), name)
+    assert stage.Options.model_validate(recipe.options).model_fields_set == set(recipe.options)
+    assert variant(recipe.model).config
+
+
+def test_a_broken_recipe_tells_its_line(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("stage: vae\nsteps: [1\n")
+    with pytest.raises(ConfigError, match=r"not valid YAML \(line 3: "):
+        read_recipe(path)
+    path.write_text("base: 5\n")
+    with pytest.raises(ConfigError, match="base is the name of a recipe"):
+        read_recipe(path)

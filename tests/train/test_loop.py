@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,14 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
+from latentaudio.data.dataset import dice
 from latentaudio.errors import ConfigError, DataError, WeightsError
+from latentaudio.train import checkpoint, loop
 from latentaudio.train.config import Recipe
 from latentaudio.train.loop import read_log, train
+from latentaudio.train.optim import advance, optimiser, rate_at
+from latentaudio.train.stages import make_stage
+from latentaudio.variants import variant
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +107,39 @@ def test_a_half_written_checkpoint_is_never_taken_up(data, tmp_path):
 
 
 def test_accumulating_two_batches_is_one_step_on_both(data, tmp_path):
-    train(tiny(1, accumulate=2), (data,), tmp_path / "run")
-    assert len(read_log(tmp_path / "run")) == 1
+    recipe = tiny(1, accumulate=2)
+    train(recipe, (data,), tmp_path / "run")
+    (_, states), [line] = checkpoint.latest(tmp_path / "run"), read_log(tmp_path / "run")
+    assert line["step"] == 1
+    torch.manual_seed(recipe.seed)
+    stage = make_stage(recipe, variant(recipe.model).config, (data,), tmp_path / "none")
+    vae = stage.vae.train()
+    optim = optimiser(vae, recipe.optim)
+    both = [stage.losses(stage.batch(k), "vae", dice(recipe.seed, 0, k, 0)) for k in range(2)]
+    sum(sum(stage.weights.get(name, 1.0) * loss for name, loss in losses.items()) / 2 for losses in both).backward()
+    advance(optim, vae, rate_at(0, recipe.steps, recipe.optim), recipe.optim.clip)
+    for name, value in vae.state_dict().items():
+        torch.testing.assert_close(states["vae"]["module"][name], value, atol=1e-6, rtol=1e-5)
+
+
+def test_what_a_stage_froze_stays_frozen(data, tmp_path, monkeypatch):
+    from latentaudio.train.stages.vae import VAEStage
+
+    seen = []
+
+    class Half(VAEStage):
+        def setup(self):
+            super().setup()
+            self.vae.encoder.requires_grad_(False)
+
+        def losses(self, *given):
+            seen.append({p.requires_grad for p in self.vae.encoder.parameters()})
+            return super().losses(*given)
+
+    monkeypatch.setattr(loop, "make_stage", Half)
+    train(tiny(2), (data,), tmp_path / "run")
+    assert seen == [{False}, {False}]
+    assert not any(name.startswith("encoder") for name in checkpoint.latest(tmp_path / "run")[1]["vae"]["ema"])
 
 
 def test_another_recipe_in_the_same_folder_is_refused(data, tmp_path):
@@ -118,6 +155,38 @@ def test_another_data_set_in_the_same_folder_is_refused(data, tmp_path):
 
 
 DECODER_ONLY = tiny(1).model_copy(update={"options": {"frames": 32, "statistics_over": 2, "decoder_only": True}})
+
+
+def test_a_corrected_command_finds_nothing_of_the_refused_one(data, tmp_path):
+    run, other = tmp_path / "run", tmp_path / "other"
+    train(tiny(1), (data,), other)
+    bad = tiny(1).model_copy(update={"options": {"frames": 33}})
+    with pytest.raises(ConfigError, match="multiple"):
+        train(bad, (data,), run, init=(other,))
+    assert (run / "model/vae.safetensors").is_file()
+    (run / "log.jsonl").write_text('{"step": 1, "vae/l1": 9.0}\n')
+    train(tiny(1), (data,), run)
+    train(tiny(1), (data,), tmp_path / "clean")
+    assert same(weights(run), weights(tmp_path / "clean"))
+    assert len(read_log(run)) == 1
+    assert not (run / "model/.unlearnt").exists()
+
+
+def test_a_model_that_was_learnt_elsewhere_is_never_written_over(data, tmp_path):
+    train(tiny(1), (data,), tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/checkpoints")
+    before = (tmp_path / "run/model/vae.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match="learnt elsewhere"):
+        train(tiny(1), (data,), tmp_path / "run")
+    assert (tmp_path / "run/model/vae.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"PK\3\4 half"])
+def test_a_damaged_checkpoint_says_what_to_do(data, tmp_path, content):
+    train(tiny(2), (data,), tmp_path / "run")
+    (tmp_path / "run/checkpoints/step_00000002/state.pt").write_bytes(content)
+    with pytest.raises(WeightsError, match="delete its folder"):
+        train(tiny(3), (data,), tmp_path / "run")
 
 
 def test_a_refused_command_may_be_corrected(data, tmp_path):

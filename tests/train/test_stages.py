@@ -22,7 +22,7 @@ from latentaudio.train.stages import make_stage
 from latentaudio.train.stages.encoded import sources_of
 from latentaudio.train.stages.vae import _patches_apart, _two_takes
 from latentaudio.types import Conditioning, Context
-from latentaudio.weights.folder import load_part, read_config, write_config
+from latentaudio.weights.folder import load_part, read_config, save_part, write_config
 
 KINDS = ("dog", "bell", "rain")
 
@@ -285,6 +285,20 @@ def test_encoding_is_the_same_by_several_processes(encoded, data, tmp_path, tiny
         assert mine.arrays.keys() == other.arrays.keys()
         for name, rows in mine.arrays.items():
             torch.testing.assert_close(rows, other.arrays[name], atol=1e-3, rtol=1e-3)  # half precision, other thread counts
+
+
+def test_encoding_outlives_another_decoder_but_not_another_encoder(encoded, data, tmp_path, tiny_folder):
+    model = tmp_path / "run" / "model"
+    model.unlink()
+    shutil.copytree(tiny_folder, model)
+    vae = load_part(model, "vae", TINY)
+    torch.nn.init.normal_(vae.decoder.conv_out.weight)
+    torch.nn.init.normal_(vae.post_quant.weight)
+    save_part(model, "vae", vae.state_dict())
+    assert encoded_folder((data,), model, TINY) == encoded
+    torch.nn.init.normal_(vae.quant.weight)
+    save_part(model, "vae", vae.state_dict())
+    assert encoded_folder((data,), model, TINY) != encoded
 
 
 def test_encoding_is_made_once_and_batches_repeat(encoded, data, tmp_path, tiny_folder):

@@ -9,7 +9,6 @@ import base64
 import importlib.metadata
 import io
 import re
-import secrets
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import numpy as np
 import soundfile
 
 from ..errors import DataError, UsageError
+from ..files import replacing
 from ..options import Options
 from . import tags as tagging
 from .ops import Samples, resample
@@ -113,7 +113,10 @@ def write(path: str | Path, samples: Samples, rate: int, tags: Mapping[str, str]
     Raises UsageError for an ending that is not known, DataError where nothing can be written; never leaves half a file.
     """
     path = Path(path)
-    return replace_file(path, encode(samples, rate, path.suffix, tags))
+    data = encode(samples, rate, path.suffix, tags)
+    with replacing(path, create=False) as temporary:
+        temporary.write_bytes(data)
+    return path
 
 
 def encode(samples: Samples, rate: int, ending: str, tags: Mapping[str, str] | None = None) -> bytes:
@@ -133,22 +136,6 @@ def encode(samples: Samples, rate: int, ending: str, tags: Mapping[str, str] | N
         why = problem.error_string
         raise UsageError(f"{container} cannot hold {frames.shape[1]} channels at {rate} Hz ({why}); use .wav") from None
     return tagging.steady_ogg(buffer.getvalue()) if container == "OGG" else buffer.getvalue()
-
-
-def replace_file(path: Path, data: bytes) -> Path:
-    """Put `data` at `path` in one move, so that neither Ctrl-C nor a full disk leaves half a file; raises DataError."""
-    partial = path.parent / f".{secrets.token_hex(8)}.part"
-    try:
-        if not path.parent.is_dir():
-            raise DataError(f"there is no folder {path.parent}; create it or choose another place for {path.name}")
-        try:
-            partial.write_bytes(data)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as problem:
-        raise DataError(f"cannot write {path} ({problem.strerror or problem}); choose another place") from None
-    return path
 
 
 def safe_name(prompt: str, limit: int = 100) -> str:

@@ -1,4 +1,4 @@
-"""The only spectral code: the three front ends of the system (spec 1.1, 1.3, 1.4).
+"""The three front ends of the system (spec 1.1, 1.3, 1.4).
 
 Knows waveforms [B, T] float32 and what each published front end makes of them. Refuses to know files and networks.
 
@@ -15,30 +15,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..configs import MelSpec
+from ..configs import MelSpec, mel_edges
 
 Framing: TypeAlias = Literal["vocoder", "centred"]
 
-CLAP_RATE, CLAP_FRAMES = 48000, 1024
+CLAP_RATE = 48000
 FBANK_MEAN, FBANK_STD = -4.2677393, 4.5689974
 _FBANK_FRAME, _FBANK_HOP, _FBANK_FFT = 400, 160, 512
-
-
-def _slaney_mel(hertz: np.ndarray) -> np.ndarray:
-    """Slaney's scale: linear below 1 kHz, logarithmic above (Auditory Toolbox, 1998)."""
-    log_part = 15.0 + np.log(np.maximum(hertz, 1e-9) / 1000.0) * 27.0 / np.log(6.4)
-    return np.where(hertz < 1000.0, hertz * 3.0 / 200.0, log_part)
-
-
-def _slaney_hertz(mel: np.ndarray) -> np.ndarray:
-    return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp((mel - 15.0) * np.log(6.4) / 27.0))
 
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)  # kept for callers that need gradients too
 def filterbank(rate: int, n_fft: int, bins: int, fmin: float, fmax: float) -> Tensor:
     """Slaney mel filters with Slaney area normalisation, [F, K] float32 (what librosa.filters.mel makes by default)."""
-    edges = _slaney_hertz(np.linspace(_slaney_mel(np.array(fmin)), _slaney_mel(np.array(fmax)), bins + 2))
+    edges = np.array(mel_edges(bins, fmin, fmax))
     bins_hz = np.linspace(0.0, rate / 2, n_fft // 2 + 1)
     ramps = edges[:, None] - bins_hz[None, :]
     widths = np.diff(edges)
@@ -73,16 +63,15 @@ def vae_mel(samples: Tensor, spec: MelSpec, framing: Framing = "vocoder") -> Ten
     return mel.clamp_min(spec.floor).log()[:, None]
 
 
-def clap_mel(samples: Tensor, resize: bool = True) -> Tensor:
+def clap_mel(samples: Tensor) -> Tensor:
     """CLAP's decibel mel (spec 1.4): [B, T] at 48 kHz -> [B, 1, 1001 or so, 64].
 
     Clips shorter than 10 s are tiled a whole number of times and zero-padded to it, longer ones are cut ("repeatpad").
     """
     target = 10 * CLAP_RATE
-    if resize:
-        if 0 < samples.shape[1] < target:
-            samples = samples.repeat(1, max(1, target // samples.shape[1]))
-        samples = pad(samples, (0, max(0, target - samples.shape[1])))[:, :target]
+    if 0 < samples.shape[1] < target:
+        samples = samples.repeat(1, max(1, target // samples.shape[1]))
+    samples = pad(samples, (0, max(0, target - samples.shape[1])))[:, :target]
     bank = filterbank(CLAP_RATE, 1024, 64, 50.0, 14000.0).to(samples)
     power = magnitudes(samples, 1024, 480, 512).square() @ bank.T
     return 10.0 * power.clamp_min(1e-10).log10()[:, None]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .io import replace_file
+from ..files import replacing
 from .ops import Samples
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def save_picture(path: str | Path, samples: Samples, rate: int, log_mel: NDArray
     """Write `picture` as PNG; raises DataError where nothing can be written."""
     buffer = io.BytesIO()
     picture(samples, rate, log_mel).save(buffer, "PNG")
-    return replace_file(Path(path), buffer.getvalue())
+    with replacing(Path(path), create=False) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+    return Path(path)
 
 
 def _wave_pixels(mono: Samples) -> NDArray[np.uint8]:

@@ -53,7 +53,7 @@ def bench(
     json
         Print one line of JSON.
     quiet
-        Print no progress.
+        Show no progress.
     """
     from ..evaluate.bench import Bench, run_bench
     from ..evaluate.judge import load_judge
@@ -64,7 +64,10 @@ def bench(
     system, ears = load(model, device, precision), load_judge(judge)
     with screen.bar("bench", quiet) as tick:
         examined = Bench(_generate(system), ears, clips, asked_each, seconds, seed, lambda what, done, of: tick(done, of, what))
-        report = run_bench(examined, model, _resynthesise(system), system.similarity if system.config.clap else None)
+        report = run_bench(
+            examined, model, _resynthesise(system), system.similarity if system.config.clap else None, _together(model, device),
+            flags=("--device", device, "--precision", precision),
+        )  # fmt: skip
     if json:
         screen.tell(report.as_dict(), as_json=True)
     else:
@@ -78,6 +81,14 @@ def _generate(system: AudioLDM) -> Generate:
         return [clip.samples[0] for clip in system.generate(prompts, seconds=seconds, seed=seed, candidates=1)]
 
     return generate
+
+
+def _together(model: str, device: str) -> Generate:
+    from ..pipeline import load
+
+    exact = load(model, device, "fp32")
+    exact.batch = 2
+    return _generate(exact)
 
 
 def _resynthesise(system: AudioLDM) -> Callable[[Clips], Clips]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +24,7 @@ class Flags(Options):
 
 def generate(
     *prompts: str,
-    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    output: Annotated[str | None, Parameter(alias="-o")] = None,
     options: Annotated[Flags, Parameter(name="*", show_default=False)] = Flags(),
     device: str = "auto",
     precision: str = "auto",
@@ -38,18 +39,21 @@ def generate(
     prompts
         What to hear; quote each one.
     output
-        File (.wav, .flac, .ogg, .mp3) or folder. Several clips are numbered. Default: named by the prompt, here.
+        File (.wav, .flac, .ogg, .mp3) or folder (its name ends in / or has no ending). Several clips are numbered. Default:
+        named by the prompt, here.
     device
         auto, cpu, cuda or mps.
     precision
         auto, bf16 or fp32.
     plot
-        Also draw waveform and mel spectrogram into a PNG beside each file.
+        Also draw waveform and mel spectrogram beside each file, as FILE.png.
     json
         Print one line of JSON per file.
     quiet
-        Print nothing.
+        Print nothing but what --json asks for.
     """
+    if quiet:
+        warnings.simplefilter("ignore")
     wishes = options.model_dump(exclude_unset=True)
     if not prompts:
         raise UsageError("there is no prompt; say what to hear, for example: latentaudio generate 'a church bell ringing'")
@@ -65,7 +69,7 @@ def generate(
         for clip in model.stream(model.requests(prompts, wishes), progress=tick):
             path = clip.save(next(paths))
             if plot:
-                _plot(clip, path.with_suffix(".png"))
+                _plot(clip, path.with_name(f"{path.name}.png"))
             if json:
                 seen = {"path": path, "seconds": clip.seconds, "rate": clip.sample_rate, "score": clip.score}
                 screen.tell({**seen, **clip.options.model_dump(exclude={"seconds", "count", "candidates"})}, as_json=True)
@@ -75,7 +79,7 @@ def generate(
 
 
 def _plot(clip: Audio, path: Path) -> None:
-    """Draw a clip with the front end of its own rate."""
+    """Draw a clip up to the highest frequency it can hold."""
     import torch
 
     from ..audio.mel import vae_mel

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
@@ -39,6 +40,8 @@ for place, (verb, purpose) in enumerate(VERBS.items()):
 
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's) and return its exit code."""
+    screen.any_letter()
+    warnings.showwarning = lambda message, *_: screen.complain(str(message))
     given = list(sys.argv[1:] if tokens is None else tokens)
     debug = "--debug" in given
     tokens = [token for token in given if token != "--debug"]
@@ -50,7 +53,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
         screen.complain(f"{str(problem).rstrip('.')}; see --help" if isinstance(problem, CycloptsError) else str(problem))
         return 2
     except KeyboardInterrupt:
-        screen.complain("stopped; what was finished is whole")
+        screen.complain("stopped; nothing is half-written")
         return 130
     except BrokenPipeError:  # the reader of our output has left, as `| head` does; nothing more can be written there
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
+
+from ..errors import DataError
 
 _BEAT_S = 30.0
 """Where nobody watches a bar move (a log file), long work writes a line this often."""
@@ -29,21 +32,36 @@ def version() -> str:
 
 def say(text: str) -> None:
     """A line of result."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    if sys.stdout is None:  # closed by whoever called
+        return
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise DataError(f"cannot print results ({problem.strerror}); free some space or use --quiet") from None
+
+
+def any_letter() -> None:
+    """From now on a letter that the terminal cannot show is printed as its number; before, it ended the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def tell(facts: Mapping[str, Any], as_json: bool) -> None:
     """Facts as one line of JSON, or as lines of name and value; what nobody knows (None, "") is left out of the latter."""
     known = {name: value for name, value in facts.items() if value not in (None, "")}
     width = max(map(len, known), default=0)
-    lines = [f"{name:<{width}}  {value}" for name, value in known.items()]
+    lines = [f"{name:<{width}}  {' '.join(str(value).splitlines())}" for name, value in known.items()]
     say(json.dumps(facts, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
 
 
 def complain(text: str) -> None:
     """One line about what went wrong."""
-    sys.stderr.write(f"latentaudio: {' '.join(text.split())}\n")
+    if sys.stderr is not None:
+        sys.stderr.write(f"latentaudio: {' '.join(text.split())}\n")
 
 
 @contextmanager

@@ -12,21 +12,34 @@ from ..errors import DataError, UsageError
 DEFAULT_ENDING = ".wav"
 
 
-def targets(output: Path | None, names: Sequence[str]) -> Iterator[Path]:
+def targets(output: str | None, names: Sequence[str]) -> Iterator[Path]:
     """A path for each clip; `names` are their prompts.
 
-    A file: that very path (it may be overwritten), or `name_1.wav` and so on for several clips. A folder, or nothing for the
-    current one: named by prompt, never overwriting. Raises UsageError or DataError at once.
+    A file: that very path (it may be overwritten), or `name_1.wav` and so on for several clips. A folder (one that is there, or
+    a name that ends in / or has no ending), or nothing for the current one: named by prompt, never overwriting. Raises
+    UsageError or DataError at once.
     """
-    if output is None or output.is_dir() or not output.suffix:
-        return _in_folder(_writable(output or Path(), create=True), names)
-    if output.suffix.lower() not in FORMATS:
-        raise UsageError(f"cannot write sound as {output.suffix!r}; end the name in {', '.join(FORMATS)}")
-    _writable(output.parent, create=False)
+    path = Path(output or "")
+    if output == "" or path.name.lower() in FORMATS:
+        raise UsageError(f"-o {output!r} is no name; give a file such as bell.wav, or a folder")
+    if output is None or output.endswith(("/", os.sep)) or _is_folder(path):
+        return _in_folder(_writable(path, create=True), names)
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(
+            f"cannot write sound as {path.suffix!r}; end the name in {', '.join(FORMATS)}, or in / if it is a folder"
+        )
+    _writable(path.parent, create=False)
     if len(names) == 1:
-        return iter([output])
+        return iter([path])
     width = len(str(len(names)))
-    return (output.with_stem(f"{output.stem}_{k:0{width}}") for k in range(1, len(names) + 1))
+    return (path.with_stem(f"{path.stem}_{k:0{width}}") for k in range(1, len(names) + 1))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir() or not path.suffix
+    except OSError as problem:
+        raise DataError(f"cannot write to a name of {len(path.name)} letters ({problem.strerror}); take another") from None
 
 
 def _in_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
@@ -43,6 +56,8 @@ def _writable(folder: Path, create: bool) -> Path:
     try:
         if create:
             folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise DataError(f"{folder} exists and is not a folder; choose another with -o") from None
     except OSError as problem:
         raise DataError(f"cannot make the folder {folder} ({problem.strerror}); choose another with -o") from None
     if not folder.is_dir():

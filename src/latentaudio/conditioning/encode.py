@@ -40,6 +40,10 @@ class TextParts:
     translator: Translator | None = None
     draft: Draft | None = None
 
+    def read_whole(self, text: str) -> bool:
+        """Whether every part reads a text to its end; what is longer than its rows is cut."""
+        return all(tokens is None or tokens.fits(text) for tokens in (self.clap_tokens, self.t5_tokens))
+
 
 def clap_vectors(parts: TextParts, texts: Sequence[str]) -> Tensor:
     """CLAP's unit vector of each text, [B, D] float32 (spec 6.1)."""
@@ -77,7 +81,8 @@ def encode_prompts(parts: TextParts, texts: Sequence[str], tokens: int, moments:
     draft = None if parts.draft is None else parts.draft(states, moments).float()
     if parts.translator is None:
         return Conditioning(film, (states,), draft)
-    sources = (Context.full(clap_vectors(parts, texts)[:, None]), states)
+    vectors = clap_vectors(parts, texts) if film is None else film
+    sources = (Context.full(vectors[:, None]), states)
     return Conditioning(film, (parts.translator.generate(sources, tokens), states)[:wanted], draft)
 
 

@@ -108,9 +108,16 @@ class Tokenizer:
         except Exception as problem:  # the library raises bare Exception
             raise WeightsError(f"{path} is not a readable tokenizer ({problem}); download the model again") from None
 
+    def fits(self, text: str) -> bool:
+        """Whether a text is read to its end."""
+        return not self._rows([text])[0].overflowing
+
+    def _rows(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
+        return self.rules.encode_batch([quantities(text) if self.owns_numbers else text for text in texts])
+
     def __call__(self, texts: Sequence[str], fixed: bool = False) -> tuple[Tensor, Tensor]:
         """ids and mask, both int64 [B, N]: N is the longest row, or `length` with `fixed`."""
-        rows = self.rules.encode_batch([quantities(text) if self.owns_numbers else text for text in texts])
+        rows = self._rows(texts)
         width = self.length if fixed else max(len(row.ids) for row in rows)
         ids = torch.full((len(rows), width), PAD_ID)
         mask = torch.zeros_like(ids)

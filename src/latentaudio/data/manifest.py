@@ -57,7 +57,11 @@ def _table(folder: Path) -> Path:
 
 def _read_folder(folder: Path) -> list[Clip]:
     clips, table = [], _table(folder)
-    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
+    for number, raw in enumerate(table.read_bytes().split(b"\n"), 1):
+        try:
+            line = raw.decode()
+        except UnicodeDecodeError as problem:
+            raise DataError(f"{table}:{number}: not UTF-8 ({problem.reason}); save the file as UTF-8") from None
         if line.strip():
             clips.append(_read_line(folder, f"{table}:{number}", line))
     return clips
@@ -73,7 +77,7 @@ def _read_line(folder: Path, where: str, line: str) -> Clip:
         known = (
             (int(record["rate"]), round(record["seconds"] * record["rate"])) if {"rate", "seconds"} <= record.keys() else None
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as problem:
         raise DataError(f"{where}: not an object with file_name and text ({problem})") from None
     if known:
         if not path.is_file():

@@ -19,7 +19,10 @@ from .manifest import Clip
 
 LINKS = (
     "{a}, followed by {b}", "{a} and then {b}", "{a}, then {b}", "first {a}, then {b}", "{a}, and after that {b}",
-    "{a} before {b}", "{b} after {a}",
+    "{a} before {b}", "{b} after {a}", "after {a}, {b}", "after {a} there is {b}", "after {a} you can hear {b}",
+    "{a}; next, {b}", "{a}; {b} is next", "{a}, next up is {b}", "{a}; {b} follows", "{a}; a moment later {b}",
+    "once {a} is over, {b}", "{b}, but first {a}", "{a} to begin with, {b} to end with", "{a} comes first, {b} comes second",
+    "{a} until {b}", "before {b}, {a}",
 )  # fmt: skip
 
 

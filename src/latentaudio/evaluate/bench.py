@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..data.render.foreign import foreign_prompts
+from ..data.render.foreign import foreign_prompts, fresh
 from ..data.render.table import find, table
 from ..errors import ConfigError, GenerationError
 from . import heard, speed
@@ -71,13 +71,18 @@ def run_bench(
     model: str,
     resynthesise: Callable[[Clips], Clips] | None = None,
     similarity: Callable[[Clips, list[str]], np.ndarray] | None = None,
+    together: Generate | None = None,
     command: Sequence[str] | None = speed.COMMAND,
+    flags: Sequence[str] = (),
 ) -> Report:
     """Measure everything and report. Parts that are None are left out.
 
-    resynthesise: renders through VAE and vocoder. similarity: clips and prompts to CLAP's scores [N, N]. command: the command
-    line, for the cold start; `model` is what its `--model` understands. Raises ConfigError if the judge lacks a kind.
+    resynthesise: renders through VAE and vocoder. similarity: clips and prompts to CLAP's scores [N, N]. together: as
+    `bench.generate`, in float32 and two prompts at once. command: the command line, for the cold start, with `flags` for its
+    `generate`; `model` is what its `--model` understands. Raises ConfigError if the judge lacks a kind.
     """
+    if bench.count < 2 or bench.asked_each < 1:
+        raise ConfigError("a bench needs at least 2 clips over all kinds and 1 for each question")
     unknown = [name for name in table() if name not in bench.judge.kinds]
     if unknown:
         raise ConfigError(
@@ -93,7 +98,8 @@ def run_bench(
     _ordered(bench, report)
     if similarity:
         _retrieved(bench, report, asked, clips, similarity)
-    _timed(bench, report, model, command)
+    _steady(bench, report, together)
+    _timed(bench, report, model, command, flags)
     return report
 
 
@@ -137,7 +143,8 @@ def _foreign(bench: Bench, report: Report) -> None:
     clips = bench.clips("foreign wording", [prompt for _, prompt in pairs], 1)
     good = right(bench.judge.hear(clips), bench.judge.kinds, [kind for kind, _ in pairs])
     wrong = ", ".join(kind for (kind, _), g in zip(pairs, good, strict=True) if not g)
-    note = f"wrong: {wrong or 'none'}"
+    new = np.array([fresh(*pair) for pair in pairs])
+    note = f"{good[new].mean():.0%} of the {new.sum()} unlike any wording taught; wrong: {wrong or 'none'}"
     report.lines.append(Line("foreign wording", float(good.mean()), "%", len(clips), bench.seed, 0.6, note=note))
 
 
@@ -188,20 +195,33 @@ def _retrieved(
     report.lines.append(Line("CLAP R@1", share(clips[:size]), "%", size, bench.seed, None, False, ceiling, note))
 
 
-def _timed(bench: Bench, report: Report, model: str, command: Sequence[str] | None) -> None:
-    """Speed, memory, and the promise that a seed is a sound."""
+def _steady(bench: Bench, report: Report, together: Generate | None) -> None:
+    """The promise that a seed is a sound: again, beside another prompt, and computed in one batch with it."""
+
+    def apart(one: np.ndarray, other: np.ndarray) -> float:
+        return float(np.abs(one - other).max())
+
+    bench.progress("seeds", 0, 1)
+    add, seed, pair = report.lines.append, bench.seed, ["rain on a roof", _COLD_PROMPT]
+    alone, again = (bench.generate(pair[1:], bench.seconds, seed + 1)[0] for _ in range(2))
+    add(Line("same seed, difference", apart(alone, again), "", 2, seed, 0.0, True))
+    add(Line("list or alone, difference", apart(alone, bench.generate(pair, bench.seconds, seed)[1]), "", 2, seed, 1e-5, True))
+    if together:
+        alone, both = together(pair[1:], bench.seconds, seed + 1)[0], together(pair, bench.seconds, seed)[1]
+        note = "float32; a CPU computes the clips of a list one by one"
+        add(Line("one batch or alone, difference", apart(alone, both), "", 2, seed, None, True, note=note))
+
+
+def _timed(bench: Bench, report: Report, model: str, command: Sequence[str] | None, flags: Sequence[str]) -> None:
+    """Speed and memory."""
     bench.progress("speed", 0, 4)
     longest, add, seed = 10.24, report.lines.append, bench.seed
     warm = speed.median_seconds(lambda k: bench.generate([_COLD_PROMPT], longest, seed + k), 5)
     add(Line("warm 10.24 s clip", warm, "s", 5, seed, 3.0, True))
-    _, second = bench.generate(["rain on a roof", _COLD_PROMPT], bench.seconds, seed)
-    alone, again = (bench.generate([_COLD_PROMPT], bench.seconds, seed + 1)[0] for _ in range(2))
-    add(Line("same seed, difference", float(np.abs(alone - again).max()), "", 2, seed, 0.0, True))
-    add(Line("batch or alone, difference", float(np.abs(alone - second).max()), "", 2, seed, 1e-5, True))
     if command is None:
         return
     bench.progress("cold start", 1, 4)
-    cold = speed.cold_clip(model, _COLD_PROMPT, longest, command)
+    cold = speed.cold_clip(model, _COLD_PROMPT, longest, command, flags)
     add(Line("cold shell to file", cold.seconds, "s", 1, 0, 10.0, True, note="10.24 s clip"))
     add(Line("peak memory", cold.gigabytes, "GB", 1, 0, 1.2, True))
     bench.progress("--help", 3, 4)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..weights.folder import replacing
+from ..files import replacing
 
 Unit = Literal["%", "x", "s", "GB", ""]
 

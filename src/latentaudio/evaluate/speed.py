@@ -63,12 +63,12 @@ def cost_of(command: Sequence[str]) -> Cost:
     return Cost(told["seconds"], told["size"] * _RSS_UNIT / 1e9)
 
 
-def cold_clip(model: str, prompt: str, seconds: float, command: Sequence[str] = COMMAND) -> Cost:
-    """From a cold shell to the file on disk."""
+def cold_clip(model: str, prompt: str, seconds: float, command: Sequence[str] = COMMAND, more: Sequence[str] = ()) -> Cost:
+    """From a cold shell to the file on disk; `more` flags for `generate`."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "clip.wav"
         flags = {"-o": target, "--seconds": seconds, "--seed": 0, "--model": model}
-        words = (*command, "generate", prompt, *(str(word) for flag in flags.items() for word in flag), "--quiet")
+        words = (*command, "generate", prompt, *(str(word) for flag in flags.items() for word in flag), *more, "--quiet")
         cost = cost_of(words)
         if not target.is_file():
             raise DataError(f"{' '.join(words)} ended well but wrote no file")

@@ -15,21 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..configs import VocoderConfig
+from ..configs import VocoderConfig, mel_edges
 
 BLOCK = 32  # frames of sines made at a time: they stay in the processor's cache, four times as fast, and memory stays flat
 _GRID, _ROUNDS = 4, 6  # frames heard as one when pitch is held; how often that is done
 _ALIKE = 0.03  # natural logarithm of a ratio of frequencies that may well be one note
-
-
-def mel_edges(bins: int, fmin: float, fmax: float) -> Tensor:
-    """Corner frequencies in Hz of `bins` Slaney bands, [bins + 2]: band b rises from b to its centre b + 1, falls to b + 2."""
-
-    def mel(hertz: float) -> float:
-        return hertz * 3 / 200 if hertz < 1000 else 15 + math.log(hertz / 1000) * 27 / math.log(6.4)
-
-    scale = torch.linspace(mel(fmin), mel(fmax), bins + 2, dtype=torch.float64, device="cpu")
-    return torch.where(scale < 15, scale * 200 / 3, 1000 * torch.exp((scale - 15) * math.log(6.4) / 27))
 
 
 class MelReader(nn.Module):
@@ -42,7 +32,7 @@ class MelReader(nn.Module):
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
         self.rate, self.n_fft = config.rate, config.n_fft
-        edges = mel_edges(config.bins, config.fmin, config.fmax)
+        edges = torch.tensor(mel_edges(config.bins, config.fmin, config.fmax), dtype=torch.float64, device="cpu")
         low, centre, high = edges[:-2], edges[1:-1], edges[2:]
         grid = torch.linspace(0, config.rate / 2, config.n_fft // 2 + 1, dtype=torch.float64, device="cpu")[:, None]
         hats = torch.minimum((grid - low) / (centre - low), (high - grid) / (high - centre)).clamp(min=0)

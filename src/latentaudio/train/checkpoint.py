@@ -9,11 +9,13 @@ import json
 import os
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from ..errors import DataError, WeightsError
+from ..files import replacing
 
 _KEEP = 2
 
@@ -54,10 +56,9 @@ def latest(run: Path) -> tuple[int, dict[str, Any]] | None:
     path = run / "checkpoints" / f"step_{steps[-1]:08d}" / "state.pt"
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError) as problem:
-        raise WeightsError(
-            f"{path} is damaged ({str(problem).splitlines()[0]}); delete its folder to resume from the one before"
-        ) from None
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as problem:
+        said = (str(problem) or "it is empty").splitlines()[0]
+        raise WeightsError(f"{path} is damaged ({said}); delete its folder to resume from the one before") from None
     return steps[-1], state
 
 
@@ -70,4 +71,5 @@ def trim_log(path: Path, steps: int) -> None:
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= steps]
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        with replacing(path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

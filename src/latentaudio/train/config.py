@@ -21,7 +21,7 @@ class Optim(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lr: float = Field(3e-4, gt=0)
+    lr: float = Field(3e-4, gt=0, allow_inf_nan=False)
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(0.01, ge=0)
     warmup: int = Field(100, ge=0)
@@ -74,13 +74,18 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path}: its base leads back to itself")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise ConfigError(f"there is no recipe {path}; the package's own lie under recipes/") from None
+    except OSError:
+        raise ConfigError(f"there is no recipe {path}; the project's own lie under recipes/ of its source") from None
+    except yaml.MarkedYAMLError as problem:
+        line = f"line {problem.problem_mark.line + 1}: " if problem.problem_mark else ""
+        raise ConfigError(f"{path}: not valid YAML ({line}{problem.problem})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise ConfigError(f"{path}: not valid YAML ({str(problem).splitlines()[0]})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: a recipe is a mapping of keys to values")
     base = content.pop("base", None)
+    if not isinstance(base, str | None):
+        raise ConfigError(f"{path}: base is the name of a recipe beside it, not {base!r}")
     return _over(_read(path.parent / base, (*above, path.resolve())), content) if base else content
 
 

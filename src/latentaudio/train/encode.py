@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import groupby
@@ -20,8 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..audio.mel import CLAP_RATE, clap_mel, kaldi_fbank, vae_mel
 from ..audio.ops import resample
@@ -31,8 +31,10 @@ from ..data.dataset import dice, read_crop
 from ..data.encoded import INDEX, Encoded
 from ..data.manifest import Clip, digest, read_manifest
 from ..data.workers import in_order
+from ..errors import DataError
+from ..files import filling, replacing
 from ..types import Conditioning, Context
-from ..weights.folder import TOKENIZER_FILE, load_part, replacing
+from ..weights.folder import TOKENIZER_FILE, load_part
 from ..weights.texts import read_texts
 
 if TYPE_CHECKING:
@@ -84,12 +86,13 @@ def encoded_folder(
 ) -> Path:
     """The encoded form of `data` under the frozen parts in `model`, made now unless it lies beside the run already.
 
-    It is kept in `encoded/<fingerprint>` beside the run's folder, where every stage with the same parts finds it.
-    `progress(done, total)` is called as clips are encoded.
+    It is kept in `encoded/<fingerprint>` beside the run's folder, where every stage with the same parts finds it; the VAE's
+    decoder may be another. `progress(done, total)` is called as clips are encoded.
     """
-    parts = [p for p in ("vae", "audiomae", "clap", "t5") if getattr(config, p) is not None]
+    parts = [p for p in ("audiomae", "clap", "t5") if getattr(config, p) is not None]
     files = [*(model / f"{p}.safetensors" for p in parts), model / TOKENIZER_FILE]
-    folder = model.parent.parent / "encoded" / _fingerprint(data, files, f"{config.latent_mean}{config.latent_std}")
+    settings = [f"{config.latent_mean}{config.latent_std}".encode(), *_of_encoder(load_part(model, "vae", config))]
+    folder = model.parent.parent / "encoded" / _fingerprint(data, files, settings)
     if not (folder / INDEX).is_file():
         _encode(data, model, config, folder, progress or (lambda done, total: None))
     return folder
@@ -115,8 +118,15 @@ def add_written(
     encoded.take(load_file(kept))
 
 
-def _fingerprint(data: tuple[Path, ...], files: Sequence[Path], settings: str = "") -> str:
-    found = hashlib.blake2b(settings.encode(), digest_size=6)
+def _of_encoder(vae: nn.Module) -> Iterator[bytes]:
+    """The weights that make a latent, whatever type they are stored in."""
+    for name, value in vae.state_dict().items():
+        if name.startswith(("encoder.", "quant.")):
+            yield value.contiguous().numpy().tobytes()
+
+
+def _fingerprint(data: tuple[Path, ...], files: Sequence[Path], settings: Iterable[bytes] = ()) -> str:
+    found = hashlib.blake2b(b"".join(settings), digest_size=6)
     for folder in data:
         found.update(digest(folder).encode())
     for file in files:
@@ -130,31 +140,30 @@ def _encode(
 ) -> None:
     clips = read_manifest(*data)
     captions, done = max(len(c.captions) for c in clips), 0
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     workers = max(1, min(os.cpu_count() or 1, _MOST_WORKERS, len(clips) // _WORTH_A_WORKER))
     job = partial(_shard, _Parts(model, config, folder.name), captions)
+    groups = by_length(clips, config)
+    work = [(frames, run) for frames, members in sorted(groups.items()) for run in _runs(members, _SHARD)]
     try:
-        groups = by_length(clips, config)
-        work = [(frames, run) for frames, members in sorted(groups.items()) for run in _runs(members, _SHARD)]
-        for frames, shards in groupby(in_order(job, work, workers), key=lambda shard: shard[0]):
-            columns: dict[str, list[Tensor]] = {}
-            for _, arrays in shards:
-                for name, rows in arrays.items():
-                    columns.setdefault(name, []).append(torch.from_numpy(rows))
-                done += len(arrays["latent"])
-                progress(done, len(clips))
-            save_file(_joined(columns), temporary / f"frames_{frames}.safetensors")
-        index = [{"frames": frames, "count": len(members)} for frames, members in sorted(groups.items())]
-        save_file(Encoder(model, config).nulls(), temporary / NULLS)
-        (temporary / INDEX).write_text(json.dumps({"captions": captions, "buckets": index}), encoding="utf-8")
-        if not (folder / INDEX).is_file():  # another run on the same data may have been faster; it is reading its own by now
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.rename(folder)
+        with filling(folder) as temporary:
+            for frames, shards in groupby(in_order(job, work, workers), key=lambda shard: shard[0]):
+                columns: dict[str, list[Tensor]] = {}
+                for _, arrays in shards:
+                    for name, rows in arrays.items():
+                        columns.setdefault(name, []).append(torch.from_numpy(rows))
+                    done += len(arrays["latent"])
+                    progress(done, len(clips))
+                save_file(_joined(columns), temporary / f"frames_{frames}.safetensors")
+            index = [{"frames": frames, "count": len(members)} for frames, members in sorted(groups.items())]
+            save_file(Encoder(model, config).nulls(), temporary / NULLS)
+            (temporary / INDEX).write_text(json.dumps({"captions": captions, "buckets": index}), encoding="utf-8")
+    except FileExistsError:  # another run on the same data was faster; its arrays are the same
+        if not (folder / INDEX).is_file():
+            raise
+    except (OSError, SafetensorError) as problem:
+        raise DataError(f"cannot write {folder} ({problem}); free some space or choose another --out") from None
     finally:
         _encoder.cache_clear()
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def by_length(clips: Sequence[Clip], config: ModelConfig) -> dict[int, list[Clip]]:

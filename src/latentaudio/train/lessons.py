@@ -25,7 +25,7 @@ from ..conditioning.tokenize import NOTE, number_tokens, quantities
 from ..data import lexicon
 from ..data.render.kinds import Facts
 from ..errors import ConfigError
-from ..weights.folder import replacing
+from ..files import replacing
 
 TEACHER_WIDTH = 384
 COUNTS = 13  # classes 0 to 12

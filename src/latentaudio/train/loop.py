@@ -7,6 +7,7 @@ recipe and of the weights after step N - 1, because batches and dice are keyed b
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -22,8 +23,9 @@ from ..data.dataset import dice
 from ..data.manifest import digest
 from ..device import fast_dtype, pick_device
 from ..errors import ConfigError
+from ..files import replacing
 from ..variants import variant
-from ..weights.folder import copy_parts, model_folder, read_config, replacing, save_part, write_config
+from ..weights.folder import copy_parts, model_folder, read_config, save_part, write_config
 from . import checkpoint
 from .board import Board
 from .config import Recipe
@@ -34,6 +36,7 @@ Report: TypeAlias = Callable[[int, int, dict[str, float], float], None]
 """Called after every step with (updates done, of how many, latest losses, seconds left)."""
 
 
+_UNLEARNT = ".unlearnt"
 _MAY_CHANGE = ("steps", "device", "save_every", "preview_every", "log_every")
 """Settings that a resumed run may be given anew; any other change is another run."""
 
@@ -45,6 +48,9 @@ class Player:
     module: nn.Module
     optim: torch.optim.Optimizer
     ema: Ema
+
+    def __post_init__(self) -> None:
+        self.learns = [weight for weight in self.module.parameters() if weight.requires_grad]  # not what its stage froze
 
     def state(self) -> dict[str, Any]:
         """What exact resumption needs."""
@@ -110,7 +116,8 @@ def train(
 def _prepare(recipe: Recipe, data: tuple[Path, ...], run: Path, init: tuple[Path, ...]) -> ModelConfig:
     """The run's folder: its recipe and data, and a model folder holding the parts to build on.
 
-    Until there is a checkpoint nothing was learnt, so that a command which was refused may be corrected and repeated.
+    Until there is a checkpoint nothing was learnt, so that a command which was refused may be corrected and repeated: the model
+    folder is marked until then, and what a marked one holds is thrown away. One without mark is somebody's model.
     """
     model, begun = run / "model", checkpoint.exists(run)
     facts = {"recipe.json": recipe.model_dump_json(indent=1), "data.json": json.dumps([digest(folder) for folder in data])}
@@ -121,6 +128,12 @@ def _prepare(recipe: Recipe, data: tuple[Path, ...], run: Path, init: tuple[Path
             temporary.write_text(text + "\n", encoding="utf-8")
     if begun:
         return read_config(model)[1]
+    if (model / _UNLEARNT).is_file():
+        shutil.rmtree(model)
+    elif any(model.glob("*.safetensors")):
+        raise ConfigError(f"{model} holds a model learnt elsewhere; choose another --out, or name it with --init")
+    model.mkdir(parents=True, exist_ok=True)
+    (model / _UNLEARNT).touch()
     copy_parts(init, model)
     config = variant(recipe.model).config
     for source in map(model_folder, init):
@@ -147,13 +160,11 @@ def _same_run(recipe: Recipe, facts: dict[str, str], run: Path) -> None:
 
 
 def _resume(run: Path, players: dict[str, Player], device: torch.device) -> int:
-    found = checkpoint.latest(run)
-    if found is None:
-        return 0
-    for name, player in players.items():
-        player.restore(found[1][name], device)
-    checkpoint.trim_log(run / "log.jsonl", found[0])
-    return found[0]
+    done, states = checkpoint.latest(run) or (0, {})
+    for name, state in states.items():
+        players[name].restore(state, device)
+    checkpoint.trim_log(run / "log.jsonl", done)
+    return done
 
 
 def _update(stage: Stage, players: dict[str, Player], recipe: Recipe, step: int, device: torch.device) -> dict[str, float]:
@@ -165,7 +176,8 @@ def _update(stage: Stage, players: dict[str, Player], recipe: Recipe, step: int,
     torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout inside the parts draws from the global generator
     for turn, (name, player) in enumerate(players.items()):
         for other in players.values():
-            other.module.requires_grad_(other is player)
+            for weight in other.learns:
+                weight.requires_grad_(other is player)
         for micro, batch in enumerate(batches):
             with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
                 losses = stage.losses(batch, name, dice(recipe.seed, step, micro, turn))
@@ -219,6 +231,7 @@ def _publish(stage: Stage, players: dict[str, Player], run: Path) -> None:
         save_part(run / "model", part, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
     with averaged(players):
         stage.finish(run / "model")
+    (run / "model" / _UNLEARNT).unlink(missing_ok=True)
 
 
 def read_log(run: Path) -> list[dict[str, float]]:

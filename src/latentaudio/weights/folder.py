@@ -5,11 +5,9 @@ Knows file names and strict loading. Refuses to know what a part computes. Write
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from torch import Tensor, nn
 
 from ..configs import ModelConfig
 from ..errors import DataError, WeightsError
+from ..files import replacing
 
 MODEL_FILE = "model.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -99,22 +98,6 @@ def build(part: str, config: ModelConfig) -> nn.Module:
     return BUILDERS[part](config)
 
 
-@contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target` that takes its place when the block ends well and vanishes when it does not."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        temporary.touch()
-    except OSError as problem:
-        raise DataError(f"cannot write to {target.parent} ({problem.strerror}); choose another folder") from None
-    try:
-        yield temporary
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def save_part(
     folder: Path, part: str, state: Mapping[str, Tensor], dtype: torch.dtype | None = None, coarse: Collection[str] = ()
 ) -> None:
@@ -128,8 +111,12 @@ def save_part(
     for key in own.keys() & set(coarse):
         scale = own[key].abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
         stored[key], stored[key + SCALE] = (own[key] / scale).round().to(torch.int8).cpu(), scale.cpu()
-    with replacing(folder / f"{part}.safetensors") as temporary:
-        save_file(stored, temporary)
+    path = folder / f"{part}.safetensors"
+    with replacing(path) as temporary:
+        try:
+            save_file(stored, temporary)
+        except SafetensorError as problem:  # how it tells of a full disk
+            raise DataError(f"cannot write {path} ({problem}); free some space and repeat") from None
         temporary.chmod(0o644)  # safetensors leaves its files to their owner alone
 
 
@@ -172,7 +159,7 @@ def read_config(folder: Path) -> tuple[str, ModelConfig, dict[str, Any]]:
         return content["name"], TypeAdapter(ModelConfig).validate_python(content["config"]), content["card"]
     except FileNotFoundError:
         raise WeightsError(f"{folder} has no {MODEL_FILE}; it is not a model folder") from None
-    except (json.JSONDecodeError, KeyError, ValidationError) as problem:
+    except (ValueError, KeyError, TypeError, ValidationError) as problem:
         raise WeightsError(f"{path} cannot be read ({str(problem).splitlines()[0]})") from None
 
 

@@ -116,7 +116,7 @@ def test_a_full_disk_is_noticed_before_the_first_clip(tmp_path, monkeypatch):
 
 def test_an_unwritable_parent_is_named(tmp_path):
     (tmp_path / "file").write_text("here")
-    with pytest.raises(DataError, match="choose a folder"):
+    with pytest.raises(DataError, match="choose a folder you may write to"):
         render_corpus(tmp_path / "file" / "corpus", **TINY, workers=1)
 
 
@@ -130,6 +130,8 @@ def test_an_unwritable_parent_is_named(tmp_path):
         ({"kinds": ()}, "at least one"),
         ({"rate": 4000}, "16000"),
         ({"seconds": (0.1, 1.0)}, "at least 0.6"),
+        ({"seconds": (float("nan"), 1.0)}, "at least 0.6"),
+        ({"shares": (float("nan"), 0.5, 0.5)}, "three from 0 up"),
         ({"weights": (1.0,)}, "one weight"),
         ({"file_type": "mp3"}, "flac"),
         ({"captions": 0}, "at least 1"),

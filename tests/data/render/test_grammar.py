@@ -189,7 +189,7 @@ def test_foreign_prompts_are_outside_the_grammar():
         for frame in (f for group in frames.values() for f in group):
             assert re.search(r"\{a\.(thing|bare)\}", frame) and re.search(r"\{a\.(doing|act)\}", frame)
     prompts = foreign.foreign_prompts()
-    assert len(prompts) == 50 == len({text for _, text in prompts}) and len({name for name, _ in prompts}) >= 30
+    assert len({text for _, text in prompts}) == len(prompts) >= 50 and len({name for name, _ in prompts}) >= 50
     for name, text in prompts:
         assert name in table()
         for kind in table().values():
@@ -203,6 +203,13 @@ def test_every_kind_has_free_wordings_of_its_own_and_none_is_a_held_out_prompt()
     said = [grammar.normalise(text) for captions in wordings().values() for text in captions]
     assert len(said) == len(set(said)) and min(map(len, wordings().values())) >= 30
     assert not set(said) & {grammar.normalise(text) for _, text in foreign.foreign_prompts()}
+
+
+def test_a_prompt_is_fresh_where_no_wording_taught_shares_two_words_with_it():
+    taught = wordings()["drip"][0]
+    assert not foreign.fresh("drip", f"{taught} again")
+    assert foreign.fresh("drip", "qwertz und zuiop")
+    assert 15 <= sum(foreign.fresh(*pair) for pair in foreign.foreign_prompts()) < len(foreign.foreign_prompts())
 
 
 def test_free_wordings_are_for_training_on_a_sound_alone():

@@ -22,6 +22,7 @@ from typing import Any
 import soundfile
 
 from ...errors import DataError, UsageError
+from ...files import filling
 from ..workers import in_order
 from .grammar import Split, describe
 from .kinds import Kind
@@ -141,23 +142,14 @@ def _bytes_needed(lengths: list[float], rate: int) -> int:
 def _fresh_folder(folder: Path, size: int) -> Iterator[tuple[Path, Path]]:
     """The target and a temporary sibling to fill; on success the sibling becomes the target, on any failure it is removed."""
     target = folder.expanduser().resolve()
-    sibling = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise DataError(f"{target} exists and is not an empty folder: choose another")
-        sibling.mkdir(parents=True)
-    except OSError as problem:
-        raise DataError(f"cannot write to {target.parent} ({problem.strerror}): choose a folder you may write to") from problem
-    try:
-        free = shutil.disk_usage(sibling).free
-        if size > free:
-            sizes = f"needs up to {size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free"
-            raise DataError(f"{target} {sizes}: ask for fewer hours or use another disk")
-        yield target, sibling
-        if target.exists():
-            target.rmdir()
-        sibling.rename(target)
+        with filling(target) as sibling:
+            free = shutil.disk_usage(sibling).free
+            if size > free:
+                sizes = f"needs up to {size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free"
+                raise DataError(f"{target} {sizes}: ask for fewer hours or use another disk")
+            yield target, sibling
     except (OSError, soundfile.LibsndfileError) as problem:
-        raise DataError(f"cannot write {target} ({problem}): free some space or choose another folder") from problem
-    finally:
-        shutil.rmtree(sibling, ignore_errors=True)
+        raise DataError(f"cannot write {target} ({problem}): free some space or choose a folder you may write to") from problem

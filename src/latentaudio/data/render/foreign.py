@@ -1,64 +1,88 @@
-"""Prompts as strangers write them, in wordings the caption grammar cannot produce: the fairest test of what a model understood.
+"""Prompts as strangers write them, in wordings the caption grammar cannot produce.
 
-Knows fifty hand-written sentences and the kind each should sound like. Refuses to know how they are rendered or scored.
+Knows sentences and the kind each should sound like. Their author had seen the names of the kinds and nothing else of this
+project; six of sixty were left out, because a frame of the grammar could have made them. Refuses to know how they are rendered
+or scored.
 """
 
 from __future__ import annotations
 
+import re
+
+from .grammar import normalise
+from .wordings import wordings
+
 _PROMPTS = (
-    ("dog", "a hound yapping at the mailman"),
-    ("cat", "my hungry kitten wants her dinner"),
-    ("cow", "milk cattle on the pasture going moo"),
-    ("sheep", "baa baa, a lamb has lost its mother"),
-    ("horse", "cavalry charge, hoofbeats drum across the field"),
-    ("wolf", "aroo, the pack answers under a full moon"),
-    ("duck", "quack quack from the village pond"),
-    ("rooster", "cock-a-doodle-doo, the farm wakes up"),
-    ("crow", "caw caw from the scarecrow's shoulder"),
-    ("owl", "hoo hoo, something in the barn at midnight"),
-    ("bird", "dawn chorus of robins in the garden"),
-    ("frog", "swamp at dusk, ribbit ribbit"),
-    ("cricket", "summer meadow at night full of tiny insect trills"),
-    ("bee", "an angry insect circles my ear"),
-    ("rain", "a wet afternoon under the umbrella"),
-    ("wind", "the storm whistles round the corners of the house"),
-    ("sea", "surf at the seaside, breakers on the shore"),
-    ("thunder", "lightning struck, then the sky growls"),
-    ("fire", "logs in the hearth snap and spit"),
-    ("drip", "the kitchen tap leaks, plink plonk"),
-    ("stream", "a mountain rivulet trickles over pebbles"),
-    ("leaves", "autumn trees shiver in the breeze"),
-    ("hail", "ice pellets hammer the tin shed"),
-    ("bell", "sunday morning at the parish, the carillon peals"),
-    ("glass", "cheers! a toast with champagne flutes"),
-    ("shatter", "somebody dropped a vase and now it is in pieces"),
-    ("knock", "knock knock, who's there?"),
-    ("footsteps", "somebody strolls down the corridor in hard shoes"),
-    ("door", "haunted house, rusty hinges and then a slam"),
-    ("hammer", "the village smithy at work on a horseshoe"),
-    ("coin", "spare change tumbles out of a purse"),
-    ("applause", "standing ovation at the end of the show"),
-    ("gong", "a monk hits the great tam-tam"),
-    ("keyboard", "somebody writes an angry email at the office"),
-    ("woodpecker", "rat-a-tat of a beak against an oak"),
-    ("ball", "dribble practice at the gym"),
-    ("piano", "ivory keys, a few bars of a nocturne"),
-    ("guitar", "strumming round the camp, six nylon strings"),
-    ("violin", "stradivari solo with lots of vibrato"),
-    ("trumpet", "a bugle call for the soldiers"),
-    ("choir", "angelic voices join in a hymn"),
-    ("drum kit", "boom tss boom tss, a groove for the dance floor"),
-    ("siren", "the cops chase somebody down the avenue"),
-    ("phone", "will anyone pick up that call, ring ring"),
-    ("heartbeat", "lub-dub inside a nervous chest"),
-    ("laser", "pew pew, a starship dogfight"),
-    ("helicopter", "whirling rotor blades overhead"),
-    ("train", "wagons bang over the sleepers"),
-    ("clock", "tick tock goes grandfather's pendulum"),
-    ("arcade", "the plumber grabs gold in eight bits"),
+    ("bell", "church tower chiming noon across the village"),
+    ("gong", "huge bronze temple disc struck with a padded mallet"),
+    ("glass", "two champagne flutes clinking together in a toast"),
+    ("shatter", "a window smashing into pieces all over the floor"),
+    ("footsteps", "someone in high heels walking down an empty corridor"),
+    ("door", "rusty hinges creaking as somebody enters the haunted house"),
+    ("knock", "knuckles rapping three times on wood, is anybody home"),
+    ("hammer", "carpenter pounding nails into a plank"),
+    ("rain", "steady downpour pattering on a tin roof"),
+    ("hail", "ice pellets bouncing off a car bonnet"),
+    ("wind", "howling gale whistling round the chimney"),
+    ("sea", "waves rolling onto a sandy beach"),
+    ("thunder", "distant rumble after a lightning flash"),
+    ("drip", "leaky tap, one drop at a time"),
+    ("bubbles", "blowing through a straw into my milk"),
+    ("steam", "pressure cooker valve letting off a long hiss"),
+    ("bird", "sweet morning chirping from a robin in the garden"),
+    ("owl", "spooky nighttime hooting from the old barn"),
+    ("rooster", "cock a doodle doo at sunrise"),
+    ("duck", "quacking at the pond while we throw bread"),
+    ("dog", "angry rottweiler barking behind a fence"),
+    ("cat", "hungry kitten meowing for dinner"),
+    ("wolf", "lone predator howling at the full moon"),
+    ("cow", "mooing from a dairy pasture"),
+    ("sheep", "flock of lambs going baa"),
+    ("horse", "hooves clip clopping along cobblestones"),
+    ("frog", "bullfrogs croaking in the swamp after dark"),
+    ("cricket", "insects chirping in the grass on a summer night"),
+    ("bee", "angry hive buzzing, about to sting"),
+    ("woodpecker", "a beak drumming fast against a tree trunk"),
+    ("engine", "old pickup truck starting up and idling"),
+    ("motorcycle", "harley revving at the traffic lights"),
+    ("train", "steam locomotive chugging along the tracks"),
+    ("helicopter", "chopper rotor blades thudding overhead"),
+    ("airplane", "passenger jet taking off from the runway"),
+    ("siren", "police car wailing through city streets"),
+    ("alarm", "smoke detector beeping because i burnt the toast"),
+    ("phone", "incoming call ringing on an old rotary handset"),
+    ("foghorn", "deep blast from a lighthouse warning ships in mist"),
+    ("clock", "grandfather ticking away, tick tock, in a quiet hallway"),
+    ("keyboard", "office worker typing an email really fast"),
+    ("printer", "inkjet churning out pages of my homework"),
+    ("camera", "paparazzi shutter clicking on the red carpet"),
+    ("vacuum", "hoovering the living room carpet"),
+    ("fan", "bedroom blades whirring to keep me cool in summer"),
+    ("drill", "neighbour boring holes into the wall with power tools"),
+    ("sewing", "grandma stitching a hem on her singer machine"),
+    ("laser", "pew pew from a spaceship blaster"),
+    ("gunshot", "single pistol fired in an alley"),
+    ("coin", "loose change dropped and spinning on a table"),
+    ("heartbeat", "lub dub inside a nervous chest"),
+    ("whistle", "referee blowing for full time"),
+    ("piano", "slow chords on a concert steinway"),
+    ("drum kit", "rock solo with snare, toms and crashing cymbals"),
+)
+_SMALL = re.compile(
+    r"\b(an?|and|as|at|by|for|from|her|his|i|in|into|is|its?|me|my|off?|on|onto|or|out|over|some(body|one|thing)?|the|their|then|"
+    r"through|to|up|us|we|while|with|your)\b"
 )
 
 
 def foreign_prompts() -> tuple[tuple[str, str], ...]:
-    """Fifty pairs (name of a kind, prompt)."""
+    """Pairs (name of a kind, prompt)."""
     return _PROMPTS
+
+
+def fresh(kind: str, prompt: str) -> bool:
+    """Whether no wording that a kind is taught with shares two words of content with the prompt."""
+    return all(len(_content(prompt) & _content(taught)) < 2 for taught in wordings()[kind])
+
+
+def _content(text: str) -> set[str]:
+    return set(_SMALL.sub(" ", normalise(text)).split())

@@ -6,6 +6,7 @@ anything is rendered or stored.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -52,11 +53,11 @@ class Order:
             raise UsageError(f"rate is {self.rate} Hz: use 16000 to 48000")
         if self.captions < 1:
             raise UsageError(f"captions is {self.captions}: every clip needs at least 1")
-        if not self.seconds or min(self.seconds) < _SHORTEST_S:
+        if not self.seconds or not all(_SHORTEST_S <= length < math.inf for length in self.seconds):
             raise UsageError(f"seconds is {self.seconds}: give one or more lengths of at least {_SHORTEST_S}")
-        if len(self.weights) != len(self.seconds) or min(self.weights) < 0 or sum(self.weights) <= 0:
+        if len(self.weights) != len(self.seconds) or not _shares(self.weights):
             raise UsageError(f"weights {self.weights} do not fit seconds {self.seconds}: one weight >= 0 per length, not all 0")
-        if len(self.shares) != len(SHARES) or min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6:
+        if len(self.shares) != len(SHARES) or not _shares(self.shares) or abs(sum(self.shares) - 1) > 1e-6:
             raise UsageError(f"shares are {self.shares}: give three from 0 up that add to 1 (alone, then, while)")
         if self.file_type not in ("flac", "wav"):
             raise UsageError(f"file type is '{self.file_type}': use 'flac' or 'wav'")
@@ -89,3 +90,8 @@ class Order:
             drawn.append(self.length(self.dice(len(drawn))))
             wanted -= drawn[-1]
         return drawn
+
+
+def _shares(values: Sequence[float]) -> bool:
+    """Whether these are shares of something: finite, from 0 up, not all 0."""
+    return all(0 <= value < math.inf for value in values) and sum(values) > 0

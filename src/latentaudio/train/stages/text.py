@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from hashlib import blake2b
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -17,9 +18,10 @@ from torch.nn import functional as F
 
 from ...conditioning.tokenize import Tokenizer, build
 from ...data.dataset import dice
-from ...data.manifest import read_manifest
+from ...data.manifest import digest, read_manifest
 from ...errors import ConfigError
-from ...weights.folder import TOKENIZER_FILE, replacing
+from ...files import replacing
+from ...weights.folder import TOKENIZER_FILE
 from ..lessons import COUNTS, TEACHER_WIDTH, VALUES, Lessons, ask, stated, vocabulary
 from . import Batch, Losses, Stage, StageOptions
 
@@ -116,7 +118,8 @@ class TextStage(Stage):
         return Tokenizer.from_file(path, length)
 
     def _lessons(self) -> Lessons:
-        path = self.model.parent / "lessons.safetensors"
+        asked = f"{self.recipe.seed} {self.options.sentences} {self.options.everyday} {[digest(d) for d in self.data]}"
+        path = self.model.parent / f"lessons_{blake2b(asked.encode(), digest_size=6).hexdigest()}.safetensors"
         if not path.is_file():
             captions = [caption for clip in read_manifest(*self.data) for caption in clip.captions] if self.data else []
             Lessons.prepare(self.recipe.seed, self.options.sentences, self.options.everyday, captions).save(path)
