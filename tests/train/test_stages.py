@@ -80,6 +80,27 @@ def test_a_stage_trains_its_part_and_leaves_a_model_that_sounds(stage, options, 
 
 
 @pytest.mark.parametrize(
+    ("stage", "options", "precision"),
+    [
+        ("vae", {"frames": 32, "adversarial": 0.1, "patch_channels": 4, "statistics_over": 4}, "bf16"),
+        ("vocoder", {"frames": 20, "adversarial": 1.0, "critic_channels": 2}, "fp32"),
+        ("draft", {"frames": 1024, "pairs": 0.5, "dropout": 0.1}, "fp32"),
+        ("diffusion", {"frames": 512, "truth": 0.25}, "bf16"),
+        ("joint", {"frames": 512}, "fp32"),
+    ],
+)
+def test_any_stage_resumes_to_the_bit(stage, options, precision, data, tmp_path, tiny_folder):
+    asked = recipe(stage, 4, options=options, precision=precision, save_every=2, accumulate=2)
+    whole, parts = (tmp_path / "runs" / name for name in ("whole", "parts"))
+    train(asked, (data,), whole, (tiny_folder,))
+    assert train(asked, (data,), parts, (tiny_folder,), minutes=1e-6) == 1
+    assert train(asked, (data,), parts) == 4
+    for part in whole.glob("model/*.safetensors"):
+        one, other = load_file(part), load_file(parts / "model" / part.name)
+        assert all(torch.equal(one[key], other[key]) for key in one), part.name
+
+
+@pytest.mark.parametrize(
     ("kind", "options", "words"),
     [("hifigan", {"pitch": 1.0}, "sines of their own"), ("istft", {"frames": 31, "decoded": 0.5}, "multiple of")],
 )
