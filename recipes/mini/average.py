@@ -1,4 +1,4 @@
-"""The mean of one part over several runs of one lineage, weight by weight (arXiv 2203.05482); every other part is the last run's.
+"""The mean of one part over several runs of one lineage, weight by weight (arXiv 2203.05482); the rest is the last run's.
 
 python recipes/mini/average.py unet OUT RUN RUN ...
 """
