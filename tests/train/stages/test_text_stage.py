@@ -29,9 +29,18 @@ def stage(tmp_path, monkeypatch):
     (tmp_path / "model").mkdir()
     build(lexicon.words(), 1400).save(str(tmp_path / "model" / "tokenizer.json"))
     targets = torch.nn.functional.normalize(torch.randn(len(TEXTS), 384), dim=-1)
-    Lessons(TEXTS, targets.half()).save(tmp_path / "lessons.safetensors")
+    monkeypatch.setattr(Lessons, "prepare", lambda *asked: Lessons(TEXTS, targets.half()))
     monkeypatch.setattr("latentaudio.train.stages.text.ask", lambda texts: torch.randn(len(texts), 384))
     return TextStage(Recipe(stage="text", steps=9, batch=8, seed=3), CONFIG, (), tmp_path / "model")
+
+
+def test_lessons_are_kept_for_who_asks_the_same(stage, tmp_path, monkeypatch):
+    [kept] = tmp_path.glob("lessons_*.safetensors")
+    monkeypatch.setattr(Lessons, "prepare", lambda *asked: pytest.fail("prepared again"))
+    TextStage(stage.recipe, CONFIG, (), tmp_path / "model")
+    assert list(tmp_path.glob("lessons_*.safetensors")) == [kept]
+    with pytest.raises(pytest.fail.Exception, match="prepared again"):
+        TextStage(stage.recipe.model_copy(update={"seed": 4}), CONFIG, (), tmp_path / "model")
 
 
 def test_batches_repeat_by_step_and_pool_only_real_tokens(stage):
