@@ -1,4 +1,4 @@
-"""Files that are whole or not there: the one way this package puts anything on disk. Knows nothing of what they hold."""
+"""Files and folders that are whole or not there. Knows nothing of what they hold."""
 
 from __future__ import annotations
 
