@@ -13,25 +13,26 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "latentaudio"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-FLOOR = {"errors", "configs", "variants", "options"}
+FLOOR = {"errors", "configs", "variants", "options", "fidelity"}
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
     "configs": {"errors"},
     "variants": {"configs", "errors"},
     "options": {"errors"},
+    "fidelity": {"errors"},
     "types": {"configs"},
     "device": {"errors"},
     "audio": {"configs", "errors", "types", "options", "files"},
     "nn": {"configs", "errors", "types"},
     "diffusion": {"configs", "errors", "types"},
     "data": {"audio", "errors", "files"},
-    "conditioning": {"nn", "audio", "types", "configs", "errors"},
-    "weights": {"variants", "nn", "conditioning", "types", "configs", "errors", "files"},
-    "rank": {"conditioning", "audio", "nn", "types", "configs", "errors"},
-    "pipeline": {"rank", "conditioning", "diffusion", "nn", "audio", "weights", "options", "types", *FLOOR, "device"},
-    "train": {"data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},
-    "evaluate": {"data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},
+    "conditioning": {"fidelity", "nn", "audio", "types", "configs", "errors"},
+    "weights": {"fidelity", "variants", "nn", "conditioning", "types", "configs", "errors", "files"},
+    "rank": {"fidelity", "conditioning", "audio", "nn", "types", "configs", "errors"},
+    "pipeline": {"fidelity", "rank", "conditioning", "diffusion", "nn", "audio", "weights", "options", "types", *FLOOR, "device"},
+    "train": {"fidelity", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},
+    "evaluate": {"fidelity", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},
 }  # fmt: skip
 """Room -> rooms it may import. `cli` and the package's own `__init__` may import everything, lazily."""
 

@@ -41,7 +41,7 @@ def test_tags_bring_every_value_back(**values):
         ({"seed": 2**63}, "must be below 9223372036854775808"),
         ({"sampler": "euler"}, "must be one of 'ddim' or 'dpm\\+\\+'"),
         ({"prompt": "caf\udcff"}, "prompt holds bytes that are not UTF-8"),
-        ({"second": 5}, "there is no option 'second'; there are: prompt, negative, seconds"),
+        ({"second": 5}, "there is no option 'second'; there are: prompt, negative, transcript, seconds"),
     ],
 )
 def test_refusals_are_one_line_with_the_way_out(wrong, line):

@@ -14,6 +14,7 @@ from latentaudio.audio.ops import fade_edges, limit_peak
 from latentaudio.conditioning.encode import encode_nulls, encode_prompts
 from latentaudio.errors import GenerationError, UsageError, WeightsError
 from latentaudio.options import Options
+from latentaudio.weights.load import Found
 from latentaudio.types import Latent, Step
 
 QUICK = {"seconds": 0.5, "steps": 2, "seed": 7}
@@ -150,8 +151,8 @@ def test_audioldm1_is_the_same_code(film_folder):
 
 
 def test_parts_load_once_and_only_when_needed(tiny_folder, monkeypatch):
-    loaded, real = [], pipeline.load_part
-    monkeypatch.setattr(pipeline, "load_part", lambda folder, part, config: loaded.append(part) or real(folder, part, config))
+    loaded, real = [], Found.part
+    monkeypatch.setattr(Found, "part", lambda found, name: loaded.append(name) or real(found, name))
     model = load(tiny_folder, "cpu", "fp32")
     assert loaded == []
     model.generate("a dog", **QUICK)

@@ -186,7 +186,10 @@ class AudioMAEConfig:
 
 @dataclass(frozen=True)
 class CLAPConfig:
-    """CLAP (spec 1.4, 6.1), the numbers handed to transformers' ClapModel."""
+    """CLAP (spec 1.4, 6.1), the numbers handed to transformers' ClapModel.
+
+    audio_depths empty: a text tower alone, as AudioLDM 1's converted folders have; it cannot rank candidates.
+    """
 
     projection: int = 512
     text_width: int = 768
@@ -196,11 +199,11 @@ class CLAPConfig:
     text_positions: int = 514
     vocabulary: int = 50265
     text_length: int = 512
+    text_eps: float = 1e-12
     audio_patch: int = 4
     audio_width: int = 128
     audio_depths: tuple[int, ...] = (2, 2, 12, 2)
     audio_heads: tuple[int, ...] = (4, 8, 16, 32)
-    seconds: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -217,8 +220,28 @@ class T5Config:
 
 
 @dataclass(frozen=True)
+class PhonemesConfig:
+    """VITS text encoder over phonemes (spec 6.7). length: tokens N of every transcript, padded or cut to it."""
+
+    vocabulary: int = 183
+    width: int = 192
+    layers: int = 6
+    heads: int = 2
+    hidden: int = 768
+    kernel: int = 3
+    window: int = 4
+    length: int = 310
+
+    def __post_init__(self) -> None:
+        require(self.width % self.heads == 0, f"phoneme width {self.width} does not divide into {self.heads} heads")
+
+
+@dataclass(frozen=True)
 class TranslatorConfig:
-    """Prompt to language of audio (spec 6.3, 6.4): GPT-2 over projected sources. `sources` are their widths in order."""
+    """Prompt to language of audio (spec 6.3, 6.4): GPT-2 over projected sources. `sources` are their widths in order.
+
+    vocabulary: rows of GPT-2's word table, which nobody reads; published files hold one.
+    """
 
     width: int = 768
     layers: int = 12
@@ -228,6 +251,7 @@ class TranslatorConfig:
     tokens: int = 8
     time_pool: int = 8
     freq_pool: int = 8
+    vocabulary: int = 1
 
 
 @dataclass(frozen=True)
@@ -260,7 +284,7 @@ class DraftConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """One whole system. `clap`, `t5`, `draft` and `translator` are None where a variant has no such part.
+    """One whole system. `clap`, `t5`, `phonemes`, `draft` and `translator` are None where a variant has no such part.
 
     latent_mean / latent_std: per-channel statistics of the VAE's latents ([C] each, or one number for all): the unit-scaled
     latent is (z - mean) / std. Published models: mean 0, std 1 / scale_factor (spec 2).
@@ -273,6 +297,7 @@ class ModelConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     clap: CLAPConfig | None = None
     t5: T5Config | None = None
+    phonemes: PhonemesConfig | None = None
     draft: DraftConfig | None = None
     translator: TranslatorConfig | None = None
     audiomae: AudioMAEConfig | None = None

@@ -30,6 +30,7 @@ class Options(BaseModel):
 
     prompt: str = Field(description="What to hear, in English.")
     negative: str = Field("", description="What not to hear.")
+    transcript: str = Field("", description="What a voice says, for models of speech; the prompt then describes the voice.")
     seconds: float = Field(5.0, ge=0.1, le=600, description="Length of the clip in seconds.")
     seed: int = Field(-1, ge=-1, lt=2**63, description="Same seed, same sound; -1 draws one and tells which.")
     model: str = Field("mini", description="Name or folder of a model, or a run folder.")
@@ -44,7 +45,7 @@ class Options(BaseModel):
     candidates: int = Field(1, ge=1, le=64, description="Clips made for each one kept; the best match to the prompt wins.")
     count: int = Field(1, ge=1, le=1000, description="How many clips to keep.")
 
-    @field_validator("prompt", "negative")
+    @field_validator("prompt", "negative", "transcript")
     @classmethod
     def _length(cls, text: str) -> str:
         if any(

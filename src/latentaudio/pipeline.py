@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property, lru_cache
 from itertools import groupby, islice
@@ -34,7 +34,6 @@ from .errors import GenerationError, UsageError
 from .options import Options, SamplerName
 from .rank import similarity
 from .types import Conditioning, Latent, Step
-from .weights.folder import load_part
 from .weights.load import Found, find
 from .weights.texts import read_texts
 
@@ -48,15 +47,28 @@ OnStep: TypeAlias = Callable[[Step], None]
 """Called with every `Step` of every batch; whatever it raises ends the generation."""
 
 _SEEDS = 2**63
+_SPEAKER = "audioldm2-speech-gigaspeech"
+_RUNAWAY, _BOUND = 100.0, 10.0  # of latents (spec 5.5)
 
 
-def load(source: str | Path = "mini", device: str = "auto", precision: str = "auto") -> AudioLDM:
-    """The model called `source`: a name of `latentaudio.variants`, a model folder, or a run folder of training.
+def load(
+    source: str | Path = "mini",
+    device: str = "auto",
+    precision: str = "auto",
+    *,
+    fidelity: str = "clean",
+    like: str | None = None,
+    parts: Mapping[str, str | Path] | None = None,
+) -> AudioLDM:
+    """The model called `source`: a name of `latentaudio.variants`, a hub id, a model or run folder, a diffusers folder, or an
+    authors' checkpoint (.ckpt, .pth, .safetensors).
 
-    device: auto, cpu, cuda, mps. precision: auto, bf16 or fp32. Weights are read when they are first needed. Raises UsageError
-    for an unknown name or device, WeightsError for weights that are missing.
+    device: auto, cpu, cuda, mps. precision: auto, bf16 or fp32. fidelity: clean, original or diffusers, in whose way published
+    weights compute (`latentaudio.fidelity`). like: the name of the model a checkpoint is, where it does not tell. parts: files
+    that take the place of single parts, such as {"vocoder": "hifigan.ckpt"}. Weights are read when they are first needed. Raises
+    UsageError for an unknown name or device, WeightsError for weights that are missing or do not fit.
     """
-    return AudioLDM(find(source), device, precision)
+    return AudioLDM(find(source, like, fidelity, parts), device, precision)
 
 
 class AudioLDM:
@@ -89,7 +101,8 @@ class AudioLDM:
     @cached_property
     def text(self) -> TextParts:
         """Whatever reads prompts."""
-        return read_texts(self.found.folder, self.config, self._part)
+        found = self.found
+        return read_texts(found.folder, self.config, self._part, layout=found.layout, fidelity=found.fidelity)
 
     @property
     def sample_rate(self) -> int:
@@ -101,6 +114,7 @@ class AudioLDM:
         prompt: str | Sequence[str],
         *,
         negative: str | None = None,
+        transcript: str | None = None,
         seconds: float | None = None,
         seed: int | None = None,
         steps: int | None = None,
@@ -122,7 +136,7 @@ class AudioLDM:
         that seed makes alone. Raises UsageError for a wrong option, GenerationError for silence or values that are not finite.
         """
         given = {
-            "negative": negative, "seconds": seconds, "seed": seed, "steps": steps, "guidance": guidance,
+            "negative": negative, "transcript": transcript, "seconds": seconds, "seed": seed, "steps": steps, "guidance": guidance,
             "parallel": parallel, "guidance_start": guidance_start, "guidance_stop": guidance_stop, "rescale": rescale,
             "sampler": sampler, "eta": eta, "candidates": candidates, "count": count,
         }  # fmt: skip
@@ -162,7 +176,11 @@ class AudioLDM:
     def _completed(self, request: Options) -> Options:
         row = self.found.variant
         defaults = {name: getattr(row, name) for name in Options.model_fields if hasattr(row, name)}
+        if (request.sampler if "sampler" in request.model_fields_set else row.sampler) == "ddim":
+            defaults["eta"] = self.found.fidelity.eta
         done = request.completed(defaults).replaced(model=self.found.source)
+        if done.transcript and self.config.phonemes is None:
+            raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {_SPEAKER}")
         if done.seconds > row.longest:
             raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
         return done
@@ -173,7 +191,7 @@ class AudioLDM:
                 warnings.warn(f"the model reads only the beginning of {text[:40]!r}...; say it in fewer words", stacklevel=2)
         tries = [try_ for request in asked for try_ in _tries(request)]
         made = self._sounds(tries, progress, on_step)
-        notes = {"licence": self.found.variant.licence}
+        notes = {"licence": self.found.variant.licence, "fidelity": self.found.fidelity.name}
         for request in asked:
             for _ in range(request.count):
                 chances = self._sound(list(islice(made, request.candidates)))
@@ -194,7 +212,8 @@ class AudioLDM:
             except GenerationError as found:
                 problem = problem or found
             else:
-                good.append((options, fade_edges(limit_peak(wave), self.sample_rate)))
+                finished = fade_edges(limit_peak(wave), self.sample_rate) if self.found.fidelity.finish else wave
+                good.append((options, finished))
         if problem and not good:
             raise problem
         return good
@@ -232,10 +251,17 @@ class AudioLDM:
 
     def _conditioning(self, batch: Sequence[Options], frames: int) -> tuple[Conditioning, Conditioning]:
         tokens, moments = self._tokens(frames), frames // self.config.vae.factor
-        heard = encode_prompts(self.text, [t.prompt for t in batch], tokens, moments)
+        said = [t.transcript for t in batch]
+        heard = encode_prompts(self.text, [t.prompt for t in batch], tokens, moments, said, unheard=self._unheard(batch))
         if batch[0].guidance == 1.0:
             return heard, heard
-        return heard, encode_nulls(self.text, len(batch), tokens, moments, [t.negative for t in batch])
+        width = heard.contexts[-1].tokens.shape[1] if self.config.t5 else None
+        return heard, encode_nulls(self.text, len(batch), tokens, moments, [t.negative for t in batch], width)
+
+    def _unheard(self, batch: Sequence[Options]) -> list[bool]:
+        """Which prompts CLAP does not get to read, by their seeds; none but where a fidelity drops some (spec 5.6)."""
+        chance = self.found.fidelity.clap_null
+        return [chance > float(torch.rand(1, generator=torch.Generator().manual_seed(t.seed))) for t in batch]
 
     def _network(self) -> Network:
         """The UNet as guidance calls it: autocast, float32 out, and what no step changes worked out once."""
@@ -250,16 +276,23 @@ class AudioLDM:
 
     @torch.inference_mode()
     def _heard(self, step: Step, seconds: float) -> list[Samples]:
-        """The last step's latents as samples [1, N], exactly round(seconds * rate) of them each, as the vocoder left them."""
-        wanted = round(seconds * self.sample_rate)
+        """The last step's latents as samples [1, N], exactly round(seconds * rate) of them each, as the vocoder left them.
+
+        A fidelity that does not trim gives all that the vocoder makes, and one that clamps bounds the latents of FiLM models.
+        """
+        z, way = step.z, self.found.fidelity
+        if way.clamp and self.config.unet.film is not None and float(z.abs().max()) > _RUNAWAY:
+            z = z.clamp(-_BOUND, _BOUND)
+        wanted = round(seconds * self.sample_rate) if way.trim else None
         with self._fast(False):
-            waves = self.vocoder(self.vae.decode(Latent(step.z)).float())[:, :, :wanted].float().cpu().numpy()
+            waves = self.vocoder(self.vae.decode(Latent(z)).float())[:, :, :wanted].float().cpu().numpy()
         return list(waves)
 
     def _frames(self, seconds: float) -> int:
         """Mel frames T to sample for a clip: what it lasts, but not less than was trained, in whole cells of VAE and UNet."""
         rate, grain = self.sample_rate / self.config.mel.hop, self.config.vae.factor * self.config.unet.factor
-        return grain * math.ceil(round(max(seconds, self.found.variant.shortest) * rate, 6) / grain)
+        shortest = self.found.variant.shortest if self.found.fidelity.lengthen else 0.0
+        return grain * math.ceil(round(max(seconds, shortest) * rate, 6) / grain)
 
     def _tokens(self, frames: int) -> int:
         """Length n of the language of audio of that many frames; a system without an AudioMAE always writes the same."""
@@ -273,7 +306,7 @@ class AudioLDM:
         return torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=on and self.dtype is not None)
 
     def _part(self, name: str) -> nn.Module:
-        return load_part(self.found.folder, name, self.config).requires_grad_(False).to(self.device)
+        return self.found.part(name).requires_grad_(False).to(self.device)
 
 
 def _tries(request: Options) -> Iterator[Options]:

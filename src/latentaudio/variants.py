@@ -6,6 +6,7 @@ Knows names, shapes, licences and defaults. Refuses to know how weights are stor
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .configs import (
     AudioMAEConfig,
@@ -13,6 +14,7 @@ from .configs import (
     DraftConfig,
     MelSpec,
     ModelConfig,
+    PhonemesConfig,
     ScheduleConfig,
     T5Config,
     TranslatorConfig,
@@ -28,6 +30,8 @@ class Variant:
     """One row: the name users type, what it is for, its shapes and the defaults it was made for.
 
     shortest, longest: seconds of sound it was trained on; a shorter clip is cut from one of `shortest`.
+    hub: its folder as diffusers lays it out; original: the authors' file, "owner/repository/file" on the hub or a file's name.
+    parameters: of its UNet. ema: whether its authors sampled with averaged weights.
     """
 
     name: str
@@ -45,29 +49,40 @@ class Variant:
     sampler: str = "ddim"
     candidates: int = 3
     embedded: bool = False
+    hub: str = ""
+    original: str = ""
+    parameters: int = 0
+    ema: bool = False
 
 
 _NC = "CC BY-NC-SA 4.0 (weights)"
-_BASE = UNetConfig()
-_LOA_T5 = replace(_BASE, contexts=(None, 768, 1024))
+_RAIL = "CreativeML OpenRAIL-M (weights)"
 
-PUBLISHED_UNETS: dict[str, tuple[UNetConfig, int]] = {
-    "audioldm-s-full": (replace(_BASE, film=512), 185_036_552),
-    "audioldm-m-full": (replace(_BASE, channels=192, heads=(6, 12, 18, 30), film=512), 415_954_568),
-    "audioldm-l-full": (replace(_BASE, channels=256, heads=(4, 8, 12, 20), film=512), 739_139_080),
-    "audioldm_16k_crossattn_t5": (replace(_BASE, contexts=(None, 1024)), 265_531_016),
-    "audioldm_48k": (replace(_BASE, latent=16, contexts=(None, None), film=512), 262_699_152),
-    "audioldm2-full": (_LOA_T5, 346_943_496),
-    "audioldm2-full-large-1150k": (replace(_LOA_T5, contexts=(None, 768, 1024, None), depth=2), 718_012_296),
-    "audioldm2-speech-gigaspeech": (replace(_BASE, contexts=(None, 768)), 261_926_536),
-}
-"""UNet shapes of the published models (spec 4.3) and their parameter counts."""
-
-MEL_48K = MelSpec(rate=48000, n_fft=2048, hop=480, bins=256, fmin=20.0, fmax=24000.0)
-VAE_48K = VAEConfig(mult=(1, 2, 4, 8), latent=16)
-VOCODER_48K = VocoderConfig(
-    bins=256, channels=1536, rates=(6, 5, 4, 2, 2), kernels=(12, 10, 8, 4, 4), block_kernels=(3, 7, 11, 15), n_fft=2048, hop=480
+_CLAP_TINY = CLAPConfig(audio_width=96, audio_depths=(2, 2, 6, 2), text_eps=1e-5)
+_CLAP_BASE = CLAPConfig(text_eps=1e-5)
+_FILM = UNetConfig(film=512)
+_V1 = ModelConfig(unet=_FILM, clap=_CLAP_TINY)
+_M = replace(_V1, unet=replace(_FILM, channels=192, heads=(6, 12, 18, 30)), clap=_CLAP_BASE)
+_L = replace(_V1, unet=replace(_FILM, channels=256, heads=(4, 8, 12, 20)))
+_T5 = replace(_V1, unet=UNetConfig(contexts=(None, 1024)), clap=_CLAP_BASE, t5=T5Config())
+_48K = ModelConfig(
+    mel=MelSpec(rate=48000, n_fft=2048, hop=480, bins=256, fmin=20.0, fmax=24000.0),
+    vae=VAEConfig(mult=(1, 2, 4, 8), latent=16),
+    unet=replace(_FILM, latent=16, contexts=(None, None)),
+    vocoder=VocoderConfig(
+        bins=256, channels=1536, rates=(6, 5, 4, 2, 2), kernels=(12, 10, 8, 4, 4), block_kernels=(3, 7, 11, 15),
+        n_fft=2048, hop=480, rate=48000, fmin=20.0, fmax=24000.0,
+    ),
+    clap=_CLAP_BASE,
+)  # fmt: skip
+_V2 = replace(
+    _T5, unet=UNetConfig(contexts=(None, 768, 1024)), translator=TranslatorConfig(vocabulary=50257), latent_std=(1 / 0.4110932946205139,)
 )
+_LARGE = replace(_V2, unet=replace(_V2.unet, contexts=(None, 768, 1024, None), depth=2))
+_SPEECH = replace(
+    _V2, unet=UNetConfig(contexts=(None, 768)), t5=None, phonemes=PhonemesConfig(),
+    translator=TranslatorConfig(sources=(512, 192), tokens=512, time_pool=1, freq_pool=1, vocabulary=50257),
+)  # fmt: skip
 
 MINI = ModelConfig(
     vae=VAEConfig(channels=16, mult=(1, 2, 4, 6), latent=16, groups=16),
@@ -97,8 +112,52 @@ _MINI = Variant(
     seconds=5.12, shortest=1.28, steps=25, guidance=3.0, parallel=0.0, guidance_stop=0.76, sampler="dpm++", candidates=1,
     embedded=True,
 )  # fmt: skip
-_FILM = "AudioLDM 1 in miniature: train it with recipes/mini/film.yaml"
-_ROWS = (_MINI, replace(_MINI, name="mini-film", purpose=_FILM, config=MINI_FILM, embedded=False))
+_MINI_FILM = "AudioLDM 1 in miniature: train it with recipes/mini/film.yaml"
+
+
+def _scaled(config: ModelConfig, scale: float) -> ModelConfig:
+    """The same shapes with latents of standard deviation 1 / scale."""
+    return replace(config, latent_std=(1 / scale,))
+
+
+def _first(name: str, purpose: str, config: ModelConfig, parameters: int, hub: str = "", **more: Any) -> Variant:
+    """A row of AudioLDM 1's generation."""
+    return Variant(
+        name, purpose, _NC, config, parameters=parameters, hub=hub, guidance=2.5, ema=True, original=f"{name}.ckpt", **more
+    )
+
+
+def _second(name: str, purpose: str, config: ModelConfig, parameters: int, hub: str = "", **more: Any) -> Variant:
+    """A row of AudioLDM 2's generation, whose originals lie on the hub too."""
+    row = Variant(name, purpose, _NC, config, parameters=parameters, hub=hub, original=f"haoheliu/{name}/{name}.pth")
+    return replace(row, **more)
+
+
+_PUBLISHED = (
+    _first("audioldm-s-full", "sound effects and music, small", _scaled(_V1, 0.9227914214134216), 185_036_552, "cvssp/audioldm"),
+    _first(
+        "audioldm-s-full-v2", "as audioldm-s-full, trained longer", _scaled(_V1, 0.9392935633659363), 185_036_552,
+        "cvssp/audioldm-s-full-v2",
+    ),
+    _first("audioldm-m-full", "as audioldm-s-full, medium", _scaled(_M, 0.9138255715370178), 415_954_568, "cvssp/audioldm-m-full"),
+    _first("audioldm-l-full", "as audioldm-s-full, large", _scaled(_L, 0.9654927849769592), 739_139_080, "cvssp/audioldm-l-full"),
+    _first("audioldm-s-text-ft", "audioldm-s-full, finetuned on text", _V1, 185_036_552),
+    _first("audioldm-m-text-ft", "audioldm-m-full, finetuned on text", _M, 415_954_568),
+    _second("audioldm_16k_crossattn_t5", "sound effects; reads the prompt by FLAN-T5 alone", _T5, 265_531_016, longest=15.0),
+    _second("audioldm_48k", "sound effects and music at 48 kHz", _48K, 262_699_152, longest=15.0),
+    _second("audioldm2-full", "sound effects, music and speech-like sounds", _V2, 346_943_496, "cvssp/audioldm2"),
+    _second("audioldm2-full-large-1150k", "as audioldm2-full, large", _LARGE, 718_012_296, "cvssp/audioldm2-large"),
+    _second("audioldm2-music-665k", "music", _V2, 346_943_496, "cvssp/audioldm2-music"),
+    _second(
+        "audioldm2-speech-gigaspeech", "speech in many voices", _SPEECH, 261_926_536, "anhnct/audioldm2_gigaspeech",
+        licence=_RAIL, original="haoheliu/audioldm2-speech/audioldm2-speech-gigaspeech.pth",
+    ),
+    _second(
+        "audioldm2-speech-ljspeech", "speech in one voice", _SPEECH, 261_926_536, "anhnct/audioldm2_ljspeech",
+        licence=_RAIL, original="haoheliu/audioldm2-speech/audioldm2-speech-ljspeech.pth",
+    ),
+)  # fmt: skip
+_ROWS = (_MINI, replace(_MINI, name="mini-film", purpose=_MINI_FILM, config=MINI_FILM, embedded=False), *_PUBLISHED)
 
 VARIANTS: dict[str, Variant] = {row.name: row for row in _ROWS}
 

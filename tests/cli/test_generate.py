@@ -137,7 +137,7 @@ def test_refusals_are_one_line_and_code_2(run, tmp_path, tokens, line):
 
 def test_an_unknown_model_is_told_what_exists(capsys, tmp_path):
     assert main(["generate", "a dog", "--model", "no-such", "-o", str(tmp_path / "x.wav")]) == 2
-    assert "no model is called 'no-such' and no folder either; there are: mini" in capsys.readouterr().err
+    assert "no model is called 'no-such' and no folder or file either; there are: mini" in capsys.readouterr().err
 
 
 def test_a_folder_without_permission(run, tmp_path, monkeypatch):

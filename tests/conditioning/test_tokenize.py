@@ -70,7 +70,7 @@ def test_rows_are_padded_and_cut_with_their_end_kept(rules, tmp_path):
     assert [int(row[n - 1]) for row, n in zip(ids, mask.sum(1), strict=True)] == [end] * 3
     assert (ids[mask == 0] == PAD_ID).all()
     assert tokenizer(["dog"])[0].shape == (1, 3)
-    assert tokenizer(["dog"], fixed=True)[0].shape == (1, 6)
+    assert tokenizer(["dog"], width=6)[0].shape == (1, 6)
 
 
 def test_a_note_and_its_hertz_give_the_same_id(rules):

@@ -1,4 +1,4 @@
-"""The one UNet against diffusers' two UNets (AudioLDM 2's and AudioLDM's) and the published parameter counts."""
+"""The one UNet against diffusers' two UNets (AudioLDM 2's and AudioLDM's) and their published shapes."""
 
 import re
 from dataclasses import replace
@@ -12,15 +12,8 @@ from latentaudio.configs import UNetConfig
 from latentaudio.errors import ConfigError, UsageError
 from latentaudio.nn.unet import UNet
 from latentaudio.types import Conditioning, Context, stack
-from latentaudio.variants import PUBLISHED_UNETS
 
 SHAPE = {"channels": 16, "mult": (1, 2, 3), "attention": (False, True, True), "groups": 8, "latent": 4}
-COUNTS = {
-    "audioldm-s-full": 185_036_552, "audioldm-m-full": 415_954_568, "audioldm-l-full": 739_139_080,
-    "audioldm_16k_crossattn_t5": 265_531_016, "audioldm_48k": 262_699_152, "audioldm2-full": 346_943_496,
-    "audioldm2-full-large-1150k": 718_012_296, "audioldm2-speech-gigaspeech": 261_926_536,
-}  # fmt: skip
-TENSORS = {"audioldm-s-full": 690, "audioldm2-full": 1520, "audioldm2-full-large-1150k": 3216}
 FROM_DIFFUSERS = [
     (r"time_embedding\.linear_1", "time_in"), (r"time_embedding\.linear_2", "time_out"), ("class_embedding", "film"),
     ("conv_norm_out", "norm_out"), (r"mid_block\.resnets\.(\d)", r"middle.\1.res"),
@@ -82,19 +75,6 @@ def unet():
 
 def close(got, want):
     torch.testing.assert_close(got, want, rtol=0, atol=1e-5 * want.abs().max().item())
-
-
-@pytest.mark.parametrize("name", PUBLISHED_UNETS)
-def test_published_parameter_counts(name):
-    config, count = PUBLISHED_UNETS[name]
-    with torch.device("meta"):
-        unet = UNet(config)
-    assert sum(p.numel() for p in unet.parameters()) == count == COUNTS[name]
-    assert len(unet.state_dict()) == TENSORS.get(name, len(unet.state_dict()))
-
-
-def test_every_published_shape_is_counted():
-    assert PUBLISHED_UNETS.keys() == COUNTS.keys() and TENSORS.keys() < COUNTS.keys()
 
 
 @torch.no_grad()

@@ -40,9 +40,9 @@ def test_a_model_outside_the_table_has_its_own_row(tiny_folder, tmp_path):
 
 def test_refusals(tmp_path, monkeypatch):
     monkeypatch.setattr(load, "ASSETS", tmp_path / "none")
-    with pytest.raises(UsageError, match="no model is called 'no-such' and no folder either; there are: mini"):
+    with pytest.raises(UsageError, match="no model is called 'no-such' and no folder or file either; there are: mini"):
         load.find("no-such")
-    with pytest.raises(WeightsError, match=r"has no model\.json"):
+    with pytest.raises(WeightsError, match=r"holds neither model\.json nor model_index\.json"):
         load.find(tmp_path)
     with pytest.raises(WeightsError, match="weights of 'mini' do not come with this installation; install latentaudio again"):
         load.find("mini")

@@ -28,6 +28,8 @@ def generate(
     options: Annotated[Flags, Parameter(name="*", show_default=False)] = Flags(),
     device: str = "auto",
     precision: str = "auto",
+    fidelity: str = "clean",
+    like: str | None = None,
     plot: bool = False,
     json: bool = False,
     quiet: bool = False,
@@ -45,6 +47,10 @@ def generate(
         auto, cpu, cuda or mps.
     precision
         auto, bf16 or fp32.
+    fidelity
+        clean, original or diffusers: in whose way published weights compute.
+    like
+        Name of the model that a checkpoint file is, where it does not tell.
     plot
         Also draw waveform and mel spectrogram beside each file, as FILE.png.
     json
@@ -65,7 +71,7 @@ def generate(
     from ..pipeline import load
 
     with screen.bar("generating", quiet or json) as tick:
-        model = load(options.model, device, precision)
+        model = load(options.model, device, precision, fidelity=fidelity, like=like)
         for clip in model.stream(model.requests(prompts, wishes), progress=tick):
             path = clip.save(next(paths))
             if plot:

@@ -115,10 +115,13 @@ class Tokenizer:
     def _rows(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
         return self.rules.encode_batch([quantities(text) if self.owns_numbers else text for text in texts])
 
-    def __call__(self, texts: Sequence[str], fixed: bool = False) -> tuple[Tensor, Tensor]:
-        """ids and mask, both int64 [B, N]: N is the longest row, or `length` with `fixed`."""
+    def __call__(self, texts: Sequence[str], width: int | None = None) -> tuple[Tensor, Tensor]:
+        """ids and mask, both int64 [B, N]: N is the longest row, or `width`, to which longer rows are cut."""
+        if width is not None:
+            self.rules.enable_truncation(width)
         rows = self._rows(texts)
-        width = self.length if fixed else max(len(row.ids) for row in rows)
+        self.rules.enable_truncation(self.length)
+        width = max(len(row.ids) for row in rows) if width is None else width
         ids = torch.full((len(rows), width), PAD_ID)
         mask = torch.zeros_like(ids)
         for i, row in enumerate(rows):

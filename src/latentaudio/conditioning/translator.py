@@ -23,7 +23,8 @@ class Translator(nn.Module):
     """Reads sources of several widths as one sequence and continues it with vectors: no vocabulary, no head.
 
     Positions count real tokens only, so that padding a prompt to the length of its neighbours changes nothing: item k of a
-    batch is the item alone. (The published checkpoints count padding too; for a prompt by itself that is the same.)
+    batch is the item alone. With `count_padding`, as published (spec 6.4), they count all; for a prompt by itself that is the
+    same.
     """
 
     def __init__(self, config: TranslatorConfig) -> None:
@@ -46,14 +47,16 @@ class Translator(nn.Module):
         room = self.config.positions - (self.config.tokens if tokens is None else tokens)
         return Context(torch.cat(parts, dim=1)[:, :room], torch.cat(masks, dim=1)[:, :room])
 
-    def generate(self, sources: Sequence[Context], tokens: int | None = None) -> LanguageOfAudio:
+    def generate(
+        self, sources: Sequence[Context], tokens: int | None = None, count_padding: bool = False
+    ) -> LanguageOfAudio:
         """Write `tokens` vectors [B, n, D] one after the other: each is the last hidden state, fed back as it is (spec 6.4).
 
         Keys and values of what was read are kept, so a step costs one token. Gradients flow through all steps where enabled.
         """
         tokens = self.config.tokens if tokens is None else tokens
         prompt = self.sequence(sources, tokens)
-        mask, position = prompt.mask, _positions(prompt.mask)
+        mask, position = prompt.mask, _positions(torch.ones_like(prompt.mask) if count_padding else prompt.mask)
         state = self.gpt2(inputs_embeds=prompt.tokens, attention_mask=mask, position_ids=position, use_cache=True)
         written = [state.last_hidden_state[:, -1:]]
         for _ in range(tokens - 1):

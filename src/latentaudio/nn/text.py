@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..configs import CLAPConfig, T5Config, TranslatorConfig
 
 if TYPE_CHECKING:
-    from transformers import ClapModel, GPT2Model, T5EncoderModel
+    from transformers import ClapModel, ClapTextModelWithProjection, GPT2Model, T5EncoderModel
 
 _CLAP_WINDOW = 8
 _CLAP_IMAGE = 256
@@ -60,13 +60,13 @@ def _restore_copy(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: 
 def gpt2(config: TranslatorConfig) -> GPT2Model:
     """GPT-2 without a head (spec 6.4): inputs_embeds [B, N, width] -> last_hidden_state after ln_f.
 
-    It never sees token ids, so its table of 50,257 word embeddings is cut to one row.
+    It never sees token ids: its table of word embeddings is there for files that hold one.
     """
     from transformers import GPT2Config, GPT2Model
 
     return GPT2Model(
         GPT2Config(
-            vocab_size=1,
+            vocab_size=config.vocabulary,
             n_positions=config.positions,
             n_embd=config.width,
             n_layer=config.layers,
@@ -80,12 +80,13 @@ def gpt2(config: TranslatorConfig) -> GPT2Model:
     )
 
 
-def clap(config: CLAPConfig) -> ClapModel:
+def clap(config: CLAPConfig) -> ClapModel | ClapTextModelWithProjection:
     """CLAP, un-fused (spec 1.4, 6.1): RoBERTa and HTSAT towers, each projected and normalised to [B, projection].
 
-    The text tower counts positions from its padding id, which is 1 as in RoBERTa.
+    The text tower counts positions from its padding id, which is 1 as in RoBERTa. Without depths for the audio tower, the text
+    tower and its projection alone.
     """
-    from transformers import ClapAudioConfig, ClapConfig, ClapModel, ClapTextConfig
+    from transformers import ClapAudioConfig, ClapConfig, ClapModel, ClapTextConfig, ClapTextModelWithProjection
 
     text = ClapTextConfig(
         vocab_size=config.vocabulary,
@@ -97,7 +98,10 @@ def clap(config: CLAPConfig) -> ClapModel:
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         projection_dim=config.projection,
+        layer_norm_eps=config.text_eps,
     )
+    if not config.audio_depths:
+        return ClapTextModelWithProjection(text)
     audio = ClapAudioConfig(
         window_size=_CLAP_WINDOW,
         spec_size=_CLAP_IMAGE,

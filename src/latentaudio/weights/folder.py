@@ -21,6 +21,9 @@ from torch import Tensor, nn
 from ..configs import ModelConfig
 from ..errors import DataError, WeightsError
 from ..files import replacing
+from .fit import fit
+from .keymap import Slot
+from .tensors import Tensors
 
 MODEL_FILE = "model.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -75,6 +78,13 @@ def _t5(config: ModelConfig) -> nn.Module:
     return module
 
 
+def _phonemes(config: ModelConfig) -> nn.Module:
+    from ..nn.phonemes import PhonemeEncoder
+
+    assert config.phonemes is not None
+    return PhonemeEncoder(config.phonemes)
+
+
 def _draft(config: ModelConfig) -> nn.Module:
     from ..nn.draft import Draft
 
@@ -83,7 +93,7 @@ def _draft(config: ModelConfig) -> nn.Module:
 
 
 BUILDERS: dict[str, Callable[[ModelConfig], nn.Module]] = {
-    "vae": _vae, "vocoder": _vocoder, "clap": _clap, "t5": _t5, "audiomae": _audiomae, "translator": _translator,
+    "vae": _vae, "vocoder": _vocoder, "clap": _clap, "t5": _t5, "phonemes": _phonemes, "audiomae": _audiomae, "translator": _translator,
     "draft": _draft, "unet": _unet,
 }  # fmt: skip
 
@@ -123,7 +133,8 @@ def save_part(
 def load_part(folder: Path, part: str, config: ModelConfig) -> nn.Module:
     """The part with the folder's weights in float32, in evaluation mode; a key that differs is an error."""
     path = folder / f"{part}.safetensors"
-    module = build(part, config)
+    with torch.device("meta"):
+        module = build(part, config)
     try:
         state = load_file(path)
     except FileNotFoundError:
@@ -132,16 +143,8 @@ def load_part(folder: Path, part: str, config: ModelConfig) -> nn.Module:
         raise WeightsError(f"{path} is damaged ({problem}); copy or train it again") from None
     for key in [k.removesuffix(SCALE) for k in state if k.endswith(SCALE)]:
         state[key] = state[key] * state.pop(key + SCALE)
-    wanted = module.state_dict()
-    for key, value in wanted.items():  # tied tensors are stored once
-        twin = next((k for k in state if key not in state and k in wanted and wanted[k].data_ptr() == value.data_ptr()), None)
-        if twin is not None:
-            state[key] = state[twin]
-    strange = sorted(set(wanted) ^ set(state)) or sorted(k for k in state if state[k].shape != wanted[k].shape)
-    if strange:
-        raise WeightsError(f"{path} does not fit {MODEL_FILE}: {len(strange)} keys differ, first {', '.join(strange[:3])}")
-    module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, strict=True, assign=True)
-    return module.eval()
+    theirs = Tensors({key: (state, key) for key in state}, path)
+    return fit(module, theirs, {key: Slot((key,)) for key in module.state_dict()}, what=f"{path} ({MODEL_FILE} says its shape)")
 
 
 def write_config(folder: Path, config: ModelConfig, name: str, card: Mapping[str, Any] | None = None) -> None:

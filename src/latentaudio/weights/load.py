@@ -1,55 +1,241 @@
-"""From what a user calls a model to the folder it lies in. Knows names, folders and runs; refuses to know what a model does.
+"""From what a user calls a model to its parts. Knows names, folders, files and layouts; refuses to know what a model does.
 
-A name of the table means the folder of that name inside the package. Anything else is a model folder or a run folder of
-training; write `./mini` for a folder that happens to be called like a model. Importing this needs no torch.
+A name of the table means the folder of that name inside the package or, for a published model, its files on the hub. Anything
+else is a model folder, a run folder of training, a diffusers folder, a checkpoint of the authors, or a hub id; write `./mini`
+for a folder that happens to be called like a model. Importing this needs no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..configs import ModelConfig
 from ..errors import UsageError, WeightsError
+from ..fidelity import Fidelity, fidelity
 from ..variants import VARIANTS, Variant
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .tensors import Tensors
+
 ASSETS = Path(__file__).parents[1] / "assets"
+DIFFUSERS_HEADS = 8
+
+Layout: TypeAlias = Literal["latentaudio", "diffusers", "original"]
 
 
 @dataclass(frozen=True)
 class Found:
-    """A model on disk: what the user called it, where its parts lie, its row of the table with its own shapes, and its card."""
+    """A model on disk: what the user called it, where it lies and how, its row of the table with its own shapes, and its card.
+
+    parts: files that take the place of single parts. fidelity: in whose way it computes.
+    """
 
     source: str
     folder: Path
     variant: Variant
     card: Mapping[str, Any]
+    layout: Layout = "latentaudio"
+    fidelity: Fidelity = field(default_factory=lambda: fidelity("clean"))
+    parts: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def config(self) -> ModelConfig:
-        """Shapes of the parts in the folder."""
+        """Shapes of the parts."""
         return self.variant.config
 
+    def part(self, name: str) -> nn.Module:
+        """One part in float32, in evaluation mode. Built without memory of its own; its weights are mapped, not copied.
 
-def find(source: str | Path) -> Found:
-    """The model called `source`; raises UsageError listing what exists, WeightsError for a folder that is not a model's."""
-    from .folder import model_folder, read_config
+        Raises WeightsError with names and shapes where a file does not fit.
+        """
+        from .folder import load_part
 
+        if name in self.parts:
+            return _lone(self.parts[name], name, self.config)
+        if self.layout == "latentaudio":
+            return load_part(self.folder, name, self.config)
+        return _foreign(self, name)
+
+
+def find(
+    source: str | Path, like: str | None = None, how: str = "clean", parts: Mapping[str, str | Path] | None = None
+) -> Found:
+    """The model called `source`.
+
+    like: the row of the table that a checkpoint is, where its shapes do not say so. how: a preset of `fidelity`. parts: files to
+    load single parts from. Raises UsageError listing what exists, WeightsError for what is not a model.
+    """
+    way, replaced = fidelity(how), {name: Path(path).expanduser() for name, path in (parts or {}).items()}
+    called, place = _place(source)
+    found = _recognised(called, place, VARIANTS[like] if like in VARIANTS else None)
+    config = dressed(found.variant, found.layout, way)
+    unknown = [name for name in replaced if getattr(config, name, None) is None]
+    if unknown:
+        raise UsageError(f"{called} has no part {unknown[0]!r} to replace")
+    return replace(found, variant=replace(found.variant, config=config), fidelity=way, parts=replaced)
+
+
+def _place(source: str | Path) -> tuple[str, Path]:
+    """What a model is called, and the folder or file it lies in; published ones are fetched."""
     called = str(source)
     if called in VARIANTS:
-        row, folder = VARIANTS[called], ASSETS / called
-        if not size(row):
-            way_out = "install latentaudio again" if row.embedded else "train it and name the run's folder"
-            raise WeightsError(f"the weights of {called!r} do not come with this installation; {way_out}")
-    else:
-        folder = model_folder(Path(source).expanduser())
-        if not folder.is_dir():
-            raise UsageError(f"no model is called {called!r} and no folder either; there are: {', '.join(VARIANTS)}")
+        row = VARIANTS[called]
+        if size(row):
+            return called, ASSETS / called
+        if row.hub or row.original.count("/") == 2:
+            return called, _fetched(row)
+        way_out = "install latentaudio again" if row.embedded else "train it and name the run's folder"
+        if row.original:
+            way_out = f"get {row.original} from the authors' record on zenodo and name that file"
+        raise WeightsError(f"the weights of {called!r} do not come with this installation; {way_out}")
+    place = Path(source).expanduser()
+    if place.exists():
+        return called, place
+    if called.count("/") == 1 and not called.startswith((".", "/", "~")):
+        from .hub import fetch
+
+        return called, fetch(called)
+    raise UsageError(f"no model is called {called!r} and no folder or file either; there are: {', '.join(VARIANTS)}")
+
+
+def _fetched(row: Variant) -> Path:
+    from .hub import fetch, fetch_file
+
+    if row.hub:
+        return fetch(row.hub)
+    owner, repository, name = row.original.split("/")
+    return fetch_file(f"{owner}/{repository}", name)
+
+
+def _recognised(called: str, place: Path, like: Variant | None) -> Found:
+    """The model at a place, as it is stored."""
+    from .diffusers import INDEX, is_diffusers
+    from .folder import MODEL_FILE, model_folder
+
+    if place.is_file():
+        return _original(called, place, like)
+    if is_diffusers(place):
+        return _diffusers(called, place, like)
+    folder = model_folder(place)
+    if not (folder / MODEL_FILE).is_file():
+        raise WeightsError(f"{folder} holds neither {MODEL_FILE} nor {INDEX}; it is not a model folder")
+    from .folder import read_config
+
     name, config, card = read_config(folder)
     row = VARIANTS.get(name) or Variant(name, str(card.get("purpose", "")), str(card.get("licence", "unknown")), config)
     return Found(called, folder, replace(row, config=config), card)
+
+
+def _diffusers(called: str, folder: Path, like: Variant | None) -> Found:
+    from .diffusers import read_config
+
+    config = read_config(folder)
+    row = like or VARIANTS.get(called) or _row_of_hub(called, folder) or _of_shape(config)
+    if row is None:
+        row = Variant(folder.name, "a diffusers folder", "unknown", config)
+    return Found(called, folder, replace(row, config=config), {}, "diffusers")
+
+
+def _row_of_hub(called: str, folder: Path) -> Variant | None:
+    """The row whose hub id a folder is called by, as clones are."""
+    ends = {row.hub: row for row in VARIANTS.values() if row.hub}
+    return ends.get(called) or next((row for hub, row in ends.items() if hub.split("/")[1] == folder.name), None)
+
+
+def _of_shape(config: ModelConfig) -> Variant | None:
+    """The first published row of that UNet, heads aside."""
+    for row in VARIANTS.values():
+        same = row.parameters and row.config.unet.mult == config.unet.mult
+        if same and replace(config.unet, heads=row.config.unet.heads) == row.config.unet:
+            return row
+    return None
+
+
+def _original(called: str, file: Path, like: Variant | None) -> Found:
+    from .original import recognise, scale, strangers
+    from .tensors import open_tensors
+
+    whole = open_tensors(file)
+    row = like or VARIANTS.get(called) or recognise(whole, file.stem)
+    from .folder import parts_of
+
+    config = replace(row.config, latent_std=scale(whole) or row.config.latent_std)
+    strange = strangers(whole, parts_of(config))
+    if strange:
+        shown = ", ".join(f"{name} {list(whole.shape(name))}" for name in strange[:4])
+        raise WeightsError(f"{file} holds {len(strange)} tensors that {row.name} has no place for, first {shown}; is it another model?")
+    return Found(called, file, replace(row, config=config), {}, "original")
+
+
+def dressed(row: Variant, layout: Layout, way: Fidelity) -> ModelConfig:
+    """Shapes of a model as a fidelity has it: heads, epsilon of CLAP, and how many tokens speech takes (spec 4.2, 6.1, 6.4)."""
+    config, table = row.config, VARIANTS.get(row.name)
+    if table is None or not table.parameters:
+        return config
+    levels = len(config.unet.mult)
+    if way.heads == "trained" and table.config.unet.widths == config.unet.widths:
+        config = replace(config, unet=replace(config.unet, heads=table.config.unet.heads))
+    elif way.heads == "stored" and layout == "original":
+        config = replace(config, unet=replace(config.unet, heads=(DIFFUSERS_HEADS,) * levels))
+    if config.clap and table.config.clap:
+        config = replace(config, clap=replace(config.clap, text_eps=way.clap_eps or table.config.clap.text_eps))
+    same = config.translator and table.config.translator and config.translator.positions == table.config.translator.positions
+    if same and config.translator and table.config.translator:
+        written = table.config.translator
+        numbers = {"tokens": written.tokens, "time_pool": written.time_pool, "freq_pool": written.freq_pool}
+        config = replace(config, translator=replace(config.translator, **numbers))
+    return config
+
+
+def _foreign(found: Found, name: str) -> nn.Module:
+    """A part out of a diffusers folder or an authors' checkpoint."""
+    from . import diffusers, original
+    from .tensors import open_tensors
+
+    if found.layout == "diffusers":
+        return _fitted(diffusers.open_part(found.folder, name), name, found.config, "diffusers")
+    averaged = found.fidelity.ema and found.variant.ema
+    return _fitted(original.open_part(open_tensors(found.folder), name, averaged), name, found.config, "original")
+
+
+def _fitted(theirs: Tensors, name: str, config: ModelConfig, layout: Layout) -> nn.Module:
+    import torch
+
+    from .fit import fit
+    from .folder import build
+    from .keymap import Slot, slots
+
+    with torch.device("meta"):
+        module = build(name, config)
+    keys = list(module.state_dict())
+    places = {key: Slot((key,)) for key in keys} if layout == "latentaudio" else slots(name, config, keys, layout)
+    return fit(module, theirs, places, what=f"{theirs.source} ({name})")
+
+
+def _lone(path: Path, name: str, config: ModelConfig) -> nn.Module:
+    """A part from a file or folder of its own, in whichever layout most of its names are."""
+    import torch
+
+    from . import diffusers, original
+    from .folder import build
+    from .keymap import slots
+    from .tensors import open_tensors
+
+    theirs = diffusers.open_component(path) if path.is_dir() else open_tensors(path)
+    inside = original.open_part(theirs, name)
+    theirs = inside if inside else theirs
+    with torch.device("meta"):
+        keys = list(build(name, config).state_dict())
+    names: dict[Layout, set[str]] = {"latentaudio": set(keys)}
+    for layout in ("diffusers", "original"):
+        names[layout] = {n for slot in slots(name, config, keys, layout).values() for n in slot.names}
+    best = max(names, key=lambda layout: len(names[layout] & set(theirs)))
+    return _fitted(theirs, name, config, best)
 
 
 def size(row: Variant) -> int:

@@ -1,4 +1,4 @@
-"""The text side of a model folder: CLAP, T5, tokenizer, translator. Knows which file feeds which; nothing of prompts."""
+"""The text side of a model: CLAP, T5, phonemes, their tokenizers, translator. Knows which file feeds which; nothing of prompts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from torch import nn
 from ..conditioning.encode import TextParts
 from ..conditioning.tokenize import Tokenizer
 from ..configs import ModelConfig
+from ..errors import WeightsError
+from ..fidelity import FIDELITIES, Fidelity
+from .diffusers import TOKENIZERS
 from .folder import TOKENIZER_FILE
 
 if TYPE_CHECKING:
@@ -18,17 +21,59 @@ if TYPE_CHECKING:
 
     from ..conditioning.translator import Translator
     from ..nn.draft import Draft
+    from ..nn.phonemes import PhonemeEncoder
+    from .load import Layout
+
+HUBS = {"clap": "FacebookAI/roberta-base", "t5": "google/flan-t5-large"}
+"""Whose tokenizers the authors' checkpoints were trained with; the checkpoints hold none."""
 
 
-def read_texts(folder: Path, config: ModelConfig, part: Callable[[str], nn.Module], writers: bool = True) -> TextParts:
-    """What reads prompts in `folder`; `part` loads a part by its name, translator and draft only where `writers` are wanted."""
-    file = folder / TOKENIZER_FILE
+def read_texts(
+    folder: Path,
+    config: ModelConfig,
+    part: Callable[[str], nn.Module],
+    writers: bool = True,
+    layout: Layout = "latentaudio",
+    fidelity: Fidelity = FIDELITIES["clean"],
+) -> TextParts:
+    """What reads prompts for the model in `folder`; `part` loads a part by its name, translator and draft only where `writers`
+    are wanted."""
     return TextParts(
         config,
+        fidelity=fidelity,
         clap=cast("ClapModel", part("clap")) if config.clap else None,
-        clap_tokens=Tokenizer.from_file(file, config.clap.text_length) if config.clap else None,
+        clap_tokens=read_tokenizer(folder, layout, "clap", config.clap.text_length) if config.clap else None,
         t5=cast("T5EncoderModel", part("t5")) if config.t5 else None,
-        t5_tokens=Tokenizer.from_file(file, config.t5.length) if config.t5 else None,
+        t5_tokens=read_tokenizer(folder, layout, "t5", config.t5.length) if config.t5 else None,
+        phonemes=cast("PhonemeEncoder", part("phonemes")) if config.phonemes else None,
         translator=cast("Translator", part("translator")) if config.translator and writers else None,
         draft=cast("Draft", part("draft")) if config.draft and writers else None,
     )
+
+
+def read_tokenizer(folder: Path, layout: Layout, part: str, length: int) -> Tokenizer:
+    """The tokenizer of one part: the model's only one, diffusers' two, or for a lone checkpoint those beside it or on the hub."""
+    if layout == "latentaudio":
+        own = folder / f"{part}.{TOKENIZER_FILE}"
+        return Tokenizer.from_file(own if own.is_file() else folder / TOKENIZER_FILE, length)
+    home = (folder if layout == "diffusers" else folder.parent) / TOKENIZERS[part]
+    if not home.is_dir() and layout == "original":
+        from .hub import fetch
+
+        home = fetch(HUBS[part], ["tokenizer.json", "vocab.json", "merges.txt"])
+    return _from_folder(home, length)
+
+
+def _from_folder(home: Path, length: int) -> Tokenizer:
+    """`tokenizer.json`, or RoBERTa's older pair of files."""
+    if (home / TOKENIZER_FILE).is_file():
+        return Tokenizer.from_file(home / TOKENIZER_FILE, length)
+    if (home / "merges.txt").is_file():
+        from tokenizers import ByteLevelBPETokenizer
+        from tokenizers.processors import RobertaProcessing
+
+        pieces = ByteLevelBPETokenizer.from_file(str(home / "vocab.json"), str(home / "merges.txt"))
+        ends = [(word, pieces.token_to_id(word)) for word in ("</s>", "<s>")]
+        pieces.post_processor = RobertaProcessing(*ends, add_prefix_space=False)
+        return Tokenizer(pieces, length)
+    raise WeightsError(f"{home} holds no tokenizer.json; the folder is not complete, download it again")

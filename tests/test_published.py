@@ -1,0 +1,74 @@
+"""Whole generations against diffusers' pipelines with the same weights, from folders that those wrote."""
+
+import numpy as np
+import published
+import pytest
+import torch
+from diffusers import DPMSolverMultistepScheduler
+from published import PROMPTS
+
+from latentaudio import load
+from latentaudio.diffusion.samplers import noise_for
+
+SECONDS, SEEDS = 0.32, (7, 8, 9)
+KINDS = {
+    "audioldm2": lambda: published.audioldm2(),
+    "large": lambda: published.audioldm2((None, 16, 24, None), depth=2),
+    "v1": published.audioldm,
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def pair(request, tmp_path_factory):
+    """(diffusers' pipeline, our model of its folder)."""
+    pipe = KINDS[request.param]()
+    pipe.set_progress_bar_config(disable=True)
+    folder = published.save(pipe, tmp_path_factory.mktemp("published") / request.param)
+    return pipe, load(folder, "cpu", "fp32", fidelity="diffusers")
+
+
+def theirs(pipe, prompts, latents, **settings):
+    return pipe(prompts, audio_length_in_s=SECONDS, latents=latents, **settings).audios
+
+
+def ours(model, prompts, seed, **settings):
+    asked = [o.replaced(seed=seed + k) for k, o in enumerate(model.requests(prompts, {"seconds": SECONDS, "candidates": 1, **settings}))]
+    model.batch = len(prompts)  # together, as diffusers has them
+    return np.concatenate([clip.samples for clip in model.stream(asked)])
+
+
+def apart(got, want):
+    """Largest difference in units of the signal's own standard deviation."""
+    assert got.shape == want.shape
+    assert want.std() > 0
+    return np.abs(got - want).max() / want.std()
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.5])
+def test_ddim_and_guidance_agree_for_prompts_of_different_lengths(pair, guidance):
+    pipe, model = pair
+    latents = noise_for(SEEDS, (4, 8, 4))
+    want = theirs(pipe, PROMPTS, latents, num_inference_steps=10, guidance_scale=guidance)
+    got = ours(model, PROMPTS, SEEDS[0], steps=10, guidance=guidance, sampler="ddim")
+    assert apart(got, want) < 1e-4
+    assert apart(got[:1], want[1:2]) > 0.1  # it can fail: another prompt and other noise are another sound
+
+
+def test_dpm_solver_agrees(pair):
+    pipe, model = pair
+    before, latents = pipe.scheduler, noise_for(SEEDS, (4, 8, 4))
+    pipe.scheduler = DPMSolverMultistepScheduler.from_config(before.config, use_lu_lambdas=True, final_sigmas_type="zero")
+    try:
+        want = theirs(pipe, PROMPTS, latents, num_inference_steps=10, guidance_scale=3.5)
+    finally:
+        pipe.scheduler = before
+    got = ours(model, PROMPTS, SEEDS[0], steps=10, guidance=3.5, sampler="dpm++")
+    assert apart(got, want) < 1e-4
+
+
+def test_negative_prompts_agree(pair):
+    pipe, model = pair
+    latents, negative = noise_for(SEEDS, (4, 8, 4)), "soft music"
+    want = theirs(pipe, PROMPTS, latents, num_inference_steps=4, guidance_scale=3.5, negative_prompt=[negative] * 3)
+    got = ours(model, PROMPTS, SEEDS[0], steps=4, guidance=3.5, sampler="ddim", negative=negative)
+    assert apart(got, want) < 1e-4
