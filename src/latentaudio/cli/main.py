@@ -20,6 +20,8 @@ VERBS = {
     "generate": "Turn prompts into sound files; what is not given is the model's own default.",
     "info": "Tell what a sound file is and how it was made.",
     "models": "List the models, their licences and limits.",
+    "download": "Fetch a model's files.",
+    "convert": "Write a model in another layout.",
     "corpus": "Make captioned sound to train on.",
     "train": "Train one part of a model by a recipe.",
     "bench": "Measure a model: quality, speed, memory.",

@@ -142,6 +142,28 @@ def _old_names(tensors: Tensors) -> Tensors:
     return tensors.named(change) if change else tensors
 
 
+def index(config: ModelConfig) -> dict[str, Any]:
+    """`model_index.json` of a system: which class of which library opens each component."""
+    first = config.unet.film is not None and config.clap is not None and len(config.unet.contexts) == 1
+    found: dict[str, Any] = {"_class_name": "AudioLDMPipeline" if first else "AudioLDM2Pipeline", "_diffusers_version": "0.20.0"}
+    found["scheduler"] = ["diffusers", "DDIMScheduler"]
+    found["unet"] = ["diffusers", "UNet2DConditionModel" if first else "AudioLDM2UNet2DConditionModel"]
+    found["vae"], found["vocoder"] = ["diffusers", "AutoencoderKL"], ["transformers", "SpeechT5HifiGan"]
+    if config.clap is not None:
+        found["text_encoder"] = ["transformers", "ClapTextModelWithProjection" if first else "ClapModel"]
+        found["tokenizer"] = ["transformers", "RobertaTokenizerFast"]
+    if config.t5 is not None:
+        found["text_encoder_2"], found["tokenizer_2"] = ["transformers", "T5EncoderModel"], ["transformers", "T5TokenizerFast"]
+    if config.phonemes is not None:
+        found["text_encoder_2"], found["tokenizer_2"] = ["transformers", "VitsModel"], ["transformers", "VitsTokenizer"]
+    if config.translator is not None:
+        found["language_model"] = ["transformers", "GPT2Model"]
+        found["projection_model"] = ["audioldm2", "AudioLDM2ProjectionModel"]
+    if not first:
+        found["feature_extractor"] = ["transformers", "ClapFeatureExtractor"]
+    return found
+
+
 def _multiples(config: Mapping[str, Any]) -> tuple[int, ...]:
     first = config["block_out_channels"][0]
     return tuple(width // first for width in config["block_out_channels"])

@@ -130,8 +130,9 @@ def save_part(
         temporary.chmod(0o644)  # safetensors leaves its files to their owner alone
 
 
-def load_part(folder: Path, part: str, config: ModelConfig) -> nn.Module:
-    """The part with the folder's weights in float32, in evaluation mode; a key that differs is an error."""
+def load_part(folder: Path, part: str, config: ModelConfig, dtype: torch.dtype | None = torch.float32) -> nn.Module:
+    """The part with the folder's weights as `dtype` or, with None, as stored, in evaluation mode; a key that differs is an
+    error."""
     path = folder / f"{part}.safetensors"
     with torch.device("meta"):
         module = build(part, config)
@@ -144,7 +145,7 @@ def load_part(folder: Path, part: str, config: ModelConfig) -> nn.Module:
     for key in [k.removesuffix(SCALE) for k in state if k.endswith(SCALE)]:
         state[key] = state[key] * state.pop(key + SCALE)
     theirs = Tensors({key: (state, key) for key in state}, path)
-    return fit(module, theirs, {key: Slot((key,)) for key in module.state_dict()}, what=f"{path} ({MODEL_FILE} says its shape)")
+    return fit(module, theirs, {key: Slot((key,)) for key in module.state_dict()}, dtype, f"{path} ({MODEL_FILE} says its shape)")
 
 
 def write_config(folder: Path, config: ModelConfig, name: str, card: Mapping[str, Any] | None = None) -> None:

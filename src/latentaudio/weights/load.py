@@ -18,6 +18,7 @@ from ..fidelity import Fidelity, fidelity
 from ..variants import VARIANTS, Variant
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from .tensors import Tensors
@@ -48,18 +49,22 @@ class Found:
         """Shapes of the parts."""
         return self.variant.config
 
-    def part(self, name: str) -> nn.Module:
-        """One part in float32, in evaluation mode. Built without memory of its own; its weights are mapped, not copied.
+    def part(self, name: str, dtype: torch.dtype | None = None, as_stored: bool = False) -> nn.Module:
+        """One part in evaluation mode, in float32, `dtype` or as it is stored. Built without memory of its own; weights of that
+        type already are mapped, not copied.
 
         Raises WeightsError with names and shapes where a file does not fit.
         """
+        import torch
+
         from .folder import load_part
 
+        wanted = None if as_stored else dtype or torch.float32
         if name in self.parts:
-            return _lone(self.parts[name], name, self.config)
+            return _lone(self.parts[name], name, self.config, wanted)
         if self.layout == "latentaudio":
-            return load_part(self.folder, name, self.config)
-        return _foreign(self, name)
+            return load_part(self.folder, name, self.config, wanted)
+        return _foreign(self, name, wanted)
 
 
 def find(
@@ -192,18 +197,18 @@ def dressed(row: Variant, layout: Layout, way: Fidelity) -> ModelConfig:
     return config
 
 
-def _foreign(found: Found, name: str) -> nn.Module:
+def _foreign(found: Found, name: str, dtype: torch.dtype | None) -> nn.Module:
     """A part out of a diffusers folder or an authors' checkpoint."""
     from . import diffusers, original
     from .tensors import open_tensors
 
     if found.layout == "diffusers":
-        return _fitted(diffusers.open_part(found.folder, name), name, found.config, "diffusers")
+        return _fitted(diffusers.open_part(found.folder, name), name, found.config, "diffusers", dtype)
     averaged = found.fidelity.ema and found.variant.ema
-    return _fitted(original.open_part(open_tensors(found.folder), name, averaged), name, found.config, "original")
+    return _fitted(original.open_part(open_tensors(found.folder), name, averaged), name, found.config, "original", dtype)
 
 
-def _fitted(theirs: Tensors, name: str, config: ModelConfig, layout: Layout) -> nn.Module:
+def _fitted(theirs: Tensors, name: str, config: ModelConfig, layout: Layout, dtype: torch.dtype | None) -> nn.Module:
     import torch
 
     from .fit import fit
@@ -214,10 +219,10 @@ def _fitted(theirs: Tensors, name: str, config: ModelConfig, layout: Layout) -> 
         module = build(name, config)
     keys = list(module.state_dict())
     places = {key: Slot((key,)) for key in keys} if layout == "latentaudio" else slots(name, config, keys, layout)
-    return fit(module, theirs, places, what=f"{theirs.source} ({name})")
+    return fit(module, theirs, places, dtype, f"{theirs.source} ({name})")
 
 
-def _lone(path: Path, name: str, config: ModelConfig) -> nn.Module:
+def _lone(path: Path, name: str, config: ModelConfig, dtype: torch.dtype | None) -> nn.Module:
     """A part from a file or folder of its own, in whichever layout most of its names are."""
     import torch
 
@@ -235,7 +240,7 @@ def _lone(path: Path, name: str, config: ModelConfig) -> nn.Module:
     for layout in ("diffusers", "original"):
         names[layout] = {n for slot in slots(name, config, keys, layout).values() for n in slot.names}
     best = max(names, key=lambda layout: len(names[layout] & set(theirs)))
-    return _fitted(theirs, name, config, best)
+    return _fitted(theirs, name, config, best, dtype)
 
 
 def size(row: Variant) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ..configs import UNetConfig
+from ..configs import ModelConfig, UNetConfig
 from ..errors import WeightsError
 from ..variants import VARIANTS, Variant
 from .tensors import Tensors
@@ -58,6 +58,20 @@ def open_part(whole: Tensors, part: str, ema: bool = False) -> Tensors:
                 raise WeightsError(f"{whole.source} has averaged weights for some of its UNet only; first without is {missing[0]}")
             return whole.without(frozenset(whole) - averaged).named(short)
     return found
+
+
+def homes(part: str, config: ModelConfig, first: bool) -> tuple[str, ...]:
+    """Every prefix under which a checkpoint holds a part, copies included; `first`: AudioLDM 1's way of filing it (spec 11.2)."""
+    if part == "clap":
+        if first:
+            return ("cond_stage_model.model.",)
+        if config.translator is not None:
+            return ("clap.model.", "cond_stage_models.0.cond_stage_models.0.model.")
+        return ("clap.model.", "cond_stage_models.0.model.") if config.unet.film is not None else ("clap.model.",)
+    if part == "t5":
+        inner = ("cond_stage_models.1.model.", "cond_stage_models.0.cond_stage_models.1.model.")
+        return inner if config.translator is not None else ("cond_stage_models.0.model.",)
+    return PREFIXES[part][:1]
 
 
 def strangers(whole: Tensors, parts: tuple[str, ...]) -> list[str]:

@@ -1,0 +1,69 @@
+"""`latentaudio convert`: a model from one layout into another, and proof that both sound alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from ..errors import WeightsError
+from . import screen
+
+
+def convert(
+    source: str,
+    target: Path,
+    *,
+    layout: Literal["original", "diffusers", "latentaudio"],
+    like: str | None = None,
+    verify: bool = False,
+    json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Write a model in another layout, tensor by tensor to the bit.
+
+    Parameters
+    ----------
+    source
+        What `--model` takes: a name, a hub id, a folder, a checkpoint.
+    target
+        A new folder or, for the authors' layout, a new file that ends in .ckpt or .pth; tokenizers are put beside it.
+    layout
+        original (the authors' checkpoint), diffusers (folders per component) or latentaudio.
+    like
+        Name of the model that a checkpoint file is, where it does not tell.
+    verify
+        Then generate from one prompt with both and compare.
+    json
+        Print one line of JSON.
+    quiet
+        Print nothing but what --json asks for.
+    """
+    from ..weights.convert import convert as run
+    from ..weights.load import find
+
+    found = find(source, like, "diffusers" if layout == "diffusers" else "clean")
+    with screen.bar("converting", quiet or json) as tick:
+        run(found, target, layout, tick)
+    apart = _apart(source, target, like or found.variant.name) if verify else None
+    facts = {"target": target, "layout": layout, "model": found.variant.name, "difference": apart}
+    if json:
+        screen.tell(facts, as_json=True)
+    elif not quiet:
+        screen.say(f"{target}  {found.variant.name} as {layout}" + ("" if apart is None else f"  difference {apart:g}"))
+    if apart is not None and apart > 0:
+        raise WeightsError(f"{target} sounds otherwise than {source} (by {apart:g} of its deviation); do not use it, please report")
+
+
+def _apart(source: str, target: Path, like: str) -> float:
+    """Largest difference of a short clip from both, in units of its standard deviation."""
+    import numpy as np
+
+    from ..pipeline import load
+
+    clips = []
+    for model in (source, target):
+        loaded = load(model, "cpu", "fp32", fidelity="diffusers", like=like)
+        spoken = {"transcript": "hello"} if loaded.config.phonemes else {}
+        clips += loaded.generate("a dog barking", seconds=0.64, steps=2, candidates=1, seed=0, **spoken)  # type: ignore[arg-type]
+    first, second = (clip.samples for clip in clips)
+    return float(np.abs(first - second).max() / first.std())

@@ -1,0 +1,145 @@
+"""One model in three layouts: every tensor comes back to the bit, and what was written opens in the library it is meant for."""
+
+from dataclasses import replace
+
+import published
+import pytest
+import torch
+from diffusers import AudioLDM2UNet2DConditionModel, AudioLDMPipeline, UNet2DConditionModel
+from safetensors.torch import load_file
+
+from latentaudio import load, variants
+from latentaudio.cli.main import main
+from latentaudio.errors import DataError, UsageError, WeightsError
+from latentaudio.weights import load as loading
+from latentaudio.weights.convert import convert
+from latentaudio.weights.folder import parts_of
+from latentaudio.weights.load import find
+
+QUICK = {"seconds": 0.32, "steps": 2, "candidates": 1, "seed": 3}
+KINDS = {"audioldm2": published.audioldm2, "v1": published.audioldm}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def folder(request, tmp_path_factory):
+    return published.save(KINDS[request.param](), tmp_path_factory.mktemp("convert") / request.param)
+
+
+@pytest.fixture
+def tiny_rows(monkeypatch, folder):
+    """The table with a row of the tiny system's shapes, so that `like` and names reach it."""
+    row = replace(find(folder).variant, name="tiny-published", parameters=1, ema=True, original="tiny.ckpt")
+    monkeypatch.setitem(variants.VARIANTS, "tiny-published", row)
+    return row
+
+
+def states(found):
+    return {f"{p}.{k}": v for p in parts_of(found.config) for k, v in found.part(p, as_stored=True).state_dict().items()}
+
+
+def same(first, second):
+    assert first.keys() == second.keys()
+    return [key for key in first if first[key].dtype != second[key].dtype or not torch.equal(first[key], second[key])]
+
+
+@pytest.mark.parametrize("through", ["latentaudio", "original"])
+def test_a_round_trip_is_exact_to_the_bit(folder, tiny_rows, tmp_path, through):
+    middle = tmp_path / ("tiny-published.ckpt" if through == "original" else "ours")
+    convert(find(folder), middle, through)
+    back = tmp_path / "back"
+    convert(find(middle, like="tiny-published"), back, "diffusers")
+    assert not same(states(find(folder)), states(find(back)))
+    for file in folder.rglob("*.safetensors"):
+        want, got = load_file(file), load_file(back / file.relative_to(folder))
+        assert want.keys() - {"lm_head.weight"} == {k.removeprefix("_") for k in got} or "language_model" in str(file)
+    for kind in ("tokenizer", "tokenizer_2"):
+        if (folder / kind).is_dir():
+            assert (back / kind / "tokenizer.json").is_file()
+    one, two = (load(place, "cpu", "fp32", fidelity="diffusers").generate("a dog", **QUICK)[0] for place in (folder, back))
+    assert (one.samples == two.samples).all()
+
+
+def test_what_is_written_opens_in_diffusers(folder, tmp_path):
+    model = load(folder, "cpu", "fp32", fidelity="diffusers")
+    convert(model.found, tmp_path / "out", "diffusers")
+    kind = UNet2DConditionModel if model.config.unet.film else AudioLDM2UNet2DConditionModel
+    unet, info = kind.from_pretrained(tmp_path / "out" / "unet", output_loading_info=True)
+    assert not any(info.values())
+    first = kind.from_pretrained(folder / "unet").state_dict()
+    assert not same(first, unet.state_dict())
+    if model.config.unet.film:
+        pipe = AudioLDMPipeline.from_pretrained(tmp_path / "out")
+        pipe.set_progress_bar_config(disable=True)
+        made = pipe("a dog", num_inference_steps=2, audio_length_in_s=0.32).audios
+        assert made.shape == (1, 5120)
+
+
+def test_an_authors_checkpoint_with_its_leftovers_loads(folder, tiny_rows, tmp_path):
+    path = published.authors(find(folder), tmp_path / "tiny-published.ckpt")
+    raw = find(path, like="tiny-published", how="diffusers")
+    assert not same(states(find(folder)), states(raw))
+    averaged = find(path, like="tiny-published", how="clean").part("unet").state_dict()
+    plain = raw.part("unet").state_dict()
+    assert all(torch.equal(averaged[key], plain[key] * 1.01) for key in plain)
+    assert raw.config.latent_std == pytest.approx((1 / 0.7,))
+    one, two = (
+        load(place, "cpu", "fp32", fidelity="diffusers", like="tiny-published").generate("a dog", **QUICK)[0]
+        for place in (folder, path)
+    )
+    assert (one.samples == two.samples).all()
+
+
+def test_keys_nobody_knows_stop_the_load_with_their_shapes(folder, tiny_rows, tmp_path):
+    path = published.authors(find(folder), tmp_path / "tiny-published.ckpt", extra=False)
+    content = torch.load(path, weights_only=True)
+    torch.save({"state_dict": {**content["state_dict"], "model.control.weight": torch.zeros(2, 5)}}, path)
+    with pytest.raises(WeightsError, match=r"no place for, first model\.control\.weight \[2, 5\]"):
+        find(path, like="tiny-published")
+    content["state_dict"]["model.diffusion_model.out.2.bias"] = torch.zeros(7)
+    del content["state_dict"]["model.diffusion_model.out.0.bias"]
+    content["state_dict"]["model.diffusion_model.odd"] = torch.zeros(1, 2)
+    torch.save(content, path)
+    with pytest.raises(WeightsError, match=r"missing out\.0\.bias \[32\]; left over odd \[1, 2\]; misshapen out\.2\.bias is \[7\], wanted \[4\]"):
+        find(path, like="tiny-published", how="diffusers").part("unet")
+
+
+def test_a_lone_component_takes_the_place_of_a_part(folder, tmp_path):
+    state = {k: v * 2 for k, v in find(folder).part("vocoder").state_dict().items()}
+    torch.save({"generator": state}, tmp_path / "hifigan.ckpt")
+    found = find(folder, parts={"vocoder": tmp_path / "hifigan.ckpt"})
+    assert not same(found.part("vocoder").state_dict(), state)
+    assert not same(find(folder, parts={"vae": folder / "vae"}).part("vae").state_dict(), find(folder).part("vae").state_dict())
+    with pytest.raises(UsageError, match="has no part 'ear'"):
+        find(folder, parts={"ear": tmp_path})
+
+
+def test_double_precision_is_cast(folder, tmp_path):
+    file = next((folder / "text_encoder").glob("*.safetensors"))
+    state = {k: v.double() if v.is_floating_point() else v for k, v in load_file(file).items()}
+    torch.save(state, tmp_path / "clap.bin")
+    part = find(folder, parts={"clap": tmp_path / "clap.bin"}).part("clap")
+    assert {p.dtype for p in part.parameters()} == {torch.float32}
+
+
+def test_refusals(folder, tmp_path, tiny_folder):
+    found = find(folder)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(DataError, match="exists already"):
+        convert(found, tmp_path / "there", "diffusers")
+    with pytest.raises(UsageError, match=r"ends in \.ckpt or \.pth"):
+        convert(found, tmp_path / "folder", "original")
+    with pytest.raises(UsageError, match="diffusers has no classes"):
+        convert(find(tiny_folder), tmp_path / "mini", "diffusers")
+    assert not (tmp_path / "mini").exists()
+
+
+def test_the_command_proves_what_it_wrote(folder, tmp_path, capsys):
+    assert main(["convert", str(folder), str(tmp_path / "ours"), "--layout", "latentaudio", "--verify"]) == 0
+    assert capsys.readouterr().out.strip().endswith("difference 0")
+
+
+def test_a_name_of_the_table_reaches_its_hub(monkeypatch):
+    asked = []
+    monkeypatch.setattr(loading, "_fetched", lambda row: asked.append(row.hub) or loading.ASSETS / "mini")
+    find("audioldm2-full")
+    assert asked == ["cvssp/audioldm2"]
