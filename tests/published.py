@@ -145,7 +145,7 @@ def audioldm2(contexts=(None, 16, 24), depth=1, speech=False):
     return AudioLDM2Pipeline(
         vae=vae(), text_encoder=clap(), text_encoder_2=encoder,
         projection_model=randomise(AudioLDM2ProjectionModel(12, second, 16, **extra)), language_model=randomise(gpt2),
-        tokenizer=roberta(), tokenizer_2=t5_words(), feature_extractor=ClapFeatureExtractor(truncation="rand_trunc"),
+        tokenizer=roberta(), tokenizer_2=t5_words(), feature_extractor=ClapFeatureExtractor(truncation="rand_trunc", frequency_min=50, frequency_max=14000),
         unet=randomise(
             AudioLDM2UNet2DConditionModel(**shape(), cross_attention_dim=[list(contexts)] * 2, transformer_layers_per_block=depth)
         ),

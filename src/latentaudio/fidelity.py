@@ -32,6 +32,7 @@ class Fidelity:
     clap_null: chance that a prompt's CLAP vector is replaced by that of the empty text, even when generating (spec 5.6).
     trim: clips end where they were asked to; False leaves the vocoder's extra samples (spec 3).
     lengthen: a clip shorter than any that was trained is cut out of one as long as those; False samples it as short as it is.
+    grid: latents are sampled on grids the UNet can halve, as trained, or on the shortest that the VAE can decode.
     clamp: latents of FiLM models that run away are clamped to +-10 before decoding (spec 5.5).
     finish: peaks are limited and edges faded, or samples stay as the vocoder made them.
     """
@@ -49,6 +50,7 @@ class Fidelity:
     clap_null: float = 0.0
     trim: bool = True
     lengthen: bool = True
+    grid: Literal["unet", "vae"] = "unet"
     clamp: bool = False
     finish: bool = True
 
@@ -61,7 +63,7 @@ FIDELITIES: dict[str, Fidelity] = {
     ),
     "diffusers": Fidelity(
         "diffusers", null_loa="generate", ema=False, heads="stored", positions="all", pad_null=True, clap_eps=1e-12,
-        lengthen=False, finish=False,
+        lengthen=False, grid="vae", finish=False,
     ),
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import groupby, islice
 from pathlib import Path
@@ -230,7 +231,8 @@ class AudioLDM:
                 done += len(batch)
                 if progress is not None:
                     progress(done, total)
-            yield from zip(batch, self._heard(step, batch[0].seconds), strict=True)
+            wanted = round(batch[0].seconds * self.sample_rate) if self.found.fidelity.trim else None
+            yield from zip(batch, [wave[:, :wanted] for wave in self.sound(step.z)], strict=True)
 
     @torch.inference_mode()
     def _sample(self, batch: Sequence[Options]) -> Iterator[Step]:
@@ -239,7 +241,7 @@ class AudioLDM:
         with self._fast(False):
             heard, null = self._conditioning(batch, frames)
         schedule = Schedule(self.config.schedule)
-        denoise = guided(self._network(), heard, null, _guidance(options), schedule)
+        denoise = guided(self.network(), heard, null, _guidance(options), schedule)
         factor = self.config.vae.factor
         noise = Noise([t.seed for t in batch])
         z = noise((self.config.vae.latent, frames // factor, self.config.mel.bins // factor)).to(self.device)
@@ -263,7 +265,7 @@ class AudioLDM:
         chance = self.found.fidelity.clap_null
         return [chance > float(torch.rand(1, generator=torch.Generator().manual_seed(t.seed))) for t in batch]
 
-    def _network(self) -> Network:
+    def network(self) -> Network:
         """The UNet as guidance calls it: autocast, float32 out, and what no step changes worked out once."""
         prepare = lru_cache(maxsize=2)(self.unet.prepare)
 
@@ -275,23 +277,40 @@ class AudioLDM:
         return predict
 
     @torch.inference_mode()
-    def _heard(self, step: Step, seconds: float) -> list[Samples]:
-        """The last step's latents as samples [1, N], exactly round(seconds * rate) of them each, as the vocoder left them.
+    def sound(self, z: Tensor) -> list[Samples]:
+        """Unit-scaled latents [B, C, T', F'] as samples [1, N] each, as the vocoder left them.
 
-        A fidelity that does not trim gives all that the vocoder makes, and one that clamps bounds the latents of FiLM models.
+        A fidelity that clamps bounds the latents of FiLM models first.
         """
-        z, way = step.z, self.found.fidelity
-        if way.clamp and self.config.unet.film is not None and float(z.abs().max()) > _RUNAWAY:
+        if self.found.fidelity.clamp and self.config.unet.film is not None and float(z.abs().max()) > _RUNAWAY:
             z = z.clamp(-_BOUND, _BOUND)
-        wanted = round(seconds * self.sample_rate) if way.trim else None
         with self._fast(False):
-            waves = self.vocoder(self.vae.decode(Latent(z)).float())[:, :, :wanted].float().cpu().numpy()
-        return list(waves)
+            return list(self.vocoder(self.vae.decode(Latent(z)).float()).float().cpu().numpy())
+
+    def move(self, device: str) -> None:
+        """Compute on another device from now on; parts that are loaded move."""
+        self.device = pick_device(device)
+        self.batch = 1 if self.device.type == "cpu" else 8
+        loaded = [self.__dict__[name] for name in ("unet", "vae", "vocoder") if name in self.__dict__]
+        texts = list(vars(self.text).values()) if "text" in self.__dict__ else []
+        for part in (*loaded, *texts):
+            if isinstance(part, nn.Module):
+                part.to(self.device)
+
+    def replace_part(self, name: str, module: nn.Module) -> None:
+        """Compute with another module in the place of a part."""
+        module = module.requires_grad_(False).to(self.device)
+        if name in ("unet", "vae", "vocoder"):
+            self.__dict__[name] = module
+        else:
+            self.__dict__["text"] = replace(self.text, **{name: module})
 
     def _frames(self, seconds: float) -> int:
         """Mel frames T to sample for a clip: what it lasts, but not less than was trained, in whole cells of VAE and UNet."""
-        rate, grain = self.sample_rate / self.config.mel.hop, self.config.vae.factor * self.config.unet.factor
-        shortest = self.found.variant.shortest if self.found.fidelity.lengthen else 0.0
+        way, rate, grain = self.found.fidelity, self.sample_rate / self.config.mel.hop, self.config.vae.factor
+        if way.grid == "unet":
+            grain *= self.config.unet.factor
+        shortest = self.found.variant.shortest if way.lengthen else 0.0
         return grain * math.ceil(round(max(seconds, shortest) * rate, 6) / grain)
 
     def _tokens(self, frames: int) -> int:

@@ -43,7 +43,9 @@ def test_vae_mel_is_librosas(spec, framing):
         n_mels=spec.bins, fmin=spec.fmin, fmax=spec.fmax,
     )  # fmt: skip
     ours = mel.vae_mel(samples, spec, framing)[0, 0].numpy().T
-    np.testing.assert_allclose(ours, np.log(np.maximum(theirs, 1e-5)), atol=1e-4)
+    # float32's rounding of an FFT is a share of its loudest bins, so a cell 80 dB below them has fewer digits
+    np.testing.assert_allclose(np.exp(ours), np.maximum(theirs, 1e-5), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(ours[theirs > 1e-3], np.log(theirs[theirs > 1e-3]), atol=1e-4)
 
 
 def test_ten_seconds_give_1024_frames_and_silence_the_floor():

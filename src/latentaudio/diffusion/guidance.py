@@ -34,11 +34,12 @@ class Guidance:
     start: float = 0.0
     stop: float = 1.0
 
-    def mix(self, with_: Tensor, without: Tensor, x0: Tensor) -> Tensor:
-        """The guided prediction, from both predictions and the conditional x0 [B, ...]."""
-        axes = tuple(range(1, x0.ndim))
+    def mix(self, with_: Tensor, without: Tensor, x0: Tensor | None) -> Tensor:
+        """The guided prediction, from both predictions and, where `parallel` is not 1, the conditional x0 [B, ...]."""
+        axes = tuple(range(1, with_.ndim))
         apart = with_ - without
         if self.parallel != 1.0:
+            assert x0 is not None, "what lies along x0 cannot be told without it"
             along = (apart * x0).sum(dim=axes, keepdim=True) / x0.square().sum(dim=axes, keepdim=True) * x0
             apart = apart - (1.0 - self.parallel) * along
         mixed = with_ + (self.scale - 1.0) * apart
@@ -69,6 +70,6 @@ def guided(
         if not covers(t):
             return network(z, t, conditioning)
         without, with_ = network(torch.cat([z, z]), torch.cat([t, t]), both).chunk(2)
-        return guidance.mix(with_, without, schedule.split(z, t, with_)[0])
+        return guidance.mix(with_, without, None if guidance.parallel == 1.0 else schedule.split(z, t, with_)[0])
 
     return denoise

@@ -114,12 +114,13 @@ class Upsample(nn.Module):
 
     def __init__(self, width: int, line: bool = False) -> None:
         super().__init__()
-        self.scale = (2.0, 1.0 if line else 2.0)
+        self.scale = (2, 1 if line else 2)
         self.conv = conv3(width, width, line=line)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x [B, C, T, F] -> [B, C, 2T, 2F]."""
-        out: Tensor = self.conv(F.interpolate(x, scale_factor=self.scale, mode="nearest"))
+    def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """x [B, C, T, F] -> [B, C, 2T, 2F], or to the grid `size`, which came from halving an odd one."""
+        wanted = size or (x.shape[2] * self.scale[0], x.shape[3] * self.scale[1])
+        out: Tensor = self.conv(F.interpolate(x, size=wanted, mode="nearest"))
         return out
 
 

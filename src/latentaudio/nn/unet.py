@@ -153,14 +153,11 @@ class UNet(nn.Module):
     def forward(self, z: Tensor, t: Tensor, conditioning: Conditioning | Heard) -> Tensor:
         """Noisy latent z [B, C, T', F'] and step t [B] (0..999, may be fractional) -> prediction [B, C, T', F'].
 
-        Raises UsageError where T' or F' is not a multiple of `config.factor`: skips would not meet. On a UNet with a line
-        F' must be `config.line`.
+        The authors trained on T' and F' that are multiples of `config.factor`; on others every grid is brought back to the
+        size it was halved from, as diffusers does. Raises UsageError where a UNet with a line gets another F' than `config.line`.
         """
-        factor, line = self.config.factor, self.config.line
-        if line is not None and z.shape[3] != line:
-            raise UsageError(f"latent has {z.shape[3]} frequency cells; this UNet folds {line}")
-        if z.shape[2] % factor or (line is None and z.shape[3] % factor):
-            raise UsageError(f"latent grid {z.shape[2]}x{z.shape[3]} must be a multiple of {factor}: pad or crop the sound")
+        if self.config.line is not None and z.shape[3] != self.config.line:
+            raise UsageError(f"latent has {z.shape[3]} frequency cells; this UNet folds {self.config.line}")
         heard = self.prepare(conditioning) if isinstance(conditioning, Conditioning) else conditioning
         embedding, seen = self.embed(t, heard.film), iter(heard.seen)
         h = self.conv_in(z if heard.draft is None else torch.cat([z, heard.draft.to(z)], dim=1))
@@ -177,7 +174,10 @@ class UNet(nn.Module):
         for level in self.up:
             for site in level.sites:
                 h = site(torch.cat([h, skips.pop()], dim=1), embedding, next(seen))
-            h = h if level.step is None else level.step(h)
+            if isinstance(level.step, Upsample):
+                h = level.step(h, (skips[-1].shape[2], skips[-1].shape[3]))
+            elif level.step is not None:
+                h = level.step(h)
         out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
         return out
 

@@ -22,7 +22,7 @@ def components(config: ModelConfig) -> dict[str, dict[str, Any]]:
     if len(config.latent_std) > 1 or config.latent_mean != (0.0,):
         raise UsageError("diffusers scales latents by one number only; convert this model to --layout latentaudio")
     found = {
-        "scheduler/scheduler_config.json": _scheduler(config),
+        "scheduler/scheduler_config.json": scheduler(config),
         "unet/config.json": _unet(config.unet),
         "vae/config.json": _vae(config.vae, config.latent_std[0]),
         "vocoder/config.json": _vocoder(config.vocoder),
@@ -52,7 +52,8 @@ def _numbers(part: str, config: ModelConfig) -> dict[str, Any]:
     return {**numbers, "architectures": [type(module).__name__]}
 
 
-def _scheduler(config: ModelConfig) -> dict[str, Any]:
+def scheduler(config: ModelConfig) -> dict[str, Any]:
+    """DDIM's config as the converted folders have it (spec 5.2)."""
     schedule = config.schedule
     return {
         "_class_name": "DDIMScheduler", "beta_start": schedule.beta_start, "beta_end": schedule.beta_end,

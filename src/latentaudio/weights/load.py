@@ -222,6 +222,15 @@ def _fitted(theirs: Tensors, name: str, config: ModelConfig, layout: Layout, dty
     return fit(module, theirs, places, dtype, f"{theirs.source} ({name})")
 
 
+def fitted(state: Mapping[str, torch.Tensor], name: str, config: ModelConfig) -> nn.Module:
+    """A part with the state of one of diffusers' or transformers' modules, in float32."""
+    import torch
+
+    from .tensors import Tensors
+
+    return _fitted(Tensors({key: (state, key) for key in state}, Path(f"the {name} given")), name, config, "diffusers", torch.float32)
+
+
 def _lone(path: Path, name: str, config: ModelConfig, dtype: torch.dtype | None) -> nn.Module:
     """A part from a file or folder of its own, in whichever layout most of its names are."""
     import torch

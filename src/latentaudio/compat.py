@@ -1,0 +1,420 @@
+"""Drop-in pipelines: code written for diffusers' AudioLDM2Pipeline or AudioLDMPipeline runs with its import changed.
+
+    from latentaudio.compat import AudioLDM2Pipeline
+
+Knows diffusers' names of arguments, attributes and methods, and their meaning there. Refuses to know how anything is computed.
+Computes with fidelity "diffusers", whose sound it matches; two of their faults are not repeated: candidates are ranked among
+their own prompt's only, and the language model may be of any class. Sources: spec 12.3, 13.
+
+Letters: B prompts times waveforms, N tokens, D width, C channels, T' F' latent grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .conditioning.encode import encode_nulls, encode_prompts
+from .diffusion.foreign import scheduled
+from .diffusion.guidance import Guidance, guided
+from .diffusion.samplers import ddim
+from .diffusion.schedule import Schedule
+from .errors import UsageError
+from .pipeline import AudioLDM, load
+from .types import Conditioning, Context, Step, stack
+
+TokenTensors = tuple[Tensor | None, Tensor | None, Tensor]
+"""(T5's states [B, N, D] or None, their mask [B, N] or None, language of audio [B, n, D])."""
+
+
+@dataclass
+class AudioPipelineOutput:
+    """What a call returns: audios [B, samples]; also readable as a tuple of one."""
+
+    audios: Any
+
+    def __getitem__(self, place: int | str) -> Any:
+        return self.audios if place in (0, "audios") else (self.audios,)[cast(int, place)]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.audios,))
+
+
+class DDIM:
+    """The scheduler of the converted folders: `config` is theirs, and this package's own sampler does its work."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = dict(config)
+        self.init_noise_sigma = 1.0
+
+
+class _Pipeline:
+    """What both pipelines share. Made by `from_pretrained`."""
+
+    steps: ClassVar[int]
+    guidance: ClassVar[float]
+    ranks: ClassVar[bool]
+
+    def __init__(self, model: AudioLDM, scheduler: Any = None) -> None:
+        self.model = model
+        self.scheduler = scheduler or DDIM(_scheduler_config(model))
+        self._progress: dict[str, Any] = {}
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **given: Any) -> Any:
+        """The pipeline of a name, hub id or folder, as in diffusers.
+
+        Of the keywords, `torch_dtype` / `dtype` (16 bits mean bf16 arithmetic over float32 weights), `device`, `fidelity`,
+        `scheduler`, and modules of diffusers or transformers for single components matter; those about downloads are read from
+        the environment.
+        """
+        wide = given.get("torch_dtype", given.get("dtype")) not in (torch.float16, torch.bfloat16)
+        device, way = given.get("device", "cpu"), given.get("fidelity", "diffusers")
+        model = load(name, device, "fp32" if wide else "bf16", fidelity=way)
+        if (model.config.unet.film is None) != (cls is AudioLDM2Pipeline):
+            other = "AudioLDM2Pipeline" if model.config.unet.film is None else "AudioLDMPipeline"
+            raise UsageError(f"{name} is a model for {other}; use that class")
+        for component, module in given.items():
+            if isinstance(module, torch.nn.Module):
+                _replace(model, component, module.state_dict())
+        return cls(model, given.get("scheduler"))
+
+    def save_pretrained(self, folder: str | Path, **_: Any) -> None:
+        """Write the model as a folder that diffusers opens."""
+        from .weights.convert import convert
+
+        convert(self.model.found, Path(folder), "diffusers")
+
+    def to(self, *wishes: Any, **named: Any) -> Any:
+        """Move to a device and take a type's arithmetic; returns itself."""
+        for wish in (*wishes, *named.values()):
+            if isinstance(wish, torch.dtype):
+                self.model.dtype = None if wish == torch.float32 else torch.bfloat16
+            elif wish is not None:
+                self.model.move(str(wish))
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.model.device
+
+    def __getattr__(self, name: str) -> Any:
+        """A component: unet, vae, vocoder, and of the text side text_encoder, text_encoder_2, language_model and so on."""
+        if name in ("unet", "vae", "vocoder"):
+            return getattr(self.model, name)
+        texts = {"text_encoder": "clap", "text_encoder_2": "t5", "tokenizer": "clap_tokens", "tokenizer_2": "t5_tokens"}
+        if name in texts:
+            return getattr(self.model.text, texts[name])
+        if name in ("language_model", "projection_model"):
+            return self.model.text.translator
+        if name.startswith(("enable_", "disable_")):
+            return self._keeps_memory_low(name)
+        raise AttributeError(f"{type(self).__name__} has no {name!r}")
+
+    def _keeps_memory_low(self, name: str) -> Callable[..., None]:
+        """Switches of diffusers that change where and in which pieces work is done, never the sound."""
+
+        def switch(*_: Any, device: Any = None, **__: Any) -> None:
+            if name.endswith("_cpu_offload") and torch.cuda.is_available():
+                self.model.move(str(device or "cuda"))
+
+        return switch
+
+    def set_progress_bar_config(self, **settings: Any) -> None:
+        """Settings of the bar, such as disable=True."""
+        self._progress = settings
+
+    def _generate(
+        self,
+        conditionings: tuple[Conditioning, Conditioning],
+        seconds: float | None,
+        steps: int,
+        guidance: float,
+        eta: float,
+        generator: Any,
+        latents: Tensor | None,
+        calls: _Calls,
+    ) -> tuple[Tensor, int]:
+        """(latents [B, C, T', F'] after the last step, samples wanted of each)."""
+        config, model = self.model.config, self.model
+        rate, hop = config.mel.rate, config.mel.hop
+        seconds = self._usual_seconds() if seconds is None else seconds
+        if seconds < hop / rate * config.vae.factor:
+            raise UsageError(f"audio_length_in_s = {seconds:g} is too short; ask for {hop / rate * config.vae.factor:g} or more")
+        rows = math.ceil(int(seconds / (hop / rate)) / config.vae.factor)
+        heard, null = conditionings
+        count = len(heard.film if heard.film is not None else heard.contexts[0].tokens)
+        shape = (count, config.vae.latent, rows, config.mel.bins // config.vae.factor)
+        z = (_noise(shape, generator) if latents is None else latents).to(model.device, torch.float32)
+        schedule = Schedule(config.schedule)
+        denoise = guided(model.network(), heard, null, Guidance(guidance if guidance > 1 else 1.0), schedule)
+        if isinstance(self.scheduler, DDIM):
+            walk = ddim(denoise, z, schedule, steps, eta, lambda shape: _noise((count, *shape), generator))
+        else:
+            walk = scheduled(denoise, z, self.scheduler, steps, eta=eta, generator=generator)
+        for step in self._watched(walk, steps):
+            calls.tell(self, step)
+        return step.z, int(seconds * rate)
+
+    def _usual_seconds(self) -> float:
+        """What the folder's UNet says is usual, or ten seconds and a bit."""
+        from .weights.diffusers import read_json
+
+        config = self.model.config
+        file = self.model.found.folder / "unet" / "config.json"
+        cells = int(read_json(file).get("sample_size") or 256) if file.is_file() else 256
+        return cells * config.vae.factor * config.mel.hop / config.mel.rate
+
+    def _watched(self, walk: Iterator[Step], steps: int) -> Iterator[Step]:
+        from huggingface_hub.utils import tqdm
+
+        with tqdm(total=steps, **self._progress) as bar:
+            for step in walk:
+                bar.update()
+                yield step
+
+    def _given(self, z: Tensor, wanted: int, output_type: str, prompts: Sequence[str] | None, each: int) -> Any:
+        """The result in the form asked for, candidates of each prompt best first."""
+        if output_type == "latent":
+            return z
+        waves = torch.from_numpy(np.concatenate(self.model.sound(z)))[:, :wanted]
+        if self.ranks and each > 1 and prompts is not None:
+            groups = []
+            for k, prompt in enumerate(prompts):
+                own = waves[k * each : (k + 1) * each]
+                match = self.model.similarity(list(own.numpy()), [prompt])[:, 0]
+                groups.append(own[torch.from_numpy(np.argsort(-match, kind="stable"))])
+            waves = torch.cat(groups)
+        return waves.numpy() if output_type == "np" else waves
+
+
+@dataclass
+class _Calls:
+    """Whom to tell of every step: diffusers' old way (callback) and new way (on_end)."""
+
+    callback: Callable[[int, Any, Tensor], None] | None = None
+    every: int = 1
+    on_end: Callable[[Any, int, Any, dict[str, Any]], dict[str, Any] | None] | None = None
+
+    def tell(self, pipe: Any, step: Step) -> None:
+        """Latents that a new-style callback returns take the place of the sampler's."""
+        if self.callback is not None and step.index % self.every == 0:
+            self.callback(step.index, torch.tensor(step.t), step.z)
+        if self.on_end is not None:
+            changed = self.on_end(pipe, step.index, torch.tensor(step.t), {"latents": step.z}) or {}
+            if changed.get("latents") is not None and changed["latents"] is not step.z:
+                step.z.copy_(changed["latents"])
+
+
+class AudioLDMPipeline(_Pipeline):
+    """diffusers' pipeline of AudioLDM 1."""
+
+    steps, guidance, ranks = 10, 2.5, False
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        prompt: str | list[str] | None = None,
+        audio_length_in_s: float | None = None,
+        num_inference_steps: int = 10,
+        guidance_scale: float = 2.5,
+        negative_prompt: str | list[str] | None = None,
+        num_waveforms_per_prompt: int = 1,
+        eta: float = 0.0,
+        generator: Any = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        return_dict: bool = True,
+        callback: Callable[[int, Any, Tensor], None] | None = None,
+        callback_steps: int = 1,
+        cross_attention_kwargs: Mapping[str, Any] | None = None,
+        output_type: str = "np",
+        callback_on_step_end: Any = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> Any:
+        """Text [B] -> audios [B * num_waveforms_per_prompt, samples]; arguments mean what they mean in diffusers (spec 12.3)."""
+        prompts = _texts(prompt, prompt_embeds)
+        negatives = _negatives(prompts, prompt, negative_prompt, 0 if prompt_embeds is None else len(prompt_embeds))
+        heard = Conditioning(prompt_embeds) if prompts is None else encode_prompts(self.model.text, prompts, 0)
+        if negative_prompt_embeds is not None:
+            null = Conditioning(negative_prompt_embeds)
+        else:
+            null = encode_nulls(self.model.text, len(negatives), 0, negative=negatives)
+        each = num_waveforms_per_prompt
+        pair = tuple(c.map(lambda x: x.repeat_interleave(each, 0).to(self.device)) for c in (heard, null))
+        calls = _Calls(callback, callback_steps, callback_on_step_end)
+        z, wanted = self._generate(
+            cast(Any, pair), audio_length_in_s, num_inference_steps, guidance_scale, eta, generator, latents, calls
+        )
+        audios = self._given(z, wanted, output_type, prompts, each)
+        return AudioPipelineOutput(audios) if return_dict else (audios,)
+
+
+class AudioLDM2Pipeline(_Pipeline):
+    """diffusers' pipeline of AudioLDM 2."""
+
+    steps, guidance, ranks = 200, 3.5, True
+
+    def encode_prompt(
+        self,
+        prompt: str | list[str] | None,
+        device: Any = None,
+        num_waveforms_per_prompt: int = 1,
+        do_classifier_free_guidance: bool = True,
+        transcription: str | list[str] | None = None,
+        negative_prompt: str | list[str] | None = None,
+        max_new_tokens: int | None = None,
+        **embeds: Tensor | None,
+    ) -> TokenTensors:
+        """(prompt_embeds, attention_mask, generated_prompt_embeds), [negative; positive] with guidance, as in diffusers."""
+        heard, null = self._heard(
+            prompt, transcription, negative_prompt, num_waveforms_per_prompt, max_new_tokens, embeds, do_classifier_free_guidance
+        )
+        both = stack(null, heard) if do_classifier_free_guidance else heard
+        states = both.contexts[1] if len(both.contexts) > 1 else None
+        return None if states is None else states.tokens, None if states is None else states.mask, both.contexts[0].tokens
+
+    @torch.inference_mode()
+    def _heard(
+        self,
+        prompt: str | list[str] | None,
+        transcription: str | list[str] | None,
+        negative_prompt: str | list[str] | None,
+        each: int,
+        max_new_tokens: int | None,
+        embeds: Mapping[str, Tensor | None],
+        guides: bool,
+    ) -> tuple[Conditioning, Conditioning]:
+        """(positive, negative) conditioning, each of B * `each`."""
+        parts, written = self.model.text, self.model.config.translator
+        tokens = max_new_tokens or (written.tokens if written else 0)
+        given = embeds.get("prompt_embeds")
+        prompts = _texts(prompt, given)
+        said = [transcription] * len(prompts or []) if isinstance(transcription, str) else transcription
+        if prompts is None:
+            heard = _contexts(embeds, "")
+        else:
+            heard = encode_prompts(parts, prompts, tokens, transcripts=said)
+        negatives = _negatives(prompts, prompt, negative_prompt, len(heard.contexts[0].tokens))
+        if not guides:
+            null = heard
+        elif embeds.get("negative_prompt_embeds") is not None:
+            null = _contexts(embeds, "negative_")
+        else:
+            width = heard.contexts[1].tokens.shape[1] if len(heard.contexts) > 1 else None
+            null = encode_nulls(parts, len(negatives), tokens, negative=negatives, width=width)
+        heard, null = (c.map(lambda x: x.repeat_interleave(each, 0).to(self.device)) for c in (heard, null))
+        return heard, null
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        prompt: str | list[str] | None = None,
+        transcription: str | list[str] | None = None,
+        audio_length_in_s: float | None = None,
+        num_inference_steps: int = 200,
+        guidance_scale: float = 3.5,
+        negative_prompt: str | list[str] | None = None,
+        num_waveforms_per_prompt: int = 1,
+        eta: float = 0.0,
+        generator: Any = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        generated_prompt_embeds: Tensor | None = None,
+        negative_generated_prompt_embeds: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        negative_attention_mask: Tensor | None = None,
+        max_new_tokens: int | None = None,
+        return_dict: bool = True,
+        callback: Callable[[int, Any, Tensor], None] | None = None,
+        callback_steps: int = 1,
+        cross_attention_kwargs: Mapping[str, Any] | None = None,
+        output_type: str = "np",
+        callback_on_step_end: Any = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> Any:
+        """Text [B] -> audios [B * num_waveforms_per_prompt, samples]; arguments mean what they mean in diffusers (spec 12.3)."""
+        embeds = {
+            "prompt_embeds": prompt_embeds, "generated_prompt_embeds": generated_prompt_embeds,
+            "attention_mask": attention_mask, "negative_prompt_embeds": negative_prompt_embeds,
+            "negative_generated_prompt_embeds": negative_generated_prompt_embeds,
+            "negative_attention_mask": negative_attention_mask,
+        }  # fmt: skip
+        each, guides = num_waveforms_per_prompt, guidance_scale > 1
+        pair = self._heard(prompt, transcription, negative_prompt, each, max_new_tokens, embeds, guides)
+        calls = _Calls(callback, callback_steps, callback_on_step_end)
+        z, wanted = self._generate(
+            pair, audio_length_in_s, num_inference_steps, guidance_scale, eta, generator, latents, calls
+        )
+        audios = self._given(z, wanted, output_type, _texts(prompt, prompt_embeds), each)
+        return AudioPipelineOutput(audios) if return_dict else (audios,)
+
+
+def _replace(model: AudioLDM, component: str, state: Mapping[str, Tensor]) -> None:
+    """Put a component of diffusers or transformers in the place of the folder's; raises WeightsError where it does not fit."""
+    from .weights.load import fitted
+
+    parts = {"unet": "unet", "vae": "vae", "vocoder": "vocoder", "text_encoder": "clap", "text_encoder_2": "t5"}
+    if component == "language_model" and model.text.translator is not None:
+        own = {name.removeprefix("transformer."): value for name, value in state.items() if name != "lm_head.weight"}
+        model.text.translator.gpt2.load_state_dict(own)
+    elif component in parts:
+        model.replace_part(parts[component], fitted(state, parts[component], model.config))
+    else:
+        raise UsageError(f"a {component} of one's own is not supported; there are: {', '.join([*parts, 'language_model'])}")
+
+
+def _texts(prompt: str | list[str] | None, embeds: Tensor | None) -> list[str] | None:
+    """The prompts as a list, None where embeddings take their place."""
+    if (prompt is None) == (embeds is None):
+        raise UsageError("pass either prompt or prompt_embeds, and not both")
+    return None if prompt is None else [prompt] if isinstance(prompt, str) else list(prompt)
+
+
+def _negatives(prompts: list[str] | None, prompt: Any, negative: Any, count: int) -> list[str]:
+    """A negative prompt for each prompt."""
+    wanted = count if prompts is None else len(prompts)
+    if negative is None:
+        return [""] * wanted
+    if prompts is not None and type(prompt) is not type(negative):
+        raise UsageError("negative_prompt must be a text where prompt is, or a list where prompt is one")
+    listed = [negative] if isinstance(negative, str) else list(negative)
+    if len(listed) != wanted:
+        raise UsageError(f"there are {len(listed)} negative prompts for {wanted} prompts; give one for each")
+    return listed
+
+
+def _contexts(embeds: Mapping[str, Tensor | None], sign: str) -> Conditioning:
+    """A conditioning of embeddings that the caller made."""
+    states, written = embeds.get(f"{sign}prompt_embeds"), embeds.get(f"{sign}generated_prompt_embeds")
+    mask = embeds.get(f"{sign}attention_mask")
+    if states is None or written is None:
+        raise UsageError(f"{sign}prompt_embeds and {sign}generated_prompt_embeds go together; pass both")
+    return Conditioning(None, (Context.full(written), Context.full(states) if mask is None else Context(states, mask)))
+
+
+def _noise(shape: tuple[int, ...], generator: Any) -> Tensor:
+    """Normal noise as diffusers draws it: all at once, or with a list of generators item by item; on the generator's device."""
+    if isinstance(generator, list):
+        if len(generator) != shape[0]:
+            raise UsageError(f"there are {len(generator)} generators for {shape[0]} clips; give one for each")
+        return torch.cat([_noise((1, *shape[1:]), one) for one in generator])
+    return torch.randn(shape, generator=generator, device="cpu" if generator is None else generator.device)
+
+
+def _scheduler_config(model: AudioLDM) -> dict[str, Any]:
+    from .weights.components import scheduler
+    from .weights.diffusers import read_json
+
+    file = model.found.folder / "scheduler" / "scheduler_config.json"
+    return read_json(file) if file.is_file() else scheduler(model.config)

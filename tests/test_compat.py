@@ -1,0 +1,195 @@
+"""Code written for diffusers, run twice with one import changed: what comes out must be the same."""
+
+import numpy as np
+import published
+import pytest
+import torch
+from diffusers import (
+    AudioLDM2Pipeline,
+    AudioLDMPipeline,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+)
+from published import PROMPTS
+
+from latentaudio import compat
+from latentaudio.errors import UsageError
+
+PAIRS = {
+    "audioldm2": (published.audioldm2, AudioLDM2Pipeline, compat.AudioLDM2Pipeline),
+    "v1": (published.audioldm, AudioLDMPipeline, compat.AudioLDMPipeline),
+}
+SECONDS = 0.3  # 30 frames, a grid that cannot be halved
+
+
+@pytest.fixture(scope="module", params=PAIRS)
+def pair(request, tmp_path_factory):
+    make, kind, ours = PAIRS[request.param]
+    theirs = make()
+    folder = published.save(theirs, tmp_path_factory.mktemp("compat") / request.param)
+    theirs.scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
+    mine = ours.from_pretrained(folder, torch_dtype=torch.float32)
+    for pipe in (theirs, mine):
+        pipe.set_progress_bar_config(disable=True)
+    return theirs, mine.to("cpu")
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory):
+    theirs = published.audioldm2()
+    mine = compat.AudioLDM2Pipeline.from_pretrained(published.save(theirs, tmp_path_factory.mktemp("second") / "audioldm2"))
+    for pipe in (theirs, mine):
+        pipe.set_progress_bar_config(disable=True)
+    return theirs, mine
+
+
+def agree(theirs, mine):
+    assert theirs.shape == mine.shape
+    assert theirs.std() > 0
+    assert np.abs(theirs - mine).max() < 1e-4 * theirs.std()
+
+
+def both(pair, *given, **settings):
+    made = []
+    for pipe in pair:
+        generator = torch.Generator("cpu").manual_seed(0)
+        made.append(pipe(*given, generator=generator, audio_length_in_s=SECONDS, num_inference_steps=4, **settings).audios)
+    return made
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {}, {"guidance_scale": 1.0}, {"guidance_scale": 0.5}, {"eta": 0.7}, {"negative_prompt": ["soft music"] * 3},
+        {"output_type": "latent"}, {"output_type": "pt"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_call_gives_what_diffusers_gives(pair, settings):
+    if settings.get("output_type") == "latent" and isinstance(pair[0], AudioLDMPipeline):
+        settings = {}  # it has no such type
+    agree(*(np.asarray(made) for made in both(pair, PROMPTS, **settings)))
+
+
+@pytest.mark.parametrize("kind", [DPMSolverMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler, DDIMScheduler])
+def test_schedulers_are_swapped_by_from_config(pair, kind):
+    before = [pipe.scheduler for pipe in pair]
+    try:
+        for pipe in pair:
+            pipe.scheduler = kind.from_config(pipe.scheduler.config)
+        agree(*both(pair, PROMPTS))
+    finally:
+        for pipe, scheduler in zip(pair, before, strict=True):
+            pipe.scheduler = scheduler
+
+
+def test_several_waveforms_of_one_prompt_come_best_first(second):
+    agree(*both(second, PROMPTS[2], num_waveforms_per_prompt=3))
+
+
+def test_candidates_are_ranked_among_their_own_prompt(second):
+    _, mine = second
+    generator = torch.Generator().manual_seed(0)
+    made = mine(PROMPTS[:2], num_waveforms_per_prompt=2, num_inference_steps=2, audio_length_in_s=0.32, generator=generator).audios
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(4, 4, 8, 4, generator=generator)
+    alone = mine(PROMPTS[:1], num_waveforms_per_prompt=2, num_inference_steps=2, audio_length_in_s=0.32, latents=z[:2]).audios
+    np.testing.assert_allclose(made[:2], alone, atol=1e-6)
+
+
+def test_embeddings_can_be_made_and_passed(second):
+    theirs, mine = second
+    made = [pipe.encode_prompt(PROMPTS, "cpu", 1, True) for pipe in second]
+    for ours, want in zip(made[1], made[0], strict=True):
+        keep = want if want.ndim < 3 else want * 1.0
+        if want.shape == made[0][0].shape:  # T5's states: what is masked is nobody's business
+            keep, ours = keep * made[0][1][..., None], ours * made[0][1][..., None]
+        torch.testing.assert_close(ours.float(), keep.float(), atol=1e-5, rtol=1e-5)
+    halves = [tuple(x.chunk(2) for x in (e[0], e[1], e[2])) for e in made]
+    clips = []
+    for pipe, (states, mask, written) in zip(second, halves, strict=True):
+        clips.append(
+            pipe(
+                prompt_embeds=states[1], attention_mask=mask[1], generated_prompt_embeds=written[1], negative_prompt_embeds=states[0],
+                negative_attention_mask=mask[0], negative_generated_prompt_embeds=written[0], num_inference_steps=2,
+                audio_length_in_s=SECONDS, generator=torch.Generator().manual_seed(1),
+            ).audios
+        )  # fmt: skip
+    agree(*clips)
+
+
+def test_old_and_new_callbacks_are_called_and_may_change_latents(second):
+    _, mine = second
+    seen, steps = [], []
+    settings = {"num_inference_steps": 3, "audio_length_in_s": 0.32}
+    mine("music", callback=lambda i, t, z: seen.append((i, int(t), z.shape)), callback_steps=2, **settings)
+    assert [s[0] for s in seen] == [0, 2] and seen[0][2] == (1, 4, 8, 4)
+
+    def silence(pipe, step, t, kwargs):
+        steps.append(step)
+        return {"latents": torch.zeros_like(kwargs["latents"])}
+
+    made = mine("music", callback_on_step_end=silence, output_type="latent", **settings).audios
+    assert steps == [0, 1, 2] and not made.any()
+
+
+def test_generators_may_be_a_list_and_a_result_a_tuple(pair):
+    made = []
+    for pipe in pair:
+        dice = [torch.Generator().manual_seed(k) for k in range(3)]
+        made.append(pipe(PROMPTS, generator=dice, num_inference_steps=2, audio_length_in_s=0.32, return_dict=False)[0])
+    agree(*made)
+
+
+def test_a_component_of_ones_own_takes_its_place(second, tmp_path):
+    theirs, _ = second
+    folder = published.save(theirs, tmp_path / "again")
+    other = published.randomise(published.audioldm2().unet, seed=5)
+    mine = compat.AudioLDM2Pipeline.from_pretrained(folder, unet=other, language_model=theirs.language_model)
+    theirs = AudioLDM2Pipeline(**{**theirs.components, "unet": other})
+    for pipe in (theirs, mine):
+        pipe.set_progress_bar_config(disable=True)
+    agree(*both((theirs, mine), PROMPTS))
+
+
+def test_names_of_methods_that_change_no_sound_are_there(second):
+    _, mine = second
+    for name in ("enable_model_cpu_offload", "enable_sequential_cpu_offload", "enable_vae_slicing", "disable_vae_slicing",
+                 "enable_attention_slicing"):  # fmt: skip
+        getattr(mine, name)()
+    assert mine.unet is mine.model.unet and mine.text_encoder is mine.model.text.clap
+    with pytest.raises(AttributeError, match="has no 'safety_checker'"):
+        mine.safety_checker
+
+
+def test_save_pretrained_writes_what_opens_again(pair, tmp_path):
+    _, mine = pair
+    mine.save_pretrained(tmp_path / "saved")
+    again = type(mine).from_pretrained(tmp_path / "saved")
+    again.set_progress_bar_config(disable=True)
+    first, second = both((mine, again), PROMPTS)
+    assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({}, "pass either prompt or prompt_embeds"),
+        ({"prompt": "a dog", "negative_prompt": ["a", "b"]}, "must be a text where prompt is"),
+        ({"prompt": ["a dog"], "negative_prompt": ["a", "b"]}, "2 negative prompts for 1 prompts"),
+        ({"prompt": "a dog", "audio_length_in_s": 0.01}, "too short; ask for 0.04 or more"),
+        ({"prompt": ["a dog"] * 2, "generator": [torch.Generator()]}, "1 generators for 2 clips"),
+        ({"prompt_embeds": torch.zeros(1, 3, 24)}, "go together; pass both"),
+    ],
+)
+def test_refusals(second, given, line):
+    with pytest.raises(UsageError, match=line):
+        second[1](num_inference_steps=1, **given)
+
+
+def test_a_model_of_the_other_kind_is_refused(pair):
+    other = compat.AudioLDMPipeline if isinstance(pair[1], compat.AudioLDM2Pipeline) else compat.AudioLDM2Pipeline
+    with pytest.raises(UsageError, match="use that class"):
+        other.from_pretrained(pair[1].model.found.folder)
