@@ -34,7 +34,26 @@ from transformers import (
     VitsModel,
 )
 
-WORDS = "a dog bell rain door knocks on the wooden roof in far away music loud soft man speaks".split()
+WORDS = [
+    "a",
+    "dog",
+    "bell",
+    "rain",
+    "door",
+    "knocks",
+    "on",
+    "the",
+    "wooden",
+    "roof",
+    "in",
+    "far",
+    "away",
+    "music",
+    "loud",
+    "soft",
+    "man",
+    "speaks",
+]
 PROMPTS = ["a dog in the rain", "music", "three loud knocks on the wooden door far away"]
 WIDTHS, HEADS = (32, 64), 8
 TEXT = {
@@ -101,7 +120,12 @@ def vocoder():
 
 def scheduler():
     return DDIMScheduler(
-        beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
+        beta_start=0.0015,
+        beta_end=0.0195,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
     )
 
 
@@ -145,9 +169,12 @@ def audioldm2(contexts=(None, 16, 24), depth=1, speech=False):
     return AudioLDM2Pipeline(
         vae=vae(), text_encoder=clap(), text_encoder_2=encoder,
         projection_model=randomise(AudioLDM2ProjectionModel(12, second, 16, **extra)), language_model=randomise(gpt2),
-        tokenizer=roberta(), tokenizer_2=t5_words(), feature_extractor=ClapFeatureExtractor(truncation="rand_trunc", frequency_min=50, frequency_max=14000),
+        tokenizer=roberta(), tokenizer_2=t5_words(),
+        feature_extractor=ClapFeatureExtractor(truncation="rand_trunc", frequency_min=50, frequency_max=14000),
         unet=randomise(
-            AudioLDM2UNet2DConditionModel(**shape(), cross_attention_dim=[list(contexts)] * 2, transformer_layers_per_block=depth)
+            AudioLDM2UNet2DConditionModel(
+                **shape(), cross_attention_dim=[list(contexts)] * 2, transformer_layers_per_block=depth
+            )
         ),
         scheduler=scheduler(), vocoder=vocoder(),
     )  # fmt: skip

@@ -30,7 +30,8 @@ ALLOWED = {
     "conditioning": {"fidelity", "nn", "audio", "types", "configs", "errors"},
     "weights": {"fidelity", "variants", "nn", "conditioning", "types", "configs", "errors", "files"},
     "rank": {"fidelity", "conditioning", "audio", "nn", "types", "configs", "errors"},
-    "pipeline": {"fidelity", "rank", "conditioning", "diffusion", "nn", "audio", "weights", "options", "types", *FLOOR, "device"},
+    "pipeline": {"rank", "conditioning", "diffusion", "nn", "audio", "weights", "types", *FLOOR, "device"},
+    "compat": {"pipeline", "conditioning", "diffusion", "weights", "types", "errors"},
     "train": {"fidelity", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},
     "evaluate": {"fidelity", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},
 }  # fmt: skip

@@ -26,7 +26,7 @@ SECONDS = 0.3  # 30 frames, a grid that cannot be halved
 
 @pytest.fixture(scope="module", params=PAIRS)
 def pair(request, tmp_path_factory):
-    make, kind, ours = PAIRS[request.param]
+    make, _, ours = PAIRS[request.param]
     theirs = make()
     folder = published.save(theirs, tmp_path_factory.mktemp("compat") / request.param)
     theirs.scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
@@ -92,7 +92,9 @@ def test_several_waveforms_of_one_prompt_come_best_first(second):
 def test_candidates_are_ranked_among_their_own_prompt(second):
     _, mine = second
     generator = torch.Generator().manual_seed(0)
-    made = mine(PROMPTS[:2], num_waveforms_per_prompt=2, num_inference_steps=2, audio_length_in_s=0.32, generator=generator).audios
+    made = mine(
+        PROMPTS[:2], num_waveforms_per_prompt=2, num_inference_steps=2, audio_length_in_s=0.32, generator=generator
+    ).audios
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(4, 4, 8, 4, generator=generator)
     alone = mine(PROMPTS[:1], num_waveforms_per_prompt=2, num_inference_steps=2, audio_length_in_s=0.32, latents=z[:2]).audios
@@ -100,7 +102,6 @@ def test_candidates_are_ranked_among_their_own_prompt(second):
 
 
 def test_embeddings_can_be_made_and_passed(second):
-    theirs, mine = second
     made = [pipe.encode_prompt(PROMPTS, "cpu", 1, True) for pipe in second]
     for ours, want in zip(made[1], made[0], strict=True):
         keep = want if want.ndim < 3 else want * 1.0
@@ -112,7 +113,8 @@ def test_embeddings_can_be_made_and_passed(second):
     for pipe, (states, mask, written) in zip(second, halves, strict=True):
         clips.append(
             pipe(
-                prompt_embeds=states[1], attention_mask=mask[1], generated_prompt_embeds=written[1], negative_prompt_embeds=states[0],
+                prompt_embeds=states[1], attention_mask=mask[1], generated_prompt_embeds=written[1],
+                negative_prompt_embeds=states[0],
                 negative_attention_mask=mask[0], negative_generated_prompt_embeds=written[0], num_inference_steps=2,
                 audio_length_in_s=SECONDS, generator=torch.Generator().manual_seed(1),
             ).audios
@@ -161,7 +163,7 @@ def test_names_of_methods_that_change_no_sound_are_there(second):
         getattr(mine, name)()
     assert mine.unet is mine.model.unet and mine.text_encoder is mine.model.text.clap
     with pytest.raises(AttributeError, match="has no 'safety_checker'"):
-        mine.safety_checker
+        getattr(mine, "safety_checker")  # noqa: B009
 
 
 def test_save_pretrained_writes_what_opens_again(pair, tmp_path):

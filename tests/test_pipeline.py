@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from latentaudio import AudioLDM, load, pipeline
+from latentaudio import AudioLDM, load
 from latentaudio.audio.io import Audio
 from latentaudio.audio.mel import vae_mel
 from latentaudio.audio.ops import fade_edges, limit_peak
 from latentaudio.conditioning.encode import encode_nulls, encode_prompts
 from latentaudio.errors import GenerationError, UsageError, WeightsError
 from latentaudio.options import Options
-from latentaudio.weights.load import Found
 from latentaudio.types import Latent, Step
+from latentaudio.weights.load import Found
 
 QUICK = {"seconds": 0.5, "steps": 2, "seed": 7}
 

@@ -3,7 +3,6 @@
 import numpy as np
 import published
 import pytest
-import torch
 from diffusers import DPMSolverMultistepScheduler
 from published import PROMPTS
 
@@ -40,7 +39,10 @@ def theirs(pipe, prompts, latents, **settings):
 
 
 def ours(model, prompts, seed, **settings):
-    asked = [o.replaced(seed=seed + k) for k, o in enumerate(model.requests(prompts, {"seconds": SECONDS, "candidates": 1, **settings}))]
+    asked = [
+        o.replaced(seed=seed + k)
+        for k, o in enumerate(model.requests(prompts, {"seconds": SECONDS, "candidates": 1, **settings}))
+    ]
     model.batch = len(prompts)  # together, as diffusers has them
     return np.concatenate([clip.samples for clip in model.stream(asked)])
 

@@ -148,7 +148,9 @@ class _Pipeline:
         rate, hop = config.mel.rate, config.mel.hop
         seconds = self._usual_seconds() if seconds is None else seconds
         if seconds < hop / rate * config.vae.factor:
-            raise UsageError(f"audio_length_in_s = {seconds:g} is too short; ask for {hop / rate * config.vae.factor:g} or more")
+            raise UsageError(
+                f"audio_length_in_s = {seconds:g} is too short; ask for {hop / rate * config.vae.factor:g} or more"
+            )
         rows = math.ceil(int(seconds / (hop / rate)) / config.vae.factor)
         heard, null = conditionings
         count = len(heard.film if heard.film is not None else heard.contexts[0].tokens)
@@ -241,7 +243,7 @@ class AudioLDMPipeline(_Pipeline):
         callback_on_step_end: Any = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> Any:
-        """Text [B] -> audios [B * num_waveforms_per_prompt, samples]; arguments mean what they mean in diffusers (spec 12.3)."""
+        """Text [B] -> audios [B * num_waveforms_per_prompt, samples]; arguments mean what they do in diffusers (spec 12.3)."""
         prompts = _texts(prompt, prompt_embeds)
         negatives = _negatives(prompts, prompt, negative_prompt, 0 if prompt_embeds is None else len(prompt_embeds))
         heard = Conditioning(prompt_embeds) if prompts is None else encode_prompts(self.model.text, prompts, 0)
@@ -277,7 +279,13 @@ class AudioLDM2Pipeline(_Pipeline):
     ) -> TokenTensors:
         """(prompt_embeds, attention_mask, generated_prompt_embeds), [negative; positive] with guidance, as in diffusers."""
         heard, null = self._heard(
-            prompt, transcription, negative_prompt, num_waveforms_per_prompt, max_new_tokens, embeds, do_classifier_free_guidance
+            prompt,
+            transcription,
+            negative_prompt,
+            num_waveforms_per_prompt,
+            max_new_tokens,
+            embeds,
+            do_classifier_free_guidance,
         )
         both = stack(null, heard) if do_classifier_free_guidance else heard
         states = both.contexts[1] if len(both.contexts) > 1 else None
@@ -300,10 +308,7 @@ class AudioLDM2Pipeline(_Pipeline):
         given = embeds.get("prompt_embeds")
         prompts = _texts(prompt, given)
         said = [transcription] * len(prompts or []) if isinstance(transcription, str) else transcription
-        if prompts is None:
-            heard = _contexts(embeds, "")
-        else:
-            heard = encode_prompts(parts, prompts, tokens, transcripts=said)
+        heard = _contexts(embeds, "") if prompts is None else encode_prompts(parts, prompts, tokens, transcripts=said)
         negatives = _negatives(prompts, prompt, negative_prompt, len(heard.contexts[0].tokens))
         if not guides:
             null = heard
@@ -343,7 +348,7 @@ class AudioLDM2Pipeline(_Pipeline):
         callback_on_step_end: Any = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> Any:
-        """Text [B] -> audios [B * num_waveforms_per_prompt, samples]; arguments mean what they mean in diffusers (spec 12.3)."""
+        """Text [B] -> audios [B * num_waveforms_per_prompt, samples]; arguments mean what they do in diffusers (spec 12.3)."""
         embeds = {
             "prompt_embeds": prompt_embeds, "generated_prompt_embeds": generated_prompt_embeds,
             "attention_mask": attention_mask, "negative_prompt_embeds": negative_prompt_embeds,
@@ -353,9 +358,7 @@ class AudioLDM2Pipeline(_Pipeline):
         each, guides = num_waveforms_per_prompt, guidance_scale > 1
         pair = self._heard(prompt, transcription, negative_prompt, each, max_new_tokens, embeds, guides)
         calls = _Calls(callback, callback_steps, callback_on_step_end)
-        z, wanted = self._generate(
-            pair, audio_length_in_s, num_inference_steps, guidance_scale, eta, generator, latents, calls
-        )
+        z, wanted = self._generate(pair, audio_length_in_s, num_inference_steps, guidance_scale, eta, generator, latents, calls)
         audios = self._given(z, wanted, output_type, _texts(prompt, prompt_embeds), each)
         return AudioPipelineOutput(audios) if return_dict else (audios,)
 

@@ -1,6 +1,6 @@
 """Where the authors' code and diffusers compute different sound from the same weights, as data. Torch-free.
 
-Knows the differences and three presets of them; each is one field that one room reads. Refuses to know how anything is computed.
+Knows the differences and three presets of them; a difference is a field that one room reads. Refuses to know how to compute.
 `docs/fidelity.md` explains every row in two lines. Sources: spec sections 4.2, 5, 6.4, 9 and 13.
 """
 

@@ -66,7 +66,7 @@ def load(
 
     device: auto, cpu, cuda, mps. precision: auto, bf16 or fp32. fidelity: clean, original or diffusers, in whose way published
     weights compute (`latentaudio.fidelity`). like: the name of the model a checkpoint is, where it does not tell. parts: files
-    that take the place of single parts, such as {"vocoder": "hifigan.ckpt"}. Weights are read when they are first needed. Raises
+    that take the place of single parts, such as {"vocoder": "hifigan.ckpt"}. Weights are read when first needed. Raises
     UsageError for an unknown name or device, WeightsError for weights that are missing or do not fit.
     """
     return AudioLDM(find(source, like, fidelity, parts), device, precision)
@@ -137,8 +137,9 @@ class AudioLDM:
         that seed makes alone. Raises UsageError for a wrong option, GenerationError for silence or values that are not finite.
         """
         given = {
-            "negative": negative, "transcript": transcript, "seconds": seconds, "seed": seed, "steps": steps, "guidance": guidance,
-            "parallel": parallel, "guidance_start": guidance_start, "guidance_stop": guidance_stop, "rescale": rescale,
+            "negative": negative, "transcript": transcript, "seconds": seconds, "seed": seed, "steps": steps,
+            "guidance": guidance, "parallel": parallel,
+            "guidance_start": guidance_start, "guidance_stop": guidance_stop, "rescale": rescale,
             "sampler": sampler, "eta": eta, "candidates": candidates, "count": count,
         }  # fmt: skip
         wishes = {name: value for name, value in given.items() if value is not None}
@@ -303,7 +304,8 @@ class AudioLDM:
         if name in ("unet", "vae", "vocoder"):
             self.__dict__[name] = module
         else:
-            self.__dict__["text"] = replace(self.text, **{name: module})
+            parts: dict[str, Any] = {name: module}
+            self.__dict__["text"] = replace(self.text, **parts)
 
     def _frames(self, seconds: float) -> int:
         """Mel frames T to sample for a clip: what it lasts, but not less than was trained, in whole cells of VAE and UNet."""

@@ -76,7 +76,10 @@ _48K = ModelConfig(
     clap=_CLAP_BASE,
 )  # fmt: skip
 _V2 = replace(
-    _T5, unet=UNetConfig(contexts=(None, 768, 1024)), translator=TranslatorConfig(vocabulary=50257), latent_std=(1 / 0.4110932946205139,)
+    _T5,
+    unet=UNetConfig(contexts=(None, 768, 1024)),
+    translator=TranslatorConfig(vocabulary=50257),
+    latent_std=(1 / 0.4110932946205139,),
 )
 _LARGE = replace(_V2, unet=replace(_V2.unet, contexts=(None, 768, 1024, None), depth=2))
 _SPEECH = replace(
@@ -134,13 +137,13 @@ def _second(name: str, purpose: str, config: ModelConfig, parameters: int, hub: 
 
 
 _PUBLISHED = (
-    _first("audioldm-s-full", "sound effects and music, small", _scaled(_V1, 0.9227914214134216), 185_036_552, "cvssp/audioldm"),
+    _first("audioldm-s-full", "effects and music, small", _scaled(_V1, 0.9227914214134216), 185_036_552, "cvssp/audioldm"),
     _first(
         "audioldm-s-full-v2", "as audioldm-s-full, trained longer", _scaled(_V1, 0.9392935633659363), 185_036_552,
         "cvssp/audioldm-s-full-v2",
     ),
-    _first("audioldm-m-full", "as audioldm-s-full, medium", _scaled(_M, 0.9138255715370178), 415_954_568, "cvssp/audioldm-m-full"),
-    _first("audioldm-l-full", "as audioldm-s-full, large", _scaled(_L, 0.9654927849769592), 739_139_080, "cvssp/audioldm-l-full"),
+    _first("audioldm-m-full", "the same, medium", _scaled(_M, 0.9138255715370178), 415_954_568, "cvssp/audioldm-m-full"),
+    _first("audioldm-l-full", "the same, large", _scaled(_L, 0.9654927849769592), 739_139_080, "cvssp/audioldm-l-full"),
     _first("audioldm-s-text-ft", "audioldm-s-full, finetuned on text", _V1, 185_036_552),
     _first("audioldm-m-text-ft", "audioldm-m-full, finetuned on text", _M, 415_954_568),
     _second("audioldm_16k_crossattn_t5", "sound effects; reads the prompt by FLAN-T5 alone", _T5, 265_531_016, longest=15.0),

@@ -99,7 +99,10 @@ def test_keys_nobody_knows_stop_the_load_with_their_shapes(folder, tiny_rows, tm
     del content["state_dict"]["model.diffusion_model.out.0.bias"]
     content["state_dict"]["model.diffusion_model.odd"] = torch.zeros(1, 2)
     torch.save(content, path)
-    with pytest.raises(WeightsError, match=r"missing out\.0\.bias \[32\]; left over odd \[1, 2\]; misshapen out\.2\.bias is \[7\], wanted \[4\]"):
+    with pytest.raises(
+        WeightsError,
+        match=r"missing out\.0\.bias \[32\]; left over odd \[1, 2\]; misshapen out\.2\.bias is \[7\], wanted \[4\]",
+    ):
         find(path, like="tiny-published", how="diffusers").part("unet")
 
 

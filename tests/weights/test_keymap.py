@@ -72,7 +72,9 @@ def test_vocoder_names_are_those_of_transformers():
     with torch.device("meta"):
         theirs = SpeechT5HifiGan(
             SpeechT5HifiGanConfig(
-                model_in_dim=64, upsample_initial_channel=1024, upsample_rates=list(config.rates),
+                model_in_dim=64,
+                upsample_initial_channel=1024,
+                upsample_rates=list(config.rates),
                 upsample_kernel_sizes=list(config.kernels),
             )
         )
@@ -105,7 +107,8 @@ ORIGINAL = {
     },
     ("unet", "audioldm2-speech-ljspeech"): {"output_blocks.2.3.conv.weight": (640, 640, 3, 3)},
     ("vae", "audioldm2-full"): {
-        "encoder.down.0.downsample.conv.weight": (128, 128, 3, 3), "encoder.down.1.block.0.nin_shortcut.weight": (256, 128, 1, 1),
+        "encoder.down.0.downsample.conv.weight": (128, 128, 3, 3),
+        "encoder.down.1.block.0.nin_shortcut.weight": (256, 128, 1, 1),
         "encoder.mid.attn_1.q.weight": (512, 512, 1, 1), "encoder.mid.attn_1.proj_out.bias": (512,),
         "decoder.mid.block_2.conv1.weight": (512, 512, 3, 3), "decoder.up.0.block.2.norm2.weight": (128,),
         "decoder.up.2.upsample.conv.weight": (512, 512, 3, 3), "decoder.norm_out.weight": (128,),
@@ -121,7 +124,8 @@ ORIGINAL = {
         "audio_branch.layers.2.blocks.11.attn.qkv.weight": (1536, 512),
         "audio_branch.layers.0.blocks.1.attn.relative_position_bias_table": (225, 4),
         "audio_branch.layers.0.blocks.0.attn.proj.bias": (128,), "audio_branch.layers.0.blocks.0.norm2.weight": (128,),
-        "audio_branch.layers.0.blocks.0.mlp.fc1.weight": (512, 128), "audio_branch.layers.0.downsample.reduction.weight": (256, 512),
+        "audio_branch.layers.0.blocks.0.mlp.fc1.weight": (512, 128),
+        "audio_branch.layers.0.downsample.reduction.weight": (256, 512),
         "audio_branch.norm.weight": (1024,), "audio_projection.0.weight": (512, 1024), "logit_scale_a": (),
     },
     ("translator", "audioldm2-full"): {

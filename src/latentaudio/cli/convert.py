@@ -51,7 +51,9 @@ def convert(
     elif not quiet:
         screen.say(f"{target}  {found.variant.name} as {layout}" + ("" if apart is None else f"  difference {apart:g}"))
     if apart is not None and apart > 0:
-        raise WeightsError(f"{target} sounds otherwise than {source} (by {apart:g} of its deviation); do not use it, please report")
+        raise WeightsError(
+            f"{target} sounds otherwise than {source} (by {apart:g} of its deviation); do not use it, please report"
+        )
 
 
 def _apart(source: str, target: Path, like: str) -> float:

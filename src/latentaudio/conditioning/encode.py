@@ -152,9 +152,7 @@ def _unsaid(parts: TextParts, count: int) -> Context:
     return Context(like.new_zeros(count, length, width), like.new_zeros(count, length))
 
 
-def _tokens(
-    module: nn.Module, tokenizer: Tokenizer, texts: Sequence[str], width: int | None = None
-) -> tuple[Tensor, Tensor]:
+def _tokens(module: nn.Module, tokenizer: Tokenizer, texts: Sequence[str], width: int | None = None) -> tuple[Tensor, Tensor]:
     device = next(module.parameters()).device
     ids, mask = tokenizer(texts, width)
     return ids.to(device), mask.to(device)

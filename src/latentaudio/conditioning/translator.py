@@ -47,9 +47,7 @@ class Translator(nn.Module):
         room = self.config.positions - (self.config.tokens if tokens is None else tokens)
         return Context(torch.cat(parts, dim=1)[:, :room], torch.cat(masks, dim=1)[:, :room])
 
-    def generate(
-        self, sources: Sequence[Context], tokens: int | None = None, count_padding: bool = False
-    ) -> LanguageOfAudio:
+    def generate(self, sources: Sequence[Context], tokens: int | None = None, count_padding: bool = False) -> LanguageOfAudio:
         """Write `tokens` vectors [B, n, D] one after the other: each is the last hidden state, fed back as it is (spec 6.4).
 
         Keys and values of what was read are kept, so a step costs one token. Gradients flow through all steps where enabled.

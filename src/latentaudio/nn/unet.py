@@ -154,7 +154,7 @@ class UNet(nn.Module):
         """Noisy latent z [B, C, T', F'] and step t [B] (0..999, may be fractional) -> prediction [B, C, T', F'].
 
         The authors trained on T' and F' that are multiples of `config.factor`; on others every grid is brought back to the
-        size it was halved from, as diffusers does. Raises UsageError where a UNet with a line gets another F' than `config.line`.
+        size it was halved from, as diffusers does. UsageError where a UNet with a line gets another F' than `config.line`.
         """
         if self.config.line is not None and z.shape[3] != self.config.line:
             raise UsageError(f"latent has {z.shape[3]} frequency cells; this UNet folds {self.config.line}")

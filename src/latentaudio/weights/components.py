@@ -48,7 +48,7 @@ def _numbers(part: str, config: ModelConfig) -> dict[str, Any]:
         module = build(part, config)
     if part == "translator":
         module = module.get_submodule("gpt2")
-    numbers: dict[str, Any] = module.config.to_dict()  # type: ignore[union-attr, operator, assignment]
+    numbers: dict[str, Any] = module.config.to_dict()  # type: ignore[union-attr, operator]
     return {**numbers, "architectures": [type(module).__name__]}
 
 
@@ -69,7 +69,7 @@ def _unet(unet: UNetConfig) -> dict[str, Any]:
     else:
         heads = unet.heads[0]
     down = ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in unet.attention]
-    found = {
+    found: dict[str, Any] = {
         "_class_name": "UNet2DConditionModel" if first else "AudioLDM2UNet2DConditionModel", "act_fn": "silu",
         "attention_head_dim": heads, "block_out_channels": list(unet.widths),
         "cross_attention_dim": list(unet.widths) if first else [list(unet.contexts)] * levels,

@@ -55,13 +55,11 @@ def convert(found: Found, target: Path, layout: Layout, progress: Callable[[int,
     content = {"state_dict": dict(_original(found, progress)), "global_step": 0}
     with replacing(target) as temporary:
         torch.save(content, temporary)
-    for part, folder in _tokenized(found.config):
-        _write_tokenizer(found, part, target.parent / folder)
+    for part, home in _tokenized(found.config):
+        _write_tokenizer(found, part, target.parent / home)
 
 
-def _states(
-    found: Found, progress: Callable[[int, int], None] | None
-) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _states(found: Found, progress: Callable[[int, int], None] | None) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Each part's name and state as stored, one at a time."""
     names = parts_of(found.config)
     for done, name in enumerate(names, 1):

@@ -83,8 +83,10 @@ def _check(wanted: Mapping[str, Tensor], theirs: Tensors, slots: Mapping[str, Sl
         if name in theirs and not _alike(theirs.shape(name), shape):
             wrong.append(f"{name} is {list(theirs.shape(name))}, wanted {list(shape)}")
     told = [
-        _some("missing", missing), _some("left over", [f"{n} {list(theirs.shape(n))}" for n in strange]), _some("misshapen", wrong)
-    ]  # fmt: skip
+        _some("missing", missing),
+        _some("left over", [f"{n} {list(theirs.shape(n))}" for n in strange]),
+        _some("misshapen", wrong),
+    ]
     if any(told):
         raise WeightsError(f"{what} does not fit: {'; '.join(filter(None, told))}; it is of another model, or not whole")
 

@@ -93,8 +93,8 @@ def _draft(config: ModelConfig) -> nn.Module:
 
 
 BUILDERS: dict[str, Callable[[ModelConfig], nn.Module]] = {
-    "vae": _vae, "vocoder": _vocoder, "clap": _clap, "t5": _t5, "phonemes": _phonemes, "audiomae": _audiomae, "translator": _translator,
-    "draft": _draft, "unet": _unet,
+    "vae": _vae, "vocoder": _vocoder, "clap": _clap, "t5": _t5, "phonemes": _phonemes, "audiomae": _audiomae,
+    "translator": _translator, "draft": _draft, "unet": _unet,
 }  # fmt: skip
 
 
@@ -145,7 +145,9 @@ def load_part(folder: Path, part: str, config: ModelConfig, dtype: torch.dtype |
     for key in [k.removesuffix(SCALE) for k in state if k.endswith(SCALE)]:
         state[key] = state[key] * state.pop(key + SCALE)
     theirs = Tensors({key: (state, key) for key in state}, path)
-    return fit(module, theirs, {key: Slot((key,)) for key in module.state_dict()}, dtype, f"{path} ({MODEL_FILE} says its shape)")
+    return fit(
+        module, theirs, {key: Slot((key,)) for key in module.state_dict()}, dtype, f"{path} ({MODEL_FILE} says its shape)"
+    )
 
 
 def write_config(folder: Path, config: ModelConfig, name: str, card: Mapping[str, Any] | None = None) -> None:

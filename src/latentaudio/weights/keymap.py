@@ -65,7 +65,7 @@ class Slot:
             case "rows":
                 return {self.names[0]: (-1, *own[1:])}
             case "stack":
-                return {name: own[1:] for name in self.names}
+                return dict.fromkeys(self.names, own[1:])
         return {self.names[0]: own}
 
 
@@ -173,7 +173,9 @@ def _unet(config: ModelConfig) -> list[Rule]:
     places: list[Rule] = []
     for level in range(levels):
         for site in range(unet.res_blocks):
-            places += _site(f"down.{level}.sites.{site}", f"down_blocks.{level}", site, each, per_level * level + 1 + site, "input")
+            places += _site(
+                f"down.{level}.sites.{site}", f"down_blocks.{level}", site, each, per_level * level + 1 + site, "input"
+            )
         step = f"input_blocks.{per_level * (level + 1)}.0.op."
         places.append((rf"^down\.{level}\.step\.conv\.", f"down_blocks.{level}.downsamplers.0.conv.", step))
         for site in range(per_level):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from ..configs import ModelConfig
 from ..errors import UsageError, WeightsError
 from ..fidelity import Fidelity, fidelity
-from ..variants import VARIANTS, Variant
+from ..variants import VARIANTS, Variant, variant
 
 if TYPE_CHECKING:
     import torch
@@ -72,12 +72,12 @@ def find(
 ) -> Found:
     """The model called `source`.
 
-    like: the row of the table that a checkpoint is, where its shapes do not say so. how: a preset of `fidelity`. parts: files to
+    like: the row of the table that a checkpoint is, where its shapes do not tell. how: a preset of `fidelity`. parts: files to
     load single parts from. Raises UsageError listing what exists, WeightsError for what is not a model.
     """
     way, replaced = fidelity(how), {name: Path(path).expanduser() for name, path in (parts or {}).items()}
     called, place = _place(source)
-    found = _recognised(called, place, VARIANTS[like] if like in VARIANTS else None)
+    found = _recognised(called, place, None if like is None else variant(like))
     config = dressed(found.variant, found.layout, way)
     unknown = [name for name in replaced if getattr(config, name, None) is None]
     if unknown:
@@ -173,7 +173,9 @@ def _original(called: str, file: Path, like: Variant | None) -> Found:
     strange = strangers(whole, parts_of(config))
     if strange:
         shown = ", ".join(f"{name} {list(whole.shape(name))}" for name in strange[:4])
-        raise WeightsError(f"{file} holds {len(strange)} tensors that {row.name} has no place for, first {shown}; is it another model?")
+        raise WeightsError(
+            f"{file} holds {len(strange)} tensors that {row.name} has no place for, first {shown}; is it another model?"
+        )
     return Found(called, file, replace(row, config=config), {}, "original")
 
 
@@ -192,8 +194,8 @@ def dressed(row: Variant, layout: Layout, way: Fidelity) -> ModelConfig:
     same = config.translator and table.config.translator and config.translator.positions == table.config.translator.positions
     if same and config.translator and table.config.translator:
         written = table.config.translator
-        numbers = {"tokens": written.tokens, "time_pool": written.time_pool, "freq_pool": written.freq_pool}
-        config = replace(config, translator=replace(config.translator, **numbers))
+        tokens, pools = written.tokens, (written.time_pool, written.freq_pool)
+        config = replace(config, translator=replace(config.translator, tokens=tokens, time_pool=pools[0], freq_pool=pools[1]))
     return config
 
 
@@ -228,7 +230,8 @@ def fitted(state: Mapping[str, torch.Tensor], name: str, config: ModelConfig) ->
 
     from .tensors import Tensors
 
-    return _fitted(Tensors({key: (state, key) for key in state}, Path(f"the {name} given")), name, config, "diffusers", torch.float32)
+    theirs = Tensors({key: (state, key) for key in state}, Path(f"the {name} given"))
+    return _fitted(theirs, name, config, "diffusers", torch.float32)
 
 
 def _lone(path: Path, name: str, config: ModelConfig, dtype: torch.dtype | None) -> nn.Module:

@@ -29,7 +29,10 @@ PREFIXES: dict[str, tuple[str, ...]] = {
 _ELSEWHERE = {"vae": r"^(vocoder\.|loss\.)", "translator": r"^cond_stage_models\."}
 
 NOBODYS: tuple[tuple[str, str], ...] = (
-    (r"^(betas|alphas_cumprod(_prev)?|sqrt_\w+|log_one_minus_\w+|posterior_\w+|lvlb_weights|logvar)$", "the schedule, computed"),
+    (
+        r"^(betas|alphas_cumprod(_prev)?|sqrt_\w+|log_one_minus_\w+|posterior_\w+|lvlb_weights|logvar)$",
+        "the schedule, computed",
+    ),
     (r"^scale_factor$", "read as the latent's statistics"),
     (r"^model_ema\.", "averaged weights, read where they are wanted"),
     (r"^first_stage_model\.loss\.", "the VAE's discriminator"),
@@ -55,13 +58,13 @@ def open_part(whole: Tensors, part: str, ema: bool = False) -> Tensors:
         if averaged:
             missing = sorted(name for key, name in short.items() if key not in averaged)
             if missing:
-                raise WeightsError(f"{whole.source} has averaged weights for some of its UNet only; first without is {missing[0]}")
+                raise WeightsError(f"{whole.source} has averaged weights for a part of its UNet only; {missing[0]} has none")
             return whole.without(frozenset(whole) - averaged).named(short)
     return found
 
 
 def homes(part: str, config: ModelConfig, first: bool) -> tuple[str, ...]:
-    """Every prefix under which a checkpoint holds a part, copies included; `first`: AudioLDM 1's way of filing it (spec 11.2)."""
+    """Every prefix under which a checkpoint holds a part, copies included; `first`: AudioLDM 1's way (spec 11.2)."""
     if part == "clap":
         if first:
             return ("cond_stage_model.model.",)
@@ -112,10 +115,11 @@ def unet_shapes(whole: Tensors) -> tuple[object, ...]:
         block = f"{site}{place}.transformer_blocks.0."
         width, context = whole.shape(f"{block}attn1.to_k.weight")[1], whole.shape(f"{block}attn2.to_k.weight")[1]
         contexts.append(None if context == width else context)
-    depth = len({n.split("transformer_blocks.")[1].split(".")[0] for n in whole if n.startswith(f"{site}1.transformer_blocks.")})
+    depth = len(
+        {n.split("transformer_blocks.")[1].split(".")[0] for n in whole if n.startswith(f"{site}1.transformer_blocks.")}
+    )
     return channels, latent, f"{UNET}film_emb.weight" in whole, tuple(contexts), depth
 
 
 def _shapes(unet: UNetConfig) -> tuple[object, ...]:
     return unet.channels, unet.latent, unet.film is not None, unet.contexts, unet.depth
-

@@ -83,7 +83,8 @@ def _safetensors(path: Path) -> Tensors:
         holder = safe_open(path, framework="pt")
     except (SafetensorError, OSError) as problem:
         raise WeightsError(f"{path} is damaged or cut short ({problem}); {_AGAIN}") from None
-    return Tensors({name: (holder, name) for name in holder.keys()}, path)  # noqa: SIM118: it is no mapping
+    names: list[str] = list(holder.keys())  # type: ignore[no-untyped-call]
+    return Tensors({name: (holder, name) for name in names}, path)
 
 
 def _pickled(path: Path) -> Tensors:

@@ -1,4 +1,4 @@
-"""The text side of a model: CLAP, T5, phonemes, their tokenizers, translator. Knows which file feeds which; nothing of prompts."""
+"""The text side of a model: CLAP, T5, phonemes, tokenizers, translator. Knows which file feeds which; nothing of prompts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_texts(
 
 
 def read_tokenizer(folder: Path, layout: Layout, part: str, length: int) -> Tokenizer:
-    """The tokenizer of one part: the model's only one, diffusers' two, or for a lone checkpoint those beside it or on the hub."""
+    """The tokenizer of one part: the model's only one, diffusers' two, or a lone checkpoint's, beside it or on the hub."""
     if layout == "latentaudio":
         own = folder / f"{part}.{TOKENIZER_FILE}"
         return Tokenizer.from_file(own if own.is_file() else folder / TOKENIZER_FILE, length)
@@ -73,7 +73,7 @@ def _from_folder(home: Path, length: int) -> Tokenizer:
         from tokenizers.processors import RobertaProcessing
 
         pieces = ByteLevelBPETokenizer.from_file(str(home / "vocab.json"), str(home / "merges.txt"))
-        ends = [(word, pieces.token_to_id(word)) for word in ("</s>", "<s>")]
-        pieces.post_processor = RobertaProcessing(*ends, add_prefix_space=False)
+        end, start = ((word, pieces.token_to_id(word)) for word in ("</s>", "<s>"))
+        pieces.post_processor = RobertaProcessing(end, start, add_prefix_space=False)
         return Tokenizer(pieces, length)
     raise WeightsError(f"{home} holds no tokenizer.json; the folder is not complete, download it again")
