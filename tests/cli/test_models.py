@@ -22,6 +22,8 @@ def test_json_is_one_object_per_model(capsys):
     assert [row["name"] for row in rows] == list(VARIANTS)
     assert (rows[0]["rate"], rows[0]["longest"], rows[0]["steps"]) == (16000, 10.24, 25)
     assert "config" not in rows[0]
+    music = next(row for row in rows if row["name"] == "audioldm2-music-665k")
+    assert (music["hub"], music["parameters"], music["guidance"]) == ("cvssp/audioldm2-music", 346_943_496, 3.5)
 
 
 def test_it_needs_no_torch():

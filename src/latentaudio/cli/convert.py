@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import WeightsError
+from ..variants import VARIANTS
 from . import screen
 
 
@@ -44,7 +45,7 @@ def convert(
     found = find(source, like, "diffusers" if layout == "diffusers" else "clean")
     with screen.bar("converting", quiet or json) as tick:
         run(found, target, layout, tick)
-    apart = _apart(source, target, like or found.variant.name) if verify else None
+    apart = _apart(source, target, found.variant.name if found.variant.name in VARIANTS else None) if verify else None
     facts = {"target": target, "layout": layout, "model": found.variant.name, "difference": apart}
     if json:
         screen.tell(facts, as_json=True)
@@ -56,7 +57,7 @@ def convert(
         )
 
 
-def _apart(source: str, target: Path, like: str) -> float:
+def _apart(source: str, target: Path, like: str | None) -> float:
     """Largest difference of a short clip from both, in units of its standard deviation."""
     import numpy as np
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from ..options import Options
 from . import screen
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
+
+
+SPEAKER, VOICE = "audioldm2-speech-gigaspeech", "A female reporter is speaking full of emotion"
+"""Who says a transcript, and how, where nobody asks for another (spec 12.2)."""
 
 
 class Flags(Options):
@@ -23,8 +28,9 @@ class Flags(Options):
 
 
 def generate(
-    *prompts: str,
+    *texts: str,
     output: Annotated[str | None, Parameter(alias="-o")] = None,
+    text_list: Path | None = None,
     options: Annotated[Flags, Parameter(name="*", show_default=False)] = Flags(),
     device: str = "auto",
     precision: str = "auto",
@@ -38,11 +44,13 @@ def generate(
 
     Parameters
     ----------
-    prompts
+    texts
         What to hear; quote each one.
     output
         File (.wav, .flac, .ogg, .mp3) or folder (its name ends in / or has no ending). Several clips are numbered. Default:
         named by the prompt, here.
+    text_list
+        A file with a prompt on each line; behind a vertical bar its clip may be given a name.
     device
         auto, cpu, cuda or mps.
     precision
@@ -61,17 +69,17 @@ def generate(
     if quiet:
         warnings.simplefilter("ignore")
     wishes = options.model_dump(exclude_unset=True)
-    if not prompts:
-        raise UsageError("there is no prompt; say what to hear, for example: latentaudio generate 'a church bell ringing'")
-    for prompt in prompts:
-        Options(**{**wishes, "prompt": prompt})  # refuses what is wrong before anything heavy is imported
+    if options.transcript:
+        wishes = {"model": SPEAKER, **wishes}
+        _check_speech()
+    prompts, names = _asked(texts, text_list, wishes)
     from .target import targets
 
-    paths = targets(output, [prompt for prompt in prompts for _ in range(options.count)])
+    paths = targets(output, [name for name in names for _ in range(options.count)])
     from ..pipeline import load
 
     with screen.bar("generating", quiet or json) as tick:
-        model = load(options.model, device, precision, fidelity=fidelity, like=like)
+        model = load(wishes.get("model", options.model), device, precision, fidelity=fidelity, like=like)
         for clip in model.stream(model.requests(prompts, wishes), progress=tick):
             path = clip.save(next(paths))
             if plot:
@@ -82,6 +90,42 @@ def generate(
             elif not quiet:
                 score = "" if clip.score is None else f"  match {clip.score:.2f}"
                 screen.say(f"{path}  {clip.seconds:g} s  seed {clip.seed}{score}")
+
+
+def _asked(prompts: Sequence[str], text_list: Path | None, wishes: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Prompts and the names of their files; refuses what is wrong before anything heavy is imported."""
+    listed = [*((prompt, prompt) for prompt in prompts), *(_listed(text_list) if text_list else [])]
+    if not listed and "transcript" in wishes:
+        listed = [(VOICE, wishes["transcript"])]
+    if not listed:
+        raise UsageError("there is no prompt; say what to hear, for example: latentaudio generate 'a church bell ringing'")
+    for prompt, _ in listed:
+        Options(**{**wishes, "prompt": prompt})
+    return [prompt for prompt, _ in listed], [name for _, name in listed]
+
+
+def _listed(file: Path) -> list[tuple[str, str]]:
+    """(prompt, name) of every line of a file; without a bar the prompt is the name too."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise DataError(f"cannot read {file} ({getattr(problem, 'strerror', None) or 'it is not UTF-8'})") from None
+    pairs = []
+    for number, line in enumerate(lines, 1):
+        prompt, _, name = (part.strip() for part in line.partition("|"))
+        if "|" in name:
+            raise UsageError(f"{file}, line {number} has two vertical bars; one parts the prompt from its name")
+        if prompt:
+            pairs.append((prompt, name or prompt))
+    return pairs
+
+
+def _check_speech() -> None:
+    """Refuse a transcript before anything is fetched where it cannot be read."""
+    from importlib.util import find_spec
+
+    if find_spec("espeakng_loader") is None:
+        raise UsageError("speech needs espeak-ng; pip install 'latentaudio[speech]'")
 
 
 def _plot(clip: Audio, path: Path) -> None:

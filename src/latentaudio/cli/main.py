@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from ..errors import LatentAudioError
 from . import screen
+from .old import translated
 
 VERBS = {
     "generate": "Turn prompts into sound files; what is not given is the model's own default.",
@@ -48,6 +49,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     tokens = [token for token in given if token != "--debug"]
     try:
+        if tokens[:1] == ["generate"]:
+            tokens = ["generate", *translated(tokens[1:])]
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except (LatentAudioError, CycloptsError) as problem:
         if debug:

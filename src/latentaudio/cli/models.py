@@ -19,9 +19,11 @@ def models(*, json: bool = False) -> None:
         if json:
             screen.tell(_facts(row), as_json=True)
         else:
-            weights = f"{size(row) / 1e6:.0f} MB, here" if size(row) else "no weights here"
+            weights = f"{size(row) / 1e6:.0f} MB, here" if size(row) else row.hub or row.original or "no weights here"
             screen.say(f"{row.name}: {row.purpose}")
             screen.say(f"    {row.config.mel.rate} Hz, up to {row.longest:g} s, {row.licence}, {weights}")
+            if row.parameters:
+                screen.say(f"    UNet of {row.parameters:,} parameters; the authors' file is {row.original}")
             screen.say(f"    defaults: {row.seconds:g} s, {row.sampler}, {row.steps} steps, guidance {row.guidance:g}")
 
 
