@@ -145,13 +145,28 @@ def clap():
     return randomise(ClapModel(ClapConfig(text_config=TEXT, audio_config=audio, projection_dim=12)))
 
 
+def phoneme_symbols(folder):
+    """A VitsTokenizer of the 183 symbols that takes phonemes as they are."""
+    from transformers import VitsTokenizer
+
+    from latentaudio.conditioning.phonemes import SYMBOLS
+
+    folder.mkdir(exist_ok=True)
+    places = {symbol: i for i, symbol in enumerate(SYMBOLS)}
+    (folder / "vocab.json").write_text(json.dumps(places))
+    return VitsTokenizer(
+        str(folder / "vocab.json"), pad_token="_", unk_token="_", normalize=False, phonemize=False, add_blank=False,
+        is_uroman=False, model_max_length=40,
+    )  # fmt: skip
+
+
 def audioldm2(contexts=(None, 16, 24), depth=1, speech=False):
     """An AudioLDM2Pipeline whose language model is of the class with which it still runs."""
     second = 24
     if speech:
         numbers = VitsConfig(
             vocab_size=183, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, ffn_dim=32, window_size=4,
-            flow_size=8, spectrogram_bins=9, prior_encoder_num_flows=1, prior_encoder_num_wavenet_layers=1,
+            flow_size=24, spectrogram_bins=9, prior_encoder_num_flows=1, prior_encoder_num_wavenet_layers=1,
             posterior_encoder_num_wavenet_layers=1, upsample_initial_channel=16, upsample_rates=[2, 2],
             upsample_kernel_sizes=[4, 4], resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1]],
             duration_predictor_num_flows=1, duration_predictor_flow_bins=2, depth_separable_channels=2,

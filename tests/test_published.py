@@ -82,3 +82,31 @@ def test_negative_prompts_agree(pair):
     want = theirs(pipe, PROMPTS, latents, num_inference_steps=4, guidance_scale=3.5, negative_prompt=[negative] * 3)
     got = ours(model, PROMPTS, SEEDS[0], steps=4, guidance=3.5, sampler="ddim", negative=negative)
     assert apart(got, want) < 1e-4
+
+
+SAID = ["həlˈoʊ wˈɜːld!", "ɐ mˈæn"]
+
+
+@pytest.fixture(scope="module")
+def speakers(tmp_path_factory):
+    pipe = published.audioldm2((None, 16), speech=True)
+    pipe.set_progress_bar_config(disable=True)
+    folder = tmp_path_factory.mktemp("speech")
+    pipe.tokenizer_2 = published.phoneme_symbols(folder / "symbols")
+    model = load(published.save(pipe, folder / "speech"), "cpu", "fp32", fidelity="diffusers")
+    return pipe, model
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_speech_agrees(speakers, monkeypatch, said):
+    pipe, model = speakers
+    monkeypatch.setattr("latentaudio.conditioning.phonemes.phonemes", lambda text: text)
+    latents = noise_for(SEEDS[:1], (4, 8, 4))
+    want = pipe(
+        PROMPTS[0], transcription=said, audio_length_in_s=SECONDS, latents=latents, num_inference_steps=10, guidance_scale=3.5,
+        max_new_tokens=8,
+    ).audios  # fmt: skip
+    got = ours(model, PROMPTS[:1], SEEDS[0], steps=10, guidance=3.5, sampler="ddim", transcript=said)
+    assert apart(got, want) < 1e-4
+    other = ours(model, PROMPTS[:1], SEEDS[0], steps=10, guidance=3.5, sampler="ddim", transcript=SAID[said == SAID[0]])
+    assert apart(got, other) > 1e-3

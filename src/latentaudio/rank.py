@@ -23,11 +23,11 @@ def similarity(parts: TextParts, sounds: Sequence[Samples], rate: int, texts: Se
 
     Raises UsageError where the system has no CLAP.
     """
-    if parts.clap is None:
-        raise UsageError("this model has no CLAP to choose among candidates; ask for candidates=1")
+    if parts.clap is None or (parts.config.clap is not None and not parts.config.clap.audio_depths):
+        raise UsageError("this model has no CLAP that hears, to choose among candidates; ask for candidates=1")
     device = next(parts.clap.parameters()).device
     heard = []
     for sound in sounds:  # one by one: a batch of these pictures takes a gigabyte and no less time
         samples = resample(np.atleast_2d(sound).mean(axis=0), rate, CLAP_RATE)
-        heard.append(clap_audio_vectors(parts.clap, clap_mel(torch.from_numpy(samples)[None]).to(device)))
+        heard.append(clap_audio_vectors(parts.clap, clap_mel(torch.from_numpy(samples)[None], parts.fidelity.ear).to(device)))
     return (torch.cat(heard) @ clap_vectors(parts, texts).T).cpu().numpy()

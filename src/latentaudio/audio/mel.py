@@ -18,6 +18,7 @@ from torch.nn.functional import pad
 from ..configs import MelSpec, mel_edges
 
 Framing: TypeAlias = Literal["vocoder", "centred"]
+Ear: TypeAlias = Literal["tile", "stretch"]
 
 CLAP_RATE = 48000
 FBANK_MEAN, FBANK_STD = -4.2677393, 4.5689974
@@ -63,15 +64,17 @@ def vae_mel(samples: Tensor, spec: MelSpec, framing: Framing = "vocoder") -> Ten
     return mel.clamp_min(spec.floor).log()[:, None]
 
 
-def clap_mel(samples: Tensor) -> Tensor:
-    """CLAP's decibel mel (spec 1.4): [B, T] at 48 kHz -> [B, 1, 1001 or so, 64].
+def clap_mel(samples: Tensor, ear: Ear = "tile") -> Tensor:
+    """CLAP's decibel mel (spec 1.4): [B, T] at 48 kHz -> [B, 1, L, 64], L = 1 + T // 480, at most 1001.
 
-    Clips shorter than 10 s are tiled a whole number of times and zero-padded to it, longer ones are cut ("repeatpad").
+    Clips longer than 10 s are cut. Shorter ones are tiled a whole number of times and zero-padded to it ("repeatpad"), or with
+    "stretch" left as they are, for the network to stretch, as the authors' second version does.
     """
     target = 10 * CLAP_RATE
-    if 0 < samples.shape[1] < target:
-        samples = samples.repeat(1, max(1, target // samples.shape[1]))
-    samples = pad(samples, (0, max(0, target - samples.shape[1])))[:, :target]
+    if ear == "tile" and samples.shape[1] < target:
+        samples = samples.repeat(1, max(1, target // max(1, samples.shape[1])))
+        samples = pad(samples, (0, target - samples.shape[1]))
+    samples = samples[:, :target]
     bank = filterbank(CLAP_RATE, 1024, 64, 50.0, 14000.0).to(samples)
     power = magnitudes(samples, 1024, 480, 512).square() @ bank.T
     return 10.0 * power.clamp_min(1e-10).log10()[:, None]

@@ -58,7 +58,7 @@ def generate(
     fidelity
         clean, original or diffusers: in whose way published weights compute.
     like
-        Name of the model that a checkpoint file is, where it does not tell.
+        Model that a checkpoint file is, where it does not tell.
     plot
         Also draw waveform and mel spectrogram beside each file, as FILE.png.
     json
@@ -84,12 +84,17 @@ def generate(
             path = clip.save(next(paths))
             if plot:
                 _plot(clip, path.with_name(f"{path.name}.png"))
-            if json:
-                seen = {"path": path, "seconds": clip.seconds, "rate": clip.sample_rate, "score": clip.score}
-                screen.tell({**seen, **clip.options.model_dump(exclude={"seconds", "count", "candidates"})}, as_json=True)
-            elif not quiet:
-                score = "" if clip.score is None else f"  match {clip.score:.2f}"
-                screen.say(f"{path}  {clip.seconds:g} s  seed {clip.seed}{score}")
+            _tell(clip, path, json, quiet)
+
+
+def _tell(clip: Audio, path: Path, json: bool, quiet: bool) -> None:
+    """One line about a file that was written."""
+    if json:
+        seen = {"path": path, "seconds": clip.seconds, "rate": clip.sample_rate, "score": clip.score}
+        screen.tell({**seen, **clip.options.model_dump(exclude={"seconds", "count", "candidates"})}, as_json=True)
+    elif not quiet:
+        score = "" if clip.score is None else f"  match {clip.score:.2f}"
+        screen.say(f"{path}  {clip.seconds:g} s  seed {clip.seed}{score}")
 
 
 def _asked(prompts: Sequence[str], text_list: Path | None, wishes: dict[str, Any]) -> tuple[list[str], list[str]]:

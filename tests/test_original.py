@@ -1,0 +1,171 @@
+"""The preset "original" against the formulas of the spec, worked out here by other means than the package's."""
+
+import math
+from dataclasses import replace
+
+import librosa
+import numpy as np
+import published
+import pytest
+import torch
+
+from latentaudio import load
+from latentaudio.audio.mel import clap_mel, vae_mel
+from latentaudio.configs import MelSpec
+from latentaudio.diffusion.samplers import Noise, ddim
+from latentaudio.diffusion.schedule import Schedule
+from latentaudio.fidelity import FIDELITIES
+from latentaudio.nn.unet import UNet
+from latentaudio.types import Conditioning, Context
+from latentaudio.variants import VARIANTS
+from latentaudio.weights.load import dressed
+
+ORIGINAL, CLEAN, DIFFUSERS = (FIDELITIES[name] for name in ("original", "clean", "diffusers"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return published.save(published.audioldm2(), tmp_path_factory.mktemp("original") / "audioldm2")
+
+
+def test_one_ancestral_step_draws_its_noise_after_the_prediction():
+    """Spec 5.2 in float64 numpy: tau = {0, c, ...} + 1, the last step goes to abar[0], eta = 1."""
+    betas = np.linspace(math.sqrt(0.0015), math.sqrt(0.0195), 1000) ** 2
+    bar, dice, order = np.cumprod(1 - betas), Noise([3]), []
+    z = dice((2, 4, 3))
+    epsilon = torch.sin(z * 3)
+
+    def denoise(x, t):
+        order.append(int(t[0]))
+        return epsilon
+
+    def noise(shape):
+        order.append("noise")
+        return dice(shape)
+
+    first, *_, last = list(ddim(denoise, z, Schedule(), 10, 1.0, noise))
+    assert order == [x for t in range(901, 0, -100) for x in (t, "noise")]
+    check = Noise([3])
+    check((2, 4, 3))
+    a, a_prev = bar[901], bar[801]
+    sigma = math.sqrt((1 - a_prev) / (1 - a) * (1 - a / a_prev))
+    x0 = (z.double() - math.sqrt(1 - a) * epsilon) / math.sqrt(a)
+    want = math.sqrt(a_prev) * x0 + math.sqrt(1 - a_prev - sigma**2) * epsilon + sigma * check((2, 4, 3))
+    torch.testing.assert_close(first.z.double(), want, atol=1e-5, rtol=1e-5)
+    a, a_prev = bar[1], bar[0]
+    sigma = math.sqrt((1 - a_prev) / (1 - a) * (1 - a / a_prev))
+    for _ in range(8):
+        drawn = check((2, 4, 3))
+    drawn = check((2, 4, 3))
+    want = math.sqrt(a_prev) * last.x0 + math.sqrt(1 - a_prev - sigma**2) * epsilon + sigma * drawn
+    torch.testing.assert_close(last.z, want.float(), atol=1e-5, rtol=1e-5)
+
+
+def test_eta_is_one_unless_asked_otherwise_and_only_of_ddim(folder):
+    model = load(folder, "cpu", "fp32", fidelity="original")
+    ask = model.requests(["a dog"], {"seconds": 0.32, "sampler": "ddim"})
+    assert ask[0].eta == 1.0
+    assert model.requests(["a dog"], {"seconds": 0.32, "eta": 0.5})[0].eta == 0.5
+    assert model.requests(["a dog"], {"seconds": 0.32, "sampler": "dpm++"})[0].eta == 0.0
+    assert load(folder, "cpu", "fp32").requests(["a dog"], {"seconds": 0.32})[0].eta == 0.0
+
+
+def test_the_null_language_of_audio_is_zeros_and_looked_at(folder):
+    models = {name: load(folder, "cpu", "fp32", fidelity=name) for name in FIDELITIES}
+    nulls = {}
+    for name, model in models.items():
+        options = model.requests(["a dog in the rain"], {"seconds": 0.32, "seed": 1})
+        nulls[name] = model._conditioning(options, 32)[1]
+    for name in ("original", "clean"):
+        loa, t5 = nulls[name].contexts
+        assert loa.tokens.shape == (1, 8, 16) and not loa.tokens.any() and loa.mask.all()
+        assert t5.tokens.shape[1] == 1 and t5.mask.all()  # the end token alone
+    loa, t5 = nulls["diffusers"].contexts
+    assert loa.tokens.std() > 0.1
+    assert t5.mask.tolist() == [[1.0] + [0.0] * 5]  # padded to the six of "a dog in the rain </s>"
+
+
+def test_heads_of_each_level():
+    for name, row in VARIANTS.items():
+        if row.parameters:
+            width = 64 if name == "audioldm-l-full" else 32
+            assert dressed(row, "original", ORIGINAL).unet.heads == tuple(w // width for w in row.config.unet.widths)
+            assert dressed(row, "original", DIFFUSERS).unet.heads == (8, 8, 8, 8)
+    assert dressed(VARIANTS["mini"], "latentaudio", DIFFUSERS) == VARIANTS["mini"].config
+
+
+@torch.no_grad()
+def test_heads_change_the_function_and_attend_as_written():
+    """Attention of h heads, written out with loops."""
+    config = replace(VARIANTS["audioldm2-full"].config.unet, channels=32, mult=(1, 2), heads=(1, 2), attention=(False, True),
+                     contexts=(None, 16, 24), groups=8, latent=4)  # fmt: skip
+    unet = published.randomise(UNet(config))
+    block = unet.middle[0].transformers[1].blocks[0].attn2
+    x, context = torch.randn(1, 5, 64), torch.randn(1, 3, 16)
+    q, k, v = (layer(y)[0] for layer, y in ((block.to_q, x), (block.to_k, context), (block.to_v, context)))
+    for heads in (2, 8):
+        width = 64 // heads
+        parts = []
+        for h in range(heads):
+            cut = slice(h * width, (h + 1) * width)
+            scores = torch.stack([torch.stack([(a * b).sum() for b in k[:, cut]]) for a in q[:, cut]]) / math.sqrt(width)
+            parts.append(scores.softmax(1) @ v[:, cut])
+        block.heads = heads
+        torch.testing.assert_close(block(x, block.look_at(context))[0], block.to_out(torch.cat(parts, 1)), atol=1e-5, rtol=1e-5)
+    z, t = torch.randn(1, 4, 8, 4), torch.tensor([500])
+    heard = Conditioning(contexts=(Context.full(torch.randn(1, 8, 16)), Context.full(torch.randn(1, 4, 24))))
+    eight = UNet(replace(config, heads=(8, 8)))
+    eight.load_state_dict(unet.state_dict())
+    block.heads = 2
+    assert (unet(z, t, heard) - eight.eval()(z, t, heard)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("spec", "earlier"), [(MelSpec(), 80), (VARIANTS["audioldm_48k"].config.mel, 240)])
+def test_the_two_framings_lie_half_a_hop_apart(spec, earlier):
+    assert (ORIGINAL.framing, CLEAN.framing) == ("centred", "vocoder")
+    samples = torch.randn(1, spec.rate, generator=torch.Generator().manual_seed(0)) * 0.1
+    centred, plain = (vae_mel(samples, spec, f)[0, 0].numpy() for f in ("centred", "vocoder"))
+    assert len(centred) == len(plain) + 1 == 101
+    shifted = np.pad(samples[0].numpy(), (spec.hop // 2, 0))[: spec.rate]  # what comes half a hop later
+    mel = librosa.feature.melspectrogram(
+        y=np.pad(samples[0].numpy(), spec.n_fft // 2, mode="reflect"), sr=spec.rate, n_fft=spec.n_fft, hop_length=spec.hop,
+        center=False, power=1.0, n_mels=spec.bins, fmin=spec.fmin, fmax=spec.fmax,
+    )  # fmt: skip
+    np.testing.assert_allclose(np.exp(centred), np.maximum(mel.T, 1e-5), rtol=1e-3, atol=1e-6)
+    later = vae_mel(torch.from_numpy(shifted)[None], spec)[0, 0].numpy()
+    assert spec.hop // 2 == earlier
+    np.testing.assert_allclose(np.exp(later[5:-5]), np.exp(centred[5:-6]), rtol=1e-3, atol=1e-6)
+
+
+def test_nothing_is_trimmed_and_a_short_clip_is_sampled_short(folder):
+    ask = {"seconds": 0.32, "steps": 2, "candidates": 1, "seed": 4}
+    [whole] = load(folder, "cpu", "fp32", fidelity="original").generate("a dog", **ask)
+    assert whole.samples.shape == (1, 32 * 160 + 32)
+    assert whole.notes["fidelity"] == "original"
+    [clean] = load(folder, "cpu", "fp32").generate("a dog", **ask)
+    assert clean.samples.shape == (1, 5120)
+
+
+def test_runaway_latents_of_film_models_are_clamped(tmp_path):
+    folder = published.save(published.audioldm(), tmp_path / "v1")
+    model, free = (load(folder, "cpu", "fp32", fidelity=name) for name in ("original", "clean"))
+    z = torch.randn(1, 4, 8, 4) * 3
+    z[0, 0, 0, 0] = 101.0
+    assert np.array_equal(model.sound(z)[0], free.sound(z.clamp(-10, 10))[0])
+    z[0, 0, 0, 0] = 99.0
+    assert np.array_equal(model.sound(z)[0], free.sound(z)[0])
+
+
+def test_clap_is_deaf_to_a_tenth_of_the_prompts(folder):
+    model = load(folder, "cpu", "fp32", fidelity="original")
+    tries = [model.requests(["a dog"], {"seconds": 0.32, "seed": seed})[0] for seed in range(400)]
+    share = np.mean(model._unheard(tries))
+    assert 0.05 < share < 0.15
+    assert not any(load(folder, "cpu", "fp32")._unheard(tries))
+
+
+def test_a_short_sound_is_stretched_by_the_network_not_tiled():
+    sound = torch.randn(1, 48000)
+    assert clap_mel(sound, "stretch").shape == (1, 1, 101, 64)
+    assert clap_mel(sound, "tile").shape == (1, 1, 1001, 64)
+    torch.testing.assert_close(clap_mel(sound, "stretch")[..., 5:95, :], clap_mel(sound, "tile")[..., 5:95, :], atol=1e-3, rtol=1e-4)
