@@ -4,6 +4,7 @@ Everything is written by those libraries, so that what reads it is proved agains
 """
 
 import json
+from dataclasses import dataclass
 
 import torch
 from diffusers import (
@@ -55,11 +56,48 @@ WORDS = [
     "speaks",
 ]
 PROMPTS = ["a dog in the rain", "music", "three loud knocks on the wooden door far away"]
-WIDTHS, HEADS = (32, 64), 8
-TEXT = {
-    "vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
-    "max_position_embeddings": 26, "projection_dim": 12,
-}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Size:
+    """The numbers of a system: a tiny one, or the published widths (spec 2 to 6)."""
+
+    widths: tuple = (32, 64)
+    groups: int = 8
+    latent: int = 4
+    vae: tuple = (16, 16, 32)
+    scale: float = 0.7
+    bins: int = 16
+    vocoder: int = 32
+    vocoder_kernels: tuple = (3, 7)
+    projection: int = 12
+    text: tuple = (64, 16, 2, 2, 32, 26)  # vocabulary, width, layers, heads, inner width, positions
+    audio: tuple = (8, (1, 1, 2, 1), (1, 2, 2, 4))  # patch width, depths, heads
+    t5: tuple = (64, 24, 8, 32, 2, 2)  # vocabulary, width, head width, inner width, layers, heads
+    gpt2: tuple = (9, 96, 16, 2, 2)  # vocabulary, positions, width, layers, heads
+    vits: tuple = (24, 2, 2, 32)  # width, layers, heads, inner width
+    phonemes: int = 40
+    tokens: int = 8
+    clips: int = 24
+
+    @property
+    def words(self):
+        return dict(
+            zip(
+                ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                 "max_position_embeddings"), self.text, strict=True,
+            )
+        ) | {"projection_dim": self.projection}  # fmt: skip
+
+
+TINY = Size()
+FULL = Size(
+    widths=(128, 256, 384, 640), groups=32, latent=8, vae=(128, 256, 512), scale=0.4110932946205139, bins=64, vocoder=1024,
+    vocoder_kernels=(3, 7, 11), projection=512, text=(50265, 768, 12, 12, 3072, 514),
+    audio=(128, (2, 2, 12, 2), (4, 8, 16, 32)), t5=(32128, 1024, 64, 2816, 24, 16), gpt2=(50257, 1024, 768, 12, 12),
+    vits=(192, 6, 2, 768), phonemes=310, clips=512,
+)  # fmt: skip
+HEADS = 8
 
 
 @torch.no_grad()
@@ -93,27 +131,30 @@ def words(start, pad, end, unknown):
     return rules
 
 
-def roberta():
-    return RobertaTokenizerFast(tokenizer_object=words("<s>", "<pad>", "</s>", "<unk>"), model_max_length=24)
+def roberta(size=TINY):
+    return RobertaTokenizerFast(tokenizer_object=words("<s>", "<pad>", "</s>", "<unk>"), model_max_length=size.clips)
 
 
 def t5_words():
     return T5TokenizerFast(tokenizer_object=words("", "<pad>", "</s>", "<unk>"), model_max_length=20, extra_ids=0)
 
 
-def vae():
+def vae(size=TINY):
     return randomise(
         AutoencoderKL(
-            1, 1, ("DownEncoderBlock2D",) * 3, ("UpDecoderBlock2D",) * 3, (16, 16, 32), 2, latent_channels=4, norm_num_groups=8,
-            scaling_factor=0.7, sample_size=64,
+            1, 1, ("DownEncoderBlock2D",) * 3, ("UpDecoderBlock2D",) * 3, size.vae, 2, latent_channels=size.latent,
+            norm_num_groups=size.groups,
+            scaling_factor=size.scale, sample_size=64,
         )
     )  # fmt: skip
 
 
-def vocoder():
+def vocoder(size=TINY):
     config = SpeechT5HifiGanConfig(
-        model_in_dim=16, upsample_initial_channel=32, upsample_rates=[5, 4, 2, 2, 2], upsample_kernel_sizes=[16, 16, 8, 4, 4],
-        resblock_kernel_sizes=[3, 7], resblock_dilation_sizes=[[1, 3, 5], [1, 3, 5]], normalize_before=False,
+        model_in_dim=size.bins, upsample_initial_channel=size.vocoder, upsample_rates=[5, 4, 2, 2, 2],
+        upsample_kernel_sizes=[16, 16, 8, 4, 4],
+        resblock_kernel_sizes=list(size.vocoder_kernels),
+        resblock_dilation_sizes=[[1, 3, 5]] * len(size.vocoder_kernels), normalize_before=False,
     )  # fmt: skip
     return randomise(SpeechT5HifiGan(config))
 
@@ -129,23 +170,26 @@ def scheduler():
     )
 
 
-def shape():
+def shape(size=TINY):
+    levels = len(size.widths)
     return {
-        "sample_size": 16, "in_channels": 4, "out_channels": 4, "block_out_channels": WIDTHS, "norm_num_groups": 8,
-        "attention_head_dim": HEADS, "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "sample_size": 16, "in_channels": size.latent, "out_channels": size.latent, "block_out_channels": size.widths,
+        "norm_num_groups": size.groups, "attention_head_dim": HEADS,
+        "down_block_types": ("DownBlock2D", *("CrossAttnDownBlock2D",) * (levels - 1)),
+        "up_block_types": (*("CrossAttnUpBlock2D",) * (levels - 1), "UpBlock2D"),
     }  # fmt: skip
 
 
-def clap():
+def clap(size=TINY):
+    width, depths, heads = size.audio
     audio = {
-        "patch_embeds_hidden_size": 8, "hidden_size": 64, "depths": [1, 1, 2, 1], "num_attention_heads": [1, 2, 2, 4],
-        "projection_dim": 12,
+        "patch_embeds_hidden_size": width, "hidden_size": 8 * width, "depths": list(depths), "num_attention_heads": list(heads),
+        "projection_dim": size.projection,
     }  # fmt: skip
-    return randomise(ClapModel(ClapConfig(text_config=TEXT, audio_config=audio, projection_dim=12)))
+    return randomise(ClapModel(ClapConfig(text_config=size.words, audio_config=audio, projection_dim=size.projection)))
 
 
-def phoneme_symbols(folder):
+def phoneme_symbols(folder, size=TINY):
     """A VitsTokenizer of the 183 symbols that takes phonemes as they are."""
     from transformers import VitsTokenizer
 
@@ -156,54 +200,71 @@ def phoneme_symbols(folder):
     (folder / "vocab.json").write_text(json.dumps(places))
     return VitsTokenizer(
         str(folder / "vocab.json"), pad_token="_", unk_token="_", normalize=False, phonemize=False, add_blank=False,
-        is_uroman=False, model_max_length=40,
+        is_uroman=False, model_max_length=size.phonemes,
     )  # fmt: skip
 
 
-def audioldm2(contexts=(None, 16, 24), depth=1, speech=False):
-    """An AudioLDM2Pipeline whose language model is of the class with which it still runs."""
-    second = 24
-    if speech:
-        numbers = VitsConfig(
-            vocab_size=183, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, ffn_dim=32, window_size=4,
-            flow_size=24, spectrogram_bins=9, prior_encoder_num_flows=1, prior_encoder_num_wavenet_layers=1,
-            posterior_encoder_num_wavenet_layers=1, upsample_initial_channel=16, upsample_rates=[2, 2],
-            upsample_kernel_sizes=[4, 4], resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1]],
-            duration_predictor_num_flows=1, duration_predictor_flow_bins=2, depth_separable_channels=2,
-        )  # fmt: skip
-        encoder = randomise(VitsModel(numbers))
-    else:
-        encoder = randomise(
-            T5EncoderModel(
-                T5Config(vocab_size=64, d_model=24, d_kv=8, d_ff=32, num_layers=2, num_heads=2, feed_forward_proj="gated-gelu")
+def vits(size=TINY):
+    width, layers, heads, inner = size.vits
+    numbers = VitsConfig(
+        vocab_size=183, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, ffn_dim=inner, window_size=4,
+        flow_size=width, spectrogram_bins=9, prior_encoder_num_flows=1, prior_encoder_num_wavenet_layers=1,
+        posterior_encoder_num_wavenet_layers=1, upsample_initial_channel=16, upsample_rates=[2, 2],
+        upsample_kernel_sizes=[4, 4], resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1]],
+        duration_predictor_num_flows=1, duration_predictor_flow_bins=2, depth_separable_channels=2,
+    )  # fmt: skip
+    return randomise(VitsModel(numbers))
+
+
+def t5(size=TINY):
+    vocabulary, width, head, inner, layers, heads = size.t5
+    return randomise(
+        T5EncoderModel(
+            T5Config(
+                vocab_size=vocabulary, d_model=width, d_kv=head, d_ff=inner, num_layers=layers, num_heads=heads,
+                feed_forward_proj="gated-gelu",
             )
         )
-    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=9, n_positions=96, n_embd=16, n_layer=2, n_head=2))
-    gpt2.config.max_new_tokens = 8
-    extra = {"use_learned_position_embedding": True, "max_seq_length": 40} if speech else {}
+    )  # fmt: skip
+
+
+def gpt2(size=TINY):
+    vocabulary, positions, width, layers, heads = size.gpt2
+    numbers = GPT2Config(vocab_size=vocabulary, n_positions=positions, n_embd=width, n_layer=layers, n_head=heads)
+    module = GPT2LMHeadModel(numbers)
+    module.config.max_new_tokens = size.tokens
+    return randomise(module)
+
+
+def audioldm2(contexts=None, depth=1, speech=False, size=TINY):
+    """An AudioLDM2Pipeline whose language model is of the class with which it still runs."""
+    loa, second = size.gpt2[2], size.vits[0] if speech else size.t5[1]
+    contexts = contexts or ((None, loa) if speech else (None, loa, second))
+    extra = {"use_learned_position_embedding": True, "max_seq_length": size.phonemes} if speech else {}
     return AudioLDM2Pipeline(
-        vae=vae(), text_encoder=clap(), text_encoder_2=encoder,
-        projection_model=randomise(AudioLDM2ProjectionModel(12, second, 16, **extra)), language_model=randomise(gpt2),
-        tokenizer=roberta(), tokenizer_2=t5_words(),
+        vae=vae(size), text_encoder=clap(size), text_encoder_2=vits(size) if speech else t5(size),
+        projection_model=randomise(AudioLDM2ProjectionModel(size.projection, second, loa, **extra)),
+        language_model=gpt2(size), tokenizer=roberta(size), tokenizer_2=t5_words(),
         feature_extractor=ClapFeatureExtractor(truncation="rand_trunc", frequency_min=50, frequency_max=14000),
         unet=randomise(
             AudioLDM2UNet2DConditionModel(
-                **shape(), cross_attention_dim=[list(contexts)] * 2, transformer_layers_per_block=depth
+                **shape(size), cross_attention_dim=[list(contexts)] * len(size.widths), transformer_layers_per_block=depth
             )
         ),
-        scheduler=scheduler(), vocoder=vocoder(),
+        scheduler=scheduler(), vocoder=vocoder(size),
     )  # fmt: skip
 
 
-def audioldm():
+def audioldm(size=TINY):
     """An AudioLDMPipeline."""
-    film = {"class_embed_type": "simple_projection", "projection_class_embeddings_input_dim": 12}
+    film = {"class_embed_type": "simple_projection", "projection_class_embeddings_input_dim": size.projection}
     return AudioLDMPipeline(
-        vae=vae(), text_encoder=randomise(ClapTextModelWithProjection(ClapTextConfig(**TEXT))), tokenizer=roberta(),
+        vae=vae(size), text_encoder=randomise(ClapTextModelWithProjection(ClapTextConfig(**size.words))),
+        tokenizer=roberta(size),
         unet=randomise(
-            UNet2DConditionModel(**shape(), **film, class_embeddings_concat=True, cross_attention_dim=WIDTHS)
+            UNet2DConditionModel(**shape(size), **film, class_embeddings_concat=True, cross_attention_dim=size.widths)
         ),
-        scheduler=scheduler(), vocoder=vocoder(),
+        scheduler=scheduler(), vocoder=vocoder(size),
     )  # fmt: skip
 
 
