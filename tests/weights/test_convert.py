@@ -1,5 +1,6 @@
 """One model in three layouts: every tensor comes back to the bit, and what was written opens in the library it is meant for."""
 
+import json
 from dataclasses import replace
 
 import published
@@ -12,7 +13,9 @@ from latentaudio import load, variants
 from latentaudio.cli.main import main
 from latentaudio.errors import DataError, UsageError, WeightsError
 from latentaudio.weights import load as loading
+from latentaudio.weights.components import components
 from latentaudio.weights.convert import convert
+from latentaudio.weights.diffusers import index
 from latentaudio.weights.folder import parts_of
 from latentaudio.weights.load import find
 
@@ -146,3 +149,19 @@ def test_a_name_of_the_table_reaches_its_hub(monkeypatch):
     monkeypatch.setattr(loading, "_fetched", lambda row: asked.append(row.hub) or loading.ASSETS / "mini")
     find("audioldm2-full")
     assert asked == ["cvssp/audioldm2"]
+
+
+@pytest.mark.parametrize("name", [name for name, row in variants.VARIANTS.items() if row.hub and row.config.phonemes is None])
+def test_a_folder_of_published_shapes_is_known_and_dressed(name, tmp_path):
+    """Every published row's JSONs, with the 8 heads that converted folders state, read back as that row."""
+    row = variants.VARIANTS[name]
+    stated = replace(row.config, unet=replace(row.config.unet, heads=(8, 8, 8, 8)))
+    for file, content in {**components(stated), "model_index.json": index(stated)}.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(json.dumps(content))
+    clean, theirs = find(tmp_path), find(tmp_path, how="diffusers")
+    assert clean.variant.config.unet == row.config.unet and theirs.config.unet == stated.unet
+    assert (clean.config.vae, clean.config.vocoder, clean.config.t5) == (row.config.vae, row.config.vocoder, row.config.t5)
+    assert clean.config.latent_std == pytest.approx(row.config.latent_std)
+    assert (clean.config.translator, clean.variant.parameters) == (row.config.translator, row.parameters)
+    assert (clean.config.clap.text_eps, theirs.config.clap.text_eps) == (1e-5, 1e-12)

@@ -155,8 +155,7 @@ def _row_of_hub(called: str, folder: Path) -> Variant | None:
 def _of_shape(config: ModelConfig) -> Variant | None:
     """The first published row of that UNet, heads aside."""
     for row in VARIANTS.values():
-        same = row.parameters and row.config.unet.mult == config.unet.mult
-        if same and replace(config.unet, heads=row.config.unet.heads) == row.config.unet:
+        if row.parameters and {**vars(row.config.unet), "heads": config.unet.heads} == vars(config.unet):
             return row
     return None
 

@@ -1,0 +1,125 @@
+"""Loading audioldm2-full at full width in bf16: peak memory over the weights' bytes, time over reading the files.
+
+    python benchmarks/loading.py --output benchmarks/loading.md
+
+Random weights in a diffusers folder, as float32 (cast while loading) and as bfloat16 (mapped). Each load runs in a process of its own;
+its memory before loading is taken off. Reading is the same files read once into a buffer of 16 MiB, both with a warm cache, medians of 5.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import median
+
+REPEATS = 5
+
+
+def memory(kind):
+    """Bytes of one kind (RssAnon, VmRSS) of this process."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(kind))
+    return int(line.split()[1]) * 1024
+
+
+def child(folder):
+    import torch
+    import transformers  # noqa: F401
+    from transformers import ClapModel, GPT2Model, T5EncoderModel  # noqa: F401
+
+    from latentaudio.weights.folder import build, parts_of
+    from latentaudio.weights.load import find
+
+    found = find(folder, how="diffusers")
+    with torch.device("meta"):
+        for name in parts_of(found.config):
+            build(name, found.config)
+    before, peak, done = {kind: memory(kind) for kind in ("RssAnon", "VmRSS")}, {"RssAnon": 0, "VmRSS": 0}, False
+
+    def watch():
+        while not done:
+            for kind in peak:
+                peak[kind] = max(peak[kind], memory(kind))
+            time.sleep(0.002)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began = time.perf_counter()
+    parts = [found.part(name, dtype=torch.bfloat16) for name in parts_of(found.config)]
+    seconds = time.perf_counter() - began
+    done = True
+    watcher.join()
+    held = sum(v.numel() * v.element_size() for part in parts for v in part.state_dict().values())
+    print(json.dumps({"seconds": seconds, "held": held, **{kind: peak[kind] - before[kind] for kind in peak}}))
+
+
+def reading(folder):
+    began = time.perf_counter()
+    buffer = bytearray(16 << 20)
+    for file in folder.rglob("*.safetensors"):
+        with file.open("rb", buffering=0) as stream:
+            while stream.readinto(buffer):
+                pass
+    return time.perf_counter() - began
+
+
+def main():
+    words = argparse.ArgumentParser()
+    words.add_argument("--child", type=Path)
+    words.add_argument("--output", type=Path)
+    given = words.parse_args()
+    if given.child:
+        return child(given.child)
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from latentaudio.variants import VARIANTS
+    from latentaudio.weights import components, diffusers, keymap
+    from latentaudio.weights.convert import FILES
+    from latentaudio.weights.folder import build, parts_of
+
+    home = Path(tempfile.mkdtemp())
+    try:
+        folder, half = home / "float32", home / "bfloat16"
+        config = VARIANTS["audioldm2-full"].config
+        for name, content in {**components.components(config), diffusers.INDEX: diffusers.index(config)}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(json.dumps(content))
+        files = {}
+        for part in parts_of(config):
+            with torch.device("meta"):
+                state = build(part, config).state_dict()
+            real = {k: torch.empty(v.shape, dtype=v.dtype).normal_() if v.is_floating_point() else torch.zeros_like(v, device="cpu")
+                    for k, v in state.items()}  # fmt: skip
+            for name, value in keymap.write(keymap.slots(part, config, state, "diffusers"), real):
+                where, _, inner = name.rpartition("/") if "/" in name else (diffusers.COMPONENTS[part], "", name)
+                files.setdefault(where, {})[inner] = value.contiguous()
+        shutil.copytree(folder, half)
+        for where, tensors in files.items():
+            for place, dtype in ((folder, torch.float32), (half, torch.bfloat16)):
+                stored = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
+                save_file(stored, place / where / f"{FILES.get(where, 'model')}.safetensors")
+        del files, load_file
+        lines = ["| stored as | weights held | peak RSS / held | peak anonymous / held | load | read | ratio |", "|---|---|---|---|---|---|---|"]
+        for place in (folder, half):
+            reads, runs = [], []
+            for _ in range(REPEATS):
+                reads.append(reading(place))
+                out = subprocess.run([sys.executable, __file__, "--child", place], capture_output=True, text=True, check=True)
+                runs.append(json.loads(out.stdout.splitlines()[-1]))
+            held, load, read = runs[0]["held"], median(r["seconds"] for r in runs), median(reads)
+            rss, anonymous = (max(r[kind] for r in runs) / held for kind in ("VmRSS", "RssAnon"))
+            lines.append(f"| {place.name} | {held / 1e9:.2f} GB | {rss:.2f} | {anonymous:.2f} | {load:.2f} s | {read:.2f} s | {load / read:.2f} |")
+            print(lines[-1], flush=True)
+        if given.output:
+            given.output.write_text("# Loading audioldm2-full in bf16\n\n" + (__doc__ or "").strip() + "\n\n" + "\n".join(lines) + "\n")
+    finally:
+        shutil.rmtree(home)
+
+
+if __name__ == "__main__":
+    main()
