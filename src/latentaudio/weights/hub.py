@@ -88,7 +88,7 @@ def fetch(
 ) -> Path:  # fmt: skip
     """The folder with those files of a repository: its snapshot in the cache, or `to`, where only whole files appear.
 
-    patterns: of names, `*` crosses folders; None: those `needed`. Names without a `*` that the cache has cost no request, others
+    patterns: of names, one is enough, `*` crosses folders; None: those `needed`. Names without a `*` that the cache has cost no request, others
     one for what the repository holds now; without a network what the cache has is taken. Raises UsageError for an unknown
     repository, revision or file, DataError for a disk that does not take them, WeightsError for the rest.
     """
@@ -110,7 +110,7 @@ def fetch(
     names = _choose([file.name for file in files], patterns)
     if not names:
         listed = ", ".join(file.name for file in files[:8]) or "nothing"
-        raise UsageError(f"{repo} has no {' and '.join(patterns or ['model_index.json'])}; it has: {listed}")
+        raise UsageError(f"{repo} has no {' or '.join(patterns or ['model_index.json'])}; it has: {listed}")
     chosen = [file for file in files if file.name in set(names)]
     with _plainly(place):
         return _into_cache(place, commit, chosen, progress) if to is None else _into_folder(place, commit, chosen, to, progress)
@@ -156,26 +156,22 @@ def verify(path: Path, size: int | None, sha256: str | None) -> None:
 
 
 def check(folder: Path) -> None:
-    """Raises WeightsError for a file of a snapshot that is damaged, and removes it: links of the cache name the content they expect."""
-    for link in folder.rglob("*"):
-        blob = link.parent / link.readlink() if link.is_symlink() else link
+    """Raises WeightsError for a damaged file of a snapshot, and removes it: links of the cache name the content they expect."""
+    for link in sorted(path for path in folder.rglob("*") if path.is_symlink()):
+        blob = link.parent / link.readlink()
         if len(blob.name) == 64 and _HASH.fullmatch(blob.name):
             try:
                 verify(link, None, blob.name)
             except WeightsError:
                 link.unlink()
                 blob.unlink(missing_ok=True)
-                raise WeightsError(
-                    f"{link.relative_to(folder)} in {folder} was damaged and is removed; download it again"
-                ) from None
+                raise WeightsError(f"{link} was damaged and is removed; download it again") from None
 
 
 def _choose(names: Sequence[str], patterns: Sequence[str] | None) -> list[str]:
-    """The names asked for; none where a pattern has no answer."""
+    """The names asked for."""
     if patterns is None:
         return needed(names)
-    if not all(any(fnmatchcase(name, pattern) for name in names) for pattern in patterns):
-        return []
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
