@@ -146,9 +146,13 @@ def test_the_command_proves_what_it_wrote(folder, tmp_path, capsys):
 
 def test_a_name_of_the_table_reaches_its_hub(monkeypatch):
     asked = []
-    monkeypatch.setattr(loading, "_fetched", lambda row: asked.append(row.hub) or loading.ASSETS / "mini")
+    monkeypatch.setattr(loading, "_fetched", lambda name: asked.append(loading.hub_of(name)) or loading.ASSETS / "mini")
     find("audioldm2-full")
-    assert asked == ["cvssp/audioldm2"]
+    find("audioldm_48k")
+    find("someone/else")
+    assert asked == [("cvssp/audioldm2", None), ("haoheliu/audioldm_48k", "audioldm_48k.pth"), ("someone/else", None)]
+    with pytest.raises(WeightsError, match=r"get audioldm-s-text-ft\.ckpt from the authors' record on zenodo"):
+        loading.hub_of("audioldm-s-text-ft")
 
 
 @pytest.mark.parametrize("name", [name for name, row in variants.VARIANTS.items() if row.hub and row.config.phonemes is None])

@@ -43,6 +43,19 @@ def test_safetensors_and_shards(tmp_path):
         open_tensors(index)
 
 
+@pytest.mark.parametrize("stored", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("wanted", [None, torch.float32, torch.bfloat16])
+def test_casting_is_torchs_own(tmp_path, stored, wanted):
+    state = {"a": torch.randn(3, 5).to(stored), "n": torch.arange(4), "empty": torch.zeros(0, 2, dtype=stored)}
+    state["one"] = torch.tensor(2.5).to(stored)
+    save_file(state, tmp_path / "x.safetensors")
+    found = open_tensors(tmp_path / "x.safetensors")
+    for name, value in state.items():
+        want = value.to(wanted) if wanted and value.is_floating_point() else value
+        got = found.cast(name, wanted)
+        assert got.dtype == want.dtype and torch.equal(got, want) and found.shape(name) == tuple(value.shape)
+
+
 def test_views_by_prefix_and_name(tmp_path):
     found = open_tensors(save(tmp_path / "x.pth", {"p.a": STATE["b"], "q": STATE["b"]}))
     assert list(found.under("p.")) == ["a"]

@@ -63,11 +63,14 @@ def fit(
     wanted = module.state_dict()
     _check(wanted, theirs, slots, what or str(theirs.source))
     state = {}
+
+    def get(name: str) -> Tensor:
+        return theirs.cast(name, dtype)
+
     for key, value in wanted.items():
         slot = slots[key]
         there = all(name in theirs for name in slot.names)
-        ours = slot.read(theirs.__getitem__, len(value) if value.ndim else 0) if there else computed(key, value)
-        state[key] = ours.to(dtype) if dtype is not None and ours.is_floating_point() else ours
+        state[key] = slot.read(get, len(value) if value.ndim else 0) if there else computed(key, value)
     module.load_state_dict(state, strict=True, assign=True)
     return module.eval()
 

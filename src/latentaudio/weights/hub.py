@@ -88,9 +88,10 @@ def fetch(
 ) -> Path:  # fmt: skip
     """The folder with those files of a repository: its snapshot in the cache, or `to`, where only whole files appear.
 
-    patterns: of names, one is enough, `*` crosses folders; None: those `needed`. Names without a `*` that the cache has cost no request, others
-    one for what the repository holds now; without a network what the cache has is taken. Raises UsageError for an unknown
-    repository, revision or file, DataError for a disk that does not take them, WeightsError for the rest.
+    patterns: of names, one is enough, `*` crosses folders; None: those `needed`. Names without a `*` that the cache has cost no
+    request, others one for what the repository holds now; without an answer, or refused, what the cache has is taken.
+    Raises UsageError for an unknown repository, revision or file, DataError for a disk that does not take them, WeightsError
+    for the rest.
     """
     place = _repository(repo, revision)
     folder, here = place.cached()
@@ -99,8 +100,10 @@ def fetch(
         if literal or place.offline:
             raise _Unreachable("HF_HUB_OFFLINE is set")
         commit, files = place.ask()
-    except _Unreachable as problem:
+    except (_Unreachable, UsageError, WeightsError) as problem:
         kept = _choose(here, patterns)
+        if not kept and not isinstance(problem, _Unreachable):
+            raise
         if not kept:
             away = "HF_HUB_OFFLINE is set" if place.offline else f"{place.endpoint} is out of reach ({problem})"
             way_out = "unset it" if place.offline else "try again later"
@@ -286,20 +289,20 @@ def _bring(place: _Repository, commit: str, spots: Mapping[_File, Path], progres
             raise DataError(f"{place.name} takes {room}; {_ELSEWHERE}")
     total = sum(file.size for file in spots)
     done = total - sum(file.size for file in missing)
+    tell = progress or (lambda done, total: None)
+    tell(done, total)
     for file, part in parts.items():
 
-        def tell(arrived: int, done: int = done) -> None:
-            if progress:
-                progress(done + arrived, total)
+        def told(arrived: int, done: int = done) -> None:
+            tell(done + arrived, total)
 
         with WeakFileLock(part.with_suffix(".lock")):
             if _size(missing[file]) != file.size:  # no other process was quicker
-                _arrive(place, commit, file, part, tell)
+                _arrive(place, commit, file, part, told)
                 part.replace(missing[file])
         part.with_suffix(".lock").unlink(missing_ok=True)
         done += file.size
-    if progress:
-        progress(total, total)
+    tell(total, total)
 
 
 def _arrive(place: _Repository, commit: str, file: _File, part: Path, tell: Callable[[int], None]) -> None:
@@ -341,7 +344,7 @@ def _append(place: _Repository, commit: str, name: str, part: Path, tell: Callab
     with get_session().stream("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as response:
         hf_raise_for_status(response)
         with part.open("ab" if response.status_code == 206 else "wb") as out:
-            for chunk in response.iter_bytes(1 << 20):
+            for chunk in response.iter_bytes():  # as they come: larger ones would be lost with the line
                 out.write(chunk)
                 tell(out.tell())
 

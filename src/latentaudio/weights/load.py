@@ -89,32 +89,41 @@ def _place(source: str | Path) -> tuple[str, Path]:
     """What a model is called, and the folder or file it lies in; published ones are fetched."""
     called = str(source)
     if called in VARIANTS:
-        row = VARIANTS[called]
-        if size(row):
-            return called, ASSETS / called
-        if row.hub or row.original.count("/") == 2:
-            return called, _fetched(row)
-        way_out = "install latentaudio again" if row.embedded else "train it and name the run's folder"
-        if row.original:
-            way_out = f"get {row.original} from the authors' record on zenodo and name that file"
-        raise WeightsError(f"the weights of {called!r} do not come with this installation; {way_out}")
+        return called, ASSETS / called if size(VARIANTS[called]) else _fetched(called)
     place = Path(source).expanduser()
     if place.exists():
         return called, place
     if called.count("/") == 1 and not called.startswith((".", "/", "~")):
-        from .hub import fetch
-
-        return called, fetch(called)
+        return called, _fetched(called)
     raise UsageError(f"no model is called {called!r} and no folder or file either; there are: {', '.join(VARIANTS)}")
 
 
-def _fetched(row: Variant) -> Path:
+def hub_of(name: str) -> tuple[str, str | None]:
+    """The repository of a name of the table or a hub id, and the one file of it that is the model; None: it is a folder.
+
+    Raises WeightsError for a model that no hub has, UsageError for what is neither.
+    """
+    row = VARIANTS.get(name)
+    if row is None:
+        if name.count("/") != 1 or name.startswith("/") or name.endswith("/"):
+            raise UsageError(f"{name!r} is neither a model's name nor a hub id such as cvssp/audioldm2; see latentaudio models")
+        return name, None
+    if row.hub:
+        return row.hub, None
+    if row.original.count("/") == 2:
+        owner, repository, file = row.original.split("/")
+        return f"{owner}/{repository}", file
+    way_out = "install latentaudio again" if row.embedded else "train it and name the run's folder"
+    if row.original:
+        way_out = f"get {row.original} from the authors' record on zenodo and name that file"
+    raise WeightsError(f"the weights of {name!r} do not come with this installation; {way_out}")
+
+
+def _fetched(name: str) -> Path:
     from .hub import fetch, fetch_file
 
-    if row.hub:
-        return fetch(row.hub)
-    owner, repository, name = row.original.split("/")
-    return fetch_file(f"{owner}/{repository}", name)
+    repository, file = hub_of(name)
+    return fetch(repository) if file is None else fetch_file(repository, file)
 
 
 def _recognised(called: str, place: Path, like: Variant | None) -> Found:

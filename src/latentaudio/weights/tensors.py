@@ -20,6 +20,7 @@ from ..errors import WeightsError
 
 PICKLED = (".bin", ".ckpt", ".pth", ".pt")
 WRAPPINGS = ("state_dict", "model", "generator")  # Lightning's, AudioMAE's, HiFi-GAN's
+_FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _AGAIN = "download it again"
 
 
@@ -31,7 +32,7 @@ class Tensors(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         holder, inner = self._places[name]
-        value: Tensor = holder.get_tensor(inner) if hasattr(holder, "get_tensor") else holder[inner]
+        value: Tensor = holder.get_tensor(inner) if isinstance(holder, _Safetensors) else holder[inner]
         return value
 
     def __iter__(self) -> Iterator[str]:
@@ -43,8 +44,20 @@ class Tensors(Mapping[str, Tensor]):
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape, without reading it."""
         holder, inner = self._places[name]
-        found = holder.get_slice(inner).get_shape() if hasattr(holder, "get_slice") else holder[inner].shape
-        return tuple(found)
+        return holder.shape(inner) if isinstance(holder, _Safetensors) else tuple(holder[inner].shape)
+
+    def cast(self, name: str, dtype: torch.dtype | None) -> Tensor:
+        """A tensor, floating ones as `dtype` if that is given.
+
+        Where that changes it, the bytes of a .safetensors are read into memory that is free again at once, not mapped: mapped
+        pages would count as the process's own until the file is closed.
+        """
+        holder, inner = self._places[name]
+        if dtype is None or not isinstance(holder, _Safetensors) or holder.dtype(inner) in (dtype, None):
+            value = self[name]
+        else:
+            value = holder.read(inner)
+        return value.to(dtype) if dtype is not None and value.is_floating_point() else value
 
     def under(self, prefix: str) -> Tensors:
         """Those whose name begins with `prefix`, without it."""
@@ -64,6 +77,44 @@ class Tensors(Mapping[str, Tensor]):
         return Tensors({**self._places, **other._places}, self.source)
 
 
+class _Safetensors:
+    """One .safetensors file: tensors mapped into memory or read (the format is 8 bytes of length, JSON, then all tensors)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.mapped = path, safe_open(path, framework="pt")
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            self.header = json.loads(stream.read(length))
+        self.start = 8 + length
+        self.header.pop("__metadata__", None)
+
+    def get_tensor(self, name: str) -> Tensor:
+        """Mapped: pages are read when they are looked at."""
+        value: Tensor = self.mapped.get_tensor(name)
+        return value
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """From the header."""
+        return tuple(self.header[name]["shape"])
+
+    def dtype(self, name: str) -> torch.dtype | None:
+        """Its type if it is a floating one that `read` knows."""
+        return _FLOATS.get(self.header[name]["dtype"])
+
+    def read(self, name: str) -> Tensor:
+        """A floating tensor in memory of its own."""
+        begin, end = self.header[name]["data_offsets"]
+        if end == begin:
+            return self.get_tensor(name)
+        buffer = bytearray(end - begin)
+        with self.path.open("rb", buffering=0) as stream:
+            stream.seek(self.start + begin)
+            view = memoryview(buffer)
+            while view and (got := stream.readinto(view)):
+                view = view[got:]
+        return torch.frombuffer(buffer, dtype=_FLOATS[self.header[name]["dtype"]]).view(self.shape(name))
+
+
 def open_tensors(path: Path) -> Tensors:
     """What a file holds; of `X.index.json` all the files it lists. Raises WeightsError for a file that is missing, damaged or
     holds code."""
@@ -80,11 +131,10 @@ def open_tensors(path: Path) -> Tensors:
 
 def _safetensors(path: Path) -> Tensors:
     try:
-        holder = safe_open(path, framework="pt")
+        holder = _Safetensors(path)
     except (SafetensorError, OSError) as problem:
         raise WeightsError(f"{path} is damaged or cut short ({problem}); {_AGAIN}") from None
-    names: list[str] = list(holder.keys())  # type: ignore[no-untyped-call]
-    return Tensors({name: (holder, name) for name in names}, path)
+    return Tensors({name: (holder, name) for name in holder.header}, path)
 
 
 def _pickled(path: Path) -> Tensors:
