@@ -2,8 +2,9 @@
 
     python benchmarks/loading.py --output benchmarks/loading.md
 
-Random weights in a diffusers folder, as float32 (cast while loading) and as bfloat16 (mapped). Each load runs in a process of its own;
-its memory before loading is taken off. Reading is the same files read once into a buffer of 16 MiB, both with a warm cache, medians of 5.
+Random weights in a diffusers folder, as float32 (cast while loading) and as bfloat16 (mapped). Each load runs in a process
+of its own; its memory before loading is taken off. Reading is the same files read once into a buffer of 16 MiB; warm cache;
+medians of 5.
 """
 
 import argparse
@@ -93,8 +94,10 @@ def main():
         for part in parts_of(config):
             with torch.device("meta"):
                 state = build(part, config).state_dict()
-            real = {k: torch.empty(v.shape, dtype=v.dtype).normal_() if v.is_floating_point() else torch.zeros_like(v, device="cpu")
-                    for k, v in state.items()}  # fmt: skip
+            real = {k: torch.zeros_like(v, device="cpu") for k, v in state.items()}
+            for value in real.values():
+                if value.is_floating_point():
+                    value.normal_()
             for name, value in keymap.write(keymap.slots(part, config, state, "diffusers"), real):
                 where, _, inner = name.rpartition("/") if "/" in name else (diffusers.COMPONENTS[part], "", name)
                 files.setdefault(where, {})[inner] = value.contiguous()
@@ -104,7 +107,8 @@ def main():
                 stored = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
                 save_file(stored, place / where / f"{FILES.get(where, 'model')}.safetensors")
         del files, load_file
-        lines = ["| stored as | weights held | peak RSS / held | peak anonymous / held | load | read | ratio |", "|---|---|---|---|---|---|---|"]
+        lines = ["| stored as | weights held | peak RSS / held | peak anonymous / held | load | read | ratio |"]
+        lines.append("|---|---|---|---|---|---|---|")
         for place in (folder, half):
             reads, runs = [], []
             for _ in range(REPEATS):
@@ -113,10 +117,12 @@ def main():
                 runs.append(json.loads(out.stdout.splitlines()[-1]))
             held, load, read = runs[0]["held"], median(r["seconds"] for r in runs), median(reads)
             rss, anonymous = (max(r[kind] for r in runs) / held for kind in ("VmRSS", "RssAnon"))
-            lines.append(f"| {place.name} | {held / 1e9:.2f} GB | {rss:.2f} | {anonymous:.2f} | {load:.2f} s | {read:.2f} s | {load / read:.2f} |")
+            memory_cells = f"{held / 1e9:.2f} GB | {rss:.2f} | {anonymous:.2f}"
+            lines.append(f"| {place.name} | {memory_cells} | {load:.2f} s | {read:.2f} s | {load / read:.2f} |")
             print(lines[-1], flush=True)
         if given.output:
-            given.output.write_text("# Loading audioldm2-full in bf16\n\n" + (__doc__ or "").strip() + "\n\n" + "\n".join(lines) + "\n")
+            head = (__doc__ or "").strip()
+            given.output.write_text(f"# Loading audioldm2-full in bf16\n\n{head}\n\n" + "\n".join(lines) + "\n")
     finally:
         shutil.rmtree(home)
 

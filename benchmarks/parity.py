@@ -2,8 +2,8 @@
 
     python benchmarks/parity.py [NAME ...] --output benchmarks/parity.md
 
-Each system is made by their classes, saved by them, loaded by us from that folder, and both are asked the same. A part's row is the
-largest difference over the largest value of theirs; a generation's row is the largest difference over their signal's standard
+Each system is made by their classes, saved by them, loaded by us from that folder, and both are asked the same. A part's row is
+the largest difference over the largest value of theirs; a generation's row is the largest difference over their signal's standard
 deviation. Takes some minutes and 12 GB of memory and disk a system.
 """
 
@@ -14,8 +14,10 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -77,7 +79,8 @@ def text_parts(pipe, model, dice):
     if model.config.unet.film:
         yield "CLAP text", apart(text.clap(**rows).text_embeds, pipe.text_encoder(**rows).text_embeds)
         return
-    yield "CLAP text", apart(text.clap.get_text_features(**rows).pooler_output, pipe.text_encoder.get_text_features(**rows).pooler_output)
+    got, want = (clap.get_text_features(**rows).pooler_output for clap in (text.clap, pipe.text_encoder))
+    yield "CLAP text", apart(got, want)
     mel = torch.randn(1, 1, 1001, 64, generator=dice) * 10 - 40
     want = pipe.text_encoder.get_audio_features(input_features=mel, is_longer=torch.zeros(1, 1, dtype=torch.bool)).pooler_output
     yield "CLAP audio", apart(clap_audio_vectors(text.clap, mel), want)
@@ -116,7 +119,7 @@ def generation(pipe, model):
         wishes["transcript"] = SAID
     asked = [o.replaced(seed=7 + k) for k, o in enumerate(model.requests(PROMPTS[:count], wishes))]
     model.batch = count
-    got = torch.from_numpy(__import__("numpy").concatenate([clip.samples for clip in model.stream(asked)]))
+    got = torch.from_numpy(np.concatenate([clip.samples for clip in model.stream(asked)]))
     want = torch.from_numpy(want)
     return float((got - want).abs().max() / want.std())
 
@@ -157,7 +160,7 @@ def main():
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
     if given.output:
         head = (__doc__ or "").strip()
-        versions = f"torch {torch.__version__}, transformers {__import__('transformers').__version__}, diffusers {__import__('diffusers').__version__}"
+        versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "diffusers"))
         given.output.write_text(f"# Parity at full width\n\n{head}\n\n{versions}\n\n" + "\n".join(lines) + "\n")
     sys.exit(failed > 0)
 

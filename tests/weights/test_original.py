@@ -1,4 +1,4 @@
-"""Authors' checkpoints of all thirteen names, at full width: the keys of spec 11.2, every tensor one number spread over its shape.
+"""Authors' checkpoints of all thirteen names, at full width: the keys of spec 11.2, each tensor one number over its shape.
 
 Such a file is small, yet each of its tensors has the published name and shape, so strict loading is put to the real test.
 """
@@ -13,7 +13,8 @@ from latentaudio.weights.load import find
 
 FIRST = {"unet": ["model.diffusion_model."], "vae": ["first_stage_model."], "vocoder": ["first_stage_model.vocoder."],
          "clap": ["cond_stage_model.model."]}  # fmt: skip
-SECOND = {**FIRST, "clap": ["clap.model.", "cond_stage_models.0.cond_stage_models.0.model."], "translator": ["cond_stage_models.0."]}
+SECOND = {**FIRST, "clap": ["clap.model.", "cond_stage_models.0.cond_stage_models.0.model."],
+          "translator": ["cond_stage_models.0."]}  # fmt: skip
 HOMES = {
     "audioldm-": FIRST,
     "audioldm_48k": {**FIRST, "clap": ["clap.model.", "cond_stage_models.0.model."]},

@@ -39,7 +39,7 @@ def test_safetensors_and_shards(tmp_path):
     assert {name: found.shape(name) for name in found} == {"a.weight": (2, 3), "b": ()}
     assert torch.equal(found["a.weight"], STATE["a.weight"])
     index.write_text(json.dumps({"weight_map": {"c": "model-2.safetensors"}}))
-    with pytest.raises(WeightsError, match="does not have|do not have, first c"):
+    with pytest.raises(WeightsError, match="do not have, first c"):
         open_tensors(index)
 
 
@@ -78,7 +78,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, zipped):
             return os.system, (f"touch {trace}",)
 
     torch.save({"state_dict": STATE, "hyper_parameters": Trap()}, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(WeightsError, match=r"holds code besides tensors \((posix|os|nt)\.system\) and was not opened; get a \.safetensors"):
+    with pytest.raises(WeightsError, match=r"code besides tensors \((posix|nt)\.system\) and was not opened; get a"):
         open_tensors(path)
     assert not trace.exists()
 
@@ -86,7 +86,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, zipped):
 def test_a_bare_pickle_is_refused(tmp_path):
     path = tmp_path / "x.bin"
     path.write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(WeightsError, match="was not opened|is damaged"):
+    with pytest.raises(WeightsError, match=r"was not opened|is damaged"):
         open_tensors(path)
 
 
@@ -95,7 +95,7 @@ def test_a_file_cut_short_is_told(tmp_path, ending):
     path = tmp_path / f"x.{ending}"
     save_file(STATE, path) if ending == "safetensors" else save(path, STATE)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(WeightsError, match="is damaged.*download it again"):
+    with pytest.raises(WeightsError, match=r"is damaged.*download it again"):
         open_tensors(path)
 
 

@@ -1,4 +1,4 @@
-"""Flags of the authors' commands `audioldm` and `audioldm2` under `latentaudio generate`. Knows both tables of words, nothing else.
+"""Flags of the authors' commands `audioldm` and `audioldm2` under `latentaudio generate`. Knows both tables of words.
 
 A line written for them works with its first word replaced; what has no counterpart is refused with what to write instead.
 Source: spec 12.1, 12.2.

@@ -90,7 +90,7 @@ class _Safetensors:
 
     def get_tensor(self, name: str) -> Tensor:
         """Mapped: pages are read when they are looked at."""
-        value: Tensor = self.mapped.get_tensor(name)
+        value: Tensor = self.mapped.get_tensor(name)  # type: ignore[no-untyped-call]
         return value
 
     def shape(self, name: str) -> tuple[int, ...]:
