@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import UsageError
 from . import screen
 
 
@@ -14,7 +13,7 @@ def download(name: str, *, to: Path | None = None, json: bool = False, quiet: bo
     Parameters
     ----------
     name
-        A hub id such as cvssp/audioldm2.
+        A model's name (see latentaudio models) or a hub id such as cvssp/audioldm2.
     to
         A folder for them; default: the cache of Hugging Face.
     json
@@ -22,16 +21,12 @@ def download(name: str, *, to: Path | None = None, json: bool = False, quiet: bo
     quiet
         Print nothing but what --json asks for.
     """
-    from ..weights.hub import check, fetch, fetch_file
+    from ..weights.hub import check, fetch
+    from ..weights.load import hub_of
 
-    repo, lone = _place(name)
+    repo, lone = hub_of(name)
     with screen.bar("downloading", quiet or json) as tick:
-        if lone is None:
-            folder = fetch(repo, to=to, progress=tick)
-        else:
-            for file in lone:
-                path = fetch_file(repo, file, to=to, progress=tick)
-                folder = path.parents[file.count("/")]
+        folder = fetch(repo, None if lone is None else [lone], to=to, progress=tick)
         if to is None:
             check(folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -41,13 +36,3 @@ def download(name: str, *, to: Path | None = None, json: bool = False, quiet: bo
     elif not quiet:
         screen.say(f"{folder}  {len(files)} files, {size / 1e6:.0f} MB")
 
-
-def _place(name: str) -> tuple[str, list[str] | None]:
-    """The repository of a model and its lone files there, None for a diffusers folder.
-
-    The one place for short names: `hub_of` of weights.load, once it is there. Raises UsageError for what is no hub id.
-    """
-    owner, _, rest = name.partition("/")
-    if not owner or not rest or "/" in rest:
-        raise UsageError(f"{name!r} is no hub id; they look like owner/repository, such as cvssp/audioldm2")
-    return name, None
