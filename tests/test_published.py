@@ -9,6 +9,7 @@ from published import PROMPTS
 from latentaudio import load
 from latentaudio.diffusion.samplers import noise_for
 from latentaudio.diffusion.schedule import Schedule
+from latentaudio.errors import UsageError
 
 SECONDS, SEEDS = 0.32, (7, 8, 9)
 KINDS = {
@@ -110,3 +111,12 @@ def test_speech_agrees(speakers, monkeypatch, said):
     assert apart(got, want) < 1e-4
     other = ours(model, PROMPTS[:1], SEEDS[0], steps=10, guidance=3.5, sampler="ddim", transcript=SAID[said == SAID[0]])
     assert apart(got, other) > 1e-3
+
+
+def test_transcripts_that_cannot_be_said(speakers):
+    _, model = speakers
+    with pytest.raises(UsageError, match="nothing to say in English"):
+        model.requests(["a man speaks"], {"transcript": "\u041f\u0440\u0438\u0432\u0435\u0442"})
+    with pytest.warns(UserWarning, match="says only the beginning of 'one two three"):
+        asked = {"transcript": "one two three four " * 9, "seconds": 0.32, "steps": 1, "candidates": 1}
+        next(model.stream(model.requests(["a man"], asked)))

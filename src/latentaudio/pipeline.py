@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from .audio.io import Audio
 from .audio.mel import vae_mel
 from .audio.ops import Samples, check_sound, fade_edges, limit_peak
+from .conditioning import phonemes
 from .conditioning.encode import TextParts, encode_nulls, encode_prompts
 from .device import fast_dtype, pick_device
 from .diffusion.guidance import Guidance, Network, guided
@@ -183,6 +184,8 @@ class AudioLDM:
         done = request.completed(defaults).replaced(model=self.found.source)
         if done.transcript and self.config.phonemes is None:
             raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {_SPEAKER}")
+        if done.transcript and not phonemes.spelled(done.transcript):
+            raise UsageError(f"transcript = {done.transcript[:40]!r} has nothing to say in English; write it in Latin letters")
         if done.seconds > row.longest:
             raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
         return done
@@ -191,6 +194,9 @@ class AudioLDM:
         for text in dict.fromkeys(text for request in asked for text in (request.prompt, request.negative)):
             if not self.text.read_whole(text):
                 warnings.warn(f"the model reads only the beginning of {text[:40]!r}...; say it in fewer words", stacklevel=2)
+        for text in dict.fromkeys(request.transcript for request in asked if request.transcript):
+            if self.config.phonemes is not None and not phonemes.fits(text, self.config.phonemes.length):
+                warnings.warn(f"the model says only the beginning of {text[:40]!r}...; say it in fewer words", stacklevel=2)
         tries = [try_ for request in asked for try_ in _tries(request)]
         made = self._sounds(tries, progress, on_step)
         notes = {"licence": self.found.variant.licence, "fidelity": self.found.fidelity.name}
