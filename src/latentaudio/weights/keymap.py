@@ -94,14 +94,15 @@ def write(slots: Mapping[str, Slot], state: Mapping[str, Tensor]) -> Iterator[tu
 
 def slots(part: str, config: ModelConfig, keys: Iterable[str], layout: Foreign) -> dict[str, Slot]:
     """Where each of a part's tensors lies in a layout. `keys`: of the part's own state."""
-    rules = FAMILIES[part](config)
     column = 1 if layout == "diffusers" else 2
+    rules = [(re.compile(rule[0]), rule[column]) for rule in FAMILIES[part](config)]
     special = SPECIAL.get((part, layout), _whole)
     found = {}
     for key in keys:
         name = key
-        for rule in rules:
-            name = re.sub(rule[0], rule[column], name)
+        for pattern, words in rules:
+            if pattern.search(name):
+                name = pattern.sub(words, name)
         found[key] = special(key, name, config)
     return found
 

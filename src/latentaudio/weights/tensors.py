@@ -21,6 +21,7 @@ from ..errors import WeightsError
 PICKLED = (".bin", ".ckpt", ".pth", ".pt")
 WRAPPINGS = ("state_dict", "model", "generator")  # Lightning's, AudioMAE's, HiFi-GAN's
 _FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_PIECE = 4 << 20  # bytes read at a time
 _AGAIN = "download it again"
 
 
@@ -53,10 +54,9 @@ class Tensors(Mapping[str, Tensor]):
         pages would count as the process's own until the file is closed.
         """
         holder, inner = self._places[name]
-        if dtype is None or not isinstance(holder, _Safetensors) or holder.dtype(inner) in (dtype, None):
-            value = self[name]
-        else:
-            value = holder.read(inner)
+        if dtype is not None and isinstance(holder, _Safetensors) and holder.dtype(inner) not in (dtype, None):
+            return holder.read(inner, dtype)
+        value = self[name]
         return value.to(dtype) if dtype is not None and value.is_floating_point() else value
 
     def under(self, prefix: str) -> Tensors:
@@ -85,7 +85,7 @@ class _Safetensors:
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             self.header = json.loads(stream.read(length))
-        self.start = 8 + length
+        self.start, self.buffer = 8 + length, bytearray(_PIECE)
         self.header.pop("__metadata__", None)
 
     def get_tensor(self, name: str) -> Tensor:
@@ -101,18 +101,23 @@ class _Safetensors:
         """Its type if it is a floating one that `read` knows."""
         return _FLOATS.get(self.header[name]["dtype"])
 
-    def read(self, name: str) -> Tensor:
-        """A floating tensor in memory of its own."""
+    def read(self, name: str, dtype: torch.dtype) -> Tensor:
+        """A floating tensor as another floating type, through a small buffer."""
+        stored = _FLOATS[self.header[name]["dtype"]]
         begin, end = self.header[name]["data_offsets"]
-        if end == begin:
-            return self.get_tensor(name)
-        buffer = bytearray(end - begin)
+        out = torch.empty(self.shape(name), dtype=dtype)
+        flat, filled = out.view(-1), 0
         with self.path.open("rb", buffering=0) as stream:
             stream.seek(self.start + begin)
-            view = memoryview(buffer)
-            while view and (got := stream.readinto(view)):
-                view = view[got:]
-        return torch.frombuffer(buffer, dtype=_FLOATS[self.header[name]["dtype"]]).view(self.shape(name))
+            while filled < len(flat):
+                wanted = min(end - begin - filled * stored.itemsize, len(self.buffer))
+                got = stream.readinto(memoryview(self.buffer)[:wanted])
+                if got < wanted:
+                    raise WeightsError(f"{self.path} is cut short; {_AGAIN}")
+                piece = torch.frombuffer(self.buffer, dtype=stored, count=got // stored.itemsize)
+                flat[filled : filled + len(piece)] = piece
+                filled += len(piece)
+        return out
 
 
 def open_tensors(path: Path) -> Tensors:
