@@ -7,7 +7,7 @@ from latentaudio.errors import UsageError
 from latentaudio.fidelity import FIDELITIES, fidelity
 from latentaudio.nn.text import clap
 from latentaudio.variants import VARIANTS, variant
-from latentaudio.weights.folder import build, parts_of
+from latentaudio.weights.folder import blank, parts_of
 
 UNETS = {
     "audioldm-s-full": 185_036_552, "audioldm-s-full-v2": 185_036_552, "audioldm-s-text-ft": 185_036_552,
@@ -24,8 +24,7 @@ CLAPS = {name: TINY if name.startswith(("audioldm-s", "audioldm-l")) else BASE f
 
 
 def on_meta(part, name):
-    with torch.device("meta"):
-        return build(part, VARIANTS[name].config)
+    return blank(part, VARIANTS[name].config)
 
 
 def parameters(module):

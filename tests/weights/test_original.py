@@ -8,7 +8,7 @@ import torch
 
 from latentaudio.variants import VARIANTS
 from latentaudio.weights import keymap
-from latentaudio.weights.folder import build, parts_of
+from latentaudio.weights.folder import blank, parts_of
 from latentaudio.weights.load import find
 
 FIRST = {"unet": ["model.diffusion_model."], "vae": ["first_stage_model."], "vocoder": ["first_stage_model.vocoder."],
@@ -47,8 +47,7 @@ def checkpoint(name, path):
     config, state, numbers = VARIANTS[name].config, {}, {}
     homes = next(table for prefix, table in HOMES.items() if name.startswith(prefix))
     for part in parts_of(config):
-        with torch.device("meta"):
-            own = build(part, config).state_dict()
+        own = blank(part, config).state_dict()
         slots = keymap.slots(part, config, own, "original")
         shapes = {n: s for key, value in own.items() for n, s in slots[key].shapes(value.shape).items()}
         leftovers = CLAP_LEFTOVERS if part == "clap" else {"encoder.embed_tokens.weight": (32128, 1024)} if part == "t5" else {}

@@ -21,6 +21,11 @@ _T5_END = 1
 _T5_TABLE, _T5_COPY = "shared.weight", "encoder.embed_tokens.weight"
 
 
+def imported() -> None:
+    """Import transformers' models now: where that happens on the meta device, constants of theirs lose their values."""
+    from transformers import ClapModel, ClapTextModelWithProjection, GPT2Model, T5EncoderModel  # noqa: F401
+
+
 def t5(config: T5Config) -> T5EncoderModel:
     """FLAN-T5 encoder (spec 6.2): ids, mask [B, N] -> last_hidden_state [B, N, width].
 

@@ -108,6 +108,16 @@ def build(part: str, config: ModelConfig) -> nn.Module:
     return BUILDERS[part](config)
 
 
+def blank(part: str, config: ModelConfig) -> nn.Module:
+    """A part on the meta device: shapes without memory, for weights to be assigned to."""
+    if part in ("clap", "t5", "translator"):
+        from ..nn.text import imported
+
+        imported()
+    with torch.device("meta"):
+        return build(part, config)
+
+
 def save_part(
     folder: Path, part: str, state: Mapping[str, Tensor], dtype: torch.dtype | None = None, coarse: Collection[str] = ()
 ) -> None:
@@ -134,8 +144,7 @@ def load_part(folder: Path, part: str, config: ModelConfig, dtype: torch.dtype |
     """The part with the folder's weights as `dtype` or, with None, as stored, in evaluation mode; a key that differs is an
     error."""
     path = folder / f"{part}.safetensors"
-    with torch.device("meta"):
-        module = build(part, config)
+    module = blank(part, config)
     try:
         state = load_file(path)
     except FileNotFoundError:

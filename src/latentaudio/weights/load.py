@@ -219,14 +219,11 @@ def _foreign(found: Found, name: str, dtype: torch.dtype | None) -> nn.Module:
 
 
 def _fitted(theirs: Tensors, name: str, config: ModelConfig, layout: Layout, dtype: torch.dtype | None) -> nn.Module:
-    import torch
-
     from .fit import fit
-    from .folder import build
+    from .folder import blank
     from .keymap import Slot, slots
 
-    with torch.device("meta"):
-        module = build(name, config)
+    module = blank(name, config)
     keys = list(module.state_dict())
     places = {key: Slot((key,)) for key in keys} if layout == "latentaudio" else slots(name, config, keys, layout)
     return fit(module, theirs, places, dtype, f"{theirs.source} ({name})")
@@ -244,18 +241,15 @@ def fitted(state: Mapping[str, torch.Tensor], name: str, config: ModelConfig) ->
 
 def _lone(path: Path, name: str, config: ModelConfig, dtype: torch.dtype | None) -> nn.Module:
     """A part from a file or folder of its own, in whichever layout most of its names are."""
-    import torch
-
     from . import diffusers, original
-    from .folder import build
+    from .folder import blank
     from .keymap import slots
     from .tensors import open_tensors
 
     theirs = diffusers.open_component(path) if path.is_dir() else open_tensors(path)
     inside = original.open_part(theirs, name)
     theirs = inside if inside else theirs
-    with torch.device("meta"):
-        keys = list(build(name, config).state_dict())
+    keys = list(blank(name, config).state_dict())
     names: dict[Layout, set[str]] = {"latentaudio": set(keys)}
     for layout in ("diffusers", "original"):
         names[layout] = {n for slot in slots(name, config, keys, layout).values() for n in slot.names}
