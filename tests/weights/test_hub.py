@@ -132,6 +132,7 @@ def server(tmp_path, monkeypatch):
         monkeypatch.delenv(name)
     # else the library asks its own hub, once a day, which programs are agents, to name them in the user agent
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)  # read once, from whoever runs this
     monkeypatch.setattr(hub, "PAUSES_S", (0.0, 0.0))
     with serving() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
