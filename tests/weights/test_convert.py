@@ -144,6 +144,18 @@ def test_the_command_proves_what_it_wrote(folder, tmp_path, capsys):
     assert capsys.readouterr().out.strip().endswith("difference 0")
 
 
+@pytest.mark.parametrize("layout", ["latentaudio", "diffusers"])
+def test_the_proof_compares_the_weights_and_heads_that_were_written(folder, tiny_rows, tmp_path, monkeypatch, capsys, layout):
+    """A checkpoint with averaged weights too, of a model trained with other heads than converted folders state."""
+    trained = replace(tiny_rows.config, unet=replace(tiny_rows.config.unet, heads=(2, 4)))
+    monkeypatch.setitem(variants.VARIANTS, "tiny-published", replace(tiny_rows, config=trained))
+    source, target = published.authors(find(folder), tmp_path / "tiny-published.ckpt"), tmp_path / "out"
+    line = ["convert", str(source), str(target), "--layout", layout, "--like", "tiny-published", "--verify"]
+    assert main(line) == 0, capsys.readouterr().err
+    assert find(target, like="tiny-published", how="diffusers").config.unet.heads == (8, 8)
+    assert find(target, like="tiny-published").config.unet.heads == (2, 4)
+
+
 def test_a_name_of_the_table_reaches_its_hub(monkeypatch):
     asked = []
     monkeypatch.setattr(loading, "_fetched", lambda name: asked.append(loading.hub_of(name)) or loading.ASSETS / "mini")

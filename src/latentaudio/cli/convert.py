@@ -22,6 +22,8 @@ def convert(
 ) -> None:
     """Write a model in another layout, tensor by tensor to the bit.
 
+    Of averaged and raw weights the authors' choice is written, as fidelity "clean" has it; for diffusers the raw ones.
+
     Parameters
     ----------
     source
@@ -42,10 +44,11 @@ def convert(
     from ..weights.convert import convert as run
     from ..weights.load import find
 
-    found = find(source, like, "diffusers" if layout == "diffusers" else "clean")
+    way = "diffusers" if layout == "diffusers" else "clean"  # which heads, and of averaged and raw weights which
+    found = find(source, like, way)
     with screen.bar("converting", quiet or json) as tick:
         run(found, target, layout, tick)
-    apart = _apart(source, target, found.variant.name if found.variant.name in VARIANTS else None) if verify else None
+    apart = _apart(source, target, found.variant.name if found.variant.name in VARIANTS else None, way) if verify else None
     facts = {"target": target, "layout": layout, "model": found.variant.name, "difference": apart}
     if json:
         screen.tell(facts, as_json=True)
@@ -57,7 +60,7 @@ def convert(
         )
 
 
-def _apart(source: str, target: Path, like: str | None) -> float:
+def _apart(source: str, target: Path, like: str | None, way: str) -> float:
     """Largest difference of a short clip from both, in units of its standard deviation."""
     import numpy as np
 
@@ -65,7 +68,7 @@ def _apart(source: str, target: Path, like: str | None) -> float:
 
     clips = []
     for model in (source, target):
-        loaded = load(model, "cpu", "fp32", fidelity="diffusers", like=like)
+        loaded = load(model, "cpu", "fp32", fidelity=way, like=like)
         spoken = {"transcript": "hello"} if loaded.config.phonemes else {}
         clips += loaded.generate("a dog barking", seconds=0.64, steps=2, candidates=1, seed=0, **spoken)  # type: ignore[arg-type]
     first, second = (clip.samples for clip in clips)

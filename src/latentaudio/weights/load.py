@@ -195,7 +195,7 @@ def dressed(row: Variant, layout: Layout, way: Fidelity) -> ModelConfig:
     levels = len(config.unet.mult)
     if way.heads == "trained" and table.config.unet.widths == config.unet.widths:
         config = replace(config, unet=replace(config.unet, heads=table.config.unet.heads))
-    elif way.heads == "stored" and layout == "original":
+    elif way.heads == "stored" and layout != "diffusers":  # only its JSON states any
         config = replace(config, unet=replace(config.unet, heads=(DIFFUSERS_HEADS,) * levels))
     if config.clap and table.config.clap:
         config = replace(config, clap=replace(config.clap, text_eps=way.clap_eps or table.config.clap.text_eps))
