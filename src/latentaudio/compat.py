@@ -58,8 +58,6 @@ class DDIM:
 class _Pipeline:
     """What both pipelines share. Made by `from_pretrained`."""
 
-    steps: ClassVar[int]
-    guidance: ClassVar[float]
     ranks: ClassVar[bool]
 
     def __init__(self, model: AudioLDM, scheduler: Any = None) -> None:
@@ -219,7 +217,7 @@ class _Calls:
 class AudioLDMPipeline(_Pipeline):
     """diffusers' pipeline of AudioLDM 1."""
 
-    steps, guidance, ranks = 10, 2.5, False
+    ranks = False
 
     @torch.inference_mode()
     def __call__(
@@ -264,7 +262,7 @@ class AudioLDMPipeline(_Pipeline):
 class AudioLDM2Pipeline(_Pipeline):
     """diffusers' pipeline of AudioLDM 2."""
 
-    steps, guidance, ranks = 200, 3.5, True
+    ranks = True
 
     def encode_prompt(
         self,

@@ -124,6 +124,11 @@ class UNetConfig:
         """Widths of the contexts that are cross-attended to, in order."""
         return tuple(width for width in self.contexts if width is not None)
 
+    @property
+    def first_kind(self) -> bool:
+        """Whether this is AudioLDM 1's: FiLM and one self-attention a site, which everybody files in another way."""
+        return self.film is not None and self.contexts == (None,)
+
     def is_line(self, level: int) -> bool:
         """Whether a level runs over time alone."""
         return self.line is not None and level > 0

@@ -60,7 +60,7 @@ def scheduler(config: ModelConfig) -> dict[str, Any]:
 
 
 def _unet(unet: UNetConfig) -> dict[str, Any]:
-    levels, first = len(unet.mult), unet.film is not None and len(unet.contexts) == 1
+    levels, first = len(unet.mult), unet.first_kind
     if len(set(unet.heads)) != 1:  # converted folders say one number, which their weights were not trained with
         heads: int | list[int] = list(unet.heads)
     else:

@@ -89,7 +89,7 @@ def _to_diffusers(found: Found, folder: Path, progress: Callable[[int, int], Non
         if part == "vocoder":
             bins = found.config.vocoder.bins
             theirs |= {"mean": torch.zeros(bins), "scale": torch.ones(bins)}
-        if part == "clap" and diffusers.index(found.config)["_class_name"] == "AudioLDMPipeline":
+        if part == "clap" and found.config.unet.first_kind:
             theirs = {name: value for name, value in theirs.items() if name.startswith("text_")}
         for name, value in theirs.items():
             home, _, inner = name.rpartition("/") if "/" in name else (diffusers.COMPONENTS[part], "", name)
@@ -107,12 +107,11 @@ def _to_diffusers(found: Found, folder: Path, progress: Callable[[int, int], Non
 
 def _original(found: Found, progress: Callable[[int, int], None] | None) -> Iterator[tuple[str, Tensor]]:
     """(name, tensor) of an authors' checkpoint, the copies that theirs hold and the schedule's buffers included."""
-    first = found.config.unet.film is not None and len(found.config.unet.contexts) == 1
     for part, state in _states(found, progress):
         theirs = dict(keymap.write(keymap.slots(part, found.config, state, "original"), state))
         if part == "t5":
             theirs["encoder.embed_tokens.weight"] = theirs["shared.weight"]
-        for prefix in original.homes(part, found.config, first):
+        for prefix in original.homes(part, found.config):
             yield from ((prefix + name, value) for name, value in theirs.items())
     yield "scale_factor", torch.tensor(1 / found.config.latent_std[0])
     yield from _schedule(found.config)

@@ -111,9 +111,6 @@ def open_part(folder: Path, part: str) -> Tensors:
     rest = projection.without(frozenset(positions))
     language = open_component(folder / "language_model")
     language = language.named({k: k.removeprefix("transformer.") for k in language})
-    language = language.without(
-        frozenset({"lm_head.weight"} | {k for k in language if k.endswith((".attn.bias", ".masked_bias"))})
-    )
     return rest.named({k: f"projection_model/{k}" for k in rest}).joined(
         language.named({k: f"language_model/{k}" for k in language})
     )
@@ -146,7 +143,7 @@ def _old_names(tensors: Tensors) -> Tensors:
 
 def index(config: ModelConfig) -> dict[str, Any]:
     """`model_index.json` of a system: which class of which library opens each component."""
-    first = config.unet.film is not None and config.clap is not None and len(config.unet.contexts) == 1
+    first = config.unet.first_kind
     found: dict[str, Any] = {
         "_class_name": "AudioLDMPipeline" if first else "AudioLDM2Pipeline",
         "_diffusers_version": "0.20.0",

@@ -19,7 +19,7 @@ IGNORED: tuple[tuple[str, str], ...] = (
     (r"(^|\.)position_ids$", "counted anew"),
     (r"(^|\.)token_type_ids$", "zeros"),
     (r"^encoder\.embed_tokens\.weight$", "T5's table of words, tied to shared.weight"),
-    (r"^lm_head\.weight$", "GPT-2's head, which nobody asks for words"),
+    (r"/lm_head\.weight$", "GPT-2's head, which nobody asks for words"),
     (r"^decoder\.(block|final_layer_norm)\.", "T5's decoder; only its encoder reads"),
     (r"\.attn\.(masked_)?bias$", "GPT-2's causal mask as a buffer"),
     (r"^(text_transform|audio_transform)\.", "CLAP's heads for training"),

@@ -33,7 +33,7 @@ Layout: TypeAlias = Literal["latentaudio", "diffusers", "original"]
 class Found:
     """A model on disk: what the user called it, where it lies and how, its row of the table with its own shapes, and its card.
 
-    parts: files that take the place of single parts. fidelity: in whose way it computes.
+    parts: files that take the place of single parts. fidelity: in whose way it computes. whole: an authors' checkpoint, opened.
     """
 
     source: str
@@ -43,6 +43,7 @@ class Found:
     layout: Layout = "latentaudio"
     fidelity: Fidelity = field(default_factory=lambda: fidelity("clean"))
     parts: Mapping[str, Path] = field(default_factory=dict)
+    whole: Tensors | None = None
 
     @property
     def config(self) -> ModelConfig:
@@ -184,7 +185,7 @@ def _original(called: str, file: Path, like: Variant | None) -> Found:
         raise WeightsError(
             f"{file} holds {len(strange)} tensors that {row.name} has no place for, first {shown}; is it another model?"
         )
-    return Found(called, file, replace(row, config=config), {}, "original")
+    return Found(called, file, replace(row, config=config), {}, "original", whole=whole)
 
 
 def dressed(row: Variant, layout: Layout, way: Fidelity) -> ModelConfig:
@@ -210,12 +211,11 @@ def dressed(row: Variant, layout: Layout, way: Fidelity) -> ModelConfig:
 def _foreign(found: Found, name: str, dtype: torch.dtype | None) -> nn.Module:
     """A part out of a diffusers folder or an authors' checkpoint."""
     from . import diffusers, original
-    from .tensors import open_tensors
 
-    if found.layout == "diffusers":
+    if found.whole is None:
         return _fitted(diffusers.open_part(found.folder, name), name, found.config, "diffusers", dtype)
     averaged = found.fidelity.ema and found.variant.ema
-    return _fitted(original.open_part(open_tensors(found.folder), name, averaged), name, found.config, "original", dtype)
+    return _fitted(original.open_part(found.whole, name, averaged), name, found.config, "original", dtype)
 
 
 def _fitted(theirs: Tensors, name: str, config: ModelConfig, layout: Layout, dtype: torch.dtype | None) -> nn.Module:

@@ -63,10 +63,10 @@ def open_part(whole: Tensors, part: str, ema: bool = False) -> Tensors:
     return found
 
 
-def homes(part: str, config: ModelConfig, first: bool) -> tuple[str, ...]:
-    """Every prefix under which a checkpoint holds a part, copies included; `first`: AudioLDM 1's way (spec 11.2)."""
+def homes(part: str, config: ModelConfig) -> tuple[str, ...]:
+    """Every prefix under which a checkpoint holds a part, copies included (spec 11.2)."""
     if part == "clap":
-        if first:
+        if config.unet.first_kind:
             return ("cond_stage_model.model.",)
         if config.translator is not None:
             return ("clap.model.", "cond_stage_models.0.cond_stage_models.0.model.")
