@@ -66,9 +66,7 @@ def unet(pipe, model, dice):
     loa, states = torch.randn(2, 8, 768, generator=dice), torch.randn(2, 9, 1024, generator=dice)
     mask = torch.tensor([[1.0] * 9, [1.0] * 4 + [0.0] * 5])
     contexts = (Context.full(loa), Context(states, mask))[: len(model.config.unet.heard)]
-    want = pipe.unet(
-        z, t, encoder_hidden_states=loa, encoder_hidden_states_1=states, encoder_attention_mask_1=mask
-    ).sample
+    want = pipe.unet(z, t, encoder_hidden_states=loa, encoder_hidden_states_1=states, encoder_attention_mask_1=mask).sample
     return apart(model.unet(z, t, Conditioning(contexts=contexts)), want)
 
 

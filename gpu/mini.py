@@ -1,6 +1,6 @@
 """Train `mini` further in one call: render, encode, train the UNet, pack. Resumes from what lies in --out.
 
-    python gpu/mini.py --minutes 9 --out runs/gpu
+python gpu/mini.py --minutes 9 --out runs/gpu
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Split the files of a folder into pieces small enough to carry, and join them again.
 
-    python gpu/shards.py split runs/gpu/packed OUT
-    python gpu/shards.py join OUT src/latentaudio/assets/mini
+python gpu/shards.py split runs/gpu/packed OUT
+python gpu/shards.py join OUT src/latentaudio/assets/mini
 """
 
 import sys

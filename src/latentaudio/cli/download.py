@@ -35,4 +35,3 @@ def download(name: str, *, to: Path | None = None, json: bool = False, quiet: bo
         screen.tell({"name": name, "repository": repo, "folder": folder, "files": len(files), "bytes": size}, as_json=True)
     elif not quiet:
         screen.say(f"{folder}  {len(files)} files, {size / 1e6:.0f} MB")
-
