@@ -3,12 +3,15 @@
     python benchmarks/loading.py --output benchmarks/loading.md
 
 Random weights in a diffusers folder, as float32 (cast while loading) and as bfloat16 (mapped). Each load runs in a process
-of its own; its memory before loading is taken off. Reading is the same files read once into a buffer of 16 MiB; warm cache;
-medians of 5.
+of its own; its memory before loading is taken off. Load: all parts, then one byte of every page of every tensor, so that
+what is mapped is read too. Read: the same files read once into a buffer of 16 MiB, just before. Cold: the files are put out
+of the page cache before each; warm: they are in it. Medians of 5. Memory is measured before the pages are touched, the
+largest of all; what is mapped belongs to the cache, and goes when memory is short.
 """
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -51,11 +54,23 @@ def child(folder):
     watcher.start()
     began = time.perf_counter()
     parts = [found.part(name, dtype=torch.bfloat16) for name in parts_of(found.config)]
-    seconds = time.perf_counter() - began
-    done = True
+    done, loading = True, time.perf_counter() - began
     watcher.join()
-    held = sum(v.numel() * v.element_size() for part in parts for v in part.state_dict().values())
+    tensors = [value for part in parts for value in part.state_dict().values()]
+    began = time.perf_counter()
+    for value in tensors:
+        value.contiguous().view(-1).view(torch.uint8)[::4096].sum()
+    seconds = loading + time.perf_counter() - began
+    held = sum(value.nbytes for value in tensors)
     print(json.dumps({"seconds": seconds, "held": held, **{kind: peak[kind] - before[kind] for kind in peak}}))
+
+
+def forget(folder):
+    """Put a folder's files out of the page cache."""
+    for file in folder.rglob("*.safetensors"):
+        with file.open("rb") as stream:
+            os.fdatasync(stream.fileno())
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def reading(folder):
@@ -107,18 +122,22 @@ def main():
                 stored = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
                 save_file(stored, place / where / f"{FILES.get(where, 'model')}.safetensors")
         del files, load_file
-        lines = ["| stored as | weights held | peak RSS / held | peak anonymous / held | load | read | ratio |"]
-        lines.append("|---|---|---|---|---|---|---|")
-        for place in (folder, half):
+        lines = ["| stored as | cache | weights held | peak RSS / held | peak anonymous / held | load | read | ratio |"]
+        lines.append("|---|---|---|---|---|---|---|---|")
+        for place, cold in ((folder, True), (folder, False), (half, True), (half, False)):
             reads, runs = [], []
             for _ in range(REPEATS):
+                if cold:
+                    forget(place)
                 reads.append(reading(place))
+                if cold:
+                    forget(place)
                 out = subprocess.run([sys.executable, __file__, "--child", place], capture_output=True, text=True, check=True)
                 runs.append(json.loads(out.stdout.splitlines()[-1]))
             held, load, read = runs[0]["held"], median(r["seconds"] for r in runs), median(reads)
             rss, anonymous = (max(r[kind] for r in runs) / held for kind in ("VmRSS", "RssAnon"))
-            memory_cells = f"{held / 1e9:.2f} GB | {rss:.2f} | {anonymous:.2f}"
-            lines.append(f"| {place.name} | {memory_cells} | {load:.2f} s | {read:.2f} s | {load / read:.2f} |")
+            cells = (place.name, "cold" if cold else "warm", f"{held / 1e9:.2f} GB", f"{rss:.2f}", f"{anonymous:.2f}")
+            lines.append(f"| {' | '.join(cells)} | {load:.2f} s | {read:.2f} s | {load / read:.2f} |")
             print(lines[-1], flush=True)
         if given.output:
             head = (__doc__ or "").strip()

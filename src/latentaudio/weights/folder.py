@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..configs import ModelConfig
 from ..errors import DataError, WeightsError
@@ -114,8 +115,18 @@ def blank(part: str, config: ModelConfig) -> nn.Module:
         from ..nn.text import imported
 
         imported()
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         return build(part, config)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves out torch.nn.init, which on the meta device takes its time for nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def save_part(

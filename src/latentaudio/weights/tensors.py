@@ -21,7 +21,7 @@ from ..errors import WeightsError
 PICKLED = (".bin", ".ckpt", ".pth", ".pt")
 WRAPPINGS = ("state_dict", "model", "generator")  # Lightning's, AudioMAE's, HiFi-GAN's
 _FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-_PIECE = 4 << 20  # bytes read at a time
+_PIECE = 1 << 20  # bytes read at a time
 _AGAIN = "download it again"
 
 
@@ -85,7 +85,7 @@ class _Safetensors:
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             self.header = json.loads(stream.read(length))
-        self.start, self.buffer = 8 + length, bytearray(_PIECE)
+        self.start = 8 + length
         self.header.pop("__metadata__", None)
 
     def get_tensor(self, name: str) -> Tensor:
@@ -106,15 +106,15 @@ class _Safetensors:
         stored = _FLOATS[self.header[name]["dtype"]]
         begin, end = self.header[name]["data_offsets"]
         out = torch.empty(self.shape(name), dtype=dtype)
-        flat, filled = out.view(-1), 0
+        flat, filled, buffer = out.view(-1), 0, bytearray(min(_PIECE, end - begin))
         with self.path.open("rb", buffering=0) as stream:
             stream.seek(self.start + begin)
             while filled < len(flat):
-                wanted = min(end - begin - filled * stored.itemsize, len(self.buffer))
-                got = stream.readinto(memoryview(self.buffer)[:wanted])
+                wanted = min(end - begin - filled * stored.itemsize, len(buffer))
+                got = stream.readinto(memoryview(buffer)[:wanted])
                 if got < wanted:
                     raise WeightsError(f"{self.path} is cut short; {_AGAIN}")
-                piece = torch.frombuffer(self.buffer, dtype=stored, count=got // stored.itemsize)
+                piece = torch.frombuffer(buffer, dtype=stored, count=got // stored.itemsize)
                 flat[filled : filled + len(piece)] = piece
                 filled += len(piece)
         return out
