@@ -12,7 +12,7 @@ import torch
 from latentaudio import load
 from latentaudio.audio.mel import clap_mel, vae_mel
 from latentaudio.configs import MelSpec
-from latentaudio.diffusion.samplers import Noise, ddim
+from latentaudio.diffusion.samplers import Noise, ddim, kept
 from latentaudio.diffusion.schedule import Schedule
 from latentaudio.fidelity import FIDELITIES
 from latentaudio.nn.unet import UNet
@@ -59,6 +59,34 @@ def test_one_ancestral_step_draws_its_noise_after_the_prediction():
     drawn = check((2, 4, 3))
     want = math.sqrt(a_prev) * last.x0 + math.sqrt(1 - a_prev - sigma**2) * epsilon + sigma * drawn
     torch.testing.assert_close(last.z, want.float(), atol=1e-5, rtol=1e-5)
+
+
+def test_inpainting_mixes_before_each_prediction_with_noise_drawn_first():
+    """Spec 5.6 and 8.2 in float64 numpy: x := m q_sample(z0, t) + (1 - m) x, its noise first; no paste at the end."""
+    betas = np.linspace(math.sqrt(0.0015), math.sqrt(0.0195), 1000) ** 2
+    bar, check, seen = np.cumprod(1 - betas), Noise([4]), []
+    shape = (2, 8, 4)
+    z0 = torch.cos(torch.arange(64.0)).view(1, *shape)
+    mask = torch.ones(1, 1, 8, 4)
+    mask[:, :, int(8 * 0.4) : int(8 * 0.6)] = 0
+    mask[..., int(4 * 0.75) :] = 0
+
+    def denoise(x, t):
+        seen.append(x)
+        return torch.sin(x * 3)
+
+    dice = Noise([4])
+    steps = list(ddim(denoise, dice(shape), Schedule(), 10, 1.0, dice, before=kept(z0, mask, Schedule(), dice)))
+    x = check(shape).double()
+    for k, t in enumerate(range(901, 0, -100)):
+        a, a_prev = bar[t], bar[t - 100] if t > 1 else bar[0]
+        x = mask * (math.sqrt(a) * z0 + math.sqrt(1 - a) * check(shape)) + (1 - mask) * x
+        torch.testing.assert_close(seen[k].double(), x, atol=1e-4, rtol=1e-4)
+        epsilon = torch.sin(x * 3)
+        sigma = math.sqrt((1 - a_prev) / (1 - a) * (1 - a / a_prev))
+        x = math.sqrt(a_prev) * (x - math.sqrt(1 - a) * epsilon) / math.sqrt(a)
+        x = x + math.sqrt(1 - a_prev - sigma**2) * epsilon + sigma * check(shape)
+        torch.testing.assert_close(steps[k].z.double(), x, atol=1e-4, rtol=1e-4)
 
 
 def test_eta_is_one_unless_asked_otherwise_and_only_of_ddim(folder):

@@ -2,7 +2,7 @@
 
 Each goes through S decreasing times t_0 > t_1 > ... and yields one `Step` per update, so that progress, preview, cancelling and
 streaming are the caller's loop. `start` leaves out the first steps: z is then expected at the noise level of times[start]
-(`Schedule.q_sample`), which is all that editing needs.
+(`Schedule.q_sample`); `before` may change z before each prediction. That is all that editing needs.
 
 Letters: B batch, C channels, T' F' latent grid, S sampling steps.
 """
@@ -22,6 +22,8 @@ from .schedule import Schedule, Spacing
 
 NoiseSource: TypeAlias = Callable[[Sequence[int]], Tensor]
 """(shape of one item) -> fresh normal noise [B, *shape]."""
+Before: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""(z [B, C, T', F'], t [B]) -> the z of that noise level to go on from, asked before every prediction."""
 
 
 class Noise:
@@ -42,6 +44,18 @@ def noise_for(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
     return Noise(seeds)(shape)
 
 
+def kept(x0: Tensor, mask: Tensor, schedule: Schedule, noise: NoiseSource) -> Before:
+    """Inpainting's mix m q_sample(x0, t) + (1 - m) z, with noise drawn at every step (arXiv 2301.12503, section 3.5; spec 8.2).
+
+    x0 [B, C, T', F'] is the clean latent; mask [1 or B, 1, T', F'] is 1 where it is kept and 0 where it is made anew.
+    """
+
+    def mixed(z: Tensor, t: Tensor) -> Tensor:
+        return mask * schedule.q_sample(x0, noise(z.shape[1:]).to(z), t) + (1 - mask) * z
+
+    return mixed
+
+
 def ddim(
     denoise: Denoiser,
     z: Tensor,
@@ -51,6 +65,7 @@ def ddim(
     noise: NoiseSource | None = None,
     start: int = 0,
     spacing: Spacing = "leading",
+    before: Before | None = None,
 ) -> Iterator[Step]:
     """DDIM (arXiv 2010.02502, eq. 12 and 16; spec 5.2) from noise z [B, C, T', F'].
 
@@ -64,6 +79,7 @@ def ddim(
     times = schedule.timesteps(steps, spacing)
     for index in range(start, steps):
         t = z.new_full(z.shape[:1], times[index], dtype=torch.long)
+        z = before(z, t) if before is not None else z
         x0, epsilon = schedule.split(z, t, denoise(z, t))
         a = float(schedule.alphas_cumprod[times[index]])
         a_next = float(schedule.alphas_cumprod[times[index + 1] if index + 1 < steps else 0])
@@ -75,7 +91,13 @@ def ddim(
 
 
 def dpmpp_2m(
-    denoise: Denoiser, z: Tensor, schedule: Schedule, steps: int, start: int = 0, spacing: Spacing = "log_snr"
+    denoise: Denoiser,
+    z: Tensor,
+    schedule: Schedule,
+    steps: int,
+    start: int = 0,
+    spacing: Spacing = "log_snr",
+    before: Before | None = None,
 ) -> Iterator[Step]:
     """DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2) from noise z [B, C, T', F'] to clean data; deterministic.
 
@@ -88,6 +110,7 @@ def dpmpp_2m(
     x0_before, h_before = z, math.inf
     for index in range(start, steps):
         t = z.new_full(z.shape[:1], times[index], dtype=torch.long)
+        z = before(z, t) if before is not None else z
         x0, _ = schedule.split(z, t, denoise(z, t))
         (alpha, sigma), (alpha_next, sigma_next) = map(schedule.alpha_sigma, times[index : index + 2])
         h = math.log(alpha_next / sigma_next) - math.log(alpha / sigma) if sigma_next > 0 else math.inf
