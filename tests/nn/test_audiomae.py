@@ -13,6 +13,15 @@ TINY = AudioMAEConfig(
     frames=32, bins=32, patch=8, width=16, depth=3, heads=2, average_last=2, decoder_width=8, decoder_depth=2, decoder_heads=2
 )
 LONG = AudioMAEConfig(frames=64, bins=16, patch=4, width=16, depth=2, heads=2, average_last=1, decoder_depth=0)
+OLD_NAMES = {  # what the first releases of transformers 5 call it -> what later ones do
+    "vit.encoder.layer.": "vit.layers.",
+    "attention.attention.query": "attention.q_proj",
+    "attention.attention.key": "attention.k_proj",
+    "attention.attention.value": "attention.v_proj",
+    "attention.output.dense": "attention.o_proj",
+    "intermediate.dense": "mlp.fc1",
+    "output.dense": "mlp.fc2",
+}
 NAMES = {  # transformers' part of a key -> ours
     "vit.embeddings.patch_embeddings.projection": "patch_embed.proj",
     "vit.embeddings.cls_token": "cls_token",
@@ -44,7 +53,11 @@ def split(state, prefix):
 
 
 def ours_from(theirs, config):
-    state, renamed = theirs.state_dict(), {}
+    state, renamed = {}, {}
+    for key, value in theirs.state_dict().items():
+        for old, new in OLD_NAMES.items():
+            key = key.replace(old, new)
+        state[key] = value
     for key, value in state.items():
         new = key.replace("vit.embeddings.position_embeddings", "pos_embed")
         for old, name in NAMES.items():

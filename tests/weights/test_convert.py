@@ -16,7 +16,7 @@ from latentaudio.weights import load as loading
 from latentaudio.weights.components import components
 from latentaudio.weights.convert import convert
 from latentaudio.weights.diffusers import index
-from latentaudio.weights.folder import parts_of
+from latentaudio.weights.folder import build, parts_of, save_part, write_config
 from latentaudio.weights.load import find
 
 QUICK = {"seconds": 0.32, "steps": 2, "candidates": 1, "seed": 3}
@@ -60,6 +60,47 @@ def test_a_round_trip_is_exact_to_the_bit(folder, tiny_rows, tmp_path, through):
             assert (back / kind / "tokenizer.json").is_file()
     one, two = (load(place, "cpu", "fp32", fidelity="diffusers").generate("a dog", **QUICK)[0] for place in (folder, back))
     assert (one.samples == two.samples).all()
+
+
+def rewritten(folder, name):
+    """The tiny audioldm2 in our layout, made into one of the two systems that diffusers has no pipeline for."""
+    base = find(published.save(published.audioldm2(), folder / "base"))
+    convert(base, folder / "ours", "latentaudio")
+    row, config = variants.VARIANTS[name].config, base.config
+    film = config.clap.projection if row.unet.film else None
+    across = tuple(None if width is None else config.t5.width for width in row.unet.contexts)
+    unet = replace(config.unet, contexts=across, film=film)
+    config = replace(config, unet=unet, translator=None, t5=config.t5 if row.t5 else None)
+    if row.mel.rate == 48000:
+        numbers = {key: getattr(row.vocoder, key) for key in ("rates", "kernels", "n_fft", "hop", "rate", "fmin", "fmax")}
+        mel = replace(row.mel, bins=config.mel.bins)
+        config = replace(config, mel=mel, vocoder=replace(config.vocoder, **numbers))
+    write_config(folder / "ours", config, "tiny-published", {})
+    for part in ("unet", "vocoder"):
+        save_part(folder / "ours", part, published.randomise(build(part, config)).state_dict())
+    return folder / "ours"
+
+
+MORE = {
+    "large": lambda home: published.save(published.audioldm2((None, 16, 24, None), depth=2), home / "large"),
+    "speech": lambda home: published.save(published.audioldm2(speech=True), home / "speech"),
+    "48k": lambda home: rewritten(home, "audioldm_48k"),
+    "t5": lambda home: rewritten(home, "audioldm_16k_crossattn_t5"),
+}
+
+
+@pytest.mark.parametrize("kind", MORE)
+def test_every_kind_goes_through_all_layouts_and_comes_back_to_the_bit(kind, tmp_path, monkeypatch):
+    first = find(MORE[kind](tmp_path), how="diffusers")
+    row = replace(first.variant, name="tiny-published", parameters=1, original="tiny.ckpt")
+    monkeypatch.setitem(variants.VARIANTS, "tiny-published", row)
+    want, found = states(first), first
+    for place, layout in (("tiny-published.ckpt", "original"), ("ours-again", "latentaudio"), ("back", "diffusers")):
+        convert(found, tmp_path / place, layout)
+        found = find(tmp_path / place, like="tiny-published" if layout == "original" else None, how="diffusers")
+        assert not same(want, states(found)), layout
+        assert found.config.latent_std == pytest.approx(first.config.latent_std, rel=1e-6)  # float32 in an authors' file
+        assert replace(found.config, latent_std=first.config.latent_std) == first.config, layout
 
 
 def test_what_is_written_opens_in_diffusers(folder, tmp_path):

@@ -49,6 +49,8 @@ def computed(key: str, like: Tensor) -> Tensor:
         rows, columns = rows.flatten(), columns.flatten()
         down, right = rows[:, None] - rows[None, :], columns[:, None] - columns[None, :]
         return (down + _WINDOW - 1) * (2 * _WINDOW - 1) + right + _WINDOW - 1
+    if key.endswith(".attn.bias"):  # GPT-2's causal mask, until transformers 5.2
+        return torch.ones(like.shape, dtype=torch.bool).tril()
     return torch.zeros(like.shape, dtype=torch.long)
 
 
@@ -72,6 +74,10 @@ def fit(
         there = all(name in theirs for name in slot.names)
         state[key] = slot.read(get, len(value) if value.ndim else 0) if there else computed(key, value)
     module.load_state_dict(state, strict=True, assign=True)
+    for key, value in list(module.named_buffers()):
+        if value.is_meta:  # of those that are never stored
+            owner, _, leaf = key.rpartition(".")
+            setattr(module.get_submodule(owner), leaf, computed(key, value))
     return module.eval()
 
 
