@@ -309,6 +309,11 @@ class ModelConfig:
     latent_mean: tuple[float, ...] = (0.0,)
     latent_std: tuple[float, ...] = (1.0,)
 
+    @property
+    def ranks(self) -> bool:
+        """Whether there is a CLAP that hears, to choose among candidates."""
+        return self.clap is not None and bool(self.clap.audio_depths)
+
     def __post_init__(self) -> None:
         require(
             self.unet.latent == self.vae.latent, f"UNet takes {self.unet.latent} latent channels, VAE makes {self.vae.latent}"

@@ -26,14 +26,16 @@ class Fidelity:
     heads: of the UNet's attention: as trained, or as the model's folder says, which is 8 at every level (spec 4.2).
     positions: places of the translator's sequence count real tokens only, or padding too (spec 6.4).
     pad_null: the empty or negative text is padded to the prompt's length, which moves the translator's places (spec 5.4).
-    framing: of mels read for editing: the vocoder's, or centred frames (spec 1.1).
-    ear: a clip shorter than CLAP's ten seconds is tiled to them, or stretched by the network (spec 1.4).
+    framing: of mels read to be sounded again: the vocoder's, or centred frames (spec 1.1).
+    ear: a clip shorter than CLAP's ten seconds is tiled to them, or stretched by the network; AudioLDM 1 tiles (spec 1.4).
     clap_eps: LayerNorm epsilon of CLAP's text tower; None: the model's own (spec 6.1).
     clap_null: chance that a prompt's CLAP vector is replaced by that of the empty text, even when generating (spec 5.6).
     trim: clips end where they were asked to; False leaves the vocoder's extra samples (spec 3).
     lengthen: a clip shorter than any that was trained is cut out of one as long as those; False samples it as short as it is.
-    grid: latents are sampled on grids the UNet can halve, as trained, or on the shortest that the VAE can decode.
-    clamp: latents of FiLM models that run away are clamped to +-10 before decoding (spec 5.5).
+    grid: latents are sampled on grids the UNet can halve, as trained, or on the shortest that the VAE can decode; the authors
+    take 2.4 % more cells than the seconds have (spec 8.4).
+    weak: guidance below 1 mixes the two predictions; False takes it as none (spec 5.4).
+    clamp: AudioLDM 1's latents that run away are clamped to +-10 before decoding (spec 5.5).
     finish: peaks are limited and edges faded, or samples stay as the vocoder made them.
     """
 
@@ -50,7 +52,8 @@ class Fidelity:
     clap_null: float = 0.0
     trim: bool = True
     lengthen: bool = True
-    grid: Literal["unet", "vae"] = "unet"
+    grid: Literal["unet", "vae", "authors"] = "unet"
+    weak: bool = True
     clamp: bool = False
     finish: bool = True
 
@@ -59,11 +62,11 @@ FIDELITIES: dict[str, Fidelity] = {
     "clean": Fidelity("clean"),
     "original": Fidelity(
         "original", eta=1.0, positions="all", framing="centred", ear="stretch", clap_eps=1e-5, clap_null=0.1, trim=False,
-        lengthen=False, clamp=True, finish=False,
+        lengthen=False, grid="authors", clamp=True, finish=False,
     ),
     "diffusers": Fidelity(
         "diffusers", null_loa="generate", ema=False, heads="stored", positions="all", pad_null=True, clap_eps=1e-12,
-        lengthen=False, grid="vae", finish=False,
+        lengthen=False, grid="vae", weak=False, finish=False,
     ),
 }  # fmt: skip
 

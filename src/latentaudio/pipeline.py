@@ -50,6 +50,7 @@ OnStep: TypeAlias = Callable[[Step], None]
 
 _SEEDS = 2**63
 _SPEAKER = "audioldm2-speech-gigaspeech"
+_LONGER = 1.024  # the authors sample 25.6 cells for a second that has 25 (spec 8.4)
 _RUNAWAY, _BOUND = 100.0, 10.0  # of latents (spec 5.5)
 
 
@@ -172,7 +173,8 @@ class AudioLDM:
         mono = torch.from_numpy(np.atleast_2d(sound))
         grain = self.config.mel.hop * self.config.vae.factor
         padded = nn.functional.pad(mono, (0, -mono.shape[1] % grain)).to(self.device)
-        latent = self.vae.latent(self.vae.encode(vae_mel(padded, self.config.mel)).mode())
+        mel = vae_mel(padded, self.config.mel, self.found.fidelity.framing)[:, :, : padded.shape[1] // self.config.mel.hop]
+        latent = self.vae.latent(self.vae.encode(mel).mode())
         wave: Samples = self.vocoder(self.vae.decode(latent))[0, :, : mono.shape[1]].cpu().numpy()
         return limit_peak(wave)
 
@@ -181,11 +183,15 @@ class AudioLDM:
         defaults = {name: getattr(row, name) for name in Options.model_fields if hasattr(row, name)}
         if (request.sampler if "sampler" in request.model_fields_set else row.sampler) == "ddim":
             defaults["eta"] = self.found.fidelity.eta
+        if not self.config.ranks:
+            defaults["candidates"] = 1
         done = request.completed(defaults).replaced(model=self.found.source)
         if done.transcript and self.config.phonemes is None:
             raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {_SPEAKER}")
         if done.transcript and not phonemes.spelled(done.transcript):
             raise UsageError(f"transcript = {done.transcript[:40]!r} has nothing to say in English; write it in Latin letters")
+        if done.candidates > 1 and not self.config.ranks:
+            raise UsageError(f"{row.name} has no CLAP that hears, to choose among candidates; ask for candidates=1")
         if done.seconds > row.longest:
             raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
         return done
@@ -248,7 +254,7 @@ class AudioLDM:
         with self._fast(False):
             heard, null = self._conditioning(batch, frames)
         schedule = Schedule(self.config.schedule)
-        denoise = guided(self.network(), heard, null, _guidance(options), schedule)
+        denoise = guided(self.network(), heard, null, self._guidance(options), schedule)
         factor = self.config.vae.factor
         noise = Noise([t.seed for t in batch])
         z = noise((self.config.vae.latent, frames // factor, self.config.mel.bins // factor)).to(self.device)
@@ -262,10 +268,15 @@ class AudioLDM:
         tokens, moments = self._tokens(frames), frames // self.config.vae.factor
         said = [t.transcript for t in batch]
         heard = encode_prompts(self.text, [t.prompt for t in batch], tokens, moments, said, unheard=self._unheard(batch))
-        if batch[0].guidance == 1.0:
+        if self._guidance(batch[0]).scale == 1.0:
             return heard, heard
         width = heard.contexts[-1].tokens.shape[1] if self.config.t5 else None
         return heard, encode_nulls(self.text, len(batch), tokens, moments, [t.negative for t in batch], width)
+
+    def _guidance(self, options: Options) -> Guidance:
+        """What the options say of guidance."""
+        scale = options.guidance if options.guidance > 1.0 or self.found.fidelity.weak else 1.0
+        return Guidance(scale, options.parallel, options.rescale, options.guidance_start, options.guidance_stop)
 
     def _unheard(self, batch: Sequence[Options]) -> list[bool]:
         """Which prompts CLAP does not get to read, by their seeds; none but where a fidelity drops some (spec 5.6)."""
@@ -287,9 +298,9 @@ class AudioLDM:
     def sound(self, z: Tensor) -> list[Samples]:
         """Unit-scaled latents [B, C, T', F'] as samples [1, N] each, as the vocoder left them.
 
-        A fidelity that clamps bounds the latents of FiLM models first.
+        A fidelity that clamps bounds those of AudioLDM 1 first.
         """
-        if self.found.fidelity.clamp and self.config.unet.film is not None and float(z.abs().max()) > _RUNAWAY:
+        if self.found.fidelity.clamp and self.config.unet.first_kind and float(z.abs().max()) > _RUNAWAY:
             z = z.clamp(-_BOUND, _BOUND)
         with self._fast(False):
             return list(self.vocoder(self.vae.decode(Latent(z)).float()).float().cpu().numpy())
@@ -316,10 +327,13 @@ class AudioLDM:
     def _frames(self, seconds: float) -> int:
         """Mel frames T to sample for a clip: what it lasts, but not less than was trained, in whole cells of VAE and UNet."""
         way, rate, grain = self.found.fidelity, self.sample_rate / self.config.mel.hop, self.config.vae.factor
-        if way.grid == "unet":
-            grain *= self.config.unet.factor
-        shortest = self.found.variant.shortest if way.lengthen else 0.0
-        return grain * math.ceil(round(max(seconds, shortest) * rate, 6) / grain)
+        seconds = max(seconds, self.found.variant.shortest if way.lengthen else 0.0)
+        if way.grid == "vae":
+            return grain * math.ceil(max(1, int(seconds / (1.0 / rate))) / grain)
+        if way.grid == "authors":
+            seconds = int(seconds * rate / grain * _LONGER) * grain / rate
+        grain *= self.config.unet.factor
+        return grain * max(1, math.ceil(round(seconds * rate, 6) / grain))
 
     def _tokens(self, frames: int) -> int:
         """Length n of the language of audio of that many frames; a system without an AudioMAE always writes the same."""
@@ -340,11 +354,6 @@ def _tries(request: Options) -> Iterator[Options]:
     """One request per candidate of every clip, complete by itself: what the file will say made it."""
     for k in range(request.count * request.candidates):
         yield request.replaced(seed=(request.seed + k) % _SEEDS, count=1, candidates=1)
-
-
-def _guidance(options: Options) -> Guidance:
-    """What the options say of guidance."""
-    return Guidance(options.guidance, options.parallel, options.rescale, options.guidance_start, options.guidance_stop)
 
 
 def _batches(tries: Sequence[Options], size: int) -> Iterator[list[Options]]:

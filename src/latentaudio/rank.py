@@ -23,11 +23,11 @@ def similarity(parts: TextParts, sounds: Sequence[Samples], rate: int, texts: Se
 
     Raises UsageError where the system has no CLAP.
     """
-    if parts.clap is None or (parts.config.clap is not None and not parts.config.clap.audio_depths):
+    if parts.clap is None or not parts.config.ranks:
         raise UsageError("this model has no CLAP that hears, to choose among candidates; ask for candidates=1")
-    device = next(parts.clap.parameters()).device
-    heard = []
+    device, heard = next(parts.clap.parameters()).device, []
+    ear = "tile" if parts.config.unet.first_kind else parts.fidelity.ear
     for sound in sounds:  # one by one: a batch of these pictures takes a gigabyte and no less time
         samples = resample(np.atleast_2d(sound).mean(axis=0), rate, CLAP_RATE)
-        heard.append(clap_audio_vectors(parts.clap, clap_mel(torch.from_numpy(samples)[None], parts.fidelity.ear).to(device)))
+        heard.append(clap_audio_vectors(parts.clap, clap_mel(torch.from_numpy(samples)[None], ear).to(device)))
     return (torch.cat(heard) @ clap_vectors(parts, texts).T).cpu().numpy()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -214,10 +215,11 @@ def test_into_a_folder(server, tmp_path):
     assert tree(to) == only(*NEEDED) and [path.name for path in to.parent.iterdir()] == ["folder"]
     assert not (tmp_path / "cache").exists()
     (to / "unet/model.safetensors").write_bytes(b"x" + WEIGHTS[1:])
+    (to / "model_index.json").write_bytes(FILES["model_index.json"].replace(b"U", b"V"))
     (to / "mine.txt").write_text("stays")
     server.log.clear()
     fetch("o/r", to=to)
-    assert server.files() == [("unet/model.safetensors", None)]
+    assert server.files() == [("model_index.json", None), ("unet/model.safetensors", None)]
     assert tree(to) == {**only(*NEEDED), "mine.txt": b"stays"}
 
 
@@ -230,6 +232,10 @@ def test_into_a_folder_from_the_cache(server, tmp_path, monkeypatch):
     server.log.clear()
     fetch("o/r", to=tmp_path / "second")
     assert not server.log and tree(tmp_path / "first") == tree(tmp_path / "second") == only(*NEEDED)
+    link = fetch("o/r") / "model_index.json"
+    link.resolve().write_bytes(FILES["model_index.json"].replace(b"U", b"V"))
+    said = line(WeightsError, lambda: fetch("o/r", to=tmp_path / "third"))
+    assert said == f"{link} was damaged and is removed; download it again" and not (tmp_path / "third").exists()
 
 
 def test_a_file_for_a_folder_is_refused(server, tmp_path):
@@ -279,14 +285,15 @@ def test_a_line_that_always_breaks_after_a_little_still_ends(server):
     assert [start for _, start in server.files()] == [None, "bytes=60000-", "bytes=120000-", "bytes=180000-"]
 
 
+@pytest.mark.parametrize("name", ["big.ckpt", "model_index.json"])
 @pytest.mark.parametrize("to", [None, "out"])
-def test_other_content_is_removed(server, home, tmp_path, to):
-    server.wrong.add("big.ckpt")
-    said = line(WeightsError, lambda: fetch_file("o/r", "big.ckpt", to=to and tmp_path / to))
-    assert said == "big.ckpt of o/r arrived damaged and was removed; download it again"
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.endswith(".lock")]
+def test_other_content_is_removed(server, tmp_path, to, name):
+    server.wrong.add(name)
+    said = line(WeightsError, lambda: fetch_file("o/r", name, to=to and tmp_path / to))
+    assert said == f"{name} of o/r arrived damaged and was removed; download it again"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     server.wrong.clear()
-    assert fetch_file("o/r", "big.ckpt").read_bytes() == FILES["big.ckpt"]
+    assert fetch_file("o/r", name, to=to and tmp_path / to).read_bytes() == FILES[name]
 
 
 def test_truncated_content(server, home):
@@ -311,16 +318,20 @@ def test_verify(tmp_path):
     path.write_bytes(b"whale")
     other = hashlib.sha256(b"whale").hexdigest()
     said = line(WeightsError, lambda: verify(path, 5, sha256))
-    assert said == f"{path} is damaged: its sha256 is {other[:12]}, not {sha256[:12]}; download it again"
+    assert said == f"{path} is damaged: its hash is {other[:12]}, not {sha256[:12]}; download it again"
+    git = "f7742124594c9265a83df1848b91770860f307ff"
+    assert f"not {git[:12]}; download" in line(WeightsError, lambda: verify(path, 5, git))
     path.write_bytes(b"whole")
     verify(path, 5, sha256)
+    verify(path, 5, git)
     verify(path, None, None)
 
 
-def test_check_removes_what_the_disk_has_damaged(server):
+@pytest.mark.parametrize("name", ["vae/model.bin", "model_index.json"])
+def test_check_removes_what_the_disk_has_damaged(server, name):
     folder = fetch("o/r")
     check(folder)
-    link = folder / "vae/model.bin"
+    link = folder / name
     blob = link.resolve()
     blob.write_bytes(b"?" + blob.read_bytes()[1:])
     assert line(WeightsError, lambda: check(folder)) == f"{link} was damaged and is removed; download it again"
@@ -482,12 +493,13 @@ def test_the_environment_of_a_new_process(server, tmp_path):
     assert len(server.log) == 2
 
 
-def test_two_at_once_share_one_transfer(server):
-    errors = []
+@pytest.mark.parametrize("to", [None, "out"])
+def test_four_at_once_share_one_transfer(server, tmp_path, to):
+    errors, folders = [], []
 
     def one():
         try:
-            fetch("o/r")
+            folders.append(fetch("o/r", to=to and tmp_path / to))
         except Exception as problem:
             errors.append(problem)
 
@@ -496,6 +508,20 @@ def test_two_at_once_share_one_transfer(server):
     [thread.join() for thread in threads]
     assert not errors
     assert sorted(server.files()) == sorted((name, None) for name in NEEDED if FILES[name])
+    assert len(folders) == 4 and tree(folders[0]) == only(*NEEDED)
+    assert [path.name for path in tmp_path.iterdir()] == [to or "cache"]
+
+
+def test_files_of_one_folder_fetched_at_once(server, tmp_path):
+    server.cut["big.ckpt"] = 700
+    line(WeightsError, lambda: fetch_file("o/r", "big.ckpt", to=tmp_path / "out"))
+    server.cut.clear()
+    server.log.clear()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: fetch_file("o/r", name, to=tmp_path / "out"), [*FILES, *FILES]))
+    assert tree(tmp_path / "out") == FILES and [path.name for path in tmp_path.iterdir()] == ["out"]
+    wanted = {name: "bytes=700-" if name == "big.ckpt" else None for name in FILES if FILES[name]}
+    assert sorted(server.files(), key=str) == sorted(wanted.items(), key=str)
 
 
 def test_needed():

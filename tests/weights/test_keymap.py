@@ -1,15 +1,18 @@
 """Names of tensors against the classes of diffusers and transformers, the tables of the spec, and themselves backwards."""
 
+import math
 from dataclasses import replace
 
+import layouts
 import pytest
 import torch
 from diffusers import AudioLDM2UNet2DConditionModel, AutoencoderKL, UNet2DConditionModel
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
+from latentaudio.configs import AudioMAEConfig
 from latentaudio.variants import VARIANTS
 from latentaudio.weights import keymap
-from latentaudio.weights.folder import blank
+from latentaudio.weights.folder import blank, parts_of
 
 CROSS = ("DownBlock2D", *("CrossAttnDownBlock2D",) * 3), (*("CrossAttnUpBlock2D",) * 3, "UpBlock2D")
 ROWS = ["audioldm-s-full", "audioldm_16k_crossattn_t5", "audioldm_48k", "audioldm2-full", "audioldm2-full-large-1150k",
@@ -150,6 +153,70 @@ ORIGINAL = {
 def test_the_authors_names_are_those_of_the_spec(part, name):
     found = renamed(part, name, "original")
     assert {key: found.get(key) for key in ORIGINAL[part, name]} == ORIGINAL[part, name]
+
+
+@pytest.mark.parametrize("name", layouts.PUBLISHED)
+def test_every_name_and_shape_of_the_authors_is_asked_for_and_no_other(name):
+    """Against tables written from the spec without a look at ours."""
+    config, tables = VARIANTS[name].config, layouts.tables(layouts.PUBLISHED[name])
+    assert set(tables) == set(parts_of(config))
+    for part, table in tables.items():
+        state = meta(part, name)
+        slots = keymap.slots(part, config, [k for k in state if k not in layouts.MISSING], "original")
+        asked = {n: s for key, slot in slots.items() for n, s in slot.shapes(state[key].shape).items()}
+        assert {n: tuple(32 if x == -1 else x for x in s) for n, s in asked.items()} == {n: s for n, (s, _) in table.items()}
+
+
+def test_every_row_has_a_table():
+    assert set(layouts.PUBLISHED) == {row.name for row in VARIANTS.values() if row.parameters}
+
+
+def test_the_authors_audiomae_is_asked_for_whole_but_its_decoder():
+    config = replace(VARIANTS["audioldm2-full"].config, audiomae=AudioMAEConfig(decoder_depth=0))
+    state = blank("audiomae", config).state_dict()
+    slots = keymap.slots("audiomae", config, state, "original")
+    asked = {n: s for key, slot in slots.items() for n, s in slot.shapes(state[key].shape).items()}
+    assert asked == {n: s for n, (s, _) in layouts.audiomae(layouts.Numbers()).items()}
+
+
+def weigh(table, begins=""):
+    """(numbers, tensors) of a table under a prefix, buffers aside."""
+    still = ("running_mean", "running_var", *layouts.WHOLE_NUMBERS)
+    found = [math.prod(s) for n, (s, _) in table.items() if n.startswith(begins) and not n.endswith(still)]
+    return sum(found), len(found)
+
+
+UNETS = {
+    "audioldm-s-full": 185_036_552, "audioldm-m-full": 415_954_568, "audioldm-l-full": 739_139_080,
+    "audioldm_16k_crossattn_t5": 265_531_016, "audioldm_48k": 262_699_152, "audioldm2-full": 346_943_496,
+    "audioldm2-full-large-1150k": 718_012_296, "audioldm2-speech-ljspeech": 261_926_536,
+}  # fmt: skip
+
+
+def test_the_tables_weigh_what_the_spec_measured():
+    """Sections 0, 2, 3, 4.5, 6: so the tables themselves are held to something."""
+    made = {name: layouts.tables(numbers) for name, numbers in layouts.PUBLISHED.items()}
+    assert {name: weigh(made[name]["unet"])[0] for name in UNETS} == UNETS
+    tensors = {"audioldm-s-full": 690, "audioldm2-full": 1520, "audioldm2-full-large-1150k": 3216}
+    assert {name: weigh(made[name]["unet"])[1] for name in tensors} == tensors
+    base, speech, high = (made[n] for n in ("audioldm2-full", "audioldm2-speech-ljspeech", "audioldm_48k"))
+    assert weigh(base["vae"]) == (55_376_873, 204) and weigh(high["vae"])[0] == 223_535_569
+    assert (weigh(base["vocoder"])[0], weigh(high["vocoder"])[0]) == (55_264_897, 190_281_889)
+    assert (weigh(base["clap"])[0], weigh(made["audioldm-s-full"]["clap"])[0]) == (193_913_882, 153_492_890)
+    branches = {"text_branch.": 124_645_632, "audio_branch.": 67_824_408, "text_projection.": 656_384, "audio_proj": 787_456}
+    assert {branch: weigh(base["clap"], branch)[0] for branch in branches} == branches
+    assert (weigh(base["t5"])[0], weigh(base["translator"], "model.")[0]) == (341_231_104, 124_439_808)
+    unread = 2 * 30 * 768  # rows of the tables of start and end
+    assert weigh(base["translator"], "start")[0] + weigh(base["translator"], "end")[0] - unread == 4 * 768
+    assert weigh(base["translator"], "input")[0] + 4 * 768 == 1_184_256
+    assert weigh(speech["translator"], "input")[0] + 4 * 768 + 192 * 310 == 604_800
+    assert (
+        weigh(
+            speech["phonemes"],
+            "text_encoder.",
+        )[0]
+        == 6_327_744
+    )
 
 
 @pytest.mark.parametrize("layout", ["diffusers", "original"])

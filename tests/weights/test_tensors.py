@@ -99,20 +99,49 @@ def test_a_file_cut_short_is_told(tmp_path, ending):
         open_tensors(path)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_broken_bytes_never_show_a_traceback(tmp_path, zipped):
+    torch.save(STATE, whole := tmp_path / "whole.pt", _use_new_zipfile_serialization=zipped)
+    content, path = whole.read_bytes(), tmp_path / "x.pt"
+    for size in range(0, len(content), 1 + len(content) // 150):
+        path.write_bytes(content[:size])
+        with pytest.raises(WeightsError):
+            open_tensors(path)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
         ("none.ckpt", None, "there is no file"),
         ("x.txt", b"hello", "is no file of weights; they end in .safetensors, .bin"),
         ("x.ckpt", b"hello", "is damaged"),
-        ("x.safetensors", b"", "is damaged"),
+        ("x.ckpt", b"\x80", "is damaged"),
+        *((f"x.{ending}", b"", "is empty or cut short; download it again") for ending in ("ckpt", "bin", "pth", "safetensors")),
     ],
 )
 def test_what_is_no_file_of_weights(tmp_path, name, content, line):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(WeightsError, match=line):
+    with pytest.raises(WeightsError, match=line) as caught:
         open_tensors(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ["a.bin"], "a.bin", None, {"a": 3}, {"a": ["a.bin"]}, {"a": "x.safetensors.index.json"}, {"a": "../x.safetensors"},
+        {"a": "/x.bin"}, {"a": "..\\x.bin"}, {"a": "c:x.bin"}, {"a": "x.txt"}, {"a": "a\nb.bin"},
+    ],
+)  # fmt: skip
+def test_an_index_that_names_no_plain_files_is_damaged(tmp_path, places):
+    save_file(STATE, tmp_path / "x.safetensors")
+    index = tmp_path / "sub" / "x.safetensors.index.json"
+    index.parent.mkdir()
+    index.write_text(json.dumps({"weight_map": places}))
+    with pytest.raises(WeightsError) as caught:
+        open_tensors(index)
+    assert str(caught.value) == f"{index} is damaged; download it again"
 
 
 @pytest.mark.parametrize("content", [3, {"a": 3}, [torch.zeros(2)]])

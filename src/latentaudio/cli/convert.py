@@ -68,7 +68,7 @@ def _apart(source: str, target: Path, like: str | None, way: str) -> float:
 
     clips = []
     for model in (source, target):
-        loaded = load(model, "cpu", "fp32", fidelity=way, like=like)
+        loaded = load(model, "cpu", "fp32", fidelity=way, like=like if Path(model).is_file() else None)
         spoken = {"transcript": "hello"} if loaded.config.phonemes else {}
         clips += loaded.generate("a dog barking", seconds=0.64, steps=2, candidates=1, seed=0, **spoken)  # type: ignore[arg-type]
     first, second = (clip.samples for clip in clips)

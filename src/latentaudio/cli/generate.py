@@ -71,7 +71,7 @@ def generate(
     wishes = options.model_dump(exclude_unset=True)
     if options.transcript:
         wishes = {"model": SPEAKER, **wishes}
-        _check_speech()
+        _check_speech(wishes["model"])
     prompts, names = _asked(texts, text_list, wishes)
     from .target import targets
 
@@ -100,7 +100,7 @@ def _tell(clip: Audio, path: Path, json: bool, quiet: bool) -> None:
 def _asked(prompts: Sequence[str], text_list: Path | None, wishes: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Prompts and the names of their files; refuses what is wrong before anything heavy is imported."""
     listed = [*((prompt, prompt) for prompt in prompts), *(_listed(text_list) if text_list else [])]
-    if not listed and "transcript" in wishes:
+    if not listed and wishes.get("transcript"):
         listed = [(VOICE, wishes["transcript"])]
     if not listed:
         raise UsageError("there is no prompt; say what to hear, for example: latentaudio generate 'a church bell ringing'")
@@ -125,10 +125,14 @@ def _listed(file: Path) -> list[tuple[str, str]]:
     return pairs
 
 
-def _check_speech() -> None:
-    """Refuse a transcript before anything is fetched where it cannot be read."""
+def _check_speech(model: str) -> None:
+    """Refuse a transcript before anything is fetched where it cannot be read, or not by a model of that name."""
     from importlib.util import find_spec
 
+    from ..variants import VARIANTS
+
+    if model in VARIANTS and VARIANTS[model].config.phonemes is None:
+        raise UsageError(f"{model} does not speak; for a transcript load a model of speech, such as {SPEAKER}")
     if find_spec("espeakng_loader") is None:
         raise UsageError("speech needs espeak-ng; pip install 'latentaudio[speech]'")
 

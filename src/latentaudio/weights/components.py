@@ -9,18 +9,16 @@ from typing import Any
 
 from ..configs import ModelConfig, UNetConfig, VAEConfig, VocoderConfig
 from ..errors import UsageError
+from .diffusers import SCHEDULER
 
 _PREDICTIONS = {"epsilon": "epsilon", "v": "v_prediction", "x0": "sample"}
 
 
 def components(config: ModelConfig) -> dict[str, dict[str, Any]]:
     """{file: content} of every JSON but `model_index.json`. Raises UsageError for a system diffusers has no classes for."""
-    if config.vocoder.kind != "hifigan" or config.unet.line is not None or config.draft is not None:
-        raise UsageError("diffusers has no classes for this model's parts; convert it to --layout latentaudio")
-    if len(config.latent_std) > 1 or config.latent_mean != (0.0,):
-        raise UsageError("diffusers scales latents by one number only; convert this model to --layout latentaudio")
+    check(config)
     found = {
-        "scheduler/scheduler_config.json": scheduler(config),
+        SCHEDULER: scheduler(config),
         "unet/config.json": _unet(config.unet),
         "vae/config.json": _vae(config.vae, config.latent_std[0]),
         "vocoder/config.json": _vocoder(config.vocoder),
@@ -36,6 +34,14 @@ def components(config: ModelConfig) -> dict[str, dict[str, Any]]:
         found["language_model/config.json"] = numbers
         found["projection_model/config.json"] = _projection(config)
     return found
+
+
+def check(config: ModelConfig) -> None:
+    """Raise UsageError for a system of parts that neither diffusers nor the authors have."""
+    if config.vocoder.kind != "hifigan" or config.unet.line is not None or config.draft is not None:
+        raise UsageError("only this package has this model's parts; convert it to --layout latentaudio")
+    if len(config.latent_std) > 1 or config.latent_mean != (0.0,):
+        raise UsageError("the other layouts scale latents by one number only; convert this model to --layout latentaudio")
 
 
 def _numbers(part: str, config: ModelConfig) -> dict[str, Any]:
@@ -72,7 +78,7 @@ def _unet(unet: UNetConfig) -> dict[str, Any]:
         "cross_attention_dim": list(unet.widths) if first else [list(unet.contexts)] * levels,
         "down_block_types": down, "up_block_types": [kind.replace("Down", "Up") for kind in reversed(down)],
         "mid_block_type": "UNetMidBlock2DCrossAttn", "layers_per_block": unet.res_blocks, "in_channels": unet.latent,
-        "out_channels": unet.latent, "norm_num_groups": unet.groups, "norm_eps": 1e-5, "sample_size": 256,
+        "out_channels": unet.latent, "norm_num_groups": unet.groups, "norm_eps": 1e-5, "sample_size": 128 if first else 256,
         "transformer_layers_per_block": unet.depth, "flip_sin_to_cos": True, "freq_shift": 0, "use_linear_projection": False,
         "downsample_padding": 1, "mid_block_scale_factor": 1, "conv_in_kernel": 3, "conv_out_kernel": 3,
     }  # fmt: skip

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..conditioning.phonemes import SYMBOLS
 from ..configs import ModelConfig
 from ..errors import DataError, UsageError
 from ..files import filling, replacing
@@ -52,11 +54,25 @@ def convert(found: Found, target: Path, layout: Layout, progress: Callable[[int,
         except (OSError, SafetensorError) as problem:
             raise DataError(f"cannot write {target} ({problem}); choose another place or free some") from None
         return
-    content = {"state_dict": dict(_original(found, progress)), "global_step": 0}
-    with replacing(target) as temporary:
-        torch.save(content, temporary)
-    for part, home in _tokenized(found.config):
-        _write_tokenizer(found, part, target.parent / home)
+    components.check(found.config)
+    with replacing(target) as temporary, TemporaryDirectory(dir=target.parent, prefix=".tokenizers") as beside:
+        homes = [home for _, home in _tokenized(found.config)]
+        for part, home in _tokenized(found.config):
+            _write_tokenizer(found, part, Path(beside, home))
+            if (target.parent / home).exists() and _files(target.parent / home) != _files(Path(beside, home)):
+                raise DataError(f"{target.parent / home} is of another model; give {target.name} a folder of its own")
+        content = {"state_dict": dict(_original(found, progress)), "global_step": 0}
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as problem:  # how torch tells of a full disk
+            raise DataError(f"cannot write {target} ({str(problem).splitlines()[0]}); choose another place") from None
+        for home in homes:
+            if not (target.parent / home).exists():
+                Path(beside, home).rename(target.parent / home)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
 
 
 def _states(found: Found, progress: Callable[[int, int], None] | None) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -78,8 +94,13 @@ def _to_latentaudio(found: Found, folder: Path, progress: Callable[[int, int], N
 
 
 def _to_diffusers(found: Found, folder: Path, progress: Callable[[int, int], None] | None) -> None:
+    own = found.folder if found.layout == "diffusers" else None
     for name, content in components.components(found.config).items():
+        if own is not None and name == "unet/config.json":  # its usual length, which our shapes do not hold
+            content["sample_size"] = diffusers.read_json(own / name).get("sample_size", content["sample_size"])
         _json(folder / name, content)
+    if own is not None:
+        shutil.copyfile(own / diffusers.SCHEDULER, folder / diffusers.SCHEDULER)
     _json(folder / diffusers.INDEX, diffusers.index(found.config))
     files: dict[str, dict[str, Tensor]] = {}
     for part, state in _states(found, progress):
@@ -101,6 +122,8 @@ def _to_diffusers(found: Found, folder: Path, progress: Callable[[int, int], Non
         path.chmod(0o644)
     for part, home in _tokenized(found.config):
         _write_tokenizer(found, part, folder / home)
+    if found.config.phonemes is not None:
+        _write_symbols(found, folder / diffusers.TOKENIZERS["t5"])
     if found.config.clap is not None:
         _json(folder / "feature_extractor" / "preprocessor_config.json", PREPROCESSOR)
 
@@ -168,6 +191,19 @@ def _write_tokenizer(found: Found, part: str, home: Path) -> None:
     if part == "clap":
         marks |= {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
     _json(home / "tokenizer_config.json", {"tokenizer_class": kind, "model_max_length": length, **marks})
+
+
+def _write_symbols(found: Found, home: Path) -> None:
+    """The table of phonemes as transformers' VitsTokenizer reads it: the source's own, or ours, which takes phonemes."""
+    own = found.folder / diffusers.TOKENIZERS["t5"]
+    if found.layout == "diffusers" and own.is_dir():
+        shutil.copytree(own, home)
+        return
+    assert found.config.phonemes is not None
+    _json(home / "vocab.json", {symbol: place for place, symbol in enumerate(SYMBOLS)})
+    off = dict.fromkeys(("add_blank", "is_uroman", "normalize", "phonemize"), False)
+    marks = {"pad_token": "_", "unk_token": "_", "model_max_length": found.config.phonemes.length}
+    _json(home / "tokenizer_config.json", {"tokenizer_class": "VitsTokenizer", **marks, **off})
 
 
 def _json(path: Path, content: Mapping[str, Any]) -> None:

@@ -29,6 +29,7 @@ from ..errors import WeightsError
 from .tensors import PICKLED, Tensors, open_tensors
 
 INDEX = "model_index.json"
+SCHEDULER = "scheduler/scheduler_config.json"
 COMPONENTS = {"unet": "unet", "vae": "vae", "vocoder": "vocoder", "clap": "text_encoder", "t5": "text_encoder_2"}
 """Our part -> the folder that alone holds it; translator and phonemes lie in two each."""
 TOKENIZERS = {"clap": "tokenizer", "t5": "tokenizer_2"}
@@ -85,7 +86,7 @@ def read_config(folder: Path) -> ModelConfig:
             ),
             unet=_unet(part("unet")),
             vocoder=_vocoder(vocoder),
-            schedule=_schedule(read_json(folder / "scheduler" / "scheduler_config.json")),
+            schedule=_schedule(read_json(folder / SCHEDULER)),
             clap=_clap(part("text_encoder")) if has("text_encoder") else None,
             t5=_t5(second) if second and not speaks else None,
             phonemes=_phonemes(second, projection or {}) if second and speaks else None,
@@ -114,6 +115,12 @@ def open_part(folder: Path, part: str) -> Tensors:
     return rest.named({k: f"projection_model/{k}" for k in rest}).joined(
         language.named({k: f"language_model/{k}" for k in language})
     )
+
+
+def is_whole(folder: Path, part: str) -> bool:
+    """Whether a folder has below it the folder or folders of components that hold a part."""
+    rest = {"translator": ("language_model", "projection_model"), "phonemes": ("text_encoder_2", "projection_model")}
+    return all((folder / home).is_dir() for home in (rest[part] if part in rest else (COMPONENTS.get(part, part),)))
 
 
 def open_component(folder: Path) -> Tensors:
@@ -213,8 +220,10 @@ def _unet(config: Mapping[str, Any]) -> UNetConfig:
 
 def _schedule(config: Mapping[str, Any]) -> ScheduleConfig:
     kinds: dict[str, Prediction] = {"epsilon": "epsilon", "v_prediction": "v", "sample": "x0"}
-    prediction = kinds[config.get("prediction_type", "epsilon")]
-    return ScheduleConfig(config.get("num_train_timesteps", 1000), config["beta_start"], config["beta_end"], prediction)
+    prediction, spacing = config.get("prediction_type", "epsilon"), config.get("beta_schedule", "scaled_linear")
+    if prediction not in kinds or spacing != "scaled_linear" or config.get("trained_betas") is not None:
+        raise WeightsError(f"a scheduler of {spacing} betas that predicts {prediction} is of no model of AudioLDM")
+    return ScheduleConfig(config.get("num_train_timesteps", 1000), config["beta_start"], config["beta_end"], kinds[prediction])
 
 
 def _clap(config: Mapping[str, Any]) -> CLAPConfig:

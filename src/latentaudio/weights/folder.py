@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -24,7 +24,7 @@ from ..errors import DataError, WeightsError
 from ..files import replacing
 from .fit import fit
 from .keymap import Slot
-from .tensors import Tensors
+from .tensors import Tensors, open_tensors
 
 MODEL_FILE = "model.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -155,18 +155,22 @@ def load_part(folder: Path, part: str, config: ModelConfig, dtype: torch.dtype |
     """The part with the folder's weights as `dtype` or, with None, as stored, in evaluation mode; a key that differs is an
     error."""
     path = folder / f"{part}.safetensors"
+    if not path.is_file():
+        raise WeightsError(f"{folder} has no {path.name}; train that part first or name a folder that has it")
     module = blank(part, config)
-    try:
-        state = load_file(path)
-    except FileNotFoundError:
-        raise WeightsError(f"{folder} has no {path.name}; train that part first or name a folder that has it") from None
-    except SafetensorError as problem:
-        raise WeightsError(f"{path} is damaged ({problem}); copy or train it again") from None
-    for key in [k.removesuffix(SCALE) for k in state if k.endswith(SCALE)]:
-        state[key] = state[key] * state.pop(key + SCALE)
-    theirs = Tensors({key: (state, key) for key in state}, path)
-    return fit(
-        module, theirs, {key: Slot((key,)) for key in module.state_dict()}, dtype, f"{path} ({MODEL_FILE} says its shape)"
+    places = {key: Slot((key,)) for key in module.state_dict()}
+    return fit(module, open_part(path), places, dtype, f"{path} ({MODEL_FILE} says its shape)")
+
+
+def open_part(path: Path) -> Tensors:
+    """A file's tensors, those stored as 8-bit whole numbers multiplied by their scales."""
+    theirs = open_tensors(path)
+    coarse = [name.removesuffix(SCALE) for name in theirs if name.endswith(SCALE)]
+    if not coarse:
+        return theirs
+    state = {name: theirs[name] * theirs[name + SCALE] for name in coarse}
+    return theirs.without(frozenset(name + SCALE for name in coarse)).joined(
+        Tensors({name: (state, name) for name in state}, path)
     )
 
 

@@ -15,7 +15,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -45,10 +45,6 @@ class _File:
     name: str
     content: str
     size: int
-
-    @property
-    def sha256(self) -> str | None:
-        return self.content if len(self.content) == 64 else None
 
 
 @dataclass(frozen=True)
@@ -144,25 +140,29 @@ def needed(names: Sequence[str]) -> list[str]:
     return [n for n, kind in kinds.items() if (kind == best.get(n.rpartition("/")[0]) if kind else n.endswith(ends))]
 
 
-def verify(path: Path, size: int | None, sha256: str | None) -> None:
-    """Raises WeightsError unless the file is there, of that many bytes and of that content; None is not looked at."""
+def verify(path: Path, size: int | None, content: str | None) -> None:
+    """Raises WeightsError unless the file is there, of that many bytes and of that content, as `_File` has it; None is not
+    looked at."""
     if not path.is_file():
         raise WeightsError(f"{path} is missing; download it again")
     have = path.stat().st_size
     if size is not None and have != size:
         raise WeightsError(f"{path} is {'truncated' if have < size else 'too long'}: {have} of {size} bytes; download it again")
-    if sha256 is not None:
+    if content is not None:
+        git = hashlib.sha1(b"blob %d\0" % have, usedforsecurity=False)
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != sha256:
-            raise WeightsError(f"{path} is damaged: its sha256 is {digest[:12]}, not {sha256[:12]}; download it again")
+            found = hashlib.file_digest(file, "sha256" if len(content) == 64 else lambda: git).hexdigest()
+        if found != content:
+            raise WeightsError(f"{path} is damaged: its hash is {found[:12]}, not {content[:12]}; download it again")
 
 
-def check(folder: Path) -> None:
-    """Raises WeightsError for a damaged file of a snapshot, and removes it: links of the cache name the content they expect."""
-    for link in sorted(path for path in folder.rglob("*") if path.is_symlink()):
-        blob = link.parent / link.readlink()
-        if len(blob.name) == 64 and _HASH.fullmatch(blob.name):
+def check(folder: Path, names: Sequence[str] | None = None) -> None:
+    """Raises WeightsError for a damaged file of a snapshot, and removes it: links of the cache name the content they expect.
+
+    names: those looked at; None: all.
+    """
+    for link in sorted(folder.rglob("*") if names is None else (folder / name for name in names)):
+        if link.is_symlink() and _HASH.fullmatch((blob := link.parent / link.readlink()).name):
             try:
                 verify(link, None, blob.name)
             except WeightsError:
@@ -246,28 +246,32 @@ def _into_cache(place: _Repository, commit: str, chosen: list[_File], progress: 
 
 
 def _into_folder(place: _Repository, commit: str, chosen: list[_File], to: Path, progress: Progress | None) -> Path:
-    """`to`. Files are gathered in a hidden folder beside it, from which a broken transfer goes on."""
+    """`to`. Files are gathered in a hidden folder beside it, from which a broken transfer goes on; one process at a time."""
     to = to.expanduser().absolute()
     if to.exists() and not to.is_dir():
         raise DataError(f"{to} is a file; choose another folder")
     staging = to.with_name(f".{to.name}.fetching")
-    spots = {}
-    for file in chosen:
-        spots[file] = to / file.name
-        try:
-            verify(to / file.name, file.size, file.sha256)
-        except WeightsError:
+
+    def lacking(files: Sequence[_File]) -> list[_File]:
+        return [file for file in files if not _whole(to / file.name, file)]
+
+    missing = lacking(chosen)
+    with _alone(to.with_name(f".{to.name}.lock")) if missing else nullcontext():
+        spots = {file: to / file.name for file in chosen}
+        for file in lacking(missing):  # no other process was quicker
             spots[file] = staging / f"{file.name.replace('/', '--')}.{file.content}"
-    _bring(place, commit, spots, progress)
-    for file, spot in spots.items():
-        (to / file.name).parent.mkdir(parents=True, exist_ok=True)
-        spot.replace(to / file.name)
-    shutil.rmtree(staging, ignore_errors=True)
+        _bring(place, commit, spots, progress)
+        for file, spot in spots.items():
+            (to / file.name).parent.mkdir(parents=True, exist_ok=True)
+            spot.replace(to / file.name)
+        with suppress(OSError):  # it may hold parts of other files
+            staging.rmdir()
     return to
 
 
 def _copied(folder: Path, names: Sequence[str], to: Path) -> Path:
     """`to`, with files of the cache."""
+    check(folder, names)
     to = to.expanduser().absolute()
     for name in names:
         with replacing(to / name) as temporary:
@@ -277,8 +281,6 @@ def _copied(folder: Path, names: Sequence[str], to: Path) -> Path:
 
 def _bring(place: _Repository, commit: str, spots: Mapping[_File, Path], progress: Progress | None) -> None:
     """Every file at its spot. A part lies beside it until it is whole; one process at a time works on it."""
-    from huggingface_hub.utils import WeakFileLock
-
     missing = {file: spot for file, spot in spots.items() if _size(spot) != file.size}
     parts = {file: spot.with_name(f".{spot.name}.part") for file, spot in missing.items()}
     more = sum(file.size - max(_size(part), 0) for file, part in parts.items())
@@ -296,11 +298,10 @@ def _bring(place: _Repository, commit: str, spots: Mapping[_File, Path], progres
         def told(arrived: int, done: int = done) -> None:
             tell(done + arrived, total)
 
-        with WeakFileLock(part.with_suffix(".lock")):
+        with _alone(part.with_suffix(".lock")):
             if _size(missing[file]) != file.size:  # no other process was quicker
                 _arrive(place, commit, file, part, told)
                 part.replace(missing[file])
-        part.with_suffix(".lock").unlink(missing_ok=True)
         done += file.size
     tell(total, total)
 
@@ -325,7 +326,7 @@ def _arrive(place: _Repository, commit: str, file: _File, part: Path, tell: Call
         if _size(part) < file.size:
             time.sleep(PAUSES_S[max(tries - 1, 0)])
     try:
-        verify(part, file.size, file.sha256)
+        verify(part, file.size, file.content)
     except WeightsError:
         for path in (part, blob):
             path.unlink(missing_ok=True)
@@ -347,6 +348,29 @@ def _append(place: _Repository, commit: str, name: str, part: Path, tell: Callab
             for chunk in response.iter_bytes():  # as they come: larger ones would be lost with the line
                 out.write(chunk)
                 tell(out.tell())
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One process or thread at a time. The lock is removed while held; filelock then gives whoever waits a new one."""
+    from huggingface_hub.utils import WeakFileLock
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(lock):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes nothing that is open
+                lock.unlink()
+
+
+def _whole(path: Path, file: _File) -> bool:
+    """Whether that file is there, undamaged."""
+    try:
+        verify(path, file.size, file.content)
+    except WeightsError:
+        return False
+    return True
 
 
 def _size(path: Path) -> int:

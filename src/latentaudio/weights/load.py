@@ -7,6 +7,7 @@ for a folder that happens to be called like a model. Importing this needs no tor
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,6 +47,11 @@ class Found:
     whole: Tensors | None = None
 
     @property
+    def averaged(self) -> bool:
+        """Whether averaged weights are wanted of a file that has both."""
+        return self.fidelity.ema and self.variant.ema
+
+    @property
     def config(self) -> ModelConfig:
         """Shapes of the parts."""
         return self.variant.config
@@ -62,7 +68,7 @@ class Found:
 
         wanted = None if as_stored else dtype or torch.float32
         if name in self.parts:
-            return _lone(self.parts[name], name, self.config, wanted)
+            return _lone(self, name, wanted)
         if self.layout == "latentaudio":
             return load_part(self.folder, name, self.config, wanted)
         return _foreign(self, name, wanted)
@@ -80,6 +86,10 @@ def find(
     called, place = _place(source)
     found = _recognised(called, place, None if like is None else variant(like))
     config = dressed(found.variant, found.layout, way)
+    if way.name == "original" and found.variant.ema and found.layout == "diffusers":
+        warnings.warn(
+            f"{called} holds one set of weights, most likely raw; the authors sampled with averaged ones", stacklevel=3
+        )
     unknown = [name for name in replaced if getattr(config, name, None) is None]
     if unknown:
         raise UsageError(f"{called} has no part {unknown[0]!r} to replace")
@@ -136,6 +146,8 @@ def _recognised(called: str, place: Path, like: Variant | None) -> Found:
         return _original(called, place, like)
     if is_diffusers(place):
         return _diffusers(called, place, like)
+    if like is not None:
+        raise UsageError(f"{place} says itself what model it is; leave out like={like.name}")
     folder = model_folder(place)
     if not (folder / MODEL_FILE).is_file():
         raise WeightsError(f"{folder} holds neither {MODEL_FILE} nor {INDEX}; it is not a model folder")
@@ -150,24 +162,27 @@ def _diffusers(called: str, folder: Path, like: Variant | None) -> Found:
     from .diffusers import read_config
 
     config = read_config(folder)
-    row = like or VARIANTS.get(called) or _row_of_hub(called, folder) or _of_shape(config)
+    if like is not None and not _alike(like, config):
+        raise UsageError(f"{folder} has not the shapes of {like.name}; leave out like={like.name}")
+    row = like or VARIANTS.get(called) or _row_of_hub(called, folder, config) or _of_shape(config)
     if row is None:
         row = Variant(folder.name, "a diffusers folder", "unknown", config)
     return Found(called, folder, replace(row, config=config), {}, "diffusers")
 
 
-def _row_of_hub(called: str, folder: Path) -> Variant | None:
-    """The row whose hub id a folder is called by, as clones are."""
-    ends = {row.hub: row for row in VARIANTS.values() if row.hub}
+def _row_of_hub(called: str, folder: Path, config: ModelConfig) -> Variant | None:
+    """The row whose hub id a folder of its shapes is called by, as clones are."""
+    ends = {row.hub: row for row in VARIANTS.values() if row.hub and _alike(row, config)}
     return ends.get(called) or next((row for hub, row in ends.items() if hub.split("/")[1] == folder.name), None)
 
 
 def _of_shape(config: ModelConfig) -> Variant | None:
     """The first published row of that UNet, heads aside."""
-    for row in VARIANTS.values():
-        if row.parameters and {**vars(row.config.unet), "heads": config.unet.heads} == vars(config.unet):
-            return row
-    return None
+    return next((row for row in VARIANTS.values() if row.parameters and _alike(row, config)), None)
+
+
+def _alike(row: Variant, config: ModelConfig) -> bool:
+    return {**vars(row.config.unet), "heads": config.unet.heads} == vars(config.unet)
 
 
 def _original(called: str, file: Path, like: Variant | None) -> Found:
@@ -194,7 +209,8 @@ def dressed(row: Variant, layout: Layout, way: Fidelity) -> ModelConfig:
     if table is None or not table.parameters:
         return config
     levels = len(config.unet.mult)
-    if way.heads == "trained" and table.config.unet.widths == config.unet.widths:
+    as_converted = layout != "diffusers" or set(config.unet.heads) == {DIFFUSERS_HEADS}  # whoever says others means them
+    if way.heads == "trained" and as_converted and table.config.unet.widths == config.unet.widths:
         config = replace(config, unet=replace(config.unet, heads=table.config.unet.heads))
     elif way.heads == "stored" and layout != "diffusers":  # only its JSON states any
         config = replace(config, unet=replace(config.unet, heads=(DIFFUSERS_HEADS,) * levels))
@@ -214,8 +230,7 @@ def _foreign(found: Found, name: str, dtype: torch.dtype | None) -> nn.Module:
 
     if found.whole is None:
         return _fitted(diffusers.open_part(found.folder, name), name, found.config, "diffusers", dtype)
-    averaged = found.fidelity.ema and found.variant.ema
-    return _fitted(original.open_part(found.whole, name, averaged), name, found.config, "original", dtype)
+    return _fitted(original.open_part(found.whole, name, found.averaged), name, found.config, "original", dtype)
 
 
 def _fitted(theirs: Tensors, name: str, config: ModelConfig, layout: Layout, dtype: torch.dtype | None) -> nn.Module:
@@ -239,15 +254,18 @@ def fitted(state: Mapping[str, torch.Tensor], name: str, config: ModelConfig) ->
     return _fitted(theirs, name, config, "diffusers", torch.float32)
 
 
-def _lone(path: Path, name: str, config: ModelConfig, dtype: torch.dtype | None) -> nn.Module:
+def _lone(found: Found, name: str, dtype: torch.dtype | None) -> nn.Module:
     """A part from a file or folder of its own, in whichever layout most of its names are."""
     from . import diffusers, original
-    from .folder import blank
+    from .folder import blank, open_part
     from .keymap import slots
-    from .tensors import open_tensors
 
-    theirs = diffusers.open_component(path) if path.is_dir() else open_tensors(path)
-    inside = original.open_part(theirs, name)
+    path, config = found.parts[name], found.config
+    if path.is_dir():
+        theirs = diffusers.open_part(path, name) if diffusers.is_whole(path, name) else diffusers.open_component(path)
+    else:
+        theirs = open_part(path)
+    inside = original.open_part(theirs, name, found.averaged)
     theirs = inside if inside else theirs
     keys = list(blank(name, config).state_dict())
     names: dict[Layout, set[str]] = {"latentaudio": set(keys)}

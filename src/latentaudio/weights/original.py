@@ -19,13 +19,19 @@ PREFIXES: dict[str, tuple[str, ...]] = {
     "unet": (UNET,),
     "vocoder": ("first_stage_model.vocoder.",),
     "vae": ("first_stage_model.",),
-    "clap": ("clap.model.", "cond_stage_model.model."),
+    "clap": (
+        "cond_stage_model.model.",
+        "cond_stage_models.0.cond_stage_models.0.model.",
+        "cond_stage_models.0.model.",
+        "clap.model.",
+    ),
     "t5": ("cond_stage_models.1.model.", "cond_stage_models.0.cond_stage_models.1.model.", "cond_stage_models.0.model."),
     "translator": (LOA,),
     "phonemes": ("cond_stage_models.0.cond_stage_models.1.",),
     "audiomae": ("cond_stage_models.0.cond_stage_models.2.audiomae.model.",),
 }
-"""Where a part lies; the first prefix under which the checkpoint has anything."""
+"""Where a part lies; the first prefix under which the checkpoint has it. Of two CLAPs the one that conditions is read."""
+_MARKS = {"clap": "text_branch."}
 _ELSEWHERE = {"vae": r"^(vocoder\.|loss\.)", "translator": r"^cond_stage_models\."}
 
 NOBODYS: tuple[tuple[str, str], ...] = (
@@ -37,6 +43,7 @@ NOBODYS: tuple[tuple[str, str], ...] = (
     (r"^model_ema\.", "averaged weights, read where they are wanted"),
     (r"^first_stage_model\.loss\.", "the VAE's discriminator"),
     (r"^clap\.mel_transform\.", "an unused front end"),
+    (r"^clap\.model\.", "a second copy of CLAP, which the authors rank with"),
     (r"^cond_stage_models\.0\.cond_stage_models\.0\.model\.", "a second copy of CLAP"),
     (r"^cond_stage_models\.0\.cond_stage_models\.1\.model\.", "a second copy of T5"),
     (r"^cond_stage_models\.0\.cond_stage_models\.2\.", "AudioMAE, whose work the translator does when generating"),
@@ -47,7 +54,8 @@ NOBODYS: tuple[tuple[str, str], ...] = (
 
 def open_part(whole: Tensors, part: str, ema: bool = False) -> Tensors:
     """One part's tensors under the names inside it; the UNet's averaged ones with `ema`, if the file has any."""
-    prefix = next((p for p in PREFIXES[part] if any(name.startswith(p) for name in whole)), PREFIXES[part][0])
+    mark = _MARKS.get(part, "")
+    prefix = next((p for p in PREFIXES[part] if any(name.startswith(p + mark) for name in whole)), PREFIXES[part][0])
     found = whole.under(prefix)
     elsewhere = _ELSEWHERE.get(part)
     if elsewhere:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ WRAPPINGS = ("state_dict", "model", "generator")  # Lightning's, AudioMAE's, HiF
 _FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _PIECE = 1 << 20  # bytes read at a time
 _AGAIN = "download it again"
+_SHARD = re.compile(r"[^/\\:\x00-\x1f]+\.(safetensors|bin)")
 
 
 class Tensors(Mapping[str, Tensor]):
@@ -125,6 +127,8 @@ def open_tensors(path: Path) -> Tensors:
     holds code."""
     if not path.is_file():
         raise WeightsError(f"there is no file {path}; {_AGAIN}")
+    if not path.stat().st_size:
+        raise WeightsError(f"{path} is empty or cut short; {_AGAIN}")
     if path.name.endswith(".index.json"):
         return _sharded(path)
     if path.suffix == ".safetensors":
@@ -152,8 +156,9 @@ def _pickled(path: Path) -> Tensors:
                 f"{path} holds code besides tensors ({_culprit(reason)}) and was not opened; get a .safetensors of it"
             ) from None
         raise WeightsError(f"{path} is damaged or no file of weights; {_AGAIN}") from None
-    except (RuntimeError, EOFError, ValueError, OSError, KeyError) as problem:
-        raise WeightsError(f"{path} is damaged or cut short ({str(problem).splitlines()[0][:120]}); {_AGAIN}") from None
+    except Exception as problem:  # whatever torch makes of broken bytes
+        reason = (str(problem) or type(problem).__name__).splitlines()[0][:120]
+        raise WeightsError(f"{path} is damaged or cut short ({reason}); {_AGAIN}") from None
     for key in WRAPPINGS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -184,12 +189,13 @@ def _culprit(reason: str) -> str:
 def _sharded(path: Path) -> Tensors:
     try:
         places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-    except (ValueError, KeyError, TypeError):
+        if not all(map(_SHARD.fullmatch, places.values())):
+            raise ValueError("a name that is no plain file of weights")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise WeightsError(f"{path} is damaged; {_AGAIN}") from None
-    opened = {name: open_tensors(path.parent / name) for name in sorted(set(places.values()))}
     whole = Tensors({}, path)
-    for tensors in opened.values():
-        whole = whole.joined(tensors)
+    for name in sorted(set(places.values())):
+        whole = whole.joined(open_tensors(path.parent / name))
     missing = sorted(set(places) - set(whole))
     if missing:
         raise WeightsError(f"{path} lists tensors that its files do not have, first {missing[0]}; {_AGAIN}")

@@ -1,0 +1,405 @@
+"""The authors' checkpoints written down from the spec alone (sections 0, 2, 3, 4, 6, 7, 11): every name with its shape, and
+which of our tensors is which cut of it. Nothing here comes from latentaudio: its maps shall not be proved against themselves.
+
+A table is {their name: (shape, {our name: cut})}; a cut makes our tensor of theirs.
+"""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Dimensions of a system; the defaults are audioldm2-full's. `step`: place of the upsample behind a site (spec 4.5)."""
+
+    latent: int = 8
+    bins: int = 64
+    vae: tuple = (128, 256, 512)
+    vocoder: tuple = (1024, (16, 16, 8, 4, 4), (3, 7, 11))  # width, kernels of the upsampling, kernels of the blocks
+    channels: int = 128
+    items: tuple = (None, 768, 1024)  # of an attention site: a context's width, or None for self-attention
+    depth: int = 1
+    film: int | None = None
+    step: int = 4
+    joint: int = 512
+    words: tuple = (50265, 768, 12, 3072, 514)  # vocabulary, width, layers, inner width, positions
+    ear: tuple = (128, (2, 2, 12, 2), (4, 8, 16, 32))  # width of a patch, blocks of each stage, heads of each stage
+    t5: tuple | None = (32128, 1024, 24, 2816, 16, 64)  # vocabulary, width, layers, inner width, heads, width of a head
+    gpt2: tuple | None = (50257, 768, 12, 1024)  # vocabulary, width, layers, positions
+    sources: tuple = (512, 1024)
+    vits: tuple | None = None  # symbols, width, layers, inner width, heads, length
+    mae: tuple = (768, 12, 16, 513)  # width, blocks, side of a patch, places
+
+
+TINY_EAR = (96, (2, 2, 6, 2), (4, 8, 16, 32))
+_V2 = Numbers()
+_S = Numbers(items=(None,), film=512, step=2, ear=TINY_EAR, t5=None, gpt2=None)
+_M = replace(_S, channels=192, ear=_V2.ear)
+_SPEECH = replace(_V2, items=(None, 768), step=3, t5=None, sources=(512, 192), vits=(183, 192, 6, 768, 2, 310))
+PUBLISHED = {
+    "audioldm-s-full": _S,
+    "audioldm-s-full-v2": _S,
+    "audioldm-s-text-ft": _S,
+    "audioldm-m-full": _M,
+    "audioldm-m-text-ft": _M,
+    "audioldm-l-full": replace(_S, channels=256),
+    "audioldm_16k_crossattn_t5": replace(_V2, items=(None, 1024), step=3, gpt2=None),
+    "audioldm_48k": replace(
+        _S, latent=16, bins=256, vae=(128, 256, 512, 1024), vocoder=(1536, (12, 10, 8, 4, 4), (3, 7, 11, 15)),
+        items=(None, None), step=3, ear=_V2.ear,
+    ),
+    "audioldm2-full": _V2,
+    "audioldm2-music-665k": _V2,
+    "audioldm2-full-large-1150k": replace(_V2, items=(None, 768, 1024, None), depth=2, step=5),
+    "audioldm2-speech-ljspeech": _SPEECH,
+    "audioldm2-speech-gigaspeech": _SPEECH,
+}  # fmt: skip
+
+WHOLE_NUMBERS = ("position_ids", "relative_position_index", "num_batches_tracked")
+MISSING = ("text_model.embeddings.token_type_ids", "text_model.embeddings.position_ids")
+"""Of ours, what the authors' files lack or need not have (spec 11.3)."""
+
+
+def whole(t):
+    return t
+
+
+def plane(t):
+    """A 1x1 convolution over a plane as a matrix."""
+    return t[:, :, 0, 0]
+
+
+def row(t):
+    """A 1x1 convolution over a row as a matrix."""
+    return t[:, :, 0]
+
+
+class Table(dict):
+    """Filled by pairs of their and our prefix."""
+
+    def put(self, theirs, ours, *shape, cut=whole):
+        assert theirs not in self, theirs
+        self[theirs] = (shape, {ours: cut})
+
+    def layer(self, theirs, ours, *shape, bias=0, cut=whole):
+        """A weight and its bias, which is as long as the weight's axis `bias`; None: without one."""
+        self.put(f"{theirs}.weight", f"{ours}.weight", *shape, cut=cut)
+        if bias is not None:
+            self.put(f"{theirs}.bias", f"{ours}.bias", shape[bias])
+
+
+def unet(n):
+    """Spec 4.1, 4.3, 4.5."""
+    t, embedding = Table(), 4 * n.channels * (2 if n.film else 1)
+    widths = [n.channels * m for m in (1, 2, 3, 5)]
+    t.layer("time_embed.0", "time_in", 4 * n.channels, n.channels)
+    t.layer("time_embed.2", "time_out", 4 * n.channels, 4 * n.channels)
+    if n.film:
+        t.layer("film_emb", "film", 4 * n.channels, n.film)
+    t.layer("input_blocks.0.0", "conv_in", n.channels, n.latent, 3, 3)
+    width, number, skips = n.channels, 0, [n.channels]
+    for level, wide in enumerate(widths):
+        for site in range(2):
+            number += 1
+            _block(t, f"input_blocks.{number}.0", f"down.{level}.sites.{site}.res", width, wide, embedding)
+            _transformers(t, f"input_blocks.{number}", f"down.{level}.sites.{site}", wide, n, level)
+            width = wide
+            skips.append(wide)
+        if level < 3:
+            number += 1
+            t.layer(f"input_blocks.{number}.0.op", f"down.{level}.step.conv", wide, wide, 3, 3)
+            skips.append(wide)
+    assert number == 11
+    _block(t, "middle_block.0", "middle.0.res", width, width, embedding)
+    _transformers(t, "middle_block", "middle.0", width, n, 3)
+    _block(t, f"middle_block.{n.step}", "middle.1.res", width, width, embedding)
+    for number in range(12):
+        level, up, site = 3 - number // 3, number // 3, number % 3
+        wide, theirs, ours = widths[level], f"output_blocks.{number}", f"up.{up}.sites.{site}"
+        _block(t, f"{theirs}.0", f"{ours}.res", width + skips.pop(), wide, embedding)
+        _transformers(t, theirs, ours, wide, n, level)
+        width = wide
+        if number in (2, 5, 8):
+            t.layer(f"{theirs}.{n.step}.conv", f"up.{up}.step.conv", wide, wide, 3, 3)
+    t.layer("out.0", "norm_out", n.channels)
+    t.layer("out.2", "conv_out", n.latent, n.channels, 3, 3)
+    return t
+
+
+def _block(t, theirs, ours, inp, out, embedding):
+    t.layer(f"{theirs}.in_layers.0", f"{ours}.norm1", inp)
+    t.layer(f"{theirs}.in_layers.2", f"{ours}.conv1", out, inp, 3, 3)
+    t.layer(f"{theirs}.emb_layers.1", f"{ours}.embed", out, embedding)
+    t.layer(f"{theirs}.out_layers.0", f"{ours}.norm2", out)
+    t.layer(f"{theirs}.out_layers.3", f"{ours}.conv2", out, out, 3, 3)
+    if inp != out:
+        t.layer(f"{theirs}.skip_connection", f"{ours}.shortcut", out, inp, 1, 1)
+
+
+def _transformers(t, theirs, ours, width, n, level):
+    for j, context in enumerate(n.items if level else ()):
+        a, b = f"{theirs}.{j + 1}", f"{ours}.transformers.{j}"
+        t.layer(f"{a}.norm", f"{b}.norm", width)
+        t.layer(f"{a}.proj_in", f"{b}.proj_in", width, width, 1, 1)
+        t.layer(f"{a}.proj_out", f"{b}.proj_out", width, width, 1, 1)
+        for d in range(n.depth):
+            x, y = f"{a}.transformer_blocks.{d}", f"{b}.blocks.{d}"
+            for attention, seen in (("attn1", width), ("attn2", context or width)):
+                t.layer(f"{x}.{attention}.to_q", f"{y}.{attention}.to_q", width, width, bias=None)
+                t.layer(f"{x}.{attention}.to_k", f"{y}.{attention}.to_k", width, seen, bias=None)
+                t.layer(f"{x}.{attention}.to_v", f"{y}.{attention}.to_v", width, seen, bias=None)
+                t.layer(f"{x}.{attention}.to_out.0", f"{y}.{attention}.to_out", width, width)
+            t.layer(f"{x}.ff.net.0.proj", f"{y}.ff_in", 8 * width, width)
+            t.layer(f"{x}.ff.net.2", f"{y}.ff_out", width, 4 * width)
+            for norm in ("norm1", "norm2", "norm3"):
+                t.layer(f"{x}.{norm}", f"{y}.{norm}", width)
+
+
+def vae(n):
+    """Spec 2. Their `decoder.up.0` is the finest level, our `decoder.up.0` the coarsest."""
+    t, top = Table(), len(n.vae) - 1
+    t.layer("encoder.conv_in", "encoder.conv_in", n.vae[0], 1, 3, 3)
+    t.layer("decoder.conv_in", "decoder.conv_in", n.vae[top], n.latent, 3, 3)
+    for level, width in enumerate(n.vae):
+        theirs, ours, before = f"encoder.down.{level}", f"encoder.down.{level}", n.vae[max(level - 1, 0)]
+        for b in range(2):
+            _plain(t, f"{theirs}.block.{b}", f"{ours}.blocks.{b}", before if b == 0 else width, width)
+        if level < top:
+            t.layer(f"{theirs}.downsample.conv", f"{ours}.step.conv", width, width, 3, 3)
+        theirs, ours, before = f"decoder.up.{level}", f"decoder.up.{top - level}", n.vae[min(level + 1, top)]
+        for b in range(3):
+            _plain(t, f"{theirs}.block.{b}", f"{ours}.blocks.{b}", before if b == 0 else width, width)
+        if level > 0:
+            t.layer(f"{theirs}.upsample.conv", f"{ours}.step.conv", width, width, 3, 3)
+    for half in ("encoder", "decoder"):
+        width, a, b = n.vae[top], f"{half}.mid.attn_1", f"{half}.middle.1"
+        _plain(t, f"{half}.mid.block_1", f"{half}.middle.0", width, width)
+        t.layer(f"{a}.norm", f"{b}.norm", width)
+        t.layer(f"{a}.q", f"{b}.attention.to_q", width, width, 1, 1, cut=plane)
+        t.layer(f"{a}.k", f"{b}.attention.to_k", width, width, 1, 1, cut=plane)
+        t.layer(f"{a}.v", f"{b}.attention.to_v", width, width, 1, 1, cut=plane)
+        t.layer(f"{a}.proj_out", f"{b}.attention.to_out", width, width, 1, 1, cut=plane)
+        _plain(t, f"{half}.mid.block_2", f"{half}.middle.2", width, width)
+    t.layer("encoder.norm_out", "encoder.norm_out", n.vae[top])
+    t.layer("encoder.conv_out", "encoder.conv_out", 2 * n.latent, n.vae[top], 3, 3)
+    t.layer("decoder.norm_out", "decoder.norm_out", n.vae[0])
+    t.layer("decoder.conv_out", "decoder.conv_out", 1, n.vae[0], 3, 3)
+    t.layer("quant_conv", "quant", 2 * n.latent, 2 * n.latent, 1, 1)
+    t.layer("post_quant_conv", "post_quant", n.latent, n.latent, 1, 1)
+    return t
+
+
+def _plain(t, theirs, ours, inp, out):
+    t.layer(f"{theirs}.norm1", f"{ours}.norm1", inp)
+    t.layer(f"{theirs}.conv1", f"{ours}.conv1", out, inp, 3, 3)
+    t.layer(f"{theirs}.norm2", f"{ours}.norm2", out)
+    t.layer(f"{theirs}.conv2", f"{ours}.conv2", out, out, 3, 3)
+    if inp != out:
+        t.layer(f"{theirs}.nin_shortcut", f"{ours}.shortcut", out, inp, 1, 1)
+
+
+def vocoder(n):
+    """Spec 3: weight norm is folded, keys are plain."""
+    t, (width, kernels, blocks) = Table(), n.vocoder
+    t.layer("conv_pre", "conv_pre", width, n.bins, 7)
+    for i, kernel in enumerate(kernels):
+        t.layer(f"ups.{i}", f"ups.{i}", width, width // 2, kernel, bias=1)
+        width //= 2
+        for j, size in enumerate(blocks):
+            for conv in (f"{convs}.{k}" for convs in ("convs1", "convs2") for k in range(3)):
+                name = f"resblocks.{i * len(blocks) + j}.{conv}"
+                t.layer(name, name, width, width, size)
+    t.layer("conv_post", "conv_post", 1, width, 7)
+    return t
+
+
+def clap(n):
+    """Spec 1.4, 6.1, 11.3."""
+    t, (vocabulary, width, layers, inner, places) = Table(), n.words
+    a, b = "text_branch.embeddings", "text_model.embeddings"
+    t.put(f"{a}.word_embeddings.weight", f"{b}.word_embeddings.weight", vocabulary, width)
+    t.put(f"{a}.position_embeddings.weight", f"{b}.position_embeddings.weight", places, width)
+    t.put(f"{a}.token_type_embeddings.weight", f"{b}.token_type_embeddings.weight", 1, width)
+    t.layer(f"{a}.LayerNorm", f"{b}.LayerNorm", width)
+    for i in range(layers):
+        a, b = f"text_branch.encoder.layer.{i}", f"text_model.encoder.layer.{i}"
+        for name in ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"):
+            t.layer(f"{a}.{name}", f"{b}.{name}", width, width)
+        t.layer(f"{a}.intermediate.dense", f"{b}.intermediate.dense", inner, width)
+        t.layer(f"{a}.output.dense", f"{b}.output.dense", width, inner)
+        for name in ("attention.output.LayerNorm", "output.LayerNorm"):
+            t.layer(f"{a}.{name}", f"{b}.{name}", width)
+    t.layer("text_branch.pooler.dense", "text_model.pooler.dense", width, width)
+    _ear(t, *n.ear)
+    for side, size in (("text", width), ("audio", 8 * n.ear[0])):
+        t.layer(f"{side}_projection.0", f"{side}_projection.linear1", n.joint, size)
+        t.layer(f"{side}_projection.2", f"{side}_projection.linear2", n.joint, n.joint)
+    t.put("logit_scale_a", "logit_scale_a")
+    t.put("logit_scale_t", "logit_scale_t")
+    return t
+
+
+def _ear(t, width, stages, heads):
+    theirs, ours = "audio_branch", "audio_model.audio_encoder"
+    t.layer(f"{theirs}.bn0", f"{ours}.batch_norm", 64)
+    for name, shape in (("running_mean", (64,)), ("running_var", (64,)), ("num_batches_tracked", ())):
+        t.put(f"{theirs}.bn0.{name}", f"{ours}.batch_norm.{name}", *shape)
+    t.layer(f"{theirs}.patch_embed.proj", f"{ours}.patch_embed.proj", width, 1, 4, 4)
+    t.layer(f"{theirs}.patch_embed.norm", f"{ours}.patch_embed.norm", width)
+    for i, (blocks, several) in enumerate(zip(stages, heads, strict=True)):
+        for j in range(blocks):
+            a, b = f"{theirs}.layers.{i}.blocks.{j}", f"{ours}.layers.{i}.blocks.{j}"
+            t.layer(f"{a}.norm1", f"{b}.layernorm_before", width)
+            _fused(t, f"{a}.attn.qkv", f"{b}.attention.self", width)
+            for name, shape in (("relative_position_bias_table", (15 * 15, several)), ("relative_position_index", (64, 64))):
+                t.put(f"{a}.attn.{name}", f"{b}.attention.self.{name}", *shape)
+            t.layer(f"{a}.attn.proj", f"{b}.attention.output.dense", width, width)
+            t.layer(f"{a}.norm2", f"{b}.layernorm_after", width)
+            t.layer(f"{a}.mlp.fc1", f"{b}.intermediate.dense", 4 * width, width)
+            t.layer(f"{a}.mlp.fc2", f"{b}.output.dense", width, 4 * width)
+        if i < len(stages) - 1:
+            a, b = f"{theirs}.layers.{i}.downsample", f"{ours}.layers.{i}.downsample"
+            t.layer(f"{a}.norm", f"{b}.norm", 4 * width)
+            t.layer(f"{a}.reduction", f"{b}.reduction", 2 * width, 4 * width, bias=None)
+            width *= 2
+    t.layer(f"{theirs}.norm", f"{ours}.norm", width)
+
+
+def _fused(t, theirs, ours, width):
+    """Query, key and value are the first, middle and last third."""
+    for leaf, shape in (("weight", (3 * width, width)), ("bias", (3 * width,))):
+        t[f"{theirs}.{leaf}"] = (shape, {
+            f"{ours}.query.{leaf}": lambda x: x[:width],
+            f"{ours}.key.{leaf}": lambda x: x[width : 2 * width],
+            f"{ours}.value.{leaf}": lambda x: x[2 * width :],
+        })  # fmt: skip
+
+
+def t5(n):
+    """Spec 6.2, 11.3: our names are theirs; the tied copy of the table is no part of it."""
+    t, (vocabulary, width, layers, inner, heads, head) = Table(), n.t5
+    shapes = {"shared": (vocabulary, width), "encoder.final_layer_norm": (width,)}
+    shapes["encoder.block.0.layer.0.SelfAttention.relative_attention_bias"] = (32, heads)
+    for i in range(layers):
+        first, second = f"encoder.block.{i}.layer.0", f"encoder.block.{i}.layer.1"
+        shapes |= {f"{first}.SelfAttention.{name}": (heads * head, width) for name in "qkv"}
+        shapes |= {f"{first}.SelfAttention.o": (width, heads * head), f"{first}.layer_norm": (width,)}
+        shapes |= {f"{second}.DenseReluDense.{name}": (inner, width) for name in ("wi_0", "wi_1")}
+        shapes |= {f"{second}.DenseReluDense.wo": (width, inner), f"{second}.layer_norm": (width,)}
+    for name, shape in shapes.items():
+        t.layer(name, name, *shape, bias=None)
+    return t
+
+
+def translator(n):
+    """Spec 6.3, 6.4, 11.2: tables of 32 rows, of which a row per source is read; GPT-2's matrices are [in, out]."""
+    t, (vocabulary, width, layers, places), count = Table(), n.gpt2, len(n.sources)
+    t.put("start_of_sequence_tokens.weight", "start", 32, width, cut=lambda x: x[:count])
+    t.put("end_of_sequence_tokens.weight", "end", 32, width, cut=lambda x: x[:count])
+    for i, source in enumerate(n.sources):
+        t.layer(f"input_sequence_embed_linear.{i}", f"projections.{i}", width, source)
+    t.put("model.wte.weight", "gpt2.wte.weight", vocabulary, width)
+    t.put("model.wpe.weight", "gpt2.wpe.weight", places, width)
+    for i in range(layers):
+        a, b = f"model.h.{i}", f"gpt2.h.{i}"
+        t.layer(f"{a}.ln_1", f"{b}.ln_1", width)
+        t.layer(f"{a}.attn.c_attn", f"{b}.attn.c_attn", width, 3 * width, bias=1)
+        t.layer(f"{a}.attn.c_proj", f"{b}.attn.c_proj", width, width, bias=1)
+        t.layer(f"{a}.ln_2", f"{b}.ln_2", width)
+        t.layer(f"{a}.mlp.c_fc", f"{b}.mlp.c_fc", width, 4 * width, bias=1)
+        t.layer(f"{a}.mlp.c_proj", f"{b}.mlp.c_proj", 4 * width, width, bias=1)
+    t.layer("model.ln_f", "gpt2.ln_f", width)
+    return t
+
+
+def phonemes(n):
+    """Spec 6.7: attention's 1x1 convolutions are matrices of ours."""
+    t, (symbols, width, layers, inner, heads, length) = Table(), n.vits
+    t.put("learnable_positional_embedding", "positional", 1, width, length)
+    t.put("text_encoder.emb.weight", "embed_tokens.weight", symbols, width)
+    for i in range(layers):
+        a, b = f"text_encoder.encoder.attn_layers.{i}", f"encoder.layers.{i}.attention"
+        for letter, name in (("q", "q"), ("k", "k"), ("v", "v"), ("o", "out")):
+            t.layer(f"{a}.conv_{letter}", f"{b}.{name}_proj", width, width, 1, cut=row)
+        t.put(f"{a}.emb_rel_k", f"{b}.emb_rel_k", 1, 9, width // heads)
+        t.put(f"{a}.emb_rel_v", f"{b}.emb_rel_v", 1, 9, width // heads)
+        for norm, ours in (("norm_layers_1", "layer_norm"), ("norm_layers_2", "final_layer_norm")):
+            t.put(f"text_encoder.encoder.{norm}.{i}.gamma", f"encoder.layers.{i}.{ours}.weight", width)
+            t.put(f"text_encoder.encoder.{norm}.{i}.beta", f"encoder.layers.{i}.{ours}.bias", width)
+        a, b = f"text_encoder.encoder.ffn_layers.{i}", f"encoder.layers.{i}.feed_forward"
+        t.layer(f"{a}.conv_1", f"{b}.conv_1", inner, width, 3)
+        t.layer(f"{a}.conv_2", f"{b}.conv_2", width, inner, 3)
+    t.layer("text_encoder.proj", "project", 2 * width, width, 1)
+    return t
+
+
+def audiomae(n):
+    """Spec 7, the encoder: our names are theirs."""
+    t, (width, blocks, patch, places) = Table(), n.mae
+    t.put("cls_token", "cls_token", 1, 1, width)
+    t.put("pos_embed", "pos_embed", 1, places, width)
+    shapes = {"patch_embed.proj": (width, 1, patch, patch), "norm": (width,)}
+    for i in range(blocks):
+        shapes |= {f"blocks.{i}.norm1": (width,), f"blocks.{i}.norm2": (width,), f"blocks.{i}.attn.qkv": (3 * width, width)}
+        shapes |= {f"blocks.{i}.attn.proj": (width, width), f"blocks.{i}.mlp.fc1": (4 * width, width)}
+        shapes |= {f"blocks.{i}.mlp.fc2": (width, 4 * width)}
+    for name, shape in shapes.items():
+        t.layer(name, name, *shape)
+    return t
+
+
+def tables(n):
+    """{part: its table} of a system."""
+    made = {"unet": unet(n), "vae": vae(n), "vocoder": vocoder(n), "clap": clap(n)}
+    made |= {"t5": t5(n)} if n.t5 else {}
+    made |= {"translator": translator(n)} if n.gpt2 else {}
+    return made | ({"phonemes": phonemes(n)} if n.vits else {})
+
+
+_FIRST = {"unet": ["model.diffusion_model."], "vae": ["first_stage_model."], "vocoder": ["first_stage_model.vocoder."],
+          "clap": ["cond_stage_model.model."]}  # fmt: skip
+_SECOND = {**_FIRST, "clap": ["cond_stage_models.0.cond_stage_models.0.model.", "clap.model."],
+           "translator": ["cond_stage_models.0."]}  # fmt: skip
+_HOMES = {
+    "audioldm-": _FIRST,
+    "audioldm_48k": {**_FIRST, "clap": ["cond_stage_models.0.model.", "clap.model."]},
+    "audioldm_16k": {**_FIRST, "clap": ["clap.model."], "t5": ["cond_stage_models.0.model."]},
+    "audioldm2-speech": {**_SECOND, "phonemes": ["cond_stage_models.0.cond_stage_models.1."]},
+    "audioldm2-": {**_SECOND, "t5": ["cond_stage_models.1.model.", "cond_stage_models.0.cond_stage_models.1.model."]},
+}
+
+
+def homes(name):
+    """{part: the prefixes under which its copies lie} (spec 11.2); the first is read.
+
+    Of two CLAPs that is the one that conditions, of two T5s the outer one, which converters take (11.3).
+    """
+    return next(table for prefix, table in _HOMES.items() if name.startswith(prefix))
+
+
+LEFTOVERS = {
+    "betas": (1000,), "alphas_cumprod": (1000,), "alphas_cumprod_prev": (1000,), "sqrt_alphas_cumprod": (1000,),
+    "sqrt_one_minus_alphas_cumprod": (1000,), "log_one_minus_alphas_cumprod": (1000,), "sqrt_recip_alphas_cumprod": (1000,),
+    "sqrt_recipm1_alphas_cumprod": (1000,), "posterior_variance": (1000,), "posterior_log_variance_clipped": (1000,),
+    "posterior_mean_coef1": (1000,), "posterior_mean_coef2": (1000,), "logvar": (1000,), "model_ema.decay": (),
+    "model_ema.num_updates": (),
+}  # fmt: skip
+"""Of a checkpoint, what no part is made of."""
+OF_PARTS = {
+    "clap": {
+        "text_transform.sequential.0.weight": (512, 512), "audio_transform.sequential.3.bias": (512,),
+        "audio_branch.spectrogram_extractor.stft.conv_real.weight": (513, 1, 1024),
+        "audio_branch.spectrogram_extractor.stft.conv_imag.weight": (513, 1, 1024),
+        "audio_branch.logmel_extractor.melW": (513, 64), "audio_branch.tscam_conv.weight": (527, 1024, 2, 3),
+        "audio_branch.head.bias": (527,), "audio_branch.layers.0.blocks.1.attn_mask": (64, 64, 64),
+    },
+    "t5": {"encoder.embed_tokens.weight": (32128, 1024)},
+    "vae": {"loss.logvar": (), "loss.discriminator.main.0.weight": (64, 1, 4, 4)},
+    "audiomae": {"mask_token": (1, 1, 512), "decoder_pos_embed": (1, 513, 512), "decoder_embed.weight": (512, 768),
+                 "decoder_blocks.0.attn.qkv.weight": (1536, 512), "decoder_norm.bias": (512,), "decoder_pred.bias": (256,)},
+}  # fmt: skip
+"""Of parts, what nobody loads: names of the spec (2, 7, 11.3), examples where it gives families."""
+
+
+def averaged(name):
+    """Where the averaged twin of a tensor of the UNet lies (spec 5.5)."""
+    return "model_ema." + ("diffusion_model." + name).replace(".", "")
