@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -16,9 +17,10 @@ from latentaudio.diffusion.samplers import Noise, ddim, kept
 from latentaudio.diffusion.schedule import Schedule
 from latentaudio.fidelity import FIDELITIES
 from latentaudio.nn.unet import UNet
+from latentaudio.pipeline import AudioLDM
 from latentaudio.types import Conditioning, Context
 from latentaudio.variants import VARIANTS
-from latentaudio.weights.load import dressed
+from latentaudio.weights.load import Found, dressed
 
 ORIGINAL, CLEAN, DIFFUSERS = (FIDELITIES[name] for name in ("original", "clean", "diffusers"))
 
@@ -174,14 +176,67 @@ def test_nothing_is_trimmed_and_a_short_clip_is_sampled_short(folder):
     assert clean.samples.shape == (1, 5120)
 
 
-def test_runaway_latents_of_film_models_are_clamped(tmp_path):
+@pytest.mark.parametrize(("seconds", "cells"), [(2.5, 64), (5, 128), (10, 256), (15, 384)])
+def test_lengths_have_the_authors_cells(seconds, cells):
+    """Spec 1.5."""
+    model = AudioLDM(Found("t5", Path(), VARIANTS["audioldm_16k_crossattn_t5"], {}, fidelity=ORIGINAL), "cpu")
+    assert model._frames(seconds) == 4 * cells
+    high = AudioLDM(Found("48k", Path(), VARIANTS["audioldm_48k"], {}, fidelity=ORIGINAL), "cpu")
+    assert high._frames(seconds) == 4 * cells  # 12.8 cells a second, each of 8 frames
+
+
+@pytest.mark.parametrize("name", ["original", "clean"])
+def test_a_sound_is_read_in_the_presets_framing(folder, name):
+    """Frames as librosa cuts them: centred (spec 1.1-2), or of a signal padded by 432 samples."""
+    sound = np.sin(np.arange(5120) ** 1.3 / 90).astype(np.float32)
+    model = load(folder, "cpu", "fp32", fidelity=name)
+    spec, centred = model.config.mel, name == "original"
+    padded = sound if centred else np.pad(sound, 432, mode="reflect")
+    plane = np.abs(librosa.stft(padded, n_fft=1024, hop_length=160, center=centred, pad_mode="reflect"))
+    bank = librosa.filters.mel(sr=16000, n_fft=1024, n_mels=spec.bins, fmin=spec.fmin, fmax=spec.fmax)
+    mel = torch.from_numpy(np.log(np.maximum(bank @ plane, 1e-5)).T[None, None, :32])
+    with torch.inference_mode():
+        latent = model.vae.latent(model.vae.encode(mel).mode())
+        want = model.vocoder(model.vae.decode(latent))[0, :, :5120].numpy()
+    got = model.resynthesise(sound)
+    assert np.abs(got - want).max() / want.std() < 1e-3
+    other = load(folder, "cpu", "fp32", fidelity="clean" if centred else "original").resynthesise(sound)
+    assert np.abs(other - want).max() / want.std() > 1e-2
+
+
+def test_runaway_latents_of_audioldm_1_are_clamped(tmp_path):
     folder = published.save(published.audioldm(), tmp_path / "v1")
     model, free = (load(folder, "cpu", "fp32", fidelity=name) for name in ("original", "clean"))
     z = torch.randn(1, 4, 8, 4) * 3
     z[0, 0, 0, 0] = 101.0
     assert np.array_equal(model.sound(z)[0], free.sound(z.clamp(-10, 10))[0])
-    z[0, 0, 0, 0] = 99.0
+    second = replace(model.config, unet=replace(model.config.unet, contexts=(None, None)))  # as the 48 kHz model is
+    model.config, z[0, 0, 0, 0] = second, 101.0
     assert np.array_equal(model.sound(z)[0], free.sound(z)[0])
+    model.config, z[0, 0, 0, 0] = free.config, 99.0
+    assert np.array_equal(model.sound(z)[0], free.sound(z)[0])
+
+
+def test_audioldm_1_tiles_what_clap_hears(folder, monkeypatch):
+    ears = []
+    monkeypatch.setattr("latentaudio.rank.clap_mel", lambda samples, ear: ears.append(ear) or clap_mel(samples, ear))
+    model = load(folder, "cpu", "fp32", fidelity="original")
+    model.similarity([np.ones((1, 4800), np.float32)], ["a dog"])
+    first = replace(model.config, unet=replace(model.config.unet, contexts=(None,), film=8))
+    model.text.__dict__["config"] = first
+    model.similarity([np.ones((1, 4800), np.float32)], ["a dog"])
+    assert ears == ["stretch", "tile"]
+
+
+def test_guidance_below_one_is_none_in_diffusers_only(folder):
+    clips = {}
+    for name in ("original", "diffusers"):
+        model = load(folder, "cpu", "fp32", fidelity=name)
+        for scale in (0.5, 1.0):
+            [clip] = model.generate("a dog", seconds=0.32, steps=2, candidates=1, seed=1, guidance=scale, sampler="dpm++")
+            clips[name, scale] = clip.samples
+    assert np.array_equal(clips["diffusers", 0.5], clips["diffusers", 1.0])
+    assert np.abs(clips["original", 0.5] - clips["original", 1.0]).max() > 0.01 * clips["original", 1.0].std()
 
 
 def test_clap_is_deaf_to_a_tenth_of_the_prompts(folder):
