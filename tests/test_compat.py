@@ -157,13 +157,65 @@ def test_a_component_of_ones_own_takes_its_place(second, tmp_path):
 
 
 def test_names_of_methods_that_change_no_sound_are_there(second):
-    _, mine = second
+    theirs, mine = second
     for name in ("enable_model_cpu_offload", "enable_sequential_cpu_offload", "enable_vae_slicing", "disable_vae_slicing",
                  "enable_attention_slicing"):  # fmt: skip
         getattr(mine, name)()
     assert mine.unet is mine.model.unet and mine.text_encoder is mine.model.text.clap
-    with pytest.raises(AttributeError, match="has no 'safety_checker'"):
-        getattr(mine, "safety_checker")  # noqa: B009
+    assert mine.vocoder.config.sampling_rate == theirs.vocoder.config.sampling_rate
+    assert mine.vae_scale_factor == theirs.vae_scale_factor and mine.dtype == torch.float32
+    assert {"unet", "vae", "scheduler"} <= mine.components.keys()
+    for name in ("safety_checker", "enable_nonsense"):
+        with pytest.raises(AttributeError, match=f"has no '{name}'"):
+            getattr(mine, name)
+
+
+def test_a_component_that_is_set_is_computed_with(second, tmp_path):
+    theirs, _ = second
+    mine = compat.AudioLDM2Pipeline.from_pretrained(published.save(theirs, tmp_path / "set"))
+    mine.set_progress_bar_config(disable=True)
+    other = published.randomise(published.audioldm2().unet, seed=9)
+    mine.unet = other
+    agree(*both((AudioLDM2Pipeline(**{**theirs.components, "unet": other}), mine), PROMPTS))
+    with pytest.raises(UsageError, match="the unet is yours"):
+        mine.save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+    asked = []
+    mine.unet.register_forward_pre_hook(lambda *_: asked.append(1))
+    mine.unet = torch.compile(mine.unet, backend="eager")
+    both((mine,), PROMPTS)
+    assert asked
+
+
+def test_subclasses_types_and_words_behind_to(second, tmp_path):
+    class Mine(compat.AudioLDM2Pipeline):
+        pass
+
+    folder = published.save(second[0], tmp_path / "sub")
+    pipe = Mine.from_pretrained(folder)
+    assert pipe.to("cpu", silence_dtype_warnings=True).to(torch.float64).dtype == torch.float32
+    assert pipe.to(dtype=torch.float16).dtype == torch.bfloat16
+    with pytest.raises(UsageError, match="revision= is not supported"):
+        Mine.from_pretrained(folder, revision="old")
+
+
+def test_saving_keeps_the_scheduler_and_writes_over(second, tmp_path):
+    theirs, _ = second
+    mine = compat.AudioLDM2Pipeline.from_pretrained(published.save(theirs, tmp_path / "from"))
+    mine.scheduler = EulerDiscreteScheduler.from_config(mine.scheduler.config)
+    for _ in range(2):
+        mine.save_pretrained(tmp_path / "saved")
+    opened = AudioLDM2Pipeline.from_pretrained(tmp_path / "saved", tokenizer_2=theirs.tokenizer_2)
+    assert type(opened.scheduler) is EulerDiscreteScheduler
+
+
+def test_speech_wants_something_to_say(tmp_path):
+    pipe = compat.AudioLDM2Pipeline.from_pretrained(
+        published.save(published.audioldm2((None, 16), speech=True), tmp_path / "speech")
+    )
+    for said in (None, ["hello"]):
+        with pytest.raises(UsageError, match="give transcription= for each of 2 prompts"):
+            pipe(["a man", "a woman"], transcription=said)
 
 
 def test_save_pretrained_writes_what_opens_again(pair, tmp_path):
@@ -183,6 +235,12 @@ def test_save_pretrained_writes_what_opens_again(pair, tmp_path):
         ({"prompt": ["a dog"], "negative_prompt": ["a", "b"]}, "2 negative prompts for 1 prompts"),
         ({"prompt": "a dog", "audio_length_in_s": 0.01}, "too short; ask for 0.04 or more"),
         ({"prompt": ["a dog"] * 2, "generator": [torch.Generator()]}, "1 generators for 2 clips"),
+        ({"prompt": 3}, "a text or a list of texts"),
+        ({"prompt": []}, "a text or a list of texts"),
+        ({"prompt": "a dog", "callback_steps": 0}, "callback_steps = 0"),
+        ({"prompt": "a dog", "audio_length_in_s": float("nan")}, "must be numbers that are finite"),
+        ({"prompt": "a dog", "latents": torch.zeros(1, 4, 9, 4), "audio_length_in_s": 0.32}, r"must be \[1, 4, 8, 4\]"),
+        ({"prompt": "a dog", "output_type": "mp3", "audio_length_in_s": 0.32}, "choose np, pt or latent"),
         ({"prompt_embeds": torch.zeros(1, 3, 24)}, "go together; pass both"),
     ],
 )

@@ -46,7 +46,8 @@ def filling(target: Path) -> Iterator[Path]:
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     for left in target.parent.glob(f".{target.name}.*.part"):
-        if not _alive(int(left.suffixes[-2][1:])):
+        number = left.suffixes[-2][1:]
+        if number.isdecimal() and not _alive(int(number)):
             shutil.rmtree(left, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:

@@ -69,7 +69,7 @@ def bar(what: str, quiet: bool) -> Iterator[Tick]:
     """A progress bar on a terminal, a line now and then elsewhere, nothing when quiet."""
     if quiet:
         yield lambda done, total, note="": None
-    elif sys.stderr.isatty():
+    elif sys.stderr is not None and sys.stderr.isatty():
         with _moving(what) as tick:
             yield tick
     else:

@@ -11,48 +11,45 @@ Letters: B prompts times waveforms, N tokens, D width, C channels, T' F' latent 
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .conditioning.encode import encode_nulls, encode_prompts
-from .diffusion.foreign import scheduled
-from .diffusion.guidance import Guidance, guided
-from .diffusion.samplers import ddim
-from .diffusion.schedule import Schedule
-from .errors import UsageError
-from .pipeline import AudioLDM, load
-from .types import Conditioning, Context, Step, stack
+from ..conditioning.encode import encode_nulls, encode_prompts
+from ..diffusion.foreign import scheduled
+from ..diffusion.guidance import Guidance, guided
+from ..diffusion.samplers import ddim
+from ..diffusion.schedule import Schedule
+from ..errors import UsageError, WeightsError
+from ..pipeline import AudioLDM, load
+from ..types import Conditioning, Step, stack
+from .calls import DDIM, AudioPipelineOutput, Calls, contexts, negatives, noise, texts
+
+SWITCHES = frozenset(
+    f"{verb}_{what}"
+    for verb in ("enable", "disable")
+    for what in (
+        "attention_slicing", "freeu", "model_cpu_offload", "sequential_cpu_offload", "vae_slicing", "vae_tiling",
+        "xformers_memory_efficient_attention",
+    )
+)  # fmt: skip
+"""Switches of diffusers that change where and in which pieces work is done, never the sound."""
+COMPONENTS = {
+    "unet": "unet", "vae": "vae", "vocoder": "vocoder", "text_encoder": "clap", "text_encoder_2": "t5",
+    "language_model": "translator",
+}  # fmt: skip
 
 TokenTensors = tuple[Tensor | None, Tensor | None, Tensor]
 """(T5's states [B, N, D] or None, their mask [B, N] or None, language of audio [B, n, D])."""
-
-
-@dataclass
-class AudioPipelineOutput:
-    """What a call returns: audios [B, samples]; also readable as a tuple of one."""
-
-    audios: Any
-
-    def __getitem__(self, place: int | str) -> Any:
-        return self.audios if place in (0, "audios") else (self.audios,)[cast(int, place)]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.audios,))
-
-
-class DDIM:
-    """The scheduler of the converted folders: `config` is theirs, and this package's own sampler does its work."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self.config = dict(config)
-        self.init_noise_sigma = 1.0
 
 
 class _Pipeline:
@@ -64,6 +61,7 @@ class _Pipeline:
         self.model = model
         self.scheduler = scheduler or DDIM(_scheduler_config(model))
         self._progress: dict[str, Any] = {}
+        self._own: set[str] = set()
 
     @classmethod
     def from_pretrained(cls, name: str | Path, **given: Any) -> Any:
@@ -71,30 +69,61 @@ class _Pipeline:
 
         Of the keywords, `torch_dtype` / `dtype` (16 bits mean bf16 arithmetic over float32 weights), `device`, `fidelity`,
         `scheduler`, and modules of diffusers or transformers for single components matter; those about downloads are read from
-        the environment.
+        the environment. Raises UsageError for a tokenizer of one's own and for a revision.
         """
         wide = given.get("torch_dtype", given.get("dtype")) not in (torch.float16, torch.bfloat16)
         device, way = given.get("device", "cpu"), given.get("fidelity", "diffusers")
         model = load(name, device, "fp32" if wide else "bf16", fidelity=way)
-        if (model.config.unet.film is None) != (cls is AudioLDM2Pipeline):
+        for wish in ("revision", "tokenizer", "tokenizer_2", "feature_extractor", "projection_model"):
+            if given.get(wish) is not None:
+                raise UsageError(f"{wish}= is not supported; put what you want into the folder and name that")
+        if (model.config.unet.film is None) != cls.ranks:
             other = "AudioLDM2Pipeline" if model.config.unet.film is None else "AudioLDMPipeline"
             raise UsageError(f"{name} is a model for {other}; use that class")
+        pipe = cls(model, given.get("scheduler"))
         for component, module in given.items():
             if isinstance(module, torch.nn.Module):
-                _replace(model, component, module.state_dict())
-        return cls(model, given.get("scheduler"))
+                setattr(pipe, component, module)
+        return pipe
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
-        """Write the model as a folder that diffusers opens."""
-        from .weights.convert import convert
+        """Write the model and the scheduler as a folder that diffusers opens; one that is there already is written over.
 
-        convert(self.model.found, Path(folder), "diffusers")
+        Raises UsageError where a component is the caller's own, whose weights no file has yet.
+        """
+        from ..weights.convert import convert
+
+        if self._own:
+            raise UsageError(f"the {sorted(self._own)[0]} is yours; save it by itself, and the rest by a pipeline without it")
+        target = Path(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as made:
+            convert(self.model.found, Path(made, "whole"), "diffusers")
+            if hasattr(self.scheduler, "save_pretrained"):
+                self.scheduler.save_pretrained(Path(made, "whole", "scheduler"))
+                index = Path(made, "whole", "model_index.json")
+                known = json.loads(index.read_text(encoding="utf-8"))
+                known["scheduler"] = ["diffusers", type(self.scheduler).__name__]
+                index.write_text(json.dumps(known, indent=2), encoding="utf-8")
+            shutil.copytree(Path(made, "whole"), target, dirs_exist_ok=True)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A component that is set is computed with: one of diffusers or transformers, or this package's own, compiled."""
+        if name not in COMPONENTS or not isinstance(value, torch.nn.Module):
+            object.__setattr__(self, name, value)
+            return
+        inner = getattr(value, "_orig_mod", value)
+        if inner is getattr(self, name):
+            self.model.replace_part(COMPONENTS[name], value)
+            return
+        _replace(self.model, name, inner.state_dict())
+        self._own.add(name)
 
     def to(self, *wishes: Any, **named: Any) -> Any:
         """Move to a device and take a type's arithmetic; returns itself."""
-        for wish in (*wishes, *named.values()):
+        for wish in (*wishes, named.get("device"), named.get("dtype")):
             if isinstance(wish, torch.dtype):
-                self.model.dtype = None if wish == torch.float32 else torch.bfloat16
+                self.model.dtype = torch.bfloat16 if wish in (torch.float16, torch.bfloat16) else None
             elif wish is not None:
                 self.model.move(str(wish))
         return self
@@ -104,21 +133,46 @@ class _Pipeline:
         """Where it computes."""
         return self.model.device
 
+    _execution_device = device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type it computes in."""
+        return self.model.dtype or torch.float32
+
+    @property
+    def vae_scale_factor(self) -> int:
+        """Mel frames of a latent cell."""
+        return self.model.config.vae.factor
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """Every component by its name."""
+        return {name: getattr(self, name) for name in (*COMPONENTS, "tokenizer", "tokenizer_2")} | {"scheduler": self.scheduler}
+
+    def maybe_free_model_hooks(self) -> None:
+        """Nothing: models are moved whole."""
+
     def __getattr__(self, name: str) -> Any:
         """A component: unet, vae, vocoder, and of the text side text_encoder, text_encoder_2, language_model and so on."""
-        if name in ("unet", "vae", "vocoder"):
+        if name in ("unet", "vae"):
             return getattr(self.model, name)
+        if name == "vocoder":
+            vocoder, mel = self.model.vocoder, self.model.config.mel
+            if not hasattr(vocoder, "config"):
+                vocoder.config = cast(Any, SimpleNamespace(sampling_rate=mel.rate, model_in_dim=mel.bins))
+            return vocoder
         texts = {"text_encoder": "clap", "text_encoder_2": "t5", "tokenizer": "clap_tokens", "tokenizer_2": "t5_tokens"}
         if name in texts:
             return getattr(self.model.text, texts[name])
         if name in ("language_model", "projection_model"):
             return self.model.text.translator
-        if name.startswith(("enable_", "disable_")):
+        if name in SWITCHES:
             return self._keeps_memory_low(name)
         raise AttributeError(f"{type(self).__name__} has no {name!r}")
 
     def _keeps_memory_low(self, name: str) -> Callable[..., None]:
-        """Switches of diffusers that change where and in which pieces work is done, never the sound."""
+        """One of `SWITCHES`: offload moves the model to the GPU, the others do nothing."""
 
         def switch(*_: Any, device: Any = None, **__: Any) -> None:
             if name.endswith("_cpu_offload") and torch.cuda.is_available():
@@ -139,12 +193,16 @@ class _Pipeline:
         eta: float,
         generator: Any,
         latents: Tensor | None,
-        calls: _Calls,
+        calls: Calls,
     ) -> tuple[Tensor, int]:
         """(latents [B, C, T', F'] after the last step, samples wanted of each)."""
         config, model = self.model.config, self.model
         rate, hop = config.mel.rate, config.mel.hop
         seconds = self._usual_seconds() if seconds is None else seconds
+        if not math.isfinite(seconds) or math.isnan(guidance):
+            raise UsageError(f"audio_length_in_s = {seconds} and guidance_scale = {guidance} must be numbers that are finite")
+        if not isinstance(steps, int) or steps < 1:
+            raise UsageError(f"num_inference_steps = {steps} must be a whole number, 1 or more")
         if seconds < hop / rate * config.vae.factor:
             raise UsageError(
                 f"audio_length_in_s = {seconds:g} is too short; ask for {hop / rate * config.vae.factor:g} or more"
@@ -153,11 +211,13 @@ class _Pipeline:
         heard, null = conditionings
         count = len(heard.film if heard.film is not None else heard.contexts[0].tokens)
         shape = (count, config.vae.latent, rows, config.mel.bins // config.vae.factor)
-        z = (_noise(shape, generator) if latents is None else latents).to(model.device, torch.float32)
+        if latents is not None and latents.shape != shape:
+            raise UsageError(f"latents are {list(latents.shape)}; for this call they must be {list(shape)}")
+        z = (noise(shape, generator) if latents is None else latents).to(model.device, torch.float32)
         schedule = Schedule(config.schedule)
         denoise = guided(model.network(), heard, null, Guidance(guidance if guidance > 1 else 1.0), schedule)
         if isinstance(self.scheduler, DDIM):
-            walk = ddim(denoise, z, schedule, steps, eta, lambda shape: _noise((count, *shape), generator))
+            walk = ddim(denoise, z, schedule, steps, eta, lambda shape: noise((count, *shape), generator))
         else:
             walk = scheduled(denoise, z, self.scheduler, steps, eta=eta, generator=generator)
         for step in self._watched(walk, steps):
@@ -166,7 +226,7 @@ class _Pipeline:
 
     def _usual_seconds(self) -> float:
         """What the folder's UNet says is usual, or ten seconds and a bit."""
-        from .weights.diffusers import read_json
+        from ..weights.diffusers import read_json
 
         config = self.model.config
         file = self.model.found.folder / "unet" / "config.json"
@@ -185,6 +245,8 @@ class _Pipeline:
         """The result in the form asked for, candidates of each prompt best first."""
         if output_type == "latent":
             return z
+        if output_type not in ("np", "pt"):
+            raise UsageError(f"output_type {output_type!r} is not known; choose np, pt or latent")
         waves = torch.from_numpy(np.concatenate(self.model.sound(z)))[:, :wanted]
         if self.ranks and each > 1 and prompts is not None:
             groups = []
@@ -196,30 +258,12 @@ class _Pipeline:
         return waves.numpy() if output_type == "np" else waves
 
 
-@dataclass
-class _Calls:
-    """Whom to tell of every step: diffusers' old way (callback) and new way (on_end)."""
-
-    callback: Callable[[int, Any, Tensor], None] | None = None
-    every: int = 1
-    on_end: Callable[[Any, int, Any, dict[str, Any]], dict[str, Any] | None] | None = None
-
-    def tell(self, pipe: Any, step: Step) -> None:
-        """Latents that a new-style callback returns take the place of the sampler's."""
-        if self.callback is not None and step.index % self.every == 0:
-            self.callback(step.index, torch.tensor(step.t), step.z)
-        if self.on_end is not None:
-            changed = self.on_end(pipe, step.index, torch.tensor(step.t), {"latents": step.z}) or {}
-            if changed.get("latents") is not None and changed["latents"] is not step.z:
-                step.z.copy_(changed["latents"])
-
-
 class AudioLDMPipeline(_Pipeline):
     """diffusers' pipeline of AudioLDM 1."""
 
     ranks = False
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(
         self,
         prompt: str | list[str] | None = None,
@@ -242,16 +286,16 @@ class AudioLDMPipeline(_Pipeline):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> Any:
         """Text [B] -> audios [B * num_waveforms_per_prompt, samples]; arguments mean what they do in diffusers (spec 12.3)."""
-        prompts = _texts(prompt, prompt_embeds)
-        negatives = _negatives(prompts, prompt, negative_prompt, 0 if prompt_embeds is None else len(prompt_embeds))
+        prompts = texts(prompt, prompt_embeds)
+        avoided = negatives(prompts, prompt, negative_prompt, 0 if prompt_embeds is None else len(prompt_embeds))
         heard = Conditioning(prompt_embeds) if prompts is None else encode_prompts(self.model.text, prompts, 0)
         if negative_prompt_embeds is not None:
             null = Conditioning(negative_prompt_embeds)
         else:
-            null = encode_nulls(self.model.text, len(negatives), 0, negative=negatives)
+            null = encode_nulls(self.model.text, len(avoided), 0, negative=avoided)
         each = num_waveforms_per_prompt
         pair = tuple(c.map(lambda x: x.repeat_interleave(each, 0).to(self.device)) for c in (heard, null))
-        calls = _Calls(callback, callback_steps, callback_on_step_end)
+        calls = Calls(callback, callback_steps, callback_on_step_end)
         z, wanted = self._generate(
             cast(Any, pair), audio_length_in_s, num_inference_steps, guidance_scale, eta, generator, latents, calls
         )
@@ -289,7 +333,7 @@ class AudioLDM2Pipeline(_Pipeline):
         states = both.contexts[1] if len(both.contexts) > 1 else None
         return None if states is None else states.tokens, None if states is None else states.mask, both.contexts[0].tokens
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _heard(
         self,
         prompt: str | list[str] | None,
@@ -304,21 +348,25 @@ class AudioLDM2Pipeline(_Pipeline):
         parts, written = self.model.text, self.model.config.translator
         tokens = max_new_tokens or (written.tokens if written else 0)
         given = embeds.get("prompt_embeds")
-        prompts = _texts(prompt, given)
+        prompts = texts(prompt, given)
         said = [transcription] * len(prompts or []) if isinstance(transcription, str) else transcription
-        heard = _contexts(embeds, "") if prompts is None else encode_prompts(parts, prompts, tokens, transcripts=said)
-        negatives = _negatives(prompts, prompt, negative_prompt, len(heard.contexts[0].tokens))
+        if self.model.config.phonemes is None:
+            said = None
+        elif prompts is not None and (said is None or len(said) != len(prompts)):
+            raise UsageError(f"this model speaks; give transcription= for each of {len(prompts)} prompts")
+        heard = contexts(embeds, "") if prompts is None else encode_prompts(parts, prompts, tokens, transcripts=said)
+        avoided = negatives(prompts, prompt, negative_prompt, len(heard.contexts[0].tokens))
         if not guides:
             null = heard
         elif embeds.get("negative_prompt_embeds") is not None:
-            null = _contexts(embeds, "negative_")
+            null = contexts(embeds, "negative_")
         else:
             width = heard.contexts[1].tokens.shape[1] if len(heard.contexts) > 1 else None
-            null = encode_nulls(parts, len(negatives), tokens, negative=negatives, width=width)
+            null = encode_nulls(parts, len(avoided), tokens, negative=avoided, width=width)
         heard, null = (c.map(lambda x: x.repeat_interleave(each, 0).to(self.device)) for c in (heard, null))
         return heard, null
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(
         self,
         prompt: str | list[str] | None = None,
@@ -355,67 +403,32 @@ class AudioLDM2Pipeline(_Pipeline):
         }  # fmt: skip
         each, guides = num_waveforms_per_prompt, guidance_scale > 1
         pair = self._heard(prompt, transcription, negative_prompt, each, max_new_tokens, embeds, guides)
-        calls = _Calls(callback, callback_steps, callback_on_step_end)
+        calls = Calls(callback, callback_steps, callback_on_step_end)
         z, wanted = self._generate(pair, audio_length_in_s, num_inference_steps, guidance_scale, eta, generator, latents, calls)
-        audios = self._given(z, wanted, output_type, _texts(prompt, prompt_embeds), each)
+        audios = self._given(z, wanted, output_type, texts(prompt, prompt_embeds), each)
         return AudioPipelineOutput(audios) if return_dict else (audios,)
 
 
 def _replace(model: AudioLDM, component: str, state: Mapping[str, Tensor]) -> None:
     """Put a component of diffusers or transformers in the place of the folder's; raises WeightsError where it does not fit."""
-    from .weights.load import fitted
+    from ..weights.load import fitted
 
-    parts = {"unet": "unet", "vae": "vae", "vocoder": "vocoder", "text_encoder": "clap", "text_encoder_2": "t5"}
-    if component == "language_model" and model.text.translator is not None:
+    part = COMPONENTS[component]
+    if part == "translator" and model.text.translator is not None:
         own = {name.removeprefix("transformer."): value for name, value in state.items() if name != "lm_head.weight"}
-        model.text.translator.gpt2.load_state_dict(own)
-    elif component in parts:
-        model.replace_part(parts[component], fitted(state, parts[component], model.config))
+        try:
+            model.text.translator.gpt2.load_state_dict(own)
+        except RuntimeError as problem:
+            raise WeightsError(f"the language_model given does not fit: {str(problem).splitlines()[-1].strip()}") from None
+    elif getattr(model.config, part) is not None:
+        model.replace_part(part, fitted(state, part, model.config))
     else:
-        raise UsageError(f"a {component} of one's own is not supported; there are: {', '.join([*parts, 'language_model'])}")
-
-
-def _texts(prompt: str | list[str] | None, embeds: Tensor | None) -> list[str] | None:
-    """The prompts as a list, None where embeddings take their place."""
-    if (prompt is None) == (embeds is None):
-        raise UsageError("pass either prompt or prompt_embeds, and not both")
-    return None if prompt is None else [prompt] if isinstance(prompt, str) else list(prompt)
-
-
-def _negatives(prompts: list[str] | None, prompt: Any, negative: Any, count: int) -> list[str]:
-    """A negative prompt for each prompt."""
-    wanted = count if prompts is None else len(prompts)
-    if negative is None:
-        return [""] * wanted
-    if prompts is not None and type(prompt) is not type(negative):
-        raise UsageError("negative_prompt must be a text where prompt is, or a list where prompt is one")
-    listed = [negative] if isinstance(negative, str) else list(negative)
-    if len(listed) != wanted:
-        raise UsageError(f"there are {len(listed)} negative prompts for {wanted} prompts; give one for each")
-    return listed
-
-
-def _contexts(embeds: Mapping[str, Tensor | None], sign: str) -> Conditioning:
-    """A conditioning of embeddings that the caller made."""
-    states, written = embeds.get(f"{sign}prompt_embeds"), embeds.get(f"{sign}generated_prompt_embeds")
-    mask = embeds.get(f"{sign}attention_mask")
-    if states is None or written is None:
-        raise UsageError(f"{sign}prompt_embeds and {sign}generated_prompt_embeds go together; pass both")
-    return Conditioning(None, (Context.full(written), Context.full(states) if mask is None else Context(states, mask)))
-
-
-def _noise(shape: tuple[int, ...], generator: Any) -> Tensor:
-    """Normal noise as diffusers draws it: all at once, or with a list of generators item by item; on the generator's device."""
-    if isinstance(generator, list):
-        if len(generator) != shape[0]:
-            raise UsageError(f"there are {len(generator)} generators for {shape[0]} clips; give one for each")
-        return torch.cat([_noise((1, *shape[1:]), one) for one in generator])
-    return torch.randn(shape, generator=generator, device="cpu" if generator is None else generator.device)
+        raise UsageError(f"a {component} of one's own is not supported by this model")
 
 
 def _scheduler_config(model: AudioLDM) -> dict[str, Any]:
-    from .weights.components import scheduler
-    from .weights.diffusers import read_json
+    from ..weights.components import scheduler
+    from ..weights.diffusers import read_json
 
     file = model.found.folder / "scheduler" / "scheduler_config.json"
     return read_json(file) if file.is_file() else scheduler(model.config)
