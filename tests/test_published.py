@@ -120,3 +120,8 @@ def test_transcripts_that_cannot_be_said(speakers):
     with pytest.warns(UserWarning, match="says only the beginning of 'one two three"):
         asked = {"transcript": "one two three four " * 9, "seconds": 0.32, "steps": 1, "candidates": 1}
         next(model.stream(model.requests(["a man"], asked)))
+
+
+def test_a_model_that_speaks_wants_to_know_what(speakers):
+    with pytest.raises(UsageError, match="speaks; say what"):
+        speakers[1].generate("a man", seconds=SECONDS, steps=1)

@@ -188,6 +188,8 @@ class AudioLDM:
         done = request.completed(defaults).replaced(model=self.found.source)
         if done.transcript and self.config.phonemes is None:
             raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {_SPEAKER}")
+        if self.config.phonemes is not None and not done.transcript:
+            raise UsageError(f"{row.name} speaks; say what, as transcript (--transcript)")
         if done.transcript and not phonemes.spelled(done.transcript):
             raise UsageError(f"transcript = {done.transcript[:40]!r} has nothing to say in English; write it in Latin letters")
         if done.candidates > 1 and not self.config.ranks:

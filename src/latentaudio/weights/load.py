@@ -124,6 +124,8 @@ def hub_of(name: str) -> tuple[str, str | None]:
     if row.original.count("/") == 2:
         owner, repository, file = row.original.split("/")
         return f"{owner}/{repository}", file
+    if row.embedded and size(row):
+        raise UsageError(f"{name!r} is part of this installation; there is nothing to download, use it by its name")
     way_out = "install latentaudio again" if row.embedded else "train it and name the run's folder"
     if row.original:
         way_out = f"get {row.original} from the authors' record on zenodo and name that file"
