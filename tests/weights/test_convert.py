@@ -172,6 +172,23 @@ def test_double_precision_is_cast(folder, tmp_path):
     assert {p.dtype for p in part.parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize("kind", [torch.int32, torch.complex64])
+def test_weights_that_are_no_floats_are_told(folder, tmp_path, kind):
+    file = next((folder / "vocoder").glob("*.safetensors"))
+    torch.save({k: v.to(kind) for k, v in load_file(file).items()}, tmp_path / "vocoder.bin")
+    with pytest.raises(WeightsError, match=f"is of another kind .{str(kind).removeprefix('torch.')} and float32."):
+        find(folder, parts={"vocoder": tmp_path / "vocoder.bin"}).part("vocoder")
+
+
+@pytest.mark.parametrize("widths", ["x", 3, [], [0, 0]])
+def test_numbers_that_cannot_be_are_told(folder, tmp_path, widths):
+    own = shutil.copytree(folder, tmp_path / "own")
+    numbers = json.loads((own / "unet" / "config.json").read_text())
+    (own / "unet" / "config.json").write_text(json.dumps({**numbers, "block_out_channels": widths}))
+    with pytest.raises(WeightsError, match="says what cannot be"):
+        find(own)
+
+
 def test_refusals(folder, tmp_path, tiny_folder):
     found = find(folder)
     (tmp_path / "there").mkdir()

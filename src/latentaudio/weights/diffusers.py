@@ -95,6 +95,8 @@ def read_config(folder: Path) -> ModelConfig:
         )  # fmt: skip
     except KeyError as problem:
         raise WeightsError(f"a config.json in {folder} lacks {problem}; download it again") from None
+    except (TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError) as problem:
+        raise WeightsError(f"a config.json in {folder} says what cannot be ({problem}); download it again") from None
 
 
 def open_part(folder: Path, part: str) -> Tensors:

@@ -73,6 +73,9 @@ def fit(
         slot = slots[key]
         there = all(name in theirs for name in slot.names)
         state[key] = slot.read(get, len(value) if value.ndim else 0) if there else computed(key, value)
+        if state[key].is_floating_point() != value.is_floating_point():
+            kinds = " and ".join(str(tensor.dtype).removeprefix("torch.") for tensor in (state[key], value))
+            raise WeightsError(f"{what or theirs.source}: {slot.names[0]} is of another kind ({kinds}); get other weights")
     module.load_state_dict(state, strict=True, assign=True)
     for key, value in list(module.named_buffers()):
         if value.is_meta:  # of those that are never stored
