@@ -36,6 +36,7 @@ from .errors import GenerationError, UsageError
 from .options import Options, SamplerName
 from .rank import similarity
 from .types import Conditioning, Latent, Step
+from .variants import SPEAKER
 from .weights.load import Found, find
 from .weights.texts import read_texts
 
@@ -49,7 +50,6 @@ OnStep: TypeAlias = Callable[[Step], None]
 """Called with every `Step` of every batch; whatever it raises ends the generation."""
 
 _SEEDS = 2**63
-_SPEAKER = "audioldm2-speech-gigaspeech"
 _LONGER = 1.024  # the authors sample 25.6 cells for a second that has 25 (spec 8.4)
 _RUNAWAY, _BOUND = 100.0, 10.0  # of latents (spec 5.5)
 
@@ -187,7 +187,7 @@ class AudioLDM:
             defaults["candidates"] = 1
         done = request.completed(defaults).replaced(model=self.found.source)
         if done.transcript and self.config.phonemes is None:
-            raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {_SPEAKER}")
+            raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {SPEAKER}")
         if self.config.phonemes is not None and not done.transcript:
             raise UsageError(f"{row.name} speaks; say what, as transcript (--transcript)")
         if done.transcript and not phonemes.spelled(done.transcript):

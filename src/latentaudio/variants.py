@@ -163,6 +163,8 @@ _PUBLISHED = (
 _ROWS = (_MINI, replace(_MINI, name="mini-film", purpose=_MINI_FILM, config=MINI_FILM, embedded=False), *_PUBLISHED)
 
 VARIANTS: dict[str, Variant] = {row.name: row for row in _ROWS}
+SPEAKER = "audioldm2-speech-gigaspeech"
+"""Who says a transcript where nobody asks for another (spec 12.2)."""
 
 
 def variant(name: str) -> Variant:

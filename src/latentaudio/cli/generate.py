@@ -11,14 +11,15 @@ from cyclopts import Parameter
 
 from ..errors import DataError, UsageError
 from ..options import Options
+from ..variants import SPEAKER, VARIANTS
 from . import screen
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
 
 
-SPEAKER, VOICE = "audioldm2-speech-gigaspeech", "A female reporter is speaking full of emotion"
-"""Who says a transcript, and how, where nobody asks for another (spec 12.2)."""
+VOICE = "A female reporter is speaking full of emotion"
+"""How a transcript is said where nobody asks for another way (spec 12.2)."""
 
 
 class Flags(Options):
@@ -128,8 +129,6 @@ def _listed(file: Path) -> list[tuple[str, str]]:
 def _check_speech(model: str) -> None:
     """Refuse a transcript before anything is fetched where it cannot be read, or not by a model of that name."""
     from importlib.util import find_spec
-
-    from ..variants import VARIANTS
 
     if model in VARIANTS and VARIANTS[model].config.phonemes is None:
         raise UsageError(f"{model} does not speak; for a transcript load a model of speech, such as {SPEAKER}")

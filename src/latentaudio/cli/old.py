@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from ..errors import UsageError
+from ..variants import SPEAKER, VARIANTS
 
 PROMPT, EDITING, NOTHING = "prompt", "editing", "nothing"
 OLD = {
@@ -32,6 +33,8 @@ def translated(tokens: Sequence[str]) -> list[str]:
 
     Raises UsageError for what nothing here does and for flags without their value.
     """
+    if not any(token.partition("=")[0] in OLD for token in tokens):
+        return list(tokens)
     todays = _todays()
     said: dict[str, str] = {}  # of a flag said twice the last counts, as it does there
     switches: list[str] = []
@@ -87,9 +90,6 @@ def _todays() -> Callable[[str], str]:
 
 def _complete(said: dict[str, str], old: set[str], quiet: bool) -> None:
     """Put in what the authors' commands take where nothing is said and the table of models does not tell."""
-    from ..variants import VARIANTS
-    from .generate import SPEAKER
-
     speech = said.get("--transcript")
     usual = SPEAKER if speech else "audioldm-m-full" if old & FIRST_ONLY else "audioldm2-full"
     model = said.setdefault("--model", usual)

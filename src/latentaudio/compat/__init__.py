@@ -32,6 +32,8 @@ from ..diffusion.schedule import Schedule
 from ..errors import UsageError, WeightsError
 from ..pipeline import AudioLDM, load
 from ..types import Conditioning, Step, stack
+from ..weights.diffusers import COMPONENTS as FOLDERS
+from ..weights.diffusers import TOKENIZERS, read_json
 from .calls import DDIM, AudioPipelineOutput, Calls, contexts, negatives, noise, texts
 
 SWITCHES = frozenset(
@@ -43,10 +45,10 @@ SWITCHES = frozenset(
     )
 )  # fmt: skip
 """Switches of diffusers that change where and in which pieces work is done, never the sound."""
-COMPONENTS = {
-    "unet": "unet", "vae": "vae", "vocoder": "vocoder", "text_encoder": "clap", "text_encoder_2": "t5",
-    "language_model": "translator",
-}  # fmt: skip
+COMPONENTS = {home: part for part, home in FOLDERS.items()} | {"language_model": "translator"}
+"""diffusers' name of a component -> our part."""
+
+TOKENS = {home: f"{part}_tokens" for part, home in TOKENIZERS.items()}
 
 TokenTensors = tuple[Tensor | None, Tensor | None, Tensor]
 """(T5's states [B, N, D] or None, their mask [B, N] or None, language of audio [B, n, D])."""
@@ -73,10 +75,10 @@ class _Pipeline:
         """
         wide = given.get("torch_dtype", given.get("dtype")) not in (torch.float16, torch.bfloat16)
         device, way = given.get("device", "cpu"), given.get("fidelity", "diffusers")
-        model = load(name, device, "fp32" if wide else "bf16", fidelity=way)
-        for wish in ("revision", "tokenizer", "tokenizer_2", "feature_extractor", "projection_model"):
+        for wish in ("revision", *TOKENS, "feature_extractor", "projection_model"):
             if given.get(wish) is not None:
                 raise UsageError(f"{wish}= is not supported; put what you want into the folder and name that")
+        model = load(name, device, "fp32" if wide else "bf16", fidelity=way)
         if (model.config.unet.film is None) != cls.ranks:
             other = "AudioLDM2Pipeline" if model.config.unet.film is None else "AudioLDMPipeline"
             raise UsageError(f"{name} is a model for {other}; use that class")
@@ -148,7 +150,7 @@ class _Pipeline:
     @property
     def components(self) -> dict[str, Any]:
         """Every component by its name."""
-        return {name: getattr(self, name) for name in (*COMPONENTS, "tokenizer", "tokenizer_2")} | {"scheduler": self.scheduler}
+        return {name: getattr(self, name) for name in (*COMPONENTS, *TOKENS)} | {"scheduler": self.scheduler}
 
     def maybe_free_model_hooks(self) -> None:
         """Nothing: models are moved whole."""
@@ -162,10 +164,11 @@ class _Pipeline:
             if not hasattr(vocoder, "config"):
                 vocoder.config = cast(Any, SimpleNamespace(sampling_rate=mel.rate, model_in_dim=mel.bins))
             return vocoder
-        texts = {"text_encoder": "clap", "text_encoder_2": "t5", "tokenizer": "clap_tokens", "tokenizer_2": "t5_tokens"}
-        if name in texts:
-            return getattr(self.model.text, texts[name])
-        if name in ("language_model", "projection_model"):
+        if name in COMPONENTS:
+            return getattr(self.model.text, COMPONENTS[name])
+        if name in TOKENS:
+            return getattr(self.model.text, TOKENS[name])
+        if name == "projection_model":
             return self.model.text.translator
         if name in SWITCHES:
             return self._keeps_memory_low(name)
@@ -226,8 +229,6 @@ class _Pipeline:
 
     def _usual_seconds(self) -> float:
         """What the folder's UNet says is usual, or ten seconds and a bit."""
-        from ..weights.diffusers import read_json
-
         config = self.model.config
         file = self.model.found.folder / "unet" / "config.json"
         cells = int(read_json(file).get("sample_size") or 256) if file.is_file() else 256
@@ -428,7 +429,6 @@ def _replace(model: AudioLDM, component: str, state: Mapping[str, Tensor]) -> No
 
 def _scheduler_config(model: AudioLDM) -> dict[str, Any]:
     from ..weights.components import scheduler
-    from ..weights.diffusers import read_json
 
     file = model.found.folder / "scheduler" / "scheduler_config.json"
     return read_json(file) if file.is_file() else scheduler(model.config)
