@@ -1,5 +1,7 @@
 """Code written for diffusers, run twice with one import changed: what comes out must be the same."""
 
+import sys
+
 import numpy as np
 import published
 import pytest
@@ -10,6 +12,7 @@ from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
     PNDMScheduler,
 )
 from published import PROMPTS
@@ -137,6 +140,21 @@ def test_old_and_new_callbacks_are_called_and_may_change_latents(second):
     assert steps == [0, 1, 2] and not made.any()
 
 
+@pytest.mark.parametrize("kind", [PNDMScheduler, HeunDiscreteScheduler, EulerDiscreteScheduler])
+def test_callbacks_are_told_of_the_steps_that_diffusers_tells_of(second, kind):
+    told = []
+    for pipe in second:
+        before, seen = pipe.scheduler, []
+        pipe.scheduler = kind.from_config(before.config, **{} if kind is PNDMScheduler else {"timestep_spacing": "linspace"})
+        tell = {"callback": lambda i, t, z, seen=seen: seen.append((i, float(t)))}
+        pipe("music", num_inference_steps=5, audio_length_in_s=0.32, **tell)
+        pipe.scheduler = before
+        told.append(seen)
+    assert told[0] == told[1] and len(told[1]) == 5
+    if kind is EulerDiscreteScheduler:
+        assert any(t % 1 for _, t in told[1])
+
+
 def test_generators_may_be_a_list_and_a_result_a_tuple(pair):
     made = []
     for pipe in pair:
@@ -209,13 +227,59 @@ def test_saving_keeps_the_scheduler_and_writes_over(second, tmp_path):
     assert type(opened.scheduler) is EulerDiscreteScheduler
 
 
-def test_speech_wants_something_to_say(tmp_path):
-    pipe = compat.AudioLDM2Pipeline.from_pretrained(
-        published.save(published.audioldm2((None, 16), speech=True), tmp_path / "speech")
-    )
+def test_a_folder_is_sampled_by_the_scheduler_that_it_names(second, tmp_path, monkeypatch):
+    theirs, mine = second
+    folder = published.save(theirs, tmp_path / "euler")
+    euler = EulerDiscreteScheduler.from_config(mine.scheduler.config)
+    euler.save_pretrained(folder / "scheduler")
+    opened = compat.AudioLDM2Pipeline.from_pretrained(folder)
+    assert type(opened.scheduler) is EulerDiscreteScheduler
+    assert all(opened.scheduler.config[name] == value for name, value in euler.config.items() if name[0] != "_")
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(UsageError, match="wants the EulerDiscreteScheduler of diffusers; pip install diffusers"):
+        compat.AudioLDM2Pipeline.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def speakers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("speakers")
+    theirs = published.audioldm2((None, 16), speech=True)
+    mine = compat.AudioLDM2Pipeline.from_pretrained(published.save(theirs, folder / "speech"))
+    theirs.tokenizer_2 = published.phoneme_symbols(folder / "symbols")
+    for pipe in (theirs, mine):
+        pipe.set_progress_bar_config(disable=True)
+    return theirs, mine
+
+
+def test_embeddings_of_speech_can_be_made_and_passed(speakers, monkeypatch):
+    monkeypatch.setattr("latentaudio.conditioning.phonemes.phonemes", lambda text: text)
+    said = ["həlˈoʊ wˈɜːld!", "ɐ mˈæn"]
+    with torch.no_grad():
+        made = [pipe.encode_prompt(PROMPTS[:2], "cpu", 1, True, transcription=said, max_new_tokens=8) for pipe in speakers]
+    (states, mask, written), (our_states, our_mask, our_written) = made
+    agree(written.numpy(), our_written.numpy())
+    assert torch.equal(mask.float(), our_mask.float())
+    places = speakers[0].projection_model.learnable_positional_embedding.detach().mT  # theirs are added later
+    agree((states * mask[..., None]).numpy(), ((our_states - places) * our_mask[..., None]).numpy())
+    clips = []
+    for pipe in speakers:
+        halves = [x.chunk(2) for x in made[0]]
+        given = {
+            f"{sign}{name}": half[k]
+            for k, sign in ((1, ""), (0, "negative_"))
+            for name, half in zip(("prompt_embeds", "attention_mask", "generated_prompt_embeds"), halves, strict=True)
+        }
+        dice = torch.Generator().manual_seed(3)
+        clips.append(pipe(**given, transcription=said, num_inference_steps=2, audio_length_in_s=SECONDS, generator=dice).audios)
+    agree(*clips)
+
+
+def test_speech_wants_something_to_say(speakers):
+    _, mine = speakers
+    assert mine.text_encoder_2 is mine.model.text.phonemes is not None
     for said in (None, ["hello"]):
         with pytest.raises(UsageError, match="give transcription= for each of 2 prompts"):
-            pipe(["a man", "a woman"], transcription=said)
+            mine(["a man", "a woman"], transcription=said)
 
 
 def test_save_pretrained_writes_what_opens_again(pair, tmp_path):

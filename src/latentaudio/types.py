@@ -86,10 +86,13 @@ Denoiser: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Step:
-    """What a sampler yields after each update: index of total, train-time step t, the new z and its estimate of clean x0."""
+    """What a sampler yields after each update: index of total, train-time step t, the new z and its estimate of clean x0.
+
+    t is a whole number but with solvers of others that step between those of training.
+    """
 
     index: int
     total: int
-    t: int
+    t: float
     z: Tensor
     x0: Tensor

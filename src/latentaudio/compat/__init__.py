@@ -15,6 +15,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -24,17 +25,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..conditioning.encode import encode_nulls, encode_prompts
+from ..conditioning.encode import encode_nulls, encode_prompts, spoken, unsaid
 from ..diffusion.foreign import scheduled
 from ..diffusion.guidance import Guidance, guided
 from ..diffusion.samplers import ddim
 from ..diffusion.schedule import Schedule
-from ..errors import UsageError, WeightsError
+from ..errors import UsageError
 from ..pipeline import AudioLDM, load
 from ..types import Conditioning, Step, stack
-from ..weights.diffusers import COMPONENTS as FOLDERS
-from ..weights.diffusers import TOKENIZERS, read_json
-from .calls import DDIM, AudioPipelineOutput, Calls, contexts, negatives, noise, texts
+from . import parts
+from .calls import AudioPipelineOutput, Calls, Embeds, negatives, noise, texts
+from .parts import COMPONENTS, DDIM, TOKENS
 
 SWITCHES = frozenset(
     f"{verb}_{what}"
@@ -45,11 +46,6 @@ SWITCHES = frozenset(
     )
 )  # fmt: skip
 """Switches of diffusers that change where and in which pieces work is done, never the sound."""
-COMPONENTS = {home: part for part, home in FOLDERS.items()} | {"language_model": "translator"}
-"""diffusers' name of a component -> our part."""
-
-TOKENS = {home: f"{part}_tokens" for part, home in TOKENIZERS.items()}
-
 TokenTensors = tuple[Tensor | None, Tensor | None, Tensor]
 """(T5's states [B, N, D] or None, their mask [B, N] or None, language of audio [B, n, D])."""
 
@@ -61,7 +57,7 @@ class _Pipeline:
 
     def __init__(self, model: AudioLDM, scheduler: Any = None) -> None:
         self.model = model
-        self.scheduler = scheduler or DDIM(_scheduler_config(model))
+        self.scheduler = scheduler or parts.scheduler(model)
         self._progress: dict[str, Any] = {}
         self._own: set[str] = set()
 
@@ -84,7 +80,7 @@ class _Pipeline:
             raise UsageError(f"{name} is a model for {other}; use that class")
         pipe = cls(model, given.get("scheduler"))
         for component, module in given.items():
-            if isinstance(module, torch.nn.Module):
+            if parts.is_module(module):
                 setattr(pipe, component, module)
         return pipe
 
@@ -111,14 +107,14 @@ class _Pipeline:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """A component that is set is computed with: one of diffusers or transformers, or this package's own, compiled."""
-        if name not in COMPONENTS or not isinstance(value, torch.nn.Module):
+        if name not in COMPONENTS or not parts.is_module(value):
             object.__setattr__(self, name, value)
             return
         inner = getattr(value, "_orig_mod", value)
         if inner is getattr(self, name):
-            self.model.replace_part(COMPONENTS[name], value)
+            self.model.replace_part(parts.part_of(self.model, name), value)
             return
-        _replace(self.model, name, inner.state_dict())
+        parts.put(self.model, name, inner.state_dict())
         self._own.add(name)
 
     def to(self, *wishes: Any, **named: Any) -> Any:
@@ -157,15 +153,13 @@ class _Pipeline:
 
     def __getattr__(self, name: str) -> Any:
         """A component: unet, vae, vocoder, and of the text side text_encoder, text_encoder_2, language_model and so on."""
-        if name in ("unet", "vae"):
-            return getattr(self.model, name)
         if name == "vocoder":
             vocoder, mel = self.model.vocoder, self.model.config.mel
             if not hasattr(vocoder, "config"):
                 vocoder.config = cast(Any, SimpleNamespace(sampling_rate=mel.rate, model_in_dim=mel.bins))
             return vocoder
         if name in COMPONENTS:
-            return getattr(self.model.text, COMPONENTS[name])
+            return parts.component(self.model, name)
         if name in TOKENS:
             return getattr(self.model.text, TOKENS[name])
         if name == "projection_model":
@@ -201,7 +195,8 @@ class _Pipeline:
         """(latents [B, C, T', F'] after the last step, samples wanted of each)."""
         config, model = self.model.config, self.model
         rate, hop = config.mel.rate, config.mel.hop
-        seconds = self._usual_seconds() if seconds is None else seconds
+        if seconds is None:
+            seconds = parts.usual_cells(model) * config.vae.factor * hop / rate
         if not math.isfinite(seconds) or math.isnan(guidance):
             raise UsageError(f"audio_length_in_s = {seconds} and guidance_scale = {guidance} must be numbers that are finite")
         if not isinstance(steps, int) or steps < 1:
@@ -227,20 +222,17 @@ class _Pipeline:
             calls.tell(self, step)
         return step.z, int(seconds * rate)
 
-    def _usual_seconds(self) -> float:
-        """What the folder's UNet says is usual, or ten seconds and a bit."""
-        config = self.model.config
-        file = self.model.found.folder / "unet" / "config.json"
-        cells = int(read_json(file).get("sample_size") or 256) if file.is_file() else 256
-        return cells * config.vae.factor * config.mel.hop / config.mel.rate
-
     def _watched(self, walk: Iterator[Step], steps: int) -> Iterator[Step]:
+        """The updates that diffusers tells of: of a solver of second order every other one, counted as one, and the last."""
         from huggingface_hub.utils import tqdm
 
+        order = getattr(self.scheduler, "order", 1)
         with tqdm(total=steps, **self._progress) as bar:
             for step in walk:
-                bar.update()
-                yield step
+                done = step.index + 1
+                if done == step.total or (done % order == 0 and done > step.total - steps * order):
+                    bar.update()
+                    yield replace(step, index=step.index // order)
 
     def _given(self, z: Tensor, wanted: int, output_type: str, prompts: Sequence[str] | None, each: int) -> Any:
         """The result in the form asked for, candidates of each prompt best first."""
@@ -317,20 +309,25 @@ class AudioLDM2Pipeline(_Pipeline):
         do_classifier_free_guidance: bool = True,
         transcription: str | list[str] | None = None,
         negative_prompt: str | list[str] | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        generated_prompt_embeds: Tensor | None = None,
+        negative_generated_prompt_embeds: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        negative_attention_mask: Tensor | None = None,
         max_new_tokens: int | None = None,
-        **embeds: Tensor | None,
     ) -> TokenTensors:
-        """(prompt_embeds, attention_mask, generated_prompt_embeds), [negative; positive] with guidance, as in diffusers."""
-        heard, null = self._heard(
-            prompt,
-            transcription,
-            negative_prompt,
-            num_waveforms_per_prompt,
-            max_new_tokens,
-            embeds,
-            do_classifier_free_guidance,
-        )
-        both = stack(null, heard) if do_classifier_free_guidance else heard
+        """(prompt_embeds, attention_mask, generated_prompt_embeds), [negative; positive] with guidance, as in diffusers.
+
+        prompt_embeds of speech have the places of phonemes added already; no UNet hears them.
+        """
+        embeds = Embeds(
+            prompt_embeds, generated_prompt_embeds, attention_mask,
+            negative_prompt_embeds, negative_generated_prompt_embeds, negative_attention_mask,
+        )  # fmt: skip
+        each, guides = num_waveforms_per_prompt, do_classifier_free_guidance
+        heard, null = self._heard(prompt, transcription, negative_prompt, each, max_new_tokens, embeds, guides)
+        both = stack(null, heard) if guides else heard
         states = both.contexts[1] if len(both.contexts) > 1 else None
         return None if states is None else states.tokens, None if states is None else states.mask, both.contexts[0].tokens
 
@@ -342,28 +339,34 @@ class AudioLDM2Pipeline(_Pipeline):
         negative_prompt: str | list[str] | None,
         each: int,
         max_new_tokens: int | None,
-        embeds: Mapping[str, Tensor | None],
+        embeds: Embeds,
         guides: bool,
     ) -> tuple[Conditioning, Conditioning]:
-        """(positive, negative) conditioning, each of B * `each`."""
-        parts, written = self.model.text, self.model.config.translator
+        """(positive, negative) conditioning, each of B * `each`; of speech with the states of phonemes, which its UNet does not
+        hear, behind the language of audio."""
+        side, written = self.model.text, self.model.config.translator
         tokens = max_new_tokens or (written.tokens if written else 0)
-        given = embeds.get("prompt_embeds")
-        prompts = texts(prompt, given)
+        prompts = texts(prompt, embeds.states)
         said = [transcription] * len(prompts or []) if isinstance(transcription, str) else transcription
-        if self.model.config.phonemes is None:
-            said = None
-        elif prompts is not None and (said is None or len(said) != len(prompts)):
+        speaks = self.model.config.phonemes is not None
+        if speaks and prompts is not None and (said is None or len(said) != len(prompts)):
             raise UsageError(f"this model speaks; give transcription= for each of {len(prompts)} prompts")
-        heard = contexts(embeds, "") if prompts is None else encode_prompts(parts, prompts, tokens, transcripts=said)
+        if prompts is None:
+            heard = embeds.positive()
+        else:
+            heard = encode_prompts(side, prompts, tokens, transcripts=said if speaks else None)
+            if speaks and said is not None:
+                heard = replace(heard, contexts=(*heard.contexts, spoken(side, said)))
         avoided = negatives(prompts, prompt, negative_prompt, len(heard.contexts[0].tokens))
         if not guides:
             null = heard
-        elif embeds.get("negative_prompt_embeds") is not None:
-            null = contexts(embeds, "negative_")
+        elif embeds.negative_states is not None:
+            null = embeds.negative()
         else:
             width = heard.contexts[1].tokens.shape[1] if len(heard.contexts) > 1 else None
-            null = encode_nulls(parts, len(avoided), tokens, negative=avoided, width=width)
+            null = encode_nulls(side, len(avoided), tokens, negative=avoided, width=width)
+            if speaks:
+                null = replace(null, contexts=(*null.contexts, unsaid(side, len(avoided))))
         heard, null = (c.map(lambda x: x.repeat_interleave(each, 0).to(self.device)) for c in (heard, null))
         return heard, null
 
@@ -396,39 +399,17 @@ class AudioLDM2Pipeline(_Pipeline):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> Any:
         """Text [B] -> audios [B * num_waveforms_per_prompt, samples]; arguments mean what they do in diffusers (spec 12.3)."""
-        embeds = {
-            "prompt_embeds": prompt_embeds, "generated_prompt_embeds": generated_prompt_embeds,
-            "attention_mask": attention_mask, "negative_prompt_embeds": negative_prompt_embeds,
-            "negative_generated_prompt_embeds": negative_generated_prompt_embeds,
-            "negative_attention_mask": negative_attention_mask,
-        }  # fmt: skip
+        embeds = Embeds(
+            prompt_embeds, generated_prompt_embeds, attention_mask,
+            negative_prompt_embeds, negative_generated_prompt_embeds, negative_attention_mask,
+        )  # fmt: skip
         each, guides = num_waveforms_per_prompt, guidance_scale > 1
-        pair = self._heard(prompt, transcription, negative_prompt, each, max_new_tokens, embeds, guides)
+        both = self._heard(prompt, transcription, negative_prompt, each, max_new_tokens, embeds, guides)
+        entrances = len(self.model.config.unet.heard)
+        pair = tuple(replace(heard, contexts=heard.contexts[:entrances]) for heard in both)
         calls = Calls(callback, callback_steps, callback_on_step_end)
-        z, wanted = self._generate(pair, audio_length_in_s, num_inference_steps, guidance_scale, eta, generator, latents, calls)
+        z, wanted = self._generate(
+            cast(Any, pair), audio_length_in_s, num_inference_steps, guidance_scale, eta, generator, latents, calls
+        )
         audios = self._given(z, wanted, output_type, texts(prompt, prompt_embeds), each)
         return AudioPipelineOutput(audios) if return_dict else (audios,)
-
-
-def _replace(model: AudioLDM, component: str, state: Mapping[str, Tensor]) -> None:
-    """Put a component of diffusers or transformers in the place of the folder's; raises WeightsError where it does not fit."""
-    from ..weights.load import fitted
-
-    part = COMPONENTS[component]
-    if part == "translator" and model.text.translator is not None:
-        own = {name.removeprefix("transformer."): value for name, value in state.items() if name != "lm_head.weight"}
-        try:
-            model.text.translator.gpt2.load_state_dict(own)
-        except RuntimeError as problem:
-            raise WeightsError(f"the language_model given does not fit: {str(problem).splitlines()[-1].strip()}") from None
-    elif getattr(model.config, part) is not None:
-        model.replace_part(part, fitted(state, part, model.config))
-    else:
-        raise UsageError(f"a {component} of one's own is not supported by this model")
-
-
-def _scheduler_config(model: AudioLDM) -> dict[str, Any]:
-    from ..weights.components import scheduler
-
-    file = model.found.folder / "scheduler" / "scheduler_config.json"
-    return read_json(file) if file.is_file() else scheduler(model.config)

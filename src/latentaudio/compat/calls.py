@@ -5,7 +5,7 @@ Knows the forms in which diffusers' callers give them. Refuses to know models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -27,14 +27,6 @@ class AudioPipelineOutput:
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.audios,))
-
-
-class DDIM:
-    """The scheduler of the converted folders: `config` is theirs, and this package's own sampler does its work."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self.config = dict(config)
-        self.init_noise_sigma = 1.0
 
 
 @dataclass
@@ -59,6 +51,32 @@ class Calls:
                 step.z.copy_(changed["latents"])
 
 
+@dataclass(frozen=True)
+class Embeds:
+    """Embeddings that the caller made: states [B, N, D] of T5 or of phonemes, language of audio [B, n, D], mask [B, N]."""
+
+    states: Tensor | None = None
+    written: Tensor | None = None
+    mask: Tensor | None = None
+    negative_states: Tensor | None = None
+    negative_written: Tensor | None = None
+    negative_mask: Tensor | None = None
+
+    def positive(self) -> Conditioning:
+        """What to steer to."""
+        return _conditioning(self.states, self.written, self.mask, "")
+
+    def negative(self) -> Conditioning:
+        """What to steer away from."""
+        return _conditioning(self.negative_states, self.negative_written, self.negative_mask, "negative_")
+
+
+def _conditioning(states: Tensor | None, written: Tensor | None, mask: Tensor | None, sign: str) -> Conditioning:
+    if states is None or written is None:
+        raise UsageError(f"{sign}prompt_embeds and {sign}generated_prompt_embeds go together; pass both")
+    return Conditioning(None, (Context.full(written), Context.full(states) if mask is None else Context(states, mask)))
+
+
 def texts(prompt: str | list[str] | None, embeds: Tensor | None) -> list[str] | None:
     """The prompts as a list, None where embeddings take their place."""
     if (prompt is None) == (embeds is None):
@@ -80,15 +98,6 @@ def negatives(prompts: list[str] | None, prompt: Any, negative: Any, count: int)
     if len(listed) != wanted:
         raise UsageError(f"there are {len(listed)} negative prompts for {wanted} prompts; give one for each")
     return listed
-
-
-def contexts(embeds: Mapping[str, Tensor | None], sign: str) -> Conditioning:
-    """A conditioning of embeddings that the caller made."""
-    states, written = embeds.get(f"{sign}prompt_embeds"), embeds.get(f"{sign}generated_prompt_embeds")
-    mask = embeds.get(f"{sign}attention_mask")
-    if states is None or written is None:
-        raise UsageError(f"{sign}prompt_embeds and {sign}generated_prompt_embeds go together; pass both")
-    return Conditioning(None, (Context.full(written), Context.full(states) if mask is None else Context(states, mask)))
 
 
 def noise(shape: tuple[int, ...], generator: Any) -> Tensor:

@@ -105,7 +105,7 @@ def encode_prompts(
     if wanted == 0:
         return Conditioning(film)
     if parts.phonemes is not None:
-        states = spoken(parts, transcripts) if transcripts is not None else _unsaid(parts, len(texts))
+        states = spoken(parts, transcripts) if transcripts is not None else unsaid(parts, len(texts))
     else:
         states = t5_states(parts, texts, width)
     draft = None if parts.draft is None else parts.draft(states, moments).float()
@@ -144,7 +144,7 @@ def encode_nulls(
     return Conditioning(heard.film, (first, *rest), draft)
 
 
-def _unsaid(parts: TextParts, count: int) -> Context:
+def unsaid(parts: TextParts, count: int) -> Context:
     """The states of no transcript at all: zeros, masked (spec 5.4)."""
     assert parts.config.phonemes is not None and parts.phonemes is not None
     like = next(parts.phonemes.parameters())

@@ -44,4 +44,4 @@ def scheduled(denoise: Denoiser, z: Tensor, scheduler: Scheduler, steps: int, **
         done = scheduler.step(prediction, t, z, **extra)
         z = done.prev_sample
         clean = getattr(done, "pred_original_sample", None)
-        yield Step(index, total, int(t), z, z if clean is None else clean)
+        yield Step(index, total, t.item(), z, z if clean is None else clean)
