@@ -83,6 +83,38 @@ def reading(folder):
     return time.perf_counter() - began
 
 
+def model(folder, half):
+    """Write audioldm2-full with random weights as diffusers lays it out: in float32 and, at `half`, in bf16."""
+    import torch
+    from safetensors.torch import save_file
+
+    from latentaudio.variants import VARIANTS
+    from latentaudio.weights import components, diffusers, keymap
+    from latentaudio.weights.convert import FILES
+    from latentaudio.weights.folder import build, parts_of
+
+    config = VARIANTS["audioldm2-full"].config
+    for name, content in {**components.components(config), diffusers.INDEX: diffusers.index(config)}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+    files = {}
+    for part in parts_of(config):
+        with torch.device("meta"):
+            state = build(part, config).state_dict()
+        real = {k: torch.zeros_like(v, device="cpu") for k, v in state.items()}
+        for value in real.values():
+            if value.is_floating_point():
+                value.normal_()
+        for name, value in keymap.write(keymap.slots(part, config, state, "diffusers"), real):
+            where, _, inner = name.rpartition("/") if "/" in name else (diffusers.COMPONENTS[part], "", name)
+            files.setdefault(where, {})[inner] = value.contiguous()
+    shutil.copytree(folder, half)
+    for where, tensors in files.items():
+        for place, dtype in ((folder, torch.float32), (half, torch.bfloat16)):
+            stored = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
+            save_file(stored, place / where / f"{FILES.get(where, 'model')}.safetensors")
+
+
 def main():
     words = argparse.ArgumentParser()
     words.add_argument("--child", type=Path)
@@ -90,38 +122,10 @@ def main():
     given = words.parse_args()
     if given.child:
         return child(given.child)
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    from latentaudio.variants import VARIANTS
-    from latentaudio.weights import components, diffusers, keymap
-    from latentaudio.weights.convert import FILES
-    from latentaudio.weights.folder import build, parts_of
-
     home = Path(tempfile.mkdtemp())
     try:
         folder, half = home / "float32", home / "bfloat16"
-        config = VARIANTS["audioldm2-full"].config
-        for name, content in {**components.components(config), diffusers.INDEX: diffusers.index(config)}.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(json.dumps(content))
-        files = {}
-        for part in parts_of(config):
-            with torch.device("meta"):
-                state = build(part, config).state_dict()
-            real = {k: torch.zeros_like(v, device="cpu") for k, v in state.items()}
-            for value in real.values():
-                if value.is_floating_point():
-                    value.normal_()
-            for name, value in keymap.write(keymap.slots(part, config, state, "diffusers"), real):
-                where, _, inner = name.rpartition("/") if "/" in name else (diffusers.COMPONENTS[part], "", name)
-                files.setdefault(where, {})[inner] = value.contiguous()
-        shutil.copytree(folder, half)
-        for where, tensors in files.items():
-            for place, dtype in ((folder, torch.float32), (half, torch.bfloat16)):
-                stored = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
-                save_file(stored, place / where / f"{FILES.get(where, 'model')}.safetensors")
-        del files, load_file
+        model(folder, half)
         lines = ["| stored as | cache | weights held | peak RSS / held | peak anonymous / held | load | read | ratio |"]
         lines.append("|---|---|---|---|---|---|---|---|")
         for place, cold in ((folder, True), (folder, False), (half, True), (half, False)):

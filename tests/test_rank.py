@@ -41,5 +41,5 @@ def test_sounds_may_differ_in_length_and_channels(tiny):
 
 
 def test_a_system_without_clap_says_so(tiny):
-    with pytest.raises(UsageError, match="candidates=1"):
+    with pytest.raises(UsageError, match="ask for one candidate"):
         similarity(TextParts(tiny.config), [np.zeros((1, 100), np.float32)], 16000, ["a dog"])

@@ -12,7 +12,12 @@ Every message is one line and carries the way out. The command line prints it an
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "DataError", "GenerationError", "LatentAudioError", "UsageError", "WeightsError"]
+__all__ = ["ConfigError", "DataError", "GenerationError", "LatentAudioError", "UsageError", "WeightsError", "said"]
+
+
+def said(problem: BaseException, longest: int = 120) -> str:
+    """The first line of what another library says of a problem, or the name of its kind where it says nothing."""
+    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)[:longest]
 
 
 class LatentAudioError(Exception):

@@ -193,7 +193,7 @@ class AudioLDM:
         if done.transcript and not phonemes.spelled(done.transcript):
             raise UsageError(f"transcript = {done.transcript[:40]!r} has nothing to say in English; write it in Latin letters")
         if done.candidates > 1 and not self.config.ranks:
-            raise UsageError(f"{row.name} has no CLAP that hears, to choose among candidates; ask for candidates=1")
+            raise UsageError(f"{row.name} has no CLAP that hears, to choose among candidates; ask for one candidate")
         if done.seconds > row.longest:
             raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
         return done

@@ -24,7 +24,7 @@ def similarity(parts: TextParts, sounds: Sequence[Samples], rate: int, texts: Se
     Raises UsageError where the system has no CLAP.
     """
     if parts.clap is None or not parts.config.ranks:
-        raise UsageError("this model has no CLAP that hears, to choose among candidates; ask for candidates=1")
+        raise UsageError("this model has no CLAP that hears, to choose among candidates; ask for one candidate")
     device, heard = next(parts.clap.parameters()).device, []
     ear = "tile" if parts.config.unet.first_kind else parts.fidelity.ear
     for sound in sounds:  # one by one: a batch of these pictures takes a gigabyte and no less time

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,15 @@ def test_every_ending_has_its_code_and_line(problem, code, line, monkeypatch, ca
     monkeypatch.setattr(door, "app", raising(problem))
     assert main(["models"]) == code
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
+def test_help_that_cannot_be_printed_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "latentaudio.cli.main", "--help"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (2, "latentaudio: no space left for what is printed; free some\n")
 
 
 def test_debug_lets_the_traceback_through(monkeypatch):

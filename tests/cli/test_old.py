@@ -116,7 +116,7 @@ def test_a_list_that_cannot_be_read_or_has_two_bars(tmp_path, capsys):
 def test_speech_without_its_extra_says_how_to_get_it(monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["generate", "A man speaks", "--transcript", "hello"]) == 2
-    assert "pip install 'latentaudio[speech]'" in capsys.readouterr().err
+    assert "pip install espeakng-loader" in capsys.readouterr().err
 
 
 def test_a_model_that_does_not_speak_says_which_do(tiny_folder, tmp_path, capsys):

@@ -40,6 +40,8 @@ def test_flags_reach_the_loop(recipe, tmp_path, monkeypatch, capsys):
     ("flags", "line"),
     [
         (["--set", "optim.speed=3"], "optim.speed"),
+        (["--minutes", "nan"], "--minutes nan is no time"),
+        (["--minutes", "0"], "--minutes 0 is no time"),
         (["--set", "lr"], "write it as key=value"),
         (["--data", "nowhere"], "has no metadata.jsonl"),
         (["--data", "nowhere", "--set", "stage=draft"], "has no metadata.jsonl"),

@@ -119,7 +119,7 @@ def test_without_espeak_the_way_out_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(UsageError) as problem:
         encode("hello", 9)
-    assert str(problem.value) == "speech needs espeak-ng; pip install 'latentaudio[speech]'"
+    assert str(problem.value) == "speech needs espeak-ng; pip install espeakng-loader"
     assert encode("", 2).tolist() == [[182, 0]]  # nothing to say needs nobody to say it
 
 

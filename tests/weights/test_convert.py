@@ -200,12 +200,20 @@ def test_refusals(folder, tmp_path, tiny_folder):
         convert(find(tiny_folder), tmp_path / "mini", "diffusers")
     with pytest.raises(UsageError, match="only this package has"):
         convert(find(tiny_folder), tmp_path / "mini.ckpt", "original")
+    with pytest.raises(UsageError, match="cannot say its shapes"):
+        convert(found, tmp_path / "tiny.ckpt", "original")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there"]
 
 
 def test_the_command_proves_what_it_wrote(folder, tmp_path, capsys):
     assert main(["convert", str(folder), str(tmp_path / "ours"), "--layout", "latentaudio", "--verify"]) == 0
     assert capsys.readouterr().out.strip().endswith("difference 0")
+
+
+def test_what_sounds_otherwise_is_not_left_behind(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("latentaudio.cli.convert._apart", lambda *_: 0.5)
+    assert main(["convert", str(folder), str(tmp_path / "ours"), "--layout", "latentaudio", "--verify"]) == 2
+    assert "sounded otherwise" in capsys.readouterr().err and not (tmp_path / "ours").exists()
 
 
 @pytest.mark.parametrize("layout", ["latentaudio", "diffusers"])

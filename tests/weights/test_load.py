@@ -42,6 +42,14 @@ def test_refusals(tmp_path, monkeypatch):
     monkeypatch.setattr(load, "ASSETS", tmp_path / "none")
     with pytest.raises(UsageError, match="no model is called 'no-such' and no folder or file either; there are: mini"):
         load.find("no-such")
+    with pytest.raises(UsageError, match="did you mean audioldm2-full"):
+        load.find("audioldm2-ful")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(WeightsError, match="there is no folder no/such here, and as a hub id: no/such is not in"):
+        load.find("no/such")
+    monkeypatch.setenv("HF_ENDPOINT", "somewhere")
+    with pytest.raises(UsageError, match="HF_ENDPOINT = 'somewhere' is no address"):
+        load.find("no/such")
     with pytest.raises(WeightsError, match=r"holds neither model\.json nor model_index\.json"):
         load.find(tmp_path)
     with pytest.raises(WeightsError, match="weights of 'mini' do not come with this installation; install latentaudio again"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
 from typing import Literal
 
 from ..errors import WeightsError
@@ -55,8 +56,9 @@ def convert(
     elif not quiet:
         screen.say(f"{target}  {found.variant.name} as {layout}" + ("" if apart is None else f"  difference {apart:g}"))
     if apart is not None and apart > 0:
+        target.unlink() if target.is_file() else rmtree(target)
         raise WeightsError(
-            f"{target} sounds otherwise than {source} (by {apart:g} of its deviation); do not use it, please report"
+            f"{target} sounded otherwise than {source} (by {apart:g} of its deviation), so it is removed; report it"
         )
 
 

@@ -43,7 +43,7 @@ def _facts() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "memory": _memory(),
         "precision": "bf16" if fast is not None else "fp32",
-        "speech kinds": "yes" if speech.available() else "no: pip install 'latentaudio[speech]'",
+        "speech kinds": "yes" if speech.available() else "no: pip install espeakng-loader",
         "models here": ", ".join(name for name, row in VARIANTS.items() if size(row)) or "none",
         "model folder": ASSETS,
         "working folder": f"{Path.cwd()} ({'writable' if os.access(Path.cwd(), os.W_OK) else 'read only'})",

@@ -133,7 +133,7 @@ def _check_speech(model: str) -> None:
     if model in VARIANTS and VARIANTS[model].config.phonemes is None:
         raise UsageError(f"{model} does not speak; for a transcript load a model of speech, such as {SPEAKER}")
     if find_spec("espeakng_loader") is None:
-        raise UsageError("speech needs espeak-ng; pip install 'latentaudio[speech]'")
+        raise UsageError("speech needs espeak-ng; pip install espeakng-loader")
 
 
 def _plot(clip: Audio, path: Path) -> None:

@@ -6,6 +6,7 @@ when it is called.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -55,7 +56,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except (LatentAudioError, CycloptsError) as problem:
         if debug:
             raise
-        screen.complain(f"{str(problem).rstrip('.')}; see --help" if isinstance(problem, CycloptsError) else str(problem))
+        said = str(problem).strip()
+        whole = said.removesuffix(".") if not said.endswith("...") else said
+        screen.complain(f"{whole}; see --help" if isinstance(problem, CycloptsError) else said)
         return 2
     except KeyboardInterrupt:
         screen.complain("stopped; nothing is half-written")
@@ -66,6 +69,10 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except Exception as problem:
         if debug:
             raise
+        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+            screen.complain(f"no space left for {problem.filename or 'what is printed'}; free some")
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 2
         screen.complain(f"unexpected {type(problem).__name__}: {problem}; add --debug to see where, and please report it")
         return 1
     return 0

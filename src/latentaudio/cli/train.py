@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ..errors import UsageError
 from . import screen
 
 Several = Parameter(consume_multiple=True)
@@ -45,6 +46,8 @@ def train(
     from ..train.config import read_recipe
     from ..train.loop import train as run
 
+    if minutes is not None and not 0 < minutes < float("inf"):
+        raise UsageError(f"--minutes {minutes:g} is no time; give a number above 0, or leave it out")
     settings = read_recipe(recipe, tuple(overrides or ()))
     began, first = 0.0, -1
     with screen.bar(f"training {settings.stage}", quiet) as tick:

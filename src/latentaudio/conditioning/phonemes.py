@@ -70,7 +70,7 @@ def _opened() -> Iterator[Any]:
     try:
         import espeakng_loader
     except ImportError:
-        raise UsageError("speech needs espeak-ng; pip install 'latentaudio[speech]'") from None
+        raise UsageError("speech needs espeak-ng; pip install espeakng-loader") from None
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     try:
         rate = library.espeak_Initialize(_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), _DONT_EXIT)

@@ -22,7 +22,7 @@ from torch.nn import functional as nnf
 
 from ..audio.mel import vae_mel
 from ..configs import MelSpec
-from ..errors import WeightsError
+from ..errors import WeightsError, said
 
 SPEC = MelSpec()
 EMBEDDING = 64
@@ -197,5 +197,5 @@ def load_judge(folder: Path) -> Judge:
     except FileNotFoundError:
         raise WeightsError(f"{folder} holds no judge; make one: python recipes/mini/judge.py --out {folder}") from None
     except (SafetensorError, KeyError, ValueError, RuntimeError) as problem:
-        raise WeightsError(f"the judge in {folder} cannot be read ({str(problem).splitlines()[0]}); train it again") from None
+        raise WeightsError(f"the judge in {folder} cannot be read ({said(problem)}); train it again") from None
     return judge.eval()

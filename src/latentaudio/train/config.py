@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import ConfigError
+from ..errors import ConfigError, said
 
 StageName = Literal["text", "vae", "vocoder", "clap", "audiomae", "translator", "draft", "diffusion", "joint"]
 
@@ -80,7 +80,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         line = f"line {problem.problem_mark.line + 1}: " if problem.problem_mark else ""
         raise ConfigError(f"{path}: not valid YAML ({line}{problem.problem})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise ConfigError(f"{path}: not valid YAML ({str(problem).splitlines()[0]})") from None
+        raise ConfigError(f"{path}: not valid YAML ({said(problem)})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: a recipe is a mapping of keys to values")
     base = content.pop("base", None)

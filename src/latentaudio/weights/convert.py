@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..conditioning.phonemes import SYMBOLS
 from ..configs import ModelConfig
-from ..errors import DataError, UsageError
+from ..errors import DataError, UsageError, said
 from ..files import filling, replacing
 from . import components, diffusers, keymap, original
 from .folder import TOKENIZER_FILE, parts_of, save_part, write_config
@@ -55,6 +55,8 @@ def convert(found: Found, target: Path, layout: Layout, progress: Callable[[int,
             raise DataError(f"cannot write {target} ({problem}); choose another place or free some") from None
         return
     components.check(found.config)
+    if not original.sayable(found.config):
+        raise UsageError("a checkpoint cannot say its shapes, and no published model has these; use --layout diffusers")
     with replacing(target) as temporary, TemporaryDirectory(dir=target.parent, prefix=".tokenizers") as beside:
         homes = [home for _, home in _tokenized(found.config)]
         for part, home in _tokenized(found.config):
@@ -65,7 +67,7 @@ def convert(found: Found, target: Path, layout: Layout, progress: Callable[[int,
         try:
             torch.save(content, temporary)
         except RuntimeError as problem:  # how torch tells of a full disk
-            raise DataError(f"cannot write {target} ({str(problem).splitlines()[0]}); choose another place") from None
+            raise DataError(f"cannot write {target} ({said(problem)}); choose another place") from None
         for home in homes:
             if not (target.parent / home).exists():
                 Path(beside, home).rename(target.parent / home)
@@ -171,16 +173,19 @@ def _rules(found: Found, part: str) -> Any:
     return rules
 
 
+def _copied(found: Found, part: str, home: Path) -> bool:
+    """Whether the source has a tokenizer's folder of its own, which then is at `home`."""
+    if found.layout == "latentaudio":
+        return False
+    own = (found.folder if found.layout == "diffusers" else found.folder.parent) / diffusers.TOKENIZERS[part]
+    if own.is_dir() and own.resolve() != home.resolve():
+        shutil.copytree(own, home, dirs_exist_ok=True)
+    return own.is_dir()
+
+
 def _write_tokenizer(found: Found, part: str, home: Path) -> None:
     """A tokenizer's folder: the source's own one whole, or one made of its rules."""
-    own = found.folder / diffusers.TOKENIZERS[part]
-    if found.layout == "diffusers" and own.is_dir():
-        shutil.copytree(own, home, dirs_exist_ok=True)
-        return
-    beside = found.folder.parent / diffusers.TOKENIZERS[part]
-    if found.layout == "original" and beside.is_dir():
-        if beside.resolve() != home.resolve():
-            shutil.copytree(beside, home, dirs_exist_ok=True)
+    if _copied(found, part, home):
         return
     home.mkdir(parents=True, exist_ok=True)
     _rules(found, part).save(str(home / TOKENIZER_FILE))
@@ -195,9 +200,7 @@ def _write_tokenizer(found: Found, part: str, home: Path) -> None:
 
 def _write_symbols(found: Found, home: Path) -> None:
     """The table of phonemes as transformers' VitsTokenizer reads it: the source's own, or ours, which takes phonemes."""
-    own = found.folder / diffusers.TOKENIZERS["t5"]
-    if found.layout == "diffusers" and own.is_dir():
-        shutil.copytree(own, home)
+    if _copied(found, "t5", home):
         return
     assert found.config.phonemes is not None
     _json(home / "vocab.json", {symbol: place for place, symbol in enumerate(SYMBOLS)})

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..configs import ModelConfig
-from ..errors import DataError, WeightsError
+from ..errors import DataError, WeightsError, said
 from ..files import replacing
 from .fit import fit
 from .keymap import Slot
@@ -190,7 +190,7 @@ def read_config(folder: Path) -> tuple[str, ModelConfig, dict[str, Any]]:
     except FileNotFoundError:
         raise WeightsError(f"{folder} has no {MODEL_FILE}; it is not a model folder") from None
     except (ValueError, KeyError, TypeError, ValidationError) as problem:
-        raise WeightsError(f"{path} cannot be read ({str(problem).splitlines()[0]})") from None
+        raise WeightsError(f"{path} cannot be read ({said(problem)}); take the folder from where it came from again") from None
 
 
 def model_folder(path: Path) -> Path:

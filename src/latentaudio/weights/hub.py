@@ -185,6 +185,8 @@ def _repository(repo: str, revision: str | None) -> _Repository:
     said = os.environ.get
     cache = said("HF_HUB_CACHE") or (f"{said('HF_HOME')}/hub" if said("HF_HOME") else constants.HF_HUB_CACHE)
     endpoint = (said("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+    if not endpoint.startswith(("http://", "https://")):
+        raise UsageError(f"HF_ENDPOINT = {endpoint!r} is no address; it begins with https://")
     home = Path(os.path.expandvars(cache)).expanduser() / f"models--{repo.replace('/', '--')}"
     offline = is_offline_mode() or said("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     return _Repository(repo, revision or "main", endpoint, home, offline)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -105,8 +106,13 @@ def _place(source: str | Path) -> tuple[str, Path]:
     if place.exists():
         return called, place
     if called.count("/") == 1 and not called.startswith((".", "/", "~")):
-        return called, _fetched(called)
-    raise UsageError(f"no model is called {called!r} and no folder or file either; there are: {', '.join(VARIANTS)}")
+        try:
+            return called, _fetched(called)
+        except (UsageError, WeightsError) as problem:
+            raise type(problem)(f"there is no folder {called} here, and as a hub id: {problem}") from None
+    near = get_close_matches(called, VARIANTS, 1)
+    hint = f"did you mean {near[0]}? There are" if near else "there are"
+    raise UsageError(f"no model is called {called!r} and no folder or file either; {hint}: {', '.join(VARIANTS)}")
 
 
 def hub_of(name: str) -> tuple[str, str | None]:
@@ -149,7 +155,7 @@ def _recognised(called: str, place: Path, like: Variant | None) -> Found:
     if is_diffusers(place):
         return _diffusers(called, place, like)
     if like is not None:
-        raise UsageError(f"{place} says itself what model it is; leave out like={like.name}")
+        raise UsageError(f"{place} says itself what model it is; leave out like (--like)")
     folder = model_folder(place)
     if not (folder / MODEL_FILE).is_file():
         raise WeightsError(f"{folder} holds neither {MODEL_FILE} nor {INDEX}; it is not a model folder")
@@ -165,7 +171,7 @@ def _diffusers(called: str, folder: Path, like: Variant | None) -> Found:
 
     config = read_config(folder)
     if like is not None and not _alike(like, config):
-        raise UsageError(f"{folder} has not the shapes of {like.name}; leave out like={like.name}")
+        raise UsageError(f"{folder} has not the shapes of {like.name}; leave out like (--like)")
     row = like or VARIANTS.get(called) or _row_of_hub(called, folder, config) or _of_shape(config)
     if row is None:
         row = Variant(folder.name, "a diffusers folder", "unknown", config)

@@ -104,17 +104,22 @@ def recognise(whole: Tensors, called: str) -> Variant:
     shapes = unet_shapes(whole)
     fitting = [row for row in VARIANTS.values() if row.parameters and _shapes(row.config.unet) == shapes]
     if not fitting:
-        raise WeightsError(f"{whole.source} is no checkpoint of a published model (UNet: {shapes}); say which with like=NAME")
+        raise WeightsError(f"{whole.source} is no checkpoint of a published model (UNet: {shapes}); say which (like, --like)")
     plain = called.replace("-full-s", "-s-full").replace("-full-l", "-l-full")  # names of the first files
     named = [row for row in fitting if row.name in (called, plain)] or [row for row in fitting if row.name in plain]
     return max(named, key=lambda row: len(row.name)) if named else fitting[0]
+
+
+def sayable(config: ModelConfig) -> bool:
+    """Whether a checkpoint can hold a model: its shapes must be a published one's, for the file has no config to say them."""
+    return any(row.parameters and _shapes(row.config.unet) == _shapes(config.unet) for row in VARIANTS.values())
 
 
 def unet_shapes(whole: Tensors) -> tuple[object, ...]:
     """What tells one UNet from another: base width, latent channels, FiLM or not, contexts, depth."""
     key = f"{UNET}input_blocks.0.0.weight"
     if key not in whole:
-        raise WeightsError(f"{whole.source} has no UNet ({key}); name the part it is, for example like=audioldm2-full")
+        raise WeightsError(f"{whole.source} has no UNet ({key}); it is a part: put it into a whole model (parts)")
     channels, latent = whole.shape(key)[:2]
     site = f"{UNET}middle_block."
     places = sorted({int(n.removeprefix(site).split(".")[0]) for n in whole if n.startswith(site)})[1:-1]

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..errors import WeightsError
+from ..errors import WeightsError, said
 
 PICKLED = (".bin", ".ckpt", ".pth", ".pt")
 WRAPPINGS = ("state_dict", "model", "generator")  # Lightning's, AudioMAE's, HiFi-GAN's
@@ -157,7 +157,7 @@ def _pickled(path: Path) -> Tensors:
             ) from None
         raise WeightsError(f"{path} is damaged or no file of weights; {_AGAIN}") from None
     except Exception as problem:  # whatever torch makes of broken bytes
-        reason = (str(problem) or type(problem).__name__).splitlines()[0][:120]
+        reason = "no file of torch" if isinstance(problem, KeyError | IndexError) else said(problem)
         raise WeightsError(f"{path} is damaged or cut short ({reason}); {_AGAIN}") from None
     for key in WRAPPINGS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):

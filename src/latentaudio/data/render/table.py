@@ -44,5 +44,5 @@ def _one(name: str) -> Kind:
     near = get_close_matches(name.lower(), table(), n=4, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else f"choose among {', '.join(table())}"
     if any(kind.name == name for kind in speech.KINDS):
-        hint = "it needs the speech extra: pip install 'latentaudio[speech]'"
+        hint = "it needs espeak-ng: pip install espeakng-loader"
     raise UsageError(f"unknown kind '{name}': {hint}")
