@@ -46,7 +46,7 @@ def clips(model: latentaudio.AudioLDM, asked: list[Asked], start: int, steps: in
         tokens = model._tokens(truth.shape[2] * config.vae.factor)
         heard = encode_prompts(model.text, [a.prompt for a in batch], tokens, truth.shape[2])
         null = encode_nulls(model.text, len(batch), tokens, truth.shape[2], [""] * len(batch))
-        denoise = guided(model._network(), heard, null, Guidance(guidance), schedule)
+        denoise = guided(model.network(), heard, null, Guidance(guidance), schedule)
         *_, last = dpmpp_2m(denoise, z, schedule, steps, start=first)
         made += list(model.vocoder(model.vae.decode(Latent(last.z)).float())[:, 0].float().numpy())
     return made
