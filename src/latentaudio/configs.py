@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from .errors import ConfigError
@@ -288,8 +289,19 @@ class DraftConfig:
 
 
 @dataclass(frozen=True)
+class StudentConfig:
+    """A UNet taught to go in few leaps, guidance included: the only steps t it may be asked at, noisiest first."""
+
+    stops: tuple[int, ...] = (999, 749, 499, 249)
+
+    def __post_init__(self) -> None:
+        falling = all(a > b for a, b in pairwise(self.stops))
+        require(bool(self.stops) and falling and self.stops[-1] >= 0, f"a student's stops fall towards 0; {self.stops} do not")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
-    """One whole system. `clap`, `t5`, `phonemes`, `draft` and `translator` are None where a variant has no such part.
+    """One whole system. `clap`, `t5`, `phonemes`, `draft`, `translator`, `student` are None where a variant has no such part.
 
     latent_mean / latent_std: per-channel statistics of the VAE's latents ([C] each, or one number for all): the unit-scaled
     latent is (z - mean) / std. Published models: mean 0, std 1 / scale_factor (spec 2).
@@ -306,6 +318,7 @@ class ModelConfig:
     draft: DraftConfig | None = None
     translator: TranslatorConfig | None = None
     audiomae: AudioMAEConfig | None = None
+    student: StudentConfig | None = None
     latent_mean: tuple[float, ...] = (0.0,)
     latent_std: tuple[float, ...] = (1.0,)
 

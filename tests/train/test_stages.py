@@ -66,6 +66,7 @@ def run(stage, data, tmp_path, init, **changes):
         ("diffusion", {"frames": 512}, {"unet/mse"}),
         ("diffusion", {"frames": 512, "truth": 0.25}, {"unet/mse"}),
         ("joint", {"frames": 512}, {"unet/mse", "translator/l1"}),
+        ("student", {"frames": 512, "stops": [999, 499], "substeps": 2}, {"unet/mse"}),
     ],
 )
 def test_a_stage_trains_its_part_and_leaves_a_model_that_sounds(stage, options, told, data, tmp_path, tiny_folder):
@@ -73,7 +74,8 @@ def test_a_stage_trains_its_part_and_leaves_a_model_that_sounds(stage, options, 
     assert told <= log[-1].keys()
     assert all(np.isfinite(value) for value in log[-1].values())
     part = {"diffusion": "unet", "joint": "translator"}.get(stage, stage)
-    before, after = (load_part(folder, part, TINY).state_dict() for folder in (tiny_folder, out / "model"))
+    before = load_part(tiny_folder, "unet" if stage == "student" else part, TINY).state_dict()
+    after = load_part(out / "model", part, TINY).state_dict()
     assert any(not torch.equal(before[k], after[k]) for k in before)
     [clip] = latentaudio.load(out, precision="fp32").generate("a dog barking", seconds=0.6, steps=2, seed=1)
     assert clip.samples.shape == (1, 9600)
@@ -87,6 +89,7 @@ def test_a_stage_trains_its_part_and_leaves_a_model_that_sounds(stage, options, 
         ("draft", {"frames": 1024, "pairs": 0.5, "dropout": 0.1}, "fp32"),
         ("diffusion", {"frames": 512, "truth": 0.25}, "bf16"),
         ("joint", {"frames": 512}, "fp32"),
+        ("student", {"frames": 512, "substeps": 2}, "fp32"),
     ],
 )
 def test_any_stage_resumes_to_the_bit(stage, options, precision, data, tmp_path, tiny_folder):
@@ -376,3 +379,37 @@ def test_the_switcher_gives_the_true_language_of_audio_to_its_share(data, tmp_pa
     assert shares[0.0] == 0.0
     assert shares[1.0] == 1.0
     assert 0 < shares[0.25] < 0.6
+
+
+def test_a_student_is_asked_for_what_one_step_of_its_teacher_and_its_own_leap_give(data, tmp_path, tiny_folder):
+    out, _ = run("student", data, tmp_path, tiny_folder, steps=3, options={"frames": 512, "substeps": 4})
+    stage = make_stage(recipe("student", options={"frames": 512, "substeps": 4}), TINY, (data,), out / "model")
+    batch, schedule = stage.batch(0), stage.schedule
+    heard, teacher = stage._conditioning(batch, stage._heard(batch)), stage.teacher
+    z = torch.randn(batch["latent"].shape, generator=torch.Generator().manual_seed(1))
+
+    def leap(z, x0, t, s):  # DDIM (arXiv 2010.02502, eq. 12) in the plain numbers of the schedule
+        a, b = (float(schedule.alphas_cumprod[k]) if k >= 0 else 1.0 for k in (t, s))
+        return b**0.5 * x0 + (1 - b) ** 0.5 * (z - a**0.5 * x0) / (1 - a) ** 0.5
+
+    def asked(network, z, t, heard):
+        times = torch.full((len(z),), t)
+        return schedule.split(z, times, network(z, times, heard).detach())[0]
+
+    for t, u, s, scale in (
+        (999, 936, 749, 3.0),
+        (812, 749, 749, 3.0),
+        (249, 186, -1, 3.0),
+        (62, -1, -1, 1.0),
+        (186, 124, -1, 1.0),
+    ):
+        with_, without = asked(teacher, z, t, heard), asked(teacher, z, t, stage.null.of(heard))
+        apart = with_ - without
+        along = (apart * with_).sum((1, 2, 3), True) / with_.square().sum((1, 2, 3), True) * with_
+        first = with_ + (scale - 1) * (apart - along)
+        between = leap(z, first, t, u)
+        want = between if u == s else leap(between, asked(stage.unet, between, u, heard), u, s)
+        times = (torch.full((len(z),), k) for k in (t, u, s))
+        target = stage._target(z, *times, heard)
+        got = leap(z, schedule.split(z, torch.full((len(z),), t), target)[0], t, s)
+        torch.testing.assert_close(got, want, atol=2e-4, rtol=2e-4)

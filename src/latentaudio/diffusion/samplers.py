@@ -119,3 +119,20 @@ def dpmpp_2m(
         z = sigma_next / sigma * z - alpha_next * math.expm1(-h) * (x0 + correction * (x0 - x0_before))
         x0_before, h_before = x0, h
         yield Step(index, steps, times[index], z, x0)
+
+
+def leaps(
+    denoise: Denoiser, z: Tensor, schedule: Schedule, stops: Sequence[int], before: Before | None = None
+) -> Iterator[Step]:
+    """From noise z [B, C, T', F'] over the times `stops`, noisiest first, to clean data: z' = alpha' x0 + sigma' epsilon.
+
+    DDIM's update (arXiv 2010.02502, eq. 12) with a network that was taught to go from each stop to the next at once.
+    """
+    times = [*stops, -1]
+    for index, time in enumerate(stops):
+        t = z.new_full(z.shape[:1], time, dtype=torch.long)
+        z = before(z, t) if before is not None else z
+        x0, epsilon = schedule.split(z, t, denoise(z, t))
+        alpha, sigma = schedule.alpha_sigma(times[index + 1])
+        z = alpha * x0 + sigma * epsilon
+        yield Step(index, len(stops), time, z, x0)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import ConfigError, said
 
-StageName = Literal["text", "vae", "vocoder", "clap", "audiomae", "translator", "draft", "diffusion", "joint"]
+StageName = Literal["text", "vae", "vocoder", "clap", "audiomae", "translator", "draft", "diffusion", "joint", "student"]
 
 
 class Optim(BaseModel):

@@ -95,7 +95,7 @@ def _draft(config: ModelConfig) -> nn.Module:
 
 BUILDERS: dict[str, Callable[[ModelConfig], nn.Module]] = {
     "vae": _vae, "vocoder": _vocoder, "clap": _clap, "t5": _t5, "phonemes": _phonemes, "audiomae": _audiomae,
-    "translator": _translator, "draft": _draft, "unet": _unet,
+    "translator": _translator, "draft": _draft, "unet": _unet, "student": _unet,
 }  # fmt: skip
 
 

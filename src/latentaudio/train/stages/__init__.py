@@ -106,6 +106,7 @@ STAGES: dict[str, str] = {
     "draft": "draft:DraftStage",
     "diffusion": "diffusion:DiffusionStage",
     "joint": "diffusion:JointStage",
+    "student": "student:StudentStage",
 }
 
 

@@ -7,7 +7,7 @@ Letters: B batch, C T' F' latent, n tokens of D: language of audio.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import torch
@@ -22,7 +22,7 @@ from ...diffusion.schedule import Schedule
 from ...nn.draft import Draft
 from ...nn.unet import UNet
 from ...nn.vae import VAE
-from ...types import Conditioning, Context, Latent
+from ...types import Conditioning, Context, Latent, Step
 from ...weights.folder import load_part
 from ..encode import Nulls, add_written, nulls
 from . import Losses, Preview
@@ -32,32 +32,25 @@ PREVIEW_STEPS, PREVIEW_GUIDANCE = 20, Guidance(3.0)
 _AUDIBLE_OVER = 4096  # mel frames
 
 
-class DiffusionOptions(EncodedOptions):
-    """drop: share of clips whose conditions are all nulled; drop_each: contexts and draft, each by itself.
-
-    min_snr: clamp of the loss weight (arXiv 2303.09556) or null. truth: share of clips that hear AudioMAE's language of audio
-    instead of the translator's, drawn per clip (the probabilistic switcher, spec 6.6). logit_normal: mean and deviation of
-    the logit of t / steps (arXiv 2403.03206, eq. 19), or null for steps drawn evenly. audible: 1 weighs each latent channel's
-    error by the energy that noise in it adds to the decoded log-mel, 0 weighs all alike, between is between.
+class HearingOptions(EncodedOptions):
+    """truth: share of clips that hear AudioMAE's language of audio instead of the translator's, drawn per clip (the
+    probabilistic switcher, spec 6.6). audible: 1 weighs each latent channel's error by the energy that noise in it adds to the
+    decoded log-mel, 0 weighs all alike, between is between.
     """
 
     frames: int = Field(16384, gt=0)
-    drop: float = 0.1
-    drop_each: float = 0.05
-    min_snr: float | None = 5.0
     truth: float = 1.0
-    logit_normal: tuple[float, float] | None = None
     audible: float = Field(0.0, ge=0.0, le=1.0)
 
 
-class DiffusionStage(EncodedStage):
-    """Player: the UNet, hearing the sound's own language of audio, or with no translator its CLAP vector, and its caption.
+class HearingStage(EncodedStage):
+    """What stages of UNets share: what one hears of a clip, and pictures of what it draws.
 
     With `truth` below 1 the other clips hear what the frozen translator writes for their captions, once for each data set.
     """
 
-    Options = DiffusionOptions
-    parts = {"unet": "unet"}  # noqa: RUF012
+    Options = HearingOptions
+    taught = "unet"
 
     def setup(self) -> None:
         self.read()
@@ -73,7 +66,7 @@ class DiffusionStage(EncodedStage):
         super().read()
         self.null: Nulls = nulls(self.folder)
         self.schedule = Schedule(self.config.schedule)
-        self.unet = cast(UNet, self.learnt("unet"))
+        self.unet = cast(UNet, self.learnt(self.taught))
         self.players = {"unet": self.unet}
         self.draft = cast(Draft, self.given("draft")) if self.config.draft else None
         self.audible = self._audible() if self.options.audible > 0 else None
@@ -89,16 +82,70 @@ class DiffusionStage(EncodedStage):
         weight: Tensor = added**self.options.audible
         return (weight / weight.mean())[None, :, None, None]
 
-    def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
+    def _mixed(self, batch: dict[str, Tensor], dice: Generator) -> Tensor | None:
+        """The language of audio that each clip of a batch hears."""
         heard = batch.get("loa")
-        if heard is not None and "written" in batch:
-            heard = self._switched(heard, batch["written"], dice)
-        return self._denoising(batch, heard, dice)
+        return self._switched(heard, batch["written"], dice) if heard is not None and "written" in batch else heard
 
     def _switched(self, truth: Tensor, written: Tensor, dice: Generator) -> Tensor:
         """True language of audio for some clips, written for the others."""
         true = (torch.rand(len(truth), generator=dice) < self.options.truth).to(truth.device)
         return torch.where(true[:, None, None], truth, written)
+
+    def _conditioning(self, batch: dict[str, Tensor], heard: Tensor | None) -> Conditioning:
+        film = batch["clap_audio" if self.config.translator is None else "clap_text"] if self.config.unet.film else None
+        contexts = [Context.full(heard)] if heard is not None else []
+        if "text" in batch:
+            contexts.append(Context(batch["text"], batch["text_mask"]))
+        draft = None if self.draft is None else self._drafted(batch)
+        return Conditioning(film, tuple(contexts[: len(self.config.unet.heard)]), draft)
+
+    @torch.no_grad()
+    def _drafted(self, batch: dict[str, Tensor]) -> Tensor:
+        assert self.draft is not None
+        drawn: Tensor = self.draft(Context(batch["text"], batch["text_mask"]), batch["latent"].shape[2])
+        return drawn.float()
+
+    def preview(self) -> Preview:
+        """A few captions of the data, sampled with guidance and decoded to mels."""
+        device = next(self.unet.parameters()).device
+        batch = self.few(device)
+        conditioning = self._conditioning(batch, self._heard(batch))
+        null = self.null.of(conditioning)
+        z = torch.randn(batch["latent"].shape, generator=torch.Generator().manual_seed(0)).to(device)
+        *_, last = self.walk(z, conditioning, null)
+        return self.beside("samples", batch["latent"], last.z)
+
+    def walk(self, z: Tensor, conditioning: Conditioning, null: Conditioning) -> Iterator[Step]:
+        """From noise to the latents of a preview."""
+        denoise = guided(self.unet, conditioning, null, PREVIEW_GUIDANCE, self.schedule)
+        return dpmpp_2m(denoise, z, self.schedule, PREVIEW_STEPS)
+
+    def _heard(self, batch: dict[str, Tensor]) -> Tensor | None:
+        return batch.get("written", batch.get("loa"))
+
+
+class DiffusionOptions(HearingOptions):
+    """drop: share of clips whose conditions are all nulled; drop_each: contexts and draft, each by itself.
+
+    min_snr: clamp of the loss weight (arXiv 2303.09556) or null. logit_normal: mean and deviation of the logit of t / steps
+    (arXiv 2403.03206, eq. 19), or null for steps drawn evenly.
+    """
+
+    drop: float = 0.1
+    drop_each: float = 0.05
+    min_snr: float | None = 5.0
+    logit_normal: tuple[float, float] | None = None
+
+
+class DiffusionStage(HearingStage):
+    """Player: the UNet, hearing the sound's own language of audio, or with no translator its CLAP vector, and its caption."""
+
+    Options = DiffusionOptions
+    parts = {"unet": "unet"}  # noqa: RUF012
+
+    def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
+        return self._denoising(batch, self._mixed(batch, dice), dice)
 
     def _denoising(self, batch: dict[str, Tensor], heard: Tensor | None, dice: Generator) -> Losses:
         latent = batch["latent"]
@@ -120,20 +167,6 @@ class DiffusionStage(EncodedStage):
         share = torch.sigmoid(mean + deviation * torch.randn(count, generator=dice))
         return (share * steps).long().clamp(max=steps - 1)
 
-    def _conditioning(self, batch: dict[str, Tensor], heard: Tensor | None) -> Conditioning:
-        film = batch["clap_audio" if self.config.translator is None else "clap_text"] if self.config.unet.film else None
-        contexts = [Context.full(heard)] if heard is not None else []
-        if "text" in batch:
-            contexts.append(Context(batch["text"], batch["text_mask"]))
-        draft = None if self.draft is None else self._drafted(batch)
-        return Conditioning(film, tuple(contexts[: len(self.config.unet.heard)]), draft)
-
-    @torch.no_grad()
-    def _drafted(self, batch: dict[str, Tensor]) -> Tensor:
-        assert self.draft is not None
-        drawn: Tensor = self.draft(Context(batch["text"], batch["text_mask"]), batch["latent"].shape[2])
-        return drawn.float()
-
     def _dropped(self, conditioning: Conditioning, dice: Generator) -> Conditioning:
         """Null every condition of some clips, and single conditions of others."""
         size = len(conditioning.film if conditioning.film is not None else conditioning.contexts[0].tokens)
@@ -152,20 +185,6 @@ class DiffusionStage(EncodedStage):
             out = (whole | (torch.rand(size, generator=dice) < self.options.drop_each)).to(draft.device)
             draft = draft * ~out[:, None, None, None]
         return Conditioning(film, tuple(contexts), draft)
-
-    def preview(self) -> Preview:
-        """A few captions of the data, sampled with guidance and decoded to mels."""
-        device = next(self.unet.parameters()).device
-        batch = self.few(device)
-        conditioning = self._conditioning(batch, self._heard(batch))
-        null = self.null.of(conditioning)
-        z = torch.randn(batch["latent"].shape, generator=torch.Generator().manual_seed(0)).to(device)
-        denoise = guided(self.unet, conditioning, null, PREVIEW_GUIDANCE, self.schedule)
-        *_, last = dpmpp_2m(denoise, z, self.schedule, PREVIEW_STEPS)
-        return self.beside("samples", batch["latent"], last.z)
-
-    def _heard(self, batch: dict[str, Tensor]) -> Tensor | None:
-        return batch.get("written", batch.get("loa"))
 
 
 class JointOptions(DiffusionOptions):
