@@ -105,7 +105,7 @@ def test_the_null_language_of_audio_is_zeros_and_looked_at(folder):
     nulls = {}
     for name, model in models.items():
         options = model.requests(["a dog in the rain"], {"seconds": 0.32, "seed": 1})
-        nulls[name] = model._conditioning(options, 32)[1]
+        nulls[name] = model._conditionings([options])[0][1]
     for name in ("original", "clean"):
         loa, t5 = nulls[name].contexts
         assert loa.tokens.shape == (1, 8, 16) and not loa.tokens.any() and loa.mask.all()

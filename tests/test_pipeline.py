@@ -11,7 +11,7 @@ from latentaudio import AudioLDM, load
 from latentaudio.audio.io import Audio
 from latentaudio.audio.mel import vae_mel
 from latentaudio.audio.ops import fade_edges, limit_peak
-from latentaudio.conditioning.encode import encode_nulls, encode_prompts
+from latentaudio.conditioning.encode import encode, encode_nulls, encode_prompts
 from latentaudio.errors import GenerationError, UsageError, WeightsError
 from latentaudio.options import Options
 from latentaudio.types import Latent, Step
@@ -139,8 +139,12 @@ def test_frames_and_tokens_of_a_length(tiny, seconds, frames, tokens):
 
 
 def test_guidance_one_never_asks_for_a_null(tiny, monkeypatch):
-    monkeypatch.setattr("latentaudio.pipeline.encode_nulls", None)
-    assert tiny.generate("a dog", guidance=1, **QUICK)
+    read = []
+    monkeypatch.setattr("latentaudio.pipeline.encode", lambda parts, readings: read.extend(readings) or encode(parts, readings))
+    assert tiny.generate("a fresh dog", guidance=1, **QUICK)
+    assert [reading.null for reading in read] == [False]
+    assert tiny.generate("a fresh dog", guidance=2, negative="an old cat", **QUICK)
+    assert [reading.null for reading in read] == [False, True]  # what was read is remembered
 
 
 def test_audioldm1_is_the_same_code(film_folder):
@@ -152,7 +156,7 @@ def test_audioldm1_is_the_same_code(film_folder):
 
 def test_parts_load_once_and_only_when_needed(tiny_folder, monkeypatch):
     loaded, real = [], Found.part
-    monkeypatch.setattr(Found, "part", lambda found, name: loaded.append(name) or real(found, name))
+    monkeypatch.setattr(Found, "part", lambda found, name, *kind: loaded.append(name) or real(found, name, *kind))
     model = load(tiny_folder, "cpu", "fp32")
     assert loaded == []
     model.generate("a dog", **QUICK)
@@ -163,7 +167,7 @@ def test_parts_load_once_and_only_when_needed(tiny_folder, monkeypatch):
 @pytest.mark.parametrize("broken", [torch.nan, 0.0])
 def test_silence_and_nan_are_errors(tiny_folder, broken):
     model = load(tiny_folder, "cpu", "fp32")
-    model.__dict__["vocoder"] = lambda mel: torch.full((len(mel), 1, mel.shape[2] * 160), broken)
+    model.parts._loaded["vocoder"] = lambda mel: torch.full((len(mel), 1, mel.shape[2] * 160), broken)
     with pytest.raises(GenerationError, match="another seed"):
         model.generate("a dog", **QUICK)
 
@@ -176,7 +180,7 @@ def test_a_silent_candidate_loses_and_takes_no_other_with_it(tiny_folder):
         heard.append(len(mel))
         return real(mel) * float(len(heard) > 1)
 
-    model.__dict__["vocoder"] = first_is_silent
+    model.parts._loaded["vocoder"] = first_is_silent
     [clip] = model.generate("a dog", **{**QUICK, "candidates": 3, "seed": 5})
     assert len(heard) == 3
     assert clip.seed in (6, 7) and np.isfinite(clip.score)

@@ -11,8 +11,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import groupby, islice
 from pathlib import Path
@@ -27,7 +25,7 @@ from .audio.io import Audio
 from .audio.mel import vae_mel
 from .audio.ops import Samples, check_sound, fade_edges, limit_peak
 from .conditioning import phonemes
-from .conditioning.encode import TextParts, encode_nulls, encode_prompts
+from .conditioning.encode import Reading, TextParts, encode
 from .device import fast_dtype, pick_device
 from .diffusion.guidance import Guidance, Network, guided
 from .diffusion.samplers import Noise, ddim, dpmpp_2m
@@ -38,6 +36,7 @@ from .rank import similarity
 from .types import Conditioning, Latent, Step
 from .variants import SPEAKER
 from .weights.load import Found, find
+from .weights.parts import Parts
 from .weights.texts import read_texts
 
 if TYPE_CHECKING:
@@ -50,6 +49,7 @@ OnStep: TypeAlias = Callable[[Step], None]
 """Called with every `Step` of every batch; whatever it raises ends the generation."""
 
 _SEEDS = 2**63
+_AHEAD, _KEPT = 32, 64  # batches whose texts are read before the first sounds, where parts take turns; readings remembered
 _LONGER = 1.024  # the authors sample 25.6 cells for a second that has 25 (spec 8.4)
 _RUNAWAY, _BOUND = 100.0, 10.0  # of latents (spec 5.5)
 
@@ -75,37 +75,42 @@ def load(
 
 
 class AudioLDM:
-    """One whole system. Parts (`unet`, `vae`, `vocoder`, `text`) load when first used, and once."""
+    """One whole system. Parts (`unet`, `vae`, `vocoder`, those of `text`) load when first used.
 
-    def __init__(self, found: Found, device: str = "auto", precision: str = "auto") -> None:
+    lean: whether parts that read text leave memory before those that make sound come in; by default where they are large.
+    """
+
+    def __init__(self, found: Found, device: str = "auto", precision: str = "auto", lean: bool | None = None) -> None:
         self.found = found
         self.config = found.config
         self.device = pick_device(device)
         self.dtype = fast_dtype(self.device, precision)
+        self.parts = Parts(found, self.device, self.dtype, found.variant.parameters > 0 if lean is None else lean)
+        self._heard: dict[Reading, Conditioning] = {}
         self.batch = 1 if self.device.type == "cpu" else 8
         """Clips sampled at once. More gain little on a CPU; alone, a clip is bit for bit what its seed makes, in bf16 too.
         Beside others arithmetic rounds otherwise: for mini by 3e-4 in float32 and 0.04 in bf16 after all steps."""
 
-    @cached_property
+    @property
     def unet(self) -> UNet:
         """The denoiser."""
-        return cast("UNet", self._part("unet"))
+        return cast("UNet", self.parts["unet"])
 
-    @cached_property
+    @property
     def vae(self) -> VAE:
         """The mel VAE."""
-        return cast("VAE", self._part("vae"))
+        return cast("VAE", self.parts["vae"])
 
-    @cached_property
+    @property
     def vocoder(self) -> nn.Module:
         """Log-mel [B, 1, T, F] to samples [B, 1, N]."""
-        return self._part("vocoder")
+        return self.parts["vocoder"]
 
     @cached_property
     def text(self) -> TextParts:
         """Whatever reads prompts."""
         found = self.found
-        return read_texts(found.folder, self.config, self._part, layout=found.layout, fidelity=found.fidelity)
+        return read_texts(found.folder, self.config, self.parts, layout=found.layout, fidelity=found.fidelity)
 
     @property
     def sample_rate(self) -> int:
@@ -175,7 +180,7 @@ class AudioLDM:
         padded = nn.functional.pad(mono, (0, -mono.shape[1] % grain)).to(self.device)
         mel = vae_mel(padded, self.config.mel, self.found.fidelity.framing)[:, :, : padded.shape[1] // self.config.mel.hop]
         latent = self.vae.latent(self.vae.encode(mel).mode())
-        wave: Samples = self.vocoder(self.vae.decode(latent))[0, :, : mono.shape[1]].cpu().numpy()
+        wave: Samples = self._played(latent)[0, :, : mono.shape[1]].cpu().numpy()
         return limit_peak(wave)
 
     def _completed(self, request: Options) -> Options:
@@ -239,22 +244,22 @@ class AudioLDM:
     ) -> Iterator[tuple[Options, Samples]]:
         """Each try with its samples [1, N], in order; tries that differ in prompt and seed only share a batch."""
         total, done = sum(t.steps for t in tries), 0
-        for batch in _batches(tries, self.batch):
-            for step in self._sample(batch):
-                if on_step is not None:
-                    on_step(step)
-                done += len(batch)
-                if progress is not None:
-                    progress(done, total)
-            wanted = round(batch[0].seconds * self.sample_rate) if self.found.fidelity.trim else None
-            yield from zip(batch, [wave[:, :wanted] for wave in self.sound(step.z)], strict=True)
+        batches = _batches(tries, self.batch)
+        while ahead := list(islice(batches, _AHEAD if self.parts.lean else 1)):
+            for batch, heard in zip(ahead, self._conditionings(ahead), strict=True):
+                for step in self._sample(batch, *heard):
+                    if on_step is not None:
+                        on_step(step)
+                    done += len(batch)
+                    if progress is not None:
+                        progress(done, total)
+                wanted = round(batch[0].seconds * self.sample_rate) if self.found.fidelity.trim else None
+                yield from zip(batch, [wave[:, :wanted] for wave in self.sound(step.z)], strict=True)
 
     @torch.inference_mode()
-    def _sample(self, batch: Sequence[Options]) -> Iterator[Step]:
-        """The walk of a prompt as far as the latent: conditioning, guidance, sampler. All of `batch` share their settings."""
+    def _sample(self, batch: Sequence[Options], heard: Conditioning, null: Conditioning) -> Iterator[Step]:
+        """The walk of a prompt from what is heard to the latent: guidance, sampler. All of `batch` share their settings."""
         options, frames = batch[0], self._frames(batch[0].seconds)
-        with self._fast(False):
-            heard, null = self._conditioning(batch, frames)
         schedule = Schedule(self.config.schedule)
         denoise = guided(self.network(), heard, null, self._guidance(options), schedule)
         factor = self.config.vae.factor
@@ -266,14 +271,31 @@ class AudioLDM:
             case "dpm++":
                 yield from dpmpp_2m(denoise, z, schedule, options.steps)
 
-    def _conditioning(self, batch: Sequence[Options], frames: int) -> tuple[Conditioning, Conditioning]:
+    @torch.inference_mode()
+    def _conditionings(self, batches: Sequence[Sequence[Options]]) -> list[tuple[Conditioning, Conditioning]]:
+        """What each batch hears, and what guidance steers it away from. Readings that were heard lately are not read again."""
+        pairs = [self._readings(batch) for batch in batches]
+        wanted = dict.fromkeys(reading for pair in pairs for reading in pair)
+        new = [reading for reading in wanted if reading not in self._heard]
+        self._heard |= zip(new, encode(self.text, new) if new else (), strict=True)
+        found = [(self._heard[heard], self._heard[null]) for heard, null in pairs]
+        for old in list(self._heard)[:-_KEPT]:
+            del self._heard[old]
+        return found
+
+    def _readings(self, batch: Sequence[Options]) -> tuple[Reading, Reading]:
+        """A batch's prompts, and its negative prompts; the prompts twice where nothing is guided."""
+        frames = self._frames(batch[0].seconds)
         tokens, moments = self._tokens(frames), frames // self.config.vae.factor
-        said = [t.transcript for t in batch]
-        heard = encode_prompts(self.text, [t.prompt for t in batch], tokens, moments, said, unheard=self._unheard(batch))
+        texts, negative = (tuple(getattr(t, name) for t in batch) for name in ("prompt", "negative"))
+        said = tuple(t.transcript for t in batch) if self.config.phonemes is not None else None
+        heard = Reading(texts, tokens, moments, said, unheard=tuple(self._unheard(batch)))
         if self._guidance(batch[0]).scale == 1.0:
             return heard, heard
-        width = heard.contexts[-1].tokens.shape[1] if self.config.t5 else None
-        return heard, encode_nulls(self.text, len(batch), tokens, moments, [t.negative for t in batch], width)
+        width = None
+        if self.found.fidelity.pad_null and self.text.t5_tokens is not None:
+            width = self.text.t5_tokens(texts)[0].shape[1]
+        return heard, Reading(negative, tokens, moments, width=width, null=True)
 
     def _guidance(self, options: Options) -> Guidance:
         """What the options say of guidance."""
@@ -286,12 +308,11 @@ class AudioLDM:
         return [chance > float(torch.rand(1, generator=torch.Generator().manual_seed(t.seed))) for t in batch]
 
     def network(self) -> Network:
-        """The UNet as guidance calls it: autocast, float32 out, and what no step changes worked out once."""
+        """The UNet as guidance calls it: float32 out, and what no step changes worked out once."""
         prepare = lru_cache(maxsize=2)(self.unet.prepare)
 
         def predict(z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
-            with self._fast(True):
-                prediction: Tensor = self.unet(z, t, prepare(conditioning))
+            prediction: Tensor = self.unet(z, t, prepare(conditioning))
             return prediction.float()
 
         return predict
@@ -304,27 +325,20 @@ class AudioLDM:
         """
         if self.found.fidelity.clamp and self.config.unet.first_kind and float(z.abs().max()) > _RUNAWAY:
             z = z.clamp(-_BOUND, _BOUND)
-        with self._fast(False):
-            return list(self.vocoder(self.vae.decode(Latent(z)).float()).float().cpu().numpy())
+        return list(self._played(Latent(z)).cpu().numpy())
 
-    def move(self, device: str) -> None:
-        """Compute on another device from now on; parts that are loaded move."""
-        self.device = pick_device(device)
+    def _played(self, latent: Latent) -> Tensor:
+        """Samples [B, 1, N] float32 of a latent."""
+        wave: Tensor = self.vocoder(self.vae.decode(latent).float())
+        return wave.float()
+
+    def move(self, device: str | torch.device, precision: str | None = None) -> None:
+        """Compute on another device or with another precision from now on."""
+        self.device = pick_device(str(device))
+        self.dtype = self.dtype if precision is None else fast_dtype(self.device, precision)
         self.batch = 1 if self.device.type == "cpu" else 8
-        loaded = [self.__dict__[name] for name in ("unet", "vae", "vocoder") if name in self.__dict__]
-        texts = list(vars(self.text).values()) if "text" in self.__dict__ else []
-        for part in (*loaded, *texts):
-            if isinstance(part, nn.Module):
-                part.to(self.device)
-
-    def replace_part(self, name: str, module: nn.Module) -> None:
-        """Compute with another module in the place of a part."""
-        module = module.requires_grad_(False).to(self.device)
-        if name in ("unet", "vae", "vocoder"):
-            self.__dict__[name] = module
-        else:
-            parts: dict[str, Any] = {name: module}
-            self.__dict__["text"] = replace(self.text, **parts)
+        self.parts.move(self.device, self.dtype)
+        self._heard.clear()
 
     def _frames(self, seconds: float) -> int:
         """Mel frames T to sample for a clip: what it lasts, but not less than was trained, in whole cells of VAE and UNet."""
@@ -343,13 +357,6 @@ class AudioLDM:
         if heard is None or written is None:
             return written.tokens if written else 0
         return math.ceil(frames / (heard.patch * written.time_pool)) * (heard.bins // heard.patch // written.freq_pool)
-
-    def _fast(self, on: bool) -> AbstractContextManager[Any]:
-        """Autocast to the fast type where that is worth its rounding, float32 elsewhere."""
-        return torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=on and self.dtype is not None)
-
-    def _part(self, name: str) -> nn.Module:
-        return self.found.part(name).requires_grad_(False).to(self.device)
 
 
 def _tries(request: Options) -> Iterator[Options]:

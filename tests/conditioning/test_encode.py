@@ -26,11 +26,13 @@ TEXTS = ["a dog", "a church bell ringing at 440 Hz in the rain", "thunder"]
 def system(contexts, film=None, writer=True):
     torch.manual_seed(0)
     rules = build(["dog", "bell", "rain"], 1200)
-    config = ModelConfig(clap=CLAP, t5=T5, translator=WRITER, unet=UNetConfig(contexts=contexts, film=film))
+    config = ModelConfig(clap=CLAP, t5=T5, translator=WRITER if writer else None, unet=UNetConfig(contexts=contexts, film=film))
     return TextParts(
-        config, text.clap(CLAP).eval(), Tokenizer(rules, 24), text.t5(T5).eval(), Tokenizer(rules, 24),
-        Translator(WRITER).eval() if writer else None,
-    )  # fmt: skip
+        config,
+        {"clap": text.clap(CLAP).eval(), "t5": text.t5(T5).eval(), "translator": Translator(WRITER).eval() if writer else None},
+        Tokenizer(rules, 24),
+        Tokenizer(rules, 24),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +62,11 @@ def test_the_t5_model_hears_only_states():
 @torch.no_grad()
 def test_a_draft_is_drawn_of_every_text_that_says_something(audioldm2):
     torch.manual_seed(0)
-    draft = Draft(DraftConfig(width=16, layers=1, heads=2, beats=4), text=24, latent=3, bins=2)
+    shape = DraftConfig(width=16, layers=1, heads=2, beats=4)
+    draft = Draft(shape, text=24, latent=3, bins=2)
     torch.nn.init.normal_(draft.out.weight)
-    parts = replace(audioldm2, draft=draft)
+    config = replace(audioldm2.config, draft=shape, unet=replace(audioldm2.config.unet, draft=True))
+    parts = replace(audioldm2, config=config, modules={**audioldm2.modules, "draft": draft})
     heard, null = encode_prompts(parts, TEXTS[:2], 8, 5), encode_nulls(parts, 2, 8, 5, negative=["", "hiss"])
     torch.testing.assert_close(heard.draft, draft(t5_states(parts, TEXTS[:2]), 5))
     assert heard.draft.shape == (2, 3, 5, 2)

@@ -112,7 +112,7 @@ class _Pipeline:
             return
         inner = getattr(value, "_orig_mod", value)
         if inner is getattr(self, name):
-            self.model.replace_part(parts.part_of(self.model, name), value)
+            self.model.parts.put(parts.part_of(self.model, name), value)
             return
         parts.put(self.model, name, inner.state_dict())
         self._own.add(name)
@@ -121,9 +121,9 @@ class _Pipeline:
         """Move to a device and take a type's arithmetic; returns itself."""
         for wish in (*wishes, named.get("device"), named.get("dtype")):
             if isinstance(wish, torch.dtype):
-                self.model.dtype = torch.bfloat16 if wish in (torch.float16, torch.bfloat16) else None
+                self.model.move(self.device, "bf16" if wish in (torch.float16, torch.bfloat16) else "fp32")
             elif wish is not None:
-                self.model.move(str(wish))
+                self.model.move(wish)
         return self
 
     @property

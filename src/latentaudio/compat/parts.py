@@ -41,20 +41,23 @@ def part_of(model: AudioLDM, component: str) -> str:
 def component(model: AudioLDM, name: str) -> Any:
     """The module of a component, None where the model has none."""
     part = part_of(model, name)
-    return getattr(model, part) if part in ("unet", "vae", "vocoder") else getattr(model.text, part)
+    if part in ("unet", "vae"):
+        model.parts.unpacked()
+    return model.parts.get(part)
 
 
 def put(model: AudioLDM, name: str, state: Mapping[str, Tensor]) -> None:
     """A component of diffusers or transformers in the place of the folder's; raises WeightsError where it does not fit."""
     part = part_of(model, name)
-    if part == "translator" and model.text.translator is not None:
+    if part == "translator" and (translator := model.text.translator) is not None:
         own = {key.removeprefix("transformer."): value for key, value in state.items() if key != "lm_head.weight"}
         try:
-            model.text.translator.gpt2.load_state_dict(own)
+            translator.gpt2.load_state_dict(own)
         except RuntimeError as problem:
             raise WeightsError(f"the language_model given does not fit: {str(problem).splitlines()[-1].strip()}") from None
+        model.parts.put(part, translator)
     elif part != "phonemes" and getattr(model.config, part) is not None:
-        model.replace_part(part, fitted(state, part, model.config))
+        model.parts.put(part, fitted(state, part, model.config))
     else:
         raise UsageError(f"a {name} of one's own is not supported by this model")
 

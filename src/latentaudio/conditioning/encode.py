@@ -8,8 +8,8 @@ Letters: B prompts, N tokens, n tokens of the language of audio, D a width of it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,19 +28,47 @@ if TYPE_CHECKING:
     from ..nn.phonemes import PhonemeEncoder
 
 
+class Modules(Protocol):
+    """Where parts come from: a dict of them, or something that loads what it is asked for."""
+
+    def get(self, name: str, /) -> Any:
+        """A part, or None."""
+
+
 @dataclass(frozen=True)
 class TextParts:
-    """The text side of one system; a part is None where the system has none."""
+    """The text side of one system; a part is None where the system has none. Parts are fetched at every use, never kept."""
 
     config: ModelConfig
-    clap: ClapModel | None = None
+    modules: Modules = field(default_factory=lambda: cast(Modules, {}))
     clap_tokens: Tokenizer | None = None
-    t5: T5EncoderModel | None = None
     t5_tokens: Tokenizer | None = None
-    translator: Translator | None = None
-    draft: Draft | None = None
-    phonemes: PhonemeEncoder | None = None
     fidelity: Fidelity = FIDELITIES["clean"]
+
+    @property
+    def clap(self) -> ClapModel | None:
+        """Reads texts and hears sounds, both to one vector."""
+        return cast("ClapModel | None", self.modules.get("clap"))
+
+    @property
+    def t5(self) -> T5EncoderModel | None:
+        """Reads texts to a state a token."""
+        return cast("T5EncoderModel | None", self.modules.get("t5"))
+
+    @property
+    def phonemes(self) -> PhonemeEncoder | None:
+        """Reads phonemes."""
+        return cast("PhonemeEncoder | None", self.modules.get("phonemes"))
+
+    @property
+    def translator(self) -> Translator | None:
+        """Writes the language of audio."""
+        return cast("Translator | None", self.modules.get("translator"))
+
+    @property
+    def draft(self) -> Draft | None:
+        """Draws the mean latent of a text."""
+        return cast("Draft | None", self.modules.get("draft"))
 
     def read_whole(self, text: str) -> bool:
         """Whether every part reads a text to its end; what is longer than its rows is cut."""
@@ -49,12 +77,13 @@ class TextParts:
 
 def clap_vectors(parts: TextParts, texts: Sequence[str]) -> Tensor:
     """CLAP's unit vector of each text, [B, D] float32 (spec 6.1)."""
-    assert parts.clap is not None and parts.clap_tokens is not None
-    ids, mask = _tokens(parts.clap, parts.clap_tokens, texts)
+    clap = parts.clap
+    assert clap is not None and parts.clap_tokens is not None
+    ids, mask = _tokens(clap, parts.clap_tokens, texts)
     if parts.config.clap is not None and not parts.config.clap.audio_depths:
-        vectors: Tensor = parts.clap(input_ids=ids, attention_mask=mask).text_embeds
+        vectors: Tensor = clap(input_ids=ids, attention_mask=mask).text_embeds
     else:
-        vectors = parts.clap.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
+        vectors = clap.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
     return normalize(vectors.float(), dim=-1)
 
 
@@ -66,9 +95,10 @@ def clap_audio_vectors(clap: ClapModel, mel: Tensor) -> Tensor:
 
 def t5_states(parts: TextParts, texts: Sequence[str], width: int | None = None) -> Context:
     """T5's last hidden states of each text, [B, N, D] float32 with their mask (spec 6.2); N is `width` where that is given."""
-    assert parts.t5 is not None and parts.t5_tokens is not None
-    ids, mask = _tokens(parts.t5, parts.t5_tokens, texts, width)
-    states = parts.t5(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+    t5 = parts.t5
+    assert t5 is not None and parts.t5_tokens is not None
+    ids, mask = _tokens(t5, parts.t5_tokens, texts, width)
+    states = t5(input_ids=ids, attention_mask=mask).last_hidden_state.float()
     return Context(states * mask[..., None], mask.to(states.dtype))
 
 
@@ -76,13 +106,68 @@ def spoken(parts: TextParts, transcripts: Sequence[str]) -> Context:
     """The phoneme encoder's states of each transcript, [B, length, D] with their mask (spec 6.7)."""
     from .phonemes import encode
 
-    assert parts.phonemes is not None and parts.config.phonemes is not None
-    ids = torch.cat([encode(text, parts.config.phonemes.length) for text in transcripts])
-    heard: Context = parts.phonemes(ids.to(next(parts.phonemes.parameters()).device))
+    reader, config = parts.phonemes, parts.config.phonemes
+    assert reader is not None and config is not None
+    ids = torch.cat([encode(text, config.length) for text in transcripts])
+    heard: Context = reader(ids.to(next(reader.parameters()).device))
     return heard
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Texts to be read together for one batch. `tokens`: length n of the language of audio (8 for 10.24 s; 512 for speech).
+
+    moments: T' of the draft, where the system makes one. transcripts: what a voice says; None: nothing, masked. width: tokens
+    that T5's states are padded to. unheard: of which texts CLAP is given the empty one. null: what guidance steers away from.
+    """
+
+    texts: tuple[str, ...]
+    tokens: int
+    moments: int = 0
+    transcripts: tuple[str, ...] | None = None
+    width: int | None = None
+    unheard: tuple[bool, ...] | None = None
+    null: bool = False
+
+    @property
+    def clap_texts(self) -> list[str]:
+        """What CLAP is given to read."""
+        return ["" if mute else text for text, mute in zip(self.texts, self.unheard or (False,) * len(self.texts), strict=True)]
+
+
 @torch.no_grad()
+def encode(parts: TextParts, readings: Sequence[Reading]) -> list[Conditioning]:
+    """What the UNet hears of each reading; each part reads all of them before the next one is fetched.
+
+    AudioLDM: CLAP's vector as FiLM. AudioLDM 2: the language of audio written from CLAP's vector and T5's states, then the
+    states themselves. The T5 model: the states alone. Speech: the language of audio written from CLAP's vector and phonemes.
+
+    Of a null reading (spec 5.4), the empty text or a negative prompt for each clip, the language of audio of the empty text is
+    zeros (the authors) or written (diffusers), as `parts.fidelity` has it. That of a negative prompt is always written: zeros
+    would forget it. The draft of the empty text is zeros.
+    """
+    config, wanted = parts.config, len(parts.config.unet.heard)
+    vectors: list[Tensor | None] = [None] * len(readings)
+    states: list[Context | None] = [None] * len(readings)
+    drafts: list[Tensor | None] = [None] * len(readings)
+    written: list[Context | None] = [None] * len(readings)
+    if config.unet.film is not None or (wanted and config.translator is not None):
+        vectors = [clap_vectors(parts, r.clap_texts) for r in readings]
+    if wanted and config.phonemes is not None:
+        states = [unsaid(parts, len(r.texts)) if r.transcripts is None else spoken(parts, r.transcripts) for r in readings]
+    elif wanted:
+        states = [t5_states(parts, r.texts, r.width) for r in readings]
+    if wanted and config.draft is not None:
+        drafts = [_drafted(parts, r, heard) for r, heard in zip(readings, states, strict=True)]
+    if wanted and config.translator is not None:
+        written = [_written(parts, *given) for given in zip(readings, vectors, states, strict=True)]
+    found = []
+    for vector, loa, heard, draft in zip(vectors, written, states, drafts, strict=True):
+        contexts = tuple(context for context in (loa, heard) if context is not None)
+        found.append(Conditioning(vector if config.unet.film is not None else None, contexts[:wanted], draft))
+    return found
+
+
 def encode_prompts(
     parts: TextParts,
     texts: Sequence[str],
@@ -92,29 +177,9 @@ def encode_prompts(
     width: int | None = None,
     unheard: Sequence[bool] | None = None,
 ) -> Conditioning:
-    """What the UNet hears of each text. `tokens`: length n of the language of audio (8 for 10.24 s; 512 for speech).
-
-    AudioLDM: CLAP's vector as FiLM. AudioLDM 2: the language of audio written from CLAP's vector and T5's states, then the
-    states themselves, padded to `width` where that is given. The T5 model: the states alone. Speech: the language of audio
-    written from CLAP's vector and the phonemes of `transcripts`; where there are none, of nothing, masked. Where the system
-    makes drafts, one of `moments` T' from T5's states. Of the texts that are `unheard`, CLAP is given the empty one.
-    """
-    clap_texts = ["" if mute else text for text, mute in zip(texts, unheard or [False] * len(texts), strict=True)]
-    film = clap_vectors(parts, clap_texts) if parts.config.unet.film is not None else None
-    wanted = len(parts.config.unet.heard)
-    if wanted == 0:
-        return Conditioning(film)
-    if parts.phonemes is not None:
-        states = spoken(parts, transcripts) if transcripts is not None else unsaid(parts, len(texts))
-    else:
-        states = t5_states(parts, texts, width)
-    draft = None if parts.draft is None else parts.draft(states, moments).float()
-    if parts.translator is None:
-        return Conditioning(film, (states,), draft)
-    vectors = clap_vectors(parts, clap_texts) if film is None else film
-    sources = (Context.full(vectors[:, None]), states)
-    written = parts.translator.generate(sources, tokens, parts.fidelity.positions == "all")
-    return Conditioning(film, (written, states)[:wanted], draft)
+    """`encode` of one reading."""
+    said, mute = (None if given is None else tuple(given) for given in (transcripts, unheard))
+    return encode(parts, [Reading(tuple(texts), tokens, moments, said, width, mute)])[0]  # type: ignore[arg-type]
 
 
 def encode_nulls(
@@ -125,23 +190,36 @@ def encode_nulls(
     negative: Sequence[str] | None = None,
     width: int | None = None,
 ) -> Conditioning:
-    """What guidance steers away from, for `count` prompts (spec 5.4): the empty text, or a negative prompt for each.
+    """`encode` of the null reading of `count` prompts: the empty text, or a negative prompt for each.
 
-    As `parts.fidelity` has it, the language of audio of the empty text is zeros (the authors) or written by the translator
-    (diffusers). That of a negative prompt is always written: zeros would forget it. The draft of the empty text is zeros.
     width: tokens of the prompts' T5 states, for a fidelity that pads to it.
     """
-    texts = [""] * count if negative is None else list(negative)
+    texts = ("",) * count if negative is None else tuple(negative)
     assert len(texts) == count, f"{len(texts)} negative prompts for {count} prompts"
-    heard = encode_prompts(parts, texts, tokens, moments, width=width if parts.fidelity.pad_null else None)
-    if not heard.contexts:
-        return heard
-    first, *rest = heard.contexts
-    said = torch.tensor([bool(text.strip()) for text in texts], device=first.tokens.device)
-    if parts.translator is not None and parts.fidelity.null_loa == "zeros":
-        first = Context(first.tokens * said[:, None, None], first.mask)
-    draft = None if heard.draft is None else heard.draft * said[:, None, None, None]
-    return Conditioning(heard.film, (first, *rest), draft)
+    return encode(parts, [Reading(texts, tokens, moments, width=width if parts.fidelity.pad_null else None, null=True)])[0]
+
+
+def _drafted(parts: TextParts, reading: Reading, states: Context | None) -> Tensor:
+    draft = parts.draft
+    assert draft is not None
+    drawn: Tensor = draft(states, reading.moments).float()
+    return drawn * _said(reading, drawn) if reading.null else drawn
+
+
+def _written(parts: TextParts, reading: Reading, vectors: Tensor | None, states: Context | None) -> Context:
+    translator = parts.translator
+    assert translator is not None and vectors is not None and states is not None
+    sources = (Context.full(vectors[:, None]), states)
+    loa = translator.generate(sources, reading.tokens, parts.fidelity.positions == "all")
+    if reading.null and parts.fidelity.null_loa == "zeros":
+        return Context(loa.tokens * _said(reading, loa.tokens), loa.mask)
+    return loa
+
+
+def _said(reading: Reading, like: Tensor) -> Tensor:
+    """1 where a text says something, 0 where it is empty, ready to be multiplied with [B, ...]."""
+    said = torch.tensor([bool(text.strip()) for text in reading.texts], device=like.device)
+    return said.view(-1, *(1,) * (like.ndim - 1))
 
 
 def unsaid(parts: TextParts, count: int) -> Context:

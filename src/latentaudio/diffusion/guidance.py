@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import torch
 from torch import Tensor
 
 from ..types import Conditioning, Denoiser, stack
 from .schedule import Schedule
 
 Network: TypeAlias = Callable[[Tensor, Tensor, Conditioning], Tensor]
-"""(z [B, C, T', F'], t [B], conditioning of batch B) -> prediction, same shape as z."""
+"""(z [B, C, T', F'], t [B], conditioning of k B clips, all z k times over) -> predictions [k B, C, T', F']."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def guided(
     def denoise(z: Tensor, t: Tensor) -> Tensor:
         if not covers(t):
             return network(z, t, conditioning)
-        without, with_ = network(torch.cat([z, z]), torch.cat([t, t]), both).chunk(2)
+        without, with_ = network(z, t, both).chunk(2)
         return guidance.mix(with_, without, None if guidance.parallel == 1.0 else schedule.split(z, t, with_)[0])
 
     return denoise

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..types import Context
+from .packed import added, gated
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -87,9 +88,7 @@ class ResBlock(nn.Module):
         h = self.conv1(F.silu(self.norm1(x)))
         if self.embed is not None:
             h = h + self.embed(embedding)[:, :, None, None]
-        h = self.conv2(F.silu(self.norm2(h)))
-        out: Tensor = h + (x if self.shortcut is None else self.shortcut(x))
-        return out
+        return added(self.conv2, F.silu(self.norm2(h)), x if self.shortcut is None else self.shortcut(x))
 
 
 class Downsample(nn.Module):
@@ -153,6 +152,8 @@ class Order(nn.Module):
 class Fold(nn.Module):
     """All frequency bins of a moment become one: a plane becomes a line in time, whose moments know their places."""
 
+    packs = None
+
     def __init__(self, inp: int, out: int, bins: int, beats: int = 0) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inp, out, (1, bins), (1, bins))
@@ -171,6 +172,8 @@ class Fold(nn.Module):
 
 class Unfold(nn.Module):
     """A line in time becomes a plane again."""
+
+    packs = None
 
     def __init__(self, inp: int, out: int, bins: int) -> None:
         super().__init__()
@@ -195,9 +198,9 @@ class KeyValue(NamedTuple):
 def attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """softmax(q k' / sqrt(width)) v per head: [B, H, N, D/H] like q; `mask` leaves every query a token to look at.
 
-    Written out for small grids on the CPU, where the fused kernel's backward takes five to ten times as long.
+    Written out for small grids on the CPU in training, where the fused kernel's backward takes five to ten times as long.
     """
-    if q.device.type != "cpu" or q.shape[2] * keys.shape[2] > SMALL_GRID:
+    if q.device.type != "cpu" or q.shape[2] * keys.shape[2] > SMALL_GRID or not torch.is_grad_enabled():
         return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
     scores = (q * q.shape[3] ** -0.5) @ keys.transpose(2, 3)
     if mask is not None:
@@ -216,6 +219,8 @@ class Attention(nn.Module):
         self.to_k = nn.Linear(context or width, width, bias)
         self.to_v = nn.Linear(context or width, width, bias)
         self.to_out = nn.Linear(width, width)
+        own = ("to_q", "to_out") if context else ("to_q", "to_k", "to_v", "to_out")
+        self.packs = dict.fromkeys(own, "linear")
 
     def split(self, x: Tensor) -> Tensor:
         """[B, N, D] -> [B, H, N, D/H], a view."""
@@ -225,16 +230,21 @@ class Attention(nn.Module):
         """Tokens [B, N, D] (and mask [B, 1, 1, N]) -> their keys and values, reusable as long as the tokens stay the same."""
         return KeyValue(self.split(self.to_k(tokens)), self.split(self.to_v(tokens)), mask)
 
+    def looking(self, x: Tensor, seen: KeyValue | None = None) -> Tensor:
+        """What x [B, N, D] finds in `seen`, or in itself, before `to_out` [B, N, D]."""
+        keys, values, mask = seen or self.look_at(x)
+        return attend(self.split(self.to_q(x)), keys, values, mask).transpose(1, 2).flatten(2)
+
     def forward(self, x: Tensor, seen: KeyValue | None = None) -> Tensor:
         """x [B, N, D] looks at `seen`, or at itself -> [B, N, D]."""
-        keys, values, mask = seen or self.look_at(x)
-        h = attend(self.split(self.to_q(x)), keys, values, mask)
-        out: Tensor = self.to_out(h.transpose(1, 2).flatten(2))
+        out: Tensor = self.to_out(self.looking(x, seen))
         return out
 
 
 class TransformerBlock(nn.Module):
     """Self-attention, attention to a context (or again to itself), gated feed-forward; each a residual (spec 4.1)."""
+
+    packs = {"ff_in": "gate", "ff_out": "linear"}  # noqa: RUF012
 
     def __init__(self, width: int, heads: int, context: int | None) -> None:
         super().__init__()
@@ -248,11 +258,9 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor, seen: KeyValue | None) -> Tensor:
         """x [B, N, D] -> same; `seen` is None where this block has no context."""
-        x = x + self.attn1(self.norm1(x))
-        x = x + self.attn2(self.norm2(x), seen)
-        value, gate = self.ff_in(self.norm3(x)).chunk(2, dim=-1)
-        out: Tensor = x + self.ff_out(value * F.gelu(gate))
-        return out
+        x = added(self.attn1.to_out, self.attn1.looking(self.norm1(x)), x)
+        x = added(self.attn2.to_out, self.attn2.looking(self.norm2(x), seen), x)
+        return added(self.ff_out, gated(self.ff_in, self.norm3(x)), x)
 
 
 class Transformer(nn.Module):
@@ -280,5 +288,4 @@ class Transformer(nn.Module):
         tokens = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)
         for block, keys in zip(self.blocks, seen, strict=True):
             tokens = block(tokens, keys)
-        out: Tensor = x + self.proj_out(tokens.transpose(1, 2).unflatten(2, x.shape[2:]))
-        return out
+        return added(self.proj_out, tokens.transpose(1, 2).unflatten(2, x.shape[2:]), x)

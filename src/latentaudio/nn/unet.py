@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +24,31 @@ EPS = 1e-5
 
 @dataclass(frozen=True)
 class Heard:
-    """A conditioning as the UNet uses it, the same at every step: FiLM vector (projected), draft, keys and values."""
+    """A conditioning as the UNet uses it, the same at every step: FiLM vector (projected), draft, keys and values.
 
+    count: of how many clips; 0 where nothing is heard.
+    """
+
+    count: int
     film: Tensor | None
     draft: Tensor | None
     seen: list[list[list[KeyValue | None]]]
     """One list per site in running order; in it one per transformer; in it one entry per block of that transformer."""
+
+
+class Deep:
+    """What lies below the UNet's first level, computed anew at every `every`-th step only (DeepCache, arXiv 2312.00858).
+
+    Of a batch that shrank to its last items, as when guidance ends, theirs is used.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every, self.calls, self.kept = every, 0, cast("Tensor | None", None)
+
+    def due(self, count: int) -> bool:
+        """Whether it is to be computed at this call, for a batch of `count`."""
+        self.calls += 1
+        return (self.calls - 1) % self.every == 0 or self.kept is None or len(self.kept) < count
 
 
 class Site(nn.Module):
@@ -137,12 +157,15 @@ class UNet(nn.Module):
         assert given == self.config.heard, f"UNet wants contexts {self.config.heard} wide, conditioning has {given}"
         assert (self.film is None) == (conditioning.film is None), "a FiLM vector is given if and only if config.film is set"
         assert self.config.draft == (conditioning.draft is not None), "a draft is given if and only if config.draft is set"
+        conditioning = conditioning.map(lambda value: value.to(self.norm_out.weight.dtype))
         film = None if self.film is None else self.film(conditioning.film)
         contexts = conditioning.contexts
         if self.orders is not None:
             contexts = tuple(Context(f(c.tokens), c.mask) for f, c in zip(self.orders, contexts, strict=True))
         contexts = tuple(_safe(context) for context in contexts)
-        return Heard(film, conditioning.draft, [site.look_at(contexts) for site in self.sites()])
+        told = (conditioning.film, conditioning.draft, *(c.tokens for c in contexts))
+        count = next((len(value) for value in told if value is not None), 0)
+        return Heard(count, film, conditioning.draft, [site.look_at(contexts) for site in self.sites()])
 
     def embed(self, t: Tensor, film: Tensor | None) -> Tensor:
         """Time step t [B] and projected FiLM vector -> activated embedding [B, E] for every residual block."""
@@ -150,8 +173,11 @@ class UNet(nn.Module):
         time = self.time_out(F.silu(self.time_in(wave)))
         return F.silu(time if film is None else torch.cat([time, film], dim=1))
 
-    def forward(self, z: Tensor, t: Tensor, conditioning: Conditioning | Heard) -> Tensor:
-        """Noisy latent z [B, C, T', F'] and step t [B] (0..999, may be fractional) -> prediction [B, C, T', F'].
+    def forward(self, z: Tensor, t: Tensor, conditioning: Conditioning | Heard, deep: Deep | None = None) -> Tensor:
+        """Noisy latent z [B, C, T', F'] and step t [B] (0..999, may be fractional) -> prediction [k B, C, T', F'].
+
+        The conditioning is of k B clips, k for each z (guidance asks for two), z for z k times over: what does not depend on it
+        is computed once. deep: see there; one object for one walk from noise to sound.
 
         The authors trained on T' and F' that are multiples of `config.factor`; on others every grid is brought back to the
         size it was halved from, as diffusers does. UsageError where a UNet with a line gets another F' than `config.line`.
@@ -159,10 +185,36 @@ class UNet(nn.Module):
         if self.config.line is not None and z.shape[3] != self.config.line:
             raise UsageError(f"latent has {z.shape[3]} frequency cells; this UNet folds {self.config.line}")
         heard = self.prepare(conditioning) if isinstance(conditioning, Conditioning) else conditioning
-        embedding, seen = self.embed(t, heard.film), iter(heard.seen)
+        z, copies = z.to(self.norm_out.weight.dtype), max(1, heard.count // len(z))
+        embedding = self.embed(t.repeat(copies), heard.film)
+        if self.film is not None or self.config.draft or self.config.attention[0]:  # the first level hears what is asked, too
+            z, copies = z.repeat(copies, 1, 1, 1), 1
         h = self.conv_in(z if heard.draft is None else torch.cat([z, heard.draft.to(z)], dim=1))
-        skips = [h]
-        for level in self.down:
+        skips, first, last = [h], cast(Level, self.down[0]), cast(Level, self.up[-1])
+        seen = iter(heard.seen)
+        for site in first.sites:
+            h = site(h, embedding[: len(h)], next(seen))
+            skips.append(h)
+        skips = [skip.repeat(copies, 1, 1, 1) for skip in skips]
+        if deep is None or deep.due(len(skips[0])):
+            if first.step is not None:
+                skips.append(first.step(h).repeat(copies, 1, 1, 1))
+            h = self._deeper(skips, embedding, seen)
+            if deep is not None:
+                deep.kept = h
+        else:
+            assert deep.kept is not None
+            h = deep.kept[-len(skips[0]) :]
+        seen = iter(heard.seen[-len(last.sites) :])
+        for site in last.sites:
+            h = site(torch.cat([h, skips.pop()], dim=1), embedding, next(seen))
+        out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
+        return out
+
+    def _deeper(self, skips: list[Tensor], embedding: Tensor, seen: Iterator[list[list[KeyValue | None]]]) -> Tensor:
+        """All but the first level's own sites: from what it hands down (the last skip) to what it is handed back."""
+        h = skips[-1]
+        for level in list(self.down)[1:]:
             for site in level.sites:
                 h = site(h, embedding, next(seen))
                 skips.append(h)
@@ -171,15 +223,14 @@ class UNet(nn.Module):
                 skips.append(h)
         for site in self.middle:
             h = site(h, embedding, next(seen))
-        for level in self.up:
+        for level in list(self.up)[:-1]:
             for site in level.sites:
                 h = site(torch.cat([h, skips.pop()], dim=1), embedding, next(seen))
             if isinstance(level.step, Upsample):
                 h = level.step(h, (skips[-1].shape[2], skips[-1].shape[3]))
             elif level.step is not None:
                 h = level.step(h)
-        out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
-        return out
+        return h
 
 
 def _safe(context: Context) -> Context:

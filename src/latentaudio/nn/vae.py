@@ -157,7 +157,7 @@ class VAE(nn.Module):
 
     def encode(self, mel: Tensor) -> Posterior:
         """Log-mel [B, 1, T, F] -> posterior over raw latents [B, C, T', F']; T and F are multiples of `config.factor`."""
-        mean, logvar = self.quant(self.encoder(mel)).float().chunk(2, dim=1)
+        mean, logvar = self.quant(self.encoder(mel.to(self.encoder.norm_out.weight.dtype))).float().chunk(2, dim=1)
         return Posterior(mean, logvar.clamp(-30.0, 20.0))
 
     def latent(self, raw: Tensor) -> Latent:
@@ -167,5 +167,5 @@ class VAE(nn.Module):
     def decode(self, latent: Latent) -> Tensor:
         """Unit-scaled latent -> log-mel [B, 1, T, F]."""
         raw = latent.z * self.latent_std + self.latent_mean
-        out: Tensor = self.decoder(self.post_quant(raw))
+        out: Tensor = self.decoder(self.post_quant(raw.to(self.decoder.norm_out.weight.dtype)))
         return out

@@ -7,11 +7,14 @@ B batch, T mel frames, F mel bins, N samples, C channels, K STFT bins. Spec sect
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..configs import VocoderConfig
+from .packed import added, leaky
 from .sources import MelReader, held, hiss, oscillate
 
 LEAK = 0.1
@@ -34,7 +37,7 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, N] -> [B, C, N]."""
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, LEAK)), LEAK))
+            x = added(plain, leaky(dilated, F.leaky_relu(x, LEAK), LEAK), x)
         return x
 
 
@@ -59,11 +62,12 @@ class HiFiGAN(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """log_mel [B, 1, T, F] -> samples [B, 1, N] in (-1, 1). Odd kernel - rate adds samples: N = 160 T + 32 at 16 kHz."""
-        x = self.conv_pre(log_mel.squeeze(1).transpose(1, 2))
+        x = self.conv_pre(log_mel.squeeze(1).transpose(1, 2).to(cast(Tensor, self.conv_pre.bias).dtype))
         for i, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, LEAK))
             blocks = self.resblocks[i * self.parallel : (i + 1) * self.parallel]
-            x = torch.stack([block(x) for block in blocks]).mean(0)
+            first, *rest = (block(x) for block in blocks)
+            x = sum(rest, first) / self.parallel
         x = self.conv_post(F.leaky_relu(x))  # the slope of this one is torch's default, 0.01, in the published models
         return torch.tanh(x.float())
 

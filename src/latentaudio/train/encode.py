@@ -220,7 +220,8 @@ class Encoder:
         self.config = config
         self.vae = cast("VAE", load_part(model, "vae", config))
         self.audiomae = cast("AudioMAE", load_part(model, "audiomae", config)) if config.audiomae else None
-        self.texts = read_texts(model, config, lambda part: load_part(model, part, config), writers=False)
+        readers = {part: load_part(model, part, config) for part in ("clap", "t5", "phonemes") if getattr(config, part)}
+        self.texts = read_texts(model, config, readers)
 
     def sounds(self, clips: Sequence[Clip], frames: int) -> dict[str, Tensor]:
         """latent [B, C, T', F'] (the posterior's mode), loa [B, n, D] and, with no translator, clap_audio [B, P]."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from ..conditioning.encode import TextParts
+from ..conditioning.encode import Modules, TextParts
 from ..conditioning.tokenize import Tokenizer
 from ..configs import ModelConfig
 from ..errors import WeightsError
@@ -17,11 +14,6 @@ from .diffusers import TOKENIZERS
 from .folder import TOKENIZER_FILE
 
 if TYPE_CHECKING:
-    from transformers import ClapModel, T5EncoderModel
-
-    from ..conditioning.translator import Translator
-    from ..nn.draft import Draft
-    from ..nn.phonemes import PhonemeEncoder
     from .load import Layout
 
 HUBS = {"clap": "FacebookAI/roberta-base", "t5": "google/flan-t5-large"}
@@ -31,23 +23,17 @@ HUBS = {"clap": "FacebookAI/roberta-base", "t5": "google/flan-t5-large"}
 def read_texts(
     folder: Path,
     config: ModelConfig,
-    part: Callable[[str], nn.Module],
-    writers: bool = True,
+    modules: Modules,
     layout: Layout = "latentaudio",
     fidelity: Fidelity = FIDELITIES["clean"],
 ) -> TextParts:
-    """What reads prompts for the model in `folder`; `part` loads a part by its name, translator and draft only where `writers`
-    are wanted."""
+    """What reads prompts for the model in `folder`, with parts out of `modules`."""
     return TextParts(
         config,
-        fidelity=fidelity,
-        clap=cast("ClapModel", part("clap")) if config.clap else None,
+        modules,
         clap_tokens=read_tokenizer(folder, layout, "clap", config.clap.text_length) if config.clap else None,
-        t5=cast("T5EncoderModel", part("t5")) if config.t5 else None,
         t5_tokens=read_tokenizer(folder, layout, "t5", config.t5.length) if config.t5 else None,
-        phonemes=cast("PhonemeEncoder", part("phonemes")) if config.phonemes else None,
-        translator=cast("Translator", part("translator")) if config.translator and writers else None,
-        draft=cast("Draft", part("draft")) if config.draft and writers else None,
+        fidelity=fidelity,
     )
 
 

@@ -46,7 +46,9 @@ class CLAPStage(Stage):
             )
         self.clips = read_manifest(*self.data)
         self.clap = cast("ClapModel", self.learnt("clap"))
-        self.texts = TextParts(self.config, clap=self.clap, clap_tokens=Tokenizer.from_file(file, self.config.clap.text_length))
+        self.texts = TextParts(
+            self.config, {"clap": self.clap}, clap_tokens=Tokenizer.from_file(file, self.config.clap.text_length)
+        )
         self.players = {"clap": self.clap}
 
     def batch(self, position: int) -> Batch:

@@ -5,7 +5,7 @@ Knows its loss, and how clips in pairs come into a batch. Refuses to know how th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from pydantic import Field
@@ -22,9 +22,6 @@ from ...weights.folder import TOKENIZER_FILE
 from ..encode import by_length
 from . import Batch, Losses, Preview
 from .encoded import EncodedOptions, EncodedStage
-
-if TYPE_CHECKING:
-    from transformers import T5EncoderModel
 
 
 class DraftOptions(EncodedOptions):
@@ -58,7 +55,7 @@ class DraftStage(EncodedStage):
         """T5, to read the captions of pairs."""
         assert self.config.t5 is not None, "a draft reads T5's states"
         tokens = Tokenizer.from_file(self.model / TOKENIZER_FILE, self.config.t5.length)
-        return TextParts(self.config, t5=cast("T5EncoderModel", self.given("t5")), t5_tokens=tokens)
+        return TextParts(self.config, {"t5": self.given("t5")}, t5_tokens=tokens)
 
     def batch(self, position: int) -> Batch:
         """See `Encoded.batch`; latent, text and text_mask alone where some of its clips are pairs."""
