@@ -13,13 +13,14 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "latentaudio"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-FLOOR = {"errors", "configs", "variants", "options", "fidelity"}
+FLOOR = {"errors", "configs", "presets", "variants", "options", "fidelity"}
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
     "configs": {"errors"},
-    "variants": {"configs", "errors"},
-    "options": {"errors"},
+    "presets": {"configs"},
+    "variants": {"configs", "presets", "errors"},
+    "options": {"presets", "errors"},
     "fidelity": {"errors"},
     "types": {"configs"},
     "device": {"errors"},

@@ -39,7 +39,7 @@ def test_tags_bring_every_value_back(**values):
         ({"seconds": "soon"}, "seconds = 'soon' must be a number"),
         ({"steps": 0}, "steps = 0 must be at least 1"),
         ({"seed": 2**63}, "must be below 9223372036854775808"),
-        ({"sampler": "euler"}, "must be one of 'ddim' or 'dpm\\+\\+'"),
+        ({"sampler": "euler"}, "must be one of 'ddim', 'dpm\\+\\+' or 'leaps'"),
         ({"prompt": "caf\udcff"}, "prompt holds bytes that are not UTF-8"),
         ({"second": 5}, "there is no option 'second'; there are: prompt, negative, transcript, seconds"),
     ],

@@ -13,8 +13,9 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, field_validator, model_validator
 
 from .errors import UsageError
+from .presets import PresetName
 
-SamplerName: TypeAlias = Literal["ddim", "dpm++"]
+SamplerName: TypeAlias = Literal["ddim", "dpm++", "leaps"]
 
 LONGEST_TEXT = 2000
 _EXAMPLE = "'a church bell ringing in the distance'"
@@ -34,13 +35,19 @@ class Options(BaseModel):
     seconds: float = Field(5.0, ge=0.1, le=600, description="Length of the clip in seconds.")
     seed: int = Field(-1, ge=-1, lt=2**63, description="Same seed, same sound; -1 draws one and tells which.")
     model: str = Field("mini", description="Name or folder of a model, or a run folder.")
+    preset: PresetName = Field("quality", description="How much time a clip is worth: paper, quality, balanced, fast, draft.")
     steps: int = Field(25, ge=1, le=1000, description="Sampling steps: more is slower and finer.")
     guidance: float = Field(3.0, ge=0, le=100, description="How strongly the prompt pulls; 1 is no guidance.")
     parallel: float = Field(1.0, ge=0, le=1, description="Share kept of guidance that only raises contrast; 1 is all of it.")
     guidance_start: float = Field(0.0, ge=0, le=1, description="Where guidance begins on the way from noise, 0, to sound, 1.")
     guidance_stop: float = Field(1.0, ge=0, le=1, description="Where guidance ends on that way.")
     rescale: float = Field(0.0, ge=0, le=1, description="How far strong guidance is kept from over-driving the result.")
-    sampler: SamplerName = Field("dpm++", description="How noise becomes sound: dpm++ for few steps, ddim as published.")
+    sampler: SamplerName = Field(
+        "dpm++", description="How noise becomes sound: dpm++ for few steps, ddim as published, leaps by a model's student."
+    )
+    reuse: int = Field(
+        1, ge=1, le=20, description="Steps that share the deep part of the UNet: 2 computes it every other step."
+    )
     eta: float = Field(0.0, ge=0, le=1, description="Fresh noise in every ddim step: 0 none, 1 as the authors sampled.")
     candidates: int = Field(1, ge=1, le=64, description="Clips made for each one kept; the best match to the prompt wins.")
     count: int = Field(1, ge=1, le=1000, description="How many clips to keep.")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -28,10 +28,12 @@ from .conditioning import phonemes
 from .conditioning.encode import Reading, TextParts, encode
 from .device import fast_dtype, pick_device
 from .diffusion.guidance import Guidance, Network, guided
-from .diffusion.samplers import Noise, ddim, dpmpp_2m
+from .diffusion.samplers import Noise, ddim, dpmpp_2m, leaps
 from .diffusion.schedule import Schedule
 from .errors import GenerationError, UsageError
+from .nn.unet import Deep
 from .options import Options, SamplerName
+from .presets import PRESETS, PresetName
 from .rank import similarity
 from .types import Conditioning, Latent, Step
 from .variants import SPEAKER
@@ -125,6 +127,7 @@ class AudioLDM:
         transcript: str | None = None,
         seconds: float | None = None,
         seed: int | None = None,
+        preset: PresetName | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         parallel: float | None = None,
@@ -133,6 +136,7 @@ class AudioLDM:
         rescale: float | None = None,
         sampler: SamplerName | None = None,
         eta: float | None = None,
+        reuse: int | None = None,
         candidates: int | None = None,
         count: int | None = None,
         progress: Progress | None = None,
@@ -144,7 +148,8 @@ class AudioLDM:
         that seed makes alone. Raises UsageError for a wrong option, GenerationError for silence or values that are not finite.
         """
         given = {
-            "negative": negative, "transcript": transcript, "seconds": seconds, "seed": seed, "steps": steps,
+            "negative": negative, "transcript": transcript, "seconds": seconds, "seed": seed,
+            "preset": preset, "steps": steps, "reuse": reuse,
             "guidance": guidance, "parallel": parallel,
             "guidance_start": guidance_start, "guidance_stop": guidance_stop, "rescale": rescale,
             "sampler": sampler, "eta": eta, "candidates": candidates, "count": count,
@@ -184,13 +189,20 @@ class AudioLDM:
         return limit_peak(wave)
 
     def _completed(self, request: Options) -> Options:
-        row = self.found.variant
+        row, asked = self.found.variant, request.model_fields_set
+        usual: PresetName = row.preset if self.found.fidelity.name == "clean" else "paper"
+        preset = request.preset if "preset" in asked else usual
         defaults = {name: getattr(row, name) for name in Options.model_fields if hasattr(row, name)}
-        if (request.sampler if "sampler" in request.model_fields_set else row.sampler) == "ddim":
+        defaults |= PRESETS[preset].of(self.config) | {"preset": preset}
+        if (request.sampler if "sampler" in asked else defaults["sampler"]) == "ddim":
             defaults["eta"] = self.found.fidelity.eta
         if not self.config.ranks:
             defaults["candidates"] = 1
+        if self.config.student is not None and (request.sampler if "sampler" in asked else defaults["sampler"]) == "leaps":
+            defaults |= {"steps": len(self.config.student.stops), "guidance": 1.0}
         done = request.completed(defaults).replaced(model=self.found.source)
+        if done.sampler == "leaps":
+            self._check_leaps(done)
         if done.transcript and self.config.phonemes is None:
             raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {SPEAKER}")
         if self.config.phonemes is not None and not done.transcript:
@@ -202,6 +214,13 @@ class AudioLDM:
         if done.seconds > row.longest:
             raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
         return done
+
+    def _check_leaps(self, done: Options) -> None:
+        name, student = self.found.variant.name, self.config.student
+        if student is None:
+            raise UsageError(f"{name} has no student that takes leaps; choose sampler dpm++ or ddim")
+        if done.steps != len(student.stops) or done.guidance != 1.0:
+            raise UsageError(f"the student of {name} takes {len(student.stops)} steps without guidance; leave out both")
 
     def _clips(self, asked: Sequence[Options], progress: Progress | None, on_step: OnStep | None) -> Iterator[Audio]:
         for text in dict.fromkeys(text for request in asked for text in (request.prompt, request.negative)):
@@ -261,7 +280,8 @@ class AudioLDM:
         """The walk of a prompt from what is heard to the latent: guidance, sampler. All of `batch` share their settings."""
         options, frames = batch[0], self._frames(batch[0].seconds)
         schedule = Schedule(self.config.schedule)
-        denoise = guided(self.network(), heard, null, self._guidance(options), schedule)
+        network = self.network(options.reuse, "student" if options.sampler == "leaps" else "unet")
+        denoise = guided(network, heard, null, self._guidance(options), schedule)
         factor = self.config.vae.factor
         noise = Noise([t.seed for t in batch])
         z = noise((self.config.vae.latent, frames // factor, self.config.mel.bins // factor)).to(self.device)
@@ -270,6 +290,9 @@ class AudioLDM:
                 yield from ddim(denoise, z, schedule, options.steps, options.eta, noise)
             case "dpm++":
                 yield from dpmpp_2m(denoise, z, schedule, options.steps)
+            case "leaps":
+                assert self.config.student is not None
+                yield from leaps(denoise, z, schedule, self.config.student.stops)
 
     @torch.inference_mode()
     def _conditionings(self, batches: Sequence[Sequence[Options]]) -> list[tuple[Conditioning, Conditioning]]:
@@ -307,12 +330,17 @@ class AudioLDM:
         chance = self.found.fidelity.clap_null
         return [chance > float(torch.rand(1, generator=torch.Generator().manual_seed(t.seed))) for t in batch]
 
-    def network(self) -> Network:
-        """The UNet as guidance calls it: float32 out, and what no step changes worked out once."""
-        prepare = lru_cache(maxsize=2)(self.unet.prepare)
+    def network(self, reuse: int = 1, part: Literal["unet", "student"] = "unet") -> Network:
+        """The UNet as guidance calls it on one walk: float32 out, and what no step changes worked out once.
+
+        reuse: how many steps share the UNet's deep part.
+        """
+        unet = cast("UNet", self.parts[part])
+        prepare, deep = lru_cache(maxsize=2)(unet.prepare), Deep(reuse) if reuse > 1 else None
 
         def predict(z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
-            prediction: Tensor = self.unet(z, t, prepare(conditioning))
+            heard = prepare(conditioning)
+            prediction: Tensor = unet(z, t, heard) if deep is None else unet(z, t, heard, deep)
             return prediction.float()
 
         return predict

@@ -23,13 +23,15 @@ from .configs import (
     VocoderConfig,
 )
 from .errors import UsageError
+from .presets import PresetName
 
 
 @dataclass(frozen=True)
 class Variant:
     """One row: the name users type, what it is for, its shapes and the defaults it was made for.
 
-    shortest, longest: seconds of sound it was trained on; a shorter clip is cut from one of `shortest`.
+    shortest, longest: seconds of sound it was trained on; a shorter clip is cut from one of `shortest`. preset: the usual one,
+    over the values that stand here.
     hub: its folder as diffusers lays it out; original: the authors' file, "owner/repository/file" on the hub or a file's name.
     parameters: of its UNet. ema: whether its authors sampled with averaged weights.
     """
@@ -41,12 +43,11 @@ class Variant:
     seconds: float = 10.0
     shortest: float = 2.56
     longest: float = 10.24
-    steps: int = 200
+    preset: PresetName = "quality"
     guidance: float = 3.5
     parallel: float = 1.0
     guidance_start: float = 0.0
     guidance_stop: float = 1.0
-    sampler: str = "ddim"
     candidates: int = 3
     embedded: bool = False
     hub: str = ""
@@ -112,7 +113,7 @@ MINI_FILM = replace(
 
 _MINI = Variant(
     "mini", "sound effects, music and speech-like sounds on any machine; ships with the package", "Apache-2.0", MINI,
-    seconds=5.12, shortest=1.28, steps=25, guidance=3.0, parallel=0.0, guidance_stop=0.76, sampler="dpm++", candidates=1,
+    seconds=5.12, shortest=1.28, guidance=3.0, parallel=0.0, guidance_stop=0.76, candidates=1,
     embedded=True,
 )  # fmt: skip
 _MINI_FILM = "AudioLDM 1 in miniature: train it with recipes/mini/film.yaml"

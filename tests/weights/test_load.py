@@ -20,7 +20,7 @@ def test_a_folder_a_run_and_a_name(tiny_folder, tmp_path, monkeypatch):
         assert found.folder == folder
         assert found.source == str(source)
         assert found.config == read_config(tiny_folder)[1]
-        assert (found.variant.name, found.variant.longest, found.variant.steps) == ("mini", 10.24, 25)
+        assert (found.variant.name, found.variant.longest, found.variant.preset) == ("mini", 10.24, "quality")
         assert found.card == {"made": "by dice"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..presets import PRESETS
 from ..variants import VARIANTS, Variant
 from ..weights.load import size
 from . import screen
@@ -24,9 +25,11 @@ def models(*, json: bool = False) -> None:
             screen.say(f"    {row.config.mel.rate} Hz, up to {row.longest:g} s, {row.licence}, {weights}")
             if row.parameters:
                 screen.say(f"    UNet of {row.parameters:,} parameters; the authors' file is {row.original}")
-            screen.say(f"    defaults: {row.seconds:g} s, {row.sampler}, {row.steps} steps, guidance {row.guidance:g}")
+            usual = PRESETS[row.preset].of(row.config)
+            how = f"{usual['sampler']}, {usual['steps']} steps, guidance {row.guidance:g}"
+            screen.say(f"    defaults: {row.seconds:g} s, preset {row.preset} ({how})")
 
 
 def _facts(row: Variant) -> dict[str, object]:
     facts = {name: value for name, value in vars(row).items() if name != "config"}
-    return {**facts, "rate": row.config.mel.rate, "bytes": size(row)}
+    return {**facts, **PRESETS[row.preset].of(row.config), "rate": row.config.mel.rate, "bytes": size(row)}

@@ -97,4 +97,5 @@ def _complete(said: dict[str, str], old: set[str], quiet: bool) -> None:
         if not quiet:
             warnings.warn(f"{model} does not speak; {SPEAKER} is taken instead, as audioldm2 does", stacklevel=3)
         said["--model"] = SPEAKER
+    said.setdefault("--preset", "paper")
     said.setdefault("--seed", "42" if said["--model"].startswith("audioldm-") else "0")
