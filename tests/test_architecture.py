@@ -34,7 +34,7 @@ ALLOWED = {
     "pipeline": {"rank", "conditioning", "diffusion", "nn", "audio", "weights", "types", *FLOOR, "device"},
     "compat": {"pipeline", "conditioning", "diffusion", "weights", "types", "errors"},
     "train": {"fidelity", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},
-    "evaluate": {"fidelity", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},
+    "evaluate": {"pipeline", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},
 }  # fmt: skip
 """Room -> rooms it may import. `cli` and the package's own `__init__` may import everything, lazily."""
 

@@ -14,8 +14,10 @@ from latentaudio.audio.ops import fade_edges, limit_peak
 from latentaudio.conditioning.encode import encode, encode_nulls, encode_prompts
 from latentaudio.errors import GenerationError, UsageError, WeightsError
 from latentaudio.options import Options
+from latentaudio.presets import PRESETS
 from latentaudio.types import Latent, Step
-from latentaudio.weights.load import Found
+from latentaudio.weights.load import Found, find
+from latentaudio.weights.parts import Parts
 
 QUICK = {"seconds": 0.5, "steps": 2, "seed": 7}
 
@@ -196,15 +198,92 @@ def test_resynthesis_is_the_vae_and_the_vocoder(tiny):
     np.testing.assert_allclose(again, limit_peak(wave), atol=1e-4)
 
 
-def test_refusals(tiny):
+def test_long_clips_are_made_of_windows_of_what_was_trained(tiny_folder, monkeypatch):
+    model, seen = load(tiny_folder, "cpu", "fp32"), []
+    real = type(model).network
+
+    def spied(model, *given):
+        network = real(model, *given)
+        return lambda z, t, heard: seen.append(z.shape[2]) or network(z, t, heard)
+
+    monkeypatch.setattr(type(model), "network", spied)
+    with_windows = {"steps": 1, "seed": 3, "guidance": 1.0, "reuse": 2}
+    [clip] = model.generate("a dog", seconds=20.0, **with_windows)
+    assert clip.samples.shape == (1, 320000) and seen == [128, 128, 128]  # 10.24 s each
+    seen.clear()
+    model.generate("a dog", seconds=40.0, **with_windows)
+    assert len(seen) == 5  # linear in time
+    parts = [clip.samples[0, k * 40000 : (k + 1) * 40000].std() for k in range(8)]
+    assert min(parts) > 0.2 * max(parts)
+
+
+def test_other_ways_of_computing_know_no_windows(tiny_folder):
     with pytest.raises(UsageError, match=r"seconds = 11 is longer than mini can; ask for at most 10\.24"):
-        tiny.generate("a dog", seconds=11)
+        load(tiny_folder, "cpu", "fp32", fidelity="original").generate("a dog", seconds=11)
+
+
+@pytest.mark.parametrize("preset", ["paper", "quality", "balanced", "fast", "draft"])
+def test_a_preset_stands_where_nothing_is_said(tiny, preset):
+    [asked] = tiny.requests(["a dog"], {"preset": preset})
+    for name, value in PRESETS[preset].of(tiny.config).items():
+        assert getattr(asked, name) == value
+    [said] = tiny.requests(["a dog"], {"preset": preset, "steps": 3, "guidance_stop": 0.5})
+    assert (said.steps, said.guidance_stop, said.sampler) == (3, 0.5, asked.sampler)
+
+
+def test_published_ways_of_computing_take_the_published_steps(tiny_folder):
+    for fidelity, preset in (("clean", "quality"), ("original", "paper"), ("diffusers", "paper")):
+        [asked] = load(tiny_folder, "cpu", "fp32", fidelity=fidelity).requests(["a dog"], {})
+        assert asked.preset == preset
+
+
+def test_parts_take_turns_where_memory_is_dear(tiny_folder, monkeypatch):
+    alive, most = [], []
+    real = Found.part
+    monkeypatch.setattr(Found, "part", lambda found, name, *kind: alive.append(name) or real(found, name, *kind))
+    lean = AudioLDM(find(tiny_folder), "cpu", "fp32", lean=True)
+    getitem = Parts.__getitem__
+
+    def spied(parts, name):
+        module = getitem(parts, name)
+        most.append(frozenset(parts._loaded))
+        return module
+
+    monkeypatch.setattr(Parts, "__getitem__", spied)
+    clips = lean.generate(["a dog", "a bell"], **QUICK)
+    assert alive == ["clap", "t5", "draft", "translator", "unet", "vae", "vocoder"]  # each once for both clips
+    for loaded in most:
+        assert len(loaded) == 1 or loaded <= {"unet", "vae", "vocoder"}
+    kept = AudioLDM(find(tiny_folder), "cpu", "fp32", lean=False).generate(["a dog", "a bell"], **QUICK)
+    for one, other in zip(clips, kept, strict=True):
+        assert np.array_equal(one.samples, other.samples)
+
+
+def test_what_is_put_in_stays_through_moves_and_releases(tiny_folder):
+    model = load(tiny_folder, "cpu", "fp32")
+    own = model.found.part("unet")
+    model.parts.put("unet", own)
+    model.parts.release("unet", "vae")
+    model.move("cpu", "bf16")
+    assert model.unet is own and model.dtype == torch.bfloat16
+
+
+def test_bf16_computes_nearly_the_same(tiny_folder):
+    walks = []
+    for kind in ("fp32", "bf16"):
+        steps: list[Step] = []
+        load(tiny_folder, "cpu", kind).generate("a dog", on_step=steps.append, **QUICK)
+        walks.append(steps[-1].z)
+    assert 0 < (walks[0] - walks[1]).std() < 0.03 * walks[0].std()
+
+
+def test_refusals(tiny):
     with pytest.raises(UsageError, match="there is no prompt"):
         tiny.generate([])
     with pytest.raises(UsageError, match="prompt is empty"):
         tiny.generate(["a dog", " "])
-    with pytest.raises(UsageError, match=r"at most 10\.24"):  # raised by the call, not by the first clip
-        tiny.stream([Options(prompt="a dog", seconds=20)])
+    with pytest.raises(UsageError, match="has no student"):  # raised by the call, not by the first clip
+        tiny.stream([Options(prompt="a dog", sampler="leaps")])
     with pytest.raises(UsageError, match="no device 'tpu' here"):
         load(tiny.found.folder, device="tpu")
     with pytest.raises(UsageError, match="precision 'int4' is not known"):

@@ -12,7 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from itertools import groupby, islice
+from itertools import cycle, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -31,7 +31,9 @@ from .diffusion.guidance import Guidance, Network, guided
 from .diffusion.samplers import Noise, ddim, dpmpp_2m, leaps
 from .diffusion.schedule import Schedule
 from .errors import GenerationError, UsageError
+from .nn.tiles import blended, chunked, starts
 from .nn.unet import Deep
+from .nn.vocoder import HiFiGAN
 from .options import Options, SamplerName
 from .presets import PRESETS, PresetName
 from .rank import similarity
@@ -51,6 +53,7 @@ OnStep: TypeAlias = Callable[[Step], None]
 """Called with every `Step` of every batch; whatever it raises ends the generation."""
 
 _SEEDS = 2**63
+_SHARED = 4  # a window of a long clip shares this part of itself, a fourth, with the next
 _AHEAD, _KEPT = 32, 64  # batches whose texts are read before the first sounds, where parts take turns; readings remembered
 _LONGER = 1.024  # the authors sample 25.6 cells for a second that has 25 (spec 8.4)
 _RUNAWAY, _BOUND = 100.0, 10.0  # of latents (spec 5.5)
@@ -211,7 +214,7 @@ class AudioLDM:
             raise UsageError(f"transcript = {done.transcript[:40]!r} has nothing to say in English; write it in Latin letters")
         if done.candidates > 1 and not self.config.ranks:
             raise UsageError(f"{row.name} has no CLAP that hears, to choose among candidates; ask for one candidate")
-        if done.seconds > row.longest:
+        if done.seconds > row.longest and (self.found.fidelity.name != "clean" or self.config.phonemes is not None):
             raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
         return done
 
@@ -280,8 +283,13 @@ class AudioLDM:
         """The walk of a prompt from what is heard to the latent: guidance, sampler. All of `batch` share their settings."""
         options, frames = batch[0], self._frames(batch[0].seconds)
         schedule = Schedule(self.config.schedule)
-        network = self.network(options.reuse, "student" if options.sampler == "leaps" else "unet")
-        denoise = guided(network, heard, null, self._guidance(options), schedule)
+        pieces = len(starts(frames // self.config.vae.factor, self._window, self._window // _SHARED))
+        network = self.network(options.reuse, "student" if options.sampler == "leaps" else "unet", pieces)
+        one = guided(network, heard, null, self._guidance(options), schedule)
+
+        def denoise(z: Tensor, t: Tensor) -> Tensor:
+            return blended(lambda piece: one(piece, t), z, self._window, self._window // _SHARED)
+
         factor = self.config.vae.factor
         noise = Noise([t.seed for t in batch])
         z = noise((self.config.vae.latent, frames // factor, self.config.mel.bins // factor)).to(self.device)
@@ -308,7 +316,7 @@ class AudioLDM:
 
     def _readings(self, batch: Sequence[Options]) -> tuple[Reading, Reading]:
         """A batch's prompts, and its negative prompts; the prompts twice where nothing is guided."""
-        frames = self._frames(batch[0].seconds)
+        frames = min(self._frames(batch[0].seconds), self._window * self.config.vae.factor)
         tokens, moments = self._tokens(frames), frames // self.config.vae.factor
         texts, negative = (tuple(getattr(t, name) for t in batch) for name in ("prompt", "negative"))
         said = tuple(t.transcript for t in batch) if self.config.phonemes is not None else None
@@ -330,17 +338,17 @@ class AudioLDM:
         chance = self.found.fidelity.clap_null
         return [chance > float(torch.rand(1, generator=torch.Generator().manual_seed(t.seed))) for t in batch]
 
-    def network(self, reuse: int = 1, part: Literal["unet", "student"] = "unet") -> Network:
+    def network(self, reuse: int = 1, part: Literal["unet", "student"] = "unet", pieces: int = 1) -> Network:
         """The UNet as guidance calls it on one walk: float32 out, and what no step changes worked out once.
 
-        reuse: how many steps share the UNet's deep part.
+        reuse: how many steps share the UNet's deep part. pieces: windows that a long latent is seen in, one after the other.
         """
         unet = cast("UNet", self.parts[part])
-        prepare, deep = lru_cache(maxsize=2)(unet.prepare), Deep(reuse) if reuse > 1 else None
+        prepare, turns = lru_cache(maxsize=2)(unet.prepare), cycle([Deep(reuse) for _ in range(pieces)])
 
         def predict(z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
             heard = prepare(conditioning)
-            prediction: Tensor = unet(z, t, heard) if deep is None else unet(z, t, heard, deep)
+            prediction: Tensor = unet(z, t, heard) if reuse == 1 else unet(z, t, heard, next(turns))
             return prediction.float()
 
         return predict
@@ -356,9 +364,17 @@ class AudioLDM:
         return list(self._played(Latent(z)).cpu().numpy())
 
     def _played(self, latent: Latent) -> Tensor:
-        """Samples [B, 1, N] float32 of a latent."""
-        wave: Tensor = self.vocoder(self.vae.decode(latent).float())
-        return wave.float()
+        """Samples [B, 1, N] float32 of a latent; of a long one piece by piece."""
+        mel = blended(lambda z: self.vae.decode(Latent(z)).float(), latent.z, self._window, self._window // _SHARED)
+        vocoder = self.vocoder
+        if isinstance(vocoder, HiFiGAN):
+            return chunked(vocoder, mel, self._window * self.config.vae.factor, vocoder.margin, vocoder.hop).float()
+        return cast(Tensor, vocoder(mel)).float()
+
+    @property
+    def _window(self) -> int:
+        """Latent cells T' that the model was trained on at most; longer clips are made of windows of as many."""
+        return self._frames(self.found.variant.longest) // self.config.vae.factor
 
     def move(self, device: str | torch.device, precision: str | None = None) -> None:
         """Compute on another device or with another precision from now on."""

@@ -1,12 +1,17 @@
-"""`latentaudio bench`: hands a model's verbs to `evaluate.bench` and prints what it found."""
+"""`latentaudio bench`: hands a model's verbs to `evaluate.bench` and prints what it found; `bench speed`: time alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
 
 from ..errors import UsageError
+from ..presets import PRESETS, PresetName
 from . import screen
 
 if TYPE_CHECKING:
@@ -14,7 +19,11 @@ if TYPE_CHECKING:
     from ..pipeline import AudioLDM
 
 
-def bench(
+bench = App(name="bench", help="Measure a model: quality, speed, memory.")
+
+
+@bench.default
+def everything(
     model: str = "mini",
     *,
     judge: Path = Path("benchmarks/judge"),
@@ -74,6 +83,74 @@ def bench(
         screen.say(str(report))
     if output is not None:
         report.save(output)
+
+
+@bench.command
+def speed(
+    models: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    *,
+    seconds: Annotated[list[float] | None, Parameter(consume_multiple=True)] = None,
+    batch: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    presets: Annotated[list[PresetName] | None, Parameter(consume_multiple=True)] = None,
+    rounds: int = 3,
+    against: Literal["diffusers", "nobody"] = "diffusers",
+    cold: bool = False,
+    device: str = "cpu",
+    output: Path | None = None,
+    quiet: bool = False,
+) -> None:
+    """Time the parts of a clip and whole clips with random weights, in turn with diffusers where it is installed.
+
+    Parameters
+    ----------
+    models
+        Names of the table; default: audioldm2-full.
+    seconds
+        Lengths of the clip.
+    batch
+        Numbers of clips at once.
+    presets
+        Presets to time whole clips with.
+    rounds
+        Times each is measured; medians count.
+    against
+        diffusers, or nobody.
+    cold
+        Also run `generate` from the shell, for time and memory; some gigabytes are written to a temporary folder for it.
+    device
+        cpu or cuda.
+    output
+        A .json file; the tables are written beside it as .md.
+    quiet
+        Show no progress.
+    """
+    from ..evaluate.timing import from_cold, race, save, table
+
+    if output is not None and (output.suffix != ".json" or not output.absolute().parent.is_dir()):
+        raise UsageError(f"--output {output} must end in .json and lie in a folder that exists")
+    if rounds < 1:
+        raise UsageError(f"--rounds {rounds} is too few; give 1 or more")
+    found, chosen = [], presets or list(PRESETS)[1:]
+    for name, length, count in product(models or ["audioldm2-full"], seconds or [10.24], batch or [1]):
+        rival = against == "diffusers" and _has_rival(name)
+        with screen.bar(f"{name}, {length:g} s, batch {count}", quiet) as tick:
+            found.append(race(name, length, count, chosen, rounds, rival, device, partial(tick, 0, 0)))
+            if cold:
+                from_cold(found[-1], chosen)
+        screen.say(table(found[-1]))
+        if output is not None:
+            save(found, output)
+
+
+def _has_rival(name: str) -> bool:
+    """Whether diffusers is here and has a pipeline for what a model is made of."""
+    from importlib.util import find_spec
+
+    from ..variants import variant
+
+    row = variant(name).config
+    has = row.translator is not None and row.t5 is not None and row.vocoder.kind == "hifigan"
+    return has and find_spec("diffusers") is not None
 
 
 def _generate(system: AudioLDM) -> Generate:

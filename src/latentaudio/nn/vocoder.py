@@ -7,6 +7,7 @@ B batch, T mel frames, F mel bins, N samples, C channels, K STFT bins. Spec sect
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -56,9 +57,22 @@ class HiFiGAN(nn.Module):
             self.resblocks.extend(ResBlock(width, k, config.dilations) for k in config.block_kernels)
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3)
         self.parallel = len(config.block_kernels)
+        self.hop = math.prod(config.rates)
+        self.margin = self._reach(config)
+        """Mel frames to either side that a sample depends on, at most."""
         for module in (*self.ups.modules(), *self.resblocks.modules(), self.conv_post):
             if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
                 nn.init.normal_(module.weight, 0.0, 0.01)
+
+    @staticmethod
+    def _reach(config: VocoderConfig) -> int:
+        """Every layer's reach, each in frames of its own rate, summed."""
+        wide = max(config.block_kernels) // 2 * sum(d + 1 for d in config.dilations)
+        reach, rate = 3.0, 1
+        for factor, kernel in zip(config.rates, config.kernels, strict=True):
+            rate *= factor
+            reach += (kernel + wide) / rate
+        return math.ceil(reach + 3 / rate) + 1
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """log_mel [B, 1, T, F] -> samples [B, 1, N] in (-1, 1). Odd kernel - rate adds samples: N = 160 T + 32 at 16 kHz."""
