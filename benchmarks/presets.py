@@ -1,0 +1,75 @@
+"""What presets cost and what they give: `mini` with each, the same held-out prompts and noise, before the judge.
+
+    python benchmarks/presets.py [PRESET ...] --model mini --clips 176 --output benchmarks/presets.md
+
+judge: share of clips whose kind it names. Frechet ratio: their distance from true renders over that between two halves of
+renders (as in `latentaudio bench`, but of fewer clips and so not to be compared with it). away: mel distance from the clip
+that 200 steps make of the same noise, in units of its deviation. seconds: of one clip of 5.12 s, median.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from latentaudio import load
+from latentaudio.audio.mel import vae_mel
+from latentaudio.evaluate.bench import right
+from latentaudio.evaluate.frechet import frechet_distance
+from latentaudio.evaluate.judge import load_judge
+from latentaudio.evaluate.prompts import of_every_kind
+from latentaudio.presets import PRESETS
+
+SEED, SECONDS = 0, 5.12
+
+
+def clips(model, prompts, preset):
+    """(samples of every prompt, median seconds of a clip)."""
+    made, taken = [], []
+    for k, prompt in enumerate(prompts):
+        began = time.perf_counter()
+        [clip] = model.generate(prompt, seconds=SECONDS, seed=k, preset=preset, candidates=1)
+        taken.append(time.perf_counter() - began)
+        made.append(clip.samples[0])
+    return made, statistics.median(taken)
+
+
+def main():
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("presets", nargs="*", default=list(PRESETS))
+    words.add_argument("--model", default="mini")
+    words.add_argument("--clips", type=int, default=176)
+    words.add_argument("--judge", type=Path, default=Path(__file__).parent / "judge")
+    words.add_argument("--output", type=Path)
+    given = words.parse_args()
+    model, judge = load(given.model), load_judge(given.judge)
+    asked = list(of_every_kind(given.clips, SEED, SECONDS))
+    wanted, prompts = [a.kinds[0] for a in asked], [a.prompt for a in asked]
+    truths = judge.hear([a.truth for a in asked])
+    others = judge.hear([a.truth for a in of_every_kind(given.clips, SEED + 1_000_000, SECONDS)])
+    halves = frechet_distance(truths.embeddings, others.embeddings)
+    lines = ["| preset | settings | judge | Frechet ratio | away | seconds |", "|---|---|---|---|---|---|"]
+    print("\n".join(lines), flush=True)
+    reference = None
+    for preset in given.presets:
+        made, seconds = clips(model, prompts, preset)
+        verdict = judge.hear(made)
+        mels = vae_mel(torch.tensor(np.stack(made)), model.config.mel)
+        reference = mels if preset == "paper" else reference
+        away = "" if reference is None else f"{float((mels - reference).std() / reference.std()):.2f}"
+        chosen = {name: value for name, value in PRESETS[preset].of(model.config).items() if name != "candidates"}
+        settings = ", ".join(f"{name} {value}" for name, value in chosen.items())
+        good = right(verdict, judge.kinds, wanted).mean()
+        ratio = frechet_distance(verdict.embeddings, others.embeddings) / halves
+        lines.append(f"| {preset} | {settings} | {good:.1%} | {ratio:.2f} | {away} | {seconds:.2f} |")
+        print(lines[-1], flush=True)
+    if given.output:
+        text = f"# Presets\n\n{(__doc__ or '').strip()}\n\n{given.clips} clips of {given.model}.\n\n"
+        given.output.write_text(text + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
