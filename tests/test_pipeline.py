@@ -2,6 +2,7 @@
 
 import inspect
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -241,7 +242,10 @@ def test_parts_take_turns_where_memory_is_dear(tiny_folder, monkeypatch):
     alive, most = [], []
     real = Found.part
     monkeypatch.setattr(Found, "part", lambda found, name, *kind: alive.append(name) or real(found, name, *kind))
-    lean = AudioLDM(find(tiny_folder), "cpu", "fp32", lean=True)
+    found = find(tiny_folder)
+    assert not AudioLDM(found, "cpu", "fp32", lean=True).parts.lean  # a small model has room
+    found = replace(found, variant=replace(found.variant, parameters=1))
+    lean = AudioLDM(found, "cpu", "fp32", lean=True)
     getitem = Parts.__getitem__
 
     def spied(parts, name):
@@ -254,9 +258,24 @@ def test_parts_take_turns_where_memory_is_dear(tiny_folder, monkeypatch):
     assert alive == ["clap", "t5", "draft", "translator", "unet", "vae", "vocoder"]  # each once for both clips
     for loaded in most:
         assert len(loaded) == 1 or loaded <= {"unet", "vae", "vocoder"}
-    kept = AudioLDM(find(tiny_folder), "cpu", "fp32", lean=False).generate(["a dog", "a bell"], **QUICK)
+    assert frozenset({"vae", "vocoder"}) in most  # the UNet had gone before the last clip was decoded
+    kept = AudioLDM(find(tiny_folder), "cpu", "fp32").generate(["a dog", "a bell"], **QUICK)
     for one, other in zip(clips, kept, strict=True):
         assert np.array_equal(one.samples, other.samples)
+
+
+@pytest.mark.parametrize("problem", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_too_little_memory_is_one_line(tiny_folder, monkeypatch, problem):
+    def full(*_):
+        raise problem
+
+    model = load(tiny_folder, "cpu", "fp32")
+    monkeypatch.setattr(type(model), "sound", full)
+    with pytest.raises(GenerationError, match="memory does not suffice; ask for shorter clips"):
+        model.generate("a dog", **QUICK)
+    problem = RuntimeError("another")
+    with pytest.raises(RuntimeError, match="another"):
+        model.generate("a dog", **QUICK)
 
 
 def test_what_is_put_in_stays_through_moves_and_releases(tiny_folder):

@@ -67,30 +67,29 @@ def load(
     fidelity: str = "clean",
     like: str | None = None,
     parts: Mapping[str, str | Path] | None = None,
+    lean: bool = False,
 ) -> AudioLDM:
     """The model called `source`: a name of `latentaudio.variants`, a hub id, a model or run folder, a diffusers folder, or an
     authors' checkpoint (.ckpt, .pth, .safetensors).
 
     device: auto, cpu, cuda, mps. precision: auto, bf16 or fp32. fidelity: clean, original or diffusers, in whose way published
     weights compute (`latentaudio.fidelity`). like: the name of the model a checkpoint is, where it does not tell. parts: files
-    that take the place of single parts, such as {"vocoder": "hifigan.ckpt"}. Weights are read when first needed. Raises
-    UsageError for an unknown name or device, WeightsError for weights that are missing or do not fit.
+    that take the place of single parts, such as {"vocoder": "hifigan.ckpt"}. lean: parts of published models take turns in
+    memory: each that reads text, the UNet, those that make sound. Weights are read when first needed. Raises UsageError for an
+    unknown name or device, WeightsError for weights that are missing or do not fit.
     """
-    return AudioLDM(find(source, like, fidelity, parts), device, precision)
+    return AudioLDM(find(source, like, fidelity, parts), device, precision, lean)
 
 
 class AudioLDM:
-    """One whole system. Parts (`unet`, `vae`, `vocoder`, those of `text`) load when first used.
+    """One whole system. Parts (`unet`, `vae`, `vocoder`, those of `text`) load when first used. lean: see `load`."""
 
-    lean: whether parts that read text leave memory before those that make sound come in; by default where they are large.
-    """
-
-    def __init__(self, found: Found, device: str = "auto", precision: str = "auto", lean: bool | None = None) -> None:
+    def __init__(self, found: Found, device: str = "auto", precision: str = "auto", lean: bool = False) -> None:
         self.found = found
         self.config = found.config
         self.device = pick_device(device)
         self.dtype = fast_dtype(self.device, precision)
-        self.parts = Parts(found, self.device, self.dtype, found.variant.parameters > 0 if lean is None else lean)
+        self.parts = Parts(found, self.device, self.dtype, lean and found.variant.parameters > 0)
         self._heard: dict[Reading, Conditioning] = {}
         self.batch = 1 if self.device.type == "cpu" else 8
         """Clips sampled at once. More gain little on a CPU; alone, a clip is bit for bit what its seed makes, in bf16 too.
@@ -233,7 +232,7 @@ class AudioLDM:
             if self.config.phonemes is not None and not phonemes.fits(text, self.config.phonemes.length):
                 warnings.warn(f"the model says only the beginning of {text[:40]!r}...; say it in fewer words", stacklevel=2)
         tries = [try_ for request in asked for try_ in _tries(request)]
-        made = self._sounds(tries, progress, on_step)
+        made = _in_memory(self._sounds(tries, progress, on_step))
         notes = {"licence": self.found.variant.licence, "fidelity": self.found.fidelity.name}
         for request in asked:
             for _ in range(request.count):
@@ -275,6 +274,8 @@ class AudioLDM:
                     done += len(batch)
                     if progress is not None:
                         progress(done, total)
+                if self.parts.lean and batch is ahead[-1]:
+                    self.parts.release("unet", "student")
                 wanted = round(batch[0].seconds * self.sample_rate) if self.found.fidelity.trim else None
                 yield from zip(batch, [wave[:, :wanted] for wave in self.sound(step.z)], strict=True)
 
@@ -407,6 +408,16 @@ def _tries(request: Options) -> Iterator[Options]:
     """One request per candidate of every clip, complete by itself: what the file will say made it."""
     for k in range(request.count * request.candidates):
         yield request.replaced(seed=(request.seed + k) % _SEEDS, count=1, candidates=1)
+
+
+def _in_memory(made: Iterator[tuple[Options, Samples]]) -> Iterator[tuple[Options, Samples]]:
+    """The same; GenerationError where memory does not suffice."""
+    try:
+        yield from made
+    except (MemoryError, RuntimeError) as problem:
+        if not isinstance(problem, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(problem):
+            raise
+        raise GenerationError("memory does not suffice; ask for shorter clips, --precision bf16, or a smaller model") from None
 
 
 def _batches(tries: Sequence[Options], size: int) -> Iterator[list[Options]]:

@@ -111,7 +111,7 @@ def test_candidates_tell_how_well_the_best_matches(run):
         (("",), "prompt is empty"),
         (("x" * 10_000,), "prompt has 10000 characters; say it in at most 2000"),
         (("a dog", "--seconds=-3"), "seconds = '-3' must be at least 0.1"),
-        (("a dog", "--seconds", "20"), "ask for at most 10.24"),
+        (("a dog", "--seconds", "20", "--fidelity", "original"), "ask for at most 10.24"),
         (("a dog", "--guidance=-1"), "guidance = '-1' must be at least 0"),
         (("a dog", "--eta", "1"), "choose 'ddim' or eta 0"),
         (("a dog", "-o", "dog.txt"), "cannot write sound as '.txt'; end the name in .wav, .flac, .ogg, .mp3"),

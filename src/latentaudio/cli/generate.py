@@ -80,7 +80,7 @@ def generate(
     from ..pipeline import load
 
     with screen.bar("generating", quiet or json) as tick:
-        model = load(wishes.get("model", options.model), device, precision, fidelity=fidelity, like=like)
+        model = load(wishes.get("model", options.model), device, precision, fidelity=fidelity, like=like, lean=True)
         for clip in model.stream(model.requests(prompts, wishes), progress=tick):
             path = clip.save(next(paths))
             if plot:

@@ -60,7 +60,7 @@ class Ours:
 
     def __init__(self, model: str, precision: str, batch: int, seconds: float, device: str = "cpu") -> None:
         self.name = f"latentaudio {precision}"
-        self.system = system = AudioLDM(invent(model), device, precision, lean=False)
+        self.system = system = AudioLDM(invent(model), device, precision)
         system.batch = batch
         config, factor = system.config, system.config.vae.factor
         self.rows = system._frames(seconds) // factor

@@ -5,7 +5,9 @@ Knows where parts are, in which type each computes and which may lie in memory t
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 
 import torch
 from torch import nn
@@ -15,6 +17,14 @@ from .load import Found
 
 SOUND = ("unet", "student", "vae", "vocoder")
 """Parts that work after all texts are read."""
+
+
+def _give_back() -> None:
+    """Let the C library return free memory to the system, which glibc would keep."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 class Parts:
@@ -55,6 +65,7 @@ class Parts:
         """Let go of parts; they are loaded again when needed."""
         if [self._loaded.pop(name) for name in names if name in self._loaded and name not in self._given]:
             gc.collect()
+            _give_back()
 
     def move(self, device: torch.device, dtype: torch.dtype | None) -> None:
         """Another device or type from now on."""
