@@ -66,7 +66,7 @@ def test_a_packed_unet_says_the_same(config, dtype, tolerance):
 
 def test_a_packed_vae_and_vocoder_say_the_same():
     vae = randomised(VAE(VAEConfig(channels=16, mult=(1, 2), latent=4, groups=8), std=(0.5,)))
-    vocoder = randomised(HiFiGAN(VocoderConfig(channels=32, rates=(5, 4, 2, 2, 2))))
+    vocoder = randomised(HiFiGAN(VocoderConfig(channels=256, rates=(5, 4, 2, 2, 2))))
     latent = Latent(torch.randn(2, 4, 8, 32, generator=torch.Generator().manual_seed(1)))
     mel = vae.decode(latent)
     raw, wave = vae.encode(mel).mean, vocoder(mel)

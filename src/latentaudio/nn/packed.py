@@ -174,6 +174,12 @@ def leaky(layer: nn.Module, x: Tensor, slope: float) -> Tensor:
     return cast(Tensor, layer(x, "leaky_relu", slope) if isinstance(layer, PackedConv) else F.leaky_relu(layer(x), slope))
 
 
+def _worth(layer: nn.Conv2d) -> bool:
+    """Whether packing a convolution pays; of few channels it does not, and older versions of torch cannot."""
+    return layer.groups == 1 and min(layer.in_channels, layer.out_channels) >= _FEWEST
+
+
+_FEWEST = 8
 PACKS: dict[str, Callable[[nn.Linear], nn.Module]] = {"gate": PackedGate, "linear": PackedLinear.of}
 
 
@@ -186,7 +192,7 @@ def pack(module: nn.Module) -> None:
     for name, child in module.named_children() if named is not None else ():
         if name in named:
             setattr(module, name, PACKS[named[name]](cast(nn.Linear, child)))
-        elif type(child) in (nn.Conv2d, nn.Conv1d, nn.ConvTranspose1d) and child.groups == 1:
+        elif type(child) in (nn.Conv2d, nn.Conv1d, nn.ConvTranspose1d) and _worth(cast(nn.Conv2d, child)):
             setattr(module, name, PackedConv(cast(nn.Conv2d, child)))
         else:
             pack(child)
