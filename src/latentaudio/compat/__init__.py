@@ -65,7 +65,7 @@ class _Pipeline:
     def from_pretrained(cls, name: str | Path, **given: Any) -> Any:
         """The pipeline of a name, hub id or folder, as in diffusers.
 
-        Of the keywords, `torch_dtype` / `dtype` (16 bits mean bf16 arithmetic over float32 weights), `device`, `fidelity`,
+        Of the keywords, `torch_dtype` / `dtype` (16 bits mean bf16, but float32 for what reads text), `device`, `fidelity`,
         `scheduler`, and modules of diffusers or transformers for single components matter; those about downloads are read from
         the environment. Raises UsageError for a tokenizer of one's own and for a revision.
         """
