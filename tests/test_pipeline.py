@@ -278,6 +278,17 @@ def test_too_little_memory_is_one_line(tiny_folder, monkeypatch, problem):
         model.generate("a dog", **QUICK)
 
 
+def test_what_was_read_by_another_part_is_read_again(tiny_folder):
+    model = load(tiny_folder, "cpu", "fp32")
+    [before] = model.generate("a dog", **QUICK)
+    other = model.found.part("t5").requires_grad_(False)
+    for weight in other.parameters():
+        weight.mul_(1.5)
+    model.parts.put("t5", other)
+    [after] = model.generate("a dog", **QUICK)
+    assert np.abs(before.samples - after.samples).max() > 1e-4
+
+
 def test_what_is_put_in_stays_through_moves_and_releases(tiny_folder):
     model = load(tiny_folder, "cpu", "fp32")
     own = model.found.part("unet")

@@ -90,7 +90,7 @@ class AudioLDM:
         self.device = pick_device(device)
         self.dtype = fast_dtype(self.device, precision)
         self.parts = Parts(found, self.device, self.dtype, lean and found.variant.parameters > 0)
-        self._heard: dict[Reading, Conditioning] = {}
+        self._heard: dict[tuple[int, Reading], Conditioning] = {}
         self.batch = 1 if self.device.type == "cpu" else 8
         """Clips sampled at once. More gain little on a CPU; alone, a clip is bit for bit what its seed makes, in bf16 too.
         Beside others arithmetic rounds otherwise: for mini by 3e-4 in float32 and 0.04 in bf16 after all steps."""
@@ -307,13 +307,13 @@ class AudioLDM:
     def _conditionings(self, batches: Sequence[Sequence[Options]]) -> list[tuple[Conditioning, Conditioning]]:
         """What each batch hears, and what guidance steers it away from. Readings that were heard lately are not read again."""
         pairs = [self._readings(batch) for batch in batches]
-        wanted = dict.fromkeys(reading for pair in pairs for reading in pair)
-        new = [reading for reading in wanted if reading not in self._heard]
-        self._heard |= zip(new, encode(self.text, new) if new else (), strict=True)
-        found = [(self._heard[heard], self._heard[null]) for heard, null in pairs]
+        wanted = dict.fromkeys((self.parts.changes, reading) for pair in pairs for reading in pair)
+        new = [key for key in wanted if key not in self._heard]
+        self._heard |= zip(new, encode(self.text, [reading for _, reading in new]) if new else (), strict=True)
+        heard = {reading: self._heard[change, reading] for change, reading in wanted}
         for old in list(self._heard)[:-_KEPT]:
             del self._heard[old]
-        return found
+        return [(heard[positive], heard[negative]) for positive, negative in pairs]
 
     def _readings(self, batch: Sequence[Options]) -> tuple[Reading, Reading]:
         """A batch's prompts, and its negative prompts; the prompts twice where nothing is guided."""
@@ -383,7 +383,6 @@ class AudioLDM:
         self.dtype = self.dtype if precision is None else fast_dtype(self.device, precision)
         self.batch = 1 if self.device.type == "cpu" else 8
         self.parts.move(self.device, self.dtype)
-        self._heard.clear()
 
     def _frames(self, seconds: float) -> int:
         """Mel frames T to sample for a clip: what it lasts, but not less than was trained, in whole cells of VAE and UNet."""

@@ -23,7 +23,7 @@ class Diffusers:
 
     name = "diffusers"
 
-    def __init__(self, config: ModelConfig, batch: int, rows: int, words: int) -> None:
+    def __init__(self, config: ModelConfig, batch: int, rows: int, words: int, device: str = "cpu") -> None:
         import diffusers
         import transformers
         from diffusers.pipelines.audioldm2.modeling_audioldm2 import AudioLDM2ProjectionModel
@@ -38,8 +38,8 @@ class Diffusers:
             "vocoder": transformers.SpeechT5HifiGan(transformers.SpeechT5HifiGanConfig(**said["vocoder/config.json"])),
             "scheduler": diffusers.DDIMScheduler.from_config(said["scheduler/scheduler_config.json"]),
         }
-        self.clap = transformers.ClapModel(transformers.ClapConfig(**said["text_encoder/config.json"])).eval()
-        self.t5 = transformers.T5EncoderModel(transformers.T5Config(**said["text_encoder_2/config.json"])).eval()
+        self.clap = transformers.ClapModel(transformers.ClapConfig(**said["text_encoder/config.json"])).eval().to(device)
+        self.t5 = transformers.T5EncoderModel(transformers.T5Config(**said["text_encoder_2/config.json"])).eval().to(device)
         numbers = {k: v for k, v in said["projection_model/config.json"].items() if k[0] != "_"}
         self.pipe = diffusers.AudioLDM2Pipeline(
             text_encoder=self.clap, text_encoder_2=self.t5, projection_model=AudioLDM2ProjectionModel(**numbers),
@@ -48,14 +48,15 @@ class Diffusers:
         )  # fmt: skip
         self.pipe.set_progress_bar_config(disable=True)
         for part in ("unet", "vae", "vocoder", "language_model", "projection_model"):
-            getattr(self.pipe, part).eval().requires_grad_(False)
+            getattr(self.pipe, part).eval().requires_grad_(False).to(device)
         width, states = config.unet.heard
         shape = (batch, config.vae.latent, rows, config.mel.bins // config.vae.factor)
-        self.z, self.mel = torch.randn(shape), torch.randn(batch, rows * config.vae.factor, config.mel.bins)
-        self.ids, self.mask = torch.randint(3, 1000, (batch, words)), torch.ones(batch, words, dtype=torch.long)
-        self.written, self.states = torch.randn(batch, 8, width), torch.randn(batch, words, states)
-        self.projected = torch.randn(batch, words + 5, width)
-        self.pipe.scheduler.set_timesteps(200)
+        with torch.device(device):
+            self.z, self.mel = torch.randn(shape), torch.randn(batch, rows * config.vae.factor, config.mel.bins)
+            self.ids, self.mask = torch.randint(3, 1000, (batch, words)), torch.ones(batch, words, dtype=torch.long)
+            self.written, self.states = torch.randn(batch, 8, width), torch.randn(batch, words, states)
+            self.projected = torch.randn(batch, words + 5, width)
+        self.pipe.scheduler.set_timesteps(200, device=device)
 
     @torch.no_grad()
     def text(self) -> None:
@@ -69,7 +70,7 @@ class Diffusers:
     @torch.no_grad()
     def loa(self) -> None:
         """GPT-2 writes 8 vectors twice, from the beginning for each."""
-        mask = torch.ones(self.projected.shape[:2], dtype=torch.long)
+        mask = torch.ones(self.projected.shape[:2], dtype=torch.long, device=self.projected.device)
         for _ in range(2):
             self.pipe.generate_language_model(self.projected, attention_mask=mask, max_new_tokens=8)
 

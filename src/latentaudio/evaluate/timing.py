@@ -200,7 +200,7 @@ def race(
     if rival:
         from .rivals import Diffusers
 
-        theirs = Diffusers(slow.system.config, batch, slow.rows, len(PROMPT.split()) + 2)
+        theirs = Diffusers(slow.system.config, batch, slow.rows, len(PROMPT.split()) + 2, device)
         sides.insert(0, theirs)
     for work in PARTS:
         for side in sides:  # once without the clock: memory, layouts of weights

@@ -37,6 +37,8 @@ class Parts:
     def __init__(self, found: Found, device: torch.device, dtype: torch.dtype | None, lean: bool = False) -> None:
         self.found, self.device, self.dtype, self.lean = found, device, dtype, lean
         self.packs = True
+        self.changes = 0
+        """How often parts were exchanged or moved; what was computed with them before may be another now."""
         self._loaded: dict[str, nn.Module] = {}
         self._given: set[str] = set()
 
@@ -60,6 +62,7 @@ class Parts:
         """Compute with another module in the place of a part, from now on."""
         self._loaded[name] = module.requires_grad_(False).to(self.device)
         self._given.add(name)
+        self.changes += 1
 
     def release(self, *names: str) -> None:
         """Let go of parts; they are loaded again when needed."""
@@ -72,6 +75,7 @@ class Parts:
         if (device, dtype) == (self.device, self.dtype):
             return
         self.device, self.dtype = device, dtype
+        self.changes += 1
         self.release(*self._loaded)
         for name in self._given:
             self._loaded[name].to(device)
