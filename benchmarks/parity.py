@@ -5,7 +5,7 @@
 Each system is made by their classes, saved by them, loaded by us from that folder, and both are asked the same. A part's row is
 the largest difference over the largest value of theirs; a generation's row is the largest difference over their signal's
 deviation. Takes a minute or two and 12 GB of memory and disk a system; rows of systems not asked for stay in the output. Speech
-writes 64 vectors here, not 512, as diffusers works each out from the beginning.
+writes 64 vectors here, not 512, which take longer than all else together.
 """
 
 import argparse

@@ -45,7 +45,7 @@ def main():
     words.add_argument("--judge", type=Path, default=Path(__file__).parent / "judge")
     words.add_argument("--output", type=Path)
     given = words.parse_args()
-    model, judge = load(given.model), load_judge(given.judge)
+    judge = load_judge(given.judge)
     asked = list(of_every_kind(given.clips, SEED, SECONDS))
     wanted, prompts = [a.kinds[0] for a in asked], [a.prompt for a in asked]
     truths = judge.hear([a.truth for a in asked])
@@ -55,6 +55,7 @@ def main():
     print("\n".join(lines), flush=True)
     reference = None
     for preset in given.presets:
+        model = load(given.model)  # a new one, which has read nothing yet
         made, seconds = clips(model, prompts, preset)
         verdict = judge.hear(made)
         mels = vae_mel(torch.tensor(np.stack(made)), model.config.mel)

@@ -180,9 +180,9 @@ def test_nothing_is_trimmed_and_a_short_clip_is_sampled_short(folder):
 def test_lengths_have_the_authors_cells(seconds, cells):
     """Spec 1.5."""
     model = AudioLDM(Found("t5", Path(), VARIANTS["audioldm_16k_crossattn_t5"], {}, fidelity=ORIGINAL), "cpu")
-    assert model._frames(seconds) == 4 * cells
+    assert model.frames(seconds) == 4 * cells
     high = AudioLDM(Found("48k", Path(), VARIANTS["audioldm_48k"], {}, fidelity=ORIGINAL), "cpu")
-    assert high._frames(seconds) == 4 * cells  # 12.8 cells a second, each of 8 frames
+    assert high.frames(seconds) == 4 * cells  # 12.8 cells a second, each of 8 frames
 
 
 @pytest.mark.parametrize("name", ["original", "clean"])

@@ -137,7 +137,7 @@ def test_one_step_is_the_rooms_by_hand(tiny):
     ("seconds", "frames", "tokens"), [(0.5, 128, 1), (1.28, 128, 1), (1.29, 144, 2), (5.12, 512, 4), (10.24, 1024, 8)]
 )
 def test_frames_and_tokens_of_a_length(tiny, seconds, frames, tokens):
-    assert tiny._frames(seconds) == frames
+    assert tiny.frames(seconds) == frames
     assert tiny._tokens(frames) == tokens
 
 
@@ -295,7 +295,20 @@ def test_what_is_put_in_stays_through_moves_and_releases(tiny_folder):
     model.parts.put("unet", own)
     model.parts.release("unet", "vae")
     model.move("cpu", "bf16")
-    assert model.unet is own and model.dtype == torch.bfloat16
+    assert model.unet is own and {p.dtype for p in own.parameters()} == {torch.bfloat16}
+    out = model.parts.plain("vae")
+    model.move("cpu", "fp32")
+    assert model.vae is out and model.unet is own and {p.dtype for p in own.parameters()} == {torch.float32}
+
+
+def test_windows_of_a_long_clip_keep_their_own_depths(tiny_folder):
+    walks = {}
+    for reuse in (1, 2):
+        walks[reuse] = []
+        asked = {"steps": 3, "seed": 3, "guidance": 1.0, "reuse": reuse, "on_step": walks[reuse].append}
+        load(tiny_folder, "cpu", "fp32").generate("a dog", seconds=20.0, **asked)
+    torch.testing.assert_close(walks[1][0].z, walks[2][0].z, atol=1e-5, rtol=1e-5)
+    assert (walks[1][1].z - walks[2][1].z).abs().max() > 1e-4
 
 
 def test_bf16_computes_nearly_the_same(tiny_folder):

@@ -25,7 +25,7 @@ def pick_device(wish: str) -> torch.device:
 
 
 def fast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
-    """The autocast type: bf16 where asked for or, with "auto", where the hardware multiplies it faster; None is float32."""
+    """The fast type: bf16 where asked for or, with "auto", where the hardware multiplies it faster; None is float32."""
     if precision not in ("auto", "bf16", "fp32"):
         raise UsageError(f"precision {precision!r} is not known; choose auto, bf16 or fp32")
     if precision == "fp32":

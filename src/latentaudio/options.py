@@ -82,7 +82,7 @@ class Options(BaseModel):
     def completed(self, defaults: Mapping[str, Any]) -> Options:
         """Every value that was not given replaced by the model's default, and seed -1 by the seed that will be used."""
         seed = self.seed if self.seed >= 0 else secrets.randbelow(2**31)
-        whole = Options(**{**defaults, **self.model_dump(exclude_unset=True), "seed": seed})
+        whole = Options(**{**self.model_dump(), **defaults, **self.model_dump(exclude_unset=True), "seed": seed})
         whole.check_together()
         return whole
 

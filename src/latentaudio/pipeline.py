@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import cycle, groupby, islice
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -53,6 +54,7 @@ OnStep: TypeAlias = Callable[[Step], None]
 """Called with every `Step` of every batch; whatever it raises ends the generation."""
 
 _SEEDS = 2**63
+_ENDLESS = 2**40  # cells
 _SHARED = 4  # a window of a long clip shares this part of itself, a fourth, with the next
 _AHEAD, _KEPT = 32, 64  # batches whose texts are read before the first sounds, where parts take turns; readings remembered
 _LONGER = 1.024  # the authors sample 25.6 cells for a second that has 25 (spec 8.4)
@@ -90,7 +92,8 @@ class AudioLDM:
         self.device = pick_device(device)
         self.dtype = fast_dtype(self.device, precision)
         self.parts = Parts(found, self.device, self.dtype, lean and found.variant.parameters > 0)
-        self._heard: dict[tuple[int, Reading], Conditioning] = {}
+        self._heard: dict[Reading, Conditioning] = {}
+        self._heard_by, self._reading = 0, Lock()
         self.batch = 1 if self.device.type == "cpu" else 8
         """Clips sampled at once. More gain little on a CPU; alone, a clip is bit for bit what its seed makes, in bf16 too.
         Beside others arithmetic rounds otherwise: for mini by 3e-4 in float32 and 0.04 in bf16 after all steps."""
@@ -177,7 +180,8 @@ class AudioLDM:
 
     def similarity(self, sounds: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
         """CLAP's cosines [K, M] between K sounds, each [C, N] or [N] at `sample_rate`, and M texts."""
-        return similarity(self.text, sounds, self.sample_rate, texts)
+        with self.parts.together():
+            return similarity(self.text, sounds, self.sample_rate, texts)
 
     @torch.inference_mode()
     def resynthesise(self, sound: Samples) -> Samples:
@@ -195,7 +199,8 @@ class AudioLDM:
         usual: PresetName = row.preset if self.found.fidelity.name == "clean" else "paper"
         preset = request.preset if "preset" in asked else usual
         defaults = {name: getattr(row, name) for name in Options.model_fields if hasattr(row, name)}
-        defaults |= PRESETS[preset].of(self.config) | {"preset": preset}
+        alone = not asked & {"sampler", "steps", "guidance", "negative"}  # a student takes its own steps and avoids nothing
+        defaults |= PRESETS[preset].of(self.config, alone) | {"preset": preset}
         if (request.sampler if "sampler" in asked else defaults["sampler"]) == "ddim":
             defaults["eta"] = self.found.fidelity.eta
         if not self.config.ranks:
@@ -221,8 +226,10 @@ class AudioLDM:
         name, student = self.found.variant.name, self.config.student
         if student is None:
             raise UsageError(f"{name} has no student that takes leaps; choose sampler dpm++ or ddim")
-        if done.steps != len(student.stops) or done.guidance != 1.0:
-            raise UsageError(f"the student of {name} takes {len(student.stops)} steps without guidance; leave out both")
+        if done.steps != len(student.stops) or done.guidance != 1.0 or done.negative:
+            raise UsageError(
+                f"the student of {name} takes {len(student.stops)} steps, unguided; leave out steps, guidance and negative"
+            )
 
     def _clips(self, asked: Sequence[Options], progress: Progress | None, on_step: OnStep | None) -> Iterator[Audio]:
         for text in dict.fromkeys(text for request in asked for text in (request.prompt, request.negative)):
@@ -282,7 +289,7 @@ class AudioLDM:
     @torch.inference_mode()
     def _sample(self, batch: Sequence[Options], heard: Conditioning, null: Conditioning) -> Iterator[Step]:
         """The walk of a prompt from what is heard to the latent: guidance, sampler. All of `batch` share their settings."""
-        options, frames = batch[0], self._frames(batch[0].seconds)
+        options, frames = batch[0], self.frames(batch[0].seconds)
         schedule = Schedule(self.config.schedule)
         pieces = len(starts(frames // self.config.vae.factor, self._window, self._window // _SHARED))
         network = self.network(options.reuse, "student" if options.sampler == "leaps" else "unet", pieces)
@@ -307,17 +314,22 @@ class AudioLDM:
     def _conditionings(self, batches: Sequence[Sequence[Options]]) -> list[tuple[Conditioning, Conditioning]]:
         """What each batch hears, and what guidance steers it away from. Readings that were heard lately are not read again."""
         pairs = [self._readings(batch) for batch in batches]
-        wanted = dict.fromkeys((self.parts.changes, reading) for pair in pairs for reading in pair)
-        new = [key for key in wanted if key not in self._heard]
-        self._heard |= zip(new, encode(self.text, [reading for _, reading in new]) if new else (), strict=True)
-        heard = {reading: self._heard[change, reading] for change, reading in wanted}
-        for old in list(self._heard)[:-_KEPT]:
-            del self._heard[old]
-        return [(heard[positive], heard[negative]) for positive, negative in pairs]
+        wanted = dict.fromkeys(reading for pair in pairs for reading in pair)
+        with self._reading:
+            if self._heard_by != self.parts.changes:
+                self._heard.clear()
+                self._heard_by = self.parts.changes
+            new = [reading for reading in wanted if reading not in self._heard]
+            known = {reading: self._heard.pop(reading) for reading in wanted if reading in self._heard}
+            known |= zip(new, encode(self.text, new) if new else (), strict=True)
+            self._heard |= known  # the latest last
+            for old in list(self._heard)[:-_KEPT]:
+                del self._heard[old]
+        return [(known[heard], known[null]) for heard, null in pairs]
 
     def _readings(self, batch: Sequence[Options]) -> tuple[Reading, Reading]:
         """A batch's prompts, and its negative prompts; the prompts twice where nothing is guided."""
-        frames = min(self._frames(batch[0].seconds), self._window * self.config.vae.factor)
+        frames = min(self.frames(batch[0].seconds), self._window * self.config.vae.factor)
         tokens, moments = self._tokens(frames), frames // self.config.vae.factor
         texts, negative = (tuple(getattr(t, name) for t in batch) for name in ("prompt", "negative"))
         said = tuple(t.transcript for t in batch) if self.config.phonemes is not None else None
@@ -374,8 +386,10 @@ class AudioLDM:
 
     @property
     def _window(self) -> int:
-        """Latent cells T' that the model was trained on at most; longer clips are made of windows of as many."""
-        return self._frames(self.found.variant.longest) // self.config.vae.factor
+        """Latent cells T' that the model was trained on at most; longer clips are made of windows of as many. The ways of
+        others know none."""
+        longest = self.frames(self.found.variant.longest) // self.config.vae.factor
+        return longest if self.found.fidelity.name == "clean" else _ENDLESS
 
     def move(self, device: str | torch.device, precision: str | None = None) -> None:
         """Compute on another device or with another precision from now on."""
@@ -384,7 +398,7 @@ class AudioLDM:
         self.batch = 1 if self.device.type == "cpu" else 8
         self.parts.move(self.device, self.dtype)
 
-    def _frames(self, seconds: float) -> int:
+    def frames(self, seconds: float) -> int:
         """Mel frames T to sample for a clip: what it lasts, but not less than was trained, in whole cells of VAE and UNet."""
         way, rate, grain = self.found.fidelity, self.sample_rate / self.config.mel.hop, self.config.vae.factor
         seconds = max(seconds, self.found.variant.shortest if way.lengthen else 0.0)

@@ -1,7 +1,7 @@
 """How much time a clip is worth, in one word: bundles of settings that stand where nothing is said. Torch-free.
 
 Knows values of `Options`. Refuses to know models, but for what a row of `variants` leaves to the preset. What each costs is
-measured in docs/speed.md.
+measured in benchmarks/presets.md.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Preset:
     settings: Mapping[str, Any] = field(default_factory=dict)
     taught: Mapping[str, Any] = field(default_factory=dict)
 
-    def of(self, config: ModelConfig) -> dict[str, Any]:
-        """Its settings for a system of this shape."""
-        return dict(self.taught if config.student is not None and self.taught else self.settings)
+    def of(self, config: ModelConfig, alone: bool = True) -> dict[str, Any]:
+        """Its settings for a system of this shape; a student's only where nothing is asked that it cannot do (`alone`)."""
+        return dict(self.taught if config.student is not None and self.taught and alone else self.settings)
 
 
 _HALF = 0.76  # guidance until t = 240: below, it changes little (arXiv 2404.07724) and every step costs half

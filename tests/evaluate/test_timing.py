@@ -33,12 +33,14 @@ def rows(monkeypatch, row):
 def test_both_sides_do_every_piece_of_work():
     heard = []
     found = race("tiny-published", 0.32, 2, presets=("fast",), rounds=2, told=heard.append)
-    assert heard == [*PARTS, "fast", "200 steps"]
+    assert heard == [*PARTS, "clip of 10 steps", "fast", "fast"]
     assert list(found.taken) == ["diffusers", "latentaudio fp32", "latentaudio bf16"]
     for side, works in found.taken.items():
         assert set(PARTS) <= works.keys() and all(len(taken) == 2 and min(taken) > 0 for taken in works.values()), side
-    trial = found.taken["diffusers"]["200 steps"]
-    assert min(trial) > 190 * found.of("diffusers", "step")
+    theirs = found.taken["diffusers"]
+    for k, whole in enumerate(theirs["200 steps"]):
+        read = theirs["text"][k] + theirs["loa"][k]
+        assert whole == pytest.approx(read + theirs["clip of 10 steps"][k] + 190 * theirs["step"][k])
     text = table(found)
     assert "| step |" in text and "times diffusers" in text and "runs at" in text
 

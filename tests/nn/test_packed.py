@@ -114,3 +114,12 @@ def test_kept_depths_follow_a_batch_that_shrinks_and_are_renewed_when_it_grows()
     other = deepcopy(deep)
     other.kept = deep.kept[:1]
     torch.testing.assert_close(unet(z, t, stack(null, heard), other), both, atol=1e-5, rtol=1e-5)
+
+
+def test_a_vocoder_in_bf16_stays_thirty_decibels_above_its_rounding():
+    vocoder = randomised(HiFiGAN(VocoderConfig(channels=256, rates=(5, 4, 2, 2, 2))))
+    mel = torch.randn(1, 1, 40, 64, generator=torch.Generator().manual_seed(1))
+    want = vocoder(mel)
+    coarse = vocoder.bfloat16()
+    pack(coarse)
+    assert want.std() > 0.05 and want.var() > 1000 * (coarse(mel) - want).var()

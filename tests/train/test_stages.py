@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 
 import latentaudio
 from latentaudio import variants
+from latentaudio.conditioning.encode import encode_prompts
 from latentaudio.data.encoded import Encoded
 from latentaudio.data.render.corpus import render_corpus
-from latentaudio.errors import ConfigError
+from latentaudio.errors import ConfigError, UsageError
 from latentaudio.train import encode
 from latentaudio.train.config import Recipe
 from latentaudio.train.encode import encoded_folder, nulls
@@ -379,6 +380,33 @@ def test_the_switcher_gives_the_true_language_of_audio_to_its_share(data, tmp_pa
     assert shares[0.0] == 0.0
     assert shares[1.0] == 1.0
     assert 0 < shares[0.25] < 0.6
+
+
+def test_a_student_takes_its_leaps_and_nothing_else(data, tmp_path, tiny_folder):
+    out, _ = run("student", data, tmp_path, tiny_folder, options={"frames": 512, "stops": [999, 600, 300], "substeps": 2})
+    model, steps = latentaudio.load(out, "cpu", "fp32"), []
+    [clip] = model.generate("a dog", seconds=1.28, seed=4, preset="draft", on_step=steps.append)
+    assert (clip.options.sampler, clip.options.steps, [s.t for s in steps]) == ("leaps", 3, [999, 600, 300])
+    z = torch.randn(steps[0].z.shape[1:], generator=torch.Generator().manual_seed(4))[None]
+    heard, bar = encode_prompts(model.text, ["a dog"], 1, 16), model.config.schedule
+    bar = torch.cumprod(1 - torch.linspace(bar.beta_start**0.5, bar.beta_end**0.5, 1000, dtype=torch.float64) ** 2, 0)
+    with torch.inference_mode():
+        for t, s in ((999, 600), (600, 300), (300, -1)):
+            a, b = float(bar[t]), float(bar[s]) if s >= 0 else 1.0
+            v = model.parts["student"](z, torch.tensor([t]), heard)
+            x0, noise = a**0.5 * z - (1 - a) ** 0.5 * v, (1 - a) ** 0.5 * z + a**0.5 * v
+            z = b**0.5 * x0 + (1 - b) ** 0.5 * noise
+    torch.testing.assert_close(steps[-1].z, z, atol=1e-3, rtol=1e-3)
+    for wish in ({"steps": 5}, {"guidance": 2.0}, {"negative": "hiss"}):
+        assert model.requests(["a dog"], {"preset": "draft", **wish})[0].sampler == "dpm++"
+        with pytest.raises(UsageError, match="takes 3 steps, unguided"):
+            model.requests(["a dog"], {"sampler": "leaps", **wish})
+
+
+@pytest.mark.parametrize("stops", [[999, 0], [1000, 500], [10, 5]])
+def test_stops_that_leave_no_room_are_refused(stops, data, tmp_path, tiny_folder):
+    with pytest.raises(ConfigError, match="leave no room"):
+        run("student", data, tmp_path, tiny_folder, options={"frames": 512, "stops": stops, "substeps": 8})
 
 
 def test_a_student_is_asked_for_what_one_step_of_its_teacher_and_its_own_leap_give(data, tmp_path, tiny_folder):

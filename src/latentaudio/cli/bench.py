@@ -118,7 +118,7 @@ def speed(
     cold
         Also run `generate` from the shell, for time and memory; some gigabytes are written to a temporary folder for it.
     device
-        cpu or cuda.
+        cpu or cuda, or auto.
     output
         A .json file; the tables are written beside it as .md.
     quiet
@@ -136,7 +136,7 @@ def speed(
         with screen.bar(f"{name}, {length:g} s, batch {count}", quiet) as tick:
             found.append(race(name, length, count, chosen, rounds, rival, device, partial(tick, 0, 0)))
             if cold:
-                from_cold(found[-1], chosen)
+                from_cold(found[-1], chosen, device)
         screen.say(table(found[-1]))
         if output is not None:
             save(found, output)

@@ -154,7 +154,7 @@ class _Pipeline:
     def __getattr__(self, name: str) -> Any:
         """A component: unet, vae, vocoder, and of the text side text_encoder, text_encoder_2, language_model and so on."""
         if name == "vocoder":
-            vocoder, mel = self.model.vocoder, self.model.config.mel
+            vocoder, mel = parts.component(self.model, name), self.model.config.mel
             if not hasattr(vocoder, "config"):
                 vocoder.config = cast(Any, SimpleNamespace(sampling_rate=mel.rate, model_in_dim=mel.bins))
             return vocoder

@@ -40,10 +40,7 @@ def part_of(model: AudioLDM, component: str) -> str:
 
 def component(model: AudioLDM, name: str) -> Any:
     """The module of a component, None where the model has none."""
-    part = part_of(model, name)
-    if part in ("unet", "vae"):
-        model.parts.unpacked()
-    return model.parts.get(part)
+    return model.parts.plain(part_of(model, name))
 
 
 def put(model: AudioLDM, name: str, state: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""diffusers' AudioLDM 2 and AudioLDM with random weights of published shapes, taken apart into what `timing` asks for.
+"""diffusers' AudioLDM 2 with random weights of published shapes, taken apart into what `timing` asks for.
 
 Knows their classes. Refuses to know clocks. Needs diffusers, which is loaded when one is made.
 """
@@ -16,7 +16,8 @@ GUIDANCE = 3.5
 
 
 class Diffusers:
-    """Their documented use: float32, DDIM, guidance 3.5. GPT-2 is of the class with which their pipeline still runs.
+    """Their documented use: DDIM, guidance 3.5; float32 on a CPU, float16 on a GPU. GPT-2 is of the class with which their
+    pipeline still runs, without its head for words, which nobody needs.
 
     batch: clips. rows: latent cells in time. words: tokens of the prompt.
     """
@@ -31,15 +32,17 @@ class Diffusers:
         torch.manual_seed(0)
         said = components(config)
         self.config, self.batch, self.rows = config, batch, rows
-        kind = diffusers.UNet2DConditionModel if config.unet.first_kind else diffusers.AudioLDM2UNet2DConditionModel
+        dtype = torch.float16 if device.startswith("cuda") else torch.float32
         parts: dict[str, Any] = {
-            "unet": kind.from_config(said["unet/config.json"]),
+            "unet": diffusers.AudioLDM2UNet2DConditionModel.from_config(said["unet/config.json"]),
             "vae": diffusers.AutoencoderKL.from_config(said["vae/config.json"]),
             "vocoder": transformers.SpeechT5HifiGan(transformers.SpeechT5HifiGanConfig(**said["vocoder/config.json"])),
             "scheduler": diffusers.DDIMScheduler.from_config(said["scheduler/scheduler_config.json"]),
         }
-        self.clap = transformers.ClapModel(transformers.ClapConfig(**said["text_encoder/config.json"])).eval().to(device)
-        self.t5 = transformers.T5EncoderModel(transformers.T5Config(**said["text_encoder_2/config.json"])).eval().to(device)
+        self.clap = transformers.ClapModel(transformers.ClapConfig(**said["text_encoder/config.json"]))
+        self.t5 = (
+            transformers.T5EncoderModel(transformers.T5Config(**said["text_encoder_2/config.json"])).eval().to(device, dtype)
+        )
         numbers = {k: v for k, v in said["projection_model/config.json"].items() if k[0] != "_"}
         self.pipe = diffusers.AudioLDM2Pipeline(
             text_encoder=self.clap, text_encoder_2=self.t5, projection_model=AudioLDM2ProjectionModel(**numbers),
@@ -47,15 +50,16 @@ class Diffusers:
             tokenizer=None, tokenizer_2=None, feature_extractor=None, **parts,
         )  # fmt: skip
         self.pipe.set_progress_bar_config(disable=True)
-        for part in ("unet", "vae", "vocoder", "language_model", "projection_model"):
-            getattr(self.pipe, part).eval().requires_grad_(False).to(device)
+        self.pipe.language_model.lm_head = torch.nn.Identity()
+        for part in ("unet", "vae", "vocoder", "language_model", "projection_model", "text_encoder", "text_encoder_2"):
+            getattr(self.pipe, part).eval().requires_grad_(False).to(device, dtype)
         width, states = config.unet.heard
         shape = (batch, config.vae.latent, rows, config.mel.bins // config.vae.factor)
         with torch.device(device):
-            self.z, self.mel = torch.randn(shape), torch.randn(batch, rows * config.vae.factor, config.mel.bins)
             self.ids, self.mask = torch.randint(3, 1000, (batch, words)), torch.ones(batch, words, dtype=torch.long)
-            self.written, self.states = torch.randn(batch, 8, width), torch.randn(batch, words, states)
-            self.projected = torch.randn(batch, words + 5, width)
+            shapes = (shape, (batch, rows * config.vae.factor, config.mel.bins), (batch, 8, width), (batch, words, states))
+            self.z, self.mel, self.written, self.states = (torch.randn(one, dtype=dtype) for one in shapes)
+            self.projected = torch.randn(batch, words + 5, width, dtype=dtype)
         self.pipe.scheduler.set_timesteps(200, device=device)
 
     @torch.no_grad()
@@ -69,7 +73,7 @@ class Diffusers:
 
     @torch.no_grad()
     def loa(self) -> None:
-        """GPT-2 writes 8 vectors twice, from the beginning for each."""
+        """GPT-2 writes 8 vectors, for the prompt and for the empty one."""
         mask = torch.ones(self.projected.shape[:2], dtype=torch.long, device=self.projected.device)
         for _ in range(2):
             self.pipe.generate_language_model(self.projected, attention_mask=mask, max_new_tokens=8)
@@ -101,7 +105,7 @@ class Diffusers:
         self.pipe.vocoder(self.mel)
 
     def clip(self, steps: int) -> None:
-        """A whole clip but for reading the prompt, by their own call."""
+        """A whole clip of so many steps but for reading the prompt, by their own call."""
         self.pipe(
             prompt_embeds=self.states, negative_prompt_embeds=self.states, attention_mask=self.mask,
             negative_attention_mask=self.mask, generated_prompt_embeds=self.written,

@@ -1,7 +1,11 @@
 """The parts of a clip against the clock, this product and diffusers in turn, with random weights of published shapes.
 
 Knows sides, clocks and tables. Refuses to know how either side computes. Every round times each side once, so that what the
-machine does meanwhile befalls both; a cell is the median of the rounds.
+machine does meanwhile befalls both; a cell is the median of the rounds, and the least and the most of them.
+
+"clip of 10 steps" is the same work on all sides: DDIM, guidance, decoding, of a prompt that was read. "200 steps" is diffusers'
+usual clip: reading the prompt, that clip, and 190 times the single step of the same round. A preset is our whole clip in bf16,
+prompts read anew, and held against those 200 steps: fewer steps of another sampler is most of what it gains.
 """
 
 from __future__ import annotations
@@ -20,7 +24,9 @@ import torch
 from torch import Tensor
 
 from ..conditioning.encode import clap_vectors, t5_states
+from ..device import pick_device
 from ..diffusion.guidance import Guidance, guided
+from ..diffusion.samplers import ddim
 from ..diffusion.schedule import Schedule
 from ..files import replacing
 from ..pipeline import AudioLDM
@@ -31,7 +37,7 @@ from .speed import Cost, cold_clip
 
 PARTS = ("text", "loa", "step", "decode", "vocode")
 PROMPT = "A dog barks twice in the distance while heavy rain falls on a tin roof and wind blows"
-_TRIAL = 10  # steps of diffusers' whole clip; the other 190 are as many single ones
+_TRIAL, _USUAL = 10, 200  # steps of DDIM
 
 
 class Side(Protocol):
@@ -54,6 +60,9 @@ class Side(Protocol):
     def vocode(self) -> None:
         """Mel to samples."""
 
+    def clip(self, steps: int) -> None:
+        """A clip of so many steps of DDIM, from noise to samples."""
+
 
 class Ours:
     """This product in one precision, "fp32" or "bf16"."""
@@ -61,14 +70,15 @@ class Ours:
     def __init__(self, model: str, precision: str, batch: int, seconds: float, device: str = "cpu") -> None:
         self.name = f"latentaudio {precision}"
         self.system = system = AudioLDM(invent(model), device, precision)
-        system.batch = batch
+        if system.device.type != "cpu":  # there, clips are made one by one, whatever is asked
+            system.batch = batch
         config, factor = system.config, system.config.vae.factor
-        self.rows = system._frames(seconds) // factor
+        self.rows = system.frames(seconds) // factor
         generator = torch.Generator().manual_seed(0)
         self.z = torch.randn((batch, config.vae.latent, self.rows, config.mel.bins // factor), generator=generator).to(
             system.device
         )
-        self.prompts, self.batch, self.seconds, self.clips = [PROMPT] * batch, batch, seconds, 0
+        self.prompts, self.batch, self.seconds = [PROMPT] * batch, batch, seconds
         film = torch.randn(batch, config.unet.film).to(system.device) if config.unet.film else None
         contexts = tuple(Context.full(torch.randn(batch, 20, width).to(system.device)) for width in config.unet.heard)
         draft = torch.zeros_like(self.z) if config.unet.draft else None
@@ -114,11 +124,16 @@ class Ours:
         assert self._mel is not None, "decode comes first"
         self.system.vocoder(self._mel.float())
 
-    def clip(self, preset: str) -> None:
-        """A whole clip with a preset, prompt not read before."""
-        self.clips += 1
-        prompts = [f"{PROMPT} {self.clips} {k}" for k in range(self.batch)]
-        self.system.generate(prompts, seconds=self.seconds, preset=preset, seed=0)  # type: ignore[arg-type]
+    @torch.inference_mode()
+    def clip(self, steps: int) -> None:
+        """See `Side`."""
+        *_, last = ddim(self.denoise, self.z, Schedule(self.system.config.schedule), steps)
+        self.system.sound(last.z)
+
+    def whole(self, preset: str) -> None:
+        """What a user gets of a preset, prompt and empty prompt read anew."""
+        self.system.parts.changes += 1
+        self.system.generate(self.prompts, seconds=self.seconds, preset=preset, seed=0)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -143,22 +158,24 @@ class Times:
         self.taken.setdefault(side, {}).setdefault(work, []).append(seconds)
 
 
-def clock(work: Callable[[], object]) -> float:
+def clock(work: Callable[[], object], device: str = "cpu") -> float:
     """Seconds that a piece of work takes; on a GPU until it has done what it was told."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    began = time.perf_counter()
+
+    def settled() -> float:
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    began = settled()
     work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
+    return settled() - began
 
 
 def matrix_rate(dtype: torch.dtype, device: str = "cpu", size: int = 2048) -> float:
     """GFLOP/s of the best of ten products of square matrices."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     with torch.inference_mode():
-        return 2 * size**3 / min(clock(lambda: a @ b) for _ in range(10)) / 1e9
+        return 2 * size**3 / min(clock(lambda: a @ b, device) for _ in range(10)) / 1e9
 
 
 def flops_of_step(model: str, batch: int, seconds: float) -> float:
@@ -192,6 +209,7 @@ def race(
     told: Callable[[str], None] = lambda line: None,
 ) -> Times:
     """Time a model with random weights, and diffusers beside it where `rival`; `told` hears of every piece of work."""
+    device = str(pick_device(device))
     found = Times(model, seconds, batch, machine=_machine(device))
     found.rates = {name: matrix_rate(kind, device) for name, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
     found.gigaflops = flops_of_step(model, batch, seconds)
@@ -202,37 +220,38 @@ def race(
 
         theirs = Diffusers(slow.system.config, batch, slow.rows, len(PROMPT.split()) + 2, device)
         sides.insert(0, theirs)
-    for work in PARTS:
-        for side in sides:  # once without the clock: memory, layouts of weights
-            getattr(side, work)()
+    trial = f"clip of {_TRIAL} steps"
+    for work in (*PARTS, trial):
+        jobs = {side.name: partial(side.clip, _TRIAL) if work == trial else getattr(side, work) for side in sides}
+        for job in jobs.values():  # once without the clock: memory, layouts of weights
+            job()
         for _ in range(rounds):
-            for side in sides:
-                found.add(side.name, work, clock(getattr(side, work)))
+            for name, job in jobs.items():
+                found.add(name, work, clock(job, device))
         told(work)
-    for preset in presets:
-        for _ in range(rounds):
-            found.add(fast.name, preset, clock(partial(fast.clip, preset)))
-        told(preset)
-    if rival:
-        rest = (200 - _TRIAL) * found.of(theirs.name, "step") + found.of(theirs.name, "text") + found.of(theirs.name, "loa")
-        for _ in range(rounds):
-            found.add(theirs.name, "200 steps", clock(partial(theirs.clip, _TRIAL)) + rest)
-        told("200 steps")
+    for k in range(rounds):
+        for preset in presets:
+            found.add(fast.name, preset, clock(partial(fast.whole, preset), device))
+            told(preset)
+        if rival:
+            once = {work: times[k] for work, times in found.taken[theirs.name].items() if k < len(times)}
+            rest = (_USUAL - _TRIAL) * once["step"] + once["text"] + once["loa"]
+            found.add(theirs.name, f"{_USUAL} steps", once[trial] + rest)
     return found
 
 
-def from_cold(times: Times, presets: Sequence[str]) -> None:
+def from_cold(times: Times, presets: Sequence[str], device: str = "cpu") -> None:
     """Add what a shell command costs from its first line to the file, with a float32 model folder written for it."""
     with TemporaryDirectory() as place:
         folder = Path(place, times.model)
         write_invented(folder, times.model)
         for preset in presets:
-            times.cold[preset] = cold_clip(str(folder), PROMPT, times.seconds, more=("--preset", preset))
+            times.cold[preset] = cold_clip(str(folder), PROMPT, times.seconds, more=("--preset", preset, "--device", device))
 
 
 def _machine(device: str) -> str:
     if device.startswith("cuda"):
-        return torch.cuda.get_device_name()
+        return torch.cuda.get_device_name(device)
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
     fast = [name for name in ("avx512f", "avx512_bf16", "amx_bf16") if name in flags]
     return f"CPU, {torch.get_num_threads()} threads, {' '.join(fast) or 'no AVX-512'}, torch {torch.__version__}"
@@ -269,7 +288,7 @@ def _cell(taken: list[float] | None) -> str:
 
 def _ratios(times: Times, work: str, sides: Sequence[str]) -> str:
     """How many times diffusers' time is ours; a preset is held against their 200 steps."""
-    theirs = work if work in times.taken["diffusers"] else "200 steps"
+    theirs = work if work in times.taken["diffusers"] else f"{_USUAL} steps"
     ratios = [times.of("diffusers", theirs) / times.of(side, work) for side in sides[1:] if work in times.taken[side]]
     return ", ".join(f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}" for ratio in ratios)
 

@@ -10,34 +10,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from threading import Lock
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
+_laying_out = Lock()  # of several threads with one model, one lays a layer's weights out
+
 
 @cache
 @torch.no_grad()
-def available() -> bool:
-    """Whether this torch has what packing needs and computes the same with it. Both are tried: the names are not public."""
+def available(dtype: torch.dtype = torch.float32) -> bool:
+    """Whether torch has here what packing needs and computes the same with it. Both are tried: the names are not public."""
     generator = torch.Generator().manual_seed(0)
 
     def noise(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator)
+        return torch.randn(shape, generator=generator).to(dtype)
 
-    linear, conv, line, wide = (
-        nn.Linear(8, 16),
-        nn.Conv2d(8, 8, 3, padding=1),
-        nn.Conv1d(8, 8, 3),
-        nn.ConvTranspose1d(8, 4, 4, 2),
-    )
-    for weight in (w for layer in (linear, conv, line, wide) for w in layer.parameters()):
-        weight.copy_(noise(*weight.shape))
+    with torch.random.fork_rng(devices=[]):  # new layers draw from dice that are somebody else's
+        linear, conv, line = nn.Linear(8, 16), nn.Conv2d(8, 8, 3, padding=1), nn.Conv1d(8, 8, 3)
+        wide = nn.ConvTranspose1d(8, 8, 4, 2)
+    for layer in (linear, conv, line, wide):
+        for weight in layer.to(dtype).parameters():
+            weight.copy_(noise(*weight.shape) / 4)
     x, plane, row = noise(3, 8), noise(2, 8, 5, 4), noise(2, 8, 9)
     try:
         pairs = (
-            (PackedLinear.of(linear).onto(x, noise(3, 16).zero_() + 1, "mul"), linear(x)),
+            (PackedLinear.of(linear).onto(x, torch.full((3, 16), 2.0, dtype=dtype), "mul"), 2 * linear(x)),
             (PackedGate(linear)(x), gated(linear, x)),
             (PackedConv(conv).onto(plane, plane), conv(plane) + plane),
             (PackedConv(line)(row, "leaky_relu", 0.1), F.leaky_relu(line(row), 0.1)),
@@ -45,7 +47,7 @@ def available() -> bool:
         )
     except (RuntimeError, AttributeError, TypeError):
         return False
-    return all(torch.allclose(got, want, atol=1e-4, rtol=1e-4) for got, want in pairs)
+    return all(torch.allclose(got, want, atol=_TOLERANCE[dtype], rtol=_TOLERANCE[dtype]) for got, want in pairs)
 
 
 class PackedLinear(nn.Module):
@@ -63,10 +65,10 @@ class PackedLinear(nn.Module):
         return cls(layer.weight, layer.bias)
 
     def _laid_out(self, x: Tensor) -> Tensor:
-        if self.packed is None:
-            assert self.raw is not None
-            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.raw, x.numel() // x.shape[-1])
-            self.raw = None
+        with _laying_out:
+            if self.packed is None:
+                self.packed = torch.ops.mkldnn._reorder_linear_weight(self.raw, x.numel() // x.shape[-1])
+                self.raw = None
         return self.packed
 
     def forward(self, x: Tensor, then: str = "none") -> Tensor:
@@ -117,19 +119,16 @@ class PackedConv(nn.Module):
         self.packed: Tensor | None = None
 
     def _laid_out(self, x: Tensor) -> Tensor:
-        if self.packed is None:
-            assert self.raw is not None
-            shape = list(x.shape)
-            if self.transposed:
-                self.packed = torch.ops.mkldnn._reorder_convolution_transpose_weight(
-                    self.raw, self.padding, [0, 0], self.stride, self.dilation, 1, shape
-                )
-            else:
-                self.packed = torch.ops.mkldnn._reorder_convolution_weight(
-                    self.raw, self.padding, self.stride, self.dilation, 1, shape
-                )
-            self.raw = None
-        return self.packed
+        with _laying_out:
+            if self.packed is None:
+                numbers = (self.stride, self.dilation, 1, list(x.shape))
+                if self.transposed:
+                    reorder = torch.ops.mkldnn._reorder_convolution_transpose_weight
+                    self.packed = reorder(self.raw, self.padding, [0, 0], *numbers)
+                else:
+                    self.packed = torch.ops.mkldnn._reorder_convolution_weight(self.raw, self.padding, *numbers)
+                self.raw = None
+        return cast(Tensor, self.packed)
 
     def forward(self, x: Tensor, then: str = "none", slope: float = 0.0) -> Tensor:
         """`then`: none or leaky_relu, of that slope."""

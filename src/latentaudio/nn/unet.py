@@ -195,10 +195,10 @@ class UNet(nn.Module):
         for site in first.sites:
             h = site(h, embedding[: len(h)], next(seen))
             skips.append(h)
-        skips = [skip.repeat(copies, 1, 1, 1) for skip in skips]
+        skips = [_times(skip, copies) for skip in skips]
         if deep is None or deep.due(len(skips[0])):
             if first.step is not None:
-                skips.append(first.step(h).repeat(copies, 1, 1, 1))
+                skips.append(_times(first.step(h), copies))
             h = self._deeper(skips, embedding, seen)
             if deep is not None:
                 deep.kept = h
@@ -231,6 +231,11 @@ class UNet(nn.Module):
             elif level.step is not None:
                 h = level.step(h)
         return h
+
+
+def _times(x: Tensor, copies: int) -> Tensor:
+    """x [B, ...] so many times over, in the layout it has."""
+    return x if copies == 1 else torch.cat([x] * copies)
 
 
 def _safe(context: Context) -> Context:

@@ -38,7 +38,7 @@ def components(config: ModelConfig) -> dict[str, dict[str, Any]]:
 
 def check(config: ModelConfig) -> None:
     """Raise UsageError for a system of parts that neither diffusers nor the authors have."""
-    if config.vocoder.kind != "hifigan" or config.unet.line is not None or config.draft is not None:
+    if config.vocoder.kind != "hifigan" or config.unet.line is not None or config.draft or config.student:
         raise UsageError("only this package has this model's parts; convert it to --layout latentaudio")
     if len(config.latent_std) > 1 or config.latent_mean != (0.0,):
         raise UsageError("the other layouts scale latents by one number only; convert this model to --layout latentaudio")

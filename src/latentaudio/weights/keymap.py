@@ -287,6 +287,6 @@ def _audiomae(config: ModelConfig) -> list[Rule]:
 
 
 FAMILIES: dict[str, Callable[[ModelConfig], list[Rule]]] = {
-    "unet": _unet, "vae": _vae, "vocoder": _vocoder, "clap": _clap, "t5": _t5, "translator": _translator,
+    "unet": _unet, "student": _unet, "vae": _vae, "vocoder": _vocoder, "clap": _clap, "t5": _t5, "translator": _translator,
     "phonemes": _phonemes, "audiomae": _audiomae,
 }  # fmt: skip

@@ -8,6 +8,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -36,37 +38,38 @@ class Parts:
 
     def __init__(self, found: Found, device: torch.device, dtype: torch.dtype | None, lean: bool = False) -> None:
         self.found, self.device, self.dtype, self.lean = found, device, dtype, lean
-        self.packs = True
         self.changes = 0
         """How often parts were exchanged or moved; what was computed with them before may be another now."""
         self._loaded: dict[str, nn.Module] = {}
-        self._given: set[str] = set()
+        self._kept: set[str] = set()
 
     def __getitem__(self, name: str) -> nn.Module:
         """A part; raises WeightsError where its weights are missing or do not fit."""
-        if name not in self._loaded:
-            if self.lean:
-                others = set(self._loaded) - self._given - (set(SOUND) if name in SOUND else set())
-                self.release(*others)
-            module = self.found.part(name, self._type(name)).requires_grad_(False).to(self.device)
-            if self.packs and name in SOUND and self.device.type == "cpu" and packed.available():
-                packed.pack(module)
-            self._loaded[name] = module
-        return self._loaded[name]
+        return self._loaded[name] if name in self._loaded else self._fetched(name, pack=name in SOUND)
 
     def get(self, name: str) -> nn.Module | None:
         """A part, None where the system has none of that name."""
         return self[name] if getattr(self.found.config, name) is not None else None
 
+    def plain(self, name: str) -> nn.Module | None:
+        """A part that is not packed, for whoever wants to look into it, compile or change it; from now on it stays as it is."""
+        if getattr(self.found.config, name) is None:
+            return None
+        if name not in self._kept:
+            self.release(name)
+            self._fetched(name, pack=False)
+            self._kept.add(name)
+        return self._loaded[name]
+
     def put(self, name: str, module: nn.Module) -> None:
         """Compute with another module in the place of a part, from now on."""
-        self._loaded[name] = module.requires_grad_(False).to(self.device)
-        self._given.add(name)
+        self._loaded[name] = module.requires_grad_(False).to(self.device, self._type(name))
+        self._kept.add(name)
         self.changes += 1
 
     def release(self, *names: str) -> None:
-        """Let go of parts; they are loaded again when needed."""
-        if [self._loaded.pop(name) for name in names if name in self._loaded and name not in self._given]:
+        """Let go of parts, but those put in or handed out; they are loaded again when needed."""
+        if [self._loaded.pop(name) for name in names if name in self._loaded and name not in self._kept]:
             gc.collect()
             _give_back()
 
@@ -77,16 +80,29 @@ class Parts:
         self.device, self.dtype = device, dtype
         self.changes += 1
         self.release(*self._loaded)
-        for name in self._given:
-            self._loaded[name].to(device)
+        for name in self._kept:
+            self._loaded[name].to(device, self._type(name))
 
-    def unpacked(self) -> None:
-        """Parts as plain modules from now on, for whoever wants to look into them, compile or change them."""
-        if self.packs:
-            self.packs = False
-            self.release(*SOUND)
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Within it no part leaves for another, lean or not."""
+        lean, self.lean = self.lean, False
+        try:
+            yield
+        finally:
+            self.lean = lean
 
-    def _type(self, name: str) -> torch.dtype | None:
+    def _fetched(self, name: str, pack: bool) -> nn.Module:
+        if self.lean:
+            self.release(*(set(self._loaded) - (set(SOUND) if name in SOUND else set())))
+        kind = self._type(name)
+        module = self.found.part(name, kind).requires_grad_(False).to(self.device)
+        if pack and self.device.type == "cpu" and packed.available(kind):
+            packed.pack(module)
+        self._loaded[name] = module
+        return module
+
+    def _type(self, name: str) -> torch.dtype:
         vocoder = self.found.config.vocoder.kind
         fast = name in ("unet", "student") or (name in SOUND and vocoder == "hifigan")  # phases need more than 8 bits
-        return self.dtype if fast else None
+        return self.dtype if fast and self.dtype is not None else torch.float32

@@ -24,6 +24,7 @@ from torch import Generator, Tensor
 from ...configs import StudentConfig
 from ...diffusion.guidance import Guidance
 from ...diffusion.samplers import leaps
+from ...errors import ConfigError
 from ...nn.unet import UNet
 from ...types import Conditioning, Step, stack
 from ...weights.folder import read_config, write_config
@@ -62,10 +63,17 @@ class StudentStage(HearingStage):
             torch.tensor([*(pair[i] for pair in map(self.schedule.alpha_sigma, range(self.schedule.config.steps))), 1.0 - i])
             for i in (0, 1)
         )  # index -1 is clean data
-        ends = [*options.stops[1:], -1]
-        self.grid = torch.stack(
-            [torch.linspace(a, b, options.substeps + 1).round().long() for a, b in zip(options.stops, ends, strict=True)]
-        )
+        self.grid = self._grid()
+
+    def _grid(self) -> Tensor:
+        """Times [pieces, substeps + 1] of the teacher's path, each piece from a stop to the next, the last to clean data."""
+        stops, steps = StudentConfig(self.options.stops).stops, self.schedule.config.steps
+        ends = [*stops[1:], -1]
+        pieces = [torch.linspace(a, b, self.options.substeps + 1).round().long() for a, b in zip(stops, ends, strict=True)]
+        grid = torch.stack(pieces)
+        if stops[0] >= steps or int(grid[:, :-1].min()) < 0 or not bool((grid.diff() < 0).all()):
+            raise ConfigError(f"stops {list(stops)} leave no room for {self.options.substeps} substeps each below {steps}")
+        return grid
 
     def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
         latent = batch["latent"]
@@ -82,7 +90,7 @@ class StudentStage(HearingStage):
 
     @torch.no_grad()
     def _target(self, z: Tensor, t: Tensor, u: Tensor, s: Tensor, conditioning: Conditioning) -> Tensor:
-        """What the student should predict for z at t: the v whose leap from t to s ends where the teacher's step to u and then
+        """What the student should predict for z at t: that whose leap from t to s ends where the teacher's step to u and then
         the student's own leap from u to s end.
 
         A leap moves z to z' = c x0 + (sigma' / sigma) z with c = alpha' - sigma' alpha / sigma, so the x0 wanted is a mean of
@@ -94,13 +102,7 @@ class StudentStage(HearingStage):
         share = torch.where(u == s, 0.0, self._reach(u, s) / self._reach(t, s))[:, None, None, None]
         x0 = first + share * (later - first)
         alpha, sigma = self._at(t)
-        match self.schedule.config.prediction:
-            case "v":
-                return (alpha * z - x0) / sigma
-            case "epsilon":
-                return (z - alpha * x0) / sigma
-            case "x0":
-                return x0
+        return self.schedule.target(x0, (z - alpha * x0) / sigma, t)
 
     def _guided(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """The teacher's x0, guided where guidance reaches."""
