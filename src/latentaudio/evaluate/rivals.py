@@ -40,9 +40,7 @@ class Diffusers:
             "scheduler": diffusers.DDIMScheduler.from_config(said["scheduler/scheduler_config.json"]),
         }
         self.clap = transformers.ClapModel(transformers.ClapConfig(**said["text_encoder/config.json"]))
-        self.t5 = (
-            transformers.T5EncoderModel(transformers.T5Config(**said["text_encoder_2/config.json"])).eval().to(device, dtype)
-        )
+        self.t5 = transformers.T5EncoderModel(transformers.T5Config(**said["text_encoder_2/config.json"]))
         numbers = {k: v for k, v in said["projection_model/config.json"].items() if k[0] != "_"}
         self.pipe = diffusers.AudioLDM2Pipeline(
             text_encoder=self.clap, text_encoder_2=self.t5, projection_model=AudioLDM2ProjectionModel(**numbers),
@@ -52,7 +50,9 @@ class Diffusers:
         self.pipe.set_progress_bar_config(disable=True)
         self.pipe.language_model.lm_head = torch.nn.Identity()
         for part in ("unet", "vae", "vocoder", "language_model", "projection_model", "text_encoder", "text_encoder_2"):
-            getattr(self.pipe, part).eval().requires_grad_(False).to(device, dtype)
+            module = getattr(self.pipe, part).eval().requires_grad_(False).to(device)
+            if dtype == torch.float16:
+                module.half()
         width, states = config.unet.heard
         shape = (batch, config.vae.latent, rows, config.mel.bins // config.vae.factor)
         with torch.device(device):
