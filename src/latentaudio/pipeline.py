@@ -77,7 +77,7 @@ def load(
     device: auto, cpu, cuda, mps. precision: auto, bf16 or fp32. fidelity: clean, original or diffusers, in whose way published
     weights compute (`latentaudio.fidelity`). like: the name of the model a checkpoint is, where it does not tell. parts: files
     that take the place of single parts, such as {"vocoder": "hifigan.ckpt"}. lean: parts of published models take turns in
-    memory: each that reads text, the UNet, those that make sound. Weights are read when first needed. Raises UsageError for an
+    memory: each that reads text alone, then those that make sound. Weights are read when first needed. Raises UsageError for an
     unknown name or device, WeightsError for weights that are missing or do not fit.
     """
     return AudioLDM(find(source, like, fidelity, parts), device, precision, lean)
@@ -89,14 +89,23 @@ class AudioLDM:
     def __init__(self, found: Found, device: str = "auto", precision: str = "auto", lean: bool = False) -> None:
         self.found = found
         self.config = found.config
-        self.device = pick_device(device)
-        self.dtype = fast_dtype(self.device, precision)
-        self.parts = Parts(found, self.device, self.dtype, lean and found.variant.parameters > 0)
+        where = pick_device(device)
+        self.parts = Parts(found, where, fast_dtype(where, precision), lean and found.variant.parameters > 0)
         self._heard: dict[Reading, Conditioning] = {}
         self._heard_by, self._reading = 0, Lock()
         self.batch = 1 if self.device.type == "cpu" else 8
         """Clips sampled at once. More gain little on a CPU; alone, a clip is bit for bit what its seed makes, in bf16 too.
         Beside others arithmetic rounds otherwise: for mini by 3e-4 in float32 and 0.04 in bf16 after all steps."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.parts.device
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The type of what has most of the work; None is float32."""
+        return self.parts.dtype
 
     @property
     def unet(self) -> UNet:
@@ -393,10 +402,9 @@ class AudioLDM:
 
     def move(self, device: str | torch.device, precision: str | None = None) -> None:
         """Compute on another device or with another precision from now on."""
-        self.device = pick_device(str(device))
-        self.dtype = self.dtype if precision is None else fast_dtype(self.device, precision)
-        self.batch = 1 if self.device.type == "cpu" else 8
-        self.parts.move(self.device, self.dtype)
+        where = pick_device(str(device))
+        self.parts.move(where, self.dtype if precision is None else fast_dtype(where, precision))
+        self.batch = 1 if where.type == "cpu" else 8
 
     def frames(self, seconds: float) -> int:
         """Mel frames T to sample for a clip: what it lasts, but not less than was trained, in whole cells of VAE and UNet."""

@@ -80,7 +80,7 @@ class _Pipeline:
             raise UsageError(f"{name} is a model for {other}; use that class")
         pipe = cls(model, given.get("scheduler"))
         for component, module in given.items():
-            if parts.is_module(module):
+            if isinstance(module, torch.nn.Module):
                 setattr(pipe, component, module)
         return pipe
 
@@ -107,7 +107,7 @@ class _Pipeline:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """A component that is set is computed with: one of diffusers or transformers, or this package's own, compiled."""
-        if name not in COMPONENTS or not parts.is_module(value):
+        if name not in COMPONENTS or not isinstance(value, torch.nn.Module):
             object.__setattr__(self, name, value)
             return
         inner = getattr(value, "_orig_mod", value)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..errors import UsageError, WeightsError
@@ -81,8 +80,3 @@ def usual_cells(model: AudioLDM) -> int:
     file = model.found.folder / "unet" / "config.json"
     usual = 128 if model.config.unet.first_kind else 256
     return int(read_json(file).get("sample_size") or usual) if file.is_file() else usual
-
-
-def is_module(value: Any) -> bool:
-    """Whether a value computes, and so can be a component."""
-    return isinstance(value, torch.nn.Module)

@@ -65,16 +65,17 @@ class PackedLinear(nn.Module):
         return cls(layer.weight, layer.bias)
 
     def _laid_out(self, x: Tensor) -> Tensor:
-        with _laying_out:
-            if self.packed is None:
-                self.packed = torch.ops.mkldnn._reorder_linear_weight(self.raw, x.numel() // x.shape[-1])
-                self.raw = None
+        if self.packed is None:
+            with _laying_out:
+                if self.packed is None:
+                    self.packed = torch.ops.mkldnn._reorder_linear_weight(self.raw, x.numel() // x.shape[-1])
+                    self.raw = None
         return self.packed
 
     def forward(self, x: Tensor, then: str = "none") -> Tensor:
-        """`then`: none, gelu, silu."""
-        how = {"gelu": ("gelu", "none"), "silu": ("swish", ""), "none": ("none", "")}[then]
-        made: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._laid_out(x), self.bias, how[0], [], how[1])
+        """`then`: none or gelu."""
+        exact = "none" if then == "gelu" else ""  # not the approximation by tanh
+        made: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._laid_out(x), self.bias, then, [], exact)
         return made
 
     def onto(self, x: Tensor, other: Tensor, how: str = "add") -> Tensor:
@@ -115,19 +116,19 @@ class PackedConv(nn.Module):
             padding = tuple(d * (k - 1) // 2 for k, d in zip(layer.kernel_size, layer.dilation, strict=True))
         self.padding, self.stride, self.dilation = pair(padding, 0), pair(layer.stride, 1), pair(layer.dilation, 1)
         self.raw: Tensor | None = weight[:, :, None] if self.flat else weight
-        self.out_channels = layer.out_channels
         self.packed: Tensor | None = None
 
     def _laid_out(self, x: Tensor) -> Tensor:
-        with _laying_out:
-            if self.packed is None:
-                numbers = (self.stride, self.dilation, 1, list(x.shape))
-                if self.transposed:
-                    reorder = torch.ops.mkldnn._reorder_convolution_transpose_weight
-                    self.packed = reorder(self.raw, self.padding, [0, 0], *numbers)
-                else:
-                    self.packed = torch.ops.mkldnn._reorder_convolution_weight(self.raw, self.padding, *numbers)
-                self.raw = None
+        if self.packed is None:
+            with _laying_out:
+                if self.packed is None:
+                    numbers = (self.stride, self.dilation, 1, list(x.shape))
+                    if self.transposed:
+                        reorder = torch.ops.mkldnn._reorder_convolution_transpose_weight
+                        self.packed = reorder(self.raw, self.padding, [0, 0], *numbers)
+                    else:
+                        self.packed = torch.ops.mkldnn._reorder_convolution_weight(self.raw, self.padding, *numbers)
+                    self.raw = None
         return cast(Tensor, self.packed)
 
     def forward(self, x: Tensor, then: str = "none", slope: float = 0.0) -> Tensor:
