@@ -186,8 +186,12 @@ PACKS: dict[str, Callable[[nn.Linear], nn.Module]] = {"gate": PackedGate, "linea
 def pack(module: nn.Module) -> None:
     """Exchange what is below a module, in place: convolutions, and the linear layers that a module names in `packs`.
 
-    `packs` maps the name of a layer to "gate" or "linear", or is None: nothing below is called as a layer.
+    `packs` maps the name of a layer to "gate" or "linear", or is None: nothing below is called as a layer. A module that has
+    `to_be_packed` is told before.
     """
+    told = getattr(module, "to_be_packed", None)
+    if told is not None:
+        told()
     named = getattr(module, "packs", {})
     for name, child in module.named_children() if named is not None else ():
         if name in named:

@@ -68,10 +68,10 @@ class Site(nn.Module):
         return [t.look_at(None if t.context is None else next(rest)) for t in self.transformers]
 
     def forward(self, h: Tensor, embedding: Tensor, seen: list[list[KeyValue | None]]) -> Tensor:
-        """h [B, C, T', F'] -> [B, C', T', F']."""
-        h = self.res(h, embedding)
+        """h [B, C, T', F'] -> [B, C', T', F'], or [k B, ...] where it meets keys of k B clips; embedding [B or k B, E]."""
+        h = self.res(h, embedding[: len(h)])
         for transformer, keys in zip(self.transformers, seen, strict=True):
-            h = transformer(h, keys)
+            h = transformer(h if keys[0] is None else _times(h, len(keys[0].keys)), keys)
         return h
 
 
@@ -111,6 +111,7 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
+        self.turned = False
         base, deepest, widths = config.channels, len(config.mult) - 1, config.widths
         self.time_in = nn.Linear(base, 4 * base)
         self.time_out = nn.Linear(4 * base, 4 * base)
@@ -147,6 +148,17 @@ class UNet(nn.Module):
         for level in self.up:
             yield from level.sites
 
+    def to_be_packed(self) -> None:
+        """Work on planes that lie on their side from now on: oneDNN walks along the second axis, and F' is short.
+
+        Attention has no order of cells, and everything else is the same both ways but kernels, which are turned too.
+        """
+        if self.config.line is None and not self.turned:
+            self.turned = True
+            for layer in self.modules():
+                if isinstance(layer, nn.Conv2d):
+                    layer.weight.data = layer.weight.data.transpose(2, 3)
+
     def prepare(self, conditioning: Conditioning) -> Heard:
         """The part of the work that no step changes; `forward` takes the result in the place of the conditioning.
 
@@ -177,7 +189,7 @@ class UNet(nn.Module):
         """Noisy latent z [B, C, T', F'] and step t [B] (0..999, may be fractional) -> prediction [k B, C, T', F'].
 
         The conditioning is of k B clips, k for each z (guidance asks for two), z for z k times over: what does not depend on it
-        is computed once. deep: see there; one object for one walk from noise to sound.
+        is computed once, up to the first site that hears them. deep: see there; one object for one walk from noise to sound.
 
         The authors trained on T' and F' that are multiples of `config.factor`; on others every grid is brought back to the
         size it was halved from, as diffusers does. UsageError where a UNet with a line gets another F' than `config.line`.
@@ -185,31 +197,31 @@ class UNet(nn.Module):
         if self.config.line is not None and z.shape[3] != self.config.line:
             raise UsageError(f"latent has {z.shape[3]} frequency cells; this UNet folds {self.config.line}")
         heard = self.prepare(conditioning) if isinstance(conditioning, Conditioning) else conditioning
-        z, copies = z.to(self.norm_out.weight.dtype), max(1, heard.count // len(z))
-        embedding = self.embed(t.repeat(copies), heard.film)
-        if self.film is not None or self.config.draft or self.config.attention[0]:  # the first level hears what is asked, too
-            z, copies = z.repeat(copies, 1, 1, 1), 1
-        h = self.conv_in(z if heard.draft is None else torch.cat([z, heard.draft.to(z)], dim=1))
+        z, count = z.to(self.norm_out.weight.dtype), max(len(z), heard.count)
+        embedding = self.embed(t.repeat(count // len(z)), heard.film)
+        if self.film is not None or self.config.draft:
+            z = _times(z, count)
+        z = z if heard.draft is None else torch.cat([z, heard.draft.to(z)], dim=1)
+        h = self.conv_in(z.transpose(2, 3) if self.turned else z)
         skips, first, last = [h], cast(Level, self.down[0]), cast(Level, self.up[-1])
         seen = iter(heard.seen)
         for site in first.sites:
-            h = site(h, embedding[: len(h)], next(seen))
+            h = site(h, embedding, next(seen))
             skips.append(h)
-        skips = [_times(skip, copies) for skip in skips]
-        if deep is None or deep.due(len(skips[0])):
+        if deep is None or deep.due(count):
             if first.step is not None:
-                skips.append(_times(first.step(h), copies))
+                skips.append(first.step(h))
             h = self._deeper(skips, embedding, seen)
             if deep is not None:
                 deep.kept = h
         else:
             assert deep.kept is not None
-            h = deep.kept[-len(skips[0]) :]
+            h = deep.kept[-count:]
         seen = iter(heard.seen[-len(last.sites) :])
         for site in last.sites:
-            h = site(torch.cat([h, skips.pop()], dim=1), embedding, next(seen))
+            h = site(_beside(h, skips.pop()), embedding, next(seen))
         out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
-        return out
+        return out.transpose(2, 3) if self.turned else out
 
     def _deeper(self, skips: list[Tensor], embedding: Tensor, seen: Iterator[list[list[KeyValue | None]]]) -> Tensor:
         """All but the first level's own sites: from what it hands down (the last skip) to what it is handed back."""
@@ -225,7 +237,7 @@ class UNet(nn.Module):
             h = site(h, embedding, next(seen))
         for level in list(self.up)[:-1]:
             for site in level.sites:
-                h = site(torch.cat([h, skips.pop()], dim=1), embedding, next(seen))
+                h = site(_beside(h, skips.pop()), embedding, next(seen))
             if isinstance(level.step, Upsample):
                 h = level.step(h, (skips[-1].shape[2], skips[-1].shape[3]))
             elif level.step is not None:
@@ -233,9 +245,15 @@ class UNet(nn.Module):
         return h
 
 
-def _times(x: Tensor, copies: int) -> Tensor:
-    """x [B, ...] so many times over, in the layout it has."""
-    return x if copies == 1 else torch.cat([x] * copies)
+def _times(x: Tensor, count: int) -> Tensor:
+    """x [B, ...] repeated to `count`, a multiple of B, in the layout it has."""
+    return x if len(x) == count else torch.cat([x] * (count // len(x)))
+
+
+def _beside(h: Tensor, skip: Tensor) -> Tensor:
+    """h [B, C, ...] and a skip along C, whichever has fewer clips repeated."""
+    count = max(len(h), len(skip))
+    return torch.cat([_times(h, count), _times(skip, count)], dim=1)
 
 
 def _safe(context: Context) -> Context:
