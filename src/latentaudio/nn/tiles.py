@@ -55,14 +55,16 @@ def blended(work: Callable[[Tensor], Tensor], x: Tensor, length: int, overlap: i
 
 
 def chunked(work: Callable[[Tensor], Tensor], x: Tensor, length: int, margin: int, scale: int) -> Tensor:
-    """work(x) [B, C, scale T (+ a rest)] of x [B, C, T, ...], `length` at a time, each with `margin` of its neighbours.
+    """work(x) [B, C, scale T (+ a rest)] of x [B, C, T, ...], from pieces of `length`, of which what is nearer than `margin` to
+    a cut is thrown away.
 
-    The same as the whole where `work` reaches no further than `margin` to either side.
+    The same as the whole where `work` reaches no further than `margin` to either side. All pieces are of one shape: for every
+    new one oneDNN makes itself kernels, which takes time and memory.
     """
-    total, pieces = x.shape[2], []
-    for begin in range(0, total, length):
-        end = min(begin + length, total)
-        left, right = max(0, begin - margin), min(total, end + margin)
-        made = work(x[:, :, left:right])
-        pieces.append(made[:, :, (begin - left) * scale : None if end == total else (end - left) * scale])
+    places, total = starts(x.shape[2], length, 2 * margin), x.shape[2]
+    cuts = [0, *(place + margin for place in places[1:]), total]
+    pieces = []
+    for place, begin, end in zip(places, cuts, cuts[1:], strict=False):
+        made = work(x[:, :, place : place + length])
+        pieces.append(made[:, :, (begin - place) * scale : None if end == total else (end - place) * scale])
     return torch.cat(pieces, dim=2)
