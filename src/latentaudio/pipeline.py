@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from . import memory
 from .audio.io import Audio
 from .audio.mel import vae_mel
 from .audio.ops import Samples, check_sound, fade_edges, limit_peak
@@ -193,6 +194,11 @@ class AudioLDM:
         with self.parts.together():
             return similarity(self.text, sounds, self.sample_rate, texts)
 
+    def need(self, requests: Sequence[Options]) -> memory.Need:
+        """About how much memory these will take, one after the other, and how much is free. Nothing is loaded for it."""
+        asked, window = [self._completed(request) for request in requests], self._window * self.config.vae.factor
+        return max((memory.need(self.parts, one, window, self.batch) for one in asked), key=lambda need: need.gigabytes)
+
     @torch.inference_mode()
     def resynthesise(self, sound: Samples) -> Samples:
         """Samples [1, N] or [N] at `sample_rate` once through VAE and vocoder, [1, N]: the best that this model can sound."""
@@ -248,8 +254,10 @@ class AudioLDM:
         for text in dict.fromkeys(request.transcript for request in asked if request.transcript):
             if self.config.phonemes is not None and not phonemes.fits(text, self.config.phonemes.length):
                 warnings.warn(f"the model says only the beginning of {text[:40]!r}...; say it in fewer words", stacklevel=2)
+        if self.found.variant.parameters and not (needed := self.need(asked)).fits:
+            warnings.warn(str(needed), stacklevel=2)
         tries = [try_ for request in asked for try_ in _tries(request)]
-        made = _in_memory(self._sounds(tries, progress, on_step))
+        made = memory.within(self._sounds(tries, progress, on_step))
         notes = {"licence": self.found.variant.licence, "fidelity": self.found.fidelity.name}
         for request in asked:
             for _ in range(request.count):
@@ -431,16 +439,6 @@ def _tries(request: Options) -> Iterator[Options]:
     """One request per candidate of every clip, complete by itself: what the file will say made it."""
     for k in range(request.count * request.candidates):
         yield request.replaced(seed=(request.seed + k) % _SEEDS, count=1, candidates=1)
-
-
-def _in_memory(made: Iterator[tuple[Options, Samples]]) -> Iterator[tuple[Options, Samples]]:
-    """The same; GenerationError where memory does not suffice."""
-    try:
-        yield from made
-    except (MemoryError, RuntimeError) as problem:
-        if not isinstance(problem, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(problem):
-            raise
-        raise GenerationError("memory does not suffice; ask for shorter clips, --precision bf16, or a smaller model") from None
 
 
 def _batches(tries: Sequence[Options], size: int) -> Iterator[list[Options]]:

@@ -16,6 +16,7 @@ from . import screen
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
+    from ..memory import Need
 
 
 VOICE = "A female reporter is speaking full of emotion"
@@ -38,6 +39,7 @@ def generate(
     fidelity: str = "clean",
     like: str | None = None,
     plot: bool = False,
+    estimate: bool = False,
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -62,6 +64,8 @@ def generate(
         Model that a checkpoint file is, where it does not tell.
     plot
         Also draw waveform and mel spectrogram beside each file, as FILE.png.
+    estimate
+        Only tell how much memory it would take, and how much is free.
     json
         Print one line of JSON per file.
     quiet
@@ -69,10 +73,7 @@ def generate(
     """
     if quiet:
         warnings.simplefilter("ignore")
-    wishes = options.model_dump(exclude_unset=True)
-    if options.transcript:
-        wishes = {"model": SPEAKER, **wishes}
-        _check_speech(wishes["model"])
+    wishes = _wishes(options)
     prompts, names = _asked(texts, text_list, wishes)
     from .target import targets
 
@@ -81,15 +82,32 @@ def generate(
 
     with screen.bar("generating", quiet or json) as tick:
         model = load(wishes.get("model", options.model), device, precision, fidelity=fidelity, like=like, lean=True)
-        for clip in model.stream(model.requests(prompts, wishes), progress=tick):
-            path = clip.save(next(paths))
-            if plot:
-                _plot(clip, path.with_name(f"{path.name}.png"))
-            _tell(clip, path, json, quiet)
+        requests = model.requests(prompts, wishes)
+        if estimate:
+            _estimated(model.need(requests), json)
+            return
+        for clip in model.stream(requests, progress=tick):
+            _kept(clip, next(paths), plot, json, quiet)
 
 
-def _tell(clip: Audio, path: Path, json: bool, quiet: bool) -> None:
-    """One line about a file that was written."""
+def _wishes(options: Options) -> dict[str, Any]:
+    """What was asked; a transcript wants a model that speaks."""
+    wishes = options.model_dump(exclude_unset=True)
+    if options.transcript:
+        wishes = {"model": SPEAKER, **wishes}
+        _check_speech(wishes["model"])
+    return wishes
+
+
+def _estimated(needed: Need, json: bool) -> None:
+    screen.tell(vars(needed), as_json=True) if json else screen.say(str(needed))
+
+
+def _kept(clip: Audio, path: Path, plot: bool, json: bool, quiet: bool) -> None:
+    """Write a clip, and its picture, and a line about it."""
+    path = clip.save(path)
+    if plot:
+        _plot(clip, path.with_name(f"{path.name}.png"))
     if json:
         seen = {"path": path, "seconds": clip.seconds, "rate": clip.sample_rate, "score": clip.score}
         screen.tell({**seen, **clip.options.model_dump(exclude={"seconds", "count", "candidates"})}, as_json=True)

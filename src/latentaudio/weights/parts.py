@@ -63,7 +63,7 @@ class Parts:
 
     def put(self, name: str, module: nn.Module) -> None:
         """Compute with another module in the place of a part, from now on."""
-        self._loaded[name] = module.requires_grad_(False).to(self.device, self._type(name))
+        self._loaded[name] = module.requires_grad_(False).to(self.device, self.type_of(name))
         self._kept.add(name)
         self.changes += 1
 
@@ -81,7 +81,7 @@ class Parts:
         self.changes += 1
         self.release(*self._loaded)
         for name in self._kept:
-            self._loaded[name].to(device, self._type(name))
+            self._loaded[name].to(device, self.type_of(name))
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -95,14 +95,15 @@ class Parts:
     def _fetched(self, name: str, pack: bool) -> nn.Module:
         if self.lean:
             self.release(*(set(self._loaded) - (set(SOUND) if name in SOUND else set())))
-        kind = self._type(name)
+        kind = self.type_of(name)
         module = self.found.part(name, kind).requires_grad_(False).to(self.device)
         if pack and self.device.type == "cpu" and packed.available(kind):
             packed.pack(module)
         self._loaded[name] = module
         return module
 
-    def _type(self, name: str) -> torch.dtype:
+    def type_of(self, name: str) -> torch.dtype:
+        """In which type a part computes."""
         vocoder = self.found.config.vocoder.kind
         fast = name in ("unet", "student") or (name in SOUND and vocoder == "hifigan")  # phases need more than 8 bits
         return self.dtype if fast and self.dtype is not None else torch.float32

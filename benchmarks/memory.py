@@ -1,0 +1,87 @@
+"""Memory at the fullest, by length of the clip and over a hundred prompts, beside what `--estimate` says beforehand.
+
+    python benchmarks/memory.py [--seconds 10.24 30 60 300] --output benchmarks/memory.md
+
+audioldm2-full with random weights, a float32 folder of 4.4 GB in a temporary place, windows of 10.24 s; from the shell.
+A hundred prompts in one process: mini's student with clips of 10.24 s, and audioldm2-full with clips of 2.56 s, preset `draft`.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from latentaudio import load
+from latentaudio.evaluate.invented import write_invented
+from latentaudio.evaluate.speed import COMMAND, cold_clip
+from latentaudio.evaluate.timing import PROMPT
+
+MODEL, EVERY = "audioldm2-full", (1, 10, 50, 100)
+
+
+def estimated(folder: Path, seconds: float, *more: str) -> float:
+    """Gigabytes that the shell command would tell."""
+    words = (*COMMAND, "generate", PROMPT, "--model", str(folder), "--seconds", str(seconds), "--estimate", "--json", *more)
+    return float(json.loads(subprocess.run(words, capture_output=True, check=True).stdout)["gigabytes"])
+
+
+def hundred(model: str, seconds: float) -> None:
+    """Print the greatest size so far after some of a hundred prompts."""
+    system = load(model, lean=True)
+    prompts = [f"{PROMPT}, take {k}" for k in range(EVERY[-1])]
+    for done, _ in enumerate(system.stream(system.requests(prompts, {"seconds": seconds, "preset": "draft"})), 1):
+        if done in EVERY:
+            print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.2f}", flush=True)
+
+
+def by_length(folder: Path, lengths: list[float]) -> Iterator[tuple[str, ...]]:
+    """Rows of the first table."""
+    yield "length", "preset", "time", "memory", "estimate"
+    for seconds, preset, precision in [*((length, "fast", "auto") for length in lengths), (lengths[0], "draft", "fp32")]:
+        how = ("--precision", precision)
+        cost = cold_clip(str(folder), PROMPT, seconds, more=("--preset", preset, *how))
+        told = estimated(folder, seconds, *how)
+        yield f"{seconds:g} s", f"{preset}, {precision}", f"{cost.seconds:.0f} s", f"{cost.gigabytes:.2f} GB", f"{told:.1f} GB"
+
+
+def by_number(folder: Path) -> Iterator[tuple[str, ...]]:
+    """Rows of the second."""
+    yield "model", *(f"after {k}" for k in EVERY)
+    for model, seconds in (("mini", "10.24"), (str(folder), "2.56")):
+        asked = (sys.executable, __file__, "--hundred", model, seconds)
+        told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+        yield Path(model).name, *(f"{peak} GB" for peak in told)
+
+
+def table(rows: Iterator[tuple[str, ...]]) -> str:
+    """Markdown; each row is shown as soon as it is known."""
+    lines = []
+    for row in rows:
+        lines += [f"| {' | '.join(row)} |"] + ["|---" * len(row) + "|"] * (not lines)
+        print(lines[-1], flush=True)
+    return "\n".join(lines)
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--seconds", type=float, nargs="+", default=[10.24, 30, 60, 300])
+    words.add_argument("--hundred", nargs=2, metavar=("MODEL", "SECONDS"), help="only this, in this process")
+    words.add_argument("--output", type=Path)
+    given = words.parse_args()
+    if given.hundred:
+        hundred(given.hundred[0], float(given.hundred[1]))
+        return
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, MODEL)
+        write_invented(folder, MODEL)
+        tables = [table(by_length(folder, given.seconds)), table(by_number(folder))]
+    if given.output:
+        given.output.write_text("\n\n".join(["# Memory", (__doc__ or "").strip(), *tables]) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
