@@ -3,8 +3,8 @@
     python benchmarks/presets.py [PRESET ...] --model mini --clips 176 --output benchmarks/presets.md
 
 judge: share of clips whose kind it names. Frechet ratio: their distance from true renders over that between two halves of
-renders (as in `latentaudio bench`, but of fewer clips and so not to be compared with it). away: mel distance from the clip
-that 200 steps make of the same noise, in units of its deviation. seconds: of one clip of 5.12 s, median.
+renders (as in `latentaudio bench`, but of fewer clips and so not to be compared with it). seconds: of one clip of 5.12 s,
+median. How far presets are from 200 steps of the same noise: benchmarks/distance.py.
 """
 
 import argparse
@@ -12,11 +12,7 @@ import statistics
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from latentaudio import load
-from latentaudio.audio.mel import vae_mel
 from latentaudio.evaluate.bench import right
 from latentaudio.evaluate.frechet import frechet_distance
 from latentaudio.evaluate.judge import load_judge
@@ -51,21 +47,17 @@ def main():
     truths = judge.hear([a.truth for a in asked])
     others = judge.hear([a.truth for a in of_every_kind(given.clips, SEED + 1_000_000, SECONDS)])
     halves = frechet_distance(truths.embeddings, others.embeddings)
-    lines = ["| preset | settings | judge | Frechet ratio | away | seconds |", "|---|---|---|---|---|---|"]
+    lines = ["| preset | settings | judge | Frechet ratio | seconds |", "|---|---|---|---|---|"]
     print("\n".join(lines), flush=True)
-    reference = None
     for preset in given.presets:
         model = load(given.model)  # a new one, which has read nothing yet
         made, seconds = clips(model, prompts, preset)
         verdict = judge.hear(made)
-        mels = vae_mel(torch.tensor(np.stack(made)), model.config.mel)
-        reference = mels if preset == "paper" else reference
-        away = "" if reference is None else f"{float((mels - reference).std() / reference.std()):.2f}"
         chosen = {name: value for name, value in PRESETS[preset].of(model.config).items() if name != "candidates"}
         settings = ", ".join(f"{name} {value}" for name, value in chosen.items())
         good = right(verdict, judge.kinds, wanted).mean()
         ratio = frechet_distance(verdict.embeddings, others.embeddings) / halves
-        lines.append(f"| {preset} | {settings} | {good:.1%} | {ratio:.2f} | {away} | {seconds:.2f} |")
+        lines.append(f"| {preset} | {settings} | {good:.1%} | {ratio:.2f} | {seconds:.2f} |")
         print(lines[-1], flush=True)
     if given.output:
         text = f"# Presets\n\n{(__doc__ or '').strip()}\n\n{given.clips} clips of {given.model}.\n\n"

@@ -374,8 +374,11 @@ class AudioLDM:
 
         reuse: how many steps share the UNet's deep part. pieces: windows that a long latent is seen in, one after the other.
         """
-        unet = cast("UNet", self.parts[part])
-        prepare, turns = lru_cache(maxsize=2)(unet.prepare), cycle([Deep(reuse) for _ in range(pieces)])
+        unet = self.parts.caller(part) if reuse == 1 else self.parts[part]  # a graph knows no every other step
+        prepare, turns = (
+            lru_cache(maxsize=2)(cast("UNet", self.parts[part]).prepare),
+            cycle([Deep(reuse) for _ in range(pieces)]),
+        )
 
         def predict(z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
             heard = prepare(conditioning)

@@ -32,8 +32,8 @@ def rows(monkeypatch, row):
 
 def test_both_sides_do_every_piece_of_work():
     heard = []
-    found = race("tiny-published", 0.32, 2, presets=("fast",), rounds=2, told=heard.append)
-    assert heard == [*PARTS, "clip of 10 steps", "fast", "fast"]
+    found = race("tiny-published", 0.32, 2, presets=("fast",), rounds=2, told=lambda *now: heard.append(now))
+    assert heard == [(k, 8, work) for k, work in enumerate((*PARTS, "clip of 10 steps", "fast", "fast"), 1)]
     assert list(found.taken) == ["diffusers", "latentaudio fp32", "latentaudio bf16"]
     for side, works in found.taken.items():
         assert set(PARTS) <= works.keys() and all(len(taken) == 2 and min(taken) > 0 for taken in works.values()), side

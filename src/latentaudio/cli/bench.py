@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -134,7 +133,7 @@ def speed(
     for name, length, count in product(models or ["audioldm2-full"], seconds or [10.24], batch or [1]):
         rival = against == "diffusers" and _has_rival(name)
         with screen.bar(f"{name}, {length:g} s, batch {count}", quiet) as tick:
-            found.append(race(name, length, count, chosen, rounds, rival, device, partial(tick, 0, 0)))
+            found.append(race(name, length, count, chosen, rounds, rival, device, tick))
             if cold:
                 from_cold(found[-1], chosen, device)
         screen.say(table(found[-1]))

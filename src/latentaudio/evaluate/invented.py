@@ -33,11 +33,11 @@ def invent(name: str) -> Invented:
 
 
 def invented(part: str, found: Found) -> nn.Module:
-    """A part that does not fall silent: HiFi-GAN's own beginning whispers."""
+    """A part that does not fall silent: HiFi-GAN's own beginning whispers, a UNet's last layers and branches begin at zero."""
     torch.manual_seed(0)
     module = build(part, found.config)
-    if part == "vocoder":
-        for weight in module.parameters():
+    for weight in module.parameters() if part in ("vocoder", "unet", "student") else ():
+        if part == "vocoder" or not weight.any():
             nn.init.normal_(weight, 0.0, weight[0].numel() ** -0.5 if weight.ndim > 1 else 0.1)
     return module
 

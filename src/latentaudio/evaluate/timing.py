@@ -65,11 +65,14 @@ class Side(Protocol):
 
 
 class Ours:
-    """This product in one precision, "fp32" or "bf16"."""
+    """This product in one precision, "fp32" or "bf16"; on a GPU also with its UNet as a CUDA graph."""
 
-    def __init__(self, model: str, precision: str, batch: int, seconds: float, device: str = "cpu") -> None:
-        self.name = f"latentaudio {precision}"
+    def __init__(
+        self, model: str, precision: str, batch: int, seconds: float, device: str = "cpu", graphs: bool = False
+    ) -> None:
+        self.name = f"latentaudio {precision}" + (", graphs" if graphs else "")
         self.system = system = AudioLDM(invent(model), device, precision)
+        system.parts.graphs = graphs
         if system.device.type != "cpu":  # there, clips are made one by one, whatever is asked
             system.batch = batch
         config, factor = system.config, system.config.vae.factor
@@ -159,16 +162,18 @@ class Times:
 
 
 def clock(work: Callable[[], object], device: str = "cpu") -> float:
-    """Seconds that a piece of work takes; on a GPU until it has done what it was told."""
-
-    def settled() -> float:
-        if device.startswith("cuda"):
-            torch.cuda.synchronize(device)
-        return time.perf_counter()
-
-    began = settled()
+    """Seconds that a piece of work takes; on a GPU between two events of its own clock."""
+    if device.startswith("cuda"):
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize(device)
+        first.record()
+        work()
+        last.record()
+        last.synchronize()
+        return float(first.elapsed_time(last)) / 1e3
+    began = time.perf_counter()
     work()
-    return settled() - began
+    return time.perf_counter() - began
 
 
 def matrix_rate(dtype: torch.dtype, device: str = "cpu", size: int = 2048) -> float:
@@ -206,21 +211,24 @@ def race(
     rounds: int = 3,
     rival: bool = True,
     device: str = "cpu",
-    told: Callable[[str], None] = lambda line: None,
+    told: Callable[[int, int, str], None] = lambda done, total, work: None,
 ) -> Times:
-    """Time a model with random weights, and diffusers beside it where `rival`; `told` hears of every piece of work."""
+    """Time a model with random weights, and diffusers beside it where `rival`; `told` hears of every piece of work done."""
     device = str(pick_device(device))
     found = Times(model, seconds, batch, machine=_machine(device))
     found.rates = {name: matrix_rate(kind, device) for name, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
     found.gigaflops = flops_of_step(model, batch, seconds)
     slow, fast = (Ours(model, precision, batch, seconds, device) for precision in ("fp32", "bf16"))
     sides: list[Side] = [slow, fast]
+    if device.startswith("cuda"):
+        fast = Ours(model, "bf16", batch, seconds, device, graphs=True)
+        sides.append(fast)
     if rival:
         from .rivals import Diffusers
 
         theirs = Diffusers(slow.system.config, batch, slow.rows, len(PROMPT.split()) + 2, device)
         sides.insert(0, theirs)
-    trial = f"clip of {_TRIAL} steps"
+    trial, total = f"clip of {_TRIAL} steps", len(PARTS) + 1 + rounds * len(presets)
     for work in (*PARTS, trial):
         jobs = {side.name: partial(side.clip, _TRIAL) if work == trial else getattr(side, work) for side in sides}
         for job in jobs.values():  # once without the clock: memory, layouts of weights
@@ -228,11 +236,11 @@ def race(
         for _ in range(rounds):
             for name, job in jobs.items():
                 found.add(name, work, clock(job, device))
-        told(work)
+        told(len(found.taken[fast.name]), total, work)
     for k in range(rounds):
-        for preset in presets:
+        for done, preset in enumerate(presets, len(PARTS) + 2 + k * len(presets)):
             found.add(fast.name, preset, clock(partial(fast.whole, preset), device))
-            told(preset)
+            told(done, total, preset)
         if rival:
             once = {work: times[k] for work, times in found.taken[theirs.name].items() if k < len(times)}
             rest = (_USUAL - _TRIAL) * once["step"] + once["text"] + once["loa"]

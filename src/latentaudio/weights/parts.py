@@ -8,13 +8,15 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..nn import packed
+from ..nn.graphs import Graphs
 from .load import Found
 
 SOUND = ("unet", "student", "vae", "vocoder")
@@ -40,12 +42,24 @@ class Parts:
         self.found, self.device, self.dtype, self.lean = found, device, dtype, lean
         self.changes = 0
         """How often parts were exchanged or moved; what was computed with them before may be another now."""
+        self.graphs = False
+        """Whether denoisers on a GPU are played back as CUDA graphs."""
+        self._graphs: dict[str, Graphs] = {}
         self._loaded: dict[str, nn.Module] = {}
         self._kept: set[str] = set()
 
     def __getitem__(self, name: str) -> nn.Module:
         """A part; raises WeightsError where its weights are missing or do not fit."""
         return self._loaded[name] if name in self._loaded else self._fetched(name, pack=name in SOUND)
+
+    def caller(self, name: str) -> Callable[..., Any]:
+        """A part to be called without gradients: itself, or its graph."""
+        part = self[name]
+        if not self.graphs or self.device.type != "cuda":
+            return part
+        if name not in self._graphs or self._graphs[name].work is not part:
+            self._graphs[name] = Graphs(part)
+        return self._graphs[name]
 
     def get(self, name: str) -> nn.Module | None:
         """A part, None where the system has none of that name."""
@@ -69,6 +83,8 @@ class Parts:
 
     def release(self, *names: str) -> None:
         """Let go of parts, but those put in or handed out; they are loaded again when needed."""
+        for name in names:
+            self._graphs.pop(name, None)
         if [self._loaded.pop(name) for name in names if name in self._loaded and name not in self._kept]:
             gc.collect()
             _give_back()
