@@ -186,8 +186,7 @@ class AudioLDM:
         self, requests: Sequence[Options], *, progress: Progress | None = None, on_step: OnStep | None = None
     ) -> Iterator[Audio]:
         """The clips of all requests in order, each as soon as it is finished. Wrong options raise here, before any work."""
-        asked = [self._completed(request) for request in requests]
-        return self._clips(asked, progress, on_step)
+        return self._clips([self._completed(request) for request in requests], progress, on_step)
 
     def similarity(self, sounds: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
         """CLAP's cosines [K, M] between K sounds, each [C, N] or [N] at `sample_rate`, and M texts."""
