@@ -1,4 +1,4 @@
-"""Memory at the fullest, by length of the clip and over a hundred prompts, beside what `--estimate` says beforehand.
+"""Memory at the fullest (Linux), by length of the clip and over a hundred prompts, beside what `--estimate` says beforehand.
 
     python benchmarks/memory.py [--seconds 10.24 30 60 300] --output benchmarks/memory.md
 
@@ -8,7 +8,6 @@ A hundred prompts in one process: mini's student with clips of 10.24 s, and audi
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,13 +28,19 @@ def estimated(folder: Path, seconds: float, *more: str) -> float:
     return float(json.loads(subprocess.run(words, capture_output=True, check=True).stdout)["gigabytes"])
 
 
+def greatest() -> float:
+    """Gigabytes of this process at its fullest. (What getrusage says begins with the size of whoever started it.)"""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024 / 1e9
+
+
 def hundred(model: str, seconds: float) -> None:
     """Print the greatest size so far after some of a hundred prompts."""
     system = load(model, lean=True)
     prompts = [f"{PROMPT}, take {k}" for k in range(EVERY[-1])]
     for done, _ in enumerate(system.stream(system.requests(prompts, {"seconds": seconds, "preset": "draft"})), 1):
         if done in EVERY:
-            print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.2f}", flush=True)
+            print(f"{greatest():.2f}", flush=True)
 
 
 def by_length(folder: Path, lengths: list[float]) -> Iterator[tuple[str, ...]]:
