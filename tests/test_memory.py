@@ -1,6 +1,7 @@
 """What a request will need is told before it is made: sizes of parts, who is in memory together, and what is free."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def test_too_much_is_told_before_anything_is_loaded(tiny_folder, monkeypatch):
     assert need.fits and 0.5 < need.gigabytes < 1.0 and "GB of memory" in str(need)
     monkeypatch.setattr(memory, "free", lambda device: 0.25)
     small = model.need(model.requests(["rain"], {}))
-    assert not small.fits and "0.2 GB are free: ask for shorter clips" in str(small)
+    assert not small.fits and "0.2 GB are there for it: ask for bf16" in str(small)
     monkeypatch.setattr(memory, "free", lambda device: None)
     assert model.need(model.requests(["rain"], {})).fits
 
@@ -54,7 +55,7 @@ def test_published_models_warn_of_too_little(tiny_folder, monkeypatch):
     model = load(tiny_folder)
     model.found = replace(model.found, variant=replace(model.found.variant, parameters=1))
     monkeypatch.setattr(memory, "free", lambda device: 0.25)
-    with pytest.warns(UserWarning, match=r"takes about 0\.\d GB of memory; 0\.2 GB are free"):
+    with pytest.warns(UserWarning, match=r"takes about 0\.\d GB of memory; 0\.2 GB are there"):
         model.generate("rain", seconds=1.28, steps=1)
 
 
@@ -63,7 +64,7 @@ def test_a_containers_limit_is_what_it_leaves(tmp_path):
     for name, text in (
         ("memory.max", "max\n"),
         ("memory.current", "3000000000\n"),
-        ("memory.stat", "anon 5\nfile 1000000000\n"),
+        ("memory.stat", "anon 5\nfile 1200000000\nshmem 200000000\n"),
     ):
         (tmp_path / name).write_text(text)
     assert memory._left_of_limit(tmp_path) == float("inf")
@@ -71,9 +72,22 @@ def test_a_containers_limit_is_what_it_leaves(tmp_path):
     assert memory._left_of_limit(tmp_path) == 2.0
 
 
-def test_free_memory_is_less_than_there_is():
-    free = memory.free(torch.device("cpu"))
-    assert free is None or 0.1 < free < 10_000
+def test_memory_is_what_is_free_and_what_is_held(monkeypatch):
+    told = {"MemAvailable:": 3_000_000, "RssAnon:": 500_000}
+    monkeypatch.setattr(memory, "_kilobytes", lambda file, name: told.get(name))
+    monkeypatch.setattr(memory, "_left_of_limit", lambda group: 2.0)
+    assert memory.free(torch.device("cpu")) == 2.5
+    monkeypatch.setattr(memory, "_left_of_limit", lambda group: float("inf"))
+    assert memory.free(torch.device("cpu")) == 3.5
+    told.pop("MemAvailable:")
+    assert memory.free(torch.device("cpu")) is None
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").is_file(), reason="reads Linux's files")
+def test_what_this_machine_tells_is_plausible():
+    total = memory._kilobytes("/proc/meminfo", "MemTotal:")
+    assert 0.05 < memory.free(torch.device("cpu")) < 1.2 * total / 1e6
+    assert memory._kilobytes("/proc/meminfo", "NoSuch:") is None and memory._kilobytes("/no/such/file", "X:") is None
 
 
 def test_running_out_is_one_line():

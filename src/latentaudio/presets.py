@@ -17,9 +17,8 @@ PresetName: TypeAlias = Literal["paper", "quality", "balanced", "fast", "draft"]
 
 @dataclass(frozen=True)
 class Preset:
-    """What it is for, its settings, and those that take their place in a system with a student."""
+    """Its settings, and those that take their place in a system with a student."""
 
-    purpose: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     taught: Mapping[str, Any] = field(default_factory=dict)
 
@@ -30,18 +29,11 @@ class Preset:
 
 _HALF = 0.76  # guidance until t = 240: below, it changes little (arXiv 2404.07724) and every step costs half
 PRESETS: dict[PresetName, Preset] = {
-    "paper": Preset("as published: 200 steps of DDIM", {"sampler": "ddim", "steps": 200, "guidance_stop": 1.0}),
-    "quality": Preset("as good as 200 steps, to the ear", {"sampler": "dpm++", "steps": 25, "candidates": 1}),
-    "balanced": Preset(
-        "nearly as good, in half of the time",
-        {"sampler": "dpm++", "steps": 15, "guidance_stop": _HALF, "candidates": 1},
-    ),
-    "fast": Preset(
-        "coarser; for trying many prompts",
-        {"sampler": "dpm++", "steps": 10, "guidance_stop": _HALF, "reuse": 2, "candidates": 1},
-    ),
+    "paper": Preset({"sampler": "ddim", "steps": 200, "guidance_stop": 1.0}),
+    "quality": Preset({"sampler": "dpm++", "steps": 25, "candidates": 1}),
+    "balanced": Preset({"sampler": "dpm++", "steps": 15, "guidance_stop": _HALF, "candidates": 1}),
+    "fast": Preset({"sampler": "dpm++", "steps": 10, "guidance_stop": _HALF, "reuse": 2, "candidates": 1}),
     "draft": Preset(
-        "to hear roughly what will come",
         {"sampler": "dpm++", "steps": 6, "guidance_stop": _HALF, "reuse": 2, "candidates": 1},
         {"sampler": "leaps", "candidates": 1},
     ),

@@ -64,12 +64,16 @@ def test_a_played_back_unet_says_what_the_unet_says(unet):
 
 
 @torch.inference_mode()
-def test_only_the_latest_graphs_are_kept(unet):
+def test_the_graphs_used_last_are_kept(unet):
     recorder = Recorder()
     graphs = Graphs(unet, recorder, most=2)
-    for rows in (1, 2, 3, 3, 2, 1):
+    for rows in (1, 2, 1, 3, 1, 2):  # 2 leaves for 3, because 1 was used since; then 3 leaves for 2
         graphs(*given(unet, rows, 1))
     assert recorder.recorded == 4 and len(graphs._graphs) == 2
+    usual = Graphs(unet, Recorder())
+    for rows in (1, 2, 3, 4):
+        usual(*given(unet, rows, 1))
+    assert len(usual._graphs) == usual.most == 4
 
 
 def test_nests_keep_their_shape(unet):
@@ -84,9 +88,12 @@ def test_nests_keep_their_shape(unet):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="records a CUDA graph")
 @torch.inference_mode()
 def test_a_real_graph_says_the_same(unet):
-    unet = unet.cuda()
-    graphs = Graphs(unet, recorded)
-    for seed in (1, 2):
-        z, t, _ = given(unet.cpu(), 1, seed)
-        heard = unet.cuda().prepare(asked(1, seed).map(lambda x: x.cuda()))
-        torch.testing.assert_close(graphs(z.cuda(), t.cuda(), heard), unet(z.cuda(), t.cuda(), heard))
+    wanted = [unet(*given(unet, 1, seed)) for seed in (1, 2, 3)]
+    there = unet.cuda()
+    graphs = Graphs(there, recorded)
+    for seed, want in zip((1, 2, 3), wanted, strict=True):
+        z = torch.randn(1, TINY.unet.latent, 8, TINY.unet.line or 8, generator=torch.Generator().manual_seed(seed)).cuda()
+        t = torch.full((1,), 100 * seed).cuda()
+        got = graphs(z, t, there.prepare(asked(1, seed).map(lambda x: x.cuda())))
+        torch.testing.assert_close(got.cpu(), want, atol=1e-3, rtol=1e-3)
+    assert len(graphs._graphs) == 1

@@ -18,6 +18,7 @@ from latentaudio.types import Conditioning, Context, Latent, stack
 SHAPE = {"channels": 16, "mult": (1, 2, 3), "attention": (False, True, True), "groups": 8, "latent": 4}
 CONTEXTS = UNetConfig(**SHAPE, contexts=(None, 12, 20), heads=(2, 2, 2))
 FILM = UNetConfig(**SHAPE, film=8, heads=(2, 2, 2))
+LINE = UNetConfig(**SHAPE, film=8, draft=True, contexts=(12, 20), line=8, beats=4, order=4, heads=(2, 2, 2))  # as mini's
 
 
 @pytest.fixture(autouse=True)
@@ -51,13 +52,15 @@ def test_packing_is_there():
     assert packed.available()  # on x86 with the supported versions of torch
 
 
-@pytest.mark.parametrize("config", [CONTEXTS, FILM, TINY.unet], ids=["contexts", "film", "mini"])
+@pytest.mark.parametrize("config", [CONTEXTS, FILM, LINE, TINY.unet], ids=["contexts", "film", "line", "tiny"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)])
 def test_a_packed_unet_says_the_same(config, dtype, tolerance):
     unet, heard = randomised(UNet(config)), asked(config)
     z, t = torch.randn(2, config.latent, 12, 8, generator=torch.Generator().manual_seed(1)), torch.tensor([900, 40])
     want = unet(z, t, heard)
     pack(unet.to(dtype))
+    assert unet.turned == (config.line is None)
+    pack(unet)  # once more changes nothing
     assert sum(isinstance(m, PackedConv | PackedLinear | PackedGate) for m in unet.modules()) > 20
     for rows in (slice(0, 2), slice(0, 1)):  # another batch than weights were laid out for
         got = unet(z[rows], t[rows], heard.map(lambda x, rows=rows: x[rows]))
@@ -78,20 +81,27 @@ def test_a_packed_vae_and_vocoder_say_the_same():
     assert packed_wave.shape[-1] == vocoder(mel[:1, :, :8]).shape[-1] + 160
 
 
+def test_what_has_a_side_is_not_turned():
+    unet = UNet(CONTEXTS)
+    unet.conv_in.padding = (1, 0)
+    with pytest.raises(AssertionError, match="has a side"):
+        pack(unet)
+
+
 def test_groups_and_named_exceptions_stay_as_they_are():
     network = nn.Sequential(nn.Conv1d(8, 8, 3, groups=8), nn.Linear(8, 8))
     pack(network)
     assert type(network[0]) is nn.Conv1d and type(network[1]) is nn.Linear
 
 
-@pytest.mark.parametrize("config", [CONTEXTS, FILM, TINY.unet], ids=["contexts", "film", "mini"])
+@pytest.mark.parametrize("config", [CONTEXTS, FILM, LINE, TINY.unet], ids=["contexts", "film", "line", "tiny"])
 def test_one_latent_for_two_conditionings_is_that_latent_twice(config):
     unet, both = randomised(UNet(config)), stack(asked(config), asked(config, seed=3))
     z, t = torch.randn(2, config.latent, 12, 8, generator=torch.Generator().manual_seed(1)), torch.tensor([900, 40])
     torch.testing.assert_close(unet(z, t, both), unet(torch.cat([z, z]), torch.cat([t, t]), both), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("config", [CONTEXTS, FILM, TINY.unet], ids=["contexts", "film", "mini"])
+@pytest.mark.parametrize("config", [CONTEXTS, FILM, LINE, TINY.unet], ids=["contexts", "film", "line", "tiny"])
 def test_depths_are_kept_for_as_many_steps_as_asked(config):
     unet, heard = randomised(UNet(config)), asked(config, 1)
     z = torch.randn(4, 1, config.latent, 12, 8, generator=torch.Generator().manual_seed(1))

@@ -44,5 +44,8 @@ def test_a_vocoder_in_chunks_is_the_vocoder():
     made = chunked(vocoder, mel, 80, vocoder.margin, vocoder.hop)
     assert made.shape == whole.shape and whole.std() > 0.01
     torch.testing.assert_close(made, whole, atol=1e-5, rtol=1e-5)
+    seen = []
+    chunked(lambda piece: seen.append(piece.shape[2]) or vocoder(piece), mel[:, :, :90], 80, vocoder.margin, vocoder.hop)
+    assert len(set(seen)) == 1 and sum(seen) <= 90 + (len(seen) - 1) * (2 * vocoder.margin + 1)  # no more than is needed
     short = chunked(vocoder, mel, 80, 2, vocoder.hop)
     assert (short - whole).abs().max() > 1e-3  # it can fail

@@ -16,7 +16,6 @@ from . import screen
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
-    from ..memory import Need
 
 
 VOICE = "A female reporter is speaking full of emotion"
@@ -78,15 +77,14 @@ def generate(
     from .target import targets
 
     paths = targets(output, [name for name in names for _ in range(options.count)])
+    if estimate:
+        _estimate(prompts, wishes, device, precision, json)
+        return
     from ..pipeline import load
 
     with screen.bar("generating", quiet or json) as tick:
         model = load(wishes.get("model", options.model), device, precision, fidelity=fidelity, like=like, lean=True)
-        requests = model.requests(prompts, wishes)
-        if estimate:
-            _estimated(model.need(requests), json)
-            return
-        for clip in model.stream(requests, progress=tick):
+        for clip in model.stream(model.requests(prompts, wishes), progress=tick):
             _kept(clip, next(paths), plot, json, quiet)
 
 
@@ -99,7 +97,14 @@ def _wishes(options: Options) -> dict[str, Any]:
     return wishes
 
 
-def _estimated(needed: Need, json: bool) -> None:
+def _estimate(prompts: list[str], wishes: dict[str, Any], device: str, precision: str, json: bool) -> None:
+    """Tell what memory it would take; for a model of the table nothing is fetched."""
+    from ..pipeline import AudioLDM
+    from ..weights.load import described, find
+
+    name = wishes.get("model", "mini")
+    model = AudioLDM(described(name) if name in VARIANTS else find(name), device, precision, lean=True)
+    needed = model.need(model.requests(prompts, wishes))
     screen.tell(vars(needed), as_json=True) if json else screen.say(str(needed))
 
 

@@ -12,10 +12,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..fidelity import fidelity
-from ..variants import variant
 from ..weights.folder import TOKENIZER_FILE, build, parts_of, save_part, write_config
-from ..weights.load import ASSETS, Found
+from ..weights.load import Found, described
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Invented(Found):
 
 def invent(name: str) -> Invented:
     """The model of that name in the table, with random weights."""
-    return Invented(name, ASSETS / "mini", variant(name), {}, fidelity=fidelity("clean"))
+    return Invented(**vars(described(name)))
 
 
 def invented(part: str, found: Found) -> nn.Module:

@@ -183,14 +183,13 @@ def matrix_rate(dtype: torch.dtype, device: str = "cpu", size: int = 2048) -> fl
         return 2 * size**3 / min(clock(lambda: a @ b, device) for _ in range(10)) / 1e9
 
 
-def flops_of_step(model: str, batch: int, seconds: float) -> float:
-    """GFLOP of a guided step, both halves counted whole, as torch counts them on the meta device."""
+def flops_of_step(model: str, batch: int, rows: int) -> float:
+    """GFLOP of a guided step of so many latent rows, both halves counted whole, as torch counts them on the meta device."""
     from torch.utils.flop_counter import FlopCounterMode
 
     from ..nn.unet import UNet
 
     config = variant(model).config
-    rows = round(seconds * config.mel.rate / config.mel.hop) // config.vae.factor
     with torch.device("meta"):
         unet = UNet(config.unet).eval()
         contexts = tuple(Context.full(torch.zeros(2 * batch, 20, width)) for width in config.unet.heard)
@@ -217,8 +216,8 @@ def race(
     device = str(pick_device(device))
     found = Times(model, seconds, batch, machine=_machine(device))
     found.rates = {name: matrix_rate(kind, device) for name, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
-    found.gigaflops = flops_of_step(model, batch, seconds)
     slow, fast = (Ours(model, precision, batch, seconds, device) for precision in ("fp32", "bf16"))
+    found.gigaflops = flops_of_step(model, batch, slow.rows)
     sides: list[Side] = [slow, fast]
     if device.startswith("cuda"):
         fast = Ours(model, "bf16", batch, seconds, device, graphs=True)
@@ -266,13 +265,13 @@ def _machine(device: str) -> str:
 
 
 def table(times: Times) -> str:
-    """Markdown: a row for each piece of work, a column for each side, and how many times faster the last is than the first."""
+    """Markdown: a row for each piece of work, a column for each side, and how many times diffusers' time each is."""
     sides = list(times.taken)
     works = list(dict.fromkeys(work for side in sides for work in times.taken[side]))
     first = sides[0] if sides[0] == "diffusers" else ""
     head = f"### {times.model}, {times.seconds:g} s, batch {times.batch}\n\n{times.machine}. "
-    head += f"A guided step is {times.gigaflops:.0f} GFLOP; matrix products reach {times.rates['fp32']:.0f} GFLOP/s in float32 "
-    head += f"and {times.rates['bf16']:.0f} in bf16.\n\n"
+    head += f"A guided step is {times.gigaflops:.0f} GFLOP, both halves counted whole; matrix products reach "
+    head += f"{times.rates['fp32']:.0f} GFLOP/s in float32 and {times.rates['bf16']:.0f} in bf16.\n\n"
     lines = [
         f"| work | {' | '.join(sides)} |{' times diffusers |' if first else ''}",
         f"|---|{'---|' * (len(sides) + bool(first))}",

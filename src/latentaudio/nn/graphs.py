@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from threading import Lock
 from typing import Any
 
 import torch
@@ -43,15 +44,16 @@ def with_tensors(value: Any, tensors: list[Tensor]) -> Any:
 def recorded(work: Callable[..., Tensor], tensors: tuple[Tensor, ...]) -> Callable[[], Tensor]:
     """work(*tensors) as a graph: whoever plays it gets what `work` makes of what is in those very tensors then, always in the
     same memory."""
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):  # libraries prepare themselves at their first calls, which must not be recorded
-        for _ in range(2):
-            work(*tensors)
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        made = work(*tensors)
+    with torch.cuda.device(tensors[0].device):
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):  # libraries prepare themselves at their first calls, which must not be recorded
+            for _ in range(2):
+                work(*tensors)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            made = work(*tensors)
 
     def play() -> Tensor:
         graph.replay()
@@ -61,25 +63,31 @@ def recorded(work: Callable[..., Tensor], tensors: tuple[Tensor, ...]) -> Callab
 
 
 class Graphs:
-    """work(*arguments) -> Tensor, by a graph for each set of shapes; the latest few are kept."""
+    """work(*arguments) -> Tensor, by a graph for each set of shapes; the `most` that were used last are kept.
+
+    An argument that is the same object as at the call before is not copied again: nobody may change one in place.
+    """
 
     def __init__(self, work: Callable[..., Tensor], record: Record = recorded, most: int = 4) -> None:
         self.work, self.record, self.most = work, record, most
         self._graphs: dict[Any, tuple[list[Tensor], list[Tensor], Callable[[], Tensor]]] = {}
+        self._playing = Lock()  # the arguments of one thread must not meet the graph of another
 
+    @torch.inference_mode()
     def __call__(self, *arguments: Any) -> Tensor:
         """What `work` makes of the arguments, in memory of its own."""
         given = tensors_of(arguments)
         key = tuple((one.shape, one.dtype) for one in given)
-        if key not in self._graphs:
-            for old in list(self._graphs)[: len(self._graphs) + 1 - self.most]:
+        with self._playing:
+            if key in self._graphs:
+                own, last, play = self._graphs.pop(key)
+                for mine, before, now in zip(own, last, given, strict=True):
+                    if now is not before:  # keys and values are the same ones from step to step
+                        mine.copy_(now)
+            else:
+                own = [one.clone() for one in given]
+                play = self.record(lambda *tensors: self.work(*with_tensors(arguments, list(tensors))), tuple(own))
+            self._graphs[key] = own, given, play  # the latest last
+            for old in list(self._graphs)[: -self.most]:
                 del self._graphs[old]
-            own = [one.clone() for one in given]
-            play = self.record(lambda *tensors: self.work(*with_tensors(arguments, list(tensors))), tuple(own))
-            self._graphs[key] = own, given, play
-        own, last, play = self._graphs[key]
-        for mine, before, now in zip(own, last, given, strict=True):
-            if now is not before:  # keys and values are the same ones from step to step
-                mine.copy_(now)
-        self._graphs[key] = own, given, play
-        return play().clone()
+            return play().clone()

@@ -176,7 +176,8 @@ def leaky(layer: nn.Module, x: Tensor, slope: float) -> Tensor:
 
 def _worth(layer: nn.Conv2d) -> bool:
     """Whether packing a convolution pays; of few channels it does not, and older versions of torch cannot."""
-    return layer.groups == 1 and min(layer.in_channels, layer.out_channels) >= _FEWEST
+    usual = layer.padding_mode == "zeros" and not any(layer.output_padding)
+    return usual and layer.groups == 1 and min(layer.in_channels, layer.out_channels) >= _FEWEST
 
 
 _FEWEST = 8
@@ -194,8 +195,8 @@ def pack(module: nn.Module) -> None:
         told()
     named = getattr(module, "packs", {})
     for name, child in module.named_children() if named is not None else ():
-        if name in named:
-            setattr(module, name, PACKS[named[name]](cast(nn.Linear, child)))
+        if name in named and isinstance(child, nn.Linear):
+            setattr(module, name, PACKS[named[name]](child))
         elif type(child) in (nn.Conv2d, nn.Conv1d, nn.ConvTranspose1d) and _worth(cast(nn.Conv2d, child)):
             setattr(module, name, PackedConv(cast(nn.Conv2d, child)))
         else:

@@ -55,13 +55,16 @@ def blended(work: Callable[[Tensor], Tensor], x: Tensor, length: int, overlap: i
 
 
 def chunked(work: Callable[[Tensor], Tensor], x: Tensor, length: int, margin: int, scale: int) -> Tensor:
-    """work(x) [B, C, scale T (+ a rest)] of x [B, C, T, ...], from pieces of `length`, of which what is nearer than `margin` to
-    a cut is thrown away.
+    """work(x) [B, C, scale T (+ a rest)] of x [B, C, T, ...], from as few equal pieces as are needed of at most `length`, more
+    than two margins, of which what is nearer than `margin` to a cut is thrown away.
 
     The same as the whole where `work` reaches no further than `margin` to either side. All pieces are of one shape: for every
     new one oneDNN makes itself kernels, which takes time and memory.
     """
-    places, total = starts(x.shape[2], length, 2 * margin), x.shape[2]
+    assert length > 2 * margin, f"pieces of {length} are nothing but margins of {margin}"
+    total, count = x.shape[2], len(starts(x.shape[2], length, 2 * margin))
+    length = -(-(total + (count - 1) * 2 * margin) // count)
+    places = starts(total, length, 2 * margin)
     cuts = [0, *(place + margin for place in places[1:]), total]
     pieces = []
     for place, begin, end in zip(places, cuts, cuts[1:], strict=False):

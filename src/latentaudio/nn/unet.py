@@ -157,6 +157,7 @@ class UNet(nn.Module):
             self.turned = True
             for layer in self.modules():
                 if isinstance(layer, nn.Conv2d):
+                    assert layer.stride[0] == layer.stride[1] and layer.padding[0] == layer.padding[1], f"{layer} has a side"
                     layer.weight.data = layer.weight.data.transpose(2, 3)
 
     def prepare(self, conditioning: Conditioning) -> Heard:

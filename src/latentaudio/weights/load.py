@@ -97,6 +97,11 @@ def find(
     return replace(found, variant=replace(found.variant, config=config), fidelity=way, parts=replaced)
 
 
+def described(name: str) -> Found:
+    """A row of the table of which nothing needs to be here: for questions that shapes answer. It has no parts."""
+    return Found(name, ASSETS / "mini", variant(name), {})
+
+
 def _place(source: str | Path) -> tuple[str, Path]:
     """What a model is called, and the folder or file it lies in; published ones are fetched."""
     called = str(source)
