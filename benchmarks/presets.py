@@ -53,8 +53,8 @@ def main():
         model = load(given.model)  # a new one, which has read nothing yet
         made, seconds = clips(model, prompts, preset)
         verdict = judge.hear(made)
-        chosen = {name: value for name, value in PRESETS[preset].of(model.config).items() if name != "candidates"}
-        settings = ", ".join(f"{name} {value}" for name, value in chosen.items())
+        [whole] = model.requests(prompts[:1], {"preset": preset})
+        settings = f"{whole.sampler}, {whole.steps} steps, guided until {whole.guidance_stop:g}, reuse {whole.reuse}"
         good = right(verdict, judge.kinds, wanted).mean()
         ratio = frechet_distance(verdict.embeddings, others.embeddings) / halves
         lines.append(f"| {preset} | {settings} | {good:.1%} | {ratio:.2f} | {seconds:.2f} |")
