@@ -1,7 +1,7 @@
 """`AudioLDM`: a prompt becomes sound. Short verbs over one private `_sample`, which is the walk of ARCHITECTURE.md.
 
-Knows in which order the rooms are visited and how a request becomes clips, batches and seeds. Refuses to know the arithmetic of
-any room, file formats and screens.
+Knows in which order the rooms are visited and who shares a batch. Refuses to know the arithmetic of any room, file formats and
+screens.
 
 Letters: B batch, T mel frames, F mel bins, N samples, n tokens of the language of audio.
 """
@@ -12,7 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from itertools import cycle, groupby, islice
+from itertools import cycle, islice
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from . import memory
+from .asking import SEEDS, batches, completed, tries
 from .audio.io import Audio
-from .audio.mel import vae_mel
 from .audio.ops import Samples, check_sound, fade_edges, limit_peak
+from .codec import SHARED, Codec
 from .conditioning import phonemes
 from .conditioning.encode import Reading, TextParts, encode
 from .device import fast_dtype, pick_device
@@ -33,14 +34,12 @@ from .diffusion.guidance import Guidance, Network, guided
 from .diffusion.samplers import Noise, ddim, dpmpp_2m, leaps
 from .diffusion.schedule import Schedule
 from .errors import GenerationError, UsageError
-from .nn.tiles import blended, chunked, starts
+from .nn.tiles import blended, starts
 from .nn.unet import Deep
-from .nn.vocoder import HiFiGAN
 from .options import Options, SamplerName
-from .presets import PRESETS, PresetName
+from .presets import PresetName
 from .rank import similarity
-from .types import Conditioning, Latent, Step
-from .variants import SPEAKER
+from .types import Conditioning, Step
 from .weights.load import Found, find
 from .weights.parts import Parts
 from .weights.texts import read_texts
@@ -54,13 +53,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 OnStep: TypeAlias = Callable[[Step], None]
 """Called with every `Step` of every batch; whatever it raises ends the generation."""
 
-_SEEDS = 2**63
-_ENDLESS = 2**40  # cells
-_SHARED = 4  # a window of a long clip shares this part of itself, a fourth, with the next
-_PIECE = 512  # mel frames, and a margin, for HiFi-GAN at once on a CPU; 1,024 take half again as long in bf16
 _AHEAD, _KEPT = 32, 64  # batches whose texts are read before the first sounds, where parts take turns; readings remembered
-_LONGER = 1.024  # the authors sample 25.6 cells for a second that has 25 (spec 8.4)
-_RUNAWAY, _BOUND = 100.0, 10.0  # of latents (spec 5.5)
 
 
 def load(
@@ -93,6 +86,7 @@ class AudioLDM:
         self.config = found.config
         where = pick_device(device)
         self.parts = Parts(found, where, fast_dtype(where, precision), lean and found.variant.parameters > 0)
+        self.codec = Codec(found, self.parts)
         self._heard: dict[Reading, Conditioning] = {}
         self._heard_by, self._reading = 0, Lock()
         self.batch = 1 if self.device.type == "cpu" else 8
@@ -117,12 +111,12 @@ class AudioLDM:
     @property
     def vae(self) -> VAE:
         """The mel VAE."""
-        return cast("VAE", self.parts["vae"])
+        return self.codec.vae
 
     @property
     def vocoder(self) -> nn.Module:
         """Log-mel [B, 1, T, F] to samples [B, 1, N]."""
-        return self.parts["vocoder"]
+        return self.codec.vocoder
 
     @cached_property
     def text(self) -> TextParts:
@@ -178,15 +172,15 @@ class AudioLDM:
         """A complete request for each prompt; their seeds leave room for each other's clips. Raises UsageError."""
         if not prompts:
             raise UsageError("there is no prompt; say what to hear")
-        first, *rest = (self._completed(Options(prompt=prompt, **wishes)) for prompt in prompts)
+        first, *rest = (completed(Options(prompt=prompt, **wishes), self.found) for prompt in prompts)
         tries = first.count * first.candidates
-        return [first, *(later.replaced(seed=(first.seed + k * tries) % _SEEDS) for k, later in enumerate(rest, 1))]
+        return [first, *(later.replaced(seed=(first.seed + k * tries) % SEEDS) for k, later in enumerate(rest, 1))]
 
     def stream(
         self, requests: Sequence[Options], *, progress: Progress | None = None, on_step: OnStep | None = None
     ) -> Iterator[Audio]:
         """The clips of all requests in order, each as soon as it is finished. Wrong options raise here, before any work."""
-        return self._clips([self._completed(request) for request in requests], progress, on_step)
+        return self._clips([completed(request, self.found) for request in requests], progress, on_step)
 
     def similarity(self, sounds: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
         """CLAP's cosines [K, M] between K sounds, each [C, N] or [N] at `sample_rate`, and M texts."""
@@ -195,56 +189,12 @@ class AudioLDM:
 
     def need(self, requests: Sequence[Options]) -> memory.Need:
         """About how much memory these will take, one after the other, and how much is free. Nothing is loaded for it."""
-        asked, window = [self._completed(request) for request in requests], self._window * self.config.vae.factor
+        asked, window = [completed(request, self.found) for request in requests], self.codec.window * self.config.vae.factor
         return max((memory.need(self.parts, one, window, self.batch) for one in asked), key=lambda need: need.gigabytes)
 
-    @torch.inference_mode()
     def resynthesise(self, sound: Samples) -> Samples:
         """Samples [1, N] or [N] at `sample_rate` once through VAE and vocoder, [1, N]: the best that this model can sound."""
-        mono = torch.from_numpy(np.atleast_2d(sound))
-        grain = self.config.mel.hop * self.config.vae.factor
-        padded = nn.functional.pad(mono, (0, -mono.shape[1] % grain)).to(self.device)
-        mel = vae_mel(padded, self.config.mel, self.found.fidelity.framing)[:, :, : padded.shape[1] // self.config.mel.hop]
-        latent = self.vae.latent(self.vae.encode(mel).mode())
-        wave: Samples = self._played(latent)[0, :, : mono.shape[1]].cpu().numpy()
-        return limit_peak(wave)
-
-    def _completed(self, request: Options) -> Options:
-        row, asked = self.found.variant, request.model_fields_set
-        usual: PresetName = row.preset if self.found.fidelity.name == "clean" else "paper"
-        preset = request.preset if "preset" in asked else usual
-        defaults = {name: getattr(row, name) for name in Options.model_fields if hasattr(row, name)}
-        alone = not asked & {"sampler", "steps", "guidance", "negative"}  # a student takes its own steps and avoids nothing
-        defaults |= PRESETS[preset].of(self.config, alone) | {"preset": preset}
-        if (request.sampler if "sampler" in asked else defaults["sampler"]) == "ddim":
-            defaults["eta"] = self.found.fidelity.eta
-        if not self.config.ranks:
-            defaults["candidates"] = 1
-        if self.config.student is not None and (request.sampler if "sampler" in asked else defaults["sampler"]) == "leaps":
-            defaults |= {"steps": len(self.config.student.stops), "guidance": 1.0}
-        done = request.completed(defaults).replaced(model=self.found.source)
-        if done.sampler == "leaps":
-            self._check_leaps(done)
-        if done.transcript and self.config.phonemes is None:
-            raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {SPEAKER}")
-        if self.config.phonemes is not None and not done.transcript:
-            raise UsageError(f"{row.name} speaks; say what, as transcript (--transcript)")
-        if done.transcript and not phonemes.spelled(done.transcript):
-            raise UsageError(f"transcript = {done.transcript[:40]!r} has nothing to say in English; write it in Latin letters")
-        if done.candidates > 1 and not self.config.ranks:
-            raise UsageError(f"{row.name} has no CLAP that hears, to choose among candidates; ask for one candidate")
-        if done.seconds > row.longest and (self.found.fidelity.name != "clean" or self.config.phonemes is not None):
-            raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
-        return done
-
-    def _check_leaps(self, done: Options) -> None:
-        name, student = self.found.variant.name, self.config.student
-        if student is None:
-            raise UsageError(f"{name} has no student that takes leaps; choose sampler dpm++ or ddim")
-        if done.steps != len(student.stops) or done.guidance != 1.0 or done.negative:
-            raise UsageError(
-                f"the student of {name} takes {len(student.stops)} steps, unguided; leave out steps, guidance and negative"
-            )
+        return self.codec.resynthesised(sound)
 
     def _clips(self, asked: Sequence[Options], progress: Progress | None, on_step: OnStep | None) -> Iterator[Audio]:
         for text in dict.fromkeys(text for request in asked for text in (request.prompt, request.negative)):
@@ -255,8 +205,8 @@ class AudioLDM:
                 warnings.warn(f"the model says only the beginning of {text[:40]!r}...; say it in fewer words", stacklevel=2)
         if self.found.variant.parameters and not (needed := self.need(asked)).fits:
             warnings.warn(str(needed), stacklevel=2)
-        tries = [try_ for request in asked for try_ in _tries(request)]
-        made = memory.within(self._sounds(tries, progress, on_step))
+        chances = [try_ for request in asked for try_ in tries(request)]
+        made = memory.within(self._sounds(chances, progress, on_step))
         notes = {"licence": self.found.variant.licence, "fidelity": self.found.fidelity.name}
         for request in asked:
             for _ in range(request.count):
@@ -289,8 +239,8 @@ class AudioLDM:
     ) -> Iterator[tuple[Options, Samples]]:
         """Each try with its samples [1, N], in order; tries that differ in prompt and seed only share a batch."""
         total, done = sum(t.steps for t in tries), 0
-        batches = _batches(tries, self.batch)
-        while ahead := list(islice(batches, _AHEAD if self.parts.lean else 1)):
+        coming = batches(tries, self.batch)
+        while ahead := list(islice(coming, _AHEAD if self.parts.lean else 1)):
             for batch, heard in zip(ahead, self._conditionings(ahead), strict=True):
                 for step in self._sample(batch, *heard):
                     if on_step is not None:
@@ -301,19 +251,19 @@ class AudioLDM:
                 if self.parts.lean and batch is ahead[-1]:
                     self.parts.release("unet", "student")
                 wanted = round(batch[0].seconds * self.sample_rate) if self.found.fidelity.trim else None
-                yield from zip(batch, [wave[:, :wanted] for wave in self.sound(step.z)], strict=True)
+                yield from zip(batch, [wave[:, :wanted] for wave in self.codec.sound(step.z)], strict=True)
 
     @torch.inference_mode()
     def _sample(self, batch: Sequence[Options], heard: Conditioning, null: Conditioning) -> Iterator[Step]:
         """The walk of a prompt from what is heard to the latent: guidance, sampler. All of `batch` share their settings."""
-        options, frames = batch[0], self.frames(batch[0].seconds)
+        options, frames = batch[0], self.codec.frames(batch[0].seconds)
         schedule = Schedule(self.config.schedule)
-        pieces = len(starts(frames // self.config.vae.factor, self._window, self._window // _SHARED))
+        pieces = len(starts(frames // self.config.vae.factor, self.codec.window, self.codec.window // SHARED))
         network = self.network(options.reuse, "student" if options.sampler == "leaps" else "unet", pieces)
         one = guided(network, heard, null, self._guidance(options), schedule)
 
         def denoise(z: Tensor, t: Tensor) -> Tensor:
-            return blended(lambda piece: one(piece, t), z, self._window, self._window // _SHARED)
+            return blended(lambda piece: one(piece, t), z, self.codec.window, self.codec.window // SHARED)
 
         factor = self.config.vae.factor
         noise = Noise([t.seed for t in batch])
@@ -346,7 +296,7 @@ class AudioLDM:
 
     def _readings(self, batch: Sequence[Options]) -> tuple[Reading, Reading]:
         """A batch's prompts, and its negative prompts; the prompts twice where nothing is guided."""
-        frames = min(self.frames(batch[0].seconds), self._window * self.config.vae.factor)
+        frames = min(self.codec.frames(batch[0].seconds), self.codec.window * self.config.vae.factor)
         tokens, moments = self._tokens(frames), frames // self.config.vae.factor
         texts, negative = (tuple(getattr(t, name) for t in batch) for name in ("prompt", "negative"))
         said = tuple(t.transcript for t in batch) if self.config.phonemes is not None else None
@@ -386,48 +336,11 @@ class AudioLDM:
 
         return predict
 
-    @torch.inference_mode()
-    def sound(self, z: Tensor) -> list[Samples]:
-        """Unit-scaled latents [B, C, T', F'] as samples [1, N] each, as the vocoder left them.
-
-        A fidelity that clamps bounds those of AudioLDM 1 first.
-        """
-        if self.found.fidelity.clamp and self.config.unet.first_kind and float(z.abs().max()) > _RUNAWAY:
-            z = z.clamp(-_BOUND, _BOUND)
-        return list(self._played(Latent(z)).cpu().numpy())
-
-    def _played(self, latent: Latent) -> Tensor:
-        """Samples [B, 1, N] float32 of a latent; of a long one piece by piece."""
-        mel = blended(lambda z: self.vae.decode(Latent(z)).float(), latent.z, self._window, self._window // _SHARED)
-        vocoder = self.vocoder
-        if isinstance(vocoder, HiFiGAN):
-            longest = _PIECE + vocoder.margin if self.device.type == "cpu" else self._window * self.config.vae.factor
-            return chunked(vocoder, mel, longest, vocoder.margin, vocoder.hop).float()
-        return cast(Tensor, vocoder(mel)).float()
-
-    @property
-    def _window(self) -> int:
-        """Latent cells T' that the model was trained on at most; longer clips are made of windows of as many. The ways of
-        others know none."""
-        longest = self.frames(self.found.variant.longest) // self.config.vae.factor
-        return longest if self.found.fidelity.name == "clean" else _ENDLESS
-
     def move(self, device: str | torch.device, precision: str | None = None) -> None:
         """Compute on another device or with another precision from now on."""
         where = pick_device(str(device))
         self.parts.move(where, self.dtype if precision is None else fast_dtype(where, precision))
         self.batch = 1 if where.type == "cpu" else 8
-
-    def frames(self, seconds: float) -> int:
-        """Mel frames T to sample for a clip: what it lasts, but not less than was trained, in whole cells of VAE and UNet."""
-        way, rate, grain = self.found.fidelity, self.sample_rate / self.config.mel.hop, self.config.vae.factor
-        seconds = max(seconds, self.found.variant.shortest if way.lengthen else 0.0)
-        if way.grid == "vae":
-            return grain * math.ceil(max(1, int(seconds / (1.0 / rate))) / grain)
-        if way.grid == "authors":
-            seconds = int(seconds * rate / grain * _LONGER) * grain / rate
-        grain *= self.config.unet.factor
-        return grain * max(1, math.ceil(round(seconds * rate, 6) / grain))
 
     def _tokens(self, frames: int) -> int:
         """Length n of the language of audio of that many frames; a system without an AudioMAE always writes the same."""
@@ -435,16 +348,3 @@ class AudioLDM:
         if heard is None or written is None:
             return written.tokens if written else 0
         return math.ceil(frames / (heard.patch * written.time_pool)) * (heard.bins // heard.patch // written.freq_pool)
-
-
-def _tries(request: Options) -> Iterator[Options]:
-    """One request per candidate of every clip, complete by itself: what the file will say made it."""
-    for k in range(request.count * request.candidates):
-        yield request.replaced(seed=(request.seed + k) % _SEEDS, count=1, candidates=1)
-
-
-def _batches(tries: Sequence[Options], size: int) -> Iterator[list[Options]]:
-    """Neighbours that differ in prompt, negative and seed only, at most `size` together."""
-    for _, alike in groupby(tries, lambda t: t.replaced(prompt="-", negative="", seed=0)):
-        while batch := list(islice(alike, size)):
-            yield batch
