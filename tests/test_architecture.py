@@ -34,7 +34,10 @@ ALLOWED = {
     "memory": {"weights", "configs", "options", "errors"},
     "codec": {"audio", "nn", "weights", "types"},
     "asking": {"conditioning", "weights", *FLOOR},
-    "pipeline": {"asking", "codec", "memory", "rank", "conditioning", "diffusion", "nn", "audio", "weights", "types", *FLOOR, "device"},
+    "edits": {"codec", "audio", "types", "options", "configs", "errors"},
+    "pipeline": {
+        "asking", "codec", "edits", "memory", "rank", "conditioning", "diffusion", "nn", "audio", "weights", "types", *FLOOR, "device",
+    },
     "compat": {"pipeline", "conditioning", "diffusion", "weights", "types", "errors"},
     "train": {"fidelity", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},
     "evaluate": {"pipeline", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},

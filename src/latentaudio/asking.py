@@ -24,12 +24,15 @@ def completed(request: Options, found: Found) -> Options:
     usual: PresetName = row.preset if found.fidelity.name == "clean" else "paper"
     preset = request.preset if "preset" in asked else usual
     defaults = {name: getattr(row, name) for name in Options.model_fields if hasattr(row, name)}
-    alone = not asked & {"sampler", "steps", "guidance", "negative"}  # a student takes its own steps and avoids nothing
+    # a student takes its own steps, avoids nothing and begins in noise
+    alone = not asked & {"sampler", "steps", "guidance", "negative"} and request.edit is None
     defaults |= PRESETS[preset].of(config, alone) | {"preset": preset}
     if (request.sampler if "sampler" in asked else defaults["sampler"]) == "ddim":
         defaults["eta"] = found.fidelity.eta
-    if not config.ranks:
+    if not config.ranks or not request.prompt:
         defaults["candidates"] = 1
+    if not request.prompt:  # nothing to be guided towards
+        defaults["guidance"] = 1.0
     if config.student is not None and (request.sampler if "sampler" in asked else defaults["sampler"]) == "leaps":
         defaults |= {"steps": len(config.student.stops), "guidance": 1.0}
     done = request.completed(defaults).replaced(model=found.source)
@@ -41,6 +44,8 @@ def _check(done: Options, found: Found) -> None:
     row, config = found.variant, found.config
     if done.sampler == "leaps":
         _check_leaps(done, found)
+    if done.edit is not None and config.phonemes is not None:
+        raise UsageError(f"{row.name} speaks and cannot edit sounds; choose another model")
     if done.transcript and config.phonemes is None:
         raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {SPEAKER}")
     if config.phonemes is not None and not done.transcript:
@@ -49,6 +54,8 @@ def _check(done: Options, found: Found) -> None:
         raise UsageError(f"transcript = {done.transcript[:40]!r} has nothing to say in English; write it in Latin letters")
     if done.candidates > 1 and not config.ranks:
         raise UsageError(f"{row.name} has no CLAP that hears, to choose among candidates; ask for one candidate")
+    if not done.prompt and (done.candidates > 1 or done.guidance > 1):
+        raise UsageError("without a prompt nothing can be chosen or guided; say one, or leave out candidates and guidance")
     if done.seconds > row.longest and (found.fidelity.name != "clean" or config.phonemes is not None):
         raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
 

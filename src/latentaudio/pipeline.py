@@ -24,22 +24,24 @@ from torch import Tensor, nn
 
 from . import memory
 from .asking import SEEDS, batches, completed, tries
-from .audio.io import Audio
+from .audio.io import Audio, read
 from .audio.ops import Samples, check_sound, fade_edges, limit_peak
 from .codec import SHARED, Codec
 from .conditioning import phonemes
 from .conditioning.encode import Reading, TextParts, encode
 from .device import fast_dtype, pick_device
+from .diffusion.edit import begun
 from .diffusion.guidance import Guidance, Network, guided
-from .diffusion.samplers import Noise, ddim, dpmpp_2m, leaps
+from .diffusion.samplers import SPACING, Noise, ddim, dpmpp_2m, leaps
 from .diffusion.schedule import Schedule
+from .edits import Plan, check, checksum, planned
 from .errors import GenerationError, UsageError
 from .nn.tiles import blended, starts
 from .nn.unet import Deep
-from .options import Options, SamplerName
+from .options import EditOptions, Options, SamplerName
 from .presets import PresetName
 from .rank import similarity
-from .types import Conditioning, Step
+from .types import Conditioning, Edit, Step
 from .weights.load import Found, find
 from .weights.parts import Parts
 from .weights.texts import read_texts
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from .nn.unet import UNet
     from .nn.vae import VAE
 
+Spans: TypeAlias = Sequence[tuple[float, float]]
 Progress: TypeAlias = Callable[[int, int], None]
 """Called after every sampling step with (clip-steps done, of how many)."""
 OnStep: TypeAlias = Callable[[Step], None]
@@ -187,6 +190,56 @@ class AudioLDM:
         with self.parts.together():
             return similarity(self.text, sounds, self.sample_rate, texts)
 
+    def edit(
+        self,
+        sound: Samples | str | Path,
+        edit: EditOptions,
+        prompt: str = "",
+        *,
+        progress: Progress | None = None,
+        on_step: OnStep | None = None,
+        **wishes: Any,
+    ) -> Iterator[Audio]:
+        """Clips of a sound that something was done to, each as soon as it is finished; wrong options raise here.
+
+        sound: a file, of any rate and number of channels, or samples [1, N] or [N] at `sample_rate`. wishes: as for `generate`.
+        Raises DataError for a file that is no sound, UsageError for what cannot be done to it.
+        """
+        samples, named = (read(sound, self.sample_rate)[0], str(sound)) if isinstance(sound, str | Path) else (sound, "")
+        samples = np.atleast_2d(samples).mean(axis=0, keepdims=True, dtype=np.float32)
+        seconds = samples.shape[1] / self.sample_rate
+        check(edit, seconds, self.sample_rate)
+        edit = edit.model_copy(update={"sound": named, "samples": checksum(samples)})
+        whole = samples.shape[1] + round(edit.left * self.sample_rate) + round(edit.right * self.sample_rate)
+        asked = self.requests([prompt], {**wishes, "edit": edit, "seconds": whole / self.sample_rate})
+        return self._clips(asked, progress, on_step, samples)
+
+    def transfer(self, sound: Samples | str | Path, prompt: str, *, strength: float = 0.5, **wishes: Any) -> list[Audio]:
+        """The sound made into what the prompt says. strength: 0 leaves it (through the codec), 1 makes another from nothing."""
+        return list(self.edit(sound, EditOptions(verb="transfer", strength=strength), prompt, **wishes))
+
+    def vary(self, sound: Samples | str | Path, prompt: str = "", *, amount: float = 0.4, **wishes: Any) -> list[Audio]:
+        """Sounds like the sound; `count` of them. amount: as `strength` of a transfer."""
+        return list(self.edit(sound, EditOptions(verb="vary", strength=amount), prompt, **wishes))
+
+    def inpaint(
+        self, sound: Samples | str | Path, prompt: str = "", *, times: Spans = (), bands: Spans = (), **wishes: Any
+    ) -> list[Audio]:
+        """The sound with spans of time (s) made anew, or bands (Hz), or bands within spans. The rest stays to the bit, but for
+        20 ms beside each span."""
+        return list(self.edit(sound, EditOptions(verb="inpaint", times=tuple(times), bands=tuple(bands)), prompt, **wishes))
+
+    def upsample(self, sound: Samples | str | Path, prompt: str = "", *, cutoff: float, **wishes: Any) -> list[Audio]:
+        """The sound with all above `cutoff` Hz made anew; what lies below stays."""
+        edit = EditOptions(verb="upsample", bands=((cutoff, self.sample_rate / 2),))
+        return list(self.edit(sound, edit, prompt, **wishes))
+
+    def extend(
+        self, sound: Samples | str | Path, prompt: str = "", *, left: float = 0.0, right: float = 0.0, **wishes: Any
+    ) -> list[Audio]:
+        """The sound with seconds put before and behind it. It stays to the bit, but for 20 ms at its old ends."""
+        return list(self.edit(sound, EditOptions(verb="extend", left=left, right=right), prompt, **wishes))
+
     def need(self, requests: Sequence[Options]) -> memory.Need:
         """About how much memory these will take, one after the other, and how much is free. Nothing is loaded for it."""
         asked, window = [completed(request, self.found) for request in requests], self.codec.window * self.config.vae.factor
@@ -196,7 +249,13 @@ class AudioLDM:
         """Samples [1, N] or [N] at `sample_rate` once through VAE and vocoder, [1, N]: the best that this model can sound."""
         return self.codec.resynthesised(sound)
 
-    def _clips(self, asked: Sequence[Options], progress: Progress | None, on_step: OnStep | None) -> Iterator[Audio]:
+    def _clips(
+        self,
+        asked: Sequence[Options],
+        progress: Progress | None = None,
+        on_step: OnStep | None = None,
+        sound: Samples | None = None,
+    ) -> Iterator[Audio]:
         for text in dict.fromkeys(text for request in asked for text in (request.prompt, request.negative)):
             if not self.text.read_whole(text):
                 warnings.warn(f"the model reads only the beginning of {text[:40]!r}...; say it in fewer words", stacklevel=2)
@@ -206,7 +265,7 @@ class AudioLDM:
         if self.found.variant.parameters and not (needed := self.need(asked)).fits:
             warnings.warn(str(needed), stacklevel=2)
         chances = [try_ for request in asked for try_ in tries(request)]
-        made = memory.within(self._sounds(chances, progress, on_step))
+        made = memory.within(self._sounds(chances, progress, on_step, sound))
         notes = {"licence": self.found.variant.licence, "fidelity": self.found.fidelity.name}
         for request in asked:
             for _ in range(request.count):
@@ -228,33 +287,50 @@ class AudioLDM:
             except GenerationError as found:
                 problem = problem or found
             else:
-                finished = fade_edges(limit_peak(wave), self.sample_rate) if self.found.fidelity.finish else wave
+                whole = options.edit is None and self.found.fidelity.finish  # what is kept of a sound stays as it was
+                finished = fade_edges(limit_peak(wave), self.sample_rate) if whole else limit_peak(wave, 1.0)
                 good.append((options, finished))
         if problem and not good:
             raise problem
         return good
 
     def _sounds(
-        self, tries: Sequence[Options], progress: Progress | None, on_step: OnStep | None
+        self, tries: Sequence[Options], progress: Progress | None, on_step: OnStep | None, sound: Samples | None
     ) -> Iterator[tuple[Options, Samples]]:
         """Each try with its samples [1, N], in order; tries that differ in prompt and seed only share a batch."""
-        total, done = sum(t.steps for t in tries), 0
+        total, done, plans = sum(t.steps for t in tries), 0, self._plans(tries, sound)
         coming = batches(tries, self.batch)
         while ahead := list(islice(coming, _AHEAD if self.parts.lean else 1)):
             for batch, heard in zip(ahead, self._conditionings(ahead), strict=True):
-                for step in self._sample(batch, *heard):
+                plan = plans.get(batch[0].edit)
+                for step in self._sample(batch, *heard, plan and plan.edit):
                     if on_step is not None:
                         on_step(step)
-                    done += len(batch)
                     if progress is not None:
-                        progress(done, total)
+                        progress(done + (step.index + 1) * len(batch), total)
+                done += sum(one.steps for one in batch)
                 if self.parts.lean and batch is ahead[-1]:
                     self.parts.release("unet", "student")
                 wanted = round(batch[0].seconds * self.sample_rate) if self.found.fidelity.trim else None
-                yield from zip(batch, [wave[:, :wanted] for wave in self.codec.sound(step.z)], strict=True)
+                made = [wave[:, :wanted] for wave in self.codec.sound(step.z)]
+                yield from zip(batch, made if plan is None else map(plan.finish, made), strict=True)
+
+    def _plans(self, tries: Sequence[Options], sound: Samples | None) -> dict[EditOptions | None, Plan]:
+        """What is done to which sound, worked out once for each; UsageError before any is made."""
+        wanted = dict.fromkeys(one.edit for one in tries if one.edit is not None)
+        return {edit: planned(edit, self._given(edit) if sound is None else sound, self.codec) for edit in wanted}
+
+    def _given(self, edit: EditOptions) -> Samples:
+        """The sound an edit was made of, from its file."""
+        sound, _ = read(edit.sound, self.sample_rate)
+        if edit.samples and checksum(sound) != edit.samples:
+            raise UsageError(f"{edit.sound} is not the sound it was when this edit was made; bring that one back")
+        return sound
 
     @torch.inference_mode()
-    def _sample(self, batch: Sequence[Options], heard: Conditioning, null: Conditioning) -> Iterator[Step]:
+    def _sample(
+        self, batch: Sequence[Options], heard: Conditioning, null: Conditioning, edit: Edit | None = None
+    ) -> Iterator[Step]:
         """The walk of a prompt from what is heard to the latent: guidance, sampler. All of `batch` share their settings."""
         options, frames = batch[0], self.codec.frames(batch[0].seconds)
         schedule = Schedule(self.config.schedule)
@@ -268,11 +344,17 @@ class AudioLDM:
         factor = self.config.vae.factor
         noise = Noise([t.seed for t in batch])
         z = noise((self.config.vae.latent, frames // factor, self.config.mel.bins // factor)).to(self.device)
+        start, before = 0, None
+        if edit is not None:
+            times = schedule.timesteps(options.steps, SPACING[options.sampler])
+            z, start, before = begun(edit, z, schedule, times, noise)
+            if start == options.steps:
+                yield Step(start - 1, start, 0, z, z)
         match options.sampler:
             case "ddim":
-                yield from ddim(denoise, z, schedule, options.steps, options.eta, noise)
+                yield from ddim(denoise, z, schedule, options.steps, options.eta, noise, start=start, before=before)
             case "dpm++":
-                yield from dpmpp_2m(denoise, z, schedule, options.steps)
+                yield from dpmpp_2m(denoise, z, schedule, options.steps, start=start, before=before)
             case "leaps":
                 assert self.config.student is not None
                 yield from leaps(denoise, z, schedule, self.config.student.stops)
@@ -300,6 +382,9 @@ class AudioLDM:
         tokens, moments = self._tokens(frames), frames // self.config.vae.factor
         texts, negative = (tuple(getattr(t, name) for t in batch) for name in ("prompt", "negative"))
         said = tuple(t.transcript for t in batch) if self.config.phonemes is not None else None
+        if not any(texts):  # an edit without words
+            unsaid = Reading(texts, tokens, moments, null=True)
+            return unsaid, unsaid
         heard = Reading(texts, tokens, moments, said, unheard=tuple(self._unheard(batch)))
         if self._guidance(batch[0]).scale == 1.0:
             return heard, heard
