@@ -36,7 +36,8 @@ ALLOWED = {
     "asking": {"conditioning", "weights", *FLOOR},
     "edits": {"codec", "audio", "types", "options", "configs", "errors"},
     "pipeline": {
-        "asking", "codec", "edits", "memory", "rank", "conditioning", "diffusion", "nn", "audio", "weights", "types", *FLOOR, "device",
+        "asking", "codec", "edits", "memory", "rank", "conditioning", "diffusion", "nn", "audio", "weights", "types", *FLOOR,
+        "device",
     },
     "compat": {"pipeline", "conditioning", "diffusion", "weights", "types", "errors"},
     "train": {"fidelity", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},

@@ -48,17 +48,37 @@ def planned(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
     check(edit, sound.shape[1] / rate, rate)
     if np.abs(sound).max(initial=0.0) < SILENCE:
         raise UsageError("the sound is silent; choose another")
+    if edit.verb == "loop":
+        return _looped(edit, sound, codec)
     before, behind = (round(seconds * rate) for seconds in (edit.left, edit.right))
     whole = np.pad(sound, ((0, 0), (before, behind))).astype(np.float32)
     length = whole.shape[1]
     spans = [*edit.times, *((0.0, edit.left),) * (before > 0), *((length / rate - edit.right, length / rate),) * (behind > 0)]
     frames = codec.frames(length / rate)
     init = codec.latent(whole, frames)
-    if not spans and not edit.bands:
+    bands = (*edit.bands, *((edit.cutoff, rate / 2),) * (edit.cutoff > 0))
+    if not spans and not bands:
         return Plan(Edit(init, edit.strength), lambda made: made)
-    mask = kept_cells(spans, edit.bands, length / rate, codec, frames).to(init)
+    mask = kept_cells(spans, bands, length / rate, codec, frames).to(init)
     weight = faded(spans or [(0.0, length / rate)], length, rate)
-    return Plan(Edit(init, edit.strength, mask), lambda made: pasted(whole, made, weight, edit.bands, rate))
+    return Plan(Edit(init, edit.strength, mask), lambda made: pasted(whole, made, weight, bands, rate))
+
+
+def _looped(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
+    """The sound turned by half, so that its ends meet in the middle, where a span is made anew; then turned back.
+
+    It is cut where two neighbouring samples differ least, within 10 ms of its old beginning.
+    """
+    rate, half = codec.config.mel.rate, sound.shape[1] // 2
+    turned = EditOptions(verb="inpaint", times=((half / rate - edit.seam / 2, half / rate + edit.seam / 2),))
+    plan = planned(turned, np.roll(sound, half, axis=1), codec)
+
+    def finish(made: Samples) -> Samples:
+        loop, near = plan.finish(made), min(round(0.01 * rate), half - 1)
+        steps = np.abs(np.diff(loop[0, half - near - 1 : half + near]))
+        return np.roll(loop, -(half - near + int(steps.argmin())), axis=1)
+
+    return Plan(plan.edit, finish)
 
 
 def check(edit: EditOptions, seconds: float, rate: int) -> None:
@@ -70,6 +90,12 @@ def check(edit: EditOptions, seconds: float, rate: int) -> None:
         raise UsageError(f"that makes {whole:.0f} s; sounds of up to {_LONGEST:g} s can be worked on, so cut it first")
     if edit.verb == "extend" and edit.left + edit.right == 0.0:
         raise UsageError("extend by how much? Give left or right, in seconds")
+    if edit.verb == "upsample" and not 0 < edit.cutoff < rate / 2:
+        raise UsageError(f"cutoff = {edit.cutoff:g} Hz leaves nothing to make; the model's sound ends at {rate / 2:g} Hz")
+    if edit.verb == "loop" and not 2 * FADE < edit.seam < seconds - 2 * FADE:
+        raise UsageError(
+            f"seam = {edit.seam:g} s; give between {2 * FADE:g} s and less than the sound, which lasts {seconds:g} s"
+        )
     if edit.verb == "inpaint" and not edit.times and not edit.bands:
         raise UsageError("inpaint what? Give a time such as 1.0:2.5, or a band such as 2000:8000")
     _check_spans("time", edit.times, seconds, "s", "the sound ends")

@@ -26,7 +26,7 @@ from .presets import PresetName
 
 SamplerName: TypeAlias = Literal["ddim", "dpm++", "leaps"]
 
-Verb: TypeAlias = Literal["transfer", "inpaint", "upsample", "extend", "vary"]
+Verb: TypeAlias = Literal["transfer", "inpaint", "upsample", "extend", "vary", "loop"]
 Span: TypeAlias = tuple[float, float]
 
 LONGEST_TEXT = 2000
@@ -56,8 +56,10 @@ class EditOptions(_OneLine):
     strength: float = Field(1.0, ge=0, le=1, description="How much of it is made anew: 0 nothing, 1 everything.")
     times: tuple[Span, ...] = Field((), description="Spans that are made anew.")
     bands: tuple[Span, ...] = Field((), description="Bands that are made anew.")
+    cutoff: float = Field(0.0, ge=0, description="Above this everything is made anew; 0: nothing is said.")
     left: float = Field(0.0, ge=0, le=600, description="Seconds put before it.")
     right: float = Field(0.0, ge=0, le=600, description="Seconds put behind it.")
+    seam: float = Field(0.0, ge=0, le=600, description="Seconds made anew around the place where its end meets its beginning.")
 
 
 class Options(_OneLine):

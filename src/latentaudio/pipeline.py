@@ -231,14 +231,17 @@ class AudioLDM:
 
     def upsample(self, sound: Samples | str | Path, prompt: str = "", *, cutoff: float, **wishes: Any) -> list[Audio]:
         """The sound with all above `cutoff` Hz made anew; what lies below stays."""
-        edit = EditOptions(verb="upsample", bands=((cutoff, self.sample_rate / 2),))
-        return list(self.edit(sound, edit, prompt, **wishes))
+        return list(self.edit(sound, EditOptions(verb="upsample", cutoff=cutoff), prompt, **wishes))
 
     def extend(
         self, sound: Samples | str | Path, prompt: str = "", *, left: float = 0.0, right: float = 0.0, **wishes: Any
     ) -> list[Audio]:
         """The sound with seconds put before and behind it. It stays to the bit, but for 20 ms at its old ends."""
         return list(self.edit(sound, EditOptions(verb="extend", left=left, right=right), prompt, **wishes))
+
+    def loop(self, sound: Samples | str | Path, prompt: str = "", *, seam: float = 1.0, **wishes: Any) -> list[Audio]:
+        """The sound made to go round without a seam: `seam` seconds around its ends are made anew, half at each."""
+        return list(self.edit(sound, EditOptions(verb="loop", seam=seam), prompt, **wishes))
 
     def need(self, requests: Sequence[Options]) -> memory.Need:
         """About how much memory these will take, one after the other, and how much is free. Nothing is loaded for it."""
