@@ -8,7 +8,7 @@ import soundfile
 
 from latentaudio import load
 from latentaudio.audio.io import info
-from latentaudio.audio.ops import band
+from latentaudio.audio.ops import band, limit_peak
 from latentaudio.cli.main import main
 from latentaudio.errors import DataError, UsageError
 from latentaudio.options import EditOptions, Options
@@ -31,7 +31,8 @@ def spectrum(samples):
 
 def test_strength_0_is_the_sound_through_the_codec(tiny, sound):
     [clip] = tiny.transfer(sound, "a dog", strength=0.0, **QUICK)
-    np.testing.assert_array_equal(clip.samples, tiny.resynthesise(sound))
+    [wave] = tiny.codec.sound(tiny.codec.latent(sound, tiny.codec.frames(2.0)))
+    np.testing.assert_array_equal(clip.samples, limit_peak(wave[:, : sound.shape[1]], 1.0))
 
 
 def test_strength_1_is_what_generating_makes(tiny, sound):

@@ -139,7 +139,7 @@ def kept_cells(spans: Sequence[Span], bands: Sequence[Span], seconds: float, cod
     return torch.from_numpy(~made).float()[None, None]
 
 
-def _touched(begins: NDArray[np.float64], ends: NDArray[np.float64], spans: Sequence[Span]) -> NDArray[np.bool_]:
+def _touched(begins: NDArray[np.floating], ends: NDArray[np.floating], spans: Sequence[Span]) -> NDArray[np.bool_]:
     found = np.zeros(len(begins), bool)
     for first, last in spans:
         found |= (begins < last) & (ends > first)

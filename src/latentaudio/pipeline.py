@@ -267,8 +267,8 @@ class AudioLDM:
                 warnings.warn(f"the model says only the beginning of {text[:40]!r}...; say it in fewer words", stacklevel=2)
         if self.found.variant.parameters and not (needed := self.need(asked)).fits:
             warnings.warn(str(needed), stacklevel=2)
-        chances = [try_ for request in asked for try_ in tries(request)]
-        made = memory.within(self._sounds(chances, progress, on_step, sound))
+        single = [try_ for request in asked for try_ in tries(request)]
+        made = memory.within(self._sounds(single, progress, on_step, sound))
         notes = {"licence": self.found.variant.licence, "fidelity": self.found.fidelity.name}
         for request in asked:
             for _ in range(request.count):
@@ -306,7 +306,7 @@ class AudioLDM:
         while ahead := list(islice(coming, _AHEAD if self.parts.lean else 1)):
             for batch, heard in zip(ahead, self._conditionings(ahead), strict=True):
                 plan = plans.get(batch[0].edit)
-                for step in self._sample(batch, *heard, plan and plan.edit):
+                for step in self._sample(batch, *heard, None if plan is None else plan.edit):
                     if on_step is not None:
                         on_step(step)
                     if progress is not None:
