@@ -163,10 +163,15 @@ def faded(spans: Sequence[Span], length: int, rate: int) -> NDArray[np.float32]:
 def pasted(whole: Samples, made: Samples, weight: NDArray[np.float32], bands: Sequence[Span], rate: int) -> Samples:
     """What was made [1, N] put into the sound [1, N] by `weight` [N] and, with bands, in those bands only.
 
-    Where the weight is 0 samples are those of the sound to the bit.
+    Where the weight is 0 samples are those of the sound to the bit. Where both together would be too loud, what was made is
+    turned down, by half at most; what is still too loud then is cut off.
     """
-    apart = made[:, : whole.shape[1]] - whole
-    if bands:
-        apart = np.sum([band(apart, rate, low, high) for low, high in bands], axis=0, dtype=np.float32)
-    mixed = np.clip(whole + weight * apart, -1.0, 1.0)
+
+    def within(sound: Samples) -> Samples:
+        return np.sum([band(sound, rate, low, high) for low, high in bands], axis=0, dtype=np.float32) if bands else sound
+
+    kept, new = whole - weight * within(whole), weight * within(made[:, : whole.shape[1]])
+    loud = np.abs(kept + new) > 1.0
+    room = (1.0 - np.abs(kept[loud])) / np.abs(new[loud])
+    mixed = np.clip(kept + max(0.5, float(room.min(initial=1.0))) * new, -1.0, 1.0)
     return np.where(weight > 0, mixed, whole).astype(np.float32)

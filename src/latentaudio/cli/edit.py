@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter, Token
+from cyclopts import Parameter
 
 from ..errors import UsageError
 from ..options import EditOptions, Options, Span
@@ -57,18 +57,19 @@ class Way:
     quiet: bool = False
 
 
-def _span(kind: object, tokens: list[Token]) -> Span:
-    """START:END as two numbers."""
-    text = tokens[0].value
-    try:
-        first, last = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise UsageError(f"{text!r} is no span; write START:END, such as 1.0:2.5") from None
-    return first, last
+def _spans(texts: list[str] | None) -> tuple[Span, ...]:
+    """START:END each as two numbers."""
+    spans = []
+    for text in texts or ():
+        try:
+            first, last = (float(part) for part in text.split(":"))
+        except ValueError:
+            raise UsageError(f"{text!r} is no span; write START:END, such as 1.0:2.5") from None
+        spans.append((first, last))
+    return tuple(spans)
 
 
 Asked = Annotated[Flags, Parameter(name="*", show_default=False)]
-Spans = Annotated[list[Annotated[Span, Parameter(n_tokens=1, converter=_span)]] | None, Parameter(negative=())]
 
 
 def transfer(sound: Path, prompt: str, *, strength: float = 0.5, options: Asked = Flags(), way: Way = Way()) -> None:
@@ -102,7 +103,13 @@ def vary(sound: Path, prompt: str = "", *, amount: float = 0.4, options: Asked =
 
 
 def inpaint(
-    sound: Path, prompt: str = "", *, time: Spans = None, band: Spans = None, options: Asked = Flags(), way: Way = Way()
+    sound: Path,
+    prompt: str = "",
+    *,
+    time: list[str] | None = None,
+    band: list[str] | None = None,
+    options: Asked = Flags(),
+    way: Way = Way(),
 ) -> None:
     """Make parts of a sound anew. The rest stays to the bit, but for 20 ms beside each span.
 
@@ -117,7 +124,7 @@ def inpaint(
     band
         A band in Hz, LOW:HIGH; may be given several times. With spans: in those spans only.
     """
-    edit = EditOptions(verb="inpaint", times=tuple(time or ()), bands=tuple(band or ()))
+    edit = EditOptions(verb="inpaint", times=_spans(time), bands=_spans(band))
     _made(sound, prompt, edit, options, way)
 
 

@@ -86,7 +86,7 @@ def _transferred(bench: Edits, report: Report) -> None:
         for k, dog in enumerate(dogs):
             bench.progress(f"transfer at {strength:g}", number * len(dogs) + k, len(STRENGTHS) * len(dogs))
             wish = {"strength": strength, "seed": bench.seed + k, "candidates": 1}
-            made.append(bench.system.transfer(dog, "a church bell ringing", **wish)[0].samples[0])  # type: ignore[arg-type]
+            made.append(bench.system.transfer(dog, "a church bell ringing", **wish)[0].samples[0])
         bells[strength] = float(right(bench.judge.hear(made), bench.judge.kinds, ["bell"] * len(made)).mean())
         followed[strength] = float(np.mean([alike(clip, dog) for clip, dog in zip(made, dogs, strict=True)]))
         apart[strength] = float(np.mean([np.abs(envelope(c) - envelope(d)).mean() for c, d in zip(made, dogs, strict=True)]))
