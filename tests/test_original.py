@@ -180,9 +180,9 @@ def test_nothing_is_trimmed_and_a_short_clip_is_sampled_short(folder):
 def test_lengths_have_the_authors_cells(seconds, cells):
     """Spec 1.5."""
     model = AudioLDM(Found("t5", Path(), VARIANTS["audioldm_16k_crossattn_t5"], {}, fidelity=ORIGINAL), "cpu")
-    assert model.frames(seconds) == 4 * cells
+    assert model.codec.frames(seconds) == 4 * cells
     high = AudioLDM(Found("48k", Path(), VARIANTS["audioldm_48k"], {}, fidelity=ORIGINAL), "cpu")
-    assert high.frames(seconds) == 4 * cells  # 12.8 cells a second, each of 8 frames
+    assert high.codec.frames(seconds) == 4 * cells  # 12.8 cells a second, each of 8 frames
 
 
 @pytest.mark.parametrize("name", ["original", "clean"])
@@ -209,12 +209,12 @@ def test_runaway_latents_of_audioldm_1_are_clamped(tmp_path):
     model, free = (load(folder, "cpu", "fp32", fidelity=name) for name in ("original", "clean"))
     z = torch.randn(1, 4, 8, 4) * 3
     z[0, 0, 0, 0] = 101.0
-    assert np.array_equal(model.sound(z)[0], free.sound(z.clamp(-10, 10))[0])
+    assert np.array_equal(model.codec.sound(z)[0], free.codec.sound(z.clamp(-10, 10))[0])
     second = replace(model.config, unet=replace(model.config.unet, contexts=(None, None)))  # as the 48 kHz model is
     model.config, z[0, 0, 0, 0] = second, 101.0
-    assert np.array_equal(model.sound(z)[0], free.sound(z)[0])
+    assert np.array_equal(model.codec.sound(z)[0], free.codec.sound(z)[0])
     model.config, z[0, 0, 0, 0] = free.config, 99.0
-    assert np.array_equal(model.sound(z)[0], free.sound(z)[0])
+    assert np.array_equal(model.codec.sound(z)[0], free.codec.sound(z)[0])
 
 
 def test_audioldm_1_tiles_what_clap_hears(folder, monkeypatch):

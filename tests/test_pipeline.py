@@ -137,7 +137,7 @@ def test_one_step_is_the_rooms_by_hand(tiny):
     ("seconds", "frames", "tokens"), [(0.5, 128, 1), (1.28, 128, 1), (1.29, 144, 2), (5.12, 512, 4), (10.24, 1024, 8)]
 )
 def test_frames_and_tokens_of_a_length(tiny, seconds, frames, tokens):
-    assert tiny.frames(seconds) == frames
+    assert tiny.codec.frames(seconds) == frames
     assert tiny._tokens(frames) == tokens
 
 

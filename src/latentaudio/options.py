@@ -8,27 +8,67 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from .errors import UsageError
 from .presets import PresetName
 
 SamplerName: TypeAlias = Literal["ddim", "dpm++", "leaps"]
 
+Verb: TypeAlias = Literal["transfer", "inpaint", "upsample", "extend", "vary", "loop"]
+Span: TypeAlias = tuple[float, float]
+
 LONGEST_TEXT = 2000
 _EXAMPLE = "'a church bell ringing in the distance'"
 
 
-class Options(BaseModel):
+class _OneLine(BaseModel):
+    """Immutable; a wrong value raises `UsageError` with one line, however the object is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_one_line(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return validate(given)
+        except ValidationError as problem:
+            raise UsageError(_one_line(problem, cls)) from None
+
+
+class EditOptions(_OneLine):
+    """What is done to a given sound. Times are seconds of the sound that comes out, frequencies Hz."""
+
+    verb: Verb = Field(description="What is done.")
+    sound: str = Field("", description="The sound's file, as it was named; empty where samples were given.")
+    samples: str = Field("", description="SHA-256 of its samples at the model's rate, in float32.")
+    strength: float = Field(1.0, ge=0, le=1, description="How much of it is made anew: 0 nothing, 1 everything.")
+    times: tuple[Span, ...] = Field((), description="Spans that are made anew.")
+    bands: tuple[Span, ...] = Field((), description="Bands that are made anew.")
+    cutoff: float = Field(0.0, ge=0, description="Above this everything is made anew; 0: nothing is said.")
+    left: float = Field(0.0, ge=0, le=600, description="Seconds put before it.")
+    right: float = Field(0.0, ge=0, le=600, description="Seconds put behind it.")
+    seam: float = Field(0.0, ge=0, le=600, description="Seconds made anew around the place where its end meets its beginning.")
+
+
+class Options(_OneLine):
     """One request. Immutable; a wrong value raises `UsageError` with one line, however the object is made.
 
     Values nobody gave are defaults of this table until `completed` puts a model's own in their place.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+    edit: EditOptions | None = Field(None, description="What is done to a given sound; without it one is made from nothing.")
     prompt: str = Field(description="What to hear, in English.")
     negative: str = Field("", description="What not to hear.")
     transcript: str = Field("", description="What a voice says, for models of speech; the prompt then describes the voice.")
@@ -65,19 +105,10 @@ class Options(BaseModel):
 
     @field_validator("prompt")
     @classmethod
-    def _something(cls, text: str) -> str:
-        if not text.strip():
+    def _something(cls, text: str, others: ValidationInfo) -> str:
+        if not text.strip() and others.data.get("edit") is None:
             raise ValueError(f"is empty; say what to hear, for example {_EXAMPLE}")
         return text
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _in_one_line(cls, given: Any, validate: ModelWrapValidatorHandler[Options]) -> Options:
-        try:
-            options = validate(given)
-        except ValidationError as problem:
-            raise UsageError(_one_line(problem)) from None
-        return options
 
     def completed(self, defaults: Mapping[str, Any]) -> Options:
         """Every value that was not given replaced by the model's default, and seed -1 by the seed that will be used."""
@@ -90,6 +121,8 @@ class Options(BaseModel):
         """Raise `UsageError` where values contradict each other; only a complete request can tell."""
         if self.eta > 0 and self.sampler != "ddim":
             raise UsageError(f"eta = {self.eta} means nothing to sampler '{self.sampler}'; choose 'ddim' or eta 0")
+        if self.edit is not None and self.sampler == "leaps":
+            raise UsageError("a student takes leaps from noise only; for an edit choose sampler dpm++ or ddim")
         start, stop = self.guidance_start, self.guidance_stop
         if start > stop:
             raise UsageError(
@@ -102,17 +135,23 @@ class Options(BaseModel):
 
     def to_tags(self) -> dict[str, str]:
         """Every value as text, for the tags of a sound file."""
-        return {name: str(value) for name, value in self}
+        known = {name: value for name, value in self if name != "edit"}
+        return {name: str(value) for name, value in known.items()} | (
+            {"edit": self.edit.model_dump_json(exclude_defaults=True)} if self.edit else {}
+        )
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Options:
         """The request that `to_tags` wrote; foreign tags are ignored, a file without a prompt raises `UsageError`."""
         if "prompt" not in tags:
             raise UsageError("the file carries no prompt in its tags; only files latentaudio wrote with tags can be replayed")
-        return cls(**{name: tags[name] for name in cls.model_fields if name in tags})
+        given: dict[str, Any] = {name: tags[name] for name in cls.model_fields if name in tags}
+        if "edit" in given:
+            given["edit"] = EditOptions.model_validate_json(given["edit"])
+        return cls(**given)
 
 
-def _one_line(problem: ValidationError) -> str:
+def _one_line(problem: ValidationError, kind_of: type[BaseModel]) -> str:
     """The first thing wrong with a request: which value, what it was, what it may be."""
     first = problem.errors(include_url=False)[0]
     name, kind, limits = ".".join(str(part) for part in first["loc"]) or "options", first["type"], first.get("ctx", {})
@@ -122,7 +161,7 @@ def _one_line(problem: ValidationError) -> str:
         case "missing":
             return f"{name} is missing; say what to hear, for example {_EXAMPLE}"
         case "extra_forbidden":
-            return f"there is no option {name!r}; there are: {', '.join(Options.model_fields)}"
+            return f"there is no option {name!r}; there are: {', '.join(kind_of.model_fields)}"
         case "greater_than_equal":
             rule = f"must be at least {limits['ge']:g}"
         case "less_than_equal":

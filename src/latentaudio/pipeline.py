@@ -1,7 +1,7 @@
 """`AudioLDM`: a prompt becomes sound. Short verbs over one private `_sample`, which is the walk of ARCHITECTURE.md.
 
-Knows in which order the rooms are visited and how a request becomes clips, batches and seeds. Refuses to know the arithmetic of
-any room, file formats and screens.
+Knows in which order the rooms are visited and who shares a batch. Refuses to know the arithmetic of any room, file formats and
+screens.
 
 Letters: B batch, T mel frames, F mel bins, N samples, n tokens of the language of audio.
 """
@@ -12,7 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from itertools import cycle, groupby, islice
+from itertools import cycle, islice
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -23,24 +23,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from . import memory
-from .audio.io import Audio
-from .audio.mel import vae_mel
+from .asking import SEEDS, batches, completed, tries
+from .audio.io import Audio, read
 from .audio.ops import Samples, check_sound, fade_edges, limit_peak
+from .codec import SHARED, Codec
 from .conditioning import phonemes
 from .conditioning.encode import Reading, TextParts, encode
 from .device import fast_dtype, pick_device
+from .diffusion.edit import begun
 from .diffusion.guidance import Guidance, Network, guided
-from .diffusion.samplers import Noise, ddim, dpmpp_2m, leaps
+from .diffusion.samplers import SPACING, Noise, ddim, dpmpp_2m, leaps
 from .diffusion.schedule import Schedule
+from .edits import Plan, check, checksum, planned
 from .errors import GenerationError, UsageError
-from .nn.tiles import blended, chunked, starts
+from .nn.tiles import blended, starts
 from .nn.unet import Deep
-from .nn.vocoder import HiFiGAN
-from .options import Options, SamplerName
-from .presets import PRESETS, PresetName
+from .options import EditOptions, Options, SamplerName
+from .presets import PresetName
 from .rank import similarity
-from .types import Conditioning, Latent, Step
-from .variants import SPEAKER
+from .types import Conditioning, Edit, Step
 from .weights.load import Found, find
 from .weights.parts import Parts
 from .weights.texts import read_texts
@@ -49,18 +50,13 @@ if TYPE_CHECKING:
     from .nn.unet import UNet
     from .nn.vae import VAE
 
+Spans: TypeAlias = Sequence[tuple[float, float]]
 Progress: TypeAlias = Callable[[int, int], None]
 """Called after every sampling step with (clip-steps done, of how many)."""
 OnStep: TypeAlias = Callable[[Step], None]
 """Called with every `Step` of every batch; whatever it raises ends the generation."""
 
-_SEEDS = 2**63
-_ENDLESS = 2**40  # cells
-_SHARED = 4  # a window of a long clip shares this part of itself, a fourth, with the next
-_PIECE = 512  # mel frames, and a margin, for HiFi-GAN at once on a CPU; 1,024 take half again as long in bf16
 _AHEAD, _KEPT = 32, 64  # batches whose texts are read before the first sounds, where parts take turns; readings remembered
-_LONGER = 1.024  # the authors sample 25.6 cells for a second that has 25 (spec 8.4)
-_RUNAWAY, _BOUND = 100.0, 10.0  # of latents (spec 5.5)
 
 
 def load(
@@ -93,6 +89,7 @@ class AudioLDM:
         self.config = found.config
         where = pick_device(device)
         self.parts = Parts(found, where, fast_dtype(where, precision), lean and found.variant.parameters > 0)
+        self.codec = Codec(found, self.parts)
         self._heard: dict[Reading, Conditioning] = {}
         self._heard_by, self._reading = 0, Lock()
         self.batch = 1 if self.device.type == "cpu" else 8
@@ -117,12 +114,12 @@ class AudioLDM:
     @property
     def vae(self) -> VAE:
         """The mel VAE."""
-        return cast("VAE", self.parts["vae"])
+        return self.codec.vae
 
     @property
     def vocoder(self) -> nn.Module:
         """Log-mel [B, 1, T, F] to samples [B, 1, N]."""
-        return self.parts["vocoder"]
+        return self.codec.vocoder
 
     @cached_property
     def text(self) -> TextParts:
@@ -178,75 +175,90 @@ class AudioLDM:
         """A complete request for each prompt; their seeds leave room for each other's clips. Raises UsageError."""
         if not prompts:
             raise UsageError("there is no prompt; say what to hear")
-        first, *rest = (self._completed(Options(prompt=prompt, **wishes)) for prompt in prompts)
+        first, *rest = (completed(Options(prompt=prompt, **wishes), self.found) for prompt in prompts)
         tries = first.count * first.candidates
-        return [first, *(later.replaced(seed=(first.seed + k * tries) % _SEEDS) for k, later in enumerate(rest, 1))]
+        return [first, *(later.replaced(seed=(first.seed + k * tries) % SEEDS) for k, later in enumerate(rest, 1))]
 
     def stream(
         self, requests: Sequence[Options], *, progress: Progress | None = None, on_step: OnStep | None = None
     ) -> Iterator[Audio]:
         """The clips of all requests in order, each as soon as it is finished. Wrong options raise here, before any work."""
-        return self._clips([self._completed(request) for request in requests], progress, on_step)
+        return self._clips([completed(request, self.found) for request in requests], progress, on_step)
 
     def similarity(self, sounds: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
         """CLAP's cosines [K, M] between K sounds, each [C, N] or [N] at `sample_rate`, and M texts."""
         with self.parts.together():
             return similarity(self.text, sounds, self.sample_rate, texts)
 
+    def edit(
+        self,
+        sound: Samples | str | Path,
+        edit: EditOptions,
+        prompt: str = "",
+        *,
+        progress: Progress | None = None,
+        on_step: OnStep | None = None,
+        **wishes: Any,
+    ) -> Iterator[Audio]:
+        """Clips of a sound that something was done to, each as soon as it is finished; wrong options raise here.
+
+        sound: a file, of any rate and number of channels, or samples [1, N] or [N] at `sample_rate`. wishes: as for `generate`.
+        Raises DataError for a file that is no sound, UsageError for what cannot be done to it.
+        """
+        samples, named = (read(sound, self.sample_rate)[0], str(sound)) if isinstance(sound, str | Path) else (sound, "")
+        samples = np.atleast_2d(samples).mean(axis=0, keepdims=True, dtype=np.float32)
+        seconds = samples.shape[1] / self.sample_rate
+        check(edit, seconds, self.sample_rate)
+        edit = edit.model_copy(update={"sound": named, "samples": checksum(samples)})
+        whole = samples.shape[1] + round(edit.left * self.sample_rate) + round(edit.right * self.sample_rate)
+        asked = self.requests([prompt], {**wishes, "edit": edit, "seconds": whole / self.sample_rate})
+        return self._clips(asked, progress, on_step, samples)
+
+    def transfer(self, sound: Samples | str | Path, prompt: str, *, strength: float = 0.5, **wishes: Any) -> list[Audio]:
+        """The sound made into what the prompt says. strength: 0 leaves it (through the codec), 1 makes another from nothing."""
+        return list(self.edit(sound, EditOptions(verb="transfer", strength=strength), prompt, **wishes))
+
+    def vary(self, sound: Samples | str | Path, prompt: str = "", *, amount: float = 0.4, **wishes: Any) -> list[Audio]:
+        """Sounds like the sound; `count` of them. amount: as `strength` of a transfer."""
+        return list(self.edit(sound, EditOptions(verb="vary", strength=amount), prompt, **wishes))
+
+    def inpaint(
+        self, sound: Samples | str | Path, prompt: str = "", *, times: Spans = (), bands: Spans = (), **wishes: Any
+    ) -> list[Audio]:
+        """The sound with spans of time (s) made anew, or bands (Hz), or bands within spans. The rest stays to the bit, but for
+        20 ms beside each span."""
+        return list(self.edit(sound, EditOptions(verb="inpaint", times=tuple(times), bands=tuple(bands)), prompt, **wishes))
+
+    def upsample(self, sound: Samples | str | Path, prompt: str = "", *, cutoff: float, **wishes: Any) -> list[Audio]:
+        """The sound with all above `cutoff` Hz made anew; what lies below stays."""
+        return list(self.edit(sound, EditOptions(verb="upsample", cutoff=cutoff), prompt, **wishes))
+
+    def extend(
+        self, sound: Samples | str | Path, prompt: str = "", *, left: float = 0.0, right: float = 0.0, **wishes: Any
+    ) -> list[Audio]:
+        """The sound with seconds put before and behind it. It stays to the bit, but for 20 ms at its old ends."""
+        return list(self.edit(sound, EditOptions(verb="extend", left=left, right=right), prompt, **wishes))
+
+    def loop(self, sound: Samples | str | Path, prompt: str = "", *, seam: float = 1.0, **wishes: Any) -> list[Audio]:
+        """The sound made to go round without a seam: `seam` seconds around its ends are made anew, half at each."""
+        return list(self.edit(sound, EditOptions(verb="loop", seam=seam), prompt, **wishes))
+
     def need(self, requests: Sequence[Options]) -> memory.Need:
         """About how much memory these will take, one after the other, and how much is free. Nothing is loaded for it."""
-        asked, window = [self._completed(request) for request in requests], self._window * self.config.vae.factor
+        asked, window = [completed(request, self.found) for request in requests], self.codec.window * self.config.vae.factor
         return max((memory.need(self.parts, one, window, self.batch) for one in asked), key=lambda need: need.gigabytes)
 
-    @torch.inference_mode()
     def resynthesise(self, sound: Samples) -> Samples:
         """Samples [1, N] or [N] at `sample_rate` once through VAE and vocoder, [1, N]: the best that this model can sound."""
-        mono = torch.from_numpy(np.atleast_2d(sound))
-        grain = self.config.mel.hop * self.config.vae.factor
-        padded = nn.functional.pad(mono, (0, -mono.shape[1] % grain)).to(self.device)
-        mel = vae_mel(padded, self.config.mel, self.found.fidelity.framing)[:, :, : padded.shape[1] // self.config.mel.hop]
-        latent = self.vae.latent(self.vae.encode(mel).mode())
-        wave: Samples = self._played(latent)[0, :, : mono.shape[1]].cpu().numpy()
-        return limit_peak(wave)
+        return self.codec.resynthesised(sound)
 
-    def _completed(self, request: Options) -> Options:
-        row, asked = self.found.variant, request.model_fields_set
-        usual: PresetName = row.preset if self.found.fidelity.name == "clean" else "paper"
-        preset = request.preset if "preset" in asked else usual
-        defaults = {name: getattr(row, name) for name in Options.model_fields if hasattr(row, name)}
-        alone = not asked & {"sampler", "steps", "guidance", "negative"}  # a student takes its own steps and avoids nothing
-        defaults |= PRESETS[preset].of(self.config, alone) | {"preset": preset}
-        if (request.sampler if "sampler" in asked else defaults["sampler"]) == "ddim":
-            defaults["eta"] = self.found.fidelity.eta
-        if not self.config.ranks:
-            defaults["candidates"] = 1
-        if self.config.student is not None and (request.sampler if "sampler" in asked else defaults["sampler"]) == "leaps":
-            defaults |= {"steps": len(self.config.student.stops), "guidance": 1.0}
-        done = request.completed(defaults).replaced(model=self.found.source)
-        if done.sampler == "leaps":
-            self._check_leaps(done)
-        if done.transcript and self.config.phonemes is None:
-            raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {SPEAKER}")
-        if self.config.phonemes is not None and not done.transcript:
-            raise UsageError(f"{row.name} speaks; say what, as transcript (--transcript)")
-        if done.transcript and not phonemes.spelled(done.transcript):
-            raise UsageError(f"transcript = {done.transcript[:40]!r} has nothing to say in English; write it in Latin letters")
-        if done.candidates > 1 and not self.config.ranks:
-            raise UsageError(f"{row.name} has no CLAP that hears, to choose among candidates; ask for one candidate")
-        if done.seconds > row.longest and (self.found.fidelity.name != "clean" or self.config.phonemes is not None):
-            raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
-        return done
-
-    def _check_leaps(self, done: Options) -> None:
-        name, student = self.found.variant.name, self.config.student
-        if student is None:
-            raise UsageError(f"{name} has no student that takes leaps; choose sampler dpm++ or ddim")
-        if done.steps != len(student.stops) or done.guidance != 1.0 or done.negative:
-            raise UsageError(
-                f"the student of {name} takes {len(student.stops)} steps, unguided; leave out steps, guidance and negative"
-            )
-
-    def _clips(self, asked: Sequence[Options], progress: Progress | None, on_step: OnStep | None) -> Iterator[Audio]:
+    def _clips(
+        self,
+        asked: Sequence[Options],
+        progress: Progress | None = None,
+        on_step: OnStep | None = None,
+        sound: Samples | None = None,
+    ) -> Iterator[Audio]:
         for text in dict.fromkeys(text for request in asked for text in (request.prompt, request.negative)):
             if not self.text.read_whole(text):
                 warnings.warn(f"the model reads only the beginning of {text[:40]!r}...; say it in fewer words", stacklevel=2)
@@ -255,8 +267,8 @@ class AudioLDM:
                 warnings.warn(f"the model says only the beginning of {text[:40]!r}...; say it in fewer words", stacklevel=2)
         if self.found.variant.parameters and not (needed := self.need(asked)).fits:
             warnings.warn(str(needed), stacklevel=2)
-        tries = [try_ for request in asked for try_ in _tries(request)]
-        made = memory.within(self._sounds(tries, progress, on_step))
+        single = [try_ for request in asked for try_ in tries(request)]
+        made = memory.within(self._sounds(single, progress, on_step, sound))
         notes = {"licence": self.found.variant.licence, "fidelity": self.found.fidelity.name}
         for request in asked:
             for _ in range(request.count):
@@ -278,51 +290,74 @@ class AudioLDM:
             except GenerationError as found:
                 problem = problem or found
             else:
-                finished = fade_edges(limit_peak(wave), self.sample_rate) if self.found.fidelity.finish else wave
+                whole = options.edit is None and self.found.fidelity.finish  # what is kept of a sound stays as it was
+                finished = fade_edges(limit_peak(wave), self.sample_rate) if whole else limit_peak(wave, 1.0)
                 good.append((options, finished))
         if problem and not good:
             raise problem
         return good
 
     def _sounds(
-        self, tries: Sequence[Options], progress: Progress | None, on_step: OnStep | None
+        self, tries: Sequence[Options], progress: Progress | None, on_step: OnStep | None, sound: Samples | None
     ) -> Iterator[tuple[Options, Samples]]:
         """Each try with its samples [1, N], in order; tries that differ in prompt and seed only share a batch."""
-        total, done = sum(t.steps for t in tries), 0
-        batches = _batches(tries, self.batch)
-        while ahead := list(islice(batches, _AHEAD if self.parts.lean else 1)):
+        total, done, plans = sum(t.steps for t in tries), 0, self._plans(tries, sound)
+        coming = batches(tries, self.batch)
+        while ahead := list(islice(coming, _AHEAD if self.parts.lean else 1)):
             for batch, heard in zip(ahead, self._conditionings(ahead), strict=True):
-                for step in self._sample(batch, *heard):
+                plan = plans.get(batch[0].edit)
+                for step in self._sample(batch, *heard, None if plan is None else plan.edit):
                     if on_step is not None:
                         on_step(step)
-                    done += len(batch)
                     if progress is not None:
-                        progress(done, total)
+                        progress(done + (step.index + 1) * len(batch), total)
+                done += sum(one.steps for one in batch)
                 if self.parts.lean and batch is ahead[-1]:
                     self.parts.release("unet", "student")
                 wanted = round(batch[0].seconds * self.sample_rate) if self.found.fidelity.trim else None
-                yield from zip(batch, [wave[:, :wanted] for wave in self.sound(step.z)], strict=True)
+                made = [wave[:, :wanted] for wave in self.codec.sound(step.z)]
+                yield from zip(batch, made if plan is None else map(plan.finish, made), strict=True)
+
+    def _plans(self, tries: Sequence[Options], sound: Samples | None) -> dict[EditOptions | None, Plan]:
+        """What is done to which sound, worked out once for each; UsageError before any is made."""
+        wanted = dict.fromkeys(one.edit for one in tries if one.edit is not None)
+        return {edit: planned(edit, self._given(edit) if sound is None else sound, self.codec) for edit in wanted}
+
+    def _given(self, edit: EditOptions) -> Samples:
+        """The sound an edit was made of, from its file."""
+        sound, _ = read(edit.sound, self.sample_rate)
+        if edit.samples and checksum(sound) != edit.samples:
+            raise UsageError(f"{edit.sound} is not the sound it was when this edit was made; bring that one back")
+        return sound
 
     @torch.inference_mode()
-    def _sample(self, batch: Sequence[Options], heard: Conditioning, null: Conditioning) -> Iterator[Step]:
+    def _sample(
+        self, batch: Sequence[Options], heard: Conditioning, null: Conditioning, edit: Edit | None = None
+    ) -> Iterator[Step]:
         """The walk of a prompt from what is heard to the latent: guidance, sampler. All of `batch` share their settings."""
-        options, frames = batch[0], self.frames(batch[0].seconds)
+        options, frames = batch[0], self.codec.frames(batch[0].seconds)
         schedule = Schedule(self.config.schedule)
-        pieces = len(starts(frames // self.config.vae.factor, self._window, self._window // _SHARED))
+        pieces = len(starts(frames // self.config.vae.factor, self.codec.window, self.codec.window // SHARED))
         network = self.network(options.reuse, "student" if options.sampler == "leaps" else "unet", pieces)
         one = guided(network, heard, null, self._guidance(options), schedule)
 
         def denoise(z: Tensor, t: Tensor) -> Tensor:
-            return blended(lambda piece: one(piece, t), z, self._window, self._window // _SHARED)
+            return blended(lambda piece: one(piece, t), z, self.codec.window, self.codec.window // SHARED)
 
         factor = self.config.vae.factor
         noise = Noise([t.seed for t in batch])
         z = noise((self.config.vae.latent, frames // factor, self.config.mel.bins // factor)).to(self.device)
+        start, before = 0, None
+        if edit is not None:
+            times = schedule.timesteps(options.steps, SPACING[options.sampler])
+            z, start, before = begun(edit, z, schedule, times, noise)
+            if start == options.steps:
+                yield Step(start - 1, start, 0, z, z)
         match options.sampler:
             case "ddim":
-                yield from ddim(denoise, z, schedule, options.steps, options.eta, noise)
+                yield from ddim(denoise, z, schedule, options.steps, options.eta, noise, start=start, before=before)
             case "dpm++":
-                yield from dpmpp_2m(denoise, z, schedule, options.steps)
+                yield from dpmpp_2m(denoise, z, schedule, options.steps, start=start, before=before)
             case "leaps":
                 assert self.config.student is not None
                 yield from leaps(denoise, z, schedule, self.config.student.stops)
@@ -346,10 +381,13 @@ class AudioLDM:
 
     def _readings(self, batch: Sequence[Options]) -> tuple[Reading, Reading]:
         """A batch's prompts, and its negative prompts; the prompts twice where nothing is guided."""
-        frames = min(self.frames(batch[0].seconds), self._window * self.config.vae.factor)
+        frames = min(self.codec.frames(batch[0].seconds), self.codec.window * self.config.vae.factor)
         tokens, moments = self._tokens(frames), frames // self.config.vae.factor
         texts, negative = (tuple(getattr(t, name) for t in batch) for name in ("prompt", "negative"))
         said = tuple(t.transcript for t in batch) if self.config.phonemes is not None else None
+        if not any(texts):  # an edit without words
+            unsaid = Reading(texts, tokens, moments, null=True)
+            return unsaid, unsaid
         heard = Reading(texts, tokens, moments, said, unheard=tuple(self._unheard(batch)))
         if self._guidance(batch[0]).scale == 1.0:
             return heard, heard
@@ -386,48 +424,11 @@ class AudioLDM:
 
         return predict
 
-    @torch.inference_mode()
-    def sound(self, z: Tensor) -> list[Samples]:
-        """Unit-scaled latents [B, C, T', F'] as samples [1, N] each, as the vocoder left them.
-
-        A fidelity that clamps bounds those of AudioLDM 1 first.
-        """
-        if self.found.fidelity.clamp and self.config.unet.first_kind and float(z.abs().max()) > _RUNAWAY:
-            z = z.clamp(-_BOUND, _BOUND)
-        return list(self._played(Latent(z)).cpu().numpy())
-
-    def _played(self, latent: Latent) -> Tensor:
-        """Samples [B, 1, N] float32 of a latent; of a long one piece by piece."""
-        mel = blended(lambda z: self.vae.decode(Latent(z)).float(), latent.z, self._window, self._window // _SHARED)
-        vocoder = self.vocoder
-        if isinstance(vocoder, HiFiGAN):
-            longest = _PIECE + vocoder.margin if self.device.type == "cpu" else self._window * self.config.vae.factor
-            return chunked(vocoder, mel, longest, vocoder.margin, vocoder.hop).float()
-        return cast(Tensor, vocoder(mel)).float()
-
-    @property
-    def _window(self) -> int:
-        """Latent cells T' that the model was trained on at most; longer clips are made of windows of as many. The ways of
-        others know none."""
-        longest = self.frames(self.found.variant.longest) // self.config.vae.factor
-        return longest if self.found.fidelity.name == "clean" else _ENDLESS
-
     def move(self, device: str | torch.device, precision: str | None = None) -> None:
         """Compute on another device or with another precision from now on."""
         where = pick_device(str(device))
         self.parts.move(where, self.dtype if precision is None else fast_dtype(where, precision))
         self.batch = 1 if where.type == "cpu" else 8
-
-    def frames(self, seconds: float) -> int:
-        """Mel frames T to sample for a clip: what it lasts, but not less than was trained, in whole cells of VAE and UNet."""
-        way, rate, grain = self.found.fidelity, self.sample_rate / self.config.mel.hop, self.config.vae.factor
-        seconds = max(seconds, self.found.variant.shortest if way.lengthen else 0.0)
-        if way.grid == "vae":
-            return grain * math.ceil(max(1, int(seconds / (1.0 / rate))) / grain)
-        if way.grid == "authors":
-            seconds = int(seconds * rate / grain * _LONGER) * grain / rate
-        grain *= self.config.unet.factor
-        return grain * max(1, math.ceil(round(seconds * rate, 6) / grain))
 
     def _tokens(self, frames: int) -> int:
         """Length n of the language of audio of that many frames; a system without an AudioMAE always writes the same."""
@@ -435,16 +436,3 @@ class AudioLDM:
         if heard is None or written is None:
             return written.tokens if written else 0
         return math.ceil(frames / (heard.patch * written.time_pool)) * (heard.bins // heard.patch // written.freq_pool)
-
-
-def _tries(request: Options) -> Iterator[Options]:
-    """One request per candidate of every clip, complete by itself: what the file will say made it."""
-    for k in range(request.count * request.candidates):
-        yield request.replaced(seed=(request.seed + k) % _SEEDS, count=1, candidates=1)
-
-
-def _batches(tries: Sequence[Options], size: int) -> Iterator[list[Options]]:
-    """Neighbours that differ in prompt, negative and seed only, at most `size` together."""
-    for _, alike in groupby(tries, lambda t: t.replaced(prompt="-", negative="", seed=0)):
-        while batch := list(islice(alike, size)):
-            yield batch

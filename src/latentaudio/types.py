@@ -21,6 +21,19 @@ class Latent:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """What a sampler is given of a sound: generating, transferring, inpainting, extending differ by this alone.
+
+    init [1, C, T', F']: its latent, unit-scaled. strength: the part of the way from noise to sound that is gone anew; 1 begins
+    in noise alone. mask [1, 1, T', F']: 1 where the sound is kept while the rest is made; None: nothing is.
+    """
+
+    init: Tensor
+    strength: float = 1.0
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Context:
     """tokens [B, N, D] to attend to and mask [B, N] (1 = look, 0 = ignore)."""
 

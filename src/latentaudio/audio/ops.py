@@ -110,3 +110,17 @@ def _k_weighting(rate: int) -> list[tuple[list[float], list[float]]]:
     norm = 1.0 + k / pass_q + k * k
     high_pass = ([1.0, -2.0, 1.0], [1.0, 2.0 * (k * k - 1.0) / norm, (1.0 - k / pass_q + k * k) / norm])
     return [shelf, high_pass]
+
+
+def band(samples: Samples, rate: int, low: float, high: float, octave: float = 1 / 24) -> Samples:
+    """What samples [..., T] hold between `low` and `high` Hz; the edges fall over a part of an octave inside, without delay.
+
+    0 and half the rate are no edges. Bands that touch add up to less than the whole at their border only.
+    """
+    frequencies = np.fft.rfftfreq(samples.shape[-1], 1.0 / rate)
+    gain = np.ones(len(frequencies))
+    for edge, inwards in ((low, 1.0), (high, -1.0)):
+        if 0.0 < edge < rate / 2:
+            place = inwards * np.log2(np.maximum(frequencies, 1e-9) / edge) / octave
+            gain *= 0.5 - 0.5 * np.cos(np.pi * np.clip(place, 0.0, 1.0))
+    return np.fft.irfft(np.fft.rfft(samples) * gain, samples.shape[-1]).astype(np.float32)

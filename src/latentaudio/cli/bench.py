@@ -141,6 +141,53 @@ def speed(
             save(found, output)
 
 
+@bench.command
+def edit(
+    model: str = "mini",
+    *,
+    judge: Path = Path("benchmarks/judge"),
+    tries: int = 50,
+    seed: int = 0,
+    output: Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    quiet: bool = False,
+) -> None:
+    """Measure what edits do: a dog made into a bell, holes filled, ends of loops that meet.
+
+    Parameters
+    ----------
+    model
+        Name or folder of a model, or a run folder.
+    judge
+        Folder of the judge, as `python recipes/mini/judge.py` makes it.
+    tries
+        Clips for each figure.
+    seed
+        Seed of renders and clips.
+    output
+        Also write the report to this file, as JSON.
+    device
+        auto, cpu, cuda or mps.
+    precision
+        auto, bf16 or fp32.
+    quiet
+        Show no progress.
+    """
+    from ..evaluate.edited import Edits, run_edits
+    from ..evaluate.judge import load_judge
+    from ..pipeline import load
+
+    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
+        raise UsageError(f"--output {output} cannot be a file: name one in a folder that exists")
+    system, ears = load(model, device, precision), load_judge(judge)
+    with screen.bar("bench edit", quiet) as tick:
+        report = run_edits(Edits(system, ears, tries, seed=seed, progress=lambda what, done, of: tick(done, of, what)), model)
+    screen.say(str(report))
+    if output is not None:
+        report.save(output)
+
+
 def _has_rival(name: str) -> bool:
     """Whether diffusers is here and has a pipeline for what a model is made of."""
     from importlib.util import find_spec

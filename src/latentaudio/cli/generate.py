@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import DataError, UsageError
-from ..options import Options
+from ..options import EditOptions, Options
 from ..variants import SPEAKER, VARIANTS
 from . import screen
 
@@ -26,6 +26,7 @@ class Flags(Options):
     """Options as flags; the prompt has none, because it stands by itself."""
 
     prompt: Annotated[str, Parameter(parse=False)] = "-"
+    edit: Annotated[EditOptions | None, Parameter(parse=False)] = None
 
 
 def generate(
@@ -85,7 +86,7 @@ def generate(
     with screen.bar("generating", quiet or json) as tick:
         model = load(wishes.get("model", options.model), device, precision, fidelity=fidelity, like=like, lean=True)
         for clip in model.stream(model.requests(prompts, wishes), progress=tick):
-            _kept(clip, next(paths), plot, json, quiet)
+            kept(clip, next(paths), plot, json, quiet)
 
 
 def _wishes(options: Options) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def _estimate(prompts: list[str], wishes: dict[str, Any], device: str, precision
     screen.tell(vars(needed), as_json=True) if json else screen.say(str(needed))
 
 
-def _kept(clip: Audio, path: Path, plot: bool, json: bool, quiet: bool) -> None:
+def kept(clip: Audio, path: Path, plot: bool, json: bool, quiet: bool) -> None:
     """Write a clip, and its picture, and a line about it."""
     path = clip.save(path)
     if plot:

@@ -11,15 +11,23 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import get_args
 
 from cyclopts import App, CycloptsError, Parameter
 
 from ..errors import LatentAudioError
+from ..options import Verb
 from . import screen
 from .old import translated
 
 VERBS = {
     "generate": "Turn prompts into sound files; what is not given is the model's own default.",
+    "transfer": "Make a sound into what a prompt says.",
+    "vary": "Make sounds like a sound.",
+    "inpaint": "Make parts of a sound anew.",
+    "upsample": "Give a sound the heights it lacks.",
+    "extend": "Make a sound longer, before or behind.",
+    "loop": "Make a sound go round without a seam.",
     "info": "Tell what a sound file is and how it was made.",
     "models": "List the models, their licences and limits.",
     "download": "Fetch a model's files.",
@@ -39,7 +47,8 @@ app = App(
     version=screen.version,
 )
 for place, (verb, purpose) in enumerate(VERBS.items()):
-    app.command(f"latentaudio.cli.{verb}:{verb}", name=verb, help=purpose, sort_key=place)
+    home = "edit" if verb in get_args(Verb) else verb
+    app.command(f"latentaudio.cli.{home}:{verb}", name=verb, help=purpose, sort_key=place)
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

@@ -240,7 +240,7 @@ class _Pipeline:
             return z
         if output_type not in ("np", "pt"):
             raise UsageError(f"output_type {output_type!r} is not known; choose np, pt or latent")
-        waves = torch.from_numpy(np.concatenate(self.model.sound(z)))[:, :wanted]
+        waves = torch.from_numpy(np.concatenate(self.model.codec.sound(z)))[:, :wanted]
         if self.ranks and each > 1 and prompts is not None:
             groups = []
             for k, prompt in enumerate(prompts):

@@ -26,6 +26,10 @@ Before: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """(z [B, C, T', F'], t [B]) -> the z of that noise level to go on from, asked before every prediction."""
 
 
+SPACING: dict[str, Spacing] = {"ddim": "leading", "dpm++": "log_snr"}
+"""How each sampler spreads its times."""
+
+
 class Noise:
     """A `NoiseSource` in which every item of a batch has its own CPU generator.
 

@@ -76,7 +76,7 @@ class Ours:
         if system.device.type != "cpu":  # there, clips are made one by one, whatever is asked
             system.batch = batch
         config, factor = system.config, system.config.vae.factor
-        self.rows = system.frames(seconds) // factor
+        self.rows = system.codec.frames(seconds) // factor
         generator = torch.Generator().manual_seed(0)
         self.z = torch.randn((batch, config.vae.latent, self.rows, config.mel.bins // factor), generator=generator).to(
             system.device
@@ -131,7 +131,7 @@ class Ours:
     def clip(self, steps: int) -> None:
         """See `Side`."""
         *_, last = ddim(self.denoise, self.z, Schedule(self.system.config.schedule), steps)
-        self.system.sound(last.z)
+        self.system.codec.sound(last.z)
 
     def whole(self, preset: str) -> None:
         """What a user gets of a preset, prompt and empty prompt read anew."""

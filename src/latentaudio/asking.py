@@ -1,0 +1,83 @@
+"""What was asked of one model, made whole: its own defaults, a preset's, and one line where it cannot be done.
+
+Knows options, rows of the table and what their values mean together. Refuses to know how anything is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
+
+from .conditioning import phonemes
+from .errors import UsageError
+from .options import Options
+from .presets import PRESETS, PresetName
+from .variants import SPEAKER
+from .weights.load import Found
+
+SEEDS = 2**63
+
+
+def completed(request: Options, found: Found) -> Options:
+    """A request with every value that was not given. Raises UsageError for what this model cannot do."""
+    row, config, asked = found.variant, found.config, request.model_fields_set
+    usual: PresetName = row.preset if found.fidelity.name == "clean" else "paper"
+    preset = request.preset if "preset" in asked else usual
+    defaults = {name: getattr(row, name) for name in Options.model_fields if hasattr(row, name)}
+    # a student takes its own steps, avoids nothing and begins in noise
+    alone = not asked & {"sampler", "steps", "guidance", "negative"} and request.edit is None
+    defaults |= PRESETS[preset].of(config, alone) | {"preset": preset}
+    if (request.sampler if "sampler" in asked else defaults["sampler"]) == "ddim":
+        defaults["eta"] = found.fidelity.eta
+    if not config.ranks or not request.prompt:
+        defaults["candidates"] = 1
+    if not request.prompt:  # nothing to be guided towards
+        defaults["guidance"] = 1.0
+    if config.student is not None and (request.sampler if "sampler" in asked else defaults["sampler"]) == "leaps":
+        defaults |= {"steps": len(config.student.stops), "guidance": 1.0}
+    done = request.completed(defaults).replaced(model=found.source)
+    _check(done, found)
+    return done
+
+
+def _check(done: Options, found: Found) -> None:
+    row, config = found.variant, found.config
+    if done.sampler == "leaps":
+        _check_leaps(done, found)
+    if done.edit is not None and config.phonemes is not None:
+        raise UsageError(f"{row.name} speaks and cannot edit sounds; choose another model")
+    if done.transcript and config.phonemes is None:
+        raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {SPEAKER}")
+    if config.phonemes is not None and not done.transcript:
+        raise UsageError(f"{row.name} speaks; say what, as transcript (--transcript)")
+    if done.transcript and not phonemes.spelled(done.transcript):
+        raise UsageError(f"transcript = {done.transcript[:40]!r} has nothing to say in English; write it in Latin letters")
+    if done.candidates > 1 and not config.ranks:
+        raise UsageError(f"{row.name} has no CLAP that hears, to choose among candidates; ask for one candidate")
+    if not done.prompt and (done.candidates > 1 or done.guidance > 1):
+        raise UsageError("without a prompt nothing can be chosen or guided; say one, or leave out candidates and guidance")
+    if done.seconds > row.longest and (found.fidelity.name != "clean" or config.phonemes is not None):
+        raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
+
+
+def _check_leaps(done: Options, found: Found) -> None:
+    name, student = found.variant.name, found.config.student
+    if student is None:
+        raise UsageError(f"{name} has no student that takes leaps; choose sampler dpm++ or ddim")
+    if done.steps != len(student.stops) or done.guidance != 1.0 or done.negative:
+        raise UsageError(
+            f"the student of {name} takes {len(student.stops)} steps, unguided; leave out steps, guidance and negative"
+        )
+
+
+def tries(request: Options) -> Iterator[Options]:
+    """One request per candidate of every clip, complete by itself: what the file will say made it."""
+    for k in range(request.count * request.candidates):
+        yield request.replaced(seed=(request.seed + k) % SEEDS, count=1, candidates=1)
+
+
+def batches(asked: Sequence[Options], size: int) -> Iterator[list[Options]]:
+    """Neighbours that differ in prompt, negative and seed only, at most `size` together."""
+    for _, alike in groupby(asked, lambda one: one.replaced(prompt="-", negative="", seed=0)):
+        while batch := list(islice(alike, size)):
+            yield batch

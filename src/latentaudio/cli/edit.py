@@ -1,0 +1,193 @@
+"""The verbs that work on a given sound: `transfer`, `vary`, `inpaint`, `upsample`, `extend`, `loop`."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..errors import UsageError
+from ..options import EditOptions, Options, Span
+from . import screen
+from .generate import kept
+from .target import targets
+
+
+class Flags(Options):
+    """Options as flags; the prompt stands by itself, and the sound says how long it is."""
+
+    prompt: Annotated[str, Parameter(parse=False)] = "-"
+    edit: Annotated[EditOptions | None, Parameter(parse=False)] = None
+    seconds: Annotated[float, Parameter(parse=False)] = 5.0
+    transcript: Annotated[str, Parameter(parse=False)] = ""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Way:
+    """Where it goes, and how.
+
+    Parameters
+    ----------
+    output
+        File (.wav, .flac, .ogg, .mp3) or folder. Several clips are numbered. Default: named after the sound and the verb, here.
+    device
+        auto, cpu, cuda or mps.
+    precision
+        auto, bf16 or fp32.
+    like
+        Model that a checkpoint file is, where it does not tell.
+    plot
+        Also draw waveform and mel spectrogram beside each file, as FILE.png.
+    json
+        Print one line of JSON per file.
+    quiet
+        Print nothing but what --json asks for.
+    """
+
+    output: Annotated[str | None, Parameter(alias="-o")] = None
+    device: str = "auto"
+    precision: str = "auto"
+    like: str | None = None
+    plot: bool = False
+    json: bool = False
+    quiet: bool = False
+
+
+def _spans(texts: list[str] | None) -> tuple[Span, ...]:
+    """START:END each as two numbers."""
+    spans = []
+    for text in texts or ():
+        try:
+            first, last = (float(part) for part in text.split(":"))
+        except ValueError:
+            raise UsageError(f"{text!r} is no span; write START:END, such as 1.0:2.5") from None
+        spans.append((first, last))
+    return tuple(spans)
+
+
+Asked = Annotated[Flags, Parameter(name="*", show_default=False)]
+
+
+def transfer(sound: Path, prompt: str, *, strength: float = 0.5, options: Asked = Flags(), way: Way = Way()) -> None:
+    """Make a sound into what a prompt says.
+
+    Parameters
+    ----------
+    sound
+        The sound's file: WAV, FLAC, OGG or MP3, of any rate.
+    prompt
+        What to hear instead.
+    strength
+        0 leaves it (through the model's codec), 1 makes another from nothing.
+    """
+    _made(sound, prompt, EditOptions(verb="transfer", strength=strength), options, way)
+
+
+def vary(sound: Path, prompt: str = "", *, amount: float = 0.4, options: Asked = Flags(), way: Way = Way()) -> None:
+    """Make sounds like a sound.
+
+    Parameters
+    ----------
+    sound
+        The sound's file.
+    prompt
+        What it is, if that helps.
+    amount
+        0 leaves it, 1 makes another from nothing.
+    """
+    _made(sound, prompt, EditOptions(verb="vary", strength=amount), options, way)
+
+
+def inpaint(
+    sound: Path,
+    prompt: str = "",
+    *,
+    time: list[str] | None = None,
+    band: list[str] | None = None,
+    options: Asked = Flags(),
+    way: Way = Way(),
+) -> None:
+    """Make parts of a sound anew. The rest stays to the bit, but for 20 ms beside each span.
+
+    Parameters
+    ----------
+    sound
+        The sound's file.
+    prompt
+        What to hear there.
+    time
+        A span of seconds, START:END; may be given several times.
+    band
+        A band in Hz, LOW:HIGH; may be given several times. With spans: in those spans only.
+    """
+    edit = EditOptions(verb="inpaint", times=_spans(time), bands=_spans(band))
+    _made(sound, prompt, edit, options, way)
+
+
+def upsample(sound: Path, prompt: str = "", *, cutoff: float, options: Asked = Flags(), way: Way = Way()) -> None:
+    """Give a sound the heights it lacks.
+
+    Parameters
+    ----------
+    sound
+        The sound's file.
+    prompt
+        What it is, if that helps.
+    cutoff
+        Hz, above which all is made anew; what lies below stays.
+    """
+    _made(sound, prompt, EditOptions(verb="upsample", cutoff=cutoff), options, way)
+
+
+def extend(
+    sound: Path, prompt: str = "", *, left: float = 0.0, right: float = 0.0, options: Asked = Flags(), way: Way = Way()
+) -> None:
+    """Make a sound longer, before or behind. It stays to the bit, but for 20 ms at its old ends.
+
+    Parameters
+    ----------
+    sound
+        The sound's file.
+    prompt
+        What to hear there.
+    left
+        Seconds to put before it.
+    right
+        Seconds to put behind it.
+    """
+    _made(sound, prompt, EditOptions(verb="extend", left=left, right=right), options, way)
+
+
+def loop(sound: Path, prompt: str = "", *, seam: float = 1.0, options: Asked = Flags(), way: Way = Way()) -> None:
+    """Make a sound go round without a seam.
+
+    Parameters
+    ----------
+    sound
+        The sound's file.
+    prompt
+        What it is, if that helps.
+    seam
+        Seconds to make anew around the place where its end meets its beginning.
+    """
+    _made(sound, prompt, EditOptions(verb="loop", seam=seam), options, way)
+
+
+def _made(sound: Path, prompt: str, edit: EditOptions, options: Options, way: Way) -> None:
+    """The one walk of every verb here."""
+    if way.quiet:
+        warnings.simplefilter("ignore")
+    wishes = options.model_dump(exclude_unset=True)
+    if way.output and sound.is_file() and Path(way.output).is_file() and sound.samefile(way.output):
+        raise UsageError(f"-o {way.output} is the sound itself; name another file")
+    paths = targets(way.output, [f"{sound.stem} {edit.verb}" for _ in range(options.count)])
+    from ..pipeline import load
+
+    with screen.bar(edit.verb, way.quiet or way.json) as tick:
+        model = load(wishes.pop("model", options.model), way.device, way.precision, like=way.like, lean=True)
+        for clip in model.edit(sound, edit, prompt, progress=tick, **wishes):
+            kept(clip, next(paths), way.plot, way.json, way.quiet)

@@ -1,0 +1,177 @@
+"""What each verb does to a given sound: how long the outcome is, what the sampler begins from and keeps, what is put back.
+
+Knows seconds, Hz and samples of the sound. Refuses to know prompts, samplers and files.
+
+Letters: N samples, C channels, T' F' latent grid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .audio.ops import SILENCE, Samples, band
+from .codec import Codec
+from .configs import mel_edges
+from .errors import UsageError
+from .options import EditOptions, Span
+from .types import Edit
+
+FADE = 0.02
+"""Seconds over which what is made fades into what is kept, outside the span that is made anew."""
+_SHORTEST, _LONGEST = 0.1, 600.0  # seconds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """edit: for the sampler. finish: what is made, samples [1, N], to what the user gets."""
+
+    edit: Edit
+    finish: Callable[[Samples], Samples]
+
+
+def checksum(sound: Samples) -> str:
+    """SHA-256 of samples in float32."""
+    return hashlib.sha256(np.ascontiguousarray(sound, np.float32).tobytes()).hexdigest()
+
+
+def planned(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
+    """What is done to samples [1, N] at the model's rate. Raises UsageError where that makes no sense for this sound."""
+    rate = codec.config.mel.rate
+    check(edit, sound.shape[1] / rate, rate)
+    if np.abs(sound).max(initial=0.0) < SILENCE:
+        raise UsageError("the sound is silent; choose another")
+    if edit.verb == "loop":
+        return _looped(edit, sound, codec)
+    before, behind = (round(seconds * rate) for seconds in (edit.left, edit.right))
+    whole = np.pad(sound, ((0, 0), (before, behind))).astype(np.float32)
+    length = whole.shape[1]
+    spans = [*edit.times, *((0.0, edit.left),) * (before > 0), *((length / rate - edit.right, length / rate),) * (behind > 0)]
+    frames = codec.frames(length / rate)
+    init = codec.latent(whole, frames)
+    bands = (*edit.bands, *((edit.cutoff, rate / 2),) * (edit.cutoff > 0))
+    if not spans and not bands:
+        return Plan(Edit(init, edit.strength), lambda made: made)
+    mask = kept_cells(spans, bands, length / rate, codec, frames).to(init)
+    weight = faded(spans or [(0.0, length / rate)], length, rate)
+    return Plan(Edit(init, edit.strength, mask), lambda made: pasted(whole, made, weight, bands, rate))
+
+
+def _looped(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
+    """The sound turned by half, so that its ends meet in the middle, where a span is made anew; then turned back.
+
+    It is cut where two neighbouring samples differ least, within 10 ms of its old beginning.
+    """
+    rate, half = codec.config.mel.rate, sound.shape[1] // 2
+    turned = EditOptions(verb="inpaint", times=((half / rate - edit.seam / 2, half / rate + edit.seam / 2),))
+    plan = planned(turned, np.roll(sound, half, axis=1), codec)
+
+    def finish(made: Samples) -> Samples:
+        loop, near = plan.finish(made), min(round(0.01 * rate), half - 1)
+        steps = np.abs(np.diff(loop[0, half - near - 1 : half + near]))
+        return np.roll(loop, -(half - near + int(steps.argmin())), axis=1)
+
+    return Plan(plan.edit, finish)
+
+
+def check(edit: EditOptions, seconds: float, rate: int) -> None:
+    """Raise UsageError where spans or bands do not fit a sound of that length and rate."""
+    whole = seconds + edit.left + edit.right
+    if seconds < _SHORTEST:
+        raise UsageError(f"the sound lasts {seconds:.3g} s; give one of at least {_SHORTEST:g} s")
+    if whole > _LONGEST:
+        raise UsageError(f"that makes {whole:.0f} s; sounds of up to {_LONGEST:g} s can be worked on, so cut it first")
+    if edit.verb == "extend" and edit.left + edit.right == 0.0:
+        raise UsageError("extend by how much? Give left or right, in seconds")
+    if edit.verb == "upsample" and not 0 < edit.cutoff < rate / 2:
+        raise UsageError(f"cutoff = {edit.cutoff:g} Hz leaves nothing to make; the model's sound ends at {rate / 2:g} Hz")
+    if edit.verb == "loop" and not 2 * FADE < edit.seam < seconds - 2 * FADE:
+        raise UsageError(
+            f"seam = {edit.seam:g} s; give between {2 * FADE:g} s and less than the sound, which lasts {seconds:g} s"
+        )
+    if edit.verb == "inpaint" and not edit.times and not edit.bands:
+        raise UsageError("inpaint what? Give a time such as 1.0:2.5, or a band such as 2000:8000")
+    _check_spans("time", edit.times, seconds, "s", "the sound ends")
+    _check_spans("band", edit.bands, rate / 2, "Hz", "the model's sound ends")
+    all_time = not edit.times or _covers(edit.times, seconds)
+    if edit.verb == "inpaint" and all_time and (not edit.bands or _covers(edit.bands, rate / 2)):
+        raise UsageError("that is the whole sound, of which nothing would be kept; use transfer or generate")
+
+
+def _check_spans(what: str, spans: Sequence[Span], end: float, unit: str, where: str) -> None:
+    for first, last in spans:
+        if first >= last:
+            raise UsageError(f"{what} {first:g}:{last:g} is empty or reversed; write it as start:end")
+        if first < 0 or last > end + 1e-6:
+            raise UsageError(f"{what} {first:g}:{last:g} reaches beyond {end:g} {unit}, where {where}")
+    for (first, last), (later, latest) in pairwise(sorted(spans)):
+        if later < last:
+            whole = f"{first:g}:{max(last, latest):g}"
+            raise UsageError(f"{what} {first:g}:{last:g} and {later:g}:{latest:g} overlap; write them as one, {whole}")
+
+
+def _covers(spans: Sequence[Span], end: float) -> bool:
+    edges = sorted(spans)
+    return edges[0][0] <= 0 and edges[-1][1] >= end and all(a[1] >= b[0] for a, b in pairwise(edges))
+
+
+def kept_cells(spans: Sequence[Span], bands: Sequence[Span], seconds: float, codec: Codec, frames: int) -> Tensor:
+    """Mask [1, 1, T', F'] float32: 0 for cells that touch a span and a band (all of them where none is given), 1 elsewhere.
+
+    Cells behind the end of the sound are made anew: nobody will hear them, and silence there would be taken for its end.
+    """
+    mel, factor = codec.config.mel, codec.config.vae.factor
+    cell = factor * mel.hop / mel.rate
+    begins = np.arange(frames // factor) * cell
+    edges = np.array(mel_edges(mel.bins, mel.fmin, mel.fmax))
+    low, high = edges[:-2][::factor], edges[2:][factor - 1 :: factor]  # a cell hears all that its filters hear
+    in_time = _touched(begins, begins + cell, spans) if spans else np.ones(len(begins), bool)
+    in_band = _touched(low, high, bands) if bands else np.ones(len(low), bool)
+    made = in_time[:, None] & in_band[None, :]
+    made |= (begins >= seconds)[:, None]
+    return torch.from_numpy(~made).float()[None, None]
+
+
+def _touched(begins: NDArray[np.floating], ends: NDArray[np.floating], spans: Sequence[Span]) -> NDArray[np.bool_]:
+    found = np.zeros(len(begins), bool)
+    for first, last in spans:
+        found |= (begins < last) & (ends > first)
+    return found
+
+
+def faded(spans: Sequence[Span], length: int, rate: int) -> NDArray[np.float32]:
+    """Weights [length] of what is made: 1 within spans, falling to 0 over `FADE` beside them by half a raised cosine."""
+    weight = np.zeros(length, np.float32)
+    size = round(FADE * rate)
+    ramp = (0.5 - 0.5 * np.cos(np.pi * (np.arange(size) + 0.5) / size)).astype(np.float32)
+    for first, last in spans:
+        begin, end = round(first * rate), min(round(last * rate), length)
+        weight[begin:end] = 1.0
+        before, behind = weight[max(0, begin - size) : begin], weight[end : end + size]
+        np.maximum(before, ramp[size - len(before) :], out=before)
+        np.maximum(behind, ramp[::-1][: len(behind)], out=behind)
+    return weight
+
+
+def pasted(whole: Samples, made: Samples, weight: NDArray[np.float32], bands: Sequence[Span], rate: int) -> Samples:
+    """What was made [1, N] put into the sound [1, N] by `weight` [N] and, with bands, in those bands only.
+
+    Where the weight is 0 samples are those of the sound to the bit. Where both together would be too loud, what was made is
+    turned down, by half at most; what is still too loud then is cut off.
+    """
+
+    def within(sound: Samples) -> Samples:
+        return np.sum([band(sound, rate, low, high) for low, high in bands], axis=0, dtype=np.float32) if bands else sound
+
+    kept, new = whole - weight * within(whole), weight * within(made[:, : whole.shape[1]])
+    loud = np.abs(kept + new) > 1.0
+    room = (1.0 - np.abs(kept[loud])) / np.abs(new[loud])
+    mixed = np.clip(kept + max(0.5, float(room.min(initial=1.0))) * new, -1.0, 1.0)
+    return np.where(weight > 0, mixed, whole).astype(np.float32)

@@ -1,0 +1,235 @@
+"""Verbs over a given sound: what is kept is kept to the bit, what is asked for is made, and nonsense is one line."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from latentaudio import load
+from latentaudio.audio.io import info
+from latentaudio.audio.ops import band, limit_peak
+from latentaudio.cli.main import main
+from latentaudio.edits import pasted
+from latentaudio.errors import DataError, UsageError
+from latentaudio.options import EditOptions, Options
+
+RATE = 16000
+FADE = 320  # 20 ms
+QUICK = {"steps": 4, "seed": 3, "candidates": 1}
+
+
+@pytest.fixture(scope="module")
+def sound():
+    t = np.arange(2 * RATE) / RATE
+    noise = np.random.default_rng(0).standard_normal(len(t))
+    return (0.3 * np.sin(2 * np.pi * 440 * t) + 0.02 * noise).astype(np.float32)[None]
+
+
+@pytest.fixture
+def quiet(tiny, monkeypatch):
+    """The tiny system, whose random vocoder shouts, turned down, so that nothing needs cutting off."""
+    loud = tiny.codec.sound
+    monkeypatch.setattr(tiny.codec, "sound", lambda z: [0.2 * wave for wave in loud(z)])
+    return tiny
+
+
+def spectrum(samples):
+    return np.abs(np.fft.rfft(samples[0])), np.fft.rfftfreq(samples.shape[1], 1 / RATE)
+
+
+def test_strength_0_is_the_sound_through_the_codec(tiny, sound):
+    [clip] = tiny.transfer(sound, "a dog", strength=0.0, **QUICK)
+    [wave] = tiny.codec.sound(tiny.codec.latent(sound, tiny.codec.frames(2.0)))
+    np.testing.assert_array_equal(clip.samples, limit_peak(wave[:, : sound.shape[1]], 1.0))
+
+
+def test_strength_1_is_what_generating_makes(tiny, sound):
+    ends = []
+    tiny.transfer(sound, "a dog", strength=1.0, **QUICK, on_step=lambda step: ends.append(step.z))
+    tiny.generate("a dog", seconds=2.0, **QUICK, on_step=lambda step: ends.append(step.z))
+    np.testing.assert_array_equal(ends[3].numpy(), ends[7].numpy())
+
+
+@pytest.mark.parametrize("sampler", ["dpm++", "ddim"])
+def test_the_stronger_the_more_steps_and_the_further_away(tiny, sound, sampler):
+    steps, apart, [same] = [], [], tiny.transfer(sound, "a dog", strength=0.0, **QUICK)
+    for strength in (0.25, 0.5, 0.75, 1.0):
+        seen = []
+        wishes = {**QUICK, "steps": 12, "sampler": sampler, "on_step": seen.append}
+        [clip] = tiny.transfer(sound, "a dog", strength=strength, **wishes)
+        steps.append(len(seen))
+        assert all(step.t < 1000 * strength or strength == 1.0 for step in seen) and seen[-1].index == 11
+        apart.append(float(np.abs(clip.samples - same.samples).mean()))
+    assert steps == sorted(set(steps)) and steps[-1] == 12 and apart[0] < apart[-1]
+
+
+def test_outside_its_spans_inpainting_changes_no_bit(tiny, sound):
+    [clip] = tiny.inpaint(sound, "a dog", times=[(0.5, 0.8), (1.2, 1.5)], **QUICK)
+    assert clip.samples.shape == sound.shape
+    same = clip.samples[0] == sound[0]
+    holes = np.zeros(sound.shape[1], bool)
+    for first, last in ((0.5, 0.8), (1.2, 1.5)):
+        holes[round(first * RATE) - FADE : round(last * RATE) + FADE] = True
+        assert same[round(first * RATE) : round(last * RATE)].mean() < 0.1
+    assert same[~holes].all()
+
+
+def test_outside_its_bands_inpainting_leaves_the_spectrum(quiet, sound):
+    [clip] = quiet.inpaint(sound, "a dog", bands=[(2000.0, 4000.0)], **QUICK)
+    changed, hertz = spectrum(clip.samples - sound)
+    assert changed[(hertz < 2000) | (hertz > 4000)].max() < 1e-3 * changed.max()
+    both = quiet.inpaint(sound, "a dog", bands=[(2000.0, 4000.0)], times=[(0.5, 1.0)], **QUICK)[0].samples
+    assert (both == sound)[0, : RATE // 2 - FADE].all() and (both != sound)[0, RATE // 2 : RATE].mean() > 0.9
+
+
+def test_upsampling_leaves_what_lies_below(quiet, sound):
+    low = band(sound, RATE, 0.0, 3000.0)
+    [clip] = quiet.upsample(low, cutoff=3000.0, **QUICK)
+    changed, hertz = spectrum(clip.samples - low)
+    assert changed[hertz < 3000].max() < 1e-3 * changed.max() and changed[hertz > 3200].max() == changed.max()
+
+
+def test_extending_keeps_the_sound_in_its_place(tiny, sound):
+    [clip] = tiny.extend(sound, "a dog", left=0.5, right=0.25, **QUICK)
+    assert clip.samples.shape[1] == round(2.75 * RATE)
+    middle = slice(RATE // 2 + FADE, RATE // 2 + sound.shape[1] - FADE)
+    np.testing.assert_array_equal(clip.samples[:, middle], sound[:, FADE:-FADE])
+    assert clip.samples[0, : RATE // 2].std() > 1e-3 and clip.samples[0, -RATE // 4 :].std() > 1e-3
+
+
+def test_what_is_made_is_turned_down_before_anything_is_cut_off():
+    whole, made = np.full((1, 100), 0.8, np.float32), np.full((1, 100), 0.4, np.float32)
+    weight = np.ones(100, np.float32)
+    np.testing.assert_array_equal(pasted(whole, made, weight, [], RATE), made)
+    t = np.arange(RATE) / RATE
+    low, high = (0.8 * np.sin(2 * np.pi * hertz * t).astype(np.float32)[None] for hertz in (100, 5000))
+    mixed = pasted(low, high, np.ones(RATE, np.float32), [(4000.0, 8000.0)], RATE)
+    assert np.abs(mixed).max() == 1.0 and 0.3 < np.abs(band(mixed, RATE, 4000, 8000)).max() < 0.45
+
+
+def test_variations_differ_and_come_again(tiny, sound):
+    first, second = tiny.vary(sound, amount=0.5, count=2, **QUICK)
+    assert np.abs(first.samples - second.samples).max() > 1e-3
+    again = tiny.vary(sound, amount=0.5, **{**QUICK, "seed": second.seed})[0]
+    np.testing.assert_array_equal(again.samples, second.samples)
+
+
+def test_a_loop_has_no_step_at_its_seam(tiny, sound):
+    ramped = sound * np.linspace(0.2, 1.0, sound.shape[1], dtype=np.float32)
+    [clip] = tiny.loop(ramped, "a dog", seam=0.5, **QUICK)
+    loop = clip.samples[0]
+    assert loop.shape == (2 * RATE,)
+    assert abs(loop[0] - loop[-1]) < np.median(np.abs(np.diff(loop))) < abs(ramped[0, 0] - ramped[0, -1]) * 10
+    shifts = [k for k in range(-200, 200) if np.array_equal(np.roll(loop, k)[5000:-5000], ramped[0, 5000:-5000])]
+    assert len(shifts) == 1 and abs(shifts[0]) <= 161  # what is kept is kept, moved by 10 ms at most
+
+
+def test_longer_than_a_window(tiny_folder, sound):
+    model = load(tiny_folder, "cpu", "fp32")
+    long = np.tile(sound, 8)  # 16 s
+    [clip] = model.inpaint(long, "a dog", times=[(9.0, 11.0)], steps=2, seed=0, candidates=1)
+    same = (clip.samples == long)[0]
+    assert same[: 9 * RATE - FADE].all() and same[11 * RATE + FADE :].all() and not same[9 * RATE : 11 * RATE].all()
+
+
+def test_a_file_says_what_was_done_and_makes_it_again(tiny, sound, tmp_path):
+    path = tmp_path / "given.wav"
+    soundfile.write(path, sound[0], RATE, subtype="FLOAT")
+    [clip] = tiny.inpaint(path, "a dog", times=[(0.5, 0.8)], **QUICK)
+    request = Options.from_tags(info(clip.save(tmp_path / "made.flac"))["tags"])
+    assert request.edit.verb == "inpaint" and request.edit.sound == str(path) and request.edit.times == ((0.5, 0.8),)
+    [again] = tiny.stream([request])
+    np.testing.assert_array_equal(again.samples, clip.samples)
+    soundfile.write(path, 0.5 * sound[0], RATE, subtype="FLOAT")
+    with pytest.raises(UsageError, match="is not the sound it was"):
+        list(tiny.stream([request]))
+
+
+@pytest.mark.parametrize(
+    ("verb", "wishes", "complaint"),
+    [
+        ("inpaint", {}, "inpaint what"),
+        ("inpaint", {"times": [(1.0, 0.5)]}, "empty or reversed"),
+        ("inpaint", {"times": [(1.5, 2.5)]}, "reaches beyond 2 s"),
+        ("inpaint", {"times": [(0.2, 0.8), (0.5, 1.0)]}, "write them as one, 0.2:1"),
+        ("inpaint", {"times": [(0.0, 2.0)]}, "the whole sound"),
+        ("inpaint", {"times": [(1.0, 2.0), (0.0, 1.0)], "bands": [(0.0, 8000.0)]}, "the whole sound"),
+        ("inpaint", {"bands": [(7000.0, 9000.0)]}, "reaches beyond 8000 Hz"),
+        ("upsample", {"cutoff": 9000.0}, "leaves nothing to make"),
+        ("extend", {}, "by how much"),
+        ("extend", {"right": 599.5}, "cut it first"),
+        ("extend", {"left": -1.0}, "left = -1.0 must be at least 0"),
+        ("loop", {"seam": 2.0}, "less than the sound"),
+        ("loop", {"seam": 0.01}, "less than the sound"),
+        ("transfer", {"prompt": "a dog", "strength": 1.5}, "strength = 1.5 must be at most 1"),
+        ("vary", {"guidance": 3.0}, "without a prompt nothing can be"),
+        ("transfer", {"prompt": "a dog", "sampler": "leaps"}, "takes leaps|has no student"),
+    ],
+)
+def test_nonsense_is_one_line(tiny, sound, verb, wishes, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        getattr(tiny, verb)(sound, **wishes)
+
+
+@pytest.mark.parametrize(
+    ("samples", "complaint"),
+    [
+        (np.zeros((1, RATE), np.float32), "silent"),
+        (np.ones((1, 1), np.float32), "lasts"),
+        (np.ones((1, 601 * RATE), np.float32), "cut it first"),
+    ],
+)
+def test_sounds_that_cannot_be_worked_on(tiny, samples, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        tiny.vary(samples)
+
+
+def test_files_of_any_kind_are_read(tiny, sound, tmp_path):
+    many = np.tile(sound.T, (1, 8))
+    soundfile.write(tmp_path / "many.wav", many, RATE)
+    soundfile.write(tmp_path / "fast.flac", np.repeat(sound[0], 12), 192000)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF0000WAVE no")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
+    for name in ("many.wav", "fast.flac"):
+        [clip] = tiny.vary(tmp_path / name, amount=0.3, **QUICK)
+        assert clip.samples.shape == (1, 2 * RATE), name
+    for name in ("broken.wav", "empty.wav", "missing.wav"):
+        with pytest.raises(DataError):
+            tiny.vary(tmp_path / name)
+
+
+def test_edits_have_no_secrets_in_tags():
+    edit = EditOptions(verb="inpaint", times=[(0.5, 1)], bands=[(100, 200)])
+    asked = Options(prompt="", edit=edit, seed=1)
+    assert Options.from_tags(asked.to_tags()) == asked
+    assert json.loads(asked.to_tags()["edit"]) == {"verb": "inpaint", "times": [[0.5, 1.0]], "bands": [[100.0, 200.0]]}
+    with pytest.raises(UsageError, match="prompt is empty"):
+        Options(prompt="")
+
+
+def test_verbs_of_the_command_line(tiny_folder, sound, tmp_path, capsys):
+    given = tmp_path / "given.wav"
+    soundfile.write(given, sound[0], RATE, subtype="FLOAT")
+    how = ["--model", str(tiny_folder), "--steps", "2", "--seed", "1", "--precision", "fp32"]
+    asked = {
+        "transfer": ["a dog", "--strength", "0.6"],
+        "vary": ["--amount", "0.5", "--count", "2"],
+        "inpaint": ["a dog", "--time", "0.5:0.8", "--time", "1:1.5", "--band", "1000:4000"],
+        "upsample": ["--cutoff", "4000"],
+        "extend": ["a dog", "--right", "0.5"],
+    }
+    for verb, words in asked.items():
+        assert main([verb, str(given), *words, *how, "-o", f"{tmp_path}/out/"]) == 0, capsys.readouterr().err
+    made = {path.stem for path in (tmp_path / "out").iterdir()}
+    assert made == {"given_transfer", "given_vary", "given_vary_2", "given_inpaint", "given_upsample", "given_extend"}
+    request = Options.from_tags(info(tmp_path / "out" / "given_inpaint.wav")["tags"])
+    assert request.edit.times == ((0.5, 0.8), (1.0, 1.5)) and request.edit.bands == ((1000.0, 4000.0),)
+    for words, complaint in (
+        (["inpaint", str(given), "--time", "1-2"], "write START:END"),
+        (["inpaint", str(given), "--time", "1:9"], "reaches beyond"),
+        (["transfer", str(given), "a dog", "-o", str(given)], "is the sound itself"),
+        (["transfer", str(tmp_path / "no.wav"), "a dog"], "no.wav"),
+    ):
+        assert main([*words, *how]) == 2
+        assert complaint in capsys.readouterr().err
