@@ -35,8 +35,9 @@ ALLOWED = {
     "codec": {"audio", "nn", "weights", "types"},
     "asking": {"conditioning", "weights", *FLOOR},
     "edits": {"codec", "audio", "types", "options", "configs", "errors"},
+    "verbs": {"audio", "options"},
     "pipeline": {
-        "asking", "codec", "edits", "memory", "rank", "conditioning", "diffusion", "nn", "audio", "weights", "types", *FLOOR,
+        "asking", "codec", "edits", "verbs", "memory", "rank", "conditioning", "diffusion", "nn", "audio", "weights", "types", *FLOOR,
         "device",
     },
     "compat": {"pipeline", "conditioning", "diffusion", "weights", "types", "errors"},

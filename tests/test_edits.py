@@ -59,7 +59,8 @@ def test_the_stronger_the_more_steps_and_the_further_away(tiny, sound, sampler):
         wishes = {**QUICK, "steps": 12, "sampler": sampler, "on_step": seen.append}
         [clip] = tiny.transfer(sound, "a dog", strength=strength, **wishes)
         steps.append(len(seen))
-        assert all(step.t < 1000 * strength or strength == 1.0 for step in seen) and seen[-1].index == 11
+        assert seen[0].t == round(1000 * strength) - 1 or strength == 1.0
+        assert all(step.t < 1000 * strength for step in seen) and seen[-1].index == 11
         apart.append(float(np.abs(clip.samples - same.samples).mean()))
     assert steps == sorted(set(steps)) and steps[-1] == 12 and apart[0] < apart[-1]
 
@@ -99,12 +100,14 @@ def test_extending_keeps_the_sound_in_its_place(tiny, sound):
 
 
 def test_what_is_made_is_turned_down_before_anything_is_cut_off():
-    whole, made = np.full((1, 100), 0.8, np.float32), np.full((1, 100), 0.4, np.float32)
-    weight = np.ones(100, np.float32)
-    np.testing.assert_array_equal(pasted(whole, made, weight, [], RATE), made)
+    whole, made = np.full((1, RATE), 0.8, np.float32), np.full((1, RATE), 0.4, np.float32)
+    whole[0, 10] = 1.0
+    half = pasted(whole, made, [(0.5, 1.0)], [], RATE)
+    np.testing.assert_array_equal(half[:, RATE // 2 :], made[:, RATE // 2 :])
+    np.testing.assert_array_equal(half[:, : RATE // 2 - FADE], whole[:, : RATE // 2 - FADE])
     t = np.arange(RATE) / RATE
     low, high = (0.8 * np.sin(2 * np.pi * hertz * t).astype(np.float32)[None] for hertz in (100, 5000))
-    mixed = pasted(low, high, np.ones(RATE, np.float32), [(4000.0, 8000.0)], RATE)
+    mixed = pasted(low, high, [(0.0, 1.0)], [(4000.0, 8000.0)], RATE)
     assert np.abs(mixed).max() == 1.0 and 0.3 < np.abs(band(mixed, RATE, 4000, 8000)).max() < 0.45
 
 
@@ -146,6 +149,49 @@ def test_a_file_says_what_was_done_and_makes_it_again(tiny, sound, tmp_path):
         list(tiny.stream([request]))
 
 
+def test_at_few_steps_strengths_still_differ(tiny, sound):
+    for sampler in ("dpm++", "ddim"):
+        firsts = []
+        for strength in (0.3, 0.4, 0.5, 0.9, 1.0):
+            seen = []
+            tiny.transfer(sound, "a dog", strength=strength, **QUICK, sampler=sampler, on_step=seen.append)
+            firsts.append((seen[0].t, round(float(seen[-1].z.std()), 6)))
+        assert len(set(firsts)) == 5, sampler
+
+
+@pytest.mark.parametrize("fidelity", ["diffusers", "original"])
+def test_grids_that_round_down_lose_no_sample(tiny_folder, sound, fidelity):
+    odd = sound[:, :20_700]
+    [clip] = load(tiny_folder, "cpu", "fp32", fidelity=fidelity).inpaint(odd, "a dog", times=[(0.2, 0.4)], **QUICK)
+    assert clip.samples.shape == odd.shape and (clip.samples == odd)[0, 7000:].all()
+
+
+def test_a_long_sound_is_encoded_without_a_break(tiny_folder, sound):
+    model = load(tiny_folder, "cpu", "fp32")
+    window, factor, hop = model.codec.window, model.config.vae.factor, model.config.mel.hop
+    frames = 2 * window * factor
+    steady = np.resize(np.random.default_rng(1).standard_normal(997).astype(np.float32) * 0.1, (1, frames * hop))
+    z = model.codec.latent(steady, frames)
+    steps = (z[:, :, 1:] - z[:, :, :-1]).abs().mean(dim=(0, 1, 3))
+    assert z.shape[2] == 2 * window and steps[window - 4 : window + 4].max() <= 1.5 * steps[4:-4].median()
+
+
+def test_streams_tell_of_wrong_edits_at_once(tiny, sound, tmp_path):
+    soundfile.write(tmp_path / "a.wav", sound[0], RATE)
+    given = {"sound": str(tmp_path / "a.wav"), "verb": "vary", "strength": 0.4}
+    for edit, seconds, complaint in (
+        ({**given, "sound": ""}, 2.0, "no file holds"),
+        (given, 5.0, "is not what vary makes"),
+        ({**given, "samples": "0" * 64}, 2.0, "is not the sound it was"),
+    ):
+        with pytest.raises(UsageError, match=complaint):
+            tiny.stream([Options(prompt="", edit=edit, seconds=seconds)])
+    with pytest.raises(UsageError, match="left means nothing to loop"):
+        EditOptions(verb="loop", seam=1.0, left=1.0)
+    with pytest.raises(UsageError, match="'edit' is damaged"):
+        Options.from_tags({"prompt": "", "edit": "{verb"})
+
+
 @pytest.mark.parametrize(
     ("verb", "wishes", "complaint"),
     [
@@ -159,6 +205,9 @@ def test_a_file_says_what_was_done_and_makes_it_again(tiny, sound, tmp_path):
         ("upsample", {"cutoff": 9000.0}, "leaves nothing to make"),
         ("extend", {}, "by how much"),
         ("extend", {"right": 599.5}, "cut it first"),
+        ("extend", {"right": 0.00001}, "by how much"),
+        ("vary", {"seconds": 3.0}, "leave out seconds"),
+        ("vary", {"negative": "rain"}, "without a prompt nothing can be"),
         ("extend", {"left": -1.0}, "left = -1.0 must be at least 0"),
         ("loop", {"seam": 2.0}, "less than the sound"),
         ("loop", {"seam": 0.01}, "less than the sound"),
@@ -178,6 +227,8 @@ def test_nonsense_is_one_line(tiny, sound, verb, wishes, complaint):
         (np.zeros((1, RATE), np.float32), "silent"),
         (np.ones((1, 1), np.float32), "lasts"),
         (np.ones((1, 601 * RATE), np.float32), "cut it first"),
+        (np.full((1, RATE), np.nan, np.float32), "not finite"),
+        (np.ones((1, RATE), np.int16), "samples are int16"),
     ],
 )
 def test_sounds_that_cannot_be_worked_on(tiny, samples, complaint):
@@ -199,7 +250,7 @@ def test_files_of_any_kind_are_read(tiny, sound, tmp_path):
             tiny.vary(tmp_path / name)
 
 
-def test_edits_have_no_secrets_in_tags():
+def test_tags_say_what_was_done():
     edit = EditOptions(verb="inpaint", times=[(0.5, 1)], bands=[(100, 200)])
     asked = Options(prompt="", edit=edit, seed=1)
     assert Options.from_tags(asked.to_tags()) == asked
@@ -218,18 +269,32 @@ def test_verbs_of_the_command_line(tiny_folder, sound, tmp_path, capsys):
         "inpaint": ["a dog", "--time", "0.5:0.8", "--time", "1:1.5", "--band", "1000:4000"],
         "upsample": ["--cutoff", "4000"],
         "extend": ["a dog", "--right", "0.5"],
+        "loop": ["--seam", "0.5"],
     }
     for verb, words in asked.items():
         assert main([verb, str(given), *words, *how, "-o", f"{tmp_path}/out/"]) == 0, capsys.readouterr().err
     made = {path.stem for path in (tmp_path / "out").iterdir()}
-    assert made == {"given_transfer", "given_vary", "given_vary_2", "given_inpaint", "given_upsample", "given_extend"}
+    assert made == {
+        "given_transfer",
+        "given_vary",
+        "given_vary_2",
+        "given_inpaint",
+        "given_upsample",
+        "given_extend",
+        "given_loop",
+    }
     request = Options.from_tags(info(tmp_path / "out" / "given_inpaint.wav")["tags"])
     assert request.edit.times == ((0.5, 0.8), (1.0, 1.5)) and request.edit.bands == ((1000.0, 4000.0),)
+    soundfile.write(tmp_path / "take_1.wav", sound[0], RATE)
     for words, complaint in (
         (["inpaint", str(given), "--time", "1-2"], "write START:END"),
         (["inpaint", str(given), "--time", "1:9"], "reaches beyond"),
-        (["transfer", str(given), "a dog", "-o", str(given)], "is the sound itself"),
+        (["transfer", str(given), "a dog", "-o", str(given)], "would write over the sound itself"),
         (["transfer", str(tmp_path / "no.wav"), "a dog"], "no.wav"),
+        (
+            ["vary", str(tmp_path / "take_1.wav"), "--count", "2", "-o", str(tmp_path / "take.wav")],
+            "write over the sound itself",
+        ),
     ):
         assert main([*words, *how]) == 2
         assert complaint in capsys.readouterr().err

@@ -342,7 +342,7 @@ def test_a_missing_part_is_named(tiny_folder, tmp_path):
 
 def test_keywords_are_the_options():
     keywords = {n for n, p in inspect.signature(AudioLDM.generate).parameters.items() if p.kind is p.KEYWORD_ONLY}
-    assert keywords - {"progress", "on_step"} == set(Options.model_fields) - {"prompt", "model"}
+    assert keywords - {"progress", "on_step"} == set(Options.model_fields) - {"prompt", "model", "edit"}
 
 
 def test_clips_know_their_licence(tiny):

@@ -29,9 +29,9 @@ def completed(request: Options, found: Found) -> Options:
     defaults |= PRESETS[preset].of(config, alone) | {"preset": preset}
     if (request.sampler if "sampler" in asked else defaults["sampler"]) == "ddim":
         defaults["eta"] = found.fidelity.eta
-    if not config.ranks or not request.prompt:
+    if not config.ranks or not request.prompt.strip():
         defaults["candidates"] = 1
-    if not request.prompt:  # nothing to be guided towards
+    if not request.prompt.strip():  # nothing to be guided towards
         defaults["guidance"] = 1.0
     if config.student is not None and (request.sampler if "sampler" in asked else defaults["sampler"]) == "leaps":
         defaults |= {"steps": len(config.student.stops), "guidance": 1.0}
@@ -54,8 +54,10 @@ def _check(done: Options, found: Found) -> None:
         raise UsageError(f"transcript = {done.transcript[:40]!r} has nothing to say in English; write it in Latin letters")
     if done.candidates > 1 and not config.ranks:
         raise UsageError(f"{row.name} has no CLAP that hears, to choose among candidates; ask for one candidate")
-    if not done.prompt and (done.candidates > 1 or done.guidance > 1):
-        raise UsageError("without a prompt nothing can be chosen or guided; say one, or leave out candidates and guidance")
+    if not done.prompt.strip() and (done.candidates > 1 or done.guidance > 1 or done.negative):
+        raise UsageError(
+            "without a prompt nothing can be chosen, guided or avoided; say one, or leave out candidates, guidance and negative"
+        )
     if done.seconds > row.longest and (found.fidelity.name != "clean" or config.phonemes is not None):
         raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
 
@@ -78,6 +80,6 @@ def tries(request: Options) -> Iterator[Options]:
 
 def batches(asked: Sequence[Options], size: int) -> Iterator[list[Options]]:
     """Neighbours that differ in prompt, negative and seed only, at most `size` together."""
-    for _, alike in groupby(asked, lambda one: one.replaced(prompt="-", negative="", seed=0)):
+    for _, alike in groupby(asked, lambda one: one.replaced(prompt="-" if one.prompt.strip() else "~", negative="", seed=0)):
         while batch := list(islice(alike, size)):
             yield batch

@@ -85,12 +85,16 @@ class Codec:
         """
         mono, hop, factor = torch.from_numpy(np.atleast_2d(sound)), self.config.mel.hop, self.config.vae.factor
         frames = frames or factor * math.ceil(mono.shape[1] / (hop * factor))
+        mono = mono[:, : frames * hop]  # the grids of others round down
         padded = nn.functional.pad(mono, (0, frames * hop - mono.shape[1])).to(self.parts.device)
         mel = vae_mel(padded, self.config.mel, self.found.fidelity.framing)[:, :, :frames]
-        length = self.window * factor
-        if frames <= length:
-            return self.vae.latent(self.vae.encode(mel).mode()).z
-        return torch.cat([self.vae.latent(self.vae.encode(piece).mode()).z for piece in mel.split(length, dim=2)], dim=2)
+        window, cells = self.window, frames // factor
+
+        def encoded(places: Tensor) -> Tensor:
+            first = int(places[0, 0, 0, 0]) * factor
+            return self.vae.latent(self.vae.encode(mel[:, :, first : first + places.shape[2] * factor]).mode()).z
+
+        return blended(encoded, torch.arange(cells).view(1, 1, -1, 1), window, window // SHARED)
 
     def resynthesised(self, sound: Samples) -> Samples:
         """Samples [1, N] or [N] once there and back, [1, N]: the best that this model can sound."""

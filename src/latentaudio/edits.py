@@ -11,13 +11,14 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .audio.ops import SILENCE, Samples, band
+from .audio.ops import SILENCE, Samples, band, limit_peak
 from .codec import Codec
 from .configs import mel_edges
 from .errors import UsageError
@@ -42,6 +43,23 @@ def checksum(sound: Samples) -> str:
     return hashlib.sha256(np.ascontiguousarray(sound, np.float32).tobytes()).hexdigest()
 
 
+def taken(samples: NDArray[Any]) -> Samples:
+    """Samples [C, N] or [N] as an edit takes them: their mean [1, N], turned down if louder than 1. UsageError for others."""
+    sound = np.atleast_2d(samples)
+    if sound.ndim != 2 or not np.issubdtype(sound.dtype, np.floating):
+        raise UsageError(
+            f"samples are {sound.dtype} of shape {np.shape(samples)}; give floating ones in [-1, 1], [C, N] or [N]"
+        )
+    if not np.isfinite(sound).all():
+        raise UsageError("the sound holds values that are not finite; mend it first")
+    return limit_peak(sound.mean(axis=0, keepdims=True, dtype=np.float32), 1.0)
+
+
+def whole_length(edit: EditOptions, length: int, rate: int) -> int:
+    """Samples that come out of an edit of `length` samples."""
+    return length + round(edit.left * rate) + round(edit.right * rate)
+
+
 def planned(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
     """What is done to samples [1, N] at the model's rate. Raises UsageError where that makes no sense for this sound."""
     rate = codec.config.mel.rate
@@ -50,18 +68,18 @@ def planned(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
         raise UsageError("the sound is silent; choose another")
     if edit.verb == "loop":
         return _looped(edit, sound, codec)
-    before, behind = (round(seconds * rate) for seconds in (edit.left, edit.right))
-    whole = np.pad(sound, ((0, 0), (before, behind))).astype(np.float32)
-    length = whole.shape[1]
-    spans = [*edit.times, *((0.0, edit.left),) * (before > 0), *((length / rate - edit.right, length / rate),) * (behind > 0)]
+    before, length = round(edit.left * rate), whole_length(edit, sound.shape[1], rate)
+    behind = length - before - sound.shape[1]
+    whole = np.pad(sound, ((0, 0), (before, behind)), mode="symmetric").astype(np.float32)  # as if it went on
+    ends = [(0.0, before / rate)] * (before > 0) + [((length - behind) / rate, length / rate)] * (behind > 0)
+    spans, bands = [*edit.times, *ends], [*edit.bands, *[(edit.cutoff, rate / 2)] * (edit.cutoff > 0)]
     frames = codec.frames(length / rate)
     init = codec.latent(whole, frames)
-    bands = (*edit.bands, *((edit.cutoff, rate / 2),) * (edit.cutoff > 0))
     if not spans and not bands:
         return Plan(Edit(init, edit.strength), lambda made: made)
     mask = kept_cells(spans, bands, length / rate, codec, frames).to(init)
-    weight = faded(spans or [(0.0, length / rate)], length, rate)
-    return Plan(Edit(init, edit.strength, mask), lambda made: pasted(whole, made, weight, bands, rate))
+    spans = spans or [(0.0, length / rate)]
+    return Plan(Edit(init, edit.strength, mask), lambda made: pasted(whole, made, spans, bands, rate))
 
 
 def _looped(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
@@ -81,14 +99,18 @@ def _looped(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
     return Plan(plan.edit, finish)
 
 
+def check_length(seconds: float) -> None:
+    """Raise UsageError for a sound that is too long."""
+    if seconds > _LONGEST:
+        raise UsageError(f"that makes {seconds:.0f} s; sounds of up to {_LONGEST:g} s can be worked on, so cut it first")
+
+
 def check(edit: EditOptions, seconds: float, rate: int) -> None:
     """Raise UsageError where spans or bands do not fit a sound of that length and rate."""
-    whole = seconds + edit.left + edit.right
     if seconds < _SHORTEST:
         raise UsageError(f"the sound lasts {seconds:.3g} s; give one of at least {_SHORTEST:g} s")
-    if whole > _LONGEST:
-        raise UsageError(f"that makes {whole:.0f} s; sounds of up to {_LONGEST:g} s can be worked on, so cut it first")
-    if edit.verb == "extend" and edit.left + edit.right == 0.0:
+    check_length(seconds + edit.left + edit.right)
+    if edit.verb == "extend" and not round(edit.left * rate) + round(edit.right * rate):
         raise UsageError("extend by how much? Give left or right, in seconds")
     if edit.verb == "upsample" and not 0 < edit.cutoff < rate / 2:
         raise UsageError(f"cutoff = {edit.cutoff:g} Hz leaves nothing to make; the model's sound ends at {rate / 2:g} Hz")
@@ -110,7 +132,7 @@ def _check_spans(what: str, spans: Sequence[Span], end: float, unit: str, where:
         if first >= last:
             raise UsageError(f"{what} {first:g}:{last:g} is empty or reversed; write it as start:end")
         if first < 0 or last > end + 1e-6:
-            raise UsageError(f"{what} {first:g}:{last:g} reaches beyond {end:g} {unit}, where {where}")
+            raise UsageError(f"{what} {first:g}:{last:g} reaches beyond {end:.6g} {unit}, where {where}")
     for (first, last), (later, latest) in pairwise(sorted(spans)):
         if later < last:
             whole = f"{first:g}:{max(last, latest):g}"
@@ -125,14 +147,16 @@ def _covers(spans: Sequence[Span], end: float) -> bool:
 def kept_cells(spans: Sequence[Span], bands: Sequence[Span], seconds: float, codec: Codec, frames: int) -> Tensor:
     """Mask [1, 1, T', F'] float32: 0 for cells that touch a span and a band (all of them where none is given), 1 elsewhere.
 
-    Cells behind the end of the sound are made anew: nobody will hear them, and silence there would be taken for its end.
+    Spans are widened by what a frame hears beyond its hop. Cells behind the end of the sound are made anew: nobody will hear
+    them, and silence there would be taken for its end.
     """
     mel, factor = codec.config.mel, codec.config.vae.factor
     cell = factor * mel.hop / mel.rate
     begins = np.arange(frames // factor) * cell
     edges = np.array(mel_edges(mel.bins, mel.fmin, mel.fmax))
     low, high = edges[:-2][::factor], edges[2:][factor - 1 :: factor]  # a cell hears all that its filters hear
-    in_time = _touched(begins, begins + cell, spans) if spans else np.ones(len(begins), bool)
+    reach = (mel.n_fft - mel.hop) / 2 / mel.rate
+    in_time = _touched(begins - reach, begins + cell + reach, spans) if spans else np.ones(len(begins), bool)
     in_band = _touched(low, high, bands) if bands else np.ones(len(low), bool)
     made = in_time[:, None] & in_band[None, :]
     made |= (begins >= seconds)[:, None]
@@ -160,18 +184,24 @@ def faded(spans: Sequence[Span], length: int, rate: int) -> NDArray[np.float32]:
     return weight
 
 
-def pasted(whole: Samples, made: Samples, weight: NDArray[np.float32], bands: Sequence[Span], rate: int) -> Samples:
-    """What was made [1, N] put into the sound [1, N] by `weight` [N] and, with bands, in those bands only.
+def pasted(whole: Samples, made: Samples, spans: Sequence[Span], bands: Sequence[Span], rate: int) -> Samples:
+    """What was made put into the sound [1, N] in spans and, with bands, in those bands only.
 
-    Where the weight is 0 samples are those of the sound to the bit. Where both together would be too loud, what was made is
-    turned down, by half at most; what is still too loud then is cut off.
+    Outside spans and their fades samples are those of the sound to the bit. Where kept and made together would be too loud,
+    what was made for that span is turned down, by half at most; what is still too loud then is cut off.
     """
+    length = whole.shape[1]
+    made = np.pad(made[:, :length], ((0, 0), (0, max(0, length - made.shape[1]))))
 
     def within(sound: Samples) -> Samples:
         return np.sum([band(sound, rate, low, high) for low, high in bands], axis=0, dtype=np.float32) if bands else sound
 
-    kept, new = whole - weight * within(whole), weight * within(made[:, : whole.shape[1]])
-    loud = np.abs(kept + new) > 1.0
-    room = (1.0 - np.abs(kept[loud])) / np.abs(new[loud])
-    mixed = np.clip(kept + max(0.5, float(room.min(initial=1.0))) * new, -1.0, 1.0)
-    return np.where(weight > 0, mixed, whole).astype(np.float32)
+    old, new, out = within(whole), within(made), whole.copy()
+    for span in sorted(spans):
+        weight = faded([span], length, rate)
+        here = weight > 0
+        kept, put = (out - weight * (old if bands else out))[:, here], (weight * new)[:, here]
+        loud = (np.abs(kept + put) > 1.0) & (put != 0.0)
+        room = (1.0 - np.abs(kept[loud])) / np.abs(put[loud])
+        out[:, here] = np.clip(kept + max(0.5, float(room.min(initial=1.0))) * put, -1.0, 1.0)
+    return out

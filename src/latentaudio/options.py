@@ -6,6 +6,7 @@ Knows names, meanings and limits that hold for every model. Refuses to know mode
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping
 from typing import Any, Literal, Self, TypeAlias
@@ -16,7 +17,6 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -29,6 +29,10 @@ SamplerName: TypeAlias = Literal["ddim", "dpm++", "leaps"]
 Verb: TypeAlias = Literal["transfer", "inpaint", "upsample", "extend", "vary", "loop"]
 Span: TypeAlias = tuple[float, float]
 
+_MEANS: dict[Verb, set[str]] = {
+    "transfer": {"strength"}, "vary": {"strength"}, "inpaint": {"times", "bands"}, "upsample": {"cutoff"},
+    "extend": {"left", "right"}, "loop": {"seam"},
+}  # fmt: skip
 LONGEST_TEXT = 2000
 _EXAMPLE = "'a church bell ringing in the distance'"
 
@@ -61,6 +65,14 @@ class EditOptions(_OneLine):
     right: float = Field(0.0, ge=0, le=600, description="Seconds put behind it.")
     seam: float = Field(0.0, ge=0, le=600, description="Seconds made anew around the place where its end meets its beginning.")
 
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        said = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
+        foreign = said - _MEANS[self.verb] - {"verb", "sound", "samples"}
+        if foreign:
+            raise UsageError(f"{min(foreign)} means nothing to {self.verb}; leave it out")
+        return self
+
 
 class Options(_OneLine):
     """One request. Immutable; a wrong value raises `UsageError` with one line, however the object is made.
@@ -68,7 +80,6 @@ class Options(_OneLine):
     Values nobody gave are defaults of this table until `completed` puts a model's own in their place.
     """
 
-    edit: EditOptions | None = Field(None, description="What is done to a given sound; without it one is made from nothing.")
     prompt: str = Field(description="What to hear, in English.")
     negative: str = Field("", description="What not to hear.")
     transcript: str = Field("", description="What a voice says, for models of speech; the prompt then describes the voice.")
@@ -91,6 +102,7 @@ class Options(_OneLine):
     eta: float = Field(0.0, ge=0, le=1, description="Fresh noise in every ddim step: 0 none, 1 as the authors sampled.")
     candidates: int = Field(1, ge=1, le=64, description="Clips made for each one kept; the best match to the prompt wins.")
     count: int = Field(1, ge=1, le=1000, description="How many clips to keep.")
+    edit: EditOptions | None = Field(None, description="What is done to a given sound; without it one is made from nothing.")
 
     @field_validator("prompt", "negative", "transcript")
     @classmethod
@@ -103,12 +115,11 @@ class Options(_OneLine):
             raise ValueError(f"has {len(text)} characters; say it in at most {LONGEST_TEXT}")
         return text
 
-    @field_validator("prompt")
-    @classmethod
-    def _something(cls, text: str, others: ValidationInfo) -> str:
-        if not text.strip() and others.data.get("edit") is None:
-            raise ValueError(f"is empty; say what to hear, for example {_EXAMPLE}")
-        return text
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.prompt.strip() and self.edit is None:
+            raise UsageError(f"prompt is empty; say what to hear, for example {_EXAMPLE}")
+        return self
 
     def completed(self, defaults: Mapping[str, Any]) -> Options:
         """Every value that was not given replaced by the model's default, and seed -1 by the seed that will be used."""
@@ -147,7 +158,10 @@ class Options(_OneLine):
             raise UsageError("the file carries no prompt in its tags; only files latentaudio wrote with tags can be replayed")
         given: dict[str, Any] = {name: tags[name] for name in cls.model_fields if name in tags}
         if "edit" in given:
-            given["edit"] = EditOptions.model_validate_json(given["edit"])
+            try:
+                given["edit"] = json.loads(given["edit"])
+            except ValueError:
+                raise UsageError("the tag 'edit' is damaged; this file cannot be replayed") from None
         return cls(**given)
 
 
@@ -161,7 +175,7 @@ def _one_line(problem: ValidationError, kind_of: type[BaseModel]) -> str:
         case "missing":
             return f"{name} is missing; say what to hear, for example {_EXAMPLE}"
         case "extra_forbidden":
-            return f"there is no option {name!r}; there are: {', '.join(kind_of.model_fields)}"
+            return f"there is no option {name!r}; there are: {', '.join(n for n in kind_of.model_fields if n != 'edit')}"
         case "greater_than_equal":
             rule = f"must be at least {limits['ge']:g}"
         case "less_than_equal":

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from . import memory
 from .asking import SEEDS, batches, completed, tries
-from .audio.io import Audio, read
+from .audio.io import Audio, info, read
 from .audio.ops import Samples, check_sound, fade_edges, limit_peak
 from .codec import SHARED, Codec
 from .conditioning import phonemes
@@ -34,7 +34,7 @@ from .diffusion.edit import begun
 from .diffusion.guidance import Guidance, Network, guided
 from .diffusion.samplers import SPACING, Noise, ddim, dpmpp_2m, leaps
 from .diffusion.schedule import Schedule
-from .edits import Plan, check, checksum, planned
+from .edits import check, check_length, checksum, planned, taken, whole_length
 from .errors import GenerationError, UsageError
 from .nn.tiles import blended, starts
 from .nn.unet import Deep
@@ -42,6 +42,7 @@ from .options import EditOptions, Options, SamplerName
 from .presets import PresetName
 from .rank import similarity
 from .types import Conditioning, Edit, Step
+from .verbs import Verbs
 from .weights.load import Found, find
 from .weights.parts import Parts
 from .weights.texts import read_texts
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from .nn.unet import UNet
     from .nn.vae import VAE
 
-Spans: TypeAlias = Sequence[tuple[float, float]]
 Progress: TypeAlias = Callable[[int, int], None]
 """Called after every sampling step with (clip-steps done, of how many)."""
 OnStep: TypeAlias = Callable[[Step], None]
@@ -81,7 +81,7 @@ def load(
     return AudioLDM(find(source, like, fidelity, parts), device, precision, lean)
 
 
-class AudioLDM:
+class AudioLDM(Verbs):
     """One whole system. Parts (`unet`, `vae`, `vocoder`, those of `text`) load when first used. lean: see `load`."""
 
     def __init__(self, found: Found, device: str = "auto", precision: str = "auto", lean: bool = False) -> None:
@@ -183,7 +183,10 @@ class AudioLDM:
         self, requests: Sequence[Options], *, progress: Progress | None = None, on_step: OnStep | None = None
     ) -> Iterator[Audio]:
         """The clips of all requests in order, each as soon as it is finished. Wrong options raise here, before any work."""
-        return self._clips([completed(request, self.found) for request in requests], progress, on_step)
+        asked = [completed(request, self.found) for request in requests]
+        for request in (one for one in asked if one.edit is not None):
+            check(request.edit, self._given(request).shape[1] / self.sample_rate, self.sample_rate)
+        return self._clips(asked, progress, on_step)
 
     def similarity(self, sounds: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
         """CLAP's cosines [K, M] between K sounds, each [C, N] or [N] at `sample_rate`, and M texts."""
@@ -205,43 +208,14 @@ class AudioLDM:
         sound: a file, of any rate and number of channels, or samples [1, N] or [N] at `sample_rate`. wishes: as for `generate`.
         Raises DataError for a file that is no sound, UsageError for what cannot be done to it.
         """
-        samples, named = (read(sound, self.sample_rate)[0], str(sound)) if isinstance(sound, str | Path) else (sound, "")
-        samples = np.atleast_2d(samples).mean(axis=0, keepdims=True, dtype=np.float32)
-        seconds = samples.shape[1] / self.sample_rate
-        check(edit, seconds, self.sample_rate)
+        samples, named = (self._read(sound), str(sound)) if isinstance(sound, str | Path) else (taken(sound), "")
+        check(edit, samples.shape[1] / self.sample_rate, self.sample_rate)
         edit = edit.model_copy(update={"sound": named, "samples": checksum(samples)})
         whole = samples.shape[1] + round(edit.left * self.sample_rate) + round(edit.right * self.sample_rate)
-        asked = self.requests([prompt], {**wishes, "edit": edit, "seconds": whole / self.sample_rate})
-        return self._clips(asked, progress, on_step, samples)
-
-    def transfer(self, sound: Samples | str | Path, prompt: str, *, strength: float = 0.5, **wishes: Any) -> list[Audio]:
-        """The sound made into what the prompt says. strength: 0 leaves it (through the codec), 1 makes another from nothing."""
-        return list(self.edit(sound, EditOptions(verb="transfer", strength=strength), prompt, **wishes))
-
-    def vary(self, sound: Samples | str | Path, prompt: str = "", *, amount: float = 0.4, **wishes: Any) -> list[Audio]:
-        """Sounds like the sound; `count` of them. amount: as `strength` of a transfer."""
-        return list(self.edit(sound, EditOptions(verb="vary", strength=amount), prompt, **wishes))
-
-    def inpaint(
-        self, sound: Samples | str | Path, prompt: str = "", *, times: Spans = (), bands: Spans = (), **wishes: Any
-    ) -> list[Audio]:
-        """The sound with spans of time (s) made anew, or bands (Hz), or bands within spans. The rest stays to the bit, but for
-        20 ms beside each span."""
-        return list(self.edit(sound, EditOptions(verb="inpaint", times=tuple(times), bands=tuple(bands)), prompt, **wishes))
-
-    def upsample(self, sound: Samples | str | Path, prompt: str = "", *, cutoff: float, **wishes: Any) -> list[Audio]:
-        """The sound with all above `cutoff` Hz made anew; what lies below stays."""
-        return list(self.edit(sound, EditOptions(verb="upsample", cutoff=cutoff), prompt, **wishes))
-
-    def extend(
-        self, sound: Samples | str | Path, prompt: str = "", *, left: float = 0.0, right: float = 0.0, **wishes: Any
-    ) -> list[Audio]:
-        """The sound with seconds put before and behind it. It stays to the bit, but for 20 ms at its old ends."""
-        return list(self.edit(sound, EditOptions(verb="extend", left=left, right=right), prompt, **wishes))
-
-    def loop(self, sound: Samples | str | Path, prompt: str = "", *, seam: float = 1.0, **wishes: Any) -> list[Audio]:
-        """The sound made to go round without a seam: `seam` seconds around its ends are made anew, half at each."""
-        return list(self.edit(sound, EditOptions(verb="loop", seam=seam), prompt, **wishes))
+        if "seconds" in wishes:
+            raise UsageError(f"{edit.verb} makes a sound as long as its own, and what is put to it; leave out seconds")
+        wishes |= {"edit": edit, "seconds": whole / self.sample_rate}
+        return self._clips(self.requests([prompt], wishes), progress, on_step, samples)
 
     def need(self, requests: Sequence[Options]) -> memory.Need:
         """About how much memory these will take, one after the other, and how much is free. Nothing is loaded for it."""
@@ -301,11 +275,14 @@ class AudioLDM:
         self, tries: Sequence[Options], progress: Progress | None, on_step: OnStep | None, sound: Samples | None
     ) -> Iterator[tuple[Options, Samples]]:
         """Each try with its samples [1, N], in order; tries that differ in prompt and seed only share a batch."""
-        total, done, plans = sum(t.steps for t in tries), 0, self._plans(tries, sound)
+        total, done, plan, planned_for = sum(t.steps for t in tries), 0, None, None
         coming = batches(tries, self.batch)
         while ahead := list(islice(coming, _AHEAD if self.parts.lean else 1)):
             for batch, heard in zip(ahead, self._conditionings(ahead), strict=True):
-                plan = plans.get(batch[0].edit)
+                if batch[0].edit != planned_for:
+                    planned_for = batch[0].edit
+                    given = sound if sound is not None or planned_for is None else self._given(batch[0])
+                    plan = None if planned_for is None or given is None else planned(planned_for, given, self.codec)
                 for step in self._sample(batch, *heard, None if plan is None else plan.edit):
                     if on_step is not None:
                         on_step(step)
@@ -318,16 +295,22 @@ class AudioLDM:
                 made = [wave[:, :wanted] for wave in self.codec.sound(step.z)]
                 yield from zip(batch, made if plan is None else map(plan.finish, made), strict=True)
 
-    def _plans(self, tries: Sequence[Options], sound: Samples | None) -> dict[EditOptions | None, Plan]:
-        """What is done to which sound, worked out once for each; UsageError before any is made."""
-        wanted = dict.fromkeys(one.edit for one in tries if one.edit is not None)
-        return {edit: planned(edit, self._given(edit) if sound is None else sound, self.codec) for edit in wanted}
+    def _read(self, file: str | Path) -> Samples:
+        """A sound's samples [1, N] at the model's rate; one that is too long is refused before it is decoded."""
+        check_length(float(info(file)["seconds"]))
+        return taken(read(file, self.sample_rate)[0])
 
-    def _given(self, edit: EditOptions) -> Samples:
-        """The sound an edit was made of, from its file."""
-        sound, _ = read(edit.sound, self.sample_rate)
+    def _given(self, request: Options) -> Samples:
+        """The sound that an edit was made of, from its file."""
+        edit = request.edit
+        assert edit is not None
+        if not edit.sound:
+            raise UsageError("this edit was made of samples that no file holds; make it anew from them")
+        sound = self._read(edit.sound)
         if edit.samples and checksum(sound) != edit.samples:
             raise UsageError(f"{edit.sound} is not the sound it was when this edit was made; bring that one back")
+        if round(request.seconds * self.sample_rate) != whole_length(edit, sound.shape[1], self.sample_rate):
+            raise UsageError(f"seconds = {request.seconds:g} is not what {edit.verb} makes of {edit.sound}")
         return sound
 
     @torch.inference_mode()
@@ -347,17 +330,18 @@ class AudioLDM:
         factor = self.config.vae.factor
         noise = Noise([t.seed for t in batch])
         z = noise((self.config.vae.latent, frames // factor, self.config.mel.bins // factor)).to(self.device)
-        start, before = 0, None
+        given: dict[str, Any] = {}
         if edit is not None:
             times = schedule.timesteps(options.steps, SPACING[options.sampler])
-            z, start, before = begun(edit, z, schedule, times, noise)
+            z, start, times, before = begun(edit, z, schedule, times, noise)
+            given = {"start": start, "times": times, "before": before}
             if start == options.steps:
                 yield Step(start - 1, start, 0, z, z)
         match options.sampler:
             case "ddim":
-                yield from ddim(denoise, z, schedule, options.steps, options.eta, noise, start=start, before=before)
+                yield from ddim(denoise, z, schedule, options.steps, options.eta, noise, **given)
             case "dpm++":
-                yield from dpmpp_2m(denoise, z, schedule, options.steps, start=start, before=before)
+                yield from dpmpp_2m(denoise, z, schedule, options.steps, **given)
             case "leaps":
                 assert self.config.student is not None
                 yield from leaps(denoise, z, schedule, self.config.student.stops)
@@ -385,7 +369,7 @@ class AudioLDM:
         tokens, moments = self._tokens(frames), frames // self.config.vae.factor
         texts, negative = (tuple(getattr(t, name) for t in batch) for name in ("prompt", "negative"))
         said = tuple(t.transcript for t in batch) if self.config.phonemes is not None else None
-        if not any(texts):  # an edit without words
+        if not any(text.strip() for text in texts):  # an edit without words
             unsaid = Reading(texts, tokens, moments, null=True)
             return unsaid, unsaid
         heard = Reading(texts, tokens, moments, said, unheard=tuple(self._unheard(batch)))

@@ -95,7 +95,7 @@ def test_a_transcript_takes_a_model_of_speech_with_a_warning(asked, capsys):
 @pytest.mark.parametrize("wrong", [["--mode", "transfer"], ["-f", "dog.wav"], ["--mode=sr_inpainting"]])
 def test_what_nothing_does_is_refused(wrong, capsys):
     assert main(["generate", "-t", "a dog", *wrong]) == 2
-    assert "sounds are not edited by this version" in capsys.readouterr().err
+    assert "see latentaudio transfer and latentaudio inpaint" in capsys.readouterr().err
 
 
 def test_an_old_line_makes_files(tiny_folder, tmp_path, capsys):

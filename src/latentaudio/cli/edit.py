@@ -9,10 +9,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ..audio.io import info
 from ..errors import UsageError
 from ..options import EditOptions, Options, Span
 from . import screen
-from .generate import kept
+from .generate import keep
 from .target import targets
 
 
@@ -182,12 +183,17 @@ def _made(sound: Path, prompt: str, edit: EditOptions, options: Options, way: Wa
     if way.quiet:
         warnings.simplefilter("ignore")
     wishes = options.model_dump(exclude_unset=True)
-    if way.output and sound.is_file() and Path(way.output).is_file() and sound.samefile(way.output):
-        raise UsageError(f"-o {way.output} is the sound itself; name another file")
-    paths = targets(way.output, [f"{sound.stem} {edit.verb}" for _ in range(options.count)])
+    name = f"{sound.stem} {edit.verb}"
+    paths = targets(way.output, [name] * options.count)
+    if way.output and Path(way.output).suffix:  # in a folder, names are new ones
+        files = list(paths)
+        if any(path.exists() and sound.is_file() and path.samefile(sound) for path in files):
+            raise UsageError(f"-o {way.output} would write over the sound itself; name another file")
+        paths = iter(files)
+    info(sound)  # a sound that is none is told before a model is looked for
     from ..pipeline import load
 
     with screen.bar(edit.verb, way.quiet or way.json) as tick:
         model = load(wishes.pop("model", options.model), way.device, way.precision, like=way.like, lean=True)
         for clip in model.edit(sound, edit, prompt, progress=tick, **wishes):
-            kept(clip, next(paths), way.plot, way.json, way.quiet)
+            keep(clip, next(paths), way.plot, way.json, way.quiet)

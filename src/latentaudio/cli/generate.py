@@ -86,7 +86,7 @@ def generate(
     with screen.bar("generating", quiet or json) as tick:
         model = load(wishes.get("model", options.model), device, precision, fidelity=fidelity, like=like, lean=True)
         for clip in model.stream(model.requests(prompts, wishes), progress=tick):
-            kept(clip, next(paths), plot, json, quiet)
+            keep(clip, next(paths), plot, json, quiet)
 
 
 def _wishes(options: Options) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _estimate(prompts: list[str], wishes: dict[str, Any], device: str, precision
     screen.tell(vars(needed), as_json=True) if json else screen.say(str(needed))
 
 
-def kept(clip: Audio, path: Path, plot: bool, json: bool, quiet: bool) -> None:
+def keep(clip: Audio, path: Path, plot: bool, json: bool, quiet: bool) -> None:
     """Write a clip, and its picture, and a line about it."""
     path = clip.save(path)
     if plot:

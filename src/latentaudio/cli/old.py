@@ -59,7 +59,9 @@ def translated(tokens: Sequence[str]) -> list[str]:
             if name == NOTHING or (flag, value) == ("--mode", "generation") or (name in MAY_BE_EMPTY and not value.strip()):
                 continue
         if name == EDITING:
-            raise UsageError(f"{flag} {value}: generate makes sound from text only; sounds are not edited by this version")
+            raise UsageError(
+                f"{flag} {value}: generate makes sound from text only; see latentaudio transfer and latentaudio inpaint"
+            )
         if name == PROMPT:
             prompts.append(value)
         else:

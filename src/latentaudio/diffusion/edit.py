@@ -16,17 +16,22 @@ from .schedule import Schedule
 
 def begun(
     edit: Edit, z: Tensor, schedule: Schedule, times: Sequence[int], noise: NoiseSource
-) -> tuple[Tensor, int, Before | None]:
-    """(z to begin with, how many of `times` to leave out, what to do before each prediction) for noise z [B, C, T', F'].
+) -> tuple[Tensor, int, list[int], Before | None]:
+    """(z to begin with, how many times to leave out, the times, what to do before each prediction) for noise z [B, C, T', F'].
 
-    SDEdit (arXiv 2108.01073; AudioLDM, arXiv 2301.12503, section 3.4): the sound noised to the first time below `strength` of
-    the whole way. At strength 1 that is noise alone, so that the outcome is what generating makes; at 0 nothing is left to do
-    and z is the sound.
+    SDEdit (arXiv 2108.01073; AudioLDM, arXiv 2301.12503, section 3.4): the sound noised to `strength` of the whole way, which
+    becomes a time of its own in the place of the one before it. At strength 1 that is noise alone, so that the outcome is what
+    generating makes; at 0 nothing is left to do and z is the sound.
     """
-    init = edit.init.to(z).expand_as(z)
-    start = sum(t >= edit.strength * schedule.config.steps for t in times)
-    if start == len(times):
-        return init, start, None
-    if start > 0:
-        z = schedule.q_sample(init, z, z.new_full(z.shape[:1], times[start]).long())
-    return z, start, None if edit.mask is None else kept(init, edit.mask.to(z), schedule, noise)
+    init, times, total = edit.init.to(z).expand_as(z), list(times), schedule.config.steps
+    before = None if edit.mask is None else kept(init, edit.mask.to(z), schedule, noise)
+    if edit.strength == 1.0:
+        return z, 0, times, before
+    first = round(edit.strength * total) - 1
+    start = sum(t > first for t in times)
+    if first < 0:
+        return init, len(times), times, before
+    if start > 0 and (start == len(times) or times[start] < first):
+        start -= 1
+        times[start] = first
+    return schedule.q_sample(init, z, z.new_full(z.shape[:1], times[start]).long()), start, times, before

@@ -2,7 +2,8 @@
 
 Each goes through S decreasing times t_0 > t_1 > ... and yields one `Step` per update, so that progress, preview, cancelling and
 streaming are the caller's loop. `start` leaves out the first steps: z is then expected at the noise level of times[start]
-(`Schedule.q_sample`); `before` may change z before each prediction. That is all that editing needs.
+(`Schedule.q_sample`); `times` takes the place of what `spacing` says; `before` may change z before each prediction. That is all
+that editing needs.
 
 Letters: B batch, C channels, T' F' latent grid, S sampling steps.
 """
@@ -70,6 +71,7 @@ def ddim(
     start: int = 0,
     spacing: Spacing = "leading",
     before: Before | None = None,
+    times: Sequence[int] | None = None,
 ) -> Iterator[Step]:
     """DDIM (arXiv 2010.02502, eq. 12 and 16; spec 5.2) from noise z [B, C, T', F'].
 
@@ -80,7 +82,7 @@ def ddim(
     if eta > 0 and noise is None:
         raise UsageError(f"eta = {eta} needs a source of noise; pass noise=Noise(seeds) or eta=0")
     assert 0 <= start <= steps, f"start {start} lies outside {steps} steps"
-    times = schedule.timesteps(steps, spacing)
+    times = times or schedule.timesteps(steps, spacing)
     for index in range(start, steps):
         t = z.new_full(z.shape[:1], times[index], dtype=torch.long)
         z = before(z, t) if before is not None else z
@@ -102,6 +104,7 @@ def dpmpp_2m(
     start: int = 0,
     spacing: Spacing = "log_snr",
     before: Before | None = None,
+    times: Sequence[int] | None = None,
 ) -> Iterator[Step]:
     """DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2) from noise z [B, C, T', F'] to clean data; deterministic.
 
@@ -110,7 +113,7 @@ def dpmpp_2m(
     The first step has no x0_before, and the last has h = infinity (z' = x0): both are of first order.
     """
     assert 0 <= start <= steps, f"start {start} lies outside {steps} steps"
-    times = [*schedule.timesteps(steps, spacing), -1]
+    times = [*(times or schedule.timesteps(steps, spacing)), -1]
     x0_before, h_before = z, math.inf
     for index in range(start, steps):
         t = z.new_full(z.shape[:1], times[index], dtype=torch.long)

@@ -1,0 +1,51 @@
+"""The verbs of a model over a given sound, each one `edit` with its values. Refuses to know how that is done.
+
+A sound is a file of any rate and number of channels, or samples [C, N] or [N] at the model's rate. wishes: as for `generate`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from .audio.io import Audio
+from .audio.ops import Samples
+from .options import EditOptions
+
+Sound: TypeAlias = Samples | str | Path
+Spans: TypeAlias = Sequence[tuple[float, float]]
+
+
+class Verbs(ABC):
+    """What can be done to a sound. All raise DataError for what is no sound and UsageError for what cannot be done to it."""
+
+    @abstractmethod
+    def edit(self, sound: Sound, edit: EditOptions, prompt: str = "", **wishes: Any) -> Iterator[Audio]:
+        """Clips of a sound that something was done to, each as soon as it is finished."""
+
+    def transfer(self, sound: Sound, prompt: str, *, strength: float = 0.5, **wishes: Any) -> list[Audio]:
+        """The sound made into what the prompt says. strength: 0 leaves it (through the codec), 1 makes another from nothing."""
+        return list(self.edit(sound, EditOptions(verb="transfer", strength=strength), prompt, **wishes))
+
+    def vary(self, sound: Sound, prompt: str = "", *, amount: float = 0.4, **wishes: Any) -> list[Audio]:
+        """Sounds like the sound; `count` of them. amount: as `strength` of a transfer."""
+        return list(self.edit(sound, EditOptions(verb="vary", strength=amount), prompt, **wishes))
+
+    def inpaint(self, sound: Sound, prompt: str = "", *, times: Spans = (), bands: Spans = (), **wishes: Any) -> list[Audio]:
+        """The sound with spans of time (s) made anew, or bands (Hz), or bands within spans. The rest stays to the bit, but for
+        20 ms beside each span."""
+        return list(self.edit(sound, EditOptions(verb="inpaint", times=tuple(times), bands=tuple(bands)), prompt, **wishes))
+
+    def upsample(self, sound: Sound, prompt: str = "", *, cutoff: float, **wishes: Any) -> list[Audio]:
+        """The sound with all above `cutoff` Hz made anew; what lies below stays."""
+        return list(self.edit(sound, EditOptions(verb="upsample", cutoff=cutoff), prompt, **wishes))
+
+    def extend(self, sound: Sound, prompt: str = "", *, left: float = 0.0, right: float = 0.0, **wishes: Any) -> list[Audio]:
+        """The sound with seconds put before and behind it. It stays to the bit, but for 20 ms at its old ends."""
+        return list(self.edit(sound, EditOptions(verb="extend", left=left, right=right), prompt, **wishes))
+
+    def loop(self, sound: Sound, prompt: str = "", *, seam: float = 1.0, **wishes: Any) -> list[Audio]:
+        """The sound made to go round without a seam: `seam` seconds around its ends are made anew, half at each."""
+        return list(self.edit(sound, EditOptions(verb="loop", seam=seam), prompt, **wishes))
