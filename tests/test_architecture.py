@@ -37,8 +37,8 @@ ALLOWED = {
     "edits": {"codec", "audio", "types", "options", "configs", "errors"},
     "verbs": {"audio", "options"},
     "pipeline": {
-        "asking", "codec", "edits", "verbs", "memory", "rank", "conditioning", "diffusion", "nn", "audio", "weights", "types", *FLOOR,
-        "device",
+        "asking", "codec", "edits", "verbs", "memory", "rank", "conditioning", "diffusion", "nn", "audio", "weights", "types",
+        *FLOOR, "device",
     },
     "compat": {"pipeline", "conditioning", "diffusion", "weights", "types", "errors"},
     "train": {"fidelity", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},
@@ -106,7 +106,7 @@ def test_the_floor_knows_no_torch(module):
 def test_ceilings():
     lines = {path: path.read_text().count("\n") for path in FILES}
     kinds = {path: count for path, count in lines.items() if "render" in path.parts}
-    assert sum(lines.values()) - sum(kinds.values()) <= 14_000
+    assert sum(lines.values()) - sum(kinds.values()) <= 15_500
     assert sum(kinds.values()) <= 5_000
     assert max(lines.values()) <= 450
     assert median(lines.values()) <= 150

@@ -184,8 +184,9 @@ class AudioLDM(Verbs):
     ) -> Iterator[Audio]:
         """The clips of all requests in order, each as soon as it is finished. Wrong options raise here, before any work."""
         asked = [completed(request, self.found) for request in requests]
-        for request in (one for one in asked if one.edit is not None):
-            check(request.edit, self._given(request).shape[1] / self.sample_rate, self.sample_rate)
+        for request in asked:
+            if request.edit is not None:
+                check(request.edit, self._given(request).shape[1] / self.sample_rate, self.sample_rate)
         return self._clips(asked, progress, on_step)
 
     def similarity(self, sounds: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
