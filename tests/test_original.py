@@ -211,9 +211,9 @@ def test_runaway_latents_of_audioldm_1_are_clamped(tmp_path):
     z[0, 0, 0, 0] = 101.0
     assert np.array_equal(model.codec.sound(z)[0], free.codec.sound(z.clamp(-10, 10))[0])
     second = replace(model.config, unet=replace(model.config.unet, contexts=(None, None)))  # as the 48 kHz model is
-    model.config, z[0, 0, 0, 0] = second, 101.0
+    model.codec.config, z[0, 0, 0, 0] = second, 101.0
     assert np.array_equal(model.codec.sound(z)[0], free.codec.sound(z)[0])
-    model.config, z[0, 0, 0, 0] = free.config, 99.0
+    model.codec.config, z[0, 0, 0, 0] = free.config, 99.0
     assert np.array_equal(model.codec.sound(z)[0], free.codec.sound(z)[0])
 
 

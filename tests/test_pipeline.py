@@ -270,7 +270,7 @@ def test_too_little_memory_is_one_line(tiny_folder, monkeypatch, problem):
         raise problem
 
     model = load(tiny_folder, "cpu", "fp32")
-    monkeypatch.setattr(type(model), "sound", full)
+    monkeypatch.setattr(type(model.codec), "sound", full)
     with pytest.raises(GenerationError, match="memory does not suffice; ask for bf16"):
         model.generate("a dog", **QUICK)
     problem = RuntimeError("another")

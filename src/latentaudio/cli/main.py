@@ -11,12 +11,10 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import get_args
 
 from cyclopts import App, CycloptsError, Parameter
 
 from ..errors import LatentAudioError
-from ..options import Verb
 from . import screen
 from .old import translated
 
@@ -37,6 +35,8 @@ VERBS = {
     "bench": "Measure a model: quality, speed, memory.",
     "doctor": "Show versions, hardware and folders.",
 }
+HOMES = dict.fromkeys(("transfer", "vary", "inpaint", "upsample", "extend", "loop"), "edit")
+"""Verbs that do not live in a file of their own name."""
 
 app = App(
     name="latentaudio",
@@ -47,8 +47,7 @@ app = App(
     version=screen.version,
 )
 for place, (verb, purpose) in enumerate(VERBS.items()):
-    home = "edit" if verb in get_args(Verb) else verb
-    app.command(f"latentaudio.cli.{home}:{verb}", name=verb, help=purpose, sort_key=place)
+    app.command(f"latentaudio.cli.{HOMES.get(verb, verb)}:{verb}", name=verb, help=purpose, sort_key=place)
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
