@@ -294,6 +294,7 @@ class AudioLDM(Verbs):
                     self.parts.release("unet", "student")
                 wanted = round(batch[0].seconds * self.sample_rate) if self.found.fidelity.trim else None
                 made = [wave[:, :wanted] for wave in self.codec.sound(step.z)]
+                self.parts.rest()
                 yield from zip(batch, made if plan is None else map(plan.finish, made), strict=True)
 
     def _read(self, file: str | Path) -> Samples:

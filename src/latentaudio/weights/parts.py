@@ -89,6 +89,11 @@ class Parts:
             gc.collect()
             _give_back()
 
+    def rest(self) -> None:
+        """Between two pieces of work: free memory goes back, so that what scatters of one is not added to the next."""
+        if self.device.type == "cpu":
+            _give_back()
+
     def move(self, device: torch.device, dtype: torch.dtype | None) -> None:
         """Another device or type from now on."""
         if (device, dtype) == (self.device, self.dtype):
