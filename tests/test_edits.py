@@ -111,6 +111,12 @@ def test_what_is_made_is_turned_down_before_anything_is_cut_off():
     assert np.abs(mixed).max() == 1.0 and 0.3 < np.abs(band(mixed, RATE, 4000, 8000)).max() < 0.45
 
 
+def test_a_clip_can_be_worked_on(tiny, sound):
+    [clip] = tiny.generate("a dog", seconds=1.0, **QUICK)
+    [again] = tiny.vary(clip, amount=0.3, **QUICK)
+    assert again.samples.shape == clip.samples.shape
+
+
 def test_variations_differ_and_come_again(tiny, sound):
     first, second = tiny.vary(sound, amount=0.5, count=2, **QUICK)
     assert np.abs(first.samples - second.samples).max() > 1e-3
@@ -198,11 +204,12 @@ def test_streams_tell_of_wrong_edits_at_once(tiny, sound, tmp_path):
         ("inpaint", {}, "inpaint what"),
         ("inpaint", {"times": [(1.0, 0.5)]}, "empty or reversed"),
         ("inpaint", {"times": [(1.5, 2.5)]}, "reaches beyond 2 s"),
+        ("inpaint", {"times": [(-1.0, 0.5)]}, "begins before 0"),
         ("inpaint", {"times": [(0.2, 0.8), (0.5, 1.0)]}, "write them as one, 0.2:1"),
         ("inpaint", {"times": [(0.0, 2.0)]}, "the whole sound"),
         ("inpaint", {"times": [(1.0, 2.0), (0.0, 1.0)], "bands": [(0.0, 8000.0)]}, "the whole sound"),
         ("inpaint", {"bands": [(7000.0, 9000.0)]}, "reaches beyond 8000 Hz"),
-        ("upsample", {"cutoff": 9000.0}, "leaves nothing to make"),
+        ("upsample", {"cutoff": 9000.0}, "give one above 0, and below 8000 Hz"),
         ("extend", {}, "by how much"),
         ("extend", {"right": 599.5}, "cut it first"),
         ("extend", {"right": 0.00001}, "by how much"),
@@ -229,6 +236,9 @@ def test_nonsense_is_one_line(tiny, sound, verb, wishes, complaint):
         (np.ones((1, 601 * RATE), np.float32), "cut it first"),
         (np.full((1, RATE), np.nan, np.float32), "not finite"),
         (np.ones((1, RATE), np.int16), "samples are int16"),
+        (np.full((1, RATE), 8.8, np.float32), "turn it down first"),
+        (np.ones((RATE, 2), np.float32), r"give \[C, N\]"),
+        (np.stack([np.ones(RATE), -np.ones(RATE)]).astype(np.float32), "cancel each other"),
     ],
 )
 def test_sounds_that_cannot_be_worked_on(tiny, samples, complaint):

@@ -28,6 +28,7 @@ from .types import Edit
 FADE = 0.02
 """Seconds over which what is made fades into what is kept, outside the span that is made anew."""
 _SHORTEST, _LONGEST = 0.1, 600.0  # seconds
+_HOT = 2.0  # what resampling and lossy files overshoot is less
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ def taken(samples: NDArray[Any]) -> Samples:
         raise UsageError(
             f"samples are {sound.dtype} of shape {np.shape(samples)}; give floating ones in [-1, 1], [C, N] or [N]"
         )
+    if sound.shape[0] > sound.shape[1]:
+        raise UsageError(f"samples of shape {np.shape(samples)} are {sound.shape[0]} channels; give [C, N], not [N, C]")
+    if (loudest := float(np.abs(sound).max(initial=0.0))) > _HOT:
+        raise UsageError(f"the sound reaches {loudest:.3g} where 1 is full scale; turn it down first")
     if not np.isfinite(sound).all():
         raise UsageError("the sound holds values that are not finite; mend it first")
     return limit_peak(sound.mean(axis=0, keepdims=True, dtype=np.float32), 1.0)
@@ -65,7 +70,7 @@ def planned(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
     rate = codec.config.mel.rate
     check(edit, sound.shape[1] / rate, rate)
     if np.abs(sound).max(initial=0.0) < SILENCE:
-        raise UsageError("the sound is silent; choose another")
+        raise UsageError("the sound is silent, or its channels cancel each other; choose another")
     if edit.verb == "loop":
         return _looped(edit, sound, codec)
     before, length = round(edit.left * rate), whole_length(edit, sound.shape[1], rate)
@@ -113,7 +118,9 @@ def check(edit: EditOptions, seconds: float, rate: int) -> None:
     if edit.verb == "extend" and not round(edit.left * rate) + round(edit.right * rate):
         raise UsageError("extend by how much? Give left or right, in seconds")
     if edit.verb == "upsample" and not 0 < edit.cutoff < rate / 2:
-        raise UsageError(f"cutoff = {edit.cutoff:g} Hz leaves nothing to make; the model's sound ends at {rate / 2:g} Hz")
+        raise UsageError(
+            f"cutoff = {edit.cutoff:g} Hz; give one above 0, and below {rate / 2:g} Hz, where the model's sound ends"
+        )
     if edit.verb == "loop" and not 2 * FADE < edit.seam < seconds - 2 * FADE:
         raise UsageError(
             f"seam = {edit.seam:g} s; give between {2 * FADE:g} s and less than the sound, which lasts {seconds:g} s"
@@ -131,7 +138,9 @@ def _check_spans(what: str, spans: Sequence[Span], end: float, unit: str, where:
     for first, last in spans:
         if first >= last:
             raise UsageError(f"{what} {first:g}:{last:g} is empty or reversed; write it as start:end")
-        if first < 0 or last > end + 1e-6:
+        if first < 0:
+            raise UsageError(f"{what} {first:g}:{last:g} begins before 0; write it as start:end in {unit}")
+        if last > end + 1e-6:
             raise UsageError(f"{what} {first:g}:{last:g} reaches beyond {end:.6g} {unit}, where {where}")
     for (first, last), (later, latest) in pairwise(sorted(spans)):
         if later < last:

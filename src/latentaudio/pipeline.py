@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from . import memory
 from .asking import SEEDS, batches, completed, tries
 from .audio.io import Audio, info, read
-from .audio.ops import Samples, check_sound, fade_edges, limit_peak
+from .audio.ops import Samples, check_sound, fade_edges, limit_peak, resample
 from .codec import SHARED, Codec
 from .conditioning import phonemes
 from .conditioning.encode import Reading, TextParts, encode
@@ -42,7 +42,7 @@ from .options import EditOptions, Options, SamplerName
 from .presets import PresetName
 from .rank import similarity
 from .types import Conditioning, Edit, Step
-from .verbs import Verbs
+from .verbs import Sound, Verbs
 from .weights.load import Found, find
 from .weights.parts import Parts
 from .weights.texts import read_texts
@@ -196,7 +196,7 @@ class AudioLDM(Verbs):
 
     def edit(
         self,
-        sound: Samples | str | Path,
+        sound: Sound,
         edit: EditOptions,
         prompt: str = "",
         *,
@@ -206,10 +206,14 @@ class AudioLDM(Verbs):
     ) -> Iterator[Audio]:
         """Clips of a sound that something was done to, each as soon as it is finished; wrong options raise here.
 
-        sound: a file, of any rate and number of channels, or samples [1, N] or [N] at `sample_rate`. wishes: as for `generate`.
+        sound: a file, of any rate and number of channels, an `Audio`, or samples [C, N] or [N] at `sample_rate`. wishes: as for
+        `generate`.
         Raises DataError for a file that is no sound, UsageError for what cannot be done to it.
         """
-        samples, named = (self._read(sound), str(sound)) if isinstance(sound, str | Path) else (taken(sound), "")
+        named = str(sound) if isinstance(sound, str | Path) else ""
+        if isinstance(sound, Audio):
+            sound = resample(sound.samples, sound.sample_rate, self.sample_rate)
+        samples = self._read(sound) if isinstance(sound, str | Path) else taken(sound)
         check(edit, samples.shape[1] / self.sample_rate, self.sample_rate)
         edit = edit.model_copy(update={"sound": named, "samples": checksum(samples)})
         whole = samples.shape[1] + round(edit.left * self.sample_rate) + round(edit.right * self.sample_rate)

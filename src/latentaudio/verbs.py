@@ -1,6 +1,7 @@
 """The verbs of a model over a given sound, each one `edit` with its values. Refuses to know how that is done.
 
-A sound is a file of any rate and number of channels, or samples [C, N] or [N] at the model's rate. wishes: as for `generate`.
+A sound is a file of any rate and number of channels, a clip, or samples [C, N] or [N] at the model's rate. wishes: as for
+`generate`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .audio.io import Audio
 from .audio.ops import Samples
 from .options import EditOptions
 
-Sound: TypeAlias = Samples | str | Path
+Sound: TypeAlias = Audio | Samples | str | Path
 Spans: TypeAlias = Sequence[tuple[float, float]]
 
 
