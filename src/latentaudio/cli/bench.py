@@ -67,8 +67,7 @@ def everything(
     from ..evaluate.judge import load_judge
     from ..pipeline import load
 
-    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
-        raise UsageError(f"--output {output} cannot be a file: name one in a folder that exists")
+    _check_file(output)
     system, ears = load(model, device, precision), load_judge(judge)
     with screen.bar("bench", quiet) as tick:
         examined = Bench(_generate(system), ears, clips, asked_each, seconds, seed, lambda what, done, of: tick(done, of, what))
@@ -178,14 +177,19 @@ def edit(
     from ..evaluate.judge import load_judge
     from ..pipeline import load
 
-    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
-        raise UsageError(f"--output {output} cannot be a file: name one in a folder that exists")
+    _check_file(output)
     system, ears = load(model, device, precision), load_judge(judge)
     with screen.bar("bench edit", quiet) as tick:
         report = run_edits(Edits(system, ears, tries, seed=seed, progress=lambda what, done, of: tick(done, of, what)), model)
     screen.say(str(report))
     if output is not None:
         report.save(output)
+
+
+def _check_file(output: Path | None) -> None:
+    """UsageError for what cannot be a file."""
+    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
+        raise UsageError(f"--output {output} cannot be a file: name one in a folder that exists")
 
 
 def _has_rival(name: str) -> bool:

@@ -13,15 +13,13 @@ from ..audio.io import info
 from ..errors import UsageError
 from ..options import EditOptions, Options, Span
 from . import screen
-from .generate import keep
+from .generate import Flags, keep
 from .target import targets
 
 
-class Flags(Options):
-    """Options as flags; the prompt stands by itself, and the sound says how long it is."""
+class Asking(Flags):
+    """Options as flags, but for those that the sound itself answers."""
 
-    prompt: Annotated[str, Parameter(parse=False)] = "-"
-    edit: Annotated[EditOptions | None, Parameter(parse=False)] = None
     seconds: Annotated[float, Parameter(parse=False)] = 5.0
     transcript: Annotated[str, Parameter(parse=False)] = ""
 
@@ -70,10 +68,10 @@ def _spans(texts: list[str] | None) -> tuple[Span, ...]:
     return tuple(spans)
 
 
-Asked = Annotated[Flags, Parameter(name="*", show_default=False)]
+Asked = Annotated[Asking, Parameter(name="*", show_default=False)]
 
 
-def transfer(sound: Path, prompt: str, *, strength: float = 0.5, options: Asked = Flags(), way: Way = Way()) -> None:
+def transfer(sound: Path, prompt: str, *, strength: float = 0.5, options: Asked = Asking(), way: Way = Way()) -> None:
     """Make a sound into what a prompt says.
 
     Parameters
@@ -88,7 +86,7 @@ def transfer(sound: Path, prompt: str, *, strength: float = 0.5, options: Asked 
     _made(sound, prompt, EditOptions(verb="transfer", strength=strength), options, way)
 
 
-def vary(sound: Path, prompt: str = "", *, amount: float = 0.4, options: Asked = Flags(), way: Way = Way()) -> None:
+def vary(sound: Path, prompt: str = "", *, amount: float = 0.4, options: Asked = Asking(), way: Way = Way()) -> None:
     """Make sounds like a sound.
 
     Parameters
@@ -109,7 +107,7 @@ def inpaint(
     *,
     time: list[str] | None = None,
     band: list[str] | None = None,
-    options: Asked = Flags(),
+    options: Asked = Asking(),
     way: Way = Way(),
 ) -> None:
     """Make parts of a sound anew. The rest stays to the bit, but for 20 ms beside each span.
@@ -129,7 +127,7 @@ def inpaint(
     _made(sound, prompt, edit, options, way)
 
 
-def upsample(sound: Path, prompt: str = "", *, cutoff: float, options: Asked = Flags(), way: Way = Way()) -> None:
+def upsample(sound: Path, prompt: str = "", *, cutoff: float, options: Asked = Asking(), way: Way = Way()) -> None:
     """Give a sound the heights it lacks.
 
     Parameters
@@ -145,7 +143,7 @@ def upsample(sound: Path, prompt: str = "", *, cutoff: float, options: Asked = F
 
 
 def extend(
-    sound: Path, prompt: str = "", *, left: float = 0.0, right: float = 0.0, options: Asked = Flags(), way: Way = Way()
+    sound: Path, prompt: str = "", *, left: float = 0.0, right: float = 0.0, options: Asked = Asking(), way: Way = Way()
 ) -> None:
     """Make a sound longer, before or behind. It stays to the bit, but for 20 ms at its old ends.
 
@@ -163,7 +161,7 @@ def extend(
     _made(sound, prompt, EditOptions(verb="extend", left=left, right=right), options, way)
 
 
-def loop(sound: Path, prompt: str = "", *, seam: float = 1.0, options: Asked = Flags(), way: Way = Way()) -> None:
+def loop(sound: Path, prompt: str = "", *, seam: float = 1.0, options: Asked = Asking(), way: Way = Way()) -> None:
     """Make a sound go round without a seam.
 
     Parameters

@@ -80,7 +80,7 @@ def seam_found(loop: np.ndarray, rate: int = RATE) -> bool:
 
 def _transferred(bench: Edits, report: Report) -> None:
     dogs = [asked.truth for asked in of_every_kind(bench.tries, bench.seed, bench.seconds, ["dog"])]
-    bells, followed, apart = {}, {}, {}
+    bells, followed = {}, {}
     for number, strength in enumerate(STRENGTHS):
         made = []
         for k, dog in enumerate(dogs):
@@ -89,7 +89,6 @@ def _transferred(bench: Edits, report: Report) -> None:
             made.append(bench.system.transfer(dog, "a church bell ringing", **wish)[0].samples[0])
         bells[strength] = float(right(bench.judge.hear(made), bench.judge.kinds, ["bell"] * len(made)).mean())
         followed[strength] = float(np.mean([alike(clip, dog) for clip, dog in zip(made, dogs, strict=True)]))
-        apart[strength] = float(np.mean([np.abs(envelope(c) - envelope(d)).mean() for c, d in zip(made, dogs, strict=True)]))
     note = ", ".join(f"{strength:g}: {bells[strength]:.0%}/{followed[strength]:.2f}" for strength in STRENGTHS)
     add = report.lines.append
     add(

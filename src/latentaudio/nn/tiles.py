@@ -6,6 +6,7 @@ Knows only shapes. Refuses to know what is done to a piece. Letters: T positions
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -67,7 +68,7 @@ def chunked(work: Callable[[Tensor], Tensor], x: Tensor, length: int, margin: in
     places = starts(total, length, 2 * margin)
     cuts = [0, *(place + margin for place in places[1:]), total]
     pieces = []
-    for place, begin, end in zip(places, cuts, cuts[1:], strict=False):
+    for place, (begin, end) in zip(places, pairwise(cuts), strict=True):
         made = work(x[:, :, place : place + length])
         pieces.append(made[:, :, (begin - place) * scale : None if end == total else (end - place) * scale])
     return torch.cat(pieces, dim=2)
