@@ -81,10 +81,15 @@ def planned(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
     frames = codec.frames(length / rate)
     init = codec.latent(whole, frames)
     if not spans and not bands:
-        return Plan(Edit(init, edit.strength), lambda made: made)
+        return Plan(Edit(init, shifted(edit.strength, codec.found.variant.shift)), lambda made: made)
     mask = kept_cells(spans, bands, length / rate, codec, frames).to(init)
     spans = spans or [(0.0, length / rate)]
     return Plan(Edit(init, edit.strength, mask), lambda made: pasted(whole, made, spans, bands, rate))
+
+
+def shifted(strength: float, shift: float) -> float:
+    """The part of the way to noise that a strength is, where its middle would otherwise change little (`Variant.shift`)."""
+    return shift * strength / (1.0 + (shift - 1.0) * strength)
 
 
 def _looped(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:

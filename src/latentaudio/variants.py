@@ -32,6 +32,8 @@ class Variant:
 
     shortest, longest: seconds of sound it was trained on; a shorter clip is cut from one of `shortest`. preset: the usual one,
     over the values that stand here.
+    shift: a transfer's strength s begins at shift s / (1 + (shift - 1) s) of the way to noise (arXiv 2403.03206, eq. 23); 1 is as
+    published.
     hub: its folder as diffusers lays it out; original: the authors' file, "owner/repository/file" on the hub or a file's name.
     parameters: of its UNet. ema: whether its authors sampled with averaged weights.
     """
@@ -49,6 +51,7 @@ class Variant:
     guidance_start: float = 0.0
     guidance_stop: float = 1.0
     candidates: int = 3
+    shift: float = 1.0
     embedded: bool = False
     hub: str = ""
     original: str = ""
@@ -114,7 +117,7 @@ MINI_FILM = replace(
 _MINI = Variant(
     "mini", "sound effects, music and speech-like sounds on any machine; ships with the package", "Apache-2.0", MINI,
     seconds=5.12, shortest=1.28, guidance=3.0, parallel=0.0, guidance_stop=0.76, candidates=1,
-    embedded=True,
+    shift=3.0, embedded=True,
 )  # fmt: skip
 _MINI_FILM = "AudioLDM 1 in miniature: train it with recipes/mini/film.yaml"
 
