@@ -105,7 +105,7 @@ def test_the_null_language_of_audio_is_zeros_and_looked_at(folder):
     nulls = {}
     for name, model in models.items():
         options = model.requests(["a dog in the rain"], {"seconds": 0.32, "seed": 1})
-        nulls[name] = model._conditionings([options])[0][1]
+        nulls[name] = model.hearing.voices([options], {})[0][0][0].null
     for name in ("original", "clean"):
         loa, t5 = nulls[name].contexts
         assert loa.tokens.shape == (1, 8, 16) and not loa.tokens.any() and loa.mask.all()
@@ -219,7 +219,7 @@ def test_runaway_latents_of_audioldm_1_are_clamped(tmp_path):
 
 def test_audioldm_1_tiles_what_clap_hears(folder, monkeypatch):
     ears = []
-    monkeypatch.setattr("latentaudio.rank.clap_mel", lambda samples, ear: ears.append(ear) or clap_mel(samples, ear))
+    monkeypatch.setattr("latentaudio.conditioning.encode.clap_mel", lambda samples, ear: ears.append(ear) or clap_mel(samples, ear))
     model = load(folder, "cpu", "fp32", fidelity="original")
     model.similarity([np.ones((1, 4800), np.float32)], ["a dog"])
     first = replace(model.config, unet=replace(model.config.unet, contexts=(None,), film=8))
@@ -242,9 +242,9 @@ def test_guidance_below_one_is_none_in_diffusers_only(folder):
 def test_clap_is_deaf_to_a_tenth_of_the_prompts(folder):
     model = load(folder, "cpu", "fp32", fidelity="original")
     tries = [model.requests(["a dog"], {"seconds": 0.32, "seed": seed})[0] for seed in range(400)]
-    share = np.mean(model._unheard(tries))
+    share = np.mean(model.hearing.unheard(tries))
     assert 0.05 < share < 0.15
-    assert not any(load(folder, "cpu", "fp32")._unheard(tries))
+    assert not any(load(folder, "cpu", "fp32").hearing.unheard(tries))
 
 
 def test_a_short_sound_is_stretched_by_the_network_not_tiled():

@@ -138,12 +138,12 @@ def test_one_step_is_the_rooms_by_hand(tiny):
 )
 def test_frames_and_tokens_of_a_length(tiny, seconds, frames, tokens):
     assert tiny.codec.frames(seconds) == frames
-    assert tiny._tokens(frames) == tokens
+    assert tiny.hearing.tokens(frames) == tokens
 
 
 def test_guidance_one_never_asks_for_a_null(tiny, monkeypatch):
     read = []
-    monkeypatch.setattr("latentaudio.pipeline.encode", lambda parts, readings: read.extend(readings) or encode(parts, readings))
+    monkeypatch.setattr("latentaudio.hearing.encode", lambda parts, readings: read.extend(readings) or encode(parts, readings))
     assert tiny.generate("a fresh dog", guidance=1, **QUICK)
     assert [reading.null for reading in read] == [False]
     assert tiny.generate("a fresh dog", guidance=2, negative="an old cat", **QUICK)
@@ -342,7 +342,7 @@ def test_a_missing_part_is_named(tiny_folder, tmp_path):
 
 def test_keywords_are_the_options():
     keywords = {n for n, p in inspect.signature(AudioLDM.generate).parameters.items() if p.kind is p.KEYWORD_ONLY}
-    assert keywords - {"progress", "on_step"} == set(Options.model_fields) - {"prompt", "model", "edit"}
+    assert keywords - {"progress", "on_step", "sound", "by", "weight"} == set(Options.model_fields) - {"prompt", "model", "edit"}
 
 
 def test_clips_know_their_licence(tiny):

@@ -10,7 +10,7 @@ from itertools import groupby, islice
 
 from .conditioning import phonemes
 from .errors import UsageError
-from .options import Options
+from .options import Ear, Options
 from .presets import PRESETS, PresetName
 from .variants import SPEAKER
 from .weights.load import Found
@@ -25,17 +25,19 @@ def completed(request: Options, found: Found) -> Options:
     preset = request.preset if "preset" in asked else usual
     defaults = {name: getattr(row, name) for name in Options.model_fields if hasattr(row, name)}
     # a student takes its own steps, avoids nothing and begins in noise
-    alone = not asked & {"sampler", "steps", "guidance", "negative"} and request.edit is None
+    alone = not asked & {"sampler", "steps", "guidance", "negative"} and request.edit is None and len(request.cues) < 2
     defaults |= PRESETS[preset].of(config, alone) | {"preset": preset}
     if (request.sampler if "sampler" in asked else defaults["sampler"]) == "ddim":
         defaults["eta"] = found.fidelity.eta
-    if not config.ranks or not request.prompt.strip():
+    if not config.ranks or not request.worded:
         defaults["candidates"] = 1
-    if not request.prompt.strip():  # nothing to be guided towards
+    if not request.guidable:  # nothing to be guided towards
         defaults["guidance"] = 1.0
     if config.student is not None and (request.sampler if "sampler" in asked else defaults["sampler"]) == "leaps":
         defaults |= {"steps": len(config.student.stops), "guidance": 1.0}
-    done = request.completed(defaults).replaced(model=found.source)
+    usual_way: Ear = "loa" if config.audiomae is not None and config.translator is not None else "clap"
+    cues = tuple(cue.model_copy(update={"by": cue.by or usual_way}) if cue.sounding else cue for cue in request.cues)
+    done = request.completed(defaults).replaced(model=found.source, cues=cues)
     _check(done, found)
     return done
 
@@ -54,12 +56,30 @@ def _check(done: Options, found: Found) -> None:
         raise UsageError(f"transcript = {done.transcript[:40]!r} has nothing to say in English; write it in Latin letters")
     if done.candidates > 1 and not config.ranks:
         raise UsageError(f"{row.name} has no CLAP that hears, to choose among candidates; ask for one candidate")
-    if not done.prompt.strip() and (done.candidates > 1 or done.guidance > 1 or done.negative):
+    if done.cues:
+        _check_cues(done, found)
+    if (not done.worded and done.candidates > 1) or (not done.guidable and (done.guidance > 1 or done.negative)):
         raise UsageError(
             "without a prompt nothing can be chosen, guided or avoided; say one, or leave out candidates, guidance and negative"
         )
     if done.seconds > row.longest and (found.fidelity.name != "clean" or config.phonemes is not None):
         raise UsageError(f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}")
+
+
+def _check_cues(done: Options, found: Found) -> None:
+    name, config, ways = found.variant.name, found.config, {cue.by for cue in done.cues if cue.sounding}
+    if config.phonemes is not None:
+        raise UsageError(f"{name} speaks, and hears neither sounds nor scores; choose another model")
+    if "loa" in ways and (config.audiomae is None or config.translator is None):
+        raise UsageError(f"{name} has no AudioMAE, by which a sound's language of audio is heard; choose clap")
+    if "clap" in ways and not (config.ranks and (config.unet.film is not None or config.translator is not None)):
+        raise UsageError(f"{name} has no CLAP that hears sounds; choose another model")
+    if done.sampler == "leaps" and len(done.cues) > 1:
+        raise UsageError("a student takes leaps to one prompt only; for several cues choose sampler dpm++ or ddim")
+    if (last := max(cue.at for cue in done.cues)) >= done.seconds:
+        raise UsageError(f"a cue at {last:g} s lies behind the end, {done.seconds:g} s; ask for more seconds")
+    if min(cue.at for cue in done.cues) > 0.0:
+        raise UsageError("the first cue begins after 0 s; let one begin at 0")
 
 
 def _check_leaps(done: Options, found: Found) -> None:
@@ -80,6 +100,8 @@ def tries(request: Options) -> Iterator[Options]:
 
 def batches(asked: Sequence[Options], size: int) -> Iterator[list[Options]]:
     """Neighbours that differ in prompt, negative and seed only, at most `size` together."""
-    for _, alike in groupby(asked, lambda one: one.replaced(prompt="-" if one.prompt.strip() else "~", negative="", seed=0)):
+    for _, alike in groupby(
+        asked, lambda one: one.replaced(prompt="-" if one.prompt.strip() or one.cues else "~", negative="", seed=0)
+    ):
         while batch := list(islice(alike, size)):
             yield batch

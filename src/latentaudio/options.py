@@ -28,12 +28,14 @@ SamplerName: TypeAlias = Literal["ddim", "dpm++", "leaps"]
 
 Verb: TypeAlias = Literal["transfer", "inpaint", "upsample", "extend", "vary", "loop"]
 Span: TypeAlias = tuple[float, float]
+Ear: TypeAlias = Literal["", "loa", "clap"]
 
 _MEANS: dict[Verb, set[str]] = {
     "transfer": {"strength"}, "vary": {"strength"}, "inpaint": {"times", "bands"}, "upsample": {"cutoff"},
     "extend": {"left", "right"}, "loop": {"seam"},
 }  # fmt: skip
 LONGEST_TEXT = 2000
+_NESTED = {"cues", "edit"}  # written as JSON in tags
 _EXAMPLE = "'a church bell ringing in the distance'"
 
 
@@ -74,6 +76,23 @@ class EditOptions(_OneLine):
         return self
 
 
+class Cue(_OneLine):
+    """What is heard from a time on, until the next cue; cues of one time are heard together."""
+
+    at: float = Field(0.0, ge=0, le=600, description="From when on, in seconds.")
+    text: str = Field("", max_length=LONGEST_TEXT, description="What to hear; empty: the prompt.")
+    share: float = Field(1.0, gt=0, le=100, description="How much of it, beside others of the same time.")
+    sound: str = Field("", description="A sound's file, to be heard like the text; empty where there is none.")
+    samples: str = Field("", description="SHA-256 of its samples at the model's rate, in float32.")
+    by: Ear = Field("", description="What is taken from it: its language of audio (loa) or CLAP's vector (clap).")
+    weight: float = Field(1.0, ge=0, le=1, description="How much of the sound against the text: 1 is the sound alone.")
+
+    @property
+    def sounding(self) -> bool:
+        """Whether there is a sound in it."""
+        return bool(self.sound or self.samples)
+
+
 class Options(_OneLine):
     """One request. Immutable; a wrong value raises `UsageError` with one line, however the object is made.
 
@@ -102,6 +121,8 @@ class Options(_OneLine):
     eta: float = Field(0.0, ge=0, le=1, description="Fresh noise in every ddim step: 0 none, 1 as the authors sampled.")
     candidates: int = Field(1, ge=1, le=64, description="Clips made for each one kept; the best match to the prompt wins.")
     count: int = Field(1, ge=1, le=1000, description="How many clips to keep.")
+    cues: tuple[Cue, ...] = Field((), max_length=1000, description="What is heard when; without it the prompt all the time.")
+    crossfade: float = Field(1.0, ge=0, le=600, description="Seconds over which one cue becomes the next.")
     edit: EditOptions | None = Field(None, description="What is done to a given sound; without it one is made from nothing.")
 
     @field_validator("prompt", "negative", "transcript")
@@ -117,9 +138,24 @@ class Options(_OneLine):
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if not self.prompt.strip() and self.edit is None:
+        if not self.worded and self.edit is None and not any(cue.sounding for cue in self.cues):
             raise UsageError(f"prompt is empty; say what to hear, for example {_EXAMPLE}")
         return self
+
+    @property
+    def worded(self) -> bool:
+        """Whether anything is said in words."""
+        return bool(self.prompt.strip()) or any(cue.text.strip() for cue in self.cues)
+
+    @property
+    def title(self) -> str:
+        """The prompt, or where there is none all that is said."""
+        return self.prompt if self.prompt.strip() else ", then ".join(cue.text for cue in self.cues if cue.text.strip())
+
+    @property
+    def guidable(self) -> bool:
+        """Whether there is anything to be guided towards: words, or a sound."""
+        return self.worded or any(cue.sounding for cue in self.cues)
 
     def completed(self, defaults: Mapping[str, Any]) -> Options:
         """Every value that was not given replaced by the model's default, and seed -1 by the seed that will be used."""
@@ -146,10 +182,12 @@ class Options(_OneLine):
 
     def to_tags(self) -> dict[str, str]:
         """Every value as text, for the tags of a sound file."""
-        known = {name: value for name, value in self if name != "edit"}
-        return {name: str(value) for name, value in known.items()} | (
-            {"edit": self.edit.model_dump_json(exclude_defaults=True)} if self.edit else {}
-        )
+        known = {name: str(value) for name, value in self if name not in _NESTED}
+        if self.edit:
+            known["edit"] = self.edit.model_dump_json(exclude_defaults=True)
+        if self.cues:
+            known["cues"] = json.dumps([cue.model_dump(exclude_defaults=True) for cue in self.cues], ensure_ascii=False)
+        return known
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Options:
@@ -157,11 +195,11 @@ class Options(_OneLine):
         if "prompt" not in tags:
             raise UsageError("the file carries no prompt in its tags; only files latentaudio wrote with tags can be replayed")
         given: dict[str, Any] = {name: tags[name] for name in cls.model_fields if name in tags}
-        if "edit" in given:
+        for name in _NESTED & given.keys():
             try:
-                given["edit"] = json.loads(given["edit"])
+                given[name] = json.loads(given[name])
             except ValueError:
-                raise UsageError("the tag 'edit' is damaged; this file cannot be replayed") from None
+                raise UsageError(f"the tag {name!r} is damaged; this file cannot be replayed") from None
         return cls(**given)
 
 
@@ -175,7 +213,7 @@ def _one_line(problem: ValidationError, kind_of: type[BaseModel]) -> str:
         case "missing":
             return f"{name} is missing; say what to hear, for example {_EXAMPLE}"
         case "extra_forbidden":
-            return f"there is no option {name!r}; there are: {', '.join(n for n in kind_of.model_fields if n != 'edit')}"
+            return f"there is no option {name!r}; there are: {', '.join(n for n in kind_of.model_fields if n not in _NESTED)}"
         case "greater_than_equal":
             rule = f"must be at least {limits['ge']:g}"
         case "less_than_equal":

@@ -8,13 +8,12 @@ Letters: B batch, T mel frames, F mel bins, N samples, n tokens of the language 
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
-from itertools import cycle, islice
+from functools import lru_cache
+from itertools import chain, cycle, islice
 from pathlib import Path
-from threading import Lock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -28,24 +27,24 @@ from .audio.io import Audio, info, read
 from .audio.ops import Samples, check_sound, fade_edges, limit_peak, resample
 from .codec import SHARED, Codec
 from .conditioning import phonemes
-from .conditioning.encode import Reading, TextParts, encode
+from .conditioning.encode import TextParts
 from .device import fast_dtype, pick_device
 from .diffusion.edit import begun
-from .diffusion.guidance import Guidance, Network, guided
+from .diffusion.guidance import Guidance, Network, guided, together
 from .diffusion.samplers import SPACING, Noise, ddim, dpmpp_2m, leaps
 from .diffusion.schedule import Schedule
 from .edits import check, check_length, checksum, planned, taken, whole_length
 from .errors import GenerationError, UsageError
-from .nn.tiles import blended, starts
+from .hearing import Hearing
+from .nn.tiles import blended
 from .nn.unet import Deep
-from .options import EditOptions, Options, SamplerName
+from .options import Cue, Ear, EditOptions, Options, SamplerName
 from .presets import PresetName
 from .rank import similarity
-from .types import Conditioning, Edit, Step
+from .types import Conditioning, Edit, Step, Voice
 from .verbs import Sound, Verbs
 from .weights.load import Found, find
 from .weights.parts import Parts
-from .weights.texts import read_texts
 
 if TYPE_CHECKING:
     from .nn.unet import UNet
@@ -56,7 +55,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 OnStep: TypeAlias = Callable[[Step], None]
 """Called with every `Step` of every batch; whatever it raises ends the generation."""
 
-_AHEAD, _KEPT = 32, 64  # batches whose texts are read before the first sounds, where parts take turns; readings remembered
+_AHEAD = 32  # batches whose texts are read before the first sounds, where parts take turns
 
 
 def load(
@@ -90,8 +89,7 @@ class AudioLDM(Verbs):
         where = pick_device(device)
         self.parts = Parts(found, where, fast_dtype(where, precision), lean and found.variant.parameters > 0)
         self.codec = Codec(found, self.parts)
-        self._heard: dict[Reading, Conditioning] = {}
-        self._heard_by, self._reading = 0, Lock()
+        self.hearing = Hearing(found, self.parts, self.codec)
         self.batch = 1 if self.device.type == "cpu" else 8
         """Clips sampled at once. More gain little on a CPU; alone, a clip is bit for bit what its seed makes, in bf16 too.
         Beside others arithmetic rounds otherwise: for mini by 3e-4 in float32 and 0.04 in bf16 after all steps."""
@@ -121,11 +119,10 @@ class AudioLDM(Verbs):
         """Log-mel [B, 1, T, F] to samples [B, 1, N]."""
         return self.codec.vocoder
 
-    @cached_property
+    @property
     def text(self) -> TextParts:
         """Whatever reads prompts."""
-        found = self.found
-        return read_texts(found.folder, self.config, self.parts, layout=found.layout, fidelity=found.fidelity)
+        return self.hearing.text
 
     @property
     def sample_rate(self) -> int:
@@ -134,8 +131,13 @@ class AudioLDM(Verbs):
 
     def generate(
         self,
-        prompt: str | Sequence[str],
+        prompt: str | Sequence[str] = "",
         *,
+        sound: Sound | None = None,
+        by: Ear = "",
+        weight: float = 1.0,
+        cues: Sequence[Mapping[str, Any]] | None = None,
+        crossfade: float | None = None,
         negative: str | None = None,
         transcript: str | None = None,
         seconds: float | None = None,
@@ -158,18 +160,30 @@ class AudioLDM(Verbs):
         """`count` clips of each prompt, in order; what the options mean is written in `Options`, None is the model's default.
 
         Clip k of the list is made with seed + k (of the candidates of a clip each takes the next), so that it is the clip which
-        that seed makes alone. Raises UsageError for a wrong option, GenerationError for silence or values that are not finite.
+        that seed makes alone.
+        sound: what is to be heard like the prompt, or in its place, by its language of audio ("loa") or CLAP's vector
+        ("clap"), and how much of it against the prompt; the clip is then as long as the sound, unless told otherwise. cues:
+        what is heard when, each with the values of `options.Cue`, whose sound may be anything that is one.
+        Raises UsageError for a wrong option, GenerationError for silence or values that are not finite.
         """
         given = {
-            "negative": negative, "transcript": transcript, "seconds": seconds, "seed": seed,
+            "crossfade": crossfade, "negative": negative, "transcript": transcript, "seconds": seconds, "seed": seed,
             "preset": preset, "steps": steps, "reuse": reuse,
             "guidance": guidance, "parallel": parallel,
             "guidance_start": guidance_start, "guidance_stop": guidance_stop, "rescale": rescale,
             "sampler": sampler, "eta": eta, "candidates": candidates, "count": count,
         }  # fmt: skip
-        wishes = {name: value for name, value in given.items() if value is not None}
-        prompts = [prompt] if isinstance(prompt, str) else prompt
-        return list(self.stream(self.requests(prompts, wishes), progress=progress, on_step=on_step))
+        wishes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        lent: dict[str, Samples] = {}
+        if sound is not None:
+            cues = [*(cues or ()), {"sound": sound, "by": by, "weight": weight}]
+        if cues:
+            wishes["cues"] = [self._cue(cue, lent) for cue in cues]
+        if sound is not None and seconds is None:
+            length = next(reversed(lent.values())).shape[1] / self.sample_rate
+            wishes["seconds"] = min(length, self.found.variant.longest)
+        asked = self.requests([prompt] if isinstance(prompt, str) else prompt, wishes)
+        return list(self._clips([self._checked(request, lent) for request in asked], progress, on_step, lent))
 
     def requests(self, prompts: Sequence[str], wishes: dict[str, Any]) -> list[Options]:
         """A complete request for each prompt; their seeds leave room for each other's clips. Raises UsageError."""
@@ -183,11 +197,7 @@ class AudioLDM(Verbs):
         self, requests: Sequence[Options], *, progress: Progress | None = None, on_step: OnStep | None = None
     ) -> Iterator[Audio]:
         """The clips of all requests in order, each as soon as it is finished. Wrong options raise here, before any work."""
-        asked = [completed(request, self.found) for request in requests]
-        for request in asked:
-            if request.edit is not None:
-                check(request.edit, self._given(request).shape[1] / self.sample_rate, self.sample_rate)
-        return self._clips(asked, progress, on_step)
+        return self._clips([self._checked(completed(request, self.found), {}) for request in requests], progress, on_step)
 
     def similarity(self, sounds: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
         """CLAP's cosines [K, M] between K sounds, each [C, N] or [N] at `sample_rate`, and M texts."""
@@ -210,17 +220,14 @@ class AudioLDM(Verbs):
         `generate`.
         Raises DataError for a file that is no sound, UsageError for what cannot be done to it.
         """
-        named = str(sound) if isinstance(sound, str | Path) else ""
-        if isinstance(sound, Audio):
-            sound = resample(sound.samples, sound.sample_rate, self.sample_rate)
-        samples = self._read(sound) if isinstance(sound, str | Path) else taken(sound)
+        named, name, samples = self._taken(sound)
         check(edit, samples.shape[1] / self.sample_rate, self.sample_rate)
-        edit = edit.model_copy(update={"sound": named, "samples": checksum(samples)})
-        whole = samples.shape[1] + round(edit.left * self.sample_rate) + round(edit.right * self.sample_rate)
         if "seconds" in wishes:
             raise UsageError(f"{edit.verb} makes a sound as long as its own, and what is put to it; leave out seconds")
-        wishes |= {"edit": edit, "seconds": whole / self.sample_rate}
-        return self._clips(self.requests([prompt], wishes), progress, on_step, samples)
+        edit = edit.model_copy(update={"sound": named, "samples": name})
+        seconds = whole_length(edit, samples.shape[1], self.sample_rate) / self.sample_rate
+        asked = self.requests([prompt], {**wishes, "edit": edit, "seconds": seconds})
+        return self._clips(asked, progress, on_step, {name: samples})
 
     def need(self, requests: Sequence[Options]) -> memory.Need:
         """About how much memory these will take, one after the other, and how much is free. Nothing is loaded for it."""
@@ -236,9 +243,10 @@ class AudioLDM(Verbs):
         asked: Sequence[Options],
         progress: Progress | None = None,
         on_step: OnStep | None = None,
-        sound: Samples | None = None,
+        lent: Mapping[str, Samples] = MappingProxyType({}),
     ) -> Iterator[Audio]:
-        for text in dict.fromkeys(text for request in asked for text in (request.prompt, request.negative)):
+        said = ((request.prompt, request.negative, *(cue.text for cue in request.cues)) for request in asked)
+        for text in dict.fromkeys(chain.from_iterable(said)):
             if not self.text.read_whole(text):
                 warnings.warn(f"the model reads only the beginning of {text[:40]!r}...; say it in fewer words", stacklevel=2)
         for text in dict.fromkeys(request.transcript for request in asked if request.transcript):
@@ -247,14 +255,14 @@ class AudioLDM(Verbs):
         if self.found.variant.parameters and not (needed := self.need(asked)).fits:
             warnings.warn(str(needed), stacklevel=2)
         single = [try_ for request in asked for try_ in tries(request)]
-        made = memory.within(self._sounds(single, progress, on_step, sound))
+        made = memory.within(self._sounds(single, progress, on_step, lent))
         notes = {"licence": self.found.variant.licence, "fidelity": self.found.fidelity.name}
         for request in asked:
             for _ in range(request.count):
                 chances = self._sound(list(islice(made, request.candidates)))
                 score, best = None, 0
                 if request.candidates > 1:
-                    matches = self.similarity([samples for _, samples in chances], [request.prompt])[:, 0]
+                    matches = self.similarity([samples for _, samples in chances], [request.title])[:, 0]
                     best = int(matches.argmax())
                     score = float(matches[best])
                 options, samples = chances[best]
@@ -277,18 +285,19 @@ class AudioLDM(Verbs):
         return good
 
     def _sounds(
-        self, tries: Sequence[Options], progress: Progress | None, on_step: OnStep | None, sound: Samples | None
+        self, tries: Sequence[Options], progress: Progress | None, on_step: OnStep | None, lent: Mapping[str, Samples]
     ) -> Iterator[tuple[Options, Samples]]:
         """Each try with its samples [1, N], in order; tries that differ in prompt and seed only share a batch."""
         total, done, plan, planned_for = sum(t.steps for t in tries), 0, None, None
         coming = batches(tries, self.batch)
         while ahead := list(islice(coming, _AHEAD if self.parts.lean else 1)):
-            for batch, heard in zip(ahead, self._conditionings(ahead), strict=True):
+            cues = {cue.samples: cue for batch in ahead for cue in batch[0].cues if cue.sounding}
+            heard = self.hearing.voices(ahead, {name: self._given(cue, lent) for name, cue in cues.items()})
+            for batch, windows in zip(ahead, heard, strict=True):
                 if batch[0].edit != planned_for:
                     planned_for = batch[0].edit
-                    given = sound if sound is not None or planned_for is None else self._given(batch[0])
-                    plan = None if planned_for is None or given is None else planned(planned_for, given, self.codec)
-                for step in self._sample(batch, *heard, None if plan is None else plan.edit):
+                    plan = planned_for and planned(planned_for, self._given(planned_for, lent), self.codec)
+                for step in self._sample(batch, windows, plan.edit if plan else None):
                     if on_step is not None:
                         on_step(step)
                     if progress is not None:
@@ -299,39 +308,66 @@ class AudioLDM(Verbs):
                 wanted = round(batch[0].seconds * self.sample_rate) if self.found.fidelity.trim else None
                 made = [wave[:, :wanted] for wave in self.codec.sound(step.z)]
                 self.parts.rest()
-                yield from zip(batch, made if plan is None else map(plan.finish, made), strict=True)
+                yield from zip(batch, map(plan.finish, made) if plan else made, strict=True)
 
-    def _read(self, file: str | Path) -> Samples:
-        """A sound's samples [1, N] at the model's rate; one that is too long is refused before it is decoded."""
-        check_length(float(info(file)["seconds"]))
-        return taken(read(file, self.sample_rate)[0])
+    def _taken(self, sound: Sound) -> tuple[str, str, Samples]:
+        """A sound's file, if it is one, its checksum and its samples [1, N] at the model's rate; what is too long is refused
+        before it is decoded."""
+        if isinstance(sound, str | Path):
+            check_length(float(info(sound)["seconds"]))
+            samples = taken(read(sound, self.sample_rate)[0])
+            return str(sound), checksum(samples), samples
+        if isinstance(sound, Audio):
+            sound = resample(sound.samples, sound.sample_rate, self.sample_rate)
+        samples = taken(sound)
+        return "", checksum(samples), samples
 
-    def _given(self, request: Options) -> Samples:
-        """The sound that an edit was made of, from its file."""
-        edit = request.edit
-        assert edit is not None
-        if not edit.sound:
-            raise UsageError("this edit was made of samples that no file holds; make it anew from them")
-        sound = self._read(edit.sound)
-        if edit.samples and checksum(sound) != edit.samples:
-            raise UsageError(f"{edit.sound} is not the sound it was when this edit was made; bring that one back")
-        if round(request.seconds * self.sample_rate) != whole_length(edit, sound.shape[1], self.sample_rate):
-            raise UsageError(f"seconds = {request.seconds:g} is not what {edit.verb} makes of {edit.sound}")
-        return sound
+    def _cue(self, cue: Mapping[str, Any], lent: dict[str, Samples]) -> Cue:
+        """A cue whose sound may be a file, a clip or samples, which are lent from now on."""
+        if cue.get("sound") is None or (isinstance(cue["sound"], str) and not cue["sound"]):
+            return Cue(**cue)
+        named, name, samples = self._taken(cue["sound"])
+        lent[name] = samples
+        return Cue(**{**cue, "sound": named, "samples": name})
+
+    def _given(self, what: EditOptions | Cue, lent: Mapping[str, Samples]) -> Samples:
+        """The sound of an edit or a cue: what was lent, or from its file."""
+        if what.samples in lent:
+            return lent[what.samples]
+        if not what.sound:
+            raise UsageError("this was made of samples that no file holds; make it anew from them")
+        _, now, samples = self._taken(what.sound)
+        if what.samples not in ("", now):
+            raise UsageError(f"{what.sound} is not the sound it was when this was made; bring that one back")
+        return samples
+
+    def _checked(self, request: Options, lent: Mapping[str, Samples]) -> Options:
+        """A request whose sounds are there and can be worked on; cues without checksums get them."""
+        if request.edit is not None:
+            length = self._given(request.edit, lent).shape[1]
+            check(request.edit, length / self.sample_rate, self.sample_rate)
+            if round(request.seconds * self.sample_rate) != whole_length(request.edit, length, self.sample_rate):
+                raise UsageError(f"seconds = {request.seconds:g} is not what {request.edit.verb} makes of {request.edit.sound}")
+        if not any(cue.sounding for cue in request.cues):
+            return request
+        sums = [{"samples": checksum(self._given(cue, lent))} if cue.sounding else {} for cue in request.cues]
+        return request.replaced(cues=[cue.model_copy(update=now) for cue, now in zip(request.cues, sums, strict=True)])
 
     @torch.inference_mode()
-    def _sample(
-        self, batch: Sequence[Options], heard: Conditioning, null: Conditioning, edit: Edit | None = None
-    ) -> Iterator[Step]:
-        """The walk of a prompt from what is heard to the latent: guidance, sampler. All of `batch` share their settings."""
+    def _sample(self, batch: Sequence[Options], windows: Sequence[Sequence[Voice]], edit: Edit | None = None) -> Iterator[Step]:
+        """The walk of a prompt from what each window hears to the latent: guidance, sampler. All of `batch` share their
+        settings."""
         options, frames = batch[0], self.codec.frames(batch[0].seconds)
         schedule = Schedule(self.config.schedule)
-        pieces = len(starts(frames // self.config.vae.factor, self.codec.window, self.codec.window // SHARED))
-        network = self.network(options.reuse, "student" if options.sampler == "leaps" else "unet", pieces)
-        one = guided(network, heard, null, self._guidance(options), schedule)
+        network = self.network(options.reuse, "student" if options.sampler == "leaps" else "unet", sum(map(len, windows)))
+        guidance = Guidance(
+            self.hearing.scale(options), options.parallel, options.rescale, options.guidance_start, options.guidance_stop
+        )
+        one = lru_cache(maxsize=None)(lambda heard, null: guided(network, heard, null, guidance, schedule))
+        turns = cycle([together(one, voices) for voices in windows])  # windows come in order, each once a step
 
         def denoise(z: Tensor, t: Tensor) -> Tensor:
-            return blended(lambda piece: one(piece, t), z, self.codec.window, self.codec.window // SHARED)
+            return blended(lambda piece: next(turns)(piece, t), z, self.codec.window, self.codec.window // SHARED)
 
         factor = self.config.vae.factor
         noise = Noise([t.seed for t in batch])
@@ -352,58 +388,14 @@ class AudioLDM(Verbs):
                 assert self.config.student is not None
                 yield from leaps(denoise, z, schedule, self.config.student.stops)
 
-    @torch.inference_mode()
-    def _conditionings(self, batches: Sequence[Sequence[Options]]) -> list[tuple[Conditioning, Conditioning]]:
-        """What each batch hears, and what guidance steers it away from. Readings that were heard lately are not read again."""
-        pairs = [self._readings(batch) for batch in batches]
-        wanted = dict.fromkeys(reading for pair in pairs for reading in pair)
-        with self._reading:
-            if self._heard_by != self.parts.changes:
-                self._heard.clear()
-                self._heard_by = self.parts.changes
-            new = [reading for reading in wanted if reading not in self._heard]
-            known = {reading: self._heard.pop(reading) for reading in wanted if reading in self._heard}
-            known |= zip(new, encode(self.text, new) if new else (), strict=True)
-            self._heard |= known  # the latest last
-            for old in list(self._heard)[:-_KEPT]:
-                del self._heard[old]
-        return [(known[heard], known[null]) for heard, null in pairs]
-
-    def _readings(self, batch: Sequence[Options]) -> tuple[Reading, Reading]:
-        """A batch's prompts, and its negative prompts; the prompts twice where nothing is guided."""
-        frames = min(self.codec.frames(batch[0].seconds), self.codec.window * self.config.vae.factor)
-        tokens, moments = self._tokens(frames), frames // self.config.vae.factor
-        texts, negative = (tuple(getattr(t, name) for t in batch) for name in ("prompt", "negative"))
-        said = tuple(t.transcript for t in batch) if self.config.phonemes is not None else None
-        if not any(text.strip() for text in texts):  # an edit without words
-            unsaid = Reading(texts, tokens, moments, null=True)
-            return unsaid, unsaid
-        heard = Reading(texts, tokens, moments, said, unheard=tuple(self._unheard(batch)))
-        if self._guidance(batch[0]).scale == 1.0:
-            return heard, heard
-        width = None
-        if self.found.fidelity.pad_null and self.text.t5_tokens is not None:
-            width = self.text.t5_tokens(texts)[0].shape[1]
-        return heard, Reading(negative, tokens, moments, width=width, null=True)
-
-    def _guidance(self, options: Options) -> Guidance:
-        """What the options say of guidance."""
-        scale = options.guidance if options.guidance > 1.0 or self.found.fidelity.weak else 1.0
-        return Guidance(scale, options.parallel, options.rescale, options.guidance_start, options.guidance_stop)
-
-    def _unheard(self, batch: Sequence[Options]) -> list[bool]:
-        """Which prompts CLAP does not get to read, by their seeds; none but where a fidelity drops some (spec 5.6)."""
-        chance = self.found.fidelity.clap_null
-        return [chance > float(torch.rand(1, generator=torch.Generator().manual_seed(t.seed))) for t in batch]
-
     def network(self, reuse: int = 1, part: Literal["unet", "student"] = "unet", pieces: int = 1) -> Network:
         """The UNet as guidance calls it on one walk: float32 out, and what no step changes worked out once.
 
-        reuse: how many steps share the UNet's deep part. pieces: windows that a long latent is seen in, one after the other.
+        reuse: how many steps share the UNet's deep part. pieces: calls of one step, for windows and voices one after the other.
         """
         unet = self.parts.caller(part) if reuse == 1 else self.parts[part]  # a graph knows no every other step
         prepare, turns = (
-            lru_cache(maxsize=2)(cast("UNet", self.parts[part]).prepare),
+            lru_cache(maxsize=2 * pieces)(cast("UNet", self.parts[part]).prepare),
             cycle([Deep(reuse) for _ in range(pieces)]),
         )
 
@@ -419,10 +411,3 @@ class AudioLDM(Verbs):
         where = pick_device(str(device))
         self.parts.move(where, self.dtype if precision is None else fast_dtype(where, precision))
         self.batch = 1 if where.type == "cpu" else 8
-
-    def _tokens(self, frames: int) -> int:
-        """Length n of the language of audio of that many frames; a system without an AudioMAE always writes the same."""
-        heard, written = self.config.audiomae, self.config.translator
-        if heard is None or written is None:
-            return written.tokens if written else 0
-        return math.ceil(frames / (heard.patch * written.time_pool)) * (heard.bins // heard.patch // written.freq_pool)

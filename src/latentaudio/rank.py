@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .audio.mel import CLAP_RATE, clap_mel
-from .audio.ops import Samples, resample
-from .conditioning.encode import TextParts, clap_audio_vectors, clap_vectors
+from .audio.ops import Samples
+from .conditioning.encode import TextParts, clap_sounds, clap_vectors
 from .errors import UsageError
 
 
@@ -25,9 +24,4 @@ def similarity(parts: TextParts, sounds: Sequence[Samples], rate: int, texts: Se
     """
     if parts.clap is None or not parts.config.ranks:
         raise UsageError("this model has no CLAP that hears, to choose among candidates; ask for one candidate")
-    device, heard = next(parts.clap.parameters()).device, []
-    ear = "tile" if parts.config.unet.first_kind else parts.fidelity.ear
-    for sound in sounds:  # one by one: a batch of these pictures takes a gigabyte and no less time
-        samples = resample(np.atleast_2d(sound).mean(axis=0), rate, CLAP_RATE)
-        heard.append(clap_audio_vectors(parts.clap, clap_mel(torch.from_numpy(samples)[None], ear).to(device)))
-    return (torch.cat(heard) @ clap_vectors(parts, texts).T).cpu().numpy()
+    return (clap_sounds(parts, sounds, rate) @ clap_vectors(parts, texts).T).cpu().numpy()

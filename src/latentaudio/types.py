@@ -79,6 +79,16 @@ class Conditioning:
         return Conditioning(film, contexts, draft)
 
 
+@dataclass(frozen=True)
+class Voice:
+    """One of the things that a window of a latent hears: itself, what guidance steers away from, and its share [T'] of every
+    cell, None where there is no other."""
+
+    heard: Conditioning
+    null: Conditioning
+    share: Tensor | None = None
+
+
 def stack(first: Conditioning, second: Conditioning) -> Conditioning:
     """Two conditionings as one batch, `first` before `second`; shorter contexts are padded and masked."""
     contexts = []

@@ -32,8 +32,8 @@ class Variant:
 
     shortest, longest: seconds of sound it was trained on; a shorter clip is cut from one of `shortest`. preset: the usual one,
     over the values that stand here.
-    shift: a transfer's strength s begins at shift s / (1 + (shift - 1) s) of the way to noise (arXiv 2403.03206, eq. 23); 1 is as
-    published.
+    shift: a transfer's strength s begins at shift s / (1 + (shift - 1) s) of the way to noise (arXiv 2403.03206, eq. 23); 1 is
+    as published.
     hub: its folder as diffusers lays it out; original: the authors' file, "owner/repository/file" on the hub or a file's name.
     parameters: of its UNet. ema: whether its authors sampled with averaged weights.
     """

@@ -7,7 +7,7 @@ A sound is a file of any rate and number of channels, a clip, or samples [C, N] 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,12 +19,26 @@ Sound: TypeAlias = Audio | Samples | str | Path
 Spans: TypeAlias = Sequence[tuple[float, float]]
 
 
+def _words(what: Sound) -> bool:
+    return isinstance(what, str) and not (len(what) < 4096 and "\0" not in what and Path(what).is_file())
+
+
 class Verbs(ABC):
     """What can be done to a sound. All raise DataError for what is no sound and UsageError for what cannot be done to it."""
 
     @abstractmethod
     def edit(self, sound: Sound, edit: EditOptions, prompt: str = "", **wishes: Any) -> Iterator[Audio]:
         """Clips of a sound that something was done to, each as soon as it is finished."""
+
+    generate: Callable[..., list[Audio]]
+    """Clips of a prompt; see there."""
+
+    def morph(self, first: Sound, second: Sound, *, seconds: float = 10.0, **wishes: Any) -> list[Audio]:
+        """A sound that begins as one thing and ends as another. Each is words, or a sound; text that names a file is a
+        sound."""
+        what = [{"text" if _words(one) else "sound": one} for one in (first, second)]
+        cues = [what[0], {**what[1], "at": seconds / 2}]
+        return self.generate(cues=cues, seconds=seconds, **{"crossfade": seconds, **wishes})
 
     def transfer(self, sound: Sound, prompt: str, *, strength: float = 0.5, **wishes: Any) -> list[Audio]:
         """The sound made into what the prompt says. strength: 0 leaves it (through the codec), 1 makes another from nothing."""

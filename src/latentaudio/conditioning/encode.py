@@ -9,23 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from ..audio.mel import CLAP_RATE, clap_mel, kaldi_fbank
+from ..audio.ops import Samples, resample
 from ..configs import ModelConfig
 from ..fidelity import FIDELITIES, Fidelity
-from ..types import Conditioning, Context
+from ..types import Conditioning, Context, LanguageOfAudio
 from .tokenize import Tokenizer
 from .translator import Translator
 
 if TYPE_CHECKING:
     from transformers import ClapModel, T5EncoderModel
 
+    from ..nn.audiomae import AudioMAE
     from ..nn.draft import Draft
     from ..nn.phonemes import PhonemeEncoder
+
+
+_EAR_RATE = 16000  # Hz, of AudioMAE's front end (spec 1.3)
 
 
 class Modules(Protocol):
@@ -66,6 +73,11 @@ class TextParts:
         return cast("Translator | None", self.modules.get("translator"))
 
     @property
+    def audiomae(self) -> AudioMAE | None:
+        """Hears the language of audio."""
+        return cast("AudioMAE | None", self.modules.get("audiomae"))
+
+    @property
     def draft(self) -> Draft | None:
         """Draws the mean latent of a text."""
         return cast("Draft | None", self.modules.get("draft"))
@@ -93,6 +105,18 @@ def clap_audio_vectors(clap: ClapModel, mel: Tensor) -> Tensor:
     return normalize(out.pooler_output.float(), dim=-1)
 
 
+def clap_sounds(parts: TextParts, sounds: Sequence[Samples], rate: int) -> Tensor:
+    """CLAP's unit vectors [B, D] float32 of sounds, each [C, N] or [N] at `rate` (channels averaged), as a fidelity hears."""
+    clap = parts.clap
+    assert clap is not None
+    device, ear = next(clap.parameters()).device, "tile" if parts.config.unet.first_kind else parts.fidelity.ear
+    heard = []
+    for sound in sounds:  # one by one: a batch of these pictures takes a gigabyte and no less time
+        samples = resample(np.atleast_2d(sound).mean(axis=0), rate, CLAP_RATE)
+        heard.append(clap_audio_vectors(clap, clap_mel(torch.from_numpy(samples)[None], ear).to(device)))
+    return torch.cat(heard)
+
+
 def t5_states(parts: TextParts, texts: Sequence[str], width: int | None = None) -> Context:
     """T5's last hidden states of each text, [B, N, D] float32 with their mask (spec 6.2); N is `width` where that is given."""
     t5 = parts.t5
@@ -114,11 +138,30 @@ def spoken(parts: TextParts, transcripts: Sequence[str]) -> Context:
 
 
 @dataclass(frozen=True)
+class Sounding:
+    """A sound that is heard beside texts. name: the same for the same sound. samples [N] at `rate` Hz, from where the clip
+    begins.
+
+    by: CLAP's vector of it in the place of the text's, or its language of audio in the place of what the translator writes.
+    weight: how much of it against the text; a text that is empty has no weight. told: which tokens of the language of audio are
+    the sound's, where it goes on only there; the translator writes the others after them.
+    """
+
+    name: str
+    by: Literal["clap", "loa"]
+    samples: Samples = field(compare=False)
+    rate: int = 16000
+    weight: float = 1.0
+    told: tuple[bool, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Reading:
     """Texts to be read together for one batch. `tokens`: length n of the language of audio (8 for 10.24 s; 512 for speech).
 
     moments: T' of the draft, where the system makes one. transcripts: what a voice says; None: nothing, masked. width: tokens
     that T5's states are padded to. unheard: of which texts CLAP is given the empty one. null: what guidance steers away from.
+    sounding: a sound that is heard beside the texts.
     """
 
     texts: tuple[str, ...]
@@ -128,6 +171,7 @@ class Reading:
     width: int | None = None
     unheard: tuple[bool, ...] | None = None
     null: bool = False
+    sounding: Sounding | None = None
 
     @property
     def clap_texts(self) -> list[str]:
@@ -152,7 +196,7 @@ def encode(parts: TextParts, readings: Sequence[Reading]) -> list[Conditioning]:
     drafts: list[Tensor | None] = [None] * len(readings)
     written: list[Context | None] = [None] * len(readings)
     if config.unet.film is not None or (wanted and config.translator is not None):
-        vectors = [clap_vectors(parts, r.clap_texts) for r in readings]
+        vectors = [_sounded(parts, r, clap_vectors(parts, r.clap_texts)) for r in readings]
     if wanted and config.phonemes is not None:
         states = [unsaid(parts, len(r.texts)) if r.transcripts is None else spoken(parts, r.transcripts) for r in readings]
     elif wanted:
@@ -203,17 +247,53 @@ def _drafted(parts: TextParts, reading: Reading, states: Context | None) -> Tens
     draft = parts.draft
     assert draft is not None
     drawn: Tensor = draft(states, reading.moments).float()
-    return drawn * _said(reading, drawn) if reading.null else drawn
+    return drawn * _said(reading, drawn) if reading.null or reading.sounding else drawn
 
 
 def _written(parts: TextParts, reading: Reading, vectors: Tensor | None, states: Context | None) -> Context:
     translator = parts.translator
     assert translator is not None and vectors is not None and states is not None
     sources = (Context.full(vectors[:, None]), states)
-    loa = translator.generate(sources, reading.tokens, parts.fidelity.positions == "all")
+    known, sounding = None, reading.sounding
+    if sounding is not None and sounding.by == "loa":
+        known = language_of_sound(parts, sounding, reading.tokens)
+        if sounding.told is None and sounding.weight == 1.0:
+            many = len(reading.texts)
+            return Context(known.tokens.expand(many, -1, -1), known.mask.expand(many, -1))
+    loa = translator.generate(
+        sources, reading.tokens, parts.fidelity.positions == "all", known if sounding and sounding.told else None
+    )
+    if known is not None and sounding is not None and sounding.told is None:
+        share = torch.where(_said(reading, loa.tokens) > 0, sounding.weight, 1.0)
+        return Context(loa.tokens + share * (known.tokens - loa.tokens), loa.mask)
     if reading.null and parts.fidelity.null_loa == "zeros":
         return Context(loa.tokens * _said(reading, loa.tokens), loa.mask)
     return loa
+
+
+def language_of_sound(parts: TextParts, sounding: Sounding, tokens: int) -> LanguageOfAudio:
+    """The language of audio [1, n, D] that AudioMAE hears in a sound (spec 6.5), silent where it has ended; its mask is 1 for
+    tokens that are told."""
+    ear, config = parts.audiomae, parts.config
+    assert ear is not None and config.audiomae is not None and config.translator is not None
+    pools = config.translator.time_pool, config.translator.freq_pool
+    rows = tokens // (config.audiomae.bins // config.audiomae.patch // pools[1])
+    samples = torch.from_numpy(resample(sounding.samples.reshape(1, -1), sounding.rate, _EAR_RATE))
+    fbank = kaldi_fbank(samples, rows * config.audiomae.patch * pools[0]).to(next(ear.parameters()))
+    loa = ear.language_of_audio(fbank, *pools)
+    mask = loa.mask if sounding.told is None else loa.mask.new_tensor([sounding.told], dtype=loa.mask.dtype)
+    return LanguageOfAudio(loa.tokens.float(), mask, "audio")
+
+
+def _sounded(parts: TextParts, reading: Reading, vectors: Tensor) -> Tensor:
+    """CLAP's vectors of the texts [B, D], moved to that of the sound that is heard beside them; all the way where there is no
+    text."""
+    sounding, said = reading.sounding, _said(reading, vectors)
+    if sounding is None or (sounding.by == "loa" and bool(said.all())) or not parts.config.ranks:
+        return vectors
+    heard = clap_sounds(parts, [sounding.samples], sounding.rate)
+    share = torch.where(said > 0, sounding.weight if sounding.by == "clap" else 0.0, 1.0)
+    return normalize(vectors + share * (heard - vectors), dim=-1)
 
 
 def _said(reading: Reading, like: Tensor) -> Tensor:

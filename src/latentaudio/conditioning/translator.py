@@ -47,17 +47,32 @@ class Translator(nn.Module):
         room = self.config.positions - (self.config.tokens if tokens is None else tokens)
         return Context(torch.cat(parts, dim=1)[:, :room], torch.cat(masks, dim=1)[:, :room])
 
-    def generate(self, sources: Sequence[Context], tokens: int | None = None, count_padding: bool = False) -> LanguageOfAudio:
+    def generate(
+        self,
+        sources: Sequence[Context],
+        tokens: int | None = None,
+        count_padding: bool = False,
+        known: LanguageOfAudio | None = None,
+    ) -> LanguageOfAudio:
         """Write `tokens` vectors [B, n, D] one after the other: each is the last hidden state, fed back as it is (spec 6.4).
 
+        known: vectors [1 or B, n, D] that stand, where their mask is 1, in the place of what would be written, and are read by
+        all that follows: in-context continuation (arXiv 2308.05734, section 4.7).
         Keys and values of what was read are kept, so a step costs one token. Gradients flow through all steps where enabled.
         """
+
+        def told(made: Tensor, place: int) -> Tensor:
+            if known is None:
+                return made
+            at = slice(place, place + 1)
+            return torch.where(known.mask[:, at, None] > 0, known.tokens[:, at].to(made), made)
+
         tokens = self.config.tokens if tokens is None else tokens
         prompt = self.sequence(sources, tokens)
         mask, position = prompt.mask, _positions(torch.ones_like(prompt.mask) if count_padding else prompt.mask)
         state = self.gpt2(inputs_embeds=prompt.tokens, attention_mask=mask, position_ids=position, use_cache=True)
-        written = [state.last_hidden_state[:, -1:]]
-        for _ in range(tokens - 1):
+        written = [told(state.last_hidden_state[:, -1:], 0)]
+        for place in range(1, tokens):
             mask, position = nn.functional.pad(mask, (0, 1), value=1), position[:, -1:] + 1
             state = self.gpt2(
                 inputs_embeds=written[-1],
@@ -66,7 +81,7 @@ class Translator(nn.Module):
                 past_key_values=state.past_key_values,
                 use_cache=True,
             )
-            written.append(state.last_hidden_state)
+            written.append(told(state.last_hidden_state, place))
         made = torch.cat(written, dim=1)
         return LanguageOfAudio(made, made.new_ones(made.shape[:2]), origin="text")
 

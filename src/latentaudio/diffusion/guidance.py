@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
-from ..types import Conditioning, Denoiser, stack
+from ..types import Conditioning, Denoiser, Voice, stack
 from .schedule import Schedule
 
 Network: TypeAlias = Callable[[Tensor, Tensor, Conditioning], Tensor]
@@ -70,5 +71,25 @@ def guided(
             return network(z, t, conditioning)
         without, with_ = network(z, t, both).chunk(2)
         return guidance.mix(with_, without, None if guidance.parallel == 1.0 else schedule.split(z, t, with_)[0])
+
+    return denoise
+
+
+def together(one: Callable[[Conditioning, Conditioning], Denoiser], voices: Sequence[Voice]) -> Denoiser:
+    """Denoiser of what several voices ask for at once: their predictions, mixed by their shares of every cell of time.
+
+    Composition (arXiv 2206.01714, eq. 11) with weights that add up to 1 and may change over time. one: guidance of a
+    conditioning and its null.
+    """
+    if len(voices) == 1:
+        return one(voices[0].heard, voices[0].null)
+    parts = [(one(voice.heard, voice.null), voice.share) for voice in voices]
+
+    def denoise(z: Tensor, t: Tensor) -> Tensor:
+        mixed = torch.zeros_like(z)
+        for part, share in parts:
+            assert share is not None, "of several voices each has a share"
+            mixed += share.to(z).view(1, 1, -1, *(1,) * (z.ndim - 3)) * part(z, t)
+        return mixed
 
     return denoise
