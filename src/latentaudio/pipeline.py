@@ -168,15 +168,8 @@ class AudioLDM(Verbs):
         Clip k of the list is made with seed + k (of the candidates of a clip each takes the next), so that it is the clip which
         that seed makes alone. Raises UsageError for a wrong option, GenerationError for silence or values that are not finite.
         """
-        given = {
-            "negative": negative, "transcript": transcript, "seconds": seconds, "seed": seed,
-            "preset": preset, "steps": steps, "reuse": reuse,
-            "guidance": guidance, "parallel": parallel,
-            "guidance_start": guidance_start, "guidance_stop": guidance_stop, "rescale": rescale,
-            "sampler": sampler, "eta": eta, "candidates": candidates, "count": count,
-            "lufs": lufs, "peak": peak, "trim": trim, "fade_in": fade_in, "fade_out": fade_out, "stereo": stereo, "rate": rate,
-        }  # fmt: skip
-        wishes = {name: value for name, value in given.items() if value is not None}
+        known = set(Options.model_fields) - {"prompt"}
+        wishes = {name: value for name, value in locals().items() if name in known and value is not None}
         prompts = [prompt] if isinstance(prompt, str) else prompt
         return list(self.stream(self.requests(prompts, wishes), progress=progress, on_step=on_step))
 

@@ -101,6 +101,14 @@ def test_the_sum_of_both_channels_is_the_clip(width):
     assert power[hertz < 100].mean() < 0.02 * power[hertz > 400].mean()
 
 
+def test_a_side_is_in_the_middle_at_every_moment():
+    """A side that is the clip itself for a while, then its opposite, pulls it to neither channel."""
+    mid = ops.band(noise(2.0), RATE, 1000, 8000)
+    side = noise(2.0, seed=1) + mid * np.repeat([1.0, -1.0], RATE).astype(np.float32)
+    left, right = (np.square(lane).reshape(20, -1).sum(axis=1) for lane in widened(mid, side, RATE, 1.0))
+    assert np.abs(10 * np.log10(left / right)).max() < 1.0
+
+
 def test_silence_is_cut_and_10_ms_stay():
     sound = np.pad(bells(), ((0, 0), (5000, 7000)))
     sound[0, 100] = 0.9e-3 * np.abs(sound).max()

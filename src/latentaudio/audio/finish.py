@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..options import Options
 from .ops import Samples, limit_peak, loudness, resample
@@ -18,8 +19,9 @@ from .ops import Samples, limit_peak, loudness, resample
 SIDE = 0.4
 """How much of a clip is made anew for its side: alike in time and colour, unlike in every wave."""
 _LOWEST = 200.0  # Hz; below, no ear tells where sound comes from, and one channel keeps its weight
+_MOMENT, _LOUDER = 0.05, 4.0  # seconds; how much a side is turned up at most where it is too quiet
 _SILENT, _MARGIN = 1e-3, 0.01  # of the peak; seconds that are kept beside what is heard
-_REACH = 0.005  # seconds: the limiter holds twice that to both sides of a peak, and falls and rises in twice that
+_REACH = 0.0015  # seconds: the limiter holds twice that to both sides of a peak, and falls and rises in twice that
 _NEAR, _DRIVE, _PASSES = 0.05, 24.0, 24  # LU; dB into the limiter at most; tries to reach a loudness
 
 
@@ -53,14 +55,21 @@ def finished(samples: Samples, rate: int, asked: Options, side: Samples | None =
 def widened(mid: Samples, side: Samples, rate: int, width: float) -> Samples:
     """Samples [1, N] as left and right [2, N], whose mean they are: mid plus and minus `width` times the side.
 
-    Of the side only what lies above 200 Hz is taken, without what it has in common with mid, as strong as mid is there: both
-    channels have the same energy, and at width 1 nothing in common above 200 Hz.
+    Of the side only what lies above 200 Hz is taken, from moment to moment without what it has in common with mid there, and as
+    strong as mid: both channels have the same energy, and at width 1 nothing in common above 200 Hz.
     """
+    from scipy.ndimage import uniform_filter1d
     from scipy.signal import butter, sosfiltfilt
+
+    def near(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+        mean: NDArray[np.float64] = uniform_filter1d(first * second, round(_MOMENT * rate))
+        return mean + 1e-12
 
     high = butter(2, _LOWEST, "highpass", fs=rate, output="sos")
     whole, apart = (sosfiltfilt(high, np.asarray(lane[0], np.float64)) for lane in (mid, side))
     here = mid[0].astype(np.float64)
+    apart -= near(whole, apart) / near(whole, whole) * whole
+    apart *= np.minimum(np.sqrt(near(whole, whole) / near(apart, apart)), _LOUDER)
     apart -= whole * (apart @ here) / max(float(whole @ here), 1e-12)
     apart *= width * math.sqrt(float(whole @ whole) / max(float(apart @ apart), 1e-12))
     return np.stack([here + apart, here - apart]).astype(np.float32)

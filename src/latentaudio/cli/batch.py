@@ -117,9 +117,10 @@ def batch(
     """
     if quiet:
         warnings.simplefilter("ignore")
-    given, manifest, flags = read(rows), Manifest(out / "manifest.jsonl"), options.model_dump(exclude_unset=True)
-    if manifest.path.exists() and manifest.path.samefile(rows):
+    own = out / "manifest.jsonl"
+    if own.exists() and rows.exists() and own.samefile(rows):
         raise UsageError(f"{rows} is the folder's own manifest; give the list that it was made of")
+    given, manifest, flags = read(rows), Manifest(own), options.model_dump(exclude_unset=True)
     if (seed := flags.pop("seed", -1)) >= 0:
         manifest.first = seed
     way = {"device": device, "precision": precision, "fidelity": fidelity, "like": like}

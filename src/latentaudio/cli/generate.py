@@ -123,7 +123,7 @@ def keep(clip: Audio, path: Path, plot: bool, json: bool, quiet: bool) -> None:
 
 def _asked(prompts: Sequence[str], text_list: Path | None, wishes: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Prompts and the names of their files; refuses what is wrong before anything heavy is imported."""
-    listed = [*((prompt, prompt) for prompt in prompts), *(listed(text_list) if text_list else [])]
+    listed = [*((prompt, prompt) for prompt in prompts), *(prompts_of(text_list) if text_list else [])]
     if not listed and wishes.get("transcript"):
         listed = [(VOICE, wishes["transcript"])]
     if not listed:
@@ -141,7 +141,7 @@ def text_of(file: Path) -> str:
         raise DataError(f"cannot read {file} ({getattr(problem, 'strerror', None) or 'it is not UTF-8'})") from None
 
 
-def listed(file: Path) -> list[tuple[str, str]]:
+def prompts_of(file: Path) -> list[tuple[str, str]]:
     """(prompt, name) of every line of a file; without a bar the prompt is the name too."""
     pairs = []
     for number, line in enumerate(text_of(file).splitlines(), 1):

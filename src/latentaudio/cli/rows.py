@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from ..audio.io import safe_name
 from ..errors import LatentAudioError, UsageError
 from ..options import Options
 from ..variants import VARIANTS
-from .generate import VOICE, listed, spoken, text_of
+from .generate import VOICE, prompts_of, spoken, text_of
 from .target import check_rate
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read(file: Path) -> list[Cells]:
     text = text_of(file)
     match file.suffix.lower():
         case ".txt":
-            rows = [{"prompt": prompt, "name": name} for prompt, name in listed(file)]
+            rows = [{"prompt": prompt, "name": name} for prompt, name in prompts_of(file)]
         case ".csv":
             rows = _table(file, text)
         case ".jsonl":
@@ -54,14 +54,12 @@ def read(file: Path) -> list[Cells]:
 
 def _table(file: Path, text: str) -> list[Cells]:
     try:
-        header, *rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(True), strict=True) if row] or [
-            []
-        ]
+        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), strict=True) if row]
     except csv.Error as problem:
         raise UsageError(f"{file} is no table of commas ({problem}); quote cells that hold commas or quotes") from None
-    for name, times in Counter(header).items():
-        if times > 1:
-            raise UsageError(f"{file} has {times} columns {name!r}; leave one")
+    header, *rows = rows or [[]]
+    if len(set(header)) < len(header):
+        raise UsageError(f"{file} has two columns of one name; leave one")
     for number, row in enumerate(rows, 1):
         if len(row) > len(header):
             raise UsageError(f"{file}, row {number} has more cells than there are columns; quote cells that hold commas")
@@ -73,10 +71,10 @@ def _objects(file: Path, text: str) -> list[Cells]:
     for line in filter(str.strip, text.split("\n")):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
-        if not isinstance(row, dict):
-            raise UsageError(f"{file}, row {len(rows) + 1} is no JSON object; write one on each line")
+        if not isinstance(row, dict) or any(isinstance(cell, list | dict) for cell in row.values()):
+            raise UsageError(f"{file}, row {len(rows) + 1} is no JSON object of texts and numbers; write one on each line")
         rows.append(row)
     return rows
 
