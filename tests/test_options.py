@@ -18,6 +18,8 @@ TEXT = st.text(min_size=1, max_size=200).filter(str.strip)
 @given(
     prompt=TEXT, negative=TEXT, seconds=st.floats(0.1, 600), seed=st.integers(-1, 2**63 - 1), steps=st.integers(1, 1000),
     guidance=st.floats(0, 100), eta=st.floats(0, 1), count=st.integers(1, 1000),
+    lufs=st.none() | st.floats(-70, 0), peak=st.none() | st.floats(-60, 0), trim=st.booleans(), fade_out=st.floats(0, 600),
+    stereo=st.floats(0, 1), rate=st.just(0) | st.integers(8000, 192_000),
 )  # fmt: skip
 def test_tags_bring_every_value_back(**values):
     asked = Options(**values, sampler="ddim")

@@ -219,7 +219,9 @@ def test_runaway_latents_of_audioldm_1_are_clamped(tmp_path):
 
 def test_audioldm_1_tiles_what_clap_hears(folder, monkeypatch):
     ears = []
-    monkeypatch.setattr("latentaudio.conditioning.encode.clap_mel", lambda samples, ear: ears.append(ear) or clap_mel(samples, ear))
+    monkeypatch.setattr(
+        "latentaudio.conditioning.encode.clap_mel", lambda samples, ear: ears.append(ear) or clap_mel(samples, ear)
+    )
     model = load(folder, "cpu", "fp32", fidelity="original")
     model.similarity([np.ones((1, 4800), np.float32)], ["a dog"])
     first = replace(model.config, unet=replace(model.config.unet, contexts=(None,), film=8))

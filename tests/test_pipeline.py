@@ -342,7 +342,11 @@ def test_a_missing_part_is_named(tiny_folder, tmp_path):
 
 def test_keywords_are_the_options():
     keywords = {n for n, p in inspect.signature(AudioLDM.generate).parameters.items() if p.kind is p.KEYWORD_ONLY}
-    assert keywords - {"progress", "on_step", "sound", "by", "weight"} == set(Options.model_fields) - {"prompt", "model", "edit"}
+    assert keywords - {"progress", "on_step", "sound", "by", "weight"} == set(Options.model_fields) - {
+        "prompt",
+        "model",
+        "edit",
+    }
 
 
 def test_clips_know_their_licence(tiny):

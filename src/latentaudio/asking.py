@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
+from typing import Any
 
 from .conditioning import phonemes
 from .errors import UsageError
@@ -48,6 +49,8 @@ def _check(done: Options, found: Found) -> None:
         _check_leaps(done, found)
     if done.edit is not None and config.phonemes is not None:
         raise UsageError(f"{row.name} speaks and cannot edit sounds; choose another model")
+    if done.stereo and config.phonemes is not None:
+        raise UsageError(f"{row.name} speaks and cannot vary a clip for its other channel; leave out stereo")
     if done.transcript and config.phonemes is None:
         raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {SPEAKER}")
     if config.phonemes is not None and not done.transcript:
@@ -90,6 +93,16 @@ def _check_leaps(done: Options, found: Found) -> None:
         raise UsageError(
             f"the student of {name} takes {len(student.stops)} steps, unguided; leave out steps, guidance and negative"
         )
+
+
+def other_side(done: Options) -> dict[str, Any]:
+    """Wishes of the pass that varies a clip for its stereo: as itself was made, but by a seed that no neighbour has.
+
+    A student cannot vary; there the preset's other settings are taken.
+    """
+    how = {"negative", "steps", "guidance", "parallel", "guidance_start", "guidance_stop", "rescale", "sampler", "reuse", "eta"}
+    own = {"preset"} | (how if done.sampler != "leaps" else set())
+    return {**done.model_dump(include=own), "candidates": 1, "seed": (done.seed + SEEDS // 2) % SEEDS}
 
 
 def tries(request: Options) -> Iterator[Options]:

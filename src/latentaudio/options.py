@@ -123,6 +123,13 @@ class Options(_OneLine):
     count: int = Field(1, ge=1, le=1000, description="How many clips to keep.")
     cues: tuple[Cue, ...] = Field((), max_length=1000, description="What is heard when; without it the prompt all the time.")
     crossfade: float = Field(1.0, ge=0, le=600, description="Seconds over which one cue becomes the next.")
+    lufs: float | None = Field(None, ge=-70, le=0, description="Integrated loudness in LUFS; where none is given it is left.")
+    peak: float | None = Field(None, ge=-60, le=0, description="True peak in dBTP that is not exceeded; with lufs it is -1.")
+    trim: bool = Field(False, description="Cut silence off both ends: all below -60 dB of the peak, but for 10 ms.")
+    fade_in: float = Field(0.0, ge=0, le=600, description="Seconds over which the clip rises from nothing.")
+    fade_out: float = Field(0.0, ge=0, le=600, description="Seconds over which the clip falls to nothing.")
+    stereo: float = Field(0.0, ge=0, le=1, description="Width of a stereo made of two passes: 0 one channel, 1 wide.")
+    rate: int = Field(0, ge=0, le=192_000, description="Samples a second by resampling; 0: the model's own.")
     edit: EditOptions | None = Field(None, description="What is done to a given sound; without it one is made from nothing.")
 
     @field_validator("prompt", "negative", "transcript")
@@ -135,6 +142,13 @@ class Options(_OneLine):
         if len(text) > LONGEST_TEXT:
             raise ValueError(f"has {len(text)} characters; say it in at most {LONGEST_TEXT}")
         return text
+
+    @field_validator("rate")
+    @classmethod
+    def _audible(cls, rate: int) -> int:
+        if 0 < rate < 8000:
+            raise ValueError(f"= {rate} must be 8000 to 192000, or 0 for the model's own")
+        return rate
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -168,6 +182,8 @@ class Options(_OneLine):
         """Raise `UsageError` where values contradict each other; only a complete request can tell."""
         if self.eta > 0 and self.sampler != "ddim":
             raise UsageError(f"eta = {self.eta} means nothing to sampler '{self.sampler}'; choose 'ddim' or eta 0")
+        if self.edit is not None and self.edit.verb == "loop" and (self.trim or self.fade_in or self.fade_out):
+            raise UsageError("a loop that is trimmed or faded has a seam again; leave out trim, fade_in and fade_out")
         if self.edit is not None and self.sampler == "leaps":
             raise UsageError("a student takes leaps from noise only; for an edit choose sampler dpm++ or ddim")
         start, stop = self.guidance_start, self.guidance_stop
@@ -181,8 +197,8 @@ class Options(_OneLine):
         return Options(**{**self.model_dump(exclude_unset=True), **changes})
 
     def to_tags(self) -> dict[str, str]:
-        """Every value as text, for the tags of a sound file."""
-        known = {name: str(value) for name, value in self if name not in _NESTED}
+        """Every value as text, for the tags of a sound file; None has no tag."""
+        known = {name: str(value) for name, value in self if name not in _NESTED and value is not None}
         if self.edit:
             known["edit"] = self.edit.model_dump_json(exclude_defaults=True)
         if self.cues:
@@ -226,6 +242,10 @@ def _one_line(problem: ValidationError, kind_of: type[BaseModel]) -> str:
             rule = "must be a number"
         case "int_parsing" | "int_type" | "int_from_float":
             rule = "must be a whole number"
+        case "string_type":
+            rule = "must be text"
+        case "bool_parsing" | "bool_type":
+            rule = "must be yes or no"
         case "literal_error":
             rule = f"must be one of {limits['expected']}"
         case _:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from . import memory
-from .asking import SEEDS, batches, completed, tries
+from .asking import SEEDS, batches, completed, other_side, tries
+from .audio.finish import SIDE, finished
 from .audio.io import Audio, info, read
 from .audio.ops import Samples, check_sound, fade_edges, limit_peak, resample
 from .codec import SHARED, Codec
@@ -154,6 +155,13 @@ class AudioLDM(Verbs):
         reuse: int | None = None,
         candidates: int | None = None,
         count: int | None = None,
+        lufs: float | None = None,
+        peak: float | None = None,
+        trim: bool | None = None,
+        fade_in: float | None = None,
+        fade_out: float | None = None,
+        stereo: float | None = None,
+        rate: int | None = None,
         progress: Progress | None = None,
         on_step: OnStep | None = None,
     ) -> list[Audio]:
@@ -166,15 +174,8 @@ class AudioLDM(Verbs):
         what is heard when, each with the values of `options.Cue`, whose sound may be anything that is one.
         Raises UsageError for a wrong option, GenerationError for silence or values that are not finite.
         """
-        given = {
-            "crossfade": crossfade, "negative": negative, "transcript": transcript, "seconds": seconds, "seed": seed,
-            "preset": preset, "steps": steps, "reuse": reuse,
-            "guidance": guidance, "parallel": parallel,
-            "guidance_start": guidance_start, "guidance_stop": guidance_stop, "rescale": rescale,
-            "sampler": sampler, "eta": eta, "candidates": candidates, "count": count,
-        }  # fmt: skip
-        wishes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        lent: dict[str, Samples] = {}
+        known, lent = set(Options.model_fields) - {"prompt", "cues"}, dict[str, Samples]()
+        wishes = {name: value for name, value in locals().items() if name in known and value is not None}
         if sound is not None:
             cues = [*(cues or ()), {"sound": sound, "by": by, "weight": weight}]
         if cues:
@@ -256,17 +257,24 @@ class AudioLDM(Verbs):
             warnings.warn(str(needed), stacklevel=2)
         single = [try_ for request in asked for try_ in tries(request)]
         made = memory.within(self._sounds(single, progress, on_step, lent))
-        notes = {"licence": self.found.variant.licence, "fidelity": self.found.fidelity.name}
+        notes = {"licence": self.found.variant.licence, "fidelity": self.found.fidelity.name, **self.parts.way}
         for request in asked:
             for _ in range(request.count):
                 chances = self._sound(list(islice(made, request.candidates)))
-                score, best = None, 0
+                score, best, won = None, 0, {}
                 if request.candidates > 1:
                     matches = self.similarity([samples for _, samples in chances], [request.title])[:, 0]
                     best = int(matches.argmax())
-                    score = float(matches[best])
+                    score, won = float(matches[best]), {"chosen_of": str(request.candidates)}
                 options, samples = chances[best]
-                yield Audio(samples, self.sample_rate, options, score, notes)
+                side = self._side(samples, options) if options.stereo else None
+                samples, rate, done = finished(samples, self.sample_rate, options, side)
+                yield Audio(samples, rate, options, score, {**notes, **won, **done})
+
+    def _side(self, clip: Samples, options: Options) -> Samples:
+        """A variation of a clip [1, N], of which its stereo is made."""
+        [side] = self.edit(clip, EditOptions(verb="vary", strength=SIDE), options.prompt, **other_side(options))
+        return side.samples
 
     def _sound(self, chances: Sequence[tuple[Options, Samples]]) -> list[tuple[Options, Samples]]:
         """The chances of one clip that can be heard, finished, in [-1, 1]; GenerationError where none can."""

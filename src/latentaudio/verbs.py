@@ -24,7 +24,11 @@ def _words(what: Sound) -> bool:
 
 
 class Verbs(ABC):
-    """What can be done to a sound. All raise DataError for what is no sound and UsageError for what cannot be done to it."""
+    """What can be done to a sound. All raise DataError for what is no sound and UsageError for what cannot be done to it.
+
+    What is said to stay to the bit does so where the finish is not asked for: lufs, peak, trim, fades, stereo and rate change
+    the whole.
+    """
 
     @abstractmethod
     def edit(self, sound: Sound, edit: EditOptions, prompt: str = "", **wishes: Any) -> Iterator[Audio]:

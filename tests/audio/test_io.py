@@ -20,7 +20,7 @@ from latentaudio.audio.io import Audio, encode, info, read, safe_name, write
 from latentaudio.errors import DataError, UsageError
 from latentaudio.options import Options
 
-ENDINGS = [".wav", ".flac", ".ogg", ".mp3"]
+ENDINGS = [".wav", ".flac", ".ogg", ".mp3", ".opus"]
 LONG = {"prompt": "колокол \"x\" 'y' 🎉 " + "ж" * 1900, "negative": "a\nb", "seed": "9223372036854775807"}
 
 
@@ -134,6 +134,18 @@ def test_unknown_endings_list_the_known():
 def test_rates_a_format_cannot_hold_name_the_way_out():
     with pytest.raises(UsageError, match=r"MP3 cannot hold 1 channels at 96000 Hz .*; use \.wav"):
         encode(chirp(), 96000, ".mp3")
+
+
+def test_opus_has_five_rates_and_others_say_that_they_were_resampled(tmp_path):
+    for rate in (8000, 12000, 16000, 24000, 48000):
+        assert info(write(tmp_path / "x.opus", chirp(), rate, {"a": "b"}))["tags"] == {"a": "b"}
+        assert soundfile.info(tmp_path / "x.opus").samplerate == rate
+    for tags, said in (({}, ""), ({"derived": "stereo"}, "stereo; ")):
+        found = info(write(tmp_path / "x.opus", chirp(22050, 2), 22050, tags))
+        assert (found["rate"], found["channels"], found["samples"]) == (48000, 2, 48000)
+        assert found["tags"]["derived"] == f"{said}48000 Hz by resampling from 22050 Hz, for Opus"
+    with soundfile.SoundFile(tmp_path / "x.opus") as file:
+        assert (file.format, file.subtype) == ("OGG", "OPUS")
 
 
 def test_files_that_are_no_sound(tmp_path):

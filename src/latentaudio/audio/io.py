@@ -25,8 +25,12 @@ from ..options import Options
 from . import tags as tagging
 from .ops import Samples, resample
 
-FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS"), ".mp3": ("MP3", "MPEG_LAYER_III")}
+FORMATS = {
+    ".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS"), ".mp3": ("MP3", "MPEG_LAYER_III"),
+    ".opus": ("OGG", "OPUS"),
+}  # fmt: skip
 """File endings we write and what libsndfile calls them."""
+_OPUS_RATES = {8000, 12000, 16000, 24000, 48000}
 
 _BLOCK = 1 << 16
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
@@ -108,7 +112,8 @@ def info(path: str | Path) -> dict[str, Any]:
 
 
 def write(path: str | Path, samples: Samples, rate: int, tags: Mapping[str, str] | None = None) -> Path:
-    """Write samples [C, T] or [T] to `path` in the format its ending names: 16 bits for WAV and FLAC, Vorbis for OGG, MP3.
+    """Write samples [C, T] or [T] to `path` in the format its ending names: 16 bits for WAV and FLAC, Vorbis for OGG,
+    MP3, Opus.
 
     Raises UsageError for an ending that is not known, DataError where nothing can be written; never leaves half a file.
     """
@@ -120,10 +125,17 @@ def write(path: str | Path, samples: Samples, rate: int, tags: Mapping[str, str]
 
 
 def encode(samples: Samples, rate: int, ending: str, tags: Mapping[str, str] | None = None) -> bytes:
-    """The bytes of a sound file; the same samples and tags always give the same bytes. Errors as for `write`."""
+    """The bytes of a sound file; the same samples and tags always give the same bytes. Errors as for `write`.
+
+    Opus has five rates; sound of another is resampled to 48 kHz, and the tag "derived" says so.
+    """
     if ending.lower() not in FORMATS:
         raise UsageError(f"cannot write sound as {ending or 'a file without ending'!r}; end the name in {', '.join(FORMATS)}")
     container, subtype = FORMATS[ending.lower()]
+    if subtype == "OPUS" and rate not in _OPUS_RATES:
+        samples, before, rate = resample(samples, rate, 48_000), rate, 48_000
+        label = f"48000 Hz by resampling from {before} Hz, for Opus"
+        tags = None if tags is None else {**tags, "derived": "; ".join([*filter(None, [tags.get("derived")]), label])}
     frames = np.atleast_2d(samples).T
     buffer = io.BytesIO()
     try:
@@ -158,4 +170,4 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
             yield file
     except soundfile.LibsndfileError as problem:
         why = problem.error_string
-        raise DataError(f"cannot read {path} as sound ({why}); give a WAV, FLAC, OGG or MP3 file that plays") from None
+        raise DataError(f"cannot read {path} as sound ({why}); give a WAV, FLAC, OGG, MP3 or Opus file that plays") from None

@@ -1,4 +1,4 @@
-"""Tags inside sound files: text in, text out, for WAV, FLAC, OGG and MP3. Knows containers; refuses to know what tags mean.
+"""Tags inside sound files: text in, text out, for every format we write. Knows containers; refuses to know what tags mean.
 
 All tags travel as one JSON object in the comment field, the only one that every format keeps whole. JSON is written in ASCII
 escapes, because ID3 as libsndfile writes it knows only Latin-1.

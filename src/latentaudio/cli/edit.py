@@ -32,7 +32,7 @@ class Way:
     Parameters
     ----------
     output
-        File (.wav, .flac, .ogg, .mp3) or folder. Several clips are numbered. Default: named after the sound and the verb, here.
+        File (.wav, .flac, .ogg, .mp3, .opus) or folder. Several clips are numbered. Default: named after sound and verb, here.
     device
         auto, cpu, cuda or mps.
     precision
@@ -77,7 +77,7 @@ def transfer(sound: Path, prompt: str, *, strength: float = 0.5, options: Asked 
     Parameters
     ----------
     sound
-        The sound's file: WAV, FLAC, OGG or MP3, of any rate.
+        The sound's file: WAV, FLAC, OGG, MP3 or Opus, of any rate.
     prompt
         What to hear instead.
     strength
@@ -110,7 +110,7 @@ def inpaint(
     options: Asked = Asking(),
     way: Way = Way(),
 ) -> None:
-    """Make parts of a sound anew. The rest stays to the bit, but for 20 ms beside each span.
+    """Make parts of a sound anew. Unfinished, the rest stays to the bit, but for 20 ms beside each span.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def upsample(sound: Path, prompt: str = "", *, cutoff: float, options: Asked = A
 def extend(
     sound: Path, prompt: str = "", *, left: float = 0.0, right: float = 0.0, options: Asked = Asking(), way: Way = Way()
 ) -> None:
-    """Make a sound longer, before or behind. It stays to the bit, but for 20 ms at its old ends.
+    """Make a sound longer, before or behind. Unfinished, it stays to the bit, but for 20 ms at its old ends.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def _made(sound: Path, prompt: str, edit: EditOptions, options: Options, way: Wa
         warnings.simplefilter("ignore")
     wishes = options.model_dump(exclude_unset=True)
     name = f"{sound.stem} {edit.verb}"
-    paths = targets(way.output, [name] * options.count)
+    paths = targets(way.output, [name] * options.count, rate=options.rate)
     if way.output and Path(way.output).suffix:  # in a folder, names are new ones
         files = list(paths)
         if any(path.exists() and sound.is_file() and path.samefile(sound) for path in files):

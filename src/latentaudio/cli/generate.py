@@ -50,8 +50,8 @@ def generate(
     texts
         What to hear; quote each one.
     output
-        File (.wav, .flac, .ogg, .mp3) or folder (its name ends in / or has no ending). Several clips are numbered. Default:
-        named by the prompt, here.
+        File (.wav, .flac, .ogg, .mp3, .opus) or folder (its name ends in / or has no ending). Several clips are numbered.
+        Default: named by the prompt, here.
     text_list
         A file with a prompt on each line; behind a vertical bar its clip may be given a name.
     device
@@ -73,11 +73,11 @@ def generate(
     """
     if quiet:
         warnings.simplefilter("ignore")
-    wishes = _wishes(options)
+    wishes = spoken(options.model_dump(exclude_unset=True))
     prompts, names = _asked(texts, text_list, wishes)
     from .target import targets
 
-    paths = targets(output, [name for name in names for _ in range(options.count)])
+    paths = targets(output, [name for name in names for _ in range(options.count)], rate=options.rate)
     if estimate:
         _estimate(prompts, wishes, device, precision, json)
         return
@@ -89,10 +89,9 @@ def generate(
             keep(clip, next(paths), plot, json, quiet)
 
 
-def _wishes(options: Options) -> dict[str, Any]:
+def spoken(wishes: dict[str, Any]) -> dict[str, Any]:
     """What was asked; a transcript wants a model that speaks."""
-    wishes = options.model_dump(exclude_unset=True)
-    if options.transcript:
+    if wishes.get("transcript"):
         wishes = {"model": SPEAKER, **wishes}
         _check_speech(wishes["model"])
     return wishes
@@ -116,7 +115,7 @@ def keep(clip: Audio, path: Path, plot: bool, json: bool, quiet: bool) -> None:
         _plot(clip, path.with_name(f"{path.name}.png"))
     if json:
         seen = {"path": path, "seconds": clip.seconds, "rate": clip.sample_rate, "score": clip.score}
-        screen.tell({**seen, **clip.options.model_dump(exclude={"seconds", "count", "candidates"})}, as_json=True)
+        screen.tell({**seen, **clip.options.model_dump(exclude={"seconds", "rate", "count", "candidates"})}, as_json=True)
     elif not quiet:
         score = "" if clip.score is None else f"  match {clip.score:.2f}"
         screen.say(f"{path}  {clip.seconds:g} s  seed {clip.seed}{score}")
@@ -124,7 +123,7 @@ def keep(clip: Audio, path: Path, plot: bool, json: bool, quiet: bool) -> None:
 
 def _asked(prompts: Sequence[str], text_list: Path | None, wishes: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Prompts and the names of their files; refuses what is wrong before anything heavy is imported."""
-    listed = [*((prompt, prompt) for prompt in prompts), *(_listed(text_list) if text_list else [])]
+    listed = [*((prompt, prompt) for prompt in prompts), *(prompts_of(text_list) if text_list else [])]
     if not listed and wishes.get("transcript"):
         listed = [(VOICE, wishes["transcript"])]
     if not listed:
@@ -134,14 +133,18 @@ def _asked(prompts: Sequence[str], text_list: Path | None, wishes: dict[str, Any
     return [prompt for prompt, _ in listed], [name for _, name in listed]
 
 
-def _listed(file: Path) -> list[tuple[str, str]]:
-    """(prompt, name) of every line of a file; without a bar the prompt is the name too."""
+def text_of(file: Path) -> str:
+    """What a file of text says; DataError where it cannot be read."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
         raise DataError(f"cannot read {file} ({getattr(problem, 'strerror', None) or 'it is not UTF-8'})") from None
+
+
+def prompts_of(file: Path) -> list[tuple[str, str]]:
+    """(prompt, name) of every line of a file; without a bar the prompt is the name too."""
     pairs = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text_of(file).splitlines(), 1):
         prompt, _, name = (part.strip() for part in line.partition("|"))
         if "|" in name:
             raise UsageError(f"{file}, line {number} has two vertical bars; one parts the prompt from its name")

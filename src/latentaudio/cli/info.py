@@ -13,7 +13,7 @@ def info(file: Path, *, json: bool = False) -> None:
     Parameters
     ----------
     file
-        A WAV, FLAC, OGG or MP3 file.
+        A WAV, FLAC, OGG, MP3 or Opus file.
     json
         Print one line of JSON.
     """
@@ -21,4 +21,6 @@ def info(file: Path, *, json: bool = False) -> None:
 
     facts = io.info(file)
     tags = facts.pop("tags")
-    screen.tell({**facts, "tags": tags} if json else {**facts, **tags}, json)
+    if not json and "chosen_of" in tags:  # the request of a file is that of the one which won
+        tags["candidates"] = tags.pop("chosen_of")
+    screen.tell({**facts, "tags": tags} if json else {**facts, **tags, **facts}, json)

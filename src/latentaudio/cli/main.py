@@ -26,6 +26,8 @@ VERBS = {
     "upsample": "Give a sound the heights it lacks.",
     "extend": "Make a sound longer, before or behind.",
     "loop": "Make a sound go round without a seam.",
+    "batch": "Make a clip of every row of a list; the same command goes on where it stopped.",
+    "replay": "Make a file's clip again from its tags, and compare.",
     "info": "Tell what a sound file is and how it was made.",
     "models": "List the models, their licences and limits.",
     "download": "Fetch a model's files.",

@@ -48,6 +48,12 @@ class Parts:
         self._loaded: dict[str, nn.Module] = {}
         self._kept: set[str] = set()
 
+    @property
+    def way(self) -> dict[str, str]:
+        """What decides bits beside a request, for tags: device, precision and, on a CPU, the number of threads."""
+        threads = {"threads": str(torch.get_num_threads())} if self.device.type == "cpu" else {}
+        return {"device": self.device.type, "precision": "fp32" if self.dtype is None else "bf16", **threads}
+
     def __getitem__(self, name: str) -> nn.Module:
         """A part; raises WeightsError where its weights are missing or do not fit."""
         return self._loaded[name] if name in self._loaded else self._fetched(name, pack=name in SOUND)
