@@ -1,17 +1,23 @@
 """Verbs over a given sound: what is kept is kept to the bit, what is asked for is made, and nonsense is one line."""
 
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from latentaudio import load
 from latentaudio.audio.io import info
+from latentaudio.audio.mel import vae_mel
 from latentaudio.audio.ops import band, limit_peak
 from latentaudio.cli.main import main
+from latentaudio.codec import SHARED
 from latentaudio.edits import pasted
 from latentaudio.errors import DataError, UsageError
+from latentaudio.nn.tiles import starts
 from latentaudio.options import EditOptions, Options
 
 RATE = 16000
@@ -308,3 +314,19 @@ def test_verbs_of_the_command_line(tiny_folder, sound, tmp_path, capsys):
     ):
         assert main([*words, *how]) == 2
         assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("framing", ["vocoder", "centred"])
+def test_a_latent_of_pieces_is_that_of_the_whole(tiny, sound, framing, monkeypatch):
+    spec, factor = tiny.config.mel, tiny.config.vae.factor
+    long = np.tile(sound, 12)  # 24 s
+    heard = []
+    monkeypatch.setattr(tiny.codec, "found", replace(tiny.found, fidelity=replace(tiny.found.fidelity, framing=framing)))
+    monkeypatch.setattr(tiny.vae, "encode", lambda mel, was=tiny.vae.encode: (heard.append(mel), was(mel))[1])
+    tiny.codec.latent(long)
+    frames = factor * math.ceil(long.shape[1] / (spec.hop * factor))
+    whole = vae_mel(torch.from_numpy(long), spec, framing)[:, :, :frames]
+    places = starts(frames // factor, tiny.codec.window, tiny.codec.window // SHARED)
+    assert len(heard) == len(places) > 1
+    for mel, place in zip(heard, places, strict=True):
+        torch.testing.assert_close(mel, whole[:, :, place * factor : place * factor + mel.shape[2]], atol=1e-5, rtol=0)

@@ -19,6 +19,7 @@ from ..configs import VocoderConfig, mel_edges
 
 BLOCK = 32  # frames of sines made at a time: they stay in the processor's cache, four times as fast, and memory stays flat
 _GRID, _ROUNDS = 4, 6  # frames heard as one when pitch is held; how often that is done
+_HEARD = 256  # pooled frames for which that is done at a time: memory stays flat
 _ALIKE = 0.03  # natural logarithm of a ratio of frequencies that may well be one note
 
 
@@ -86,10 +87,9 @@ class MelReader(nn.Module):
         return mean, (1 - 3 * spread / self.half_widths).clamp(min=0)
 
 
-def hiss(batch: int, frames: int, hop: int, window: Tensor, generator: torch.Generator | None) -> Tensor:
-    """STFT [batch, frames, K] of white noise with mean magnitude 1, drawn on the CPU and moved to where `window` [n_fft] is."""
+def hiss(noise: Tensor, hop: int, window: Tensor) -> Tensor:
+    """STFT [B, T, K] of normal noise [B, (T - 1) hop + n_fft] with mean magnitude 1; window [n_fft]."""
     n_fft = window.shape[0]
-    noise = torch.randn(batch, (frames - 1) * hop + n_fft, generator=generator, device="cpu").to(window)
     spectrum = torch.stft(noise, n_fft, hop, window=window, center=False, return_complex=True).transpose(1, 2)
     return spectrum / (window.square().sum() * math.pi / 4).sqrt()  # a complex normal's mean magnitude is sqrt(pi / 4) sigma
 
@@ -130,15 +130,24 @@ def held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
     weight = F.pad(loudness.transpose(1, 2), (0, spare)).unflatten(2, (-1, _GRID))
     total = weight.sum(3)
     near = torch.hann_window(2 * arms + 3, periodic=False, device=pitch.device, dtype=pitch.dtype)[1:-1]
-    heard = F.pad(total, (arms, arms)).unfold(2, 2 * arms + 1, 1) * near
+
+    def around(value: Tensor) -> Tensor:
+        return F.pad(value, (arms, arms)).unfold(2, 2 * arms + 1, 1)
+
     for _ in range(_ROUNDS):
         pooled = (pitch * weight).sum(3) / total.clamp_min(1e-20)
-        others = F.pad(pooled, (arms, arms)).unfold(2, 2 * arms + 1, 1)[..., None, :]
-        share = heard[..., None, :] * torch.exp(-0.5 * ((others - pitch[..., None]) / _ALIKE).square())
-        size = share.sum(-1)
-        pitch = torch.where(size > 1e-12, (share * others).sum(-1) / size.clamp_min(1e-12), pitch)
+        parts = (torch.split(x, _HEARD, dim=2) for x in (pitch, around(pooled), around(total)))
+        pitch = torch.cat([_drawn(one, others, heard * near) for one, others, heard in zip(*parts, strict=True)], dim=2)
     moved = pitch.flatten(2)[..., :frames].transpose(1, 2) - given
     return frequency * torch.exp(moved * torch.exp(-0.5 * (moved / (2 * _ALIKE)).square()))
+
+
+def _drawn(pitch: Tensor, others: Tensor, heard: Tensor) -> Tensor:
+    """Log-pitches [B, F, T, G] as the mean of the others [B, F, T, A] about them, by loudness [B, F, T, A] and likeness."""
+    others = others[..., None, :]
+    share = heard[..., None, :] * torch.exp(-0.5 * ((others - pitch[..., None]) / _ALIKE).square())
+    size = share.sum(-1)
+    return torch.where(size > 1e-12, (share * others).sum(-1) / size.clamp_min(1e-12), pitch)
 
 
 def _borders(x: Tensor) -> Tensor:
