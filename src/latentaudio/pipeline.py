@@ -34,7 +34,7 @@ from .diffusion.edit import begun
 from .diffusion.guidance import Guidance, Network, guided
 from .diffusion.samplers import SPACING, Noise, ddim, dpmpp_2m, leaps
 from .diffusion.schedule import Schedule
-from .edits import check, check_length, checksum, planned, taken, whole_length
+from .edits import check, check_length, checksum, planned, sealed, taken, whole_length
 from .errors import GenerationError, UsageError
 from .nn.tiles import blended, starts
 from .nn.unet import Deep
@@ -186,7 +186,7 @@ class AudioLDM(Verbs):
         asked = [completed(request, self.found) for request in requests]
         for request in asked:
             if request.edit is not None:
-                check(request.edit, self._given(request).shape[1] / self.sample_rate, self.sample_rate)
+                check(request.edit, self._given(request).shape[1] / self.sample_rate, self.config.mel)
         return self._clips(asked, progress, on_step)
 
     def similarity(self, sounds: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
@@ -214,8 +214,8 @@ class AudioLDM(Verbs):
         if isinstance(sound, Audio):
             sound = resample(sound.samples, sound.sample_rate, self.sample_rate)
         samples = self._read(sound) if isinstance(sound, str | Path) else taken(sound)
-        check(edit, samples.shape[1] / self.sample_rate, self.sample_rate)
-        edit = edit.model_copy(update={"sound": named, "samples": checksum(samples)})
+        check(edit, samples.shape[1] / self.sample_rate, self.config.mel)
+        edit = sealed(edit, named, samples)
         whole = samples.shape[1] + round(edit.left * self.sample_rate) + round(edit.right * self.sample_rate)
         if "seconds" in wishes:
             raise UsageError(f"{edit.verb} makes a sound as long as its own, and what is put to it; leave out seconds")

@@ -107,6 +107,7 @@ def inpaint(
     *,
     time: list[str] | None = None,
     band: list[str] | None = None,
+    mask: Path | None = None,
     options: Asked = Asking(),
     way: Way = Way(),
 ) -> None:
@@ -122,8 +123,11 @@ def inpaint(
         A span of seconds, START:END; may be given several times.
     band
         A band in Hz, LOW:HIGH; may be given several times. With spans: in those spans only.
+    mask
+        A picture over the whole sound, white where it is made anew: time from left to right, and from 0 Hz below to the
+        model's highest frequency above on the mel scale, as --plot draws it.
     """
-    edit = EditOptions(verb="inpaint", times=_spans(time), bands=_spans(band))
+    edit = EditOptions(verb="inpaint", times=_spans(time), bands=_spans(band), mask=str(mask or ""))
     _made(sound, prompt, edit, options, way)
 
 

@@ -19,7 +19,7 @@ from ..configs import VocoderConfig, mel_edges
 
 BLOCK = 32  # frames of sines made at a time: they stay in the processor's cache, four times as fast, and memory stays flat
 _GRID, _ROUNDS = 4, 6  # frames heard as one when pitch is held; how often that is done
-_HEARD = 256  # pooled frames for which that is done at a time: memory stays flat
+_HEARD = 16  # pooled frames for which that is done at a time: they stay in the cache, and memory stays flat
 _ALIKE = 0.03  # natural logarithm of a ratio of frequencies that may well be one note
 
 
