@@ -4,10 +4,12 @@ import json
 import math
 from dataclasses import replace
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
 import torch
+from PIL import Image
 from scipy.signal import butter, sosfiltfilt
 
 from latentaudio import load
@@ -16,7 +18,7 @@ from latentaudio.audio.mel import vae_mel
 from latentaudio.audio.ops import limit_peak, passing
 from latentaudio.cli.main import main
 from latentaudio.codec import SHARED
-from latentaudio.edits import pasted
+from latentaudio.edits import kept_cells, pasted
 from latentaudio.errors import DataError, UsageError
 from latentaudio.nn.tiles import starts
 from latentaudio.options import EditOptions, Options
@@ -95,6 +97,49 @@ def test_outside_its_bands_inpainting_leaves_the_spectrum(quiet, sound):
     assert changed[(hertz < 2000) | (hertz > 4000)].max() < 1e-3 * changed.max()
     both = quiet.inpaint(sound, "a dog", bands=[(2000.0, 4000.0)], times=[(0.5, 1.0)], **QUICK)[0].samples
     assert (both == sound)[0, : RATE // 2 - FADE].all() and (both != sound)[0, RATE // 2 : RATE].mean() > 0.9
+
+
+def drawing(rows=64, columns=200):
+    """White from 0.5 s to 1 s of two, in the lower half: below 1949 Hz on librosa's mel scale."""
+    mask = np.zeros((rows, columns), np.uint8)
+    mask[rows // 2 :, columns // 4 : columns // 2] = 255
+    return mask
+
+
+def test_a_drawn_mask_is_made_anew_and_nothing_else(quiet, sound, tmp_path):
+    Image.fromarray(drawing()).save(tmp_path / "mask.png")
+    clips = [quiet.inpaint(sound, "a dog", mask=mask, **QUICK)[0] for mask in (drawing(), tmp_path / "mask.png")]
+    np.testing.assert_array_equal(clips[0].samples, clips[1].samples)
+    changed = clips[0].samples - sound
+    assert not changed[0, : RATE // 2 - FADE].any() and not changed[0, RATE + FADE :].any()
+    assert (changed[0, RATE // 2 : RATE] != 0).mean() > 0.9
+    level, hertz = spectrum(changed[:, RATE // 2 - FADE : RATE + FADE])
+    assert level[hertz > librosa.mel_to_hz(librosa.hz_to_mel(8000.0) / 2)].max() < 1e-3 * level.max()
+
+
+def test_cells_of_a_drawn_mask_are_those_of_its_span_and_band(tiny):
+    top = float(librosa.mel_to_hz(librosa.hz_to_mel(8000.0) / 2))
+    asked = kept_cells([(0.5, 1.0)], [(0.0, top - 1e-6)], 2.0, tiny.codec, 200)
+    np.testing.assert_array_equal(kept_cells([], [], 2.0, tiny.codec, 200, drawing() > 0).numpy(), asked.numpy())
+
+
+def test_a_drawn_mask_comes_again_from_tags(tiny, sound, tmp_path):
+    path, mask = tmp_path / "given.wav", tmp_path / "mask.png"
+    soundfile.write(path, sound[0], RATE, subtype="FLOAT")
+    Image.fromarray(drawing()).save(mask)
+    for given in (mask, np.random.default_rng(0).random((64, 200)) > 0.2):
+        [clip] = tiny.inpaint(path, "a dog", mask=given, **QUICK)
+        request = Options.from_tags(info(clip.save(tmp_path / "made.wav"))["tags"])
+        [again] = tiny.stream([request])
+        np.testing.assert_array_equal(again.samples, clip.samples)
+        assert request.edit.mask == (str(mask) if given is mask else request.edit.mask)
+    request = Options.from_tags(tiny.inpaint(path, "a dog", mask=mask, **QUICK)[0].tags)
+    Image.fromarray(drawing()[::-1]).save(mask)
+    with pytest.raises(UsageError, match="is not the mask it was"):
+        list(tiny.stream([request]))
+    mask.unlink()
+    with pytest.raises(DataError, match=r"mask\.png"):
+        list(tiny.stream([request]))
 
 
 def test_upsampling_leaves_what_lies_below(quiet, sound):
@@ -221,6 +266,12 @@ def test_streams_tell_of_wrong_edits_at_once(tiny, sound, tmp_path):
         ("inpaint", {"times": [(0.2, 0.8), (0.5, 1.0)]}, "write them as one, 0.2:1"),
         ("inpaint", {"times": [(0.0, 2.0)]}, "the whole sound"),
         ("inpaint", {"times": [(1.0, 2.0), (0.0, 1.0)], "bands": [(0.0, 8000.0)]}, "the whole sound"),
+        ("inpaint", {"times": [(0.5, 0.515)]}, "shorter than 0.02 s"),
+        ("inpaint", {"mask": np.eye(400) > 0, "times": [(0.5, 1.0)]}, "leave out times and bands"),
+        ("inpaint", {"mask": np.eye(400)[::399] > 0}, "time 0:0.005 is shorter than 0.02 s"),
+        ("inpaint", {"mask": np.zeros((4, 4))}, "all black"),
+        ("inpaint", {"mask": np.ones((4, 4))}, "all white"),
+        ("inpaint", {"bands": [(2000.0, 2050.0)]}, "narrower than the model can tell; give it at least 1.. Hz"),
         ("inpaint", {"bands": [(7000.0, 9000.0)]}, "reaches beyond 8000 Hz"),
         ("upsample", {"cutoff": 9000.0}, "give one above 0, and below 8000 Hz"),
         ("extend", {}, "by how much"),
@@ -312,6 +363,7 @@ def test_verbs_of_the_command_line(tiny_folder, sound, tmp_path, capsys):
     for words, complaint in (
         (["inpaint", str(given), "--time", "1-2"], "write START:END"),
         (["inpaint", str(given), "--time", "1:9"], "reaches beyond"),
+        (["inpaint", str(given), "--mask", str(given)], "as a picture"),
         (["transfer", str(given), "a dog", "-o", str(given)], "would write over the sound itself"),
         (["transfer", str(tmp_path / "no.wav"), "a dog"], "no.wav"),
         (

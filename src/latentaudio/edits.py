@@ -44,7 +44,7 @@ class Plan:
 
 def checksum(sound: Samples) -> str:
     """SHA-256 of samples in float32."""
-    return hashlib.sha256(np.ascontiguousarray(sound, np.float32)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(sound, np.float32).data).hexdigest()
 
 
 def sealed(edit: EditOptions, name: str, sound: Samples) -> EditOptions:
@@ -84,7 +84,7 @@ def planned(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
         return _looped(edit, sound, codec)
     before, length = round(edit.left * rate), whole_length(edit, sound.shape[1], rate)
     behind = length - before - sound.shape[1]
-    whole = np.pad(sound, ((0, 0), (before, behind)), mode="symmetric").astype(np.float32)  # as if it went on
+    whole = np.pad(sound, ((0, 0), (before, behind)), mode="symmetric") if before + behind else sound  # as if it went on
     ends = [(0.0, before / rate)] * (before > 0) + [((length - behind) / rate, length / rate)] * (behind > 0)
     spans, bands = [*edit.times, *ends], [*edit.bands, *[(edit.cutoff, rate / 2)] * (edit.cutoff > 0)]
     frames, drawn = codec.frames(length / rate), _drawn(edit)
@@ -202,17 +202,18 @@ def kept_cells(
     if drawn is not None:
         made = drawing.touched(drawn, times, hertz, seconds, mel.fmax)
     else:
-        in_time = _touched(*times, spans) if spans else np.ones(len(begins), bool)
-        in_band = _touched(*hertz, bands) if bands else np.ones(hertz.shape[1], bool)
+        in_time = _touched(times, spans) if spans else np.ones(len(begins), bool)
+        in_band = _touched(hertz, bands) if bands else np.ones(hertz.shape[1], bool)
         made = in_time[:, None] & in_band[None, :]
     made |= (begins >= seconds)[:, None]
     return torch.from_numpy(~made).float()[None, None]
 
 
-def _touched(begins: NDArray[np.floating], ends: NDArray[np.floating], spans: Sequence[Span]) -> NDArray[np.bool_]:
-    found = np.zeros(len(begins), bool)
+def _touched(sides: NDArray[np.float64], spans: Sequence[Span]) -> NDArray[np.bool_]:
+    """Which stretches sides[:, i] touch a span."""
+    found = np.zeros(sides.shape[1], bool)
     for first, last in spans:
-        found |= (begins < last) & (ends > first)
+        found |= (sides[0] < last) & (sides[1] > first)
     return found
 
 
@@ -230,7 +231,8 @@ def pasted(whole: Samples, made: Samples, spans: Sequence[Span], gains: Gains | 
     what was made for that span is turned down, by half at most; what is still too loud then is cut off.
     """
     length, out = whole.shape[1], whole.copy()
-    made = np.pad(made[:, :length], ((0, 0), (0, max(0, length - made.shape[1]))))
+    if made.shape[1] < length:
+        made = np.pad(made, ((0, 0), (0, length - made.shape[1])))
 
     def parts(span: Span, here: slice) -> tuple[Samples, Samples]:
         """What is kept and what is put there, of a few samples."""

@@ -73,7 +73,10 @@ def checksum(drawn: Pixels) -> str:
 
 def spans(drawn: Pixels, seconds: float) -> list[Span]:
     """Spans of time that hold white pixels, of a sound that lasts `seconds`."""
-    return [(first * seconds / drawn.shape[1], last * seconds / drawn.shape[1]) for first, last in _runs(drawn.any(axis=0))]
+    return [
+        (first * seconds / drawn.shape[1], last * seconds / drawn.shape[1])
+        for first, last in _runs(np.asarray(drawn.any(axis=0)))
+    ]
 
 
 def gains(drawn: Pixels, top: float, rate: int) -> Gains:

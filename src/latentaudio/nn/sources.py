@@ -100,19 +100,19 @@ def oscillate(frequency: Tensor, amplitude: Tensor, hop: int) -> Tensor:
     Both are straight lines between frame borders, where they have the mean of the two frames; phase is the exact integral.
     """
     pitch, loudness = _borders(frequency), _borders(amplitude)
-    slope = (pitch[:, 1:] - pitch[:, :-1]) / (2 * hop)
     turns = ((pitch[:, 1:] + pitch[:, :-1]) * (hop / 2)).remainder(1)  # whole turns are silent and would eat the mantissa
     start = turns.cumsum(1) - turns
     n = torch.arange(hop, device=frequency.device, dtype=frequency.dtype)
-    ramp = torch.stack([loudness[:, :-1], (loudness[:, 1:] - loudness[:, :-1]) / hop], dim=2)
-    parts = (torch.split(x, BLOCK, dim=1) for x in (start, pitch[:, :-1], slope, ramp))
-    blocks = []
-    for begin, rate, bend, level in zip(*parts, strict=True):
+    sides = (pitch[:, :-1], pitch[:, 1:], loudness[:, :-1], loudness[:, 1:])
+    parts = (torch.split(x, BLOCK, dim=1) for x in (start, *sides))
+    whole = pitch.new_empty(*frequency.shape[:2], hop)
+    for number, (begin, rate, later, level, next_level) in enumerate(zip(*parts, strict=True)):
+        ramp = torch.stack([level, (next_level - level) / hop], dim=2)
         phase = torch.addcmul(begin[..., None], rate[..., None], n)
-        phase = torch.addcmul(phase, bend[..., None], n * n)
-        constant, growing = (level @ torch.sin(2 * math.pi * phase)).unbind(2)
-        blocks.append(constant + growing * n)
-    return torch.cat(blocks, dim=1).flatten(1)
+        phase = torch.addcmul(phase, ((later - rate) / (2 * hop))[..., None], n * n)
+        constant, growing = (ramp @ torch.sin(2 * math.pi * phase)).unbind(2)
+        whole[:, number * BLOCK : (number + 1) * BLOCK] = constant + growing * n
+    return whole.flatten(1)
 
 
 def held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:

@@ -170,7 +170,17 @@ class ISTFTVocoder(nn.Module):
 
     def played(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
         """What `forward` returns, and the frequency in Hz [B, T, F] of every band's sine in it."""
-        frames, hop, bands = log_mel.shape[2], self.inverse.hop, self.sizes[-1]
+        hop, bands = self.inverse.hop, self.sizes[-1]
+        samples, frequency, amplitude = torch.split(self._parts(log_mel), [hop, bands, bands], dim=1)
+        frequency, amplitude = frequency.transpose(1, 2), amplitude.transpose(1, 2)
+        if self.reach:
+            frequency = held(frequency, amplitude, self.reach)
+        tones = oscillate(frequency / self.reader.rate, amplitude, hop)
+        return (samples.transpose(1, 2).flatten(1) + tones).unsqueeze(1), frequency
+
+    def _parts(self, log_mel: Tensor) -> Tensor:
+        """What `_part` makes of log-mel [B, 1, T, F], piece by piece, [B, hop + 2F, T]."""
+        frames, hop = log_mel.shape[2], self.inverse.hop
         noise = self._noise(log_mel.shape[0], frames).to(log_mel.device)
 
         def piece(places: Tensor) -> Tensor:
@@ -178,13 +188,7 @@ class ISTFTVocoder(nn.Module):
             grain = noise[:, first * hop : (last - 1) * hop + self.inverse.n_fft]
             return self._part(log_mel[:, 0, first:last], hiss(grain, hop, self.inverse.window))
 
-        made = chunked(piece, torch.arange(frames).view(1, 1, -1), _PIECE + 2 * self.margin, self.margin, 1)
-        samples, frequency, amplitude = torch.split(made, [hop, bands, bands], dim=1)
-        frequency, amplitude = frequency.transpose(1, 2), amplitude.transpose(1, 2)
-        if self.reach:
-            frequency = held(frequency, amplitude, self.reach)
-        tones = oscillate(frequency / self.reader.rate, amplitude, hop)
-        return (samples.transpose(1, 2).flatten(1) + tones).unsqueeze(1), frequency
+        return chunked(piece, torch.arange(frames).view(1, 1, -1), _PIECE + 2 * self.margin, self.margin, 1)
 
     def _part(self, log_mel: Tensor, noise: Tensor) -> Tensor:
         """Of log-mel [B, T, F] and noise [B, T, K], side by side [B, hop + 2F, T]: samples without tones, the tones' frequency
