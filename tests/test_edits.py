@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import librosa
@@ -311,17 +312,78 @@ def test_sounds_that_cannot_be_worked_on(tiny, samples, complaint):
 
 
 def test_files_of_any_kind_are_read(tiny, sound, tmp_path):
-    many = np.tile(sound.T, (1, 8))
-    soundfile.write(tmp_path / "many.wav", many, RATE)
+    soundfile.write(tmp_path / "many.wav", np.tile(sound.T, (1, 8)), RATE)
     soundfile.write(tmp_path / "fast.flac", np.repeat(sound[0], 12), 192000)
-    (tmp_path / "broken.wav").write_bytes(b"RIFF0000WAVE no")
-    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
-    for name in ("many.wav", "fast.flac"):
-        [clip] = tiny.vary(tmp_path / name, amount=0.3, **QUICK)
-        assert clip.samples.shape == (1, 2 * RATE), name
-    for name in ("broken.wav", "empty.wav", "missing.wav"):
-        with pytest.raises(DataError):
-            tiny.vary(tmp_path / name)
+    with pytest.warns(UserWarning, match=r"many\.wav has 8 channels; their average is worked on") as told:
+        [clip] = tiny.vary(tmp_path / "many.wav", amount=0.3, **QUICK)
+    assert clip.samples.shape == (1, 2 * RATE) and len(told) == 1
+    [clip] = tiny.vary(tmp_path / "fast.flac", amount=0.3, **QUICK)
+    assert clip.samples.shape == (1, 2 * RATE)
+
+
+def test_a_file_that_ends_early_is_worked_on_as_far_as_it_goes(tiny, sound, tmp_path):
+    soundfile.write(tmp_path / "whole.wav", sound[0], RATE)
+    data = (tmp_path / "whole.wav").read_bytes()
+    (tmp_path / "half.wav").write_bytes(data[: 44 + 2 * RATE])
+    with pytest.warns(UserWarning, match=r"half\.wav ends early: 1 of 2 s are there") as told:
+        [clip] = tiny.inpaint(tmp_path / "half.wav", times=[(0.4, 0.6)], **QUICK)
+    assert clip.samples.shape == (1, RATE) and len(told) == 1
+    (tmp_path / "piped.wav").write_bytes(data[:40] + b"\xff" * 4 + data[44:])  # as ffmpeg writes into a pipe
+    assert tiny.inpaint(tmp_path / "piped.wav", times=[(0.4, 0.6)], **QUICK)[0].samples.shape == (1, 2 * RATE)
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "rate", "complaint"),
+    [
+        ("none.wav", np.zeros(0), RATE, "holds no samples"),
+        ("one.wav", np.ones(1), RATE, "lasts 6.25e-05 s; give one of at least 0.1 s"),
+        ("silent.flac", np.zeros(RATE), RATE, "is silent"),
+        ("nan.wav", np.r_[np.zeros(99), np.nan, np.ones(RATE)], RATE, "not finite"),
+        ("hour.wav", np.ones(360_000), 100, "3600 s; sounds of up to 600 s"),
+        ("loud.wav", np.full(RATE, 9.0), RATE, "turn it down first"),
+        ("corrupt.wav", b"RIFF0000WAVE no", 0, "cannot read .*corrupt.wav as sound"),
+        ("empty.wav", b"", 0, "cannot read .*empty.wav as sound"),
+    ],
+)
+def test_bad_files_are_one_line_and_nothing_is_lost(tiny_folder, tmp_path, capsys, name, samples, rate, complaint):
+    given, out = tmp_path / name, tmp_path / "out.wav"
+    if rate:
+        soundfile.write(given, samples, rate, subtype="PCM_16" if name.endswith("flac") else "FLOAT")
+    else:
+        given.write_bytes(samples)
+    before = given.read_bytes()
+    out.write_bytes(b"what was there")
+    words = [str(given), "--model", str(tiny_folder), "--steps", "2", "--precision", "fp32", "-o", str(out)]
+    assert main(["inpaint", *words, "--time", "0.2:0.4"]) == 2
+    said = capsys.readouterr().err
+    assert re.search(complaint, said) and said.count("\n") == 1
+    assert out.read_bytes() == b"what was there" and given.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "out.wav"])
+
+
+def test_what_is_given_is_never_written_over(tiny_folder, sound, tmp_path, capsys):
+    given, mask = tmp_path / "given.wav", tmp_path / "out.wav.png"
+    soundfile.write(given, sound[0], RATE)
+    Image.fromarray(drawing()).save(mask)
+    (tmp_path / "link.wav").symlink_to(given)
+    before = given.read_bytes(), mask.read_bytes()
+    how = ["inpaint", str(given), "--mask", str(mask), "--model", str(tiny_folder), "--steps", "2"]
+    for output, complaint in (
+        (given, "over the sound itself"),
+        (tmp_path / "link.wav", "over the sound itself"),
+        (tmp_path / "out.wav", "over the mask itself"),
+        (f"{given}/", "exists and is not a folder"),
+        (given / "out.wav", "no folder"),
+        (tmp_path / "gone" / "out.wav", "no folder"),
+        (tmp_path / "out.aiff", "end the name in"),
+    ):
+        assert main([*how, "-o", str(output), "--plot"]) == 2
+        said = capsys.readouterr().err
+        assert complaint in said and said.count("\n") == 1
+    assert (given.read_bytes(), mask.read_bytes()) == before
+    (tmp_path / "given").mkdir()  # a folder named like the sound is a folder
+    assert main([*how, "-o", str(tmp_path / "given"), "--precision", "fp32", "--quiet"]) == 0, capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "given").iterdir()] == ["given_inpaint.wav"]
 
 
 def test_tags_say_what_was_done():

@@ -303,7 +303,10 @@ class AudioLDM(Verbs):
 
     def _read(self, file: str | Path) -> Samples:
         """A sound's samples [1, N] at the model's rate; one that is too long is refused before it is decoded."""
-        check_length(float(info(file)["seconds"]))
+        head = info(file)
+        check_length(float(head["seconds"]))
+        if head["channels"] > 1:
+            warnings.warn(f"{file} has {head['channels']} channels; their average is worked on", stacklevel=2)
         return taken(read(file, self.sample_rate)[0])
 
     def _given(self, request: Options) -> Samples:
