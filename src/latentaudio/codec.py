@@ -74,7 +74,9 @@ class Codec:
         """
         if self.found.fidelity.clamp and self.config.unet.first_kind and float(z.abs().max()) > _RUNAWAY:
             z = z.clamp(-_BOUND, _BOUND)
+        self.parts.rest()
         mel = blended(lambda piece: self.vae.decode(Latent(piece)).float(), z, self.window, self.window // SHARED)
+        self.parts.rest()
         return list(self._voiced(mel).cpu().numpy())
 
     @torch.inference_mode()

@@ -30,7 +30,7 @@ from .types import Edit
 FADE = 0.02
 """Seconds over which what is made fades into what is kept, outside the span that is made anew."""
 _SHORTEST, _LONGEST = 0.1, 600.0  # seconds
-_BLOCK = 1 << 18  # samples that are pasted at a time
+_BLOCK = 1 << 15  # samples that are pasted at a time
 _HOT = 2.0  # what resampling and lossy files overshoot is less
 
 

@@ -101,7 +101,7 @@ def oscillate(frequency: Tensor, amplitude: Tensor, hop: int) -> Tensor:
     """
     pitch, loudness = _borders(frequency), _borders(amplitude)
     turns = ((pitch[:, 1:] + pitch[:, :-1]) * (hop / 2)).remainder(1)  # whole turns are silent and would eat the mantissa
-    start = turns.cumsum(1) - turns
+    start = turns.cumsum(1).sub_(turns)
     n = torch.arange(hop, device=frequency.device, dtype=frequency.dtype)
     sides = (pitch[:, :-1], pitch[:, 1:], loudness[:, :-1], loudness[:, 1:])
     parts = (torch.split(x, BLOCK, dim=1) for x in (start, *sides))
@@ -137,7 +137,9 @@ def held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
     for _ in range(_ROUNDS):
         pooled = (pitch * weight).sum(3) / total.clamp_min(1e-20)
         parts = (torch.split(x, _HEARD, dim=2) for x in (pitch, around(pooled), around(total)))
-        pitch = torch.cat([_drawn(one, others, heard * near) for one, others, heard in zip(*parts, strict=True)], dim=2)
+        pitch = pitch.new_empty(pitch.shape)
+        for number, (one, others, heard) in enumerate(zip(*parts, strict=True)):
+            pitch[:, :, number * _HEARD : (number + 1) * _HEARD] = _drawn(one, others, heard * near)
     moved = pitch.flatten(2)[..., :frames].transpose(1, 2) - given
     return frequency * torch.exp(moved * torch.exp(-0.5 * (moved / (2 * _ALIKE)).square()))
 

@@ -176,7 +176,7 @@ class ISTFTVocoder(nn.Module):
         if self.reach:
             frequency = held(frequency, amplitude, self.reach)
         tones = oscillate(frequency / self.reader.rate, amplitude, hop)
-        return (samples.transpose(1, 2).flatten(1) + tones).unsqueeze(1), frequency
+        return tones.add_(samples.transpose(1, 2).flatten(1)).unsqueeze(1), frequency
 
     def _parts(self, log_mel: Tensor) -> Tensor:
         """What `_part` makes of log-mel [B, 1, T, F], piece by piece, [B, hop + 2F, T]."""
