@@ -201,12 +201,30 @@ def kept_cells(
     times = np.stack([begins - reach, begins + cell + reach])
     if drawn is not None:
         made = drawing.touched(drawn, times, hertz, seconds, mel.fmax)
+    elif codec.found.fidelity.mask == "slices":
+        made = _sliced(spans, bands, cell, (len(begins), hertz.shape[1]), mel)
     else:
         in_time = _touched(times, spans) if spans else np.ones(len(begins), bool)
         in_band = _touched(hertz, bands) if bands else np.ones(hertz.shape[1], bool)
         made = in_time[:, None] & in_band[None, :]
-    made |= (begins >= seconds)[:, None]
+    if made.size and not made.any():
+        raise UsageError("that is less than a cell of the authors' latents; give a longer span or a wider band")
+    if codec.found.fidelity.mask == "touched":
+        made |= (begins >= seconds)[:, None]
     return torch.from_numpy(~made).float()[None, None]
+
+
+def _sliced(
+    spans: Sequence[Span], bands: Sequence[Span], cell: float, shape: tuple[int, int], mel: MelSpec
+) -> NDArray[np.bool_]:
+    """The authors' way (spec 8.2): cells int(h t0) to int(h t1) of h, or int(w f0) to int(w f1) of w, are made anew."""
+    made, corners = np.zeros(shape, bool), np.array(mel_edges(shape[1] - 1, mel.fmin, mel.fmax))
+    for first, last in spans:
+        made[int(first / cell + 1e-6) : int(last / cell + 1e-6)] = True
+    for band in bands:
+        low, high = (int(place + 1e-6) for place in np.interp(band, corners, np.arange(len(corners))))
+        made[:, low:high] = True
+    return made
 
 
 def _touched(sides: NDArray[np.float64], spans: Sequence[Span]) -> NDArray[np.bool_]:
