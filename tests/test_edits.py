@@ -19,7 +19,7 @@ from latentaudio.audio.mel import vae_mel
 from latentaudio.audio.ops import limit_peak, passing
 from latentaudio.cli.main import main
 from latentaudio.codec import SHARED
-from latentaudio.edits import kept_cells, pasted
+from latentaudio.edits import kept_cells, matched, pasted
 from latentaudio.errors import DataError, UsageError
 from latentaudio.nn.tiles import starts
 from latentaudio.options import EditOptions, Options
@@ -148,6 +148,17 @@ def test_upsampling_leaves_what_lies_below(quiet, sound):
     [clip] = quiet.upsample(low, cutoff=3000.0, **QUICK)
     changed, hertz = spectrum(clip.samples - low)
     assert changed[hertz < 3000].max() < 1e-3 * changed.max() and changed[hertz > 3200].max() == changed.max()
+
+
+def test_what_lies_above_the_cutoff_is_as_loud_as_what_lies_below():
+    t, noise = np.arange(RATE) / RATE, np.random.default_rng(0).standard_normal((1, RATE)).astype(np.float32)
+    tilted = between(noise, 0, 1000) + 0.3 * noise
+    for level, wanted in ((0.5, 2.0), (3.0, 1 / 3), (0.01, 4.0), (100.0, 0.25)):
+        np.testing.assert_allclose(matched(tilted, level * tilted, 3000.0, RATE), wanted * level * tilted, rtol=1e-3, atol=1e-5)
+    above = np.sin(2 * np.pi * 5000 * t).astype(np.float32)[None]
+    np.testing.assert_allclose(matched(noise + above, 0.5 * noise, 3000.0, RATE), noise, rtol=0.02, atol=1e-5)
+    silent = np.zeros_like(noise)
+    np.testing.assert_array_equal(matched(noise, silent, 3000.0, RATE), silent)
 
 
 def test_extending_keeps_the_sound_in_its_place(tiny, sound):

@@ -31,6 +31,7 @@ FADE = 0.02
 """Seconds over which what is made fades into what is kept, outside the span that is made anew."""
 _SHORTEST, _LONGEST = 0.1, 600.0  # seconds
 _BLOCK = 1 << 15  # samples that are pasted at a time
+_LIFT = 4.0  # 12 dB
 _HOT = 2.0  # what resampling and lossy files overshoot is less
 
 
@@ -96,7 +97,12 @@ def planned(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
     if drawn is not None:
         spans, gains = drawing.spans(drawn, length / rate), drawing.gains(drawn, codec.config.mel.fmax, rate)
     spans = spans or [(0.0, length / rate)]
-    return Plan(Edit(init, edit.strength, mask), lambda made: pasted(whole, made, spans, gains, rate))
+
+    def finish(made: Samples) -> Samples:
+        made = matched(whole, made, edit.cutoff, rate) if edit.cutoff else made
+        return pasted(whole, made, spans, gains, rate)
+
+    return Plan(Edit(init, edit.strength, mask), finish)
 
 
 def _drawn(edit: EditOptions) -> Pixels | None:
@@ -240,6 +246,19 @@ def faded(span: Span, places: NDArray[np.int_], rate: int) -> NDArray[np.float32
     size, beside = round(FADE * rate), np.maximum(round(span[0] * rate) - places, places + 1 - round(span[1] * rate))
     weight = 0.5 - 0.5 * np.cos(np.pi * (size + 0.5 - beside) / size)
     return np.where(beside <= 0, 1.0, np.where(beside <= size, weight, 0.0)).astype(np.float32)
+
+
+def matched(whole: Samples, made: Samples, cutoff: float, rate: int) -> Samples:
+    """What was made, as loud as makes it the sound's equal in the octave below `cutoff` Hz, but by 12 dB at most."""
+    octave = passing([(cutoff / 2, cutoff)], rate)
+
+    def energy(sound: Samples) -> float:
+        ends = [*range(0, sound.shape[1], _BLOCK), sound.shape[1]]
+        return sum(float(np.square(shaped(sound, octave, a, b)).sum(dtype=np.float64)) for a, b in pairwise(ends))
+
+    heard, there = energy(made), energy(whole)
+    gain = float(np.clip(np.sqrt(there / heard), 1 / _LIFT, _LIFT)) if heard > 0.0 else 1.0
+    return (gain * made).astype(np.float32)
 
 
 def pasted(whole: Samples, made: Samples, spans: Sequence[Span], gains: Gains | None, rate: int) -> Samples:

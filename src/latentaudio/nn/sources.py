@@ -19,7 +19,7 @@ from ..configs import VocoderConfig, mel_edges
 
 BLOCK = 32  # frames of sines made at a time: they stay in the processor's cache, four times as fast, and memory stays flat
 _GRID, _ROUNDS = 4, 6  # frames heard as one when pitch is held; how often that is done
-_HEARD = 16  # pooled frames for which that is done at a time: they stay in the cache, and memory stays flat
+_BANDS, _HEARD = 16, 64  # bands and pooled frames for which that is done at a time, in the processor's cache
 _ALIKE = 0.03  # natural logarithm of a ratio of frequencies that may well be one note
 
 
@@ -100,8 +100,7 @@ def oscillate(frequency: Tensor, amplitude: Tensor, hop: int) -> Tensor:
     Both are straight lines between frame borders, where they have the mean of the two frames; phase is the exact integral.
     """
     pitch, loudness = _borders(frequency), _borders(amplitude)
-    turns = ((pitch[:, 1:] + pitch[:, :-1]) * (hop / 2)).remainder(1)  # whole turns are silent and would eat the mantissa
-    start = turns.cumsum(1).sub_(turns)
+    start = _phases(pitch, hop)
     n = torch.arange(hop, device=frequency.device, dtype=frequency.dtype)
     sides = (pitch[:, :-1], pitch[:, 1:], loudness[:, :-1], loudness[:, 1:])
     parts = (torch.split(x, BLOCK, dim=1) for x in (start, *sides))
@@ -123,6 +122,12 @@ def held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
     lies evenly about each of its frames but the last, and whatever would be moved far is not. Frames are pooled by `_GRID` to
     be heard, not to be changed.
     """
+    bands = zip(torch.split(frequency, _BANDS, dim=2), torch.split(loudness, _BANDS, dim=2), strict=True)
+    return torch.cat([_held(pitch, level, reach) for pitch, level in bands], dim=2)
+
+
+def _held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
+    """`held` for some bands."""
     frames, arms = frequency.shape[1], -(-reach // _GRID)
     spare = -frames % _GRID
     given = frequency.clamp_min(1.0).log()
@@ -155,4 +160,10 @@ def _drawn(pitch: Tensor, others: Tensor, heard: Tensor) -> Tensor:
 def _borders(x: Tensor) -> Tensor:
     """[B, T, F] at frames -> [B, T + 1, F] at their borders."""
     x = torch.cat([x[:, :1], x, x[:, -1:]], dim=1)
-    return (x[:, 1:] + x[:, :-1]) / 2
+    return (x[:, 1:] + x[:, :-1]).mul_(0.5)
+
+
+def _phases(pitch: Tensor, hop: int) -> Tensor:
+    """Pitches [B, T + 1, F] at frames' borders -> phases [B, T, F] at their beginnings, in turns, less most whole ones."""
+    turns = (pitch[:, 1:] + pitch[:, :-1]).mul_(hop / 2).remainder_(1)  # whole turns are silent and would eat the mantissa
+    return turns.cumsum(1).sub_(turns)
