@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from ..configs import VocoderConfig, mel_edges
 
 BLOCK = 32  # frames of sines made at a time: they stay in the processor's cache, four times as fast, and memory stays flat
-_GRID, _ROUNDS = 4, 6  # frames heard as one when pitch is held; how often that is done
+_GRID, ROUNDS = 4, 6  # frames heard as one when pitch is held; how often that is done
 _BANDS, _HEARD = 16, 64  # bands and pooled frames for which that is done at a time, in the processor's cache
 _ALIKE = 0.03  # natural logarithm of a ratio of frequencies that may well be one note
 
@@ -94,17 +94,22 @@ def hiss(noise: Tensor, hop: int, window: Tensor) -> Tensor:
     return spectrum / (window.square().sum() * math.pi / 4).sqrt()  # a complex normal's mean magnitude is sqrt(pi / 4) sigma
 
 
-def oscillate(frequency: Tensor, amplitude: Tensor, hop: int) -> Tensor:
+def oscillate(
+    frequency: Tensor, amplitude: Tensor, hop: int, phase: Tensor | None = None, before: int = 0, behind: int = 0
+) -> Tensor:
     """Sum of F sines whose frequency [B, T, F] (cycles per sample) and amplitude [B, T, F] glide: samples [B, T hop].
 
     Both are straight lines between frame borders, where they have the mean of the two frames; phase is the exact integral.
+    phase [B, F]: turns gone at the beginning, which become those at the end. before, behind: frames at either end that are
+    neighbours only, and not heard.
     """
-    pitch, loudness = _borders(frequency), _borders(amplitude)
-    start = _phases(pitch, hop)
+    heard = slice(before, frequency.shape[1] + 1 - behind)
+    pitch, loudness = _borders(frequency)[:, heard], _borders(amplitude)[:, heard]
+    start = _phases(pitch, hop, phase)
     n = torch.arange(hop, device=frequency.device, dtype=frequency.dtype)
     sides = (pitch[:, :-1], pitch[:, 1:], loudness[:, :-1], loudness[:, 1:])
     parts = (torch.split(x, BLOCK, dim=1) for x in (start, *sides))
-    whole = pitch.new_empty(*frequency.shape[:2], hop)
+    whole = pitch.new_empty(*start.shape[:2], hop)
     for number, (begin, rate, later, level, next_level) in enumerate(zip(*parts, strict=True)):
         ramp = torch.stack([level, (next_level - level) / hop], dim=2)
         phase = torch.addcmul(begin[..., None], rate[..., None], n)
@@ -139,7 +144,7 @@ def _held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
     def around(value: Tensor) -> Tensor:
         return F.pad(value, (arms, arms)).unfold(2, 2 * arms + 1, 1)
 
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         pooled = (pitch * weight).sum(3) / total.clamp_min(1e-20)
         parts = (torch.split(x, _HEARD, dim=2) for x in (pitch, around(pooled), around(total)))
         pitch = pitch.new_empty(pitch.shape)
@@ -163,7 +168,11 @@ def _borders(x: Tensor) -> Tensor:
     return (x[:, 1:] + x[:, :-1]).mul_(0.5)
 
 
-def _phases(pitch: Tensor, hop: int) -> Tensor:
+def _phases(pitch: Tensor, hop: int, phase: Tensor | None) -> Tensor:
     """Pitches [B, T + 1, F] at frames' borders -> phases [B, T, F] at their beginnings, in turns, less most whole ones."""
     turns = (pitch[:, 1:] + pitch[:, :-1]).mul_(hop / 2).remainder_(1)  # whole turns are silent and would eat the mantissa
-    return turns.cumsum(1).sub_(turns)
+    ends = turns.cumsum(1)
+    if phase is not None:
+        ends += phase[:, None]
+        phase.copy_(ends[:, -1].remainder(1))
+    return ends.sub_(turns)

@@ -16,11 +16,11 @@ from torch.nn import functional as F
 
 from ..configs import VocoderConfig
 from .packed import added, leaky
-from .sources import MelReader, held, hiss, oscillate
+from .sources import ROUNDS, MelReader, held, hiss, oscillate
 from .tiles import chunked
 
 LEAK = 0.1
-_PIECE = 1024  # mel frames, and a margin, that the inverse-STFT vocoder works on at once
+_PIECE, _SECTION = 1024, 16384  # mel frames, and margins, that the inverse-STFT vocoder shapes, and sings, at once
 QUIET, LOUDEST = -2.0, 5.0  # natural logs of gain: where the learned parts begin, and where they end lest one step deafens
 
 
@@ -170,25 +170,39 @@ class ISTFTVocoder(nn.Module):
 
     def played(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
         """What `forward` returns, and the frequency in Hz [B, T, F] of every band's sine in it."""
-        hop, bands = self.inverse.hop, self.sizes[-1]
-        samples, frequency, amplitude = torch.split(self._parts(log_mel), [hop, bands, bands], dim=1)
-        frequency, amplitude = frequency.transpose(1, 2), amplitude.transpose(1, 2)
-        if self.reach:
-            frequency = held(frequency, amplitude, self.reach)
-        tones = oscillate(frequency / self.reader.rate, amplitude, hop)
-        return tones.add_(samples.transpose(1, 2).flatten(1)).unsqueeze(1), frequency
+        batch, _, frames, bands = log_mel.shape
+        hop, beside = self.inverse.hop, -(-(self.margin + ROUNDS * self.reach) // 8 + 1) * 8
+        noise, phase = self._noise(batch, frames).to(log_mel.device), None
+        if frames > _SECTION:
+            phase = torch.zeros(batch, bands, device=log_mel.device)
+        sound, sung = noise.new_empty(batch, frames * hop), noise.new_empty(batch, frames, bands)
+        for first in range(0, frames, _SECTION):
+            last = min(first + _SECTION, frames)
+            low, high = max(0, first - beside), min(frames, last + beside)
+            grain = noise[:, low * hop : (high - 1) * hop + self.inverse.n_fft]
+            made = self._parts(log_mel[:, :, low:high], grain).transpose(1, 2)
+            samples, frequency, amplitude = made[..., :hop], made[..., hop:-bands], made[..., -bands:]
+            if self.reach:
+                frequency = held(frequency, amplitude, self.reach)
+            before, behind = min(first, 1), min(frames - last, 1)  # a neighbour
+            heard = slice(first - before - low, last + behind - low)
+            pitch = frequency[:, heard] / self.reader.rate
+            tones = oscillate(pitch, amplitude[:, heard], hop, phase, before, behind)
+            sound[:, first * hop : last * hop] = tones.add_(samples[:, first - low : last - low].flatten(1))
+            sung[:, first:last] = frequency[:, first - low : last - low]
+        return sound.unsqueeze(1), sung
 
-    def _parts(self, log_mel: Tensor) -> Tensor:
-        """What `_part` makes of log-mel [B, 1, T, F], piece by piece, [B, hop + 2F, T]."""
-        frames, hop = log_mel.shape[2], self.inverse.hop
-        noise = self._noise(log_mel.shape[0], frames).to(log_mel.device)
+    def _parts(self, log_mel: Tensor, noise: Tensor) -> Tensor:
+        """What `_part` makes of log-mel [B, 1, T, F] and noise [B, (T - 1) hop + n_fft], piece by piece, [B, hop + 2F, T]."""
+        hop = self.inverse.hop
 
         def piece(places: Tensor) -> Tensor:
             first, last = int(places[0, 0, 0]), int(places[0, 0, -1]) + 1
             grain = noise[:, first * hop : (last - 1) * hop + self.inverse.n_fft]
             return self._part(log_mel[:, 0, first:last], hiss(grain, hop, self.inverse.window))
 
-        return chunked(piece, torch.arange(frames).view(1, 1, -1), _PIECE + 2 * self.margin, self.margin, 1)
+        places = torch.arange(log_mel.shape[2]).view(1, 1, -1)
+        return chunked(piece, places, _PIECE + 2 * self.margin, self.margin, 1)
 
     def _part(self, log_mel: Tensor, noise: Tensor) -> Tensor:
         """Of log-mel [B, T, F] and noise [B, T, K], side by side [B, hop + 2F, T]: samples without tones, the tones' frequency
