@@ -20,7 +20,7 @@ from .sources import ROUNDS, MelReader, held, hiss, oscillate
 from .tiles import chunked
 
 LEAK = 0.1
-_PIECE, _SECTION = 1024, 16384  # mel frames, and margins, that the inverse-STFT vocoder shapes, and sings, at once
+_PIECE, _SECTION = 1024, 8192  # mel frames, and margins, that the inverse-STFT vocoder shapes, and sings, at once
 QUIET, LOUDEST = -2.0, 5.0  # natural logs of gain: where the learned parts begin, and where they end lest one step deafens
 
 
