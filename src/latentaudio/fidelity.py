@@ -35,7 +35,7 @@ class Fidelity:
     grid: latents are sampled on grids the UNet can halve, as trained, or on the shortest that the VAE can decode; the authors
     take 2.4 % more cells than the seconds have (spec 8.4).
     mask: cells of a latent that are made anew: all that a span and a band touch, or the authors' slices of whole cells, rounded
-    down, of which any one suffices (spec 8.2).
+    down, any one of which suffices (spec 8.2).
     weak: guidance below 1 mixes the two predictions; False takes it as none (spec 5.4).
     clamp: AudioLDM 1's latents that run away are clamped to +-10 before decoding (spec 5.5).
     finish: peaks are limited and edges faded, or samples stay as the vocoder made them.
