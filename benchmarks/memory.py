@@ -4,6 +4,7 @@
 
 audioldm2-full with random weights, a float32 folder of 4.4 GB in a temporary place, windows of 10.24 s; from the shell.
 A hundred prompts in one process: mini's student with clips of 10.24 s, and audioldm2-full with clips of 2.56 s, preset `draft`.
+Of half a minute and of ten minutes, mini in four steps: what is generated, and what is made anew in white noise.
 """
 
 import argparse
@@ -14,9 +15,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from latentaudio import load
+from latentaudio.audio.io import write
 from latentaudio.evaluate.invented import write_invented
-from latentaudio.evaluate.speed import COMMAND, cold_clip
+from latentaudio.evaluate.speed import COMMAND, cold_clip, cost_of
 from latentaudio.evaluate.timing import PROMPT
 
 MODEL, EVERY = "audioldm2-full", (1, 10, 50, 100)
@@ -62,6 +66,25 @@ def by_number(folder: Path) -> Iterator[tuple[str, ...]]:
         yield Path(model).name, *(f"{peak} GB" for peak in told)
 
 
+def of_edits(lengths: list[float]) -> Iterator[tuple[str, ...]]:
+    """Rows of the third."""
+    yield "mini", *(f"{length:g} s" for length in lengths)
+    with tempfile.TemporaryDirectory() as place:
+        given, made = Path(place, "noise.wav"), Path(place, "made.wav")
+        for verb, *words in (["generate"], ["inpaint", "--time", "10:12"], ["inpaint", "--band", "2000:4000"]):
+            sizes = []
+            for length in lengths:
+                if verb == "generate":
+                    what = [PROMPT, "--seconds", f"{length:g}"]
+                else:
+                    dice = np.random.default_rng(0)
+                    write(given, 0.1 * dice.standard_normal(round(length * 16000)).astype(np.float32), 16000)
+                    what = [str(given), PROMPT]
+                cost = cost_of((*COMMAND, verb, *what, *words, "--steps", "4", "--seed", "0", "-o", str(made), "--quiet"))
+                sizes.append(f"{cost.gigabytes:.2f} GB")
+            yield " ".join((verb, *words)), *sizes
+
+
 def table(rows: Iterator[tuple[str, ...]]) -> str:
     """Markdown; each row is shown as soon as it is known."""
     lines = []
@@ -83,7 +106,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, MODEL)
         write_invented(folder, MODEL)
-        tables = [table(by_length(folder, given.seconds)), table(by_number(folder))]
+        tables = [table(by_length(folder, given.seconds)), table(by_number(folder)), table(of_edits([30.0, 600.0]))]
     if given.output:
         given.output.write_text("\n\n".join(["# Memory", (__doc__ or "").strip(), *tables]) + "\n", encoding="utf-8")
 

@@ -108,7 +108,7 @@ def test_the_floor_knows_no_torch(module):
 def test_ceilings():
     lines = {path: path.read_text().count("\n") for path in FILES}
     kinds = {path: count for path, count in lines.items() if "render" in path.parts}
-    assert sum(lines.values()) - sum(kinds.values()) <= 15_500
+    assert sum(lines.values()) - sum(kinds.values()) <= 17_000
     assert sum(kinds.values()) <= 5_000
     assert max(lines.values()) <= 450
     assert median(lines.values()) <= 150

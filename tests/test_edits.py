@@ -1,17 +1,27 @@
 """Verbs over a given sound: what is kept is kept to the bit, what is asked for is made, and nonsense is one line."""
 
 import json
+import math
+import re
+from dataclasses import replace
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
+import torch
+from PIL import Image
+from scipy.signal import butter, sosfiltfilt
 
 from latentaudio import load
 from latentaudio.audio.io import info
-from latentaudio.audio.ops import band, limit_peak
+from latentaudio.audio.mel import vae_mel
+from latentaudio.audio.ops import limit_peak, passing
 from latentaudio.cli.main import main
-from latentaudio.edits import pasted, shifted
+from latentaudio.codec import SHARED
+from latentaudio.edits import kept_cells, matched, pasted, shifted
 from latentaudio.errors import DataError, UsageError
+from latentaudio.nn.tiles import starts
 from latentaudio.options import EditOptions, Options
 from latentaudio.variants import VARIANTS
 
@@ -37,6 +47,12 @@ def quiet(tiny, monkeypatch):
 
 def spectrum(samples):
     return np.abs(np.fft.rfft(samples[0])), np.fft.rfftfreq(samples.shape[1], 1 / RATE)
+
+
+def between(samples, low, high):
+    """What a sound holds between two frequencies (Hz): scipy's Butterworth filter there and back."""
+    kind = {"btype": "lowpass", "Wn": high} if low == 0 else {"btype": "bandpass", "Wn": (low, min(high, RATE / 2 - 1))}
+    return sosfiltfilt(butter(8, **kind, fs=RATE, output="sos"), samples).astype(np.float32)
 
 
 def test_strength_0_is_the_sound_through_the_codec(tiny, sound):
@@ -91,11 +107,65 @@ def test_outside_its_bands_inpainting_leaves_the_spectrum(quiet, sound):
     assert (both == sound)[0, : RATE // 2 - FADE].all() and (both != sound)[0, RATE // 2 : RATE].mean() > 0.9
 
 
+def drawing(rows=64, columns=200):
+    """White from 0.5 s to 1 s of two, in the lower half: below 1949 Hz on librosa's mel scale."""
+    mask = np.zeros((rows, columns), np.uint8)
+    mask[rows // 2 :, columns // 4 : columns // 2] = 255
+    return mask
+
+
+def test_a_drawn_mask_is_made_anew_and_nothing_else(quiet, sound, tmp_path):
+    Image.fromarray(drawing()).save(tmp_path / "mask.png")
+    clips = [quiet.inpaint(sound, "a dog", mask=mask, **QUICK)[0] for mask in (drawing(), tmp_path / "mask.png")]
+    np.testing.assert_array_equal(clips[0].samples, clips[1].samples)
+    changed = clips[0].samples - sound
+    assert not changed[0, : RATE // 2 - FADE].any() and not changed[0, RATE + FADE :].any()
+    assert (changed[0, RATE // 2 : RATE] != 0).mean() > 0.9
+    level, hertz = spectrum(changed[:, RATE // 2 - FADE : RATE + FADE])
+    assert level[hertz > librosa.mel_to_hz(librosa.hz_to_mel(8000.0) / 2)].max() < 1e-3 * level.max()
+
+
+def test_cells_of_a_drawn_mask_are_those_of_its_span_and_band(tiny):
+    top = float(librosa.mel_to_hz(librosa.hz_to_mel(8000.0) / 2))
+    asked = kept_cells([(0.5, 1.0)], [(0.0, top - 1e-6)], 2.0, tiny.codec, 200)
+    np.testing.assert_array_equal(kept_cells([], [], 2.0, tiny.codec, 200, drawing() > 0).numpy(), asked.numpy())
+
+
+def test_a_drawn_mask_comes_again_from_tags(tiny, sound, tmp_path):
+    path, mask = tmp_path / "given.wav", tmp_path / "mask.png"
+    soundfile.write(path, sound[0], RATE, subtype="FLOAT")
+    Image.fromarray(drawing()).save(mask)
+    for given in (mask, np.random.default_rng(0).random((64, 200)) > 0.2):
+        [clip] = tiny.inpaint(path, "a dog", mask=given, **QUICK)
+        request = Options.from_tags(info(clip.save(tmp_path / "made.wav"))["tags"])
+        [again] = tiny.stream([request])
+        np.testing.assert_array_equal(again.samples, clip.samples)
+        assert request.edit.mask == (str(mask) if given is mask else request.edit.mask)
+    request = Options.from_tags(tiny.inpaint(path, "a dog", mask=mask, **QUICK)[0].tags)
+    Image.fromarray(drawing()[::-1]).save(mask)
+    with pytest.raises(UsageError, match="is not the mask it was"):
+        list(tiny.stream([request]))
+    mask.unlink()
+    with pytest.raises(DataError, match=r"mask\.png"):
+        list(tiny.stream([request]))
+
+
 def test_upsampling_leaves_what_lies_below(quiet, sound):
-    low = band(sound, RATE, 0.0, 3000.0)
+    low = between(sound, 0.0, 2800.0)
     [clip] = quiet.upsample(low, cutoff=3000.0, **QUICK)
     changed, hertz = spectrum(clip.samples - low)
     assert changed[hertz < 3000].max() < 1e-3 * changed.max() and changed[hertz > 3200].max() == changed.max()
+
+
+def test_what_lies_above_the_cutoff_is_as_loud_as_what_lies_below():
+    t, noise = np.arange(RATE) / RATE, np.random.default_rng(0).standard_normal((1, RATE)).astype(np.float32)
+    tilted = between(noise, 0, 1000) + 0.3 * noise
+    for level, wanted in ((0.5, 2.0), (3.0, 1 / 3), (0.01, 4.0), (100.0, 0.25)):
+        np.testing.assert_allclose(matched(tilted, level * tilted, 3000.0, RATE), wanted * level * tilted, rtol=1e-3, atol=1e-5)
+    above = np.sin(2 * np.pi * 5000 * t).astype(np.float32)[None]
+    np.testing.assert_allclose(matched(noise + above, 0.5 * noise, 3000.0, RATE), noise, rtol=0.02, atol=1e-5)
+    silent = np.zeros_like(noise)
+    np.testing.assert_array_equal(matched(noise, silent, 3000.0, RATE), silent)
 
 
 def test_extending_keeps_the_sound_in_its_place(tiny, sound):
@@ -109,13 +179,13 @@ def test_extending_keeps_the_sound_in_its_place(tiny, sound):
 def test_what_is_made_is_turned_down_before_anything_is_cut_off():
     whole, made = np.full((1, RATE), 0.8, np.float32), np.full((1, RATE), 0.4, np.float32)
     whole[0, 10] = 1.0
-    half = pasted(whole, made, [(0.5, 1.0)], [], RATE)
+    half = pasted(whole, made, [(0.5, 1.0)], None, RATE)
     np.testing.assert_array_equal(half[:, RATE // 2 :], made[:, RATE // 2 :])
     np.testing.assert_array_equal(half[:, : RATE // 2 - FADE], whole[:, : RATE // 2 - FADE])
     t = np.arange(RATE) / RATE
     low, high = (0.8 * np.sin(2 * np.pi * hertz * t).astype(np.float32)[None] for hertz in (100, 5000))
-    mixed = pasted(low, high, [(0.0, 1.0)], [(4000.0, 8000.0)], RATE)
-    assert np.abs(mixed).max() == 1.0 and 0.3 < np.abs(band(mixed, RATE, 4000, 8000)).max() < 0.45
+    mixed = pasted(low, high, [(0.0, 1.0)], passing([(4000.0, 8000.0)], RATE), RATE)
+    assert np.abs(mixed).max() == 1.0 and 0.3 < np.abs(between(mixed, 4000, 8000)).max() < 0.45
 
 
 def test_a_clip_can_be_worked_on(tiny, sound):
@@ -215,6 +285,12 @@ def test_streams_tell_of_wrong_edits_at_once(tiny, sound, tmp_path):
         ("inpaint", {"times": [(0.2, 0.8), (0.5, 1.0)]}, "write them as one, 0.2:1"),
         ("inpaint", {"times": [(0.0, 2.0)]}, "the whole sound"),
         ("inpaint", {"times": [(1.0, 2.0), (0.0, 1.0)], "bands": [(0.0, 8000.0)]}, "the whole sound"),
+        ("inpaint", {"times": [(0.5, 0.515)]}, "shorter than 0.02 s"),
+        ("inpaint", {"mask": np.eye(400) > 0, "times": [(0.5, 1.0)]}, "leave out times and bands"),
+        ("inpaint", {"mask": np.eye(400)[::399] > 0}, "time 0:0.005 is shorter than 0.02 s"),
+        ("inpaint", {"mask": np.zeros((4, 4))}, "all black"),
+        ("inpaint", {"mask": np.ones((4, 4))}, "all white"),
+        ("inpaint", {"bands": [(2000.0, 2050.0)]}, "narrower than the model can tell; give it at least 1.. Hz"),
         ("inpaint", {"bands": [(7000.0, 9000.0)]}, "reaches beyond 8000 Hz"),
         ("upsample", {"cutoff": 9000.0}, "give one above 0, and below 8000 Hz"),
         ("extend", {}, "by how much"),
@@ -254,17 +330,78 @@ def test_sounds_that_cannot_be_worked_on(tiny, samples, complaint):
 
 
 def test_files_of_any_kind_are_read(tiny, sound, tmp_path):
-    many = np.tile(sound.T, (1, 8))
-    soundfile.write(tmp_path / "many.wav", many, RATE)
+    soundfile.write(tmp_path / "many.wav", np.tile(sound.T, (1, 8)), RATE)
     soundfile.write(tmp_path / "fast.flac", np.repeat(sound[0], 12), 192000)
-    (tmp_path / "broken.wav").write_bytes(b"RIFF0000WAVE no")
-    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
-    for name in ("many.wav", "fast.flac"):
-        [clip] = tiny.vary(tmp_path / name, amount=0.3, **QUICK)
-        assert clip.samples.shape == (1, 2 * RATE), name
-    for name in ("broken.wav", "empty.wav", "missing.wav"):
-        with pytest.raises(DataError):
-            tiny.vary(tmp_path / name)
+    with pytest.warns(UserWarning, match=r"many\.wav has 8 channels; their average is worked on") as told:
+        [clip] = tiny.vary(tmp_path / "many.wav", amount=0.3, **QUICK)
+    assert clip.samples.shape == (1, 2 * RATE) and len(told) == 1
+    [clip] = tiny.vary(tmp_path / "fast.flac", amount=0.3, **QUICK)
+    assert clip.samples.shape == (1, 2 * RATE)
+
+
+def test_a_file_that_ends_early_is_worked_on_as_far_as_it_goes(tiny, sound, tmp_path):
+    soundfile.write(tmp_path / "whole.wav", sound[0], RATE)
+    data = (tmp_path / "whole.wav").read_bytes()
+    (tmp_path / "half.wav").write_bytes(data[: 44 + 2 * RATE])
+    with pytest.warns(UserWarning, match=r"half\.wav ends early: 1 of 2 s are there") as told:
+        [clip] = tiny.inpaint(tmp_path / "half.wav", times=[(0.4, 0.6)], **QUICK)
+    assert clip.samples.shape == (1, RATE) and len(told) == 1
+    (tmp_path / "piped.wav").write_bytes(data[:40] + b"\xff" * 4 + data[44:])  # as ffmpeg writes into a pipe
+    assert tiny.inpaint(tmp_path / "piped.wav", times=[(0.4, 0.6)], **QUICK)[0].samples.shape == (1, 2 * RATE)
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "rate", "complaint"),
+    [
+        ("none.wav", np.zeros(0), RATE, "holds no samples"),
+        ("one.wav", np.ones(1), RATE, "lasts 6.25e-05 s; give one of at least 0.1 s"),
+        ("silent.flac", np.zeros(RATE), RATE, "is silent"),
+        ("nan.wav", np.r_[np.zeros(99), np.nan, np.ones(RATE)], RATE, "not finite"),
+        ("hour.wav", np.ones(360_000), 100, "3600 s; sounds of up to 600 s"),
+        ("loud.wav", np.full(RATE, 9.0), RATE, "turn it down first"),
+        ("corrupt.wav", b"RIFF0000WAVE no", 0, "cannot read .*corrupt.wav as sound"),
+        ("empty.wav", b"", 0, "cannot read .*empty.wav as sound"),
+    ],
+)
+def test_bad_files_are_one_line_and_nothing_is_lost(tiny_folder, tmp_path, capsys, name, samples, rate, complaint):
+    given, out = tmp_path / name, tmp_path / "out.wav"
+    if rate:
+        soundfile.write(given, samples, rate, subtype="PCM_16" if name.endswith("flac") else "FLOAT")
+    else:
+        given.write_bytes(samples)
+    before = given.read_bytes()
+    out.write_bytes(b"what was there")
+    words = [str(given), "--model", str(tiny_folder), "--steps", "2", "--precision", "fp32", "-o", str(out)]
+    assert main(["inpaint", *words, "--time", "0.2:0.4"]) == 2
+    said = capsys.readouterr().err
+    assert re.search(complaint, said) and said.count("\n") == 1
+    assert out.read_bytes() == b"what was there" and given.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "out.wav"])
+
+
+def test_what_is_given_is_never_written_over(tiny_folder, sound, tmp_path, capsys):
+    given, mask = tmp_path / "given.wav", tmp_path / "out.wav.png"
+    soundfile.write(given, sound[0], RATE)
+    Image.fromarray(drawing()).save(mask)
+    (tmp_path / "link.wav").symlink_to(given)
+    before = given.read_bytes(), mask.read_bytes()
+    how = ["inpaint", str(given), "--mask", str(mask), "--model", str(tiny_folder), "--steps", "2"]
+    for output, complaint in (
+        (given, "over the sound itself"),
+        (tmp_path / "link.wav", "over the sound itself"),
+        (tmp_path / "out.wav", "over the mask itself"),
+        (f"{given}/", "exists and is not a folder"),
+        (given / "out.wav", "no folder"),
+        (tmp_path / "gone" / "out.wav", "no folder"),
+        (tmp_path / "out.aiff", "end the name in"),
+    ):
+        assert main([*how, "-o", str(output), "--plot"]) == 2
+        said = capsys.readouterr().err
+        assert complaint in said and said.count("\n") == 1
+    assert (given.read_bytes(), mask.read_bytes()) == before
+    (tmp_path / "given").mkdir()  # a folder named like the sound is a folder
+    assert main([*how, "-o", str(tmp_path / "given"), "--precision", "fp32", "--quiet"]) == 0, capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "given").iterdir()] == ["given_inpaint.wav"]
 
 
 def test_tags_say_what_was_done():
@@ -306,6 +443,7 @@ def test_verbs_of_the_command_line(tiny_folder, sound, tmp_path, capsys):
     for words, complaint in (
         (["inpaint", str(given), "--time", "1-2"], "write START:END"),
         (["inpaint", str(given), "--time", "1:9"], "reaches beyond"),
+        (["inpaint", str(given), "--mask", str(given)], "as a picture"),
         (["transfer", str(given), "a dog", "-o", str(given)], "would write over the sound itself"),
         (["transfer", str(tmp_path / "no.wav"), "a dog"], "no.wav"),
         (
@@ -315,3 +453,19 @@ def test_verbs_of_the_command_line(tiny_folder, sound, tmp_path, capsys):
     ):
         assert main([*words, *how]) == 2
         assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("framing", ["vocoder", "centred"])
+def test_a_latent_of_pieces_is_that_of_the_whole(tiny, sound, framing, monkeypatch):
+    spec, factor = tiny.config.mel, tiny.config.vae.factor
+    long = np.tile(sound, 12)  # 24 s
+    heard = []
+    monkeypatch.setattr(tiny.codec, "found", replace(tiny.found, fidelity=replace(tiny.found.fidelity, framing=framing)))
+    monkeypatch.setattr(tiny.vae, "encode", lambda mel, was=tiny.vae.encode: (heard.append(mel), was(mel))[1])
+    tiny.codec.latent(long)
+    frames = factor * math.ceil(long.shape[1] / (spec.hop * factor))
+    whole = vae_mel(torch.from_numpy(long), spec, framing)[:, :, :frames]
+    places = starts(frames // factor, tiny.codec.window, tiny.codec.window // SHARED)
+    assert len(heard) == len(places) > 1
+    for mel, place in zip(heard, places, strict=True):
+        torch.testing.assert_close(mel, whole[:, :, place * factor : place * factor + mel.shape[2]], atol=1e-5, rtol=0)

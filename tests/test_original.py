@@ -15,6 +15,8 @@ from latentaudio.audio.mel import clap_mel, vae_mel
 from latentaudio.configs import MelSpec
 from latentaudio.diffusion.samplers import Noise, ddim, kept
 from latentaudio.diffusion.schedule import Schedule
+from latentaudio.edits import kept_cells
+from latentaudio.errors import UsageError
 from latentaudio.fidelity import FIDELITIES
 from latentaudio.nn.unet import UNet
 from latentaudio.pipeline import AudioLDM
@@ -255,3 +257,21 @@ def test_a_short_sound_is_stretched_by_the_network_not_tiled():
     assert clap_mel(sound, "tile").shape == (1, 1, 1001, 64)
     stretched, tiled = (clap_mel(sound, ear)[..., 5:95, :] for ear in ("stretch", "tile"))
     torch.testing.assert_close(stretched, tiled, atol=1e-3, rtol=1e-4)
+
+
+def test_masks_are_the_authors_slices(tiny_folder):
+    """Spec 8.2: zero rows int(h t0) to int(h t1) over all frequencies, zero columns int(w f0) to int(w f1) over all times."""
+    codec = load(tiny_folder, "cpu", "fp32", fidelity="original").codec
+    frames, factor, mel = 1024, codec.config.vae.factor, codec.config.mel
+    h, w, seconds = frames // factor, mel.bins // factor, frames * mel.hop / mel.rate
+    ratios = ((0.1, 0.15, 1.0, 1.0), (0.4, 0.6, 1.0, 1.0), (1.0, 1.0, 0.75, 1.0), (0.25, 0.75, 0.33, 0.8))
+    for t0, t1, f0, f1 in ratios:
+        wanted = np.ones((h, w), np.float32)
+        wanted[int(h * t0) : int(h * t1)] = 0.0
+        wanted[:, int(w * f0) : int(w * f1)] = 0.0
+        times = [(t0 * seconds, t1 * seconds)] if t0 < t1 else []
+        bands = [tuple(float(x) for x in librosa.mel_to_hz(np.array([f0, f1]) * librosa.hz_to_mel(8000.0)))] if f0 < f1 else []
+        found = kept_cells(times, bands, seconds, codec, frames)
+        np.testing.assert_array_equal(found[0, 0].numpy(), wanted)
+    with pytest.raises(UsageError, match="less than a cell"):
+        kept_cells([(0.001, 0.002)], [], seconds, codec, frames)

@@ -74,7 +74,9 @@ class Codec:
         """
         if self.found.fidelity.clamp and self.config.unet.first_kind and float(z.abs().max()) > _RUNAWAY:
             z = z.clamp(-_BOUND, _BOUND)
+        self.parts.rest()
         mel = blended(lambda piece: self.vae.decode(Latent(piece)).float(), z, self.window, self.window // SHARED)
+        self.parts.rest()
         return list(self._voiced(mel).cpu().numpy())
 
     @torch.inference_mode()
@@ -87,14 +89,16 @@ class Codec:
         frames = frames or factor * math.ceil(mono.shape[1] / (hop * factor))
         mono = mono[:, : frames * hop]  # the grids of others round down
         padded = nn.functional.pad(mono, (0, frames * hop - mono.shape[1])).to(self.parts.device)
-        mel = vae_mel(padded, self.config.mel, self.found.fidelity.framing)[:, :, :frames]
-        window, cells = self.window, frames // factor
+        window, beside = self.window, math.ceil(self.config.mel.n_fft / hop)  # frames that a piece's own may hear
 
         def encoded(places: Tensor) -> Tensor:
-            first = int(places[0, 0, 0, 0]) * factor
-            return self.vae.latent(self.vae.encode(mel[:, :, first : first + places.shape[2] * factor]).mode()).z
+            first, count = int(places[0, 0, 0, 0]) * factor, places.shape[2] * factor
+            before = min(first, beside)
+            heard = padded[:, (first - before) * hop : (first + count + beside) * hop]
+            mel = vae_mel(heard, self.config.mel, self.found.fidelity.framing)[:, :, before : before + count]
+            return self.vae.latent(self.vae.encode(mel).mode()).z
 
-        return blended(encoded, torch.arange(cells).view(1, 1, -1, 1), window, window // SHARED)
+        return blended(encoded, torch.arange(frames // factor).view(1, 1, -1, 1), window, window // SHARED)
 
     def resynthesised(self, sound: Samples) -> Samples:
         """Samples [1, N] or [N] once there and back, [1, N]: the best that this model can sound."""

@@ -18,9 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .audio.ops import SILENCE, Samples, band, limit_peak
+from .audio import drawing
+from .audio.drawing import Pixels
+from .audio.ops import SILENCE, Gains, Samples, limit_peak, passing, shaped
 from .codec import Codec
-from .configs import mel_edges
+from .configs import MelSpec, mel_edges
 from .errors import UsageError
 from .options import EditOptions, Span
 from .types import Edit
@@ -28,6 +30,8 @@ from .types import Edit
 FADE = 0.02
 """Seconds over which what is made fades into what is kept, outside the span that is made anew."""
 _SHORTEST, _LONGEST = 0.1, 600.0  # seconds
+_BLOCK = 1 << 15  # samples that are pasted at a time
+_LIFT = 4.0  # 12 dB
 _HOT = 2.0  # what resampling and lossy files overshoot is less
 
 
@@ -41,7 +45,13 @@ class Plan:
 
 def checksum(sound: Samples) -> str:
     """SHA-256 of samples in float32."""
-    return hashlib.sha256(np.ascontiguousarray(sound, np.float32).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(sound, np.float32).data).hexdigest()
+
+
+def sealed(edit: EditOptions, name: str, samples: str) -> EditOptions:
+    """The edit with what tells whether file and mask still are what they were: the sound's file, or "", and its checksum."""
+    pixels = drawing.checksum(drawing.pixels(edit.mask)) if edit.mask else ""
+    return edit.model_copy(update={"sound": name, "samples": samples, "pixels": pixels})
 
 
 def taken(samples: NDArray[Any]) -> Samples:
@@ -68,23 +78,39 @@ def whole_length(edit: EditOptions, length: int, rate: int) -> int:
 def planned(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
     """What is done to samples [1, N] at the model's rate. Raises UsageError where that makes no sense for this sound."""
     rate = codec.config.mel.rate
-    check(edit, sound.shape[1] / rate, rate)
+    check(edit, sound.shape[1] / rate, codec.config.mel)
     if np.abs(sound).max(initial=0.0) < SILENCE:
         raise UsageError("the sound is silent, or its channels cancel each other; choose another")
     if edit.verb == "loop":
         return _looped(edit, sound, codec)
     before, length = round(edit.left * rate), whole_length(edit, sound.shape[1], rate)
     behind = length - before - sound.shape[1]
-    whole = np.pad(sound, ((0, 0), (before, behind)), mode="symmetric").astype(np.float32)  # as if it went on
+    whole = np.pad(sound, ((0, 0), (before, behind)), mode="symmetric") if before + behind else sound  # as if it went on
     ends = [(0.0, before / rate)] * (before > 0) + [((length - behind) / rate, length / rate)] * (behind > 0)
     spans, bands = [*edit.times, *ends], [*edit.bands, *[(edit.cutoff, rate / 2)] * (edit.cutoff > 0)]
-    frames = codec.frames(length / rate)
+    frames, drawn = codec.frames(length / rate), _drawn(edit)
     init = codec.latent(whole, frames)
-    if not spans and not bands:
+    if not spans and not bands and drawn is None:
         return Plan(Edit(init, shifted(edit.strength, codec.found.variant.shift)), lambda made: made)
-    mask = kept_cells(spans, bands, length / rate, codec, frames).to(init)
+    mask = kept_cells(spans, bands, length / rate, codec, frames, drawn).to(init)
+    gains = passing(bands, rate) if bands else None
+    if drawn is not None:
+        spans, gains = drawing.spans(drawn, length / rate), drawing.gains(drawn, codec.config.mel.fmax, rate)
     spans = spans or [(0.0, length / rate)]
-    return Plan(Edit(init, edit.strength, mask), lambda made: pasted(whole, made, spans, bands, rate))
+
+    def finish(made: Samples) -> Samples:
+        made = matched(whole, made, edit.cutoff, rate) if edit.cutoff else made
+        return pasted(whole, made, spans, gains, rate)
+
+    return Plan(Edit(init, edit.strength, mask), finish)
+
+
+def _drawn(edit: EditOptions) -> Pixels | None:
+    """The edit's mask; UsageError where it has changed since the edit was made."""
+    found = drawing.pixels(edit.mask) if edit.mask else None
+    if found is not None and edit.pixels and drawing.checksum(found) != edit.pixels:
+        raise UsageError(f"{edit.mask} is not the mask it was when this edit was made; bring that one back")
+    return found
 
 
 def shifted(strength: float, shift: float) -> float:
@@ -115,8 +141,10 @@ def check_length(seconds: float) -> None:
         raise UsageError(f"that makes {seconds:.0f} s; sounds of up to {_LONGEST:g} s can be worked on, so cut it first")
 
 
-def check(edit: EditOptions, seconds: float, rate: int) -> None:
-    """Raise UsageError where spans or bands do not fit a sound of that length and rate."""
+def check(edit: EditOptions, seconds: float, mel: MelSpec) -> None:
+    """Raise UsageError where spans, bands or a mask do not fit a sound of that length and a model of that mel, DataError for a
+    mask that cannot be read."""
+    rate, drawn = mel.rate, _drawn(edit)
     if seconds < _SHORTEST:
         raise UsageError(f"the sound lasts {seconds:.3g} s; give one of at least {_SHORTEST:g} s")
     check_length(seconds + edit.left + edit.right)
@@ -130,12 +158,20 @@ def check(edit: EditOptions, seconds: float, rate: int) -> None:
         raise UsageError(
             f"seam = {edit.seam:g} s; give between {2 * FADE:g} s and less than the sound, which lasts {seconds:g} s"
         )
-    if edit.verb == "inpaint" and not edit.times and not edit.bands:
-        raise UsageError("inpaint what? Give a time such as 1.0:2.5, or a band such as 2000:8000")
+    if edit.verb == "inpaint" and not edit.times and not edit.bands and drawn is None:
+        raise UsageError("inpaint what? Give a time such as 1.0:2.5, a band such as 2000:8000, or a mask")
     _check_spans("time", edit.times, seconds, "s", "the sound ends")
+    for first, last in [*edit.times, *(drawing.spans(drawn, seconds) if drawn is not None else [])]:
+        if last - first < FADE - 1e-6:
+            raise UsageError(f"time {first:.6g}:{last:.6g} is shorter than {FADE:g} s; make at least that much anew")
     _check_spans("band", edit.bands, rate / 2, "Hz", "the model's sound ends")
+    edges = mel_edges(mel.bins, mel.fmin, mel.fmax)
+    for low, high in edit.bands:
+        told = next(c - a for a, c in zip(edges, edges[2:], strict=False) if c >= min((low + high) / 2, edges[-1]))
+        if high - low < told:
+            raise UsageError(f"band {low:g}:{high:g} is narrower than the model can tell; give it at least {told:.0f} Hz there")
     all_time = not edit.times or _covers(edit.times, seconds)
-    if edit.verb == "inpaint" and all_time and (not edit.bands or _covers(edit.bands, rate / 2)):
+    if edit.verb == "inpaint" and drawn is None and all_time and (not edit.bands or _covers(edit.bands, rate / 2)):
         raise UsageError("that is the whole sound, of which nothing would be kept; use transfer or generate")
 
 
@@ -158,8 +194,11 @@ def _covers(spans: Sequence[Span], end: float) -> bool:
     return edges[0][0] <= 0 and edges[-1][1] >= end and all(a[1] >= b[0] for a, b in pairwise(edges))
 
 
-def kept_cells(spans: Sequence[Span], bands: Sequence[Span], seconds: float, codec: Codec, frames: int) -> Tensor:
-    """Mask [1, 1, T', F'] float32: 0 for cells that touch a span and a band (all of them where none is given), 1 elsewhere.
+def kept_cells(
+    spans: Sequence[Span], bands: Sequence[Span], seconds: float, codec: Codec, frames: int, drawn: Pixels | None = None
+) -> Tensor:
+    """Mask [1, 1, T', F'] float32: 0 for cells that touch a span and a band (all of them where none is given), or a white pixel
+    of what was drawn, 1 elsewhere.
 
     Spans are widened by what a frame hears beyond its hop. Cells behind the end of the sound are made anew: nobody will hear
     them, and silence there would be taken for its end.
@@ -168,54 +207,91 @@ def kept_cells(spans: Sequence[Span], bands: Sequence[Span], seconds: float, cod
     cell = factor * mel.hop / mel.rate
     begins = np.arange(frames // factor) * cell
     edges = np.array(mel_edges(mel.bins, mel.fmin, mel.fmax))
-    low, high = edges[:-2][::factor], edges[2:][factor - 1 :: factor]  # a cell hears all that its filters hear
+    hertz = np.stack([edges[:-2][::factor], edges[2:][factor - 1 :: factor]])  # a cell hears all that its filters hear
     reach = (mel.n_fft - mel.hop) / 2 / mel.rate
-    in_time = _touched(begins - reach, begins + cell + reach, spans) if spans else np.ones(len(begins), bool)
-    in_band = _touched(low, high, bands) if bands else np.ones(len(low), bool)
-    made = in_time[:, None] & in_band[None, :]
-    made |= (begins >= seconds)[:, None]
+    times = np.stack([begins - reach, begins + cell + reach])
+    if drawn is not None:
+        made = drawing.touched(drawn, times, hertz, seconds, mel.fmax)
+    elif codec.found.fidelity.mask == "slices":
+        made = _sliced(spans, bands, cell, (len(begins), hertz.shape[1]), mel)
+    else:
+        in_time = _touched(times, spans) if spans else np.ones(len(begins), bool)
+        in_band = _touched(hertz, bands) if bands else np.ones(hertz.shape[1], bool)
+        made = in_time[:, None] & in_band[None, :]
+    if made.size and not made.any():
+        raise UsageError("that is less than a cell of the authors' latents; give a longer span or a wider band")
+    if codec.found.fidelity.mask == "touched":
+        made |= (begins >= seconds)[:, None]
     return torch.from_numpy(~made).float()[None, None]
 
 
-def _touched(begins: NDArray[np.floating], ends: NDArray[np.floating], spans: Sequence[Span]) -> NDArray[np.bool_]:
-    found = np.zeros(len(begins), bool)
+def _sliced(
+    spans: Sequence[Span], bands: Sequence[Span], cell: float, shape: tuple[int, int], mel: MelSpec
+) -> NDArray[np.bool_]:
+    """The authors' way (spec 8.2): cells int(h t0) to int(h t1) of h, or int(w f0) to int(w f1) of w, are made anew."""
+    made, corners = np.zeros(shape, bool), np.array(mel_edges(shape[1] - 1, mel.fmin, mel.fmax))
     for first, last in spans:
-        found |= (begins < last) & (ends > first)
+        made[int(first / cell + 1e-6) : int(last / cell + 1e-6)] = True
+    for band in bands:
+        low, high = (int(place + 1e-6) for place in np.interp(band, corners, np.arange(len(corners))))
+        made[:, low:high] = True
+    return made
+
+
+def _touched(sides: NDArray[np.float64], spans: Sequence[Span]) -> NDArray[np.bool_]:
+    """Which stretches sides[:, i] touch a span."""
+    found = np.zeros(sides.shape[1], bool)
+    for first, last in spans:
+        found |= (sides[0] < last) & (sides[1] > first)
     return found
 
 
-def faded(spans: Sequence[Span], length: int, rate: int) -> NDArray[np.float32]:
-    """Weights [length] of what is made: 1 within spans, falling to 0 over `FADE` beside them by half a raised cosine."""
-    weight = np.zeros(length, np.float32)
-    size = round(FADE * rate)
-    ramp = (0.5 - 0.5 * np.cos(np.pi * (np.arange(size) + 0.5) / size)).astype(np.float32)
-    for first, last in spans:
-        begin, end = round(first * rate), min(round(last * rate), length)
-        weight[begin:end] = 1.0
-        before, behind = weight[max(0, begin - size) : begin], weight[end : end + size]
-        np.maximum(before, ramp[size - len(before) :], out=before)
-        np.maximum(behind, ramp[::-1][: len(behind)], out=behind)
-    return weight
+def faded(span: Span, places: NDArray[np.int_], rate: int) -> NDArray[np.float32]:
+    """Weights of what is made at some samples: 1 within the span, falling to 0 over `FADE` beside it by half a cosine."""
+    size, beside = round(FADE * rate), np.maximum(round(span[0] * rate) - places, places + 1 - round(span[1] * rate))
+    weight = 0.5 - 0.5 * np.cos(np.pi * (size + 0.5 - beside) / size)
+    return np.where(beside <= 0, 1.0, np.where(beside <= size, weight, 0.0)).astype(np.float32)
 
 
-def pasted(whole: Samples, made: Samples, spans: Sequence[Span], bands: Sequence[Span], rate: int) -> Samples:
-    """What was made put into the sound [1, N] in spans and, with bands, in those bands only.
+def matched(whole: Samples, made: Samples, cutoff: float, rate: int) -> Samples:
+    """What was made, as loud as makes it the sound's equal in the octave below `cutoff` Hz, but by 12 dB at most."""
+    octave = passing([(cutoff / 2, cutoff)], rate)
+
+    def energy(sound: Samples) -> float:
+        ends = [*range(0, sound.shape[1], _BLOCK), sound.shape[1]]
+        return sum(float(np.square(shaped(sound, octave, a, b)).sum(dtype=np.float64)) for a, b in pairwise(ends))
+
+    heard, there = energy(made), energy(whole)
+    gain = float(np.clip(np.sqrt(there / heard), 1 / _LIFT, _LIFT)) if heard > 0.0 else 1.0
+    return (gain * made).astype(np.float32)
+
+
+def pasted(whole: Samples, made: Samples, spans: Sequence[Span], gains: Gains | None, rate: int) -> Samples:
+    """What was made put into the sound [1, N] in spans, with gains only what they let through (`ops.shaped`).
 
     Outside spans and their fades samples are those of the sound to the bit. Where kept and made together would be too loud,
     what was made for that span is turned down, by half at most; what is still too loud then is cut off.
     """
-    length = whole.shape[1]
-    made = np.pad(made[:, :length], ((0, 0), (0, max(0, length - made.shape[1]))))
+    length, out = whole.shape[1], whole.copy()
+    if made.shape[1] < length:
+        made = np.pad(made, ((0, 0), (0, length - made.shape[1])))
 
-    def within(sound: Samples) -> Samples:
-        return np.sum([band(sound, rate, low, high) for low, high in bands], axis=0, dtype=np.float32) if bands else sound
+    def parts(span: Span, here: slice) -> tuple[Samples, Samples]:
+        """What is kept and what is put there, of a few samples."""
+        old, new = out[:, here], made[:, here]
+        if gains is not None:
+            old, new = (shaped(sound, gains, here.start, here.stop) for sound in (whole, made))
+        weight = faded(span, np.arange(here.start, here.stop), rate)
+        return out[:, here] - weight * old, weight * new
 
-    old, new, out = within(whole), within(made), whole.copy()
     for span in sorted(spans):
-        weight = faded([span], length, rate)
-        here = weight > 0
-        kept, put = (out - weight * (old if bands else out))[:, here], (weight * new)[:, here]
-        loud = (np.abs(kept + put) > 1.0) & (put != 0.0)
-        room = (1.0 - np.abs(kept[loud])) / np.abs(put[loud])
-        out[:, here] = np.clip(kept + max(0.5, float(room.min(initial=1.0))) * put, -1.0, 1.0)
+        first, last = max(0, round((span[0] - FADE) * rate)), min(length, round((span[1] + FADE) * rate))
+        blocks, room = [slice(at, min(at + _BLOCK, last)) for at in range(first, last, _BLOCK)], 1.0
+        for here in blocks:
+            kept, put = parts(span, here)
+            loud = (np.abs(kept + put) > 1.0) & (put != 0.0)
+            room = min(room, float(((1.0 - np.abs(kept[loud])) / np.abs(put[loud])).min(initial=1.0)))
+        for here in blocks:
+            kept, put = parts(span, here)
+            out[:, here] = np.clip(kept + max(0.5, room) * put, -1.0, 1.0)
     return out

@@ -1,7 +1,7 @@
 """Where the authors' code and diffusers compute different sound from the same weights, as data. Torch-free.
 
 Knows the differences and three presets of them; a difference is a field that one room reads. Refuses to know how to compute.
-`docs/fidelity.md` explains every row in two lines. Sources: spec sections 4.2, 5, 6.4, 9 and 13.
+`docs/fidelity.md` explains every row in two lines. Sources: spec sections 4.2, 5, 6.4, 8.2, 9 and 13.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Fidelity:
     lengthen: a clip shorter than any that was trained is cut out of one as long as those; False samples it as short as it is.
     grid: latents are sampled on grids the UNet can halve, as trained, or on the shortest that the VAE can decode; the authors
     take 2.4 % more cells than the seconds have (spec 8.4).
+    mask: cells of a latent that are made anew: all that a span and a band touch, or the authors' slices of whole cells, rounded
+    down, any one of which suffices (spec 8.2).
     weak: guidance below 1 mixes the two predictions; False takes it as none (spec 5.4).
     clamp: AudioLDM 1's latents that run away are clamped to +-10 before decoding (spec 5.5).
     finish: peaks are limited and edges faded, or samples stay as the vocoder made them.
@@ -53,6 +55,7 @@ class Fidelity:
     trim: bool = True
     lengthen: bool = True
     grid: Literal["unet", "vae", "authors"] = "unet"
+    mask: Literal["touched", "slices"] = "touched"
     weak: bool = True
     clamp: bool = False
     finish: bool = True
@@ -62,7 +65,7 @@ FIDELITIES: dict[str, Fidelity] = {
     "clean": Fidelity("clean"),
     "original": Fidelity(
         "original", eta=1.0, positions="all", framing="centred", ear="stretch", clap_eps=1e-5, clap_null=0.1, trim=False,
-        lengthen=False, grid="authors", clamp=True, finish=False,
+        lengthen=False, grid="authors", mask="slices", clamp=True, finish=False,
     ),
     "diffusers": Fidelity(
         "diffusers", null_loa="generate", ema=False, heads="stored", positions="all", pad_null=True, clap_eps=1e-12,

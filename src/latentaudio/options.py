@@ -31,7 +31,7 @@ Span: TypeAlias = tuple[float, float]
 Ear: TypeAlias = Literal["", "loa", "clap"]
 
 _MEANS: dict[Verb, set[str]] = {
-    "transfer": {"strength"}, "vary": {"strength"}, "inpaint": {"times", "bands"}, "upsample": {"cutoff"},
+    "transfer": {"strength"}, "vary": {"strength"}, "inpaint": {"times", "bands", "mask"}, "upsample": {"cutoff"},
     "extend": {"left", "right"}, "loop": {"seam"},
 }  # fmt: skip
 LONGEST_TEXT = 2000
@@ -62,6 +62,10 @@ class EditOptions(_OneLine):
     strength: float = Field(1.0, ge=0, le=1, description="How much of it is made anew: 0 nothing, 1 everything.")
     times: tuple[Span, ...] = Field((), description="Spans that are made anew.")
     bands: tuple[Span, ...] = Field((), description="Bands that are made anew.")
+    mask: str = Field(
+        "", description="A picture over the sound, white where it is made anew: its file, or itself as a data URL."
+    )
+    pixels: str = Field("", description="SHA-256 of its pixels.")
     cutoff: float = Field(0.0, ge=0, description="Above this everything is made anew; 0: nothing is said.")
     left: float = Field(0.0, ge=0, le=600, description="Seconds put before it.")
     right: float = Field(0.0, ge=0, le=600, description="Seconds put behind it.")
@@ -70,9 +74,11 @@ class EditOptions(_OneLine):
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
         said = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
-        foreign = said - _MEANS[self.verb] - {"verb", "sound", "samples"}
+        foreign = said - _MEANS[self.verb] - {"verb", "sound", "samples", "pixels"}
         if foreign:
             raise UsageError(f"{min(foreign)} means nothing to {self.verb}; leave it out")
+        if self.mask and (self.times or self.bands):
+            raise UsageError("a mask says all of what is made anew; leave out times and bands, or the mask")
         return self
 
 

@@ -34,7 +34,7 @@ from .diffusion.edit import begun
 from .diffusion.guidance import Guidance, Network, guided, together
 from .diffusion.samplers import SPACING, Noise, ddim, dpmpp_2m, leaps
 from .diffusion.schedule import Schedule
-from .edits import check, check_length, checksum, planned, taken, whole_length
+from .edits import check, check_length, checksum, planned, sealed, taken, whole_length
 from .errors import GenerationError, UsageError
 from .hearing import Hearing
 from .nn.tiles import blended
@@ -222,10 +222,10 @@ class AudioLDM(Verbs):
         Raises DataError for a file that is no sound, UsageError for what cannot be done to it.
         """
         named, name, samples = self._taken(sound)
-        check(edit, samples.shape[1] / self.sample_rate, self.sample_rate)
+        check(edit, samples.shape[1] / self.sample_rate, self.config.mel)
         if "seconds" in wishes:
             raise UsageError(f"{edit.verb} makes a sound as long as its own, and what is put to it; leave out seconds")
-        edit = edit.model_copy(update={"sound": named, "samples": name})
+        edit = sealed(edit, named, name)
         seconds = whole_length(edit, samples.shape[1], self.sample_rate) / self.sample_rate
         asked = self.requests([prompt], {**wishes, "edit": edit, "seconds": seconds})
         return self._clips(asked, progress, on_step, {name: samples})
@@ -322,7 +322,10 @@ class AudioLDM(Verbs):
         """A sound's file, if it is one, its checksum and its samples [1, N] at the model's rate; what is too long is refused
         before it is decoded."""
         if isinstance(sound, str | Path):
-            check_length(float(info(sound)["seconds"]))
+            head = info(sound)
+            check_length(float(head["seconds"]))
+            if head["channels"] > 1:
+                warnings.warn(f"{sound} has {head['channels']} channels; their average is worked on", stacklevel=2)
             samples = taken(read(sound, self.sample_rate)[0])
             return str(sound), checksum(samples), samples
         if isinstance(sound, Audio):
@@ -353,7 +356,7 @@ class AudioLDM(Verbs):
         """A request whose sounds are there and can be worked on; cues without checksums get them."""
         if request.edit is not None:
             length = self._given(request.edit, lent).shape[1]
-            check(request.edit, length / self.sample_rate, self.sample_rate)
+            check(request.edit, length / self.sample_rate, self.config.mel)
             if round(request.seconds * self.sample_rate) != whole_length(request.edit, length, self.sample_rate):
                 raise UsageError(f"seconds = {request.seconds:g} is not what {request.edit.verb} makes of {request.edit.sound}")
         if not any(cue.sounding for cue in request.cues):

@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from numpy.typing import NDArray
+
+from .audio.drawing import named
 from .audio.io import Audio
 from .audio.ops import Samples
 from .options import EditOptions
 
 Sound: TypeAlias = Audio | Samples | str | Path
+Mask: TypeAlias = NDArray[Any] | str | Path
 Spans: TypeAlias = Sequence[tuple[float, float]]
 
 
@@ -52,10 +56,14 @@ class Verbs(ABC):
         """Sounds like the sound; `count` of them. amount: as `strength` of a transfer."""
         return list(self.edit(sound, EditOptions(verb="vary", strength=amount), prompt, **wishes))
 
-    def inpaint(self, sound: Sound, prompt: str = "", *, times: Spans = (), bands: Spans = (), **wishes: Any) -> list[Audio]:
-        """The sound with spans of time (s) made anew, or bands (Hz), or bands within spans. The rest stays to the bit, but for
-        20 ms beside each span."""
-        return list(self.edit(sound, EditOptions(verb="inpaint", times=tuple(times), bands=tuple(bands)), prompt, **wishes))
+    def inpaint(
+        self, sound: Sound, prompt: str = "", *, times: Spans = (), bands: Spans = (), mask: Mask = "", **wishes: Any
+    ) -> list[Audio]:
+        """The sound with spans of time (s) made anew, or bands (Hz), or bands within spans, or what is white in a picture
+        (`audio.drawing`; a file, or [rows, columns], the top row first). The rest stays to the bit, but for 20 ms beside each
+        span."""
+        edit = EditOptions(verb="inpaint", times=tuple(times), bands=tuple(bands), mask=named(mask))
+        return list(self.edit(sound, edit, prompt, **wishes))
 
     def upsample(self, sound: Sound, prompt: str = "", *, cutoff: float, **wishes: Any) -> list[Audio]:
         """The sound with all above `cutoff` Hz made anew; what lies below stays."""

@@ -90,7 +90,7 @@ def test_channels_are_turned_down_alike():
 
 @pytest.mark.parametrize("width", [0.3, 1.0])
 def test_the_sum_of_both_channels_is_the_clip(width):
-    mid = ops.band(noise(), RATE, 1000, 8000)
+    mid = ops.shaped(noise(), ops.passing([(1000, 8000)], RATE))
     side = noise(seed=1) + mid
     left, right = widened(mid, side, RATE, width)
     np.testing.assert_allclose((left + right) / 2, mid[0], atol=1e-6)
@@ -103,7 +103,7 @@ def test_the_sum_of_both_channels_is_the_clip(width):
 
 def test_a_side_is_in_the_middle_at_every_moment():
     """A side that is the clip itself for a while, then its opposite, pulls it to neither channel."""
-    mid = ops.band(noise(2.0), RATE, 1000, 8000)
+    mid = ops.shaped(noise(2.0), ops.passing([(1000, 8000)], RATE))
     side = noise(2.0, seed=1) + mid * np.repeat([1.0, -1.0], RATE).astype(np.float32)
     left, right = (np.square(lane).reshape(20, -1).sum(axis=1) for lane in widened(mid, side, RATE, 1.0))
     assert np.abs(10 * np.log10(left / right)).max() < 1.0

@@ -164,6 +164,17 @@ def test_files_that_are_no_sound(tmp_path):
         info(tmp_path)
 
 
+@pytest.mark.parametrize("odd", [b"", b"LIST\3\0\0\0abc\0"])
+def test_what_a_wav_promises_is_told_from_what_there_is(odd):
+    data = encode(chirp(1000), 16000, ".wav")
+    place = data.index(b"data")
+    data = data[:place] + odd + data[place:]
+    assert tagging.riff_data(io.BytesIO(data)) == (2000, 2000)
+    assert tagging.riff_data(io.BytesIO(data[:-500])) == (1500, 2000)
+    assert tagging.riff_data(io.BytesIO(data + b"more")) == (2000, 2000)
+    assert tagging.riff_data(io.BytesIO(b"no RIFF")) == (0, 0)
+
+
 def test_places_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     for place in ("gone/clip.wav", "file/clip.wav"):

@@ -1,5 +1,7 @@
 """HiFi-GAN against transformers' SpeechT5HifiGan and the published counts; the inverse STFT against torch.stft."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -7,6 +9,7 @@ from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from latentaudio.audio.mel import vae_mel
 from latentaudio.configs import MelSpec, VocoderConfig
+from latentaudio.nn import vocoder
 from latentaudio.nn.vocoder import InverseSTFT, build_vocoder
 
 BASE = VocoderConfig()
@@ -83,6 +86,20 @@ def test_an_untrained_istft_vocoder_already_has_the_loudness_of_its_mel():
         torch.testing.assert_close(vocoder(log_mel.expand(2, -1, -1, -1))[1], again[0], atol=1e-5, rtol=0)  # batch-free, seeded
     assert again.shape == (1, 1, 32000)
     assert (vae_mel(again[0], spec) - log_mel).mean().abs() < 0.3
+
+
+def test_istft_vocoder_of_pieces_is_that_of_the_whole(monkeypatch):
+    torch.manual_seed(0)
+    system = build_vocoder(replace(SMALL, reach=20)).eval()
+    mel = torch.randn(1, 1, 700, 16)
+    with torch.no_grad():
+        whole = system(mel)
+        monkeypatch.setattr(vocoder, "_PIECE", 40)
+        loudest = float(whole.abs().max())
+        torch.testing.assert_close(system(mel), whole, atol=1e-6 * loudest, rtol=0)
+        monkeypatch.setattr(vocoder, "_SECTION", 120)
+        turn = 2 * torch.pi * 2**-15  # as well as float32 knows the whole's phases, which go to some 350 turns
+        torch.testing.assert_close(system(mel), whole, atol=turn * loudest, rtol=0)
 
 
 def test_istft_vocoder_computes_sound_in_float32_under_autocast():

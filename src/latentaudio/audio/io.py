@@ -10,6 +10,7 @@ import importlib.metadata
 import io
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ FORMATS = {
 """File endings we write and what libsndfile calls them."""
 _OPUS_RATES = {8000, 12000, 16000, 24000, 48000}
 
+_RIFF = ("WAV", "WAVEX")
 _BLOCK = 1 << 16
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
 
@@ -86,10 +88,17 @@ def software() -> str:
 def read(path: str | Path, rate: int | None = None, mono: bool = True) -> tuple[Samples, int]:
     """Samples [C, T] of a sound file and their rate, resampled to `rate` if given, channels averaged if `mono`.
 
-    Raises DataError for a file that is missing, is not sound, or holds none.
+    Warns of a WAV file that ends before its header says. Raises DataError for a file that is missing, is not sound, or holds
+    none.
     """
     with _opened(path) as file:
-        native, samples = file.samplerate, file.read(dtype="float32", always_2d=True).T
+        kind, native, samples = file.format, file.samplerate, file.read(dtype="float32", always_2d=True).T
+    if kind in _RIFF:
+        with Path(path).open("rb") as raw:
+            there, promised = tagging.riff_data(raw)
+        if 0 < there < promised:
+            seconds = samples.shape[1] / native
+            warnings.warn(f"{path} ends early: {seconds:.3g} of {seconds * promised / there:.3g} s are there", stacklevel=2)
     if samples.shape[1] == 0:
         raise DataError(f"{path} holds no samples; choose another file")
     if mono:
@@ -105,7 +114,7 @@ def info(path: str | Path) -> dict[str, Any]:
             "samples": file.frames, "seconds": file.frames / file.samplerate,
         }  # fmt: skip
         comment = file.comment
-    if found["format"] in ("WAV", "WAVEX"):
+    if found["format"] in _RIFF:
         with Path(path).open("rb") as raw:
             comment = tagging.riff_comment(raw)
     return {**found, "tags": tagging.unpack(comment)}

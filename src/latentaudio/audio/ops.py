@@ -6,6 +6,7 @@ Knows numpy arrays of samples [..., T] or [C, T] float32 in [-1, 1]. Refuses to 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from ..errors import GenerationError
 
 Samples: TypeAlias = NDArray[np.float32]
+
+Gains: TypeAlias = NDArray[np.float32]
+_HEARD = 8  # frames of `shaped` that hear each sample
 
 SILENCE = 1e-4
 """Peak below which a clip counts as silent: -80 dBFS, three steps of 16-bit sound."""
@@ -112,15 +116,40 @@ def _k_weighting(rate: int) -> list[tuple[list[float], list[float]]]:
     return [shelf, high_pass]
 
 
-def band(samples: Samples, rate: int, low: float, high: float, octave: float = 1 / 24) -> Samples:
-    """What samples [..., T] hold between `low` and `high` Hz; the edges fall over a part of an octave inside, without delay.
+def passing(bands: Sequence[tuple[float, float]], rate: int) -> Gains:
+    """Gains [1, K] of `shaped` that let bands (Hz) through; their edges rise inside, over six bins of its spectra.
 
     0 and half the rate are no edges. Bands that touch add up to less than the whole at their border only.
     """
-    frequencies = np.fft.rfftfreq(samples.shape[-1], 1.0 / rate)
-    gain = np.ones(len(frequencies))
-    for edge, inwards in ((low, 1.0), (high, -1.0)):
-        if 0.0 < edge < rate / 2:
-            place = inwards * np.log2(np.maximum(frequencies, 1e-9) / edge) / octave
-            gain *= 0.5 - 0.5 * np.cos(np.pi * np.clip(place, 0.0, 1.0))
-    return np.fft.irfft(np.fft.rfft(samples) * gain, samples.shape[-1]).astype(np.float32)
+    size = 2 ** round(math.log2(rate / 8))  # 128 ms
+    hertz, total = np.arange(size // 2 + 1) * (rate / size), np.zeros(size // 2 + 1)
+    for low, high in bands:
+        gain = np.ones(len(hertz))
+        for edge, inwards in ((low, 1.0), (high, -1.0)):
+            if 0.0 < edge < rate / 2:
+                place = inwards * (hertz - edge) / (rate / size) - 2.0  # a Hann window hears two bins to either side
+                gain *= 0.5 - 0.5 * np.cos(np.pi * np.clip(place / 4.0, 0.0, 1.0))
+        total += gain
+    return total.astype(np.float32)[None]
+
+
+def shaped(samples: Samples, gains: Gains, begin: int = 0, end: int | None = None) -> Samples:
+    """Samples begin to end of [1, N] whose short-time spectra are multiplied by gains [M, K], without delay: the first of them
+    for the first of M equal stretches of the whole sound, and so on.
+
+    Overlap-add (Griffin and Lim 1984) of frames of 2 K - 2 samples, Hann windows before and after; the sound is taken to go
+    round. A stretch costs memory for itself only, and is the same whatever others are asked for.
+    """
+    size, (_, total), end = 2 * gains.shape[1] - 2, samples.shape, samples.shape[1] if end is None else end
+    hop = size // _HEARD
+    first, last = (begin - size) // hop + 1, -(-end // hop)
+    window = np.hanning(size + 1)[:-1]
+    piece = np.take(samples[0], np.arange(first * hop, (last - 1) * hop + size), mode="wrap")
+    frames = np.lib.stride_tricks.sliding_window_view(piece, size)[::hop] * window
+    middles = np.arange(first, last) * hop + size // 2
+    stretch = np.clip(middles * len(gains) // total, 0, len(gains) - 1)
+    made = np.fft.irfft(np.fft.rfft(frames) * gains[stretch], size) * (window / (_HEARD * 3 / 8))
+    out = np.zeros(len(piece))
+    for frame, row in enumerate(made):
+        out[frame * hop : frame * hop + size] += row
+    return out[None, begin - first * hop : end - first * hop].astype(np.float32)

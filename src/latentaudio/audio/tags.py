@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
+_UNKNOWN = 0x7FFF0000  # bytes; programs that write into pipes say so many or more
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -31,15 +32,30 @@ def unpack(comment: str) -> dict[str, str]:
 
 def riff_comment(file: BinaryIO) -> str:
     """The ICMT text of a RIFF file, "" if it has none. libsndfile writes any length but reads back only two kilobytes."""
-    if file.read(12)[:4] != b"RIFF":
-        return ""
-    while len(head := file.read(8)) == 8:
-        name, size = struct.unpack("<4sI", head)
-        if name != b"LIST":
-            file.seek(size + size % 2, 1)
-        elif (body := file.read(size + size % 2))[:4] == b"INFO":
+    for name, size in _chunks(file):
+        if name == b"LIST" and (body := file.read(size + size % 2))[:4] == b"INFO":
             return _riff_text(body[4:], b"ICMT")
     return ""
+
+
+def riff_data(file: BinaryIO) -> tuple[int, int]:
+    """Bytes of sound that are there in a RIFF file and those its header promises; the same where it says it does not know."""
+    for name, size in _chunks(file):
+        if name == b"data":
+            start = file.tell()
+            there = file.seek(0, 2) - start
+            return min(there, size), size if size < _UNKNOWN else there
+    return 0, 0
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Name and size of each chunk of a RIFF file; the file then stands at what the chunk holds."""
+    if file.read(12)[:4] == b"RIFF":
+        while len(head := file.read(8)) == 8:
+            name, size = struct.unpack("<4sI", head)
+            start = file.tell()
+            yield name, size
+            file.seek(start + size + size % 2)
 
 
 def _riff_text(body: bytes, wanted: bytes) -> str:

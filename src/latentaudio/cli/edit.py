@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ..audio.drawing import pixels
 from ..audio.io import info
 from ..errors import UsageError
 from ..options import EditOptions, Options, Span
@@ -107,6 +108,7 @@ def inpaint(
     *,
     time: list[str] | None = None,
     band: list[str] | None = None,
+    mask: Path | None = None,
     options: Asked = Asking(),
     way: Way = Way(),
 ) -> None:
@@ -122,8 +124,11 @@ def inpaint(
         A span of seconds, START:END; may be given several times.
     band
         A band in Hz, LOW:HIGH; may be given several times. With spans: in those spans only.
+    mask
+        A picture over the whole sound, white where it is made anew: time from left to right, and from 0 Hz below to the
+        model's highest frequency above on the mel scale, as --plot draws it.
     """
-    edit = EditOptions(verb="inpaint", times=_spans(time), bands=_spans(band))
+    edit = EditOptions(verb="inpaint", times=_spans(time), bands=_spans(band), mask=str(mask or ""))
     _made(sound, prompt, edit, options, way)
 
 
@@ -185,10 +190,14 @@ def _made(sound: Path, prompt: str, edit: EditOptions, options: Options, way: Wa
     paths = targets(way.output, [name] * options.count, rate=options.rate)
     if way.output and Path(way.output).suffix:  # in a folder, names are new ones
         files = list(paths)
-        if any(path.exists() and sound.is_file() and path.samefile(sound) for path in files):
-            raise UsageError(f"-o {way.output} would write over the sound itself; name another file")
+        drawn = [path.with_name(f"{path.name}.png") for path in files] * way.plot
+        for given, what in ((sound, "the sound"), (Path(edit.mask), "the mask")):
+            if given.is_file() and any(path.exists() and path.samefile(given) for path in [*files, *drawn]):
+                raise UsageError(f"-o {way.output} would write over {what} itself; name another file")
         paths = iter(files)
     info(sound)  # a sound that is none is told before a model is looked for
+    if edit.mask:
+        pixels(edit.mask)
     from ..pipeline import load
 
     with screen.bar(edit.verb, way.quiet or way.json) as tick:

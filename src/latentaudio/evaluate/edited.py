@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 STEADY = ("rain", "wind", "sea", "fire", "stream", "hail", "drill", "vacuum", "fan", "engine", "airplane", "steam")
 """Kinds that go on evenly."""
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-_HOLE = 1.0  # s
+_HOLE, _SEAM = 1.0, 1.0  # s
+_PLACES = 8  # of each untouched sound
 
 
 @dataclass
@@ -61,21 +63,31 @@ def alike(one: np.ndarray, other: np.ndarray) -> float:
     return float(a @ b) / norm if norm > 0 else 0.0
 
 
-def seam_found(loop: np.ndarray, rate: int = RATE) -> bool:
-    """Whether a detector finds the place where a loop [N] meets itself: the step there is larger than nearly all steps between
-    neighbouring samples near it, or the spectrum changes there as it hardly ever does elsewhere."""
-    turned = np.roll(loop, len(loop) // 2)
-    middle = len(turned) // 2
-    steps = np.abs(np.diff(turned[middle - rate // 10 : middle + rate // 10]))
-    if abs(float(turned[middle] - turned[middle - 1])) > np.quantile(steps, 0.995):
+def seam_found(sound: np.ndarray, place: int, rate: int = RATE) -> bool:
+    """Whether a detector finds a seam at a sample of [N], a quarter of a second from its ends or more: a bend there that is
+    sharper than any near it, or a change of level or spectrum, over 64 ms or a quarter second, as there hardly is elsewhere.
+    """
+    near = rate // 10
+    bends = np.abs(np.diff(sound[place - near : place + near], 2))
+    if bends[near - 2 : near].max() > 1.5 * np.quantile(bends, 0.99):
         return True
-    size, hop = 1024, 128
-    starts = np.arange(0, len(turned) - 2 * size, hop)
-    window = np.hanning(size)
-    spectra = np.log(np.abs(np.fft.rfft(np.stack([turned[s : s + size] for s in [*starts, *(starts + size)]]) * window)) + 1e-3)
-    change = np.abs(spectra[len(starts) :] - spectra[: len(starts)]).mean(axis=1)
-    at = int(np.abs(starts + size - middle).argmin())
-    return bool(change[at] > np.quantile(change, 0.98))
+    return any(_changes_at(sound, place, size) for size in (rate * 8 // 125, rate * 32 // 125))
+
+
+def _changes_at(sound: np.ndarray, place: int, size: int) -> bool:
+    """Whether spectra of `size` samples before and behind a place differ more than 99 % of such pairs elsewhere do."""
+    hop = size // 8
+    first = place % hop
+    frames = np.lib.stride_tricks.sliding_window_view(sound[first:], size)[::hop] * np.hanning(size)
+    power = np.square(np.abs(np.fft.rfft(frames)))[:, 1:]
+    edges = np.unique(np.geomspace(2, power.shape[1], 17).astype(int))
+    bands = np.stack([power[:, low:high].mean(axis=1) for low, high in pairwise(edges)], axis=1)
+    bands = np.log(bands + 1e-5 * bands.mean())
+    change = np.abs(bands[8:] - bands[:-8]).mean(axis=1)  # of the pair whose border is sample first + (8 + k) hop
+    at = (place - first) // hop - 8
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(change, 2, mode="edge"), 5).max(axis=1)  # seams may be faded
+    elsewhere = np.abs(np.arange(len(change)) - at) > 8 + 2
+    return bool(around[at] > np.quantile(around[elsewhere], 0.99))
 
 
 def _transferred(bench: Edits, report: Report) -> None:
@@ -118,11 +130,21 @@ def _filled(bench: Edits, report: Report) -> None:
 
 
 def _looped(bench: Edits, report: Report) -> None:
-    asked = list(of_every_kind(bench.tries, bench.seed + 1, bench.seconds, STEADY))
-    made = []
-    for k, one in enumerate(asked):
-        bench.progress("loops", k, len(asked))
-        made.append(bench.system.loop(one.truth, one.prompt, seed=bench.seed + k, candidates=1)[0].samples[0])
-    found, cuts = (float(np.mean([seam_found(s) for s in sounds])) for sounds in (made, [one.truth for one in asked]))
-    note = f"the detector finds {cuts:.0%} of unlooped cuts"
-    report.lines.append(Line("seams found", found, "%", len(asked), bench.seed, 0.05, most=True, note=note))
+    """Seams of loops at all three joints, of sounds half of which fall by 12 dB; the detector's own rights and wrongs."""
+    made, cuts, places = [], [], []
+    dice = np.random.default_rng(bench.seed)
+    for k, one in enumerate(of_every_kind(bench.tries, bench.seed + 1, bench.seconds, STEADY)):
+        bench.progress("loops", k, bench.tries)
+        half, part, sloped = len(one.truth) // 2, round(_SEAM / 2 * RATE), one.truth * np.geomspace(1.0, 0.25, len(one.truth))
+        given = (sloped if k % 2 else one.truth).astype(np.float32)
+        loop = bench.system.loop(given, one.prompt, seam=_SEAM, seed=bench.seed + k, candidates=1)[0].samples[0]
+        made += [seam_found(np.roll(loop, half), half + shift) for shift in (-part, 0, part)]
+        cuts += [[seam_found(np.roll(sound, half), half) for sound in (sloped, one.truth)]]
+        places += [seam_found(one.truth, int(place)) for place in dice.integers(RATE, len(one.truth) - RATE, _PLACES)]
+    found, even = np.mean(cuts, axis=0)
+    add, count = report.lines.append, bench.tries
+    note = f"at both ends of what was made and where the loop begins anew, there alone {np.mean(made[1::3]):.0%}"
+    add(Line("seams found", float(np.mean(made)), "%", count, bench.seed, 0.1, most=True, note=note))
+    note = f"hard cuts where level leaps by 12 dB; {even:.0%} where it does not, which may be no seam at all"
+    add(Line("cuts found", float(found), "%", count, bench.seed, 0.8, note=note))
+    add(Line("seams found where none is", float(np.mean(places)), "%", len(places), bench.seed, 0.1, most=True))

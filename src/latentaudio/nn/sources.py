@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from ..configs import VocoderConfig, mel_edges
 
 BLOCK = 32  # frames of sines made at a time: they stay in the processor's cache, four times as fast, and memory stays flat
-_GRID, _ROUNDS = 4, 6  # frames heard as one when pitch is held; how often that is done
+_GRID, ROUNDS = 4, 6  # frames heard as one when pitch is held; how often that is done
+_BANDS, _HEARD = 16, 64  # bands and pooled frames for which that is done at a time, in the processor's cache
 _ALIKE = 0.03  # natural logarithm of a ratio of frequencies that may well be one note
 
 
@@ -86,33 +87,36 @@ class MelReader(nn.Module):
         return mean, (1 - 3 * spread / self.half_widths).clamp(min=0)
 
 
-def hiss(batch: int, frames: int, hop: int, window: Tensor, generator: torch.Generator | None) -> Tensor:
-    """STFT [batch, frames, K] of white noise with mean magnitude 1, drawn on the CPU and moved to where `window` [n_fft] is."""
+def hiss(noise: Tensor, hop: int, window: Tensor) -> Tensor:
+    """STFT [B, T, K] of normal noise [B, (T - 1) hop + n_fft] with mean magnitude 1; window [n_fft]."""
     n_fft = window.shape[0]
-    noise = torch.randn(batch, (frames - 1) * hop + n_fft, generator=generator, device="cpu").to(window)
     spectrum = torch.stft(noise, n_fft, hop, window=window, center=False, return_complex=True).transpose(1, 2)
     return spectrum / (window.square().sum() * math.pi / 4).sqrt()  # a complex normal's mean magnitude is sqrt(pi / 4) sigma
 
 
-def oscillate(frequency: Tensor, amplitude: Tensor, hop: int) -> Tensor:
+def oscillate(
+    frequency: Tensor, amplitude: Tensor, hop: int, phase: Tensor | None = None, before: int = 0, behind: int = 0
+) -> Tensor:
     """Sum of F sines whose frequency [B, T, F] (cycles per sample) and amplitude [B, T, F] glide: samples [B, T hop].
 
     Both are straight lines between frame borders, where they have the mean of the two frames; phase is the exact integral.
+    phase [B, F]: turns gone at the beginning, which become those at the end. before, behind: frames at either end that are
+    neighbours only, and not heard.
     """
-    pitch, loudness = _borders(frequency), _borders(amplitude)
-    slope = (pitch[:, 1:] - pitch[:, :-1]) / (2 * hop)
-    turns = ((pitch[:, 1:] + pitch[:, :-1]) * (hop / 2)).remainder(1)  # whole turns are silent and would eat the mantissa
-    start = turns.cumsum(1) - turns
+    heard = slice(before, frequency.shape[1] + 1 - behind)
+    pitch, loudness = _borders(frequency)[:, heard], _borders(amplitude)[:, heard]
+    start = _phases(pitch, hop, phase)
     n = torch.arange(hop, device=frequency.device, dtype=frequency.dtype)
-    ramp = torch.stack([loudness[:, :-1], (loudness[:, 1:] - loudness[:, :-1]) / hop], dim=2)
-    parts = (torch.split(x, BLOCK, dim=1) for x in (start, pitch[:, :-1], slope, ramp))
-    blocks = []
-    for begin, rate, bend, level in zip(*parts, strict=True):
+    sides = (pitch[:, :-1], pitch[:, 1:], loudness[:, :-1], loudness[:, 1:])
+    parts = (torch.split(x, BLOCK, dim=1) for x in (start, *sides))
+    whole = pitch.new_empty(*start.shape[:2], hop)
+    for number, (begin, rate, later, level, next_level) in enumerate(zip(*parts, strict=True)):
+        ramp = torch.stack([level, (next_level - level) / hop], dim=2)
         phase = torch.addcmul(begin[..., None], rate[..., None], n)
-        phase = torch.addcmul(phase, bend[..., None], n * n)
-        constant, growing = (level @ torch.sin(2 * math.pi * phase)).unbind(2)
-        blocks.append(constant + growing * n)
-    return torch.cat(blocks, dim=1).flatten(1)
+        phase = torch.addcmul(phase, ((later - rate) / (2 * hop))[..., None], n * n)
+        constant, growing = (ramp @ torch.sin(2 * math.pi * phase)).unbind(2)
+        whole[:, number * BLOCK : (number + 1) * BLOCK] = constant + growing * n
+    return whole.flatten(1)
 
 
 def held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
@@ -123,6 +127,12 @@ def held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
     lies evenly about each of its frames but the last, and whatever would be moved far is not. Frames are pooled by `_GRID` to
     be heard, not to be changed.
     """
+    bands = zip(torch.split(frequency, _BANDS, dim=2), torch.split(loudness, _BANDS, dim=2), strict=True)
+    return torch.cat([_held(pitch, level, reach) for pitch, level in bands], dim=2)
+
+
+def _held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
+    """`held` for some bands."""
     frames, arms = frequency.shape[1], -(-reach // _GRID)
     spare = -frames % _GRID
     given = frequency.clamp_min(1.0).log()
@@ -130,18 +140,39 @@ def held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
     weight = F.pad(loudness.transpose(1, 2), (0, spare)).unflatten(2, (-1, _GRID))
     total = weight.sum(3)
     near = torch.hann_window(2 * arms + 3, periodic=False, device=pitch.device, dtype=pitch.dtype)[1:-1]
-    heard = F.pad(total, (arms, arms)).unfold(2, 2 * arms + 1, 1) * near
-    for _ in range(_ROUNDS):
+
+    def around(value: Tensor) -> Tensor:
+        return F.pad(value, (arms, arms)).unfold(2, 2 * arms + 1, 1)
+
+    for _ in range(ROUNDS):
         pooled = (pitch * weight).sum(3) / total.clamp_min(1e-20)
-        others = F.pad(pooled, (arms, arms)).unfold(2, 2 * arms + 1, 1)[..., None, :]
-        share = heard[..., None, :] * torch.exp(-0.5 * ((others - pitch[..., None]) / _ALIKE).square())
-        size = share.sum(-1)
-        pitch = torch.where(size > 1e-12, (share * others).sum(-1) / size.clamp_min(1e-12), pitch)
+        parts = (torch.split(x, _HEARD, dim=2) for x in (pitch, around(pooled), around(total)))
+        pitch = pitch.new_empty(pitch.shape)
+        for number, (one, others, heard) in enumerate(zip(*parts, strict=True)):
+            pitch[:, :, number * _HEARD : (number + 1) * _HEARD] = _drawn(one, others, heard * near)
     moved = pitch.flatten(2)[..., :frames].transpose(1, 2) - given
     return frequency * torch.exp(moved * torch.exp(-0.5 * (moved / (2 * _ALIKE)).square()))
+
+
+def _drawn(pitch: Tensor, others: Tensor, heard: Tensor) -> Tensor:
+    """Log-pitches [B, F, T, G] as the mean of the others [B, F, T, A] about them, by loudness [B, F, T, A] and likeness."""
+    others = others[..., None, :]
+    share = heard[..., None, :] * torch.exp(-0.5 * ((others - pitch[..., None]) / _ALIKE).square())
+    size = share.sum(-1)
+    return torch.where(size > 1e-12, (share * others).sum(-1) / size.clamp_min(1e-12), pitch)
 
 
 def _borders(x: Tensor) -> Tensor:
     """[B, T, F] at frames -> [B, T + 1, F] at their borders."""
     x = torch.cat([x[:, :1], x, x[:, -1:]], dim=1)
-    return (x[:, 1:] + x[:, :-1]) / 2
+    return (x[:, 1:] + x[:, :-1]).mul_(0.5)
+
+
+def _phases(pitch: Tensor, hop: int, phase: Tensor | None) -> Tensor:
+    """Pitches [B, T + 1, F] at frames' borders -> phases [B, T, F] at their beginnings, in turns, less most whole ones."""
+    turns = (pitch[:, 1:] + pitch[:, :-1]).mul_(hop / 2).remainder_(1)  # whole turns are silent and would eat the mantissa
+    ends = turns.cumsum(1)
+    if phase is not None:
+        ends += phase[:, None]
+        phase.copy_(ends[:, -1].remainder(1))
+    return ends.sub_(turns)

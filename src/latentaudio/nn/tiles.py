@@ -67,8 +67,12 @@ def chunked(work: Callable[[Tensor], Tensor], x: Tensor, length: int, margin: in
     length = -(-(total + (count - 1) * 2 * margin) // count)
     places = starts(total, length, 2 * margin)
     cuts = [0, *(place + margin for place in places[1:]), total]
-    pieces = []
+    whole: Tensor | None = None
     for place, (begin, end) in zip(places, pairwise(cuts), strict=True):
         made = work(x[:, :, place : place + length])
-        pieces.append(made[:, :, (begin - place) * scale : None if end == total else (end - place) * scale])
-    return torch.cat(pieces, dim=2)
+        if whole is None:
+            whole = made.new_empty(*made.shape[:2], total * scale + made.shape[2] - length * scale, *made.shape[3:])
+        stop = None if end == total else end * scale
+        whole[:, :, begin * scale : stop] = made[:, :, (begin - place) * scale : None if stop is None else stop - place * scale]
+    assert whole is not None
+    return whole

@@ -16,9 +16,11 @@ from torch.nn import functional as F
 
 from ..configs import VocoderConfig
 from .packed import added, leaky
-from .sources import MelReader, held, hiss, oscillate
+from .sources import ROUNDS, MelReader, held, hiss, oscillate
+from .tiles import chunked
 
 LEAK = 0.1
+_PIECE, _SECTION = 1024, 8192  # mel frames, and margins, that the inverse-STFT vocoder shapes, and sings, at once
 QUIET, LOUDEST = -2.0, 5.0  # natural logs of gain: where the learned parts begin, and where they end lest one step deafens
 
 
@@ -154,6 +156,8 @@ class ISTFTVocoder(nn.Module):
         self.head = nn.Linear(config.channels, sum(self.sizes))
         self.reader = MelReader(config)
         self.inverse = InverseSTFT(config.n_fft, config.hop)
+        self.margin = 3 * (1 + config.layers) + math.ceil(config.n_fft / config.hop)
+        """Mel frames to either side that all but the tones depend on, at most."""
         for name, parameter in self.named_parameters():
             if parameter.dim() > 1:
                 nn.init.trunc_normal_(parameter, std=0.02)
@@ -166,30 +170,61 @@ class ISTFTVocoder(nn.Module):
 
     def played(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
         """What `forward` returns, and the frequency in Hz [B, T, F] of every band's sine in it."""
-        x = self.embed(log_mel.squeeze(1).transpose(1, 2))
+        batch, _, frames, bands = log_mel.shape
+        hop, beside = self.inverse.hop, -(-(self.margin + ROUNDS * self.reach) // 8 + 1) * 8
+        noise, phase = self._noise(batch, frames).to(log_mel.device), None
+        if frames > _SECTION:
+            phase = torch.zeros(batch, bands, device=log_mel.device)
+        sound, sung = noise.new_empty(batch, frames * hop), noise.new_empty(batch, frames, bands)
+        for first in range(0, frames, _SECTION):
+            last = min(first + _SECTION, frames)
+            low, high = max(0, first - beside), min(frames, last + beside)
+            grain = noise[:, low * hop : (high - 1) * hop + self.inverse.n_fft]
+            made = self._parts(log_mel[:, :, low:high], grain).transpose(1, 2)
+            samples, frequency, amplitude = made[..., :hop], made[..., hop:-bands], made[..., -bands:]
+            if self.reach:
+                frequency = held(frequency, amplitude, self.reach)
+            before, behind = min(first, 1), min(frames - last, 1)  # a neighbour
+            heard = slice(first - before - low, last + behind - low)
+            pitch = frequency[:, heard] / self.reader.rate
+            tones = oscillate(pitch, amplitude[:, heard], hop, phase, before, behind)
+            sound[:, first * hop : last * hop] = tones.add_(samples[:, first - low : last - low].flatten(1))
+            sung[:, first:last] = frequency[:, first - low : last - low]
+        return sound.unsqueeze(1), sung
+
+    def _parts(self, log_mel: Tensor, noise: Tensor) -> Tensor:
+        """What `_part` makes of log-mel [B, 1, T, F] and noise [B, (T - 1) hop + n_fft], piece by piece, [B, hop + 2F, T]."""
+        hop = self.inverse.hop
+
+        def piece(places: Tensor) -> Tensor:
+            first, last = int(places[0, 0, 0]), int(places[0, 0, -1]) + 1
+            grain = noise[:, first * hop : (last - 1) * hop + self.inverse.n_fft]
+            return self._part(log_mel[:, 0, first:last], hiss(grain, hop, self.inverse.window))
+
+        places = torch.arange(log_mel.shape[2]).view(1, 1, -1)
+        return chunked(piece, places, _PIECE + 2 * self.margin, self.margin, 1)
+
+    def _part(self, log_mel: Tensor, noise: Tensor) -> Tensor:
+        """Of log-mel [B, T, F] and noise [B, T, K], side by side [B, hop + 2F, T]: samples without tones, the tones' frequency
+        in Hz, their amplitude."""
+        x = self.embed(log_mel.transpose(1, 2))
         x = self.norm_in(x.transpose(1, 2)).transpose(1, 2)
         x = self.norm_out(self.blocks(x).transpose(1, 2))
         with torch.autocast(x.device.type, enabled=False):  # phase does not survive 8 bits of mantissa, and FFTs refuse them
-            samples, frequency = self._play(self.head(x.float()), log_mel.squeeze(1).float().exp())
-        return samples.unsqueeze(1), frequency
+            mel, controls = log_mel.float().exp(), self.head(x.float())
+            loudness, phase, hissing, tone, bend = torch.split(controls, self.sizes, dim=-1)
+            coherent = torch.polar(self.reader.envelope(mel) * _gain(loudness, QUIET), phase)
+            spectrum = coherent + self.reader.envelope(mel * _gain(hissing, 0.0)) * noise
+            frequency, amplitude = self.reader.tones(mel)
+            frequency = frequency + torch.tanh(bend / 10) * self.reader.half_widths
+            samples = self.inverse(spectrum).unflatten(1, (-1, self.inverse.hop))
+            return torch.cat([samples, frequency, amplitude * _gain(tone, QUIET)], dim=2).transpose(1, 2)
 
-    def _play(self, controls: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """controls [B, T, sum(sizes)] and mel [B, T, F] -> samples [B, T hop], frequency [B, T, F]."""
-        loudness, phase, noise, tone, bend = torch.split(controls, self.sizes, dim=-1)
-        coherent = torch.polar(self.reader.envelope(mel) * _gain(loudness, QUIET), phase)
-        spectrum = coherent + self.reader.envelope(mel * _gain(noise, 0.0)) * self._hiss(*mel.shape[:2])
-        frequency, amplitude = self.reader.tones(mel)
-        frequency = frequency + torch.tanh(bend / 10) * self.reader.half_widths
-        amplitude = amplitude * _gain(tone, QUIET)
-        if self.reach:
-            frequency = held(frequency, amplitude, self.reach)
-        tones = oscillate(frequency / self.reader.rate, amplitude, self.inverse.hop)
-        return self.inverse(spectrum) + tones, frequency
-
-    def _hiss(self, batch: int, frames: int) -> Tensor:
+    def _noise(self, batch: int, frames: int) -> Tensor:
         """New noise for every item in training; otherwise always the same, whatever the batch."""
         generator = None if self.training else torch.Generator().manual_seed(0)
-        return hiss(batch if self.training else 1, frames, self.inverse.hop, self.inverse.window, generator)
+        length = (frames - 1) * self.inverse.hop + self.inverse.n_fft
+        return torch.randn(batch if self.training else 1, length, generator=generator, device="cpu")
 
 
 def _gain(control: Tensor, start: float) -> Tensor:
