@@ -51,6 +51,8 @@ def _check(done: Options, found: Found) -> None:
         raise UsageError(f"{row.name} speaks and cannot edit sounds; choose another model")
     if done.stereo and config.phonemes is not None:
         raise UsageError(f"{row.name} speaks and cannot vary a clip for its other channel; leave out stereo")
+    if done.edit is not None and done.edit.context and (config.audiomae is None or config.translator is None):
+        raise UsageError(f"{row.name} has no AudioMAE, by which the language of audio goes on from a sound; leave out context")
     if done.transcript and config.phonemes is None:
         raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {SPEAKER}")
     if config.phonemes is not None and not done.transcript:

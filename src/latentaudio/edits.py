@@ -22,6 +22,7 @@ from .audio import drawing
 from .audio.drawing import Pixels
 from .audio.ops import SILENCE, Gains, Samples, limit_peak, passing, shaped
 from .codec import Codec
+from .conditioning.encode import Sounding
 from .configs import MelSpec, mel_edges
 from .errors import UsageError
 from .options import EditOptions, Span
@@ -37,10 +38,12 @@ _HOT = 2.0  # what resampling and lossy files overshoot is less
 
 @dataclass(frozen=True)
 class Plan:
-    """edit: for the sampler. finish: what is made, samples [1, N], to what the user gets."""
+    """edit: for the sampler. finish: what is made, samples [1, N], to what the user gets. known: the sound, and which cells of
+    time are kept, for whoever writes the language of audio of the rest."""
 
     edit: Edit
     finish: Callable[[Samples], Samples]
+    known: Sounding | None = None
 
 
 def checksum(sound: Samples) -> str:
@@ -102,7 +105,11 @@ def planned(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
         made = matched(whole, made, edit.cutoff, rate) if edit.cutoff else made
         return pasted(whole, made, spans, gains, rate)
 
-    return Plan(Edit(init, edit.strength, mask), finish)
+    known = None
+    if edit.context:
+        whole_cells = tuple(bool(kept) for kept in mask[0, 0].all(dim=1))
+        known = Sounding(edit.samples or checksum(sound), "loa", whole[0], rate, told=whole_cells)
+    return Plan(Edit(init, edit.strength, mask), finish, known)
 
 
 def _drawn(edit: EditOptions) -> Pixels | None:

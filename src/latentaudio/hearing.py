@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from threading import Lock
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -30,6 +31,7 @@ from .weights.parts import Parts
 from .weights.texts import read_texts
 
 _KEPT = 64  # readings remembered
+_SMOOTH = 3  # cells to either side
 Pair: TypeAlias = tuple[Reading, Reading, "torch.Tensor | None"]
 """What is heard, what guidance steers away from, and its share of each cell of a window; None: there is nothing else."""
 
@@ -58,15 +60,20 @@ class Hearing:
 
     @torch.inference_mode()
     def voices(
-        self, batches: Sequence[Sequence[Options]], sounds: Mapping[str, Samples], known: Sounding | None = None
+        self,
+        batches: Sequence[Sequence[Options]],
+        sounds: Mapping[str, Samples] = MappingProxyType({}),
+        known: Sequence[Sounding | None] | None = None,
     ) -> list[list[list[Voice]]]:
         """Of each batch, for each window of its latent, what is heard there. Readings that were heard lately are not read
         again.
 
-        sounds: samples [1, N] of the cues' sounds, by their checksums. known: an edit's sound, and of every token of the
-        language of audio of the whole clip whether it is kept.
+        sounds: samples [1, N] of the cues' sounds, by their checksums. known: the sound that each batch works on, told by cell
+        of time.
         """
-        asked = [self._windows(batch, sounds, known) for batch in batches]
+        asked = [
+            self._windows(batch, sounds, told) for batch, told in zip(batches, known or [None] * len(batches), strict=True)
+        ]
         wanted = dict.fromkeys(one for windows in asked for pairs in windows for pair in pairs for one in pair[:2])
         with self._reading:
             if self._heard_by != self.parts.changes:
@@ -111,7 +118,8 @@ class Hearing:
         if cue.by == "clap":
             return Sounding(cue.samples, "clap", sound, self.config.mel.rate, cue.weight)
         here = np.take(sound, np.arange(place * step, (place + length) * step), mode="wrap")
-        return Sounding(f"{cue.samples} {place}", "loa", here, self.config.mel.rate, cue.weight)
+        sketch = None if self.config.draft is None else smoothed(self.codec.latent(here, length * self.config.vae.factor))
+        return Sounding(f"{cue.samples} {place}", "loa", here, self.config.mel.rate, cue.weight, sketch=sketch)
 
     def _told(self, known: Sounding | None, place: int, length: int) -> Sounding | None:
         """What a window hears of a sound that is kept in part; None where it holds no whole token of it."""
@@ -168,3 +176,12 @@ class Hearing:
         heard, written = self.config.audiomae, self.config.translator
         assert heard is not None and written is not None
         return heard.bins // heard.patch // written.freq_pool
+
+
+def smoothed(z: torch.Tensor) -> torch.Tensor:
+    """A latent [B, C, T', F'] without what happens within some 0.15 s: means over 7 cells under a Hann window."""
+    window = torch.hann_window(2 * _SMOOTH + 3, periodic=False)[1:-1].to(z)
+    lanes = z.transpose(2, 3).reshape(-1, 1, z.shape[2])
+    lanes = torch.nn.functional.pad(lanes, (_SMOOTH, _SMOOTH), mode="replicate")
+    mean = torch.nn.functional.conv1d(lanes, window.view(1, 1, -1) / window.sum())
+    return mean.view(*z.shape[:2], z.shape[3], z.shape[2]).transpose(2, 3)

@@ -31,8 +31,8 @@ Span: TypeAlias = tuple[float, float]
 Ear: TypeAlias = Literal["", "loa", "clap"]
 
 _MEANS: dict[Verb, set[str]] = {
-    "transfer": {"strength"}, "vary": {"strength"}, "inpaint": {"times", "bands", "mask"}, "upsample": {"cutoff"},
-    "extend": {"left", "right"}, "loop": {"seam"},
+    "transfer": {"strength"}, "vary": {"strength"}, "inpaint": {"times", "bands", "mask", "context"}, "upsample": {"cutoff"},
+    "extend": {"left", "right", "context"}, "loop": {"seam"},
 }  # fmt: skip
 LONGEST_TEXT = 2000
 _NESTED = {"cues", "edit"}  # written as JSON in tags
@@ -70,6 +70,10 @@ class EditOptions(_OneLine):
     left: float = Field(0.0, ge=0, le=600, description="Seconds put before it.")
     right: float = Field(0.0, ge=0, le=600, description="Seconds put behind it.")
     seam: float = Field(0.0, ge=0, le=600, description="Seconds made anew around the place where its end meets its beginning.")
+
+    context: bool = Field(
+        False, description="The language of audio goes on from what the sound says, not from the prompt alone."
+    )
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
@@ -129,6 +133,7 @@ class Options(_OneLine):
     count: int = Field(1, ge=1, le=1000, description="How many clips to keep.")
     cues: tuple[Cue, ...] = Field((), max_length=1000, description="What is heard when; without it the prompt all the time.")
     crossfade: float = Field(1.0, ge=0, le=600, description="Seconds over which one cue becomes the next.")
+    loop: float = Field(0.0, ge=0, le=600, description="Seconds made anew so that the clip goes round without a seam; 0: none.")
     lufs: float | None = Field(None, ge=-70, le=0, description="Integrated loudness in LUFS; where none is given it is left.")
     peak: float | None = Field(None, ge=-60, le=0, description="True peak in dBTP that is not exceeded; with lufs it is -1.")
     trim: bool = Field(False, description="Cut silence off both ends: all below -60 dB of the peak, but for 10 ms.")
@@ -188,7 +193,14 @@ class Options(_OneLine):
         """Raise `UsageError` where values contradict each other; only a complete request can tell."""
         if self.eta > 0 and self.sampler != "ddim":
             raise UsageError(f"eta = {self.eta} means nothing to sampler '{self.sampler}'; choose 'ddim' or eta 0")
-        if self.edit is not None and self.edit.verb == "loop" and (self.trim or self.fade_in or self.fade_out):
+        if self.loop and self.edit is not None:
+            raise UsageError("an edit is no loop; give what it made to the verb loop")
+        if self.loop and not 0.04 < self.loop < self.seconds - 0.04:
+            raise UsageError(
+                f"loop = {self.loop:g} s; give between 0.04 s and less than the clip, which lasts {self.seconds:g} s"
+            )
+        loops = self.loop or (self.edit is not None and self.edit.verb == "loop")
+        if loops and (self.trim or self.fade_in or self.fade_out):
             raise UsageError("a loop that is trimmed or faded has a seam again; leave out trim, fade_in and fade_out")
         if self.edit is not None and self.sampler == "leaps":
             raise UsageError("a student takes leaps from noise only; for an edit choose sampler dpm++ or ddim")

@@ -155,6 +155,7 @@ class AudioLDM(Verbs):
         reuse: int | None = None,
         candidates: int | None = None,
         count: int | None = None,
+        loop: float | None = None,
         lufs: float | None = None,
         peak: float | None = None,
         trim: bool | None = None,
@@ -267,14 +268,24 @@ class AudioLDM(Verbs):
                     best = int(matches.argmax())
                     score, won = float(matches[best]), {"chosen_of": str(request.candidates)}
                 options, samples = chances[best]
-                side = self._side(samples, options) if options.stereo else None
+                samples, side = self._passes(samples, options)
                 samples, rate, done = finished(samples, self.sample_rate, options, side)
                 yield Audio(samples, rate, options, score, {**notes, **won, **done})
 
-    def _side(self, clip: Samples, options: Options) -> Samples:
-        """A variation of a clip [1, N], of which its stereo is made."""
-        [side] = self.edit(clip, EditOptions(verb="vary", strength=SIDE), options.prompt, **other_side(options))
-        return side.samples
+    def _passes(self, clip: Samples, options: Options) -> tuple[Samples, Samples | None]:
+        """A clip [1, N], made to go round where that was asked, and for stereo a variation of it, by second passes."""
+
+        def again(sound: Samples, edit: EditOptions) -> Samples:
+            [made] = self.edit(sound, edit, options.title, **other_side(options))
+            return made.samples
+
+        asked = options.loop or (options.edit.seam if options.edit else 0.0)
+        seam = EditOptions(verb="loop", seam=asked) if asked else None
+        clip = again(clip, seam) if seam and options.loop else clip
+        if not options.stereo:
+            return clip, None
+        side = again(clip, EditOptions(verb="vary", strength=SIDE))
+        return clip, again(side, seam) if seam else side
 
     def _sound(self, chances: Sequence[tuple[Options, Samples]]) -> list[tuple[Options, Samples]]:
         """The chances of one clip that can be heard, finished, in [-1, 1]; GenerationError where none can."""
@@ -296,16 +307,14 @@ class AudioLDM(Verbs):
         self, tries: Sequence[Options], progress: Progress | None, on_step: OnStep | None, lent: Mapping[str, Samples]
     ) -> Iterator[tuple[Options, Samples]]:
         """Each try with its samples [1, N], in order; tries that differ in prompt and seed only share a batch."""
-        total, done, plan, planned_for = sum(t.steps for t in tries), 0, None, None
-        coming = batches(tries, self.batch)
+        total, done, coming = sum(t.steps for t in tries), 0, batches(tries, self.batch)
+        plan = lru_cache(maxsize=1)(lambda edit: edit and planned(edit, self._given(edit, lent), self.codec))
         while ahead := list(islice(coming, _AHEAD if self.parts.lean else 1)):
             cues = {cue.samples: cue for batch in ahead for cue in batch[0].cues if cue.sounding}
-            heard = self.hearing.voices(ahead, {name: self._given(cue, lent) for name, cue in cues.items()})
-            for batch, windows in zip(ahead, heard, strict=True):
-                if batch[0].edit != planned_for:
-                    planned_for = batch[0].edit
-                    plan = planned_for and planned(planned_for, self._given(planned_for, lent), self.codec)
-                for step in self._sample(batch, windows, plan.edit if plan else None):
+            sounds, plans = {name: self._given(cue, lent) for name, cue in cues.items()}, [plan(b[0].edit) for b in ahead]
+            heard = self.hearing.voices(ahead, sounds, [todo.known if todo else None for todo in plans])
+            for batch, windows, todo in zip(ahead, heard, plans, strict=True):
+                for step in self._sample(batch, windows, todo.edit if todo else None):
                     if on_step is not None:
                         on_step(step)
                     if progress is not None:
@@ -316,7 +325,7 @@ class AudioLDM(Verbs):
                 wanted = round(batch[0].seconds * self.sample_rate) if self.found.fidelity.trim else None
                 made = [wave[:, :wanted] for wave in self.codec.sound(step.z)]
                 self.parts.rest()
-                yield from zip(batch, map(plan.finish, made) if plan else made, strict=True)
+                yield from zip(batch, map(todo.finish, made) if todo else made, strict=True)
 
     def _taken(self, sound: Sound) -> tuple[str, str, Samples]:
         """A sound's file, if it is one, its checksum and its samples [1, N] at the model's rate; what is too long is refused

@@ -37,6 +37,11 @@ def shares(cues: Sequence[Cue], crossfade: float, seconds: float, cells: int, ce
     return np.stack([loud[cue.at] * (cue.share / total[cue.at]) for cue in cues]).astype(np.float32)
 
 
+def is_sound(what: object) -> bool:
+    """Whether something is a sound rather than words: text is one where it names a file."""
+    return not isinstance(what, str) or (len(what) < 4096 and "\0" not in what and Path(what).is_file())
+
+
 def read_score(file: Path) -> dict[str, Any]:
     """The wishes of a score file (YAML): `score`, a list of cues in order of time, each {at: seconds, text: words} with what
     else a `Cue` has, and any other option. Raises DataError for what cannot be read, UsageError for what it cannot say."""

@@ -17,14 +17,11 @@ from .audio.drawing import named
 from .audio.io import Audio
 from .audio.ops import Samples
 from .options import EditOptions
+from .score import is_sound
 
 Sound: TypeAlias = Audio | Samples | str | Path
 Mask: TypeAlias = NDArray[Any] | str | Path
 Spans: TypeAlias = Sequence[tuple[float, float]]
-
-
-def _words(what: Sound) -> bool:
-    return isinstance(what, str) and not (len(what) < 4096 and "\0" not in what and Path(what).is_file())
 
 
 class Verbs(ABC):
@@ -44,7 +41,7 @@ class Verbs(ABC):
     def morph(self, first: Sound, second: Sound, *, seconds: float = 10.0, **wishes: Any) -> list[Audio]:
         """A sound that begins as one thing and ends as another. Each is words, or a sound; text that names a file is a
         sound."""
-        what = [{"text" if _words(one) else "sound": one} for one in (first, second)]
+        what = [{"sound" if is_sound(one) else "text": one} for one in (first, second)]
         cues = [what[0], {**what[1], "at": seconds / 2}]
         return self.generate(cues=cues, seconds=seconds, **{"crossfade": seconds, **wishes})
 
@@ -57,21 +54,32 @@ class Verbs(ABC):
         return list(self.edit(sound, EditOptions(verb="vary", strength=amount), prompt, **wishes))
 
     def inpaint(
-        self, sound: Sound, prompt: str = "", *, times: Spans = (), bands: Spans = (), mask: Mask = "", **wishes: Any
+        self,
+        sound: Sound,
+        prompt: str = "",
+        *,
+        times: Spans = (),
+        bands: Spans = (),
+        mask: Mask = "",
+        context: bool = False,
+        **wishes: Any,
     ) -> list[Audio]:
         """The sound with spans of time (s) made anew, or bands (Hz), or bands within spans, or what is white in a picture
         (`audio.drawing`; a file, or [rows, columns], the top row first). The rest stays to the bit, but for 20 ms beside each
-        span."""
-        edit = EditOptions(verb="inpaint", times=tuple(times), bands=tuple(bands), mask=named(mask))
+        span. context: the language of audio goes on from what the sound says, not from the prompt alone."""
+        edit = EditOptions(verb="inpaint", times=tuple(times), bands=tuple(bands), mask=named(mask), context=context)
         return list(self.edit(sound, edit, prompt, **wishes))
 
     def upsample(self, sound: Sound, prompt: str = "", *, cutoff: float, **wishes: Any) -> list[Audio]:
         """The sound with all above `cutoff` Hz made anew; what lies below stays."""
         return list(self.edit(sound, EditOptions(verb="upsample", cutoff=cutoff), prompt, **wishes))
 
-    def extend(self, sound: Sound, prompt: str = "", *, left: float = 0.0, right: float = 0.0, **wishes: Any) -> list[Audio]:
-        """The sound with seconds put before and behind it. It stays to the bit, but for 20 ms at its old ends."""
-        return list(self.edit(sound, EditOptions(verb="extend", left=left, right=right), prompt, **wishes))
+    def extend(
+        self, sound: Sound, prompt: str = "", *, left: float = 0.0, right: float = 0.0, context: bool = False, **wishes: Any
+    ) -> list[Audio]:
+        """The sound with seconds put before and behind it. It stays to the bit, but for 20 ms at its old ends. context: as for
+        `inpaint`, in-context continuation (arXiv 2308.05734)."""
+        return list(self.edit(sound, EditOptions(verb="extend", left=left, right=right, context=context), prompt, **wishes))
 
     def loop(self, sound: Sound, prompt: str = "", *, seam: float = 1.0, **wishes: Any) -> list[Audio]:
         """The sound made to go round without a seam: `seam` seconds around its ends are made anew, half at each."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from ..audio.io import info
 from ..errors import UsageError
 from ..options import EditOptions, Options, Span
 from . import screen
-from .generate import Flags, keep
+from .generate import Flags, Way, keep
 from .target import targets
 
 
@@ -23,38 +22,6 @@ class Asking(Flags):
 
     seconds: Annotated[float, Parameter(parse=False)] = 5.0
     transcript: Annotated[str, Parameter(parse=False)] = ""
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Way:
-    """Where it goes, and how.
-
-    Parameters
-    ----------
-    output
-        File (.wav, .flac, .ogg, .mp3, .opus) or folder. Several clips are numbered. Default: named after sound and verb, here.
-    device
-        auto, cpu, cuda or mps.
-    precision
-        auto, bf16 or fp32.
-    like
-        Model that a checkpoint file is, where it does not tell.
-    plot
-        Also draw waveform and mel spectrogram beside each file, as FILE.png.
-    json
-        Print one line of JSON per file.
-    quiet
-        Print nothing but what --json asks for.
-    """
-
-    output: Annotated[str | None, Parameter(alias="-o")] = None
-    device: str = "auto"
-    precision: str = "auto"
-    like: str | None = None
-    plot: bool = False
-    json: bool = False
-    quiet: bool = False
 
 
 def _spans(texts: list[str] | None) -> tuple[Span, ...]:
@@ -109,6 +76,7 @@ def inpaint(
     time: list[str] | None = None,
     band: list[str] | None = None,
     mask: Path | None = None,
+    context: bool = False,
     options: Asked = Asking(),
     way: Way = Way(),
 ) -> None:
@@ -127,8 +95,10 @@ def inpaint(
     mask
         A picture over the whole sound, white where it is made anew: time from left to right, and from 0 Hz below to the
         model's highest frequency above on the mel scale, as --plot draws it.
+    context
+        The language of audio goes on from what the sound says, not from the prompt alone.
     """
-    edit = EditOptions(verb="inpaint", times=_spans(time), bands=_spans(band), mask=str(mask or ""))
+    edit = EditOptions(verb="inpaint", times=_spans(time), bands=_spans(band), mask=str(mask or ""), context=context)
     _made(sound, prompt, edit, options, way)
 
 
@@ -148,7 +118,14 @@ def upsample(sound: Path, prompt: str = "", *, cutoff: float, options: Asked = A
 
 
 def extend(
-    sound: Path, prompt: str = "", *, left: float = 0.0, right: float = 0.0, options: Asked = Asking(), way: Way = Way()
+    sound: Path,
+    prompt: str = "",
+    *,
+    left: float = 0.0,
+    right: float = 0.0,
+    context: bool = False,
+    options: Asked = Asking(),
+    way: Way = Way(),
 ) -> None:
     """Make a sound longer, before or behind. Unfinished, it stays to the bit, but for 20 ms at its old ends.
 
@@ -162,8 +139,10 @@ def extend(
         Seconds to put before it.
     right
         Seconds to put behind it.
+    context
+        The language of audio goes on from what the sound says, not from the prompt alone.
     """
-    _made(sound, prompt, EditOptions(verb="extend", left=left, right=right), options, way)
+    _made(sound, prompt, EditOptions(verb="extend", left=left, right=right, context=context), options, way)
 
 
 def loop(sound: Path, prompt: str = "", *, seam: float = 1.0, options: Asked = Asking(), way: Way = Way()) -> None:
@@ -198,9 +177,7 @@ def _made(sound: Path, prompt: str, edit: EditOptions, options: Options, way: Wa
     info(sound)  # a sound that is none is told before a model is looked for
     if edit.mask:
         pixels(edit.mask)
-    from ..pipeline import load
-
     with screen.bar(edit.verb, way.quiet or way.json) as tick:
-        model = load(wishes.pop("model", options.model), way.device, way.precision, like=way.like, lean=True)
+        model = way.load(wishes.pop("model", options.model))
         for clip in model.edit(sound, edit, prompt, progress=tick, **wishes):
             keep(clip, next(paths), way.plot, way.json, way.quiet)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from ..audio.io import info
 from ..errors import DataError, UsageError
-from ..options import EditOptions, Options
+from ..options import Cue, EditOptions, Options
+from ..score import is_sound, read_score
 from ..variants import SPEAKER, VARIANTS
 from . import screen
+from .target import targets
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
+    from ..pipeline import AudioLDM
 
 
 VOICE = "A female reporter is speaking full of emotion"
@@ -26,34 +31,24 @@ class Flags(Options):
     """Options as flags; the prompt has none, because it stands by itself."""
 
     prompt: Annotated[str, Parameter(parse=False)] = "-"
+    cues: Annotated[tuple[Cue, ...], Parameter(parse=False)] = ()
     edit: Annotated[EditOptions | None, Parameter(parse=False)] = None
 
 
-def generate(
-    *texts: str,
-    output: Annotated[str | None, Parameter(alias="-o")] = None,
-    text_list: Path | None = None,
-    options: Annotated[Flags, Parameter(name="*", show_default=False)] = Flags(),
-    device: str = "auto",
-    precision: str = "auto",
-    fidelity: str = "clean",
-    like: str | None = None,
-    plot: bool = False,
-    estimate: bool = False,
-    json: bool = False,
-    quiet: bool = False,
-) -> None:
-    """Turn prompts into sound files.
+Asked = Annotated[Flags, Parameter(name="*", show_default=False)]
+_WINDOW = 10.24  # s, what models are trained on at most
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Way:
+    """Where it goes, and how.
 
     Parameters
     ----------
-    texts
-        What to hear; quote each one.
     output
         File (.wav, .flac, .ogg, .mp3, .opus) or folder (its name ends in / or has no ending). Several clips are numbered.
-        Default: named by the prompt, here.
-    text_list
-        A file with a prompt on each line; behind a vertical bar its clip may be given a name.
+        Default: named after what was asked, here.
     device
         auto, cpu, cuda or mps.
     precision
@@ -64,29 +59,120 @@ def generate(
         Model that a checkpoint file is, where it does not tell.
     plot
         Also draw waveform and mel spectrogram beside each file, as FILE.png.
-    estimate
-        Only tell how much memory it would take, and how much is free.
     json
         Print one line of JSON per file.
     quiet
         Print nothing but what --json asks for.
     """
-    if quiet:
+
+    output: Annotated[str | None, Parameter(alias="-o")] = None
+    device: str = "auto"
+    precision: str = "auto"
+    fidelity: str = "clean"
+    like: str | None = None
+    plot: bool = False
+    json: bool = False
+    quiet: bool = False
+
+    def load(self, model: str) -> AudioLDM:
+        """The model, computing in this way."""
+        from ..pipeline import load
+
+        return load(model, self.device, self.precision, fidelity=self.fidelity, like=self.like, lean=True)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Heard:
+    """What is heard beside the prompt.
+
+    Parameters
+    ----------
+    sound
+        A sound's file, to be heard like the prompt or in its place; the clip is then as long as the sound, 10.24 s at most.
+    by
+        What is taken from the sound: its language of audio (loa) or CLAP's vector (clap). Default: loa where the model has it.
+    weight
+        How much of the sound against the prompt: 1 is the sound alone.
+    score
+        A file (YAML) of what is heard when: a list of cues such as - {at: 0, text: light rain}.
+    """
+
+    sound: Path | None = None
+    by: Literal["loa", "clap"] | None = None
+    weight: float = 1.0
+    score: Path | None = None
+
+    def added(self, wishes: dict[str, Any]) -> dict[str, Any]:
+        """The wishes, and these."""
+        if self.sound is None and (self.by or self.weight != 1.0):
+            raise UsageError("--by and --weight say how a sound is heard; name one with --sound")
+        if self.sound is not None and self.score is not None:
+            raise UsageError("a score names its own sounds; leave out --sound, or --score")
+        if self.score is not None:
+            wishes = {**read_score(self.score), **wishes}
+        if self.sound is not None:
+            length = min(info(self.sound)["seconds"], _WINDOW)
+            wishes = {"seconds": length, **wishes, "cues": (Cue(sound=str(self.sound), by=self.by or "", weight=self.weight),)}
+        return wishes
+
+
+def generate(
+    *texts: str,
+    text_list: Path | None = None,
+    heard: Heard = Heard(),
+    options: Asked = Flags(),
+    estimate: bool = False,
+    way: Way = Way(),
+) -> None:
+    """Turn prompts into sound files.
+
+    Parameters
+    ----------
+    texts
+        What to hear; quote each one.
+    text_list
+        A file with a prompt on each line; behind a vertical bar its clip may be given a name.
+    estimate
+        Only tell how much memory it would take, and how much is free.
+    """
+    if way.quiet:
         warnings.simplefilter("ignore")
-    wishes = spoken(options.model_dump(exclude_unset=True))
+    wishes = heard.added(spoken(options.model_dump(exclude_unset=True)))
     prompts, names = _asked(texts, text_list, wishes)
-    from .target import targets
-
-    paths = targets(output, [name for name in names for _ in range(options.count)], rate=options.rate)
     if estimate:
-        _estimate(prompts, wishes, device, precision, json)
-        return
-    from ..pipeline import load
+        _estimate(prompts, wishes, way)
+    else:
+        _made(prompts, names, wishes, way)
 
-    with screen.bar("generating", quiet or json) as tick:
-        model = load(wishes.get("model", options.model), device, precision, fidelity=fidelity, like=like, lean=True)
+
+def morph(first: str, second: str, *, options: Asked = Flags(), way: Way = Way()) -> None:
+    """Make a sound that begins as one thing and ends as another.
+
+    Parameters
+    ----------
+    first
+        What it begins as: words, or a sound's file.
+    second
+        What it ends as: words, or a sound's file.
+    """
+    if way.quiet:
+        warnings.simplefilter("ignore")
+    wishes = options.model_dump(exclude_unset=True)
+    seconds = wishes.setdefault("seconds", 10.0)
+    cues = [Cue(**{"sound" if is_sound(one) else "text": one, "at": at}) for one, at in ((first, 0.0), (second, seconds / 2))]
+    wishes = {"crossfade": seconds, **wishes, "cues": cues}
+    names = [" to ".join(Path(one).stem if is_sound(one) else one for one in (first, second))]
+    _made([""], names, wishes, way)
+
+
+def _made(prompts: list[str], names: list[str], wishes: dict[str, Any], way: Way) -> None:
+    count, rate = wishes.get("count", 1), wishes.get("rate", 0)
+    paths = targets(way.output, [name for name in names for _ in range(count)], rate=rate)
+    with screen.bar("generating", way.quiet or way.json) as tick:
+        model = way.load(wishes.get("model", "mini"))
         for clip in model.stream(model.requests(prompts, wishes), progress=tick):
-            keep(clip, next(paths), plot, json, quiet)
+            keep(clip, next(paths), way.plot, way.json, way.quiet)
 
 
 def spoken(wishes: dict[str, Any]) -> dict[str, Any]:
@@ -97,15 +183,15 @@ def spoken(wishes: dict[str, Any]) -> dict[str, Any]:
     return wishes
 
 
-def _estimate(prompts: list[str], wishes: dict[str, Any], device: str, precision: str, json: bool) -> None:
+def _estimate(prompts: list[str], wishes: dict[str, Any], way: Way) -> None:
     """Tell what memory it would take; for a model of the table nothing is fetched."""
     from ..pipeline import AudioLDM
     from ..weights.load import described, find
 
     name = wishes.get("model", "mini")
-    model = AudioLDM(described(name) if name in VARIANTS else find(name), device, precision, lean=True)
+    model = AudioLDM(described(name) if name in VARIANTS else find(name), way.device, way.precision, lean=True)
     needed = model.need(model.requests(prompts, wishes))
-    screen.tell(vars(needed), as_json=True) if json else screen.say(str(needed))
+    screen.tell(vars(needed), as_json=True) if way.json else screen.say(str(needed))
 
 
 def keep(clip: Audio, path: Path, plot: bool, json: bool, quiet: bool) -> None:
@@ -126,6 +212,10 @@ def _asked(prompts: Sequence[str], text_list: Path | None, wishes: dict[str, Any
     listed = [*((prompt, prompt) for prompt in prompts), *(prompts_of(text_list) if text_list else [])]
     if not listed and wishes.get("transcript"):
         listed = [(VOICE, wishes["transcript"])]
+    if not listed and wishes.get("cues"):
+        request = Options(**{"prompt": "", **wishes})
+        sounds = [Path(cue.sound).stem for cue in request.cues if cue.sound]
+        listed = [(request.prompt, request.title or f"like {' and '.join(sounds)}")]
     if not listed:
         raise UsageError("there is no prompt; say what to hear, for example: latentaudio generate 'a church bell ringing'")
     for prompt, _ in listed:

@@ -20,6 +20,7 @@ from .old import translated
 
 VERBS = {
     "generate": "Turn prompts into sound files; what is not given is the model's own default.",
+    "morph": "Make a sound that begins as one thing and ends as another.",
     "transfer": "Make a sound into what a prompt says.",
     "vary": "Make sounds like a sound.",
     "inpaint": "Make parts of a sound anew.",
@@ -37,7 +38,7 @@ VERBS = {
     "bench": "Measure a model: quality, speed, memory.",
     "doctor": "Show versions, hardware and folders.",
 }
-HOMES = dict.fromkeys(("transfer", "vary", "inpaint", "upsample", "extend", "loop"), "edit")
+HOMES = dict.fromkeys(("transfer", "vary", "inpaint", "upsample", "extend", "loop"), "edit") | {"morph": "generate"}
 """Verbs that do not live in a file of their own name."""
 
 app = App(

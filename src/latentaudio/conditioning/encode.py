@@ -144,7 +144,8 @@ class Sounding:
 
     by: CLAP's vector of it in the place of the text's, or its language of audio in the place of what the translator writes.
     weight: how much of it against the text; a text that is empty has no weight. told: which tokens of the language of audio are
-    the sound's, where it goes on only there; the translator writes the others after them.
+    the sound's, where it goes on only there; the translator writes the others after them. sketch [1, C, T', F']: what stands in
+    for a draft of the text, where the system drafts.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Sounding:
     rate: int = 16000
     weight: float = 1.0
     told: tuple[bool, ...] | None = None
+    sketch: Tensor | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,8 @@ def encode(parts: TextParts, readings: Sequence[Reading]) -> list[Conditioning]:
     if wanted and config.draft is not None:
         drafts = [_drafted(parts, r, heard) for r, heard in zip(readings, states, strict=True)]
     if wanted and config.translator is not None:
-        written = [_written(parts, *given) for given in zip(readings, vectors, states, strict=True)]
+        known = [language_of_sound(parts, r.sounding, r.tokens) if r.sounding else None for r in readings]
+        written = [_written(parts, *given) for given in zip(readings, vectors, states, known, strict=True)]
     found = []
     for vector, loa, heard, draft in zip(vectors, written, states, drafts, strict=True):
         contexts = tuple(context for context in (loa, heard) if context is not None)
@@ -247,23 +250,27 @@ def _drafted(parts: TextParts, reading: Reading, states: Context | None) -> Tens
     draft = parts.draft
     assert draft is not None
     drawn: Tensor = draft(states, reading.moments).float()
-    return drawn * _said(reading, drawn) if reading.null or reading.sounding else drawn
+    sounding, said = reading.sounding, _said(reading, drawn)
+    drawn = drawn * said if reading.null or sounding else drawn
+    if sounding is None or sounding.sketch is None:
+        return drawn
+    return drawn + torch.where(said > 0, sounding.weight, 1.0) * (sounding.sketch.to(drawn) - drawn)
 
 
-def _written(parts: TextParts, reading: Reading, vectors: Tensor | None, states: Context | None) -> Context:
+def _written(
+    parts: TextParts, reading: Reading, vectors: Tensor | None, states: Context | None, known: LanguageOfAudio | None
+) -> Context:
     translator = parts.translator
     assert translator is not None and vectors is not None and states is not None
     sources = (Context.full(vectors[:, None]), states)
-    known, sounding = None, reading.sounding
-    if sounding is not None and sounding.by == "loa":
-        known = language_of_sound(parts, sounding, reading.tokens)
-        if sounding.told is None and sounding.weight == 1.0:
-            many = len(reading.texts)
-            return Context(known.tokens.expand(many, -1, -1), known.mask.expand(many, -1))
-    loa = translator.generate(
-        sources, reading.tokens, parts.fidelity.positions == "all", known if sounding and sounding.told else None
-    )
-    if known is not None and sounding is not None and sounding.told is None:
+    sounding, all_positions = reading.sounding, parts.fidelity.positions == "all"
+    if sounding is None or known is None or sounding.told is not None:
+        loa = translator.generate(sources, reading.tokens, all_positions, known)
+    elif sounding.weight == 1.0:
+        many = len(reading.texts)
+        return Context(known.tokens.expand(many, -1, -1), known.mask.expand(many, -1))
+    else:
+        loa = translator.generate(sources, reading.tokens, all_positions)
         share = torch.where(_said(reading, loa.tokens) > 0, sounding.weight, 1.0)
         return Context(loa.tokens + share * (known.tokens - loa.tokens), loa.mask)
     if reading.null and parts.fidelity.null_loa == "zeros":
@@ -271,9 +278,11 @@ def _written(parts: TextParts, reading: Reading, vectors: Tensor | None, states:
     return loa
 
 
-def language_of_sound(parts: TextParts, sounding: Sounding, tokens: int) -> LanguageOfAudio:
+def language_of_sound(parts: TextParts, sounding: Sounding, tokens: int) -> LanguageOfAudio | None:
     """The language of audio [1, n, D] that AudioMAE hears in a sound (spec 6.5), silent where it has ended; its mask is 1 for
-    tokens that are told."""
+    tokens that are told. None for a sound that CLAP alone hears."""
+    if sounding.by != "loa":
+        return None
     ear, config = parts.audiomae, parts.config
     assert ear is not None and config.audiomae is not None and config.translator is not None
     pools = config.translator.time_pool, config.translator.freq_pool
