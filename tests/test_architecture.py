@@ -36,7 +36,7 @@ ALLOWED = {
     "asking": {"conditioning", "weights", *FLOOR},
     "score": {"options", "errors"},
     "hearing": {"codec", "score", "conditioning", "nn", "audio", "weights", "types", "options"},
-    "edits": {"codec", "audio", "types", "options", "configs", "errors"},
+    "edits": {"codec", "conditioning", "audio", "types", "options", "configs", "errors"},
     "verbs": {"audio", "options", "score"},
     "pipeline": {
         "asking", "codec", "hearing", "edits", "verbs", "memory", "rank", "conditioning", "diffusion", "nn", "audio", "weights",

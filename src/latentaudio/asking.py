@@ -10,6 +10,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from .conditioning import phonemes
+from .configs import ModelConfig
 from .errors import UsageError
 from .options import Ear, Options
 from .presets import PRESETS, PresetName
@@ -19,9 +20,18 @@ from .weights.load import Found
 SEEDS = 2**63
 
 
+def hears(config: ModelConfig) -> bool:
+    """Whether a system has what hears the language of audio, and writes it."""
+    return config.audiomae is not None and config.translator is not None
+
+
 def completed(request: Options, found: Found) -> Options:
     """A request with every value that was not given. Raises UsageError for what this model cannot do."""
-    row, config, asked = found.variant, found.config, request.model_fields_set
+    row, config = found.variant, found.config
+    if request.edit is not None and request.edit.context is None and request.edit.verb in ("inpaint", "extend", "loop"):
+        on = hears(config) and found.fidelity.name == "clean"
+        request = request.replaced(edit=request.edit.model_copy(update={"context": on}))
+    asked = request.model_fields_set
     usual: PresetName = row.preset if found.fidelity.name == "clean" else "paper"
     preset = request.preset if "preset" in asked else usual
     defaults = {name: getattr(row, name) for name in Options.model_fields if hasattr(row, name)}
@@ -36,7 +46,7 @@ def completed(request: Options, found: Found) -> Options:
         defaults["guidance"] = 1.0
     if config.student is not None and (request.sampler if "sampler" in asked else defaults["sampler"]) == "leaps":
         defaults |= {"steps": len(config.student.stops), "guidance": 1.0}
-    usual_way: Ear = "loa" if config.audiomae is not None and config.translator is not None else "clap"
+    usual_way: Ear = "loa" if hears(config) else "clap"
     cues = tuple(cue.model_copy(update={"by": cue.by or usual_way}) if cue.sounding else cue for cue in request.cues)
     done = request.completed(defaults).replaced(model=found.source, cues=cues)
     _check(done, found)
@@ -51,7 +61,7 @@ def _check(done: Options, found: Found) -> None:
         raise UsageError(f"{row.name} speaks and cannot edit sounds; choose another model")
     if done.stereo and config.phonemes is not None:
         raise UsageError(f"{row.name} speaks and cannot vary a clip for its other channel; leave out stereo")
-    if done.edit is not None and done.edit.context and (config.audiomae is None or config.translator is None):
+    if done.edit is not None and done.edit.context and not hears(config):
         raise UsageError(f"{row.name} has no AudioMAE, by which the language of audio goes on from a sound; leave out context")
     if done.transcript and config.phonemes is None:
         raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {SPEAKER}")
@@ -75,7 +85,7 @@ def _check_cues(done: Options, found: Found) -> None:
     name, config, ways = found.variant.name, found.config, {cue.by for cue in done.cues if cue.sounding}
     if config.phonemes is not None:
         raise UsageError(f"{name} speaks, and hears neither sounds nor scores; choose another model")
-    if "loa" in ways and (config.audiomae is None or config.translator is None):
+    if "loa" in ways and not hears(config):
         raise UsageError(f"{name} has no AudioMAE, by which a sound's language of audio is heard; choose clap")
     if "clap" in ways and not (config.ranks and (config.unet.film is not None or config.translator is not None)):
         raise UsageError(f"{name} has no CLAP that hears sounds; choose another model")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -131,7 +131,8 @@ def _looped(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
     It is cut where two neighbouring samples differ least, within 10 ms of its old beginning.
     """
     rate, half = codec.config.mel.rate, sound.shape[1] // 2
-    turned = EditOptions(verb="inpaint", times=((half / rate - edit.seam / 2, half / rate + edit.seam / 2),))
+    span = (half / rate - edit.seam / 2, half / rate + edit.seam / 2)
+    turned = EditOptions(verb="inpaint", times=(span,), context=edit.context)
     plan = planned(turned, np.roll(sound, half, axis=1), codec)
 
     def finish(made: Samples) -> Samples:
@@ -139,7 +140,7 @@ def _looped(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
         steps = np.abs(np.diff(loop[0, half - near - 1 : half + near]))
         return np.roll(loop, -(half - near + int(steps.argmin())), axis=1)
 
-    return Plan(plan.edit, finish)
+    return replace(plan, finish=finish)
 
 
 def check_length(seconds: float) -> None:

@@ -134,8 +134,16 @@ class Hearing:
             told += [all(known.told[begin : begin + cells]) and begin + cells <= len(known.told)] * columns
         if not any(told):
             return None
-        here = known.samples[place * step : (place + length) * step]
-        return replace(known, name=f"{known.name} {place}", samples=here, told=tuple(told))
+        here, kept = known.samples[place * step : (place + length) * step], known.told[place : place + length]
+        sketch = None if self.config.draft is None else self._sketched(here, kept)
+        return replace(known, name=f"{known.name} {place}", samples=here, told=tuple(told), weight=0.0, sketch=sketch)
+
+    def _sketched(self, sound: Samples, kept: Sequence[bool]) -> torch.Tensor:
+        """What stands in for a draft [1, C, T', F'] where nothing is said: the sound without detail, its mean where it is not
+        kept."""
+        z = self.codec.latent(sound, len(kept) * self.config.vae.factor)
+        there = torch.tensor(kept, device=z.device)
+        return torch.where(there[:, None], smoothed(z), z[:, :, there].mean(dim=2, keepdim=True))
 
     def _readings(
         self, batch: Sequence[Options], texts: tuple[str, ...], cells: int, sounding: Sounding | None

@@ -32,7 +32,7 @@ Ear: TypeAlias = Literal["", "loa", "clap"]
 
 _MEANS: dict[Verb, set[str]] = {
     "transfer": {"strength"}, "vary": {"strength"}, "inpaint": {"times", "bands", "mask", "context"}, "upsample": {"cutoff"},
-    "extend": {"left", "right", "context"}, "loop": {"seam"},
+    "extend": {"left", "right", "context"}, "loop": {"seam", "context"},
 }  # fmt: skip
 LONGEST_TEXT = 2000
 _NESTED = {"cues", "edit"}  # written as JSON in tags
@@ -71,8 +71,9 @@ class EditOptions(_OneLine):
     right: float = Field(0.0, ge=0, le=600, description="Seconds put behind it.")
     seam: float = Field(0.0, ge=0, le=600, description="Seconds made anew around the place where its end meets its beginning.")
 
-    context: bool = Field(
-        False, description="The language of audio goes on from what the sound says, not from the prompt alone."
+    context: bool | None = Field(
+        None,
+        description="The language of audio goes on from what the sound says, not from the prompt alone; None: where it can.",
     )
 
     @model_validator(mode="after")
@@ -180,7 +181,7 @@ class Options(_OneLine):
     @property
     def guidable(self) -> bool:
         """Whether there is anything to be guided towards: words, or a sound."""
-        return self.worded or any(cue.sounding for cue in self.cues)
+        return self.worded or any(cue.sounding for cue in self.cues) or bool(self.edit and self.edit.context)
 
     def completed(self, defaults: Mapping[str, Any]) -> Options:
         """Every value that was not given replaced by the model's default, and seed -1 by the seed that will be used."""

@@ -61,7 +61,7 @@ class Verbs(ABC):
         times: Spans = (),
         bands: Spans = (),
         mask: Mask = "",
-        context: bool = False,
+        context: bool | None = None,
         **wishes: Any,
     ) -> list[Audio]:
         """The sound with spans of time (s) made anew, or bands (Hz), or bands within spans, or what is white in a picture
@@ -75,7 +75,14 @@ class Verbs(ABC):
         return list(self.edit(sound, EditOptions(verb="upsample", cutoff=cutoff), prompt, **wishes))
 
     def extend(
-        self, sound: Sound, prompt: str = "", *, left: float = 0.0, right: float = 0.0, context: bool = False, **wishes: Any
+        self,
+        sound: Sound,
+        prompt: str = "",
+        *,
+        left: float = 0.0,
+        right: float = 0.0,
+        context: bool | None = None,
+        **wishes: Any,
     ) -> list[Audio]:
         """The sound with seconds put before and behind it. It stays to the bit, but for 20 ms at its old ends. context: as for
         `inpaint`, in-context continuation (arXiv 2308.05734)."""

@@ -65,7 +65,7 @@ def asked(monkeypatch):
 
     monkeypatch.setattr("latentaudio.pipeline.load", load)
     monkeypatch.setattr("latentaudio.cli.generate._check_speech", lambda model: None)
-    monkeypatch.setattr("latentaudio.cli.target.targets", lambda output, names, **_: calls.extend(names))
+    monkeypatch.setattr("latentaudio.cli.generate.targets", lambda output, names, **_: calls.extend(names))
     return calls
 
 

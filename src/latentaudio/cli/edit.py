@@ -22,6 +22,8 @@ class Asking(Flags):
 
     seconds: Annotated[float, Parameter(parse=False)] = 5.0
     transcript: Annotated[str, Parameter(parse=False)] = ""
+    loop: Annotated[float, Parameter(parse=False)] = 0.0
+    crossfade: Annotated[float, Parameter(parse=False)] = 1.0
 
 
 def _spans(texts: list[str] | None) -> tuple[Span, ...]:
@@ -76,7 +78,7 @@ def inpaint(
     time: list[str] | None = None,
     band: list[str] | None = None,
     mask: Path | None = None,
-    context: bool = False,
+    context: Annotated[bool | None, Parameter(negative="--no-context")] = None,
     options: Asked = Asking(),
     way: Way = Way(),
 ) -> None:
@@ -96,7 +98,8 @@ def inpaint(
         A picture over the whole sound, white where it is made anew: time from left to right, and from 0 Hz below to the
         model's highest frequency above on the mel scale, as --plot draws it.
     context
-        The language of audio goes on from what the sound says, not from the prompt alone.
+        The language of audio goes on from what the sound says, not from the prompt alone (--no-context). Default: where the
+        model has an AudioMAE.
     """
     edit = EditOptions(verb="inpaint", times=_spans(time), bands=_spans(band), mask=str(mask or ""), context=context)
     _made(sound, prompt, edit, options, way)
@@ -123,7 +126,7 @@ def extend(
     *,
     left: float = 0.0,
     right: float = 0.0,
-    context: bool = False,
+    context: Annotated[bool | None, Parameter(negative="--no-context")] = None,
     options: Asked = Asking(),
     way: Way = Way(),
 ) -> None:
@@ -140,7 +143,8 @@ def extend(
     right
         Seconds to put behind it.
     context
-        The language of audio goes on from what the sound says, not from the prompt alone.
+        The language of audio goes on from what the sound says, not from the prompt alone (--no-context). Default: where the
+        model has an AudioMAE.
     """
     _made(sound, prompt, EditOptions(verb="extend", left=left, right=right, context=context), options, way)
 
