@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .audio import drawing
 from .audio.drawing import Pixels
-from .audio.ops import SILENCE, Gains, Samples, limit_peak, passing, shaped
+from .audio.ops import FADE, SILENCE, Gains, Samples, limit_peak, passing, shaped
 from .codec import Codec
 from .conditioning.encode import Sounding
 from .configs import MelSpec, mel_edges
@@ -28,8 +28,6 @@ from .errors import UsageError
 from .options import EditOptions, Span
 from .types import Edit
 
-FADE = 0.02
-"""Seconds over which what is made fades into what is kept, outside the span that is made anew."""
 _SHORTEST, _LONGEST = 0.1, 600.0  # seconds
 _BLOCK = 1 << 15  # samples that are pasted at a time
 _LIFT = 4.0  # 12 dB

@@ -130,6 +130,11 @@ class AudioLDM(Verbs):
         """Samples a second of what comes out, in Hz."""
         return self.config.mel.rate
 
+    @property
+    def longest(self) -> float:
+        """Seconds that are made in one window; longer clips are made of several."""
+        return self.found.variant.longest
+
     def generate(
         self,
         prompt: str | Sequence[str] = "",
@@ -183,7 +188,7 @@ class AudioLDM(Verbs):
             wishes["cues"] = [self._cue(cue, lent) for cue in cues]
         if sound is not None and seconds is None:
             length = next(reversed(lent.values())).shape[1] / self.sample_rate
-            wishes["seconds"] = min(length, self.found.variant.longest)
+            wishes["seconds"] = min(length, self.longest)
         asked = self.requests([prompt] if isinstance(prompt, str) else prompt, wishes)
         return list(self._clips([self._checked(request, lent) for request in asked], progress, on_step, lent))
 
@@ -228,8 +233,8 @@ class AudioLDM(Verbs):
             raise UsageError(f"{edit.verb} makes a sound as long as its own, and what is put to it; leave out seconds")
         edit = sealed(edit, named, name)
         seconds = whole_length(edit, samples.shape[1], self.sample_rate) / self.sample_rate
-        asked = self.requests([prompt], {**wishes, "edit": edit, "seconds": seconds})
-        return self._clips(asked, progress, on_step, {name: samples})
+        lent, asked = {name: samples}, self.requests([prompt], {**wishes, "edit": edit, "seconds": seconds})
+        return self._clips([self._checked(request, lent) for request in asked], progress, on_step, lent)
 
     def need(self, requests: Sequence[Options]) -> memory.Need:
         """About how much memory these will take, one after the other, and how much is free. Nothing is loaded for it."""

@@ -37,6 +37,12 @@ def shares(cues: Sequence[Cue], crossfade: float, seconds: float, cells: int, ce
     return np.stack([loud[cue.at] * (cue.share / total[cue.at]) for cue in cues]).astype(np.float32)
 
 
+def within(cues: Sequence[Cue], begin: float, end: float) -> list[Cue]:
+    """What is heard between two times, in seconds from the first of them; what has begun before begins with it."""
+    now = max((cue.at for cue in cues if cue.at <= begin), default=0.0)
+    return [cue.model_copy(update={"at": max(0.0, cue.at - begin)}) for cue in cues if now <= cue.at < end]
+
+
 def is_sound(what: object) -> bool:
     """Whether something is a sound rather than words: text is one where it names a file."""
     return not isinstance(what, str) or (len(what) < 4096 and "\0" not in what and Path(what).is_file())

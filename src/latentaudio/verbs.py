@@ -6,6 +6,7 @@ A sound is a file of any rate and number of channels, a clip, or samples [C, N] 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,13 +16,15 @@ from numpy.typing import NDArray
 
 from .audio.drawing import named
 from .audio.io import Audio
-from .audio.ops import Samples
-from .options import EditOptions
-from .score import is_sound
+from .audio.ops import FADE, Samples
+from .options import Cue, EditOptions
+from .score import is_sound, within
 
 Sound: TypeAlias = Audio | Samples | str | Path
 Mask: TypeAlias = NDArray[Any] | str | Path
 Spans: TypeAlias = Sequence[tuple[float, float]]
+
+_ENDING = 5  # fades
 
 
 class Verbs(ABC):
@@ -37,6 +40,38 @@ class Verbs(ABC):
 
     generate: Callable[..., list[Audio]]
     """Clips of a prompt; see there."""
+
+    @property
+    @abstractmethod
+    def sample_rate(self) -> int:
+        """Samples a second."""
+
+    @property
+    @abstractmethod
+    def longest(self) -> float:
+        """Seconds of one window."""
+
+    def play(
+        self, prompt: str = "", *, seconds: float = math.inf, cues: Sequence[Cue] = (), seed: int | None = None, **wishes: Any
+    ) -> Iterator[Samples]:
+        """A sound that grows: samples [1, N] piece by piece, of any length or endless, in the time and memory of one window.
+
+        Each piece goes on from the half window before it, as `extend` does, the k-th with seed + k. cues: as for `generate`.
+        """
+        rate, fade, half = self.sample_rate, round(FADE * self.sample_rate), round(self.longest / 2 * self.sample_rate)
+        last = seconds <= self.longest
+        first = {"cues": [cue.model_dump() for cue in within(cues, 0.0, min(seconds, self.longest))], "seed": seed, **wishes}
+        [clip] = self.generate(prompt, seconds=min(seconds, self.longest), **first)
+        whole = clip.samples if last else clip.samples[:, : -_ENDING * fade]  # an ending is no beginning
+        yield whole if last else whole[:, :-fade]
+        done, total, piece = whole.shape[1], seconds * rate, 0
+        while done + 1 <= total:
+            piece, given = piece + 1, whole[:, -half:]
+            size, at = min(half, int(total) - done), (done - given.shape[1]) / rate
+            heard = {"cues": within(cues, at, at + (given.shape[1] + size) / rate), "seed": (clip.seed + piece) % 2**63}
+            [made] = self.edit(given, EditOptions(verb="extend", right=size / rate), prompt, **{**wishes, **heard})
+            whole, done = made.samples, done + size
+            yield whole[:, given.shape[1] - fade : None if done + 1 > total else -fade]
 
     def morph(self, first: Sound, second: Sound, *, seconds: float = 10.0, **wishes: Any) -> list[Audio]:
         """A sound that begins as one thing and ends as another. Each is words, or a sound; text that names a file is a

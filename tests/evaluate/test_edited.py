@@ -72,8 +72,26 @@ class FakeJudge:
 class FakeSystem:
     """Rings loudly at half strength and more; leaves holes and loops as they are."""
 
+    longest = 4.0
+    config = SimpleNamespace(vae=SimpleNamespace(factor=4), mel=SimpleNamespace(hop=160))
+    codec = SimpleNamespace(frames=lambda seconds: round(seconds * 100))
+    hearing = SimpleNamespace(places=lambda frames: [0, 75, 150])
+
     def __init__(self):
         self.asked = []
+
+    def generate(self, prompt="", sound=None, seconds=None, **wishes):
+        self.asked.append(("generate", sound is not None))
+        return [SimpleNamespace(samples=sound[None] if sound is not None else self._leaping(seconds, 3.0))]
+
+    def play(self, prompt, seconds, seed):
+        yield self._leaping(seconds, 0.0)
+
+    def _leaping(self, seconds, leap):
+        """Noise that leaps where the second window begins."""
+        samples = np.random.default_rng(0).standard_normal((1, round(seconds * RATE))).astype(np.float32) * 0.01
+        samples[:, 75 * 640 : 100 * 640] *= 1.0 + leap
+        return samples
 
     def _clip(self, samples, *asked):
         self.asked.append(asked)
@@ -96,12 +114,19 @@ def test_every_figure_is_of_what_was_asked_for():
     judge, system, ticks = FakeJudge(), FakeSystem(), []
     bench = Edits(system, judge, tries=2, seconds=4.0, progress=lambda what, done, total: ticks.append((what, done, total)))
     report = run_edits(bench, "fake")
-    assert {asked[0] for asked in system.asked} == {"transfer", "inpaint", "loop"}
+    assert {asked[0] for asked in system.asked} == {"transfer", "inpaint", "loop", "generate"}
     assert report.line("dog to bell at 0.5, bell").value == 1.0
     assert "0.25: 0%/1.00" in report.line("dog to bell at 0.5, bell").note
     hole = report.line("hole of a second")
-    assert (hole.value, hole.ceiling) == (1.0, 1.0) and judge.heard[-1] == [RATE] * 2
-    for name, most in (("seams found", True), ("cuts found", False), ("seams found where none is", True)):
+    assert (hole.value, hole.ceiling) == (1.0, 1.0) and [RATE] * 2 in judge.heard
+    assert report.line("joins found, at once").value == 0.5 and report.line("joins found, growing").value < 0.5
+    assert "correlates by 1.00" in report.line("like a sound").note
+    for name, most in (
+        ("seams found", True),
+        ("ends of what was made found", True),
+        ("cuts found", False),
+        ("seams found where none is", True),
+    ):
         line = report.line(name)
         assert 0.0 <= line.value <= 1.0 and line.most is most and line.target is not None
     assert report.line("cuts found").value == 1.0

@@ -19,6 +19,8 @@ Samples: TypeAlias = NDArray[np.float32]
 Gains: TypeAlias = NDArray[np.float32]
 _HEARD = 8  # frames of `shaped` that hear each sample
 
+FADE = 0.02
+"""Seconds over which what is made fades into what is kept of a sound, outside the span that is made anew."""
 SILENCE = 1e-4
 """Peak below which a clip counts as silent: -80 dBFS, three steps of 16-bit sound."""
 

@@ -20,6 +20,7 @@ from .old import translated
 
 VERBS = {
     "generate": "Turn prompts into sound files; what is not given is the model's own default.",
+    "play": "Make a sound of any length, heard while it grows.",
     "morph": "Make a sound that begins as one thing and ends as another.",
     "transfer": "Make a sound into what a prompt says.",
     "vary": "Make sounds like a sound.",

@@ -64,6 +64,12 @@ def complain(text: str) -> None:
         sys.stderr.write(f"latentaudio: {' '.join(text.split())}\n")
 
 
+def note(text: str) -> None:
+    """A line about how far work is."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")
+
+
 @contextmanager
 def bar(what: str, quiet: bool) -> Iterator[Tick]:
     """A progress bar on a terminal, a line now and then elsewhere, nothing when quiet."""

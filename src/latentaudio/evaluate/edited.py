@@ -40,11 +40,11 @@ class Edits:
 
 
 def run_edits(bench: Edits, model: str) -> Report:
-    """Transfer over strengths, a hole of a second in steady sounds, and seams of loops."""
+    """Transfer over strengths, a hole of a second in steady sounds, seams of loops, sounds as prompts, and joins of long
+    clips."""
     report = Report(model)
-    _transferred(bench, report)
-    _filled(bench, report)
-    _looped(bench, report)
+    for measure in (_transferred, _filled, _looped, _likened, _joined):
+        measure(bench, report)
     return report
 
 
@@ -143,8 +143,43 @@ def _looped(bench: Edits, report: Report) -> None:
         places += [seam_found(one.truth, int(place)) for place in dice.integers(RATE, len(one.truth) - RATE, _PLACES)]
     found, even = np.mean(cuts, axis=0)
     add, count = report.lines.append, bench.tries
-    note = f"at both ends of what was made and where the loop begins anew, there alone {np.mean(made[1::3]):.0%}"
-    add(Line("seams found", float(np.mean(made)), "%", count, bench.seed, 0.1, most=True, note=note))
+    wrap, ends = float(np.mean(made[1::3])), float(np.mean(made[0::3] + made[2::3]))
+    add(Line("seams found", wrap, "%", count, bench.seed, 0.1, most=True, note="where the loop begins anew"))
+    add(Line("ends of what was made found", ends, "%", 2 * count, bench.seed, 0.1, most=True, note="half a second beside it"))
     note = f"hard cuts where level leaps by 12 dB; {even:.0%} where it does not, which may be no seam at all"
     add(Line("cuts found", float(found), "%", count, bench.seed, 0.8, note=note))
     add(Line("seams found where none is", float(np.mean(places)), "%", len(places), bench.seed, 0.1, most=True))
+
+
+def _likened(bench: Edits, report: Report) -> None:
+    """Sounds in the place of prompts: whether what is made is of their kind."""
+    asked, made = list(of_every_kind(bench.tries, bench.seed + 2, bench.seconds)), []
+    for k, one in enumerate(asked):
+        bench.progress("like a sound", k, len(asked))
+        made.append(bench.system.generate(sound=one.truth, by="loa", seed=bench.seed + k)[0].samples[0])
+    wanted = [one.kinds[0] for one in asked]
+    good = float(right(bench.judge.hear(made), bench.judge.kinds, wanted).mean())
+    followed = float(np.mean([alike(clip, one.truth) for clip, one in zip(made, asked, strict=True)]))
+    note = f"by its language of audio, without words; its envelope correlates by {followed:.2f}"
+    report.lines.append(Line("like a sound", good, "%", len(asked), bench.seed, 0.8, note=note))
+
+
+def _joined(bench: Edits, report: Report) -> None:
+    """Long steady clips, at once and growing: seams found where windows meet."""
+    system, seconds = bench.system, 2.5 * bench.system.longest
+    cell = system.config.vae.factor * system.config.mel.hop
+    starts = system.hearing.places(system.codec.frames(seconds))
+    window = round(system.longest * RATE / cell)
+    joins = {"at once": [place * cell for s in starts[1:] for place in (s, s + window // 4)], "growing": []}
+    joins["growing"] = [round((system.longest * k / 2 - 0.1) * RATE) for k in (2, 3, 4)]
+    found: dict[str, list[bool]] = {way: [] for way in joins}
+    asked = list(of_every_kind(max(1, bench.tries // 4), bench.seed + 3, bench.seconds, STEADY))
+    for k, one in enumerate(asked):
+        bench.progress("joins", k, len(asked))
+        [whole] = system.generate(one.prompt, seconds=seconds, seed=bench.seed + k, candidates=1)
+        grown = np.concatenate(list(system.play(one.prompt, seconds=seconds, seed=bench.seed + k)), axis=1)
+        for way, sound in (("at once", whole.samples[0]), ("growing", grown[0])):
+            found[way] += [seam_found(sound, place) for place in joins[way] if place < len(sound) - RATE]
+    for way, seams in found.items():
+        value, note = float(np.mean(seams)), f"clips of {seconds:g} s"
+        report.lines.append(Line(f"joins found, {way}", value, "%", len(seams), bench.seed, 0.1, most=True, note=note))
