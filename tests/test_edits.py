@@ -19,7 +19,7 @@ from latentaudio.audio.mel import vae_mel
 from latentaudio.audio.ops import limit_peak, passing
 from latentaudio.cli.main import main
 from latentaudio.codec import SHARED
-from latentaudio.edits import kept_cells, matched, pasted, shifted
+from latentaudio.edits import evened, kept_cells, matched, pasted, shifted
 from latentaudio.errors import DataError, UsageError
 from latentaudio.nn.tiles import starts
 from latentaudio.options import EditOptions, Options
@@ -469,3 +469,20 @@ def test_a_latent_of_pieces_is_that_of_the_whole(tiny, sound, framing, monkeypat
     assert len(heard) == len(places) > 1
     for mel, place in zip(heard, places, strict=True):
         torch.testing.assert_close(mel, whole[:, :, place * factor : place * factor + mel.shape[2]], atol=1e-5, rtol=0)
+
+
+def test_what_goes_on_evenly_is_made_as_loud_as_the_sound_beside_it():
+    dice = np.random.default_rng(0)
+    sound, made = (dice.standard_normal((1, 4 * RATE)).astype(np.float32) for _ in range(2))
+    sound[:, 2 * RATE :] *= 0.5
+    out = evened(0.1 * sound, 0.05 * made, [(1.0, 3.0)], RATE)
+    gain = out[0] / (0.05 * made[0])
+    assert 20 * np.log10(gain[RATE]) == pytest.approx(6.02, abs=0.5)
+    assert 20 * np.log10(gain[3 * RATE - 1]) == pytest.approx(0.0, abs=0.5)
+    decibels = 20 * np.log10(gain[RATE : 3 * RATE])
+    np.testing.assert_allclose(decibels, np.linspace(decibels[0], decibels[-1], 2 * RATE), atol=0.01)
+    np.testing.assert_array_equal(gain[: RATE - FADE], 1.0)
+    loud = evened(sound, 1e-3 * made, [(1.0, 2.0)], RATE)[0, RATE : 2 * RATE] / (1e-3 * made[0, RATE : 2 * RATE])
+    assert 20 * np.log10(loud.max()) == pytest.approx(9.0, abs=0.01)
+    calls = made * (np.arange(4 * RATE) % 4000 < 1000)
+    np.testing.assert_array_equal(evened(0.1 * sound, 0.01 * calls, [(1.0, 3.0)], RATE), 0.01 * calls)

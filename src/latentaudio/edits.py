@@ -29,6 +29,7 @@ from .options import EditOptions, Span
 from .types import Edit
 
 _SHORTEST, _LONGEST = 0.1, 600.0  # seconds
+_BESIDE, _EVEN, _EVENED = 0.5, 2.0, 9.0  # s, dB of deviation, dB
 _BLOCK = 1 << 15  # samples that are pasted at a time
 _LIFT = 4.0  # 12 dB
 _HOT = 2.0  # what resampling and lossy files overshoot is less
@@ -101,6 +102,7 @@ def planned(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
 
     def finish(made: Samples) -> Samples:
         made = matched(whole, made, edit.cutoff, rate) if edit.cutoff else made
+        made = evened(whole, made, spans, rate) if gains is None else made
         return pasted(whole, made, spans, gains, rate)
 
     known = None
@@ -270,6 +272,38 @@ def matched(whole: Samples, made: Samples, cutoff: float, rate: int) -> Samples:
     heard, there = energy(made), energy(whole)
     gain = float(np.clip(np.sqrt(there / heard), 1 / _LIFT, _LIFT)) if heard > 0.0 else 1.0
     return (gain * made).astype(np.float32)
+
+
+def evened(whole: Samples, made: Samples, spans: Sequence[Span], rate: int) -> Samples:
+    """What was made [1, N], in each span as loud at its ends as the sound beside them, by 9 dB at most, where both go on
+    evenly.
+
+    Between its ends the gain goes in a straight line of dB; where there is nothing even beside an end, it is the other's.
+    """
+    out, places = made.astype(np.float32), np.arange(made.shape[1])
+    for first, last in spans:
+        begin, end = round(first * rate), min(round(last * rate), made.shape[1])
+        near = min(round(_BESIDE * rate), (end - begin) // 2)
+        sides = (whole[0, max(0, begin - near) : begin], made[0, begin : begin + near])
+        steps = [_step(*sides, rate), _step(whole[0, end : end + near], made[0, end - near : end], rate)]
+        known = [step for step in steps if step is not None]
+        if known:
+            around = slice(max(0, begin - round(FADE * rate)), end + round(FADE * rate))
+            decibels = np.interp(places[around], (begin, end), [known[0] if s is None else s for s in steps])
+            out[:, around] = made[:, around] * (10 ** (decibels / 20)).astype(np.float32)
+    return out
+
+
+def _step(beside: NDArray[np.float32], inside: NDArray[np.float32], rate: int) -> float | None:
+    """dB by which what is beside is louder than what is inside; None where there is too little of either, or one is uneven."""
+    size, means = round(rate / 40), []
+    for sound in (beside, inside):
+        frames = sound[: len(sound) // size * size].reshape(-1, size).astype(np.float64)
+        power = np.square(frames).mean(axis=1)
+        if len(power) < 6 or power.min(initial=1.0) <= SILENCE**2 or (10 * np.log10(power)).std() > _EVEN:
+            return None
+        means.append(10 * np.log10(power.mean()))
+    return float(np.clip(means[0] - means[1], -_EVENED, _EVENED))
 
 
 def pasted(whole: Samples, made: Samples, spans: Sequence[Span], gains: Gains | None, rate: int) -> Samples:
