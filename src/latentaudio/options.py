@@ -174,8 +174,8 @@ class Options(_OneLine):
 
     @property
     def guidable(self) -> bool:
-        """Whether there is anything to be guided towards: words, or a sound."""
-        return self.worded or any(cue.sounding for cue in self.cues)
+        """Whether there is anything to be guided towards: words, what a voice says, or a sound."""
+        return self.worded or bool(self.transcript) or any(cue.sounding for cue in self.cues)
 
     def completed(self, defaults: Mapping[str, Any]) -> Options:
         """Every value that was not given replaced by the model's default, and seed -1 by the seed that will be used."""
