@@ -4,7 +4,7 @@ Everything is written by those libraries, so that what reads it is proved agains
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from diffusers import (
@@ -296,3 +296,27 @@ def authors(found, path, extra=True):
             state["model_ema." + key.removeprefix("model.").replace(".", "")] = state[key] * 1.01
         torch.save({**content, "epoch": 3, "pytorch-lightning_version": "1.0"}, path)
     return path
+
+
+def rewritten(folder, name):
+    """The tiny audioldm2 in our layout, made into one of the systems that diffusers has no pipeline for."""
+    from latentaudio.variants import VARIANTS
+    from latentaudio.weights.convert import convert
+    from latentaudio.weights.folder import build, save_part, write_config
+    from latentaudio.weights.load import find
+
+    base = find(save(audioldm2(), folder / "base"))
+    convert(base, folder / "ours", "latentaudio")
+    row, config = VARIANTS[name].config, base.config
+    film = config.clap.projection if row.unet.film else None
+    across = tuple(None if width is None else config.t5.width for width in row.unet.contexts)
+    unet = replace(config.unet, contexts=across, film=film)
+    config = replace(config, unet=unet, translator=None, t5=config.t5 if row.t5 else None)
+    if row.mel.rate == 48000:
+        numbers = {key: getattr(row.vocoder, key) for key in ("rates", "kernels", "n_fft", "hop", "rate", "fmin", "fmax")}
+        mel = replace(row.mel, bins=config.mel.bins)
+        config = replace(config, mel=mel, vocoder=replace(config.vocoder, **numbers))
+    write_config(folder / "ours", config, "tiny-published", {})
+    for part in ("unet", "vocoder"):
+        save_part(folder / "ours", part, randomise(build(part, config)).state_dict())
+    return folder / "ours"

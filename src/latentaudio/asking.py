@@ -57,15 +57,11 @@ def _check(done: Options, found: Found) -> None:
     row, config = found.variant, found.config
     if done.sampler == "leaps":
         _check_leaps(done, found)
-    if done.edit is not None and config.phonemes is not None:
-        raise UsageError(f"{row.name} speaks and cannot edit sounds; choose another model")
-    if done.stereo and config.phonemes is not None:
-        raise UsageError(f"{row.name} speaks and cannot vary a clip for its other channel; leave out stereo")
     if done.edit is not None and done.edit.context and not hears(config):
         raise UsageError(f"{row.name} has no AudioMAE, by which the language of audio goes on from a sound; leave out context")
     if done.transcript and config.phonemes is None:
         raise UsageError(f"{row.name} does not speak; for a transcript load a model of speech, such as {SPEAKER}")
-    if config.phonemes is not None and not done.transcript:
+    if config.phonemes is not None and not (done.transcript or done.edit or done.cues):
         raise UsageError(f"{row.name} speaks; say what, as transcript (--transcript)")
     if done.transcript and not phonemes.spelled(done.transcript):
         raise UsageError(f"transcript = {done.transcript[:40]!r} has nothing to say in English; write it in Latin letters")
@@ -113,7 +109,7 @@ def other_side(done: Options) -> dict[str, Any]:
     A student cannot vary; there the preset's other settings are taken.
     """
     how = {"negative", "steps", "guidance", "parallel", "guidance_start", "guidance_stop", "rescale", "sampler", "reuse", "eta"}
-    own = {"preset"} | (how if done.sampler != "leaps" else set())
+    own = {"preset", "transcript"} | (how if done.sampler != "leaps" else set())
     return {**done.model_dump(include=own), "candidates": 1, "seed": (done.seed + SEEDS // 2) % SEEDS}
 
 

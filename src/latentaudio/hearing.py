@@ -151,8 +151,8 @@ class Hearing:
         """A batch's texts and its negative prompts, as a window of so many cells hears them; the texts twice where nothing is
         guided."""
         tokens = self.tokens(cells * self.config.vae.factor)
-        said = tuple(t.transcript for t in batch) if self.config.phonemes is not None else None
-        if sounding is None and not any(text.strip() for text in texts):  # an edit without words
+        said = tuple(t.transcript for t in batch) if batch[0].transcript else None  # shared by all of a batch
+        if sounding is None and said is None and not any(text.strip() for text in texts):  # an edit without words
             unsaid = Reading(texts, tokens, cells, null=True)
             return unsaid, unsaid
         heard = Reading(texts, tokens, cells, said, unheard=tuple(self.unheard(batch)), sounding=sounding)

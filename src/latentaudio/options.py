@@ -180,8 +180,9 @@ class Options(_OneLine):
 
     @property
     def guidable(self) -> bool:
-        """Whether there is anything to be guided towards: words, or a sound."""
-        return self.worded or any(cue.sounding for cue in self.cues) or bool(self.edit and self.edit.context)
+        """Whether there is anything to be guided towards: words, what a voice says, or a sound."""
+        sounding = any(cue.sounding for cue in self.cues) or bool(self.edit and self.edit.context)
+        return self.worded or bool(self.transcript) or sounding
 
     def completed(self, defaults: Mapping[str, Any]) -> Options:
         """Every value that was not given replaced by the model's default, and seed -1 by the seed that will be used."""

@@ -163,14 +163,6 @@ def test_edits_are_finished_too(tiny):
         tiny.loop(noise(1.0), seam=0.2, fade_out=0.1)
 
 
-def test_speech_has_no_second_pass(tiny):
-    from latentaudio.asking import completed
-    from latentaudio.weights.load import described
-
-    with pytest.raises(UsageError, match="cannot vary a clip for its other channel; leave out stereo"):
-        completed(asked(transcript="hello", stereo=0.5), described("audioldm2-speech-gigaspeech"))
-
-
 def test_tags_bring_the_finish_back():
     whole = asked(lufs=-14, peak=-2, trim=True, fade_in=0.5, fade_out=1, stereo=0.3, rate=44100, edit=EditOptions(verb="vary"))
     assert Options.from_tags(whole.to_tags()) == whole

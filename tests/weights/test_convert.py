@@ -18,7 +18,7 @@ from latentaudio.weights import load as loading
 from latentaudio.weights.components import components
 from latentaudio.weights.convert import convert
 from latentaudio.weights.diffusers import index
-from latentaudio.weights.folder import build, parts_of, save_part, write_config
+from latentaudio.weights.folder import parts_of, save_part
 from latentaudio.weights.load import find
 
 QUICK = {"seconds": 0.32, "steps": 2, "candidates": 1, "seed": 3}
@@ -66,30 +66,11 @@ def test_a_round_trip_is_exact_to_the_bit(folder, tiny_rows, tmp_path, through):
     assert (one.samples == two.samples).all()
 
 
-def rewritten(folder, name):
-    """The tiny audioldm2 in our layout, made into one of the two systems that diffusers has no pipeline for."""
-    base = find(published.save(published.audioldm2(), folder / "base"))
-    convert(base, folder / "ours", "latentaudio")
-    row, config = variants.VARIANTS[name].config, base.config
-    film = config.clap.projection if row.unet.film else None
-    across = tuple(None if width is None else config.t5.width for width in row.unet.contexts)
-    unet = replace(config.unet, contexts=across, film=film)
-    config = replace(config, unet=unet, translator=None, t5=config.t5 if row.t5 else None)
-    if row.mel.rate == 48000:
-        numbers = {key: getattr(row.vocoder, key) for key in ("rates", "kernels", "n_fft", "hop", "rate", "fmin", "fmax")}
-        mel = replace(row.mel, bins=config.mel.bins)
-        config = replace(config, mel=mel, vocoder=replace(config.vocoder, **numbers))
-    write_config(folder / "ours", config, "tiny-published", {})
-    for part in ("unet", "vocoder"):
-        save_part(folder / "ours", part, published.randomise(build(part, config)).state_dict())
-    return folder / "ours"
-
-
 MORE = {
     "large": lambda home: published.save(published.audioldm2((None, 16, 24, None), depth=2), home / "large"),
     "speech": lambda home: published.save(published.audioldm2(speech=True), home / "speech"),
-    "48k": lambda home: rewritten(home, "audioldm_48k"),
-    "t5": lambda home: rewritten(home, "audioldm_16k_crossattn_t5"),
+    "48k": lambda home: published.rewritten(home, "audioldm_48k"),
+    "t5": lambda home: published.rewritten(home, "audioldm_16k_crossattn_t5"),
 }
 
 

@@ -13,7 +13,7 @@ from ..audio.io import info
 from ..errors import UsageError
 from ..options import EditOptions, Options, Span
 from . import screen
-from .generate import Flags, Way, keep
+from .generate import Flags, Way, keep, spoken
 from .target import targets
 
 
@@ -21,7 +21,6 @@ class Asking(Flags):
     """Options as flags, but for those that the sound itself answers."""
 
     seconds: Annotated[float, Parameter(parse=False)] = 5.0
-    transcript: Annotated[str, Parameter(parse=False)] = ""
     loop: Annotated[float, Parameter(parse=False)] = 0.0
     crossfade: Annotated[float, Parameter(parse=False)] = 1.0
 
@@ -168,7 +167,7 @@ def _made(sound: Path, prompt: str, edit: EditOptions, options: Options, way: Wa
     """The one walk of every verb here."""
     if way.quiet:
         warnings.simplefilter("ignore")
-    wishes = options.model_dump(exclude_unset=True)
+    wishes = spoken(options.model_dump(exclude_unset=True))
     name = f"{sound.stem} {edit.verb}"
     paths = targets(way.output, [name] * options.count, rate=options.rate)
     if way.output and Path(way.output).suffix:  # in a folder, names are new ones
