@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STEADY = ("rain", "wind", "sea", "fire", "stream", "hail", "drill", "vacuum", "fan", "engine", "airplane", "steam")
 """Kinds that go on evenly."""
-STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+STRENGTHS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 _HOLE, _SEAM = 1.0, 1.0  # s
 _PLACES = 8  # of each untouched sound
 
