@@ -37,7 +37,7 @@ ALLOWED = {
     "score": {"options", "errors"},
     "hearing": {"codec", "score", "conditioning", "nn", "audio", "weights", "types", "options"},
     "edits": {"codec", "conditioning", "audio", "types", "options", "configs", "errors"},
-    "verbs": {"audio", "options", "score"},
+    "verbs": {"audio", "options", "score", "errors"},
     "pipeline": {
         "asking", "codec", "hearing", "edits", "verbs", "memory", "rank", "conditioning", "diffusion", "nn", "audio", "weights",
         "types", *FLOOR, "device",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .audio.drawing import named
 from .audio.io import Audio
 from .audio.ops import FADE, Samples
+from .errors import UsageError
 from .options import Cue, EditOptions
 from .score import is_sound, within
 
@@ -67,7 +68,7 @@ class Verbs(ABC):
         done, total, piece = whole.shape[1], seconds * rate, 0
         while done + 1 <= total:
             piece, given = piece + 1, whole[:, -half:]
-            size, at = min(half, int(total) - done), (done - given.shape[1]) / rate
+            size, at = round(min(half, total - done)), (done - given.shape[1]) / rate
             heard = {"cues": within(cues, at, at + (given.shape[1] + size) / rate), "seed": (clip.seed + piece) % 2**63}
             [made] = self.edit(given, EditOptions(verb="extend", right=size / rate), prompt, **{**wishes, **heard})
             whole, done = made.samples, done + size
@@ -76,6 +77,8 @@ class Verbs(ABC):
     def morph(self, first: Sound, second: Sound, *, seconds: float = 10.0, **wishes: Any) -> list[Audio]:
         """A sound that begins as one thing and ends as another. Each is words, or a sound; text that names a file is a
         sound."""
+        if not all(one.strip() for one in (first, second) if isinstance(one, str)):
+            raise UsageError("what becomes what? Say both, in words or as sounds")
         what = [{"sound" if is_sound(one) else "text": one} for one in (first, second)]
         cues = [what[0], {**what[1], "at": seconds / 2}]
         return self.generate(cues=cues, seconds=seconds, **{"crossfade": seconds, **wishes})

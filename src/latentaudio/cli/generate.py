@@ -159,6 +159,8 @@ def morph(first: str, second: str, *, options: Asked = Flags(), way: Way = Way()
     if way.quiet:
         warnings.simplefilter("ignore")
     wishes = options.model_dump(exclude_unset=True)
+    if not (first.strip() and second.strip()):
+        raise UsageError("what becomes what? Say both, in words or as sounds' files")
     seconds = wishes.setdefault("seconds", 10.0)
     cues = [Cue(**{"sound" if is_sound(one) else "text": one, "at": at}) for one, at in ((first, 0.0), (second, seconds / 2))]
     wishes = {"crossfade": seconds, **wishes, "cues": cues}
