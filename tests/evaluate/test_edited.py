@@ -116,7 +116,7 @@ def test_every_figure_is_of_what_was_asked_for():
     report = run_edits(bench, "fake")
     assert {asked[0] for asked in system.asked} == {"transfer", "inpaint", "loop", "generate"}
     assert report.line("dog to bell at 0.5, bell").value == 1.0
-    assert "0.25: 0%/1.00" in report.line("dog to bell at 0.5, bell").note
+    assert "0.25: 0%/1.00/0.00" in report.line("dog to bell at 0.5, bell").note
     hole = report.line("hole of a second")
     assert (hole.value, hole.ceiling) == (1.0, 1.0) and [RATE] * 2 in judge.heard
     assert report.line("joins found, at once").value == 0.5 and report.line("joins found, growing").value < 0.5

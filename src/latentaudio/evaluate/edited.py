@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .bench import right
-from .judge import Judge
+from .judge import Judge, mel_of
 from .prompts import RATE, of_every_kind
 from .report import Line, Report
 
@@ -92,7 +92,7 @@ def _changes_at(sound: np.ndarray, place: int, size: int) -> bool:
 
 def _transferred(bench: Edits, report: Report) -> None:
     dogs = [asked.truth for asked in of_every_kind(bench.tries, bench.seed, bench.seconds, ["dog"])]
-    bells, followed = {}, {}
+    bells, followed, away = {}, {}, {}
     for number, strength in enumerate(STRENGTHS):
         made = []
         for k, dog in enumerate(dogs):
@@ -100,11 +100,21 @@ def _transferred(bench: Edits, report: Report) -> None:
             wish = {"strength": strength, "seed": bench.seed + k, "candidates": 1}
             made.append(bench.system.transfer(dog, "a church bell ringing", **wish)[0].samples[0])
         bells[strength] = float(right(bench.judge.hear(made), bench.judge.kinds, ["bell"] * len(made)).mean())
-        followed[strength] = float(np.mean([alike(clip, dog) for clip, dog in zip(made, dogs, strict=True)]))
-    note = ", ".join(f"{strength:g}: {bells[strength]:.0%}/{followed[strength]:.2f}" for strength in STRENGTHS)
+        pairs = list(zip(made, dogs, strict=True))
+        followed[strength] = float(np.mean([alike(clip, dog) for clip, dog in pairs]))
+        away[strength] = float(np.mean([(mel_of(clip) - mel_of(dog)).abs().mean() for clip, dog in pairs]))
+    note = ", ".join(f"{s:g}: {bells[s]:.0%}/{followed[s]:.2f}/{away[s]:.2f}" for s in STRENGTHS)
     add = report.lines.append
     add(
-        Line("dog to bell at 0.5, bell", bells[0.5], "%", len(dogs), bench.seed, 0.6, note=f"bell/envelope by strength: {note}")
+        Line(
+            "dog to bell at 0.5, bell",
+            bells[0.5],
+            "%",
+            len(dogs),
+            bench.seed,
+            0.6,
+            note=f"bell/envelope/log-mel distance by strength: {note}",
+        )
     )
     add(Line("dog to bell at 0.5, envelope", followed[0.5], "", len(dogs), bench.seed, 0.5, note="correlation with the dog's"))
 
@@ -143,9 +153,10 @@ def _looped(bench: Edits, report: Report) -> None:
         places += [seam_found(one.truth, int(place)) for place in dice.integers(RATE, len(one.truth) - RATE, _PLACES)]
     found, even = np.mean(cuts, axis=0)
     add, count = report.lines.append, bench.tries
-    wrap, ends = float(np.mean(made[1::3])), float(np.mean(made[0::3] + made[2::3]))
+    wrap, ends = float(np.mean(made[1::3])), np.array([made[0::3], made[2::3]]).mean(axis=0)
     add(Line("seams found", wrap, "%", count, bench.seed, 0.1, most=True, note="where the loop begins anew"))
-    add(Line("ends of what was made found", ends, "%", 2 * count, bench.seed, 0.1, most=True, note="half a second beside it"))
+    note = f"half a second beside it; {ends[1::2].mean():.0%} where level must rise by 12 dB between them"
+    add(Line("ends of what was made found", float(ends[::2].mean()), "%", count, bench.seed, 0.1, most=True, note=note))
     note = f"hard cuts where level leaps by 12 dB; {even:.0%} where it does not, which may be no seam at all"
     add(Line("cuts found", float(found), "%", count, bench.seed, 0.8, note=note))
     add(Line("seams found where none is", float(np.mean(places)), "%", len(places), bench.seed, 0.1, most=True))
