@@ -31,7 +31,7 @@ from .weights.parts import Parts
 from .weights.texts import read_texts
 
 _KEPT = 64  # readings remembered
-_SMOOTH = 3  # cells to either side
+_SMOOTH = 2  # cells to either side
 Pair: TypeAlias = tuple[Reading, Reading, "torch.Tensor | None"]
 """What is heard, what guidance steers away from, and its share of each cell of a window; None: there is nothing else."""
 
@@ -187,7 +187,7 @@ class Hearing:
 
 
 def smoothed(z: torch.Tensor) -> torch.Tensor:
-    """A latent [B, C, T', F'] without what happens within some 0.15 s: means over 7 cells under a Hann window."""
+    """A latent [B, C, T', F'] without what happens within some 0.1 s: means over 5 cells under a Hann window."""
     window = torch.hann_window(2 * _SMOOTH + 3, periodic=False)[1:-1].to(z)
     lanes = z.transpose(2, 3).reshape(-1, 1, z.shape[2])
     lanes = torch.nn.functional.pad(lanes, (_SMOOTH, _SMOOTH), mode="replicate")
