@@ -113,6 +113,18 @@ def test_an_extension_is_told_what_the_sound_says(tiny, sound, monkeypatch):
     assert not [r for r in seen if r.sounding]
 
 
+def test_a_cues_sound_begins_where_it_is_first_heard(tiny, sound):
+    cues = [{"text": "a dog"}, {"at": 1.2, "sound": np.concatenate([sound, 0.5 * sound], axis=1)}]
+    lent = {}
+    request = {"cues": [tiny._cue(cue, lent) for cue in cues], "crossfade": 0.8, "seconds": 2.0}
+    [windows] = tiny.hearing.voices([tiny.requests([""], {**QUICK, **request})], lent)
+    [[_, second]] = windows
+    heard = [reading for reading in tiny.hearing._heard if reading.sounding is not None][-1].sounding
+    first = int(np.flatnonzero(second.share.numpy())[0])
+    assert first == 10  # of cells of 80 ms: 0.8 s, where the fade begins
+    np.testing.assert_array_equal(heard.samples[first * 1280 : first * 1280 + 8000], sound[0, :8000])
+
+
 def test_a_latent_without_detail_keeps_what_is_steady():
     steady = torch.randn(1, 2, 1, 4).expand(1, 2, 40, 4)
     torch.testing.assert_close(smoothed(steady), steady)

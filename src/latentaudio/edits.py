@@ -108,7 +108,8 @@ def planned(edit: EditOptions, sound: Samples, codec: Codec) -> Plan:
     known = None
     if edit.context:
         whole_cells = tuple(bool(kept) for kept in mask[0, 0].all(dim=1))
-        known = Sounding(edit.samples or checksum(sound), "loa", whole[0], rate, told=whole_cells)
+        name = f"{edit.samples or checksum(sound)} {before} {behind}"
+        known = Sounding(name, "loa", whole[0], rate, told=whole_cells)
     return Plan(Edit(init, edit.strength, mask), finish, known)
 
 

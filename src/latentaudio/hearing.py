@@ -103,7 +103,7 @@ class Hearing:
                 here = torch.from_numpy(part[place : place + length])
                 if here.any():
                     texts = tuple(cue.text or t.prompt for t in batch)
-                    sound = self._sounding(cue, sounds, place - int(part.argmax() if not part[0] else 0), length)
+                    sound = self._sounding(cue, sounds, place - int(np.flatnonzero(part)[0]), length)
                     alone = bool((here == 1.0).all())
                     pairs.append((*self._readings(batch, texts, length, sound), None if alone else here))
             windows.append(pairs)

@@ -156,7 +156,18 @@ def _looped(bench: Edits, report: Report) -> None:
     wrap, ends = float(np.mean(made[1::3])), np.array([made[0::3], made[2::3]]).mean(axis=0)
     add(Line("seams found", wrap, "%", count, bench.seed, 0.1, most=True, note="where the loop begins anew"))
     note = f"half a second beside it; {ends[1::2].mean():.0%} where level must rise by 12 dB between them"
-    add(Line("ends of what was made found", float(ends[::2].mean()), "%", len(ends[::2]) * 2, bench.seed, 0.1, most=True, note=note))
+    add(
+        Line(
+            "ends of what was made found",
+            float(ends[::2].mean()),
+            "%",
+            len(ends[::2]) * 2,
+            bench.seed,
+            0.1,
+            most=True,
+            note=note,
+        )
+    )
     note = f"hard cuts where level leaps by 12 dB; {even:.0%} where it does not, which may be no seam at all"
     add(Line("cuts found", float(found), "%", count, bench.seed, 0.8, note=note))
     add(Line("seams found where none is", float(np.mean(places)), "%", len(places), bench.seed, 0.1, most=True))
