@@ -486,3 +486,8 @@ def test_what_goes_on_evenly_is_made_as_loud_as_the_sound_beside_it():
     assert 20 * np.log10(loud.max()) == pytest.approx(9.0, abs=0.01)
     calls = made * (np.arange(4 * RATE) % 4000 < 1000)
     np.testing.assert_array_equal(evened(0.1 * sound, 0.01 * calls, [(1.0, 3.0)], RATE), 0.01 * calls)
+
+
+def test_a_transfer_says_into_what(tiny, sound):
+    with pytest.raises(UsageError, match="transfer into what"):
+        tiny.transfer(sound, " ", **QUICK)

@@ -57,6 +57,8 @@ def _check(done: Options, found: Found) -> None:
     row, config = found.variant, found.config
     if done.sampler == "leaps":
         _check_leaps(done, found)
+    if done.edit is not None and done.edit.verb == "transfer" and not (done.worded or done.transcript):
+        raise UsageError("transfer into what? Say what to hear instead, or use vary")
     if done.edit is not None and done.edit.context and not hears(config):
         raise UsageError(f"{row.name} has no AudioMAE, by which the language of audio goes on from a sound; leave out context")
     if done.transcript and config.phonemes is None:
