@@ -1,4 +1,4 @@
-"""Every verb over every published shape and mini's, tiny and of random weights, in float32 and bf16: lengths, what is kept, seeds."""
+"""Every verb over every published shape and mini's, tiny, random, in float32 and bf16: lengths, what is kept, seeds."""
 
 from dataclasses import replace
 from functools import cache
