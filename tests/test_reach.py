@@ -1,15 +1,19 @@
-"""Every verb over all published shapes and mini's, tiny, of random weights, in both types: lengths, what is kept, seeds."""
+"""Every verb over every published shape and mini's, tiny, random, in float32 and bf16: lengths, what is kept, seeds."""
 
 from dataclasses import replace
 from functools import cache
+from itertools import combinations
 
 import numpy as np
 import published
 import pytest
 
 from latentaudio import AudioLDM, variants
+from latentaudio.audio.io import info, read, write
 from latentaudio.audio.ops import limit_peak
+from latentaudio.cli.main import main
 from latentaudio.errors import UsageError
+from latentaudio.options import Options
 from latentaudio.weights.convert import convert
 from latentaudio.weights.load import find
 
@@ -227,3 +231,19 @@ def test_stereo_of_every_kind(model):
     [clip] = model.generate("a dog", seconds=SECONDS, seed=1, stereo=0.5, **QUICK, **said(model))
     assert clip.samples.shape == (2, length(model, SECONDS))
     assert (clip.samples[0] != clip.samples[1]).mean() > 0.5
+
+
+def test_the_command_line_edits_speech(loaded, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("latentaudio.cli.generate._check_speech", lambda model: None)  # the extra need not be installed
+    model, given = loaded("speech", "clean", "fp32"), str(tmp_path / "given.wav")
+    write(given, sound(model)[0], model.sample_rate)
+    how = [given, "--model", str(model.found.folder), "--steps", "2", "--seed", "1", "--precision", "fp32", "--quiet"]
+    for name, words in (("mute", []), ("speaking", ["--transcript", "hello"]), ("other", ["--transcript", "bell"])):
+        assert main(["inpaint", *how, "--time", "0.1:0.3", *words, "-o", str(tmp_path / f"{name}.wav")]) == 0, (
+            capsys.readouterr().err
+        )
+    clips = [read(tmp_path / f"{name}.wav", model.sample_rate)[0] for name in ("mute", "speaking", "other")]
+    assert all((one != two).any() for one, two in combinations(clips, 2))
+    assert Options.from_tags(info(tmp_path / "other.wav")["tags"]).transcript == "bell"
+    assert main(["vary", given, "--transcript", "hello", "--model", "mini"]) == 2
+    assert "mini does not speak; for a transcript load a model of speech" in capsys.readouterr().err
