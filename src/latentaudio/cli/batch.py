@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from ..audio.io import Audio
 from ..errors import DataError, GenerationError, LatentAudioError, UsageError
 from . import screen
-from .generate import Flags, keep
+from .generate import Flags, How, keep
 from .rows import Cells, Row, planned, read
 from .target import writable
 
@@ -76,13 +76,7 @@ def batch(
     options: Annotated[Asking, Parameter(name="*", show_default=False)] = Asking(),
     format: Literal["wav", "flac", "ogg", "mp3", "opus"] = "wav",
     skip_existing: bool = False,
-    device: str = "auto",
-    precision: str = "auto",
-    fidelity: str = "clean",
-    like: str | None = None,
-    plot: bool = False,
-    json: bool = False,
-    quiet: bool = False,
+    how: How = How(),
 ) -> None:
     """Make a clip of every row of a list. The same command goes on where it stopped, however it stopped.
 
@@ -100,22 +94,8 @@ def batch(
         Of the files.
     skip_existing
         Skip every row whose file is there, whatever made it.
-    device
-        auto, cpu, cuda or mps.
-    precision
-        auto, bf16 or fp32.
-    fidelity
-        clean, original or diffusers: in whose way published weights compute.
-    like
-        Model that a checkpoint file is, where it does not tell.
-    plot
-        Also draw waveform and mel spectrogram beside each file, as FILE.png.
-    json
-        Print one line of JSON per file.
-    quiet
-        Print nothing but what --json asks for.
     """
-    if quiet:
+    if how.quiet:
         warnings.simplefilter("ignore")
     own = out / "manifest.jsonl"
     if own.exists() and rows.exists() and own.samefile(rows):
@@ -123,22 +103,20 @@ def batch(
     given, manifest, flags = read(rows), Manifest(own), options.model_dump(exclude_unset=True)
     if (seed := flags.pop("seed", -1)) >= 0:
         manifest.first = seed
-    way = {"device": device, "precision": precision, "fidelity": fidelity, "like": like}
-    plan = planned(rows, given, flags, manifest.first, f".{format}", way)
-    _work(plan, manifest, skip_existing, plot, json, quiet)
+    _work(planned(rows, given, flags, manifest.first, f".{format}", how.computing), manifest, skip_existing, how)
 
 
-def _work(rows: Sequence[Row], manifest: Manifest, skip_existing: bool, plot: bool, json: bool, quiet: bool) -> None:
+def _work(rows: Sequence[Row], manifest: Manifest, skip_existing: bool, how: How) -> None:
     """Make what is not there, one file and one line after the other."""
     folder, failed = writable(manifest.path.parent, create=True), 0
     for left in folder.glob(f".{16 * '[0-9a-f]'}.part"):  # of a process that was killed
         left.unlink(missing_ok=True)
     todo = [row for row in rows if not (manifest.holds(row) or (skip_existing and (folder / row.file).exists()))]
-    with screen.bar("making", quiet or json) as tick:
-        for done, (row, clip) in enumerate(_made(todo), 1):
+    with screen.bar("making", how.quiet or how.json) as tick:
+        for done, (row, clip) in enumerate(_made(todo, how), 1):
             line: Cells = {"name": row.file, "row": row.number, "seed": row.request.seed}
             if isinstance(clip, Audio):
-                keep(clip, folder / row.file, plot, json, quiet)
+                keep(clip, folder / row.file, how.plot, how.json, how.quiet)
                 digest = hashlib.sha256((folder / row.file).read_bytes()).hexdigest()
                 line |= {"seed": clip.seed, "score": clip.score, "sha256": digest}
             else:
@@ -149,21 +127,18 @@ def _work(rows: Sequence[Row], manifest: Manifest, skip_existing: bool, plot: bo
             tick(done, len(todo), row.file)
     if failed:
         raise GenerationError(f"{failed} of {len(todo)} rows failed; the same command tries them again")
-    if not quiet and not json:
+    if not how.quiet and not how.json:
         screen.say(f"{folder}  {len(todo)} made, {len(rows) - len(todo)} were there")
 
 
-def _made(rows: Sequence[Row]) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
+def _made(rows: Sequence[Row], how: How) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
     """Each row with its clip or with what went wrong, model by model."""
     for model in dict.fromkeys(row.request.model for row in rows):
-        yield from _of_one_model([row for row in rows if row.request.model == model])
+        yield from _of_one_model([row for row in rows if row.request.model == model], how)
 
 
-def _of_one_model(rows: list[Row]) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
-    from ..pipeline import load
-
-    way = rows[0].asked
-    model = load(rows[0].request.model, way["device"], way["precision"], fidelity=way["fidelity"], like=way["like"], lean=True)
+def _of_one_model(rows: list[Row], how: How) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
+    model = how.load(rows[0].request.model)
     while rows:
         clips = model.stream([row.request for row in rows])
         try:

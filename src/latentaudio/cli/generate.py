@@ -41,14 +41,11 @@ _WINDOW = 10.24  # s, what models are trained on at most
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Way:
-    """Where it goes, and how.
+class How:
+    """How it is made, and told.
 
     Parameters
     ----------
-    output
-        File (.wav, .flac, .ogg, .mp3, .opus) or folder (its name ends in / or has no ending). Several clips are numbered.
-        Default: named after what was asked, here.
     device
         auto, cpu, cuda or mps.
     precision
@@ -65,7 +62,6 @@ class Way:
         Print nothing but what --json asks for.
     """
 
-    output: Annotated[str | None, Parameter(alias="-o")] = None
     device: str = "auto"
     precision: str = "auto"
     fidelity: str = "clean"
@@ -74,11 +70,31 @@ class Way:
     json: bool = False
     quiet: bool = False
 
+    @property
+    def computing(self) -> dict[str, str | None]:
+        """What `latentaudio.load` is told besides the model."""
+        return {"device": self.device, "precision": self.precision, "fidelity": self.fidelity, "like": self.like}
+
     def load(self, model: str) -> AudioLDM:
         """The model, computing in this way."""
         from ..pipeline import load
 
         return load(model, self.device, self.precision, fidelity=self.fidelity, like=self.like, lean=True)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Way(How):
+    """Where it goes, and how.
+
+    Parameters
+    ----------
+    output
+        File (.wav, .flac, .ogg, .mp3, .opus) or folder (its name ends in / or has no ending). Several clips are numbered.
+        Default: named after what was asked, here.
+    """
+
+    output: Annotated[str | None, Parameter(alias="-o")] = None
 
 
 @Parameter(name="*")
