@@ -39,8 +39,8 @@ ALLOWED = {
     "edits": {"codec", "conditioning", "audio", "types", "options", "configs", "errors"},
     "verbs": {"audio", "options", "score", "errors"},
     "pipeline": {
-        "asking", "codec", "hearing", "edits", "verbs", "memory", "rank", "conditioning", "diffusion", "nn", "audio", "weights",
-        "types", *FLOOR, "device",
+        "asking", "codec", "score", "hearing", "edits", "verbs", "memory", "rank", "conditioning", "diffusion", "nn", "audio",
+        "weights", "types", *FLOOR, "device",
     },
     "compat": {"pipeline", "conditioning", "diffusion", "weights", "types", "errors"},
     "train": {"fidelity", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},

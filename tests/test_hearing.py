@@ -113,13 +113,16 @@ def test_an_extension_is_told_what_the_sound_says(tiny, sound, monkeypatch):
     assert not [r for r in seen if r.sounding]
 
 
-def test_a_cues_sound_begins_where_it_is_first_heard(tiny, sound):
+def test_a_cues_sound_begins_where_it_is_first_heard(tiny, sound, monkeypatch):
+    seen = []
+    monkeypatch.setattr("latentaudio.hearing.encode", lambda parts, rs: seen.extend(rs) or encode(parts, rs))
     cues = [{"text": "a dog"}, {"at": 1.2, "sound": np.concatenate([sound, 0.5 * sound], axis=1)}]
     lent = {}
     request = {"cues": [tiny._cue(cue, lent) for cue in cues], "crossfade": 0.8, "seconds": 2.0}
     [windows] = tiny.hearing.voices([tiny.requests([""], {**QUICK, **request})], lent)
     [[_, second]] = windows
-    heard = [reading for reading in tiny.hearing._heard if reading.sounding is not None][-1].sounding
+    [heard] = [reading.sounding for reading in seen if reading.sounding is not None]
+    assert all(r.sounding is None or not r.sounding.samples.size for r in tiny.hearing._heard)  # keys hold no sound
     first = int(np.flatnonzero(second.share.numpy())[0])
     assert first == 10  # of cells of 80 ms: 0.8 s, where the fade begins
     np.testing.assert_array_equal(heard.samples[first * 1280 : first * 1280 + 8000], sound[0, :8000])
@@ -183,3 +186,41 @@ def test_a_loop_of_a_prompt_meets_itself(tiny, monkeypatch):
     assert clip.samples.shape == (1, 2 * RATE) and steps[-1] <= np.median(steps)
     with pytest.raises(UsageError, match="less than the clip"):
         tiny.generate("a dog", seconds=1.0, loop=1.0, **QUICK)
+
+
+def test_what_is_heard_depends_on_nothing_made_before(tiny_folder, sound):
+    """Two holes in one token of the language of audio: the second's clip is what it is alone."""
+    long = np.tile(sound, 2)
+    fresh, used = load(tiny_folder, "cpu", "fp32"), load(tiny_folder, "cpu", "fp32")
+    used.inpaint(long, times=[(1.4, 1.6)], **QUICK)
+    [alone], [after] = (model.inpaint(long, times=[(1.8, 2.4)], **QUICK) for model in (fresh, used))
+    np.testing.assert_array_equal(alone.samples, after.samples)
+
+
+def test_second_passes_hear_what_the_clip_heard(tiny, sound, monkeypatch):
+    [clip] = tiny.generate(sound=sound, stereo=0.5, **QUICK)  # without a word
+    assert clip.samples.shape[0] == 2
+    [clip] = tiny.inpaint(sound, times=[(0.5, 1.0)], stereo=0.5, **QUICK)
+    assert clip.samples.shape[0] == 2
+    cues = [{"text": "a dog " * 150}, {"text": "rain " * 180, "at": 0.7}, {"text": "a bell " * 128, "at": 1.4}]
+    with pytest.warns(UserWarning, match="reads only the beginning"):
+        [clip] = tiny.generate(cues=cues, seconds=2.0, stereo=0.5, loop=0.5, **QUICK)
+    assert clip.samples.shape == (2, 2 * RATE)
+
+
+@pytest.mark.parametrize(("seconds", "at"), [(43.0, 30.0), (48.5, 18.0), (49.5, 13.0), (24.5, 17.5)])
+def test_scores_of_round_numbers_share_every_window(tiny, seconds, at):
+    request = {"cues": [Cue(text="a dog"), Cue(text="rain", at=at)], "crossfade": 0.2, "seconds": seconds}
+    [windows] = tiny.hearing.voices([tiny.requests([""], {**QUICK, **request})])
+    for voices in windows:
+        assert all(voice.share is not None for voice in voices) if len(voices) > 1 else voices[0].share is None
+
+
+def test_a_share_too_small_is_not_heard(tiny):
+    tiny.generate(cues=[{"text": "a dog"}, {"text": "rain", "share": 1e-8}], seconds=1.0, **QUICK)
+
+
+def test_what_grows_has_no_whole(tiny):
+    for wish in ({"count": 2}, {"rate": 8000}, {"stereo": 0.5}, {"sampler": "leaps"}):
+        with pytest.raises(UsageError, match="leave out|choose another"):
+            tiny.play("a dog", seconds=1.0, **wish)

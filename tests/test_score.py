@@ -7,7 +7,7 @@ import pytest
 
 from latentaudio.errors import DataError, UsageError
 from latentaudio.options import Cue
-from latentaudio.score import is_sound, read_score, shares
+from latentaudio.score import is_sound, read_score, shares, turned, within
 
 CELL = 0.04
 
@@ -82,3 +82,26 @@ def test_text_is_a_sound_where_it_names_a_file(tmp_path):
     (tmp_path / "dog.wav").write_bytes(b"")
     assert is_sound(str(tmp_path / "dog.wav")) and is_sound(tmp_path / "none.wav")
     assert not is_sound("a dog barking") and not is_sound("a" * 5000) and not is_sound("\0")
+
+
+def test_a_sound_goes_on_in_the_next_piece():
+    cues = [Cue(sound="a.wav"), Cue(at=8.0, sound="b.wav")]
+    assert within(cues, 5.0, 15.0, 2.0) == [Cue(sound="a.wav", since=5.0), Cue(at=3.0, sound="b.wav")]
+    assert within(cues, 10.0, 20.0, 2.0) == [Cue(sound="b.wav", since=3.0)]  # heard since its fade began, at 7 s
+
+
+def test_turned_by_half_the_ends_of_a_score_meet():
+    cues = [Cue(text="a"), Cue(text="b", at=3.0), Cue(text="c", at=7.0)]
+    assert [(cue.at, cue.text) for cue in turned(cues, 5.0, 10.0)] == [(0.0, "b"), (2.0, "c"), (5.0, "a"), (8.0, "b")]
+
+
+@pytest.mark.parametrize("line", ["3: 4", "colour: red", "cues: []", "edit: {}"])
+def test_what_stands_beside_a_score_is_an_option(tmp_path, line):
+    file = tmp_path / "score.yaml"
+    file.write_text(f"{line}\nscore:\n- {{at: 0, text: rain}}\n")
+    with pytest.raises(UsageError, match="is no option that stands beside a score"):
+        read_score(file)
+
+
+def test_long_words_are_no_sound():
+    assert not is_sound("rain " * 60)

@@ -111,8 +111,10 @@ def other_side(done: Options) -> dict[str, Any]:
     A student cannot vary; there the preset's other settings are taken.
     """
     how = {"negative", "steps", "guidance", "parallel", "guidance_start", "guidance_stop", "rescale", "sampler", "reuse", "eta"}
-    own = {"preset", "transcript"} | (how if done.sampler != "leaps" else set())
-    return {**done.model_dump(include=own), "candidates": 1, "seed": (done.seed + SEEDS // 2) % SEEDS}
+    own = {"preset", "transcript", "crossfade"} | (how if done.sampler != "leaps" else set())
+    if not (done.worded or done.transcript or done.cues):  # an edit without words, which its own sound may have guided
+        own -= {"guidance", "negative"}
+    return {**done.model_dump(include=own), "cues": done.cues, "candidates": 1, "seed": (done.seed + SEEDS // 2) % SEEDS}
 
 
 def tries(request: Options) -> Iterator[Options]:

@@ -314,6 +314,7 @@ def pasted(whole: Samples, made: Samples, spans: Sequence[Span], gains: Gains | 
     what was made for that span is turned down, by half at most; what is still too loud then is cut off.
     """
     length, out = whole.shape[1], whole.copy()
+    made = made[:, :length]  # gains are stretched over all of both
     if made.shape[1] < length:
         made = np.pad(made, ((0, 0), (0, length - made.shape[1])))
 

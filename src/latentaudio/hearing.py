@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Lock
 from types import MappingProxyType
 from typing import TypeAlias
@@ -82,7 +82,7 @@ class Hearing:
             new = [reading for reading in wanted if reading not in self._heard]
             heard = {reading: self._heard.pop(reading) for reading in wanted if reading in self._heard}
             heard |= zip(new, encode(self.text, new) if new else (), strict=True)
-            self._heard |= heard  # the latest last
+            self._heard |= {_light(reading): said for reading, said in heard.items()}  # the latest last
             for old in list(self._heard)[:-_KEPT]:
                 del self._heard[old]
         return [[[Voice(heard[a], heard[b], share) for a, b, share in pairs] for pairs in windows] for windows in asked]
@@ -103,9 +103,11 @@ class Hearing:
                 here = torch.from_numpy(part[place : place + length])
                 if here.any():
                     texts = tuple(cue.text or t.prompt for t in batch)
-                    sound = self._sounding(cue, sounds, place - int(np.flatnonzero(part)[0]), length)
-                    alone = bool((here == 1.0).all())
-                    pairs.append((*self._readings(batch, texts, length, sound), None if alone else here))
+                    since = place - int(np.flatnonzero(part)[0]) + round(cue.since * second)
+                    sound = self._sounding(cue, sounds, since, length) or self._told(known, place, length)
+                    pairs.append((*self._readings(batch, texts, length, sound), here))
+            if len(pairs) == 1:
+                pairs = [(pairs[0][0], pairs[0][1], None)]
             windows.append(pairs)
         return windows
 
@@ -118,7 +120,7 @@ class Hearing:
         if cue.by == "clap":
             return Sounding(cue.samples, "clap", sound, self.config.mel.rate, cue.weight)
         here = np.take(sound, np.arange(place * step, (place + length) * step), mode="wrap")
-        sketch = None if self.config.draft is None else smoothed(self.codec.latent(here, length * self.config.vae.factor))
+        sketch = None if self.config.draft is None else partial(self._sketched, here, (True,) * length)
         return Sounding(f"{cue.samples} {place}", "loa", here, self.config.mel.rate, cue.weight, sketch=sketch)
 
     def _told(self, known: Sounding | None, place: int, length: int) -> Sounding | None:
@@ -135,8 +137,9 @@ class Hearing:
         if not any(told):
             return None
         here, kept = known.samples[place * step : (place + length) * step], known.told[place : place + length]
-        sketch = None if self.config.draft is None else self._sketched(here, kept)
-        return replace(known, name=f"{known.name} {place}", samples=here, told=tuple(told), weight=0.0, sketch=sketch)
+        sketch = None if self.config.draft is None else partial(self._sketched, here, kept)
+        name = f"{known.name} {place} {''.join('01'[one] for one in kept)}"  # a sketch knows cells, where `told` knows tokens
+        return replace(known, name=name, samples=here, told=tuple(told), weight=0.0, sketch=sketch)
 
     def _sketched(self, sound: Samples, kept: Sequence[bool]) -> torch.Tensor:
         """What stands in for a draft [1, C, T', F'] where nothing is said: the sound without detail, its mean where it is not
@@ -184,6 +187,13 @@ class Hearing:
         heard, written = self.config.audiomae, self.config.translator
         assert heard is not None and written is not None
         return heard.bins // heard.patch // written.freq_pool
+
+
+def _light(reading: Reading) -> Reading:
+    """The same reading, as a key that holds no sound."""
+    if reading.sounding is None:
+        return reading
+    return replace(reading, sounding=replace(reading.sounding, samples=np.zeros(0, np.float32), sketch=None))
 
 
 def smoothed(z: torch.Tensor) -> torch.Tensor:

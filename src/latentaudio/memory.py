@@ -52,7 +52,9 @@ def need(parts: Parts, request: Options, window: int, batch: int = 1) -> Need:
     """
     config, cpu = parts.found.config, parts.device.type == "cpu"
     bytes_of = {name: numbers_of(name, config) * parts.type_of(name).itemsize / 1e9 for name in parts_of(config)}
-    unused = {"audiomae", "unet" if request.sampler == "leaps" else "student"}
+    unused = {"unet" if request.sampler == "leaps" else "student"}
+    heard = any(cue.by == "loa" for cue in request.cues) or (request.edit is not None and request.edit.context)
+    unused |= set() if heard else {"audiomae"}
     texts = [size for name, size in bytes_of.items() if name not in SOUND and name not in unused]
     sounds = sum(size for name, size in bytes_of.items() if name in SOUND and name not in unused)
     ranking = bytes_of.get("clap", 0.0) if request.candidates > 1 else 0.0

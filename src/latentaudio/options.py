@@ -96,6 +96,7 @@ class Cue(_OneLine):
     sound: str = Field("", description="A sound's file, to be heard like the text; empty where there is none.")
     samples: str = Field("", description="SHA-256 of its samples at the model's rate, in float32.")
     by: Ear = Field("", description="What is taken from it: its language of audio (loa) or CLAP's vector (clap).")
+    since: float = Field(0.0, ge=0, description="Seconds of its sound that were heard before.")
     weight: float = Field(1.0, ge=0, le=1, description="How much of the sound against the text: 1 is the sound alone.")
 
     @property

@@ -42,6 +42,7 @@ from .nn.unet import Deep
 from .options import Cue, Ear, EditOptions, Options, SamplerName
 from .presets import PresetName
 from .rank import similarity
+from .score import turned
 from .types import Conditioning, Edit, Step, Voice
 from .verbs import Sound, Verbs
 from .weights.load import Found, find
@@ -142,7 +143,7 @@ class AudioLDM(Verbs):
         sound: Sound | None = None,
         by: Ear = "",
         weight: float = 1.0,
-        cues: Sequence[Mapping[str, Any]] | None = None,
+        cues: Sequence[Cue | Mapping[str, Any]] | None = None,
         crossfade: float | None = None,
         negative: str | None = None,
         transcript: str | None = None,
@@ -187,7 +188,7 @@ class AudioLDM(Verbs):
         if cues:
             wishes["cues"] = [self._cue(cue, lent) for cue in cues]
         if sound is not None and seconds is None:
-            length = next(reversed(lent.values())).shape[1] / self.sample_rate
+            length = lent[wishes["cues"][-1].samples].shape[1] / self.sample_rate
             wishes["seconds"] = min(length, self.longest)
         asked = self.requests([prompt] if isinstance(prompt, str) else prompt, wishes)
         return list(self._clips([self._checked(request, lent) for request in asked], progress, on_step, lent))
@@ -219,12 +220,13 @@ class AudioLDM(Verbs):
         *,
         progress: Progress | None = None,
         on_step: OnStep | None = None,
+        lent: Mapping[str, Samples] = MappingProxyType({}),
         **wishes: Any,
     ) -> Iterator[Audio]:
         """Clips of a sound that something was done to, each as soon as it is finished; wrong options raise here.
 
         sound: a file, of any rate and number of channels, an `Audio`, or samples [C, N] or [N] at `sample_rate`. wishes: as for
-        `generate`.
+        `generate`. lent: sounds of cues that no file holds, by their checksums.
         Raises DataError for a file that is no sound, UsageError for what cannot be done to it.
         """
         named, name, samples = self._taken(sound)
@@ -233,7 +235,9 @@ class AudioLDM(Verbs):
             raise UsageError(f"{edit.verb} makes a sound as long as its own, and what is put to it; leave out seconds")
         edit = sealed(edit, named, name)
         seconds = whole_length(edit, samples.shape[1], self.sample_rate) / self.sample_rate
-        lent, asked = {name: samples}, self.requests([prompt], {**wishes, "edit": edit, "seconds": seconds})
+        lent = {**lent, name: samples}
+        wishes = {**wishes, "cues": [self._cue(cue, lent) for cue in wishes.get("cues", ())]}
+        asked = self.requests([prompt], {**wishes, "edit": edit, "seconds": seconds})
         return self._clips([self._checked(request, lent) for request in asked], progress, on_step, lent)
 
     def need(self, requests: Sequence[Options]) -> memory.Need:
@@ -273,15 +277,18 @@ class AudioLDM(Verbs):
                     best = int(matches.argmax())
                     score, won = float(matches[best]), {"chosen_of": str(request.candidates)}
                 options, samples = chances[best]
-                samples, side = self._passes(samples, options)
+                samples, side = self._passes(samples, options, lent)
                 samples, rate, done = finished(samples, self.sample_rate, options, side)
                 yield Audio(samples, rate, options, score, {**notes, **won, **done})
 
-    def _passes(self, clip: Samples, options: Options) -> tuple[Samples, Samples | None]:
+    def _passes(self, clip: Samples, options: Options, lent: Mapping[str, Samples]) -> tuple[Samples, Samples | None]:
         """A clip [1, N], made to go round where that was asked, and for stereo a variation of it, by second passes."""
 
         def again(sound: Samples, edit: EditOptions) -> Samples:
-            [made] = self.edit(sound, edit, options.title, **other_side(options))
+            wishes, seconds = other_side(options), options.seconds
+            if edit.verb == "loop":
+                wishes["cues"] = turned(options.cues, seconds / 2, seconds)
+            [made] = self.edit(sound, edit, options.prompt, lent=lent, **wishes)
             return made.samples
 
         asked = options.loop or (options.edit.seam if options.edit else 0.0)
@@ -347,8 +354,12 @@ class AudioLDM(Verbs):
         samples = taken(sound)
         return "", checksum(samples), samples
 
-    def _cue(self, cue: Mapping[str, Any], lent: dict[str, Samples]) -> Cue:
+    def _cue(self, cue: Cue | Mapping[str, Any], lent: dict[str, Samples]) -> Cue:
         """A cue whose sound may be a file, a clip or samples, which are lent from now on."""
+        if isinstance(cue, Cue):
+            if cue.sounding:
+                lent[cue.samples or self._taken(cue.sound)[1]] = self._given(cue, lent)
+            return cue
         if cue.get("sound") is None or (isinstance(cue["sound"], str) and not cue["sound"]):
             return Cue(**cue)
         named, name, samples = self._taken(cue["sound"])

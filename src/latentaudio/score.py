@@ -5,6 +5,7 @@ Knows seconds and cells. Refuses to know what a cue says and who hears it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,9 @@ import yaml
 from numpy.typing import NDArray
 
 from .errors import DataError, UsageError
-from .options import Cue
+from .options import Cue, Options
+
+_UNHEARD = 1e-6  # of a share: not worth a call of the network
 
 
 def shares(cues: Sequence[Cue], crossfade: float, seconds: float, cells: int, cell: float) -> NDArray[np.float32]:
@@ -34,18 +37,30 @@ def shares(cues: Sequence[Cue], crossfade: float, seconds: float, cells: int, ce
     falling = [1.0 - up for up in rising[1:]] + [np.ones(cells)]
     loud = {at: up * down for at, up, down in zip(times, rising, falling, strict=True)}
     total = {at: sum(cue.share for cue in cues if cue.at == at) for at in times}
-    return np.stack([loud[cue.at] * (cue.share / total[cue.at]) for cue in cues]).astype(np.float32)
+    found = np.stack([loud[cue.at] * (cue.share / total[cue.at]) for cue in cues])
+    found[found < _UNHEARD] = 0.0
+    return np.asarray(found / found.sum(axis=0), np.float32)
 
 
-def within(cues: Sequence[Cue], begin: float, end: float) -> list[Cue]:
-    """What is heard between two times, in seconds from the first of them; what has begun before begins with it."""
-    now = max((cue.at for cue in cues if cue.at <= begin), default=0.0)
-    return [cue.model_copy(update={"at": max(0.0, cue.at - begin)}) for cue in cues if now <= cue.at < end]
+def within(cues: Sequence[Cue], begin: float, end: float, crossfade: float = 0.0) -> list[Cue]:
+    """What is heard between two times, in seconds from the first of them; what has begun before goes on from where it is."""
+    now, kept = max((cue.at for cue in cues if cue.at <= begin), default=0.0), []
+    for cue in cues:
+        if now <= cue.at < end:
+            since = max(0.0, begin - max(0.0, cue.at - crossfade / 2)) if cue.at <= begin else 0.0
+            kept.append(cue.model_copy(update={"at": max(0.0, cue.at - begin), "since": cue.since + since}))
+    return kept
+
+
+def turned(cues: Sequence[Cue], half: float, seconds: float) -> list[Cue]:
+    """Cues of a clip that is turned by so many seconds: what was at its ends meets in it."""
+    later = [cue.model_copy(update={"at": cue.at + seconds - half}) for cue in cues if cue.at < half]
+    return [*within(cues, half, seconds), *later]
 
 
 def is_sound(what: object) -> bool:
     """Whether something is a sound rather than words: text is one where it names a file."""
-    return not isinstance(what, str) or (len(what) < 4096 and "\0" not in what and Path(what).is_file())
+    return not isinstance(what, str) or os.path.isfile(what)  # noqa: PTH113  # a Path raises for long texts
 
 
 def read_score(file: Path) -> dict[str, Any]:
@@ -73,4 +88,7 @@ def read_score(file: Path) -> dict[str, Any]:
     for before, after in pairwise(cues):
         if after.at < before.at:
             raise UsageError(f"{file}: the cue at {after.at:g} s stands behind one at {before.at:g} s; put them in order")
+    foreign = [key for key in found if key not in Options.model_fields or key in ("cues", "edit", "transcript")]
+    if foreign:
+        raise UsageError(f"{file}: {foreign[0]!r} is no option that stands beside a score; leave it out")
     return {**found, "cues": tuple(cues)}

@@ -26,6 +26,7 @@ Mask: TypeAlias = NDArray[Any] | str | Path
 Spans: TypeAlias = Sequence[tuple[float, float]]
 
 _ENDING = 5  # fades
+_OF_A_WHOLE = {"count", "candidates", "loop", "lufs", "peak", "trim", "fade_in", "fade_out", "stereo", "rate"}
 
 
 class Verbs(ABC):
@@ -57,20 +58,31 @@ class Verbs(ABC):
     ) -> Iterator[Samples]:
         """A sound that grows: samples [1, N] piece by piece, of any length or endless, in the time and memory of one window.
 
-        Each piece goes on from the half window before it, as `extend` does, the k-th with seed + k. cues: as for `generate`.
+        Each piece goes on from the half window before it, as `extend` does, the k-th with seed + k. cues: of a score, in order.
+        Raises UsageError for what only a whole clip can have.
         """
+        if unfit := _OF_A_WHOLE & wishes.keys():
+            raise UsageError(f"what grows has no whole to be finished or chosen; leave out {min(unfit)}")
+        if wishes.get("sampler") == "leaps" or wishes.get("preset") == "draft":
+            raise UsageError("a student takes leaps from noise only, and what grows goes on from sound; choose another preset")
+        return self._grown(prompt, seconds, cues, seed, wishes)
+
+    def _grown(
+        self, prompt: str, seconds: float, cues: Sequence[Cue], seed: int | None, wishes: dict[str, Any]
+    ) -> Iterator[Samples]:
         rate, fade, half = self.sample_rate, round(FADE * self.sample_rate), round(self.longest / 2 * self.sample_rate)
         last = seconds <= self.longest
-        first = {"cues": [cue.model_dump() for cue in within(cues, 0.0, min(seconds, self.longest))], "seed": seed, **wishes}
-        [clip] = self.generate(prompt, seconds=min(seconds, self.longest), **first)
+        first, crossfade = {"cues": within(cues, 0.0, min(seconds, self.longest)), "seed": seed}, wishes.get("crossfade", 1.0)
+        [clip] = self.generate(prompt, seconds=min(seconds, self.longest), **first, **wishes)
         whole = clip.samples if last else clip.samples[:, : -_ENDING * fade]  # an ending is no beginning
         yield whole if last else whole[:, :-fade]
         done, total, piece = whole.shape[1], seconds * rate, 0
         while done + 1 <= total:
             piece, given = piece + 1, whole[:, -half:]
             size, at = round(min(half, total - done)), (done - given.shape[1]) / rate
-            heard = {"cues": within(cues, at, at + (given.shape[1] + size) / rate), "seed": (clip.seed + piece) % 2**63}
-            [made] = self.edit(given, EditOptions(verb="extend", right=size / rate), prompt, **{**wishes, **heard})
+            now = within(cues, at, at + (given.shape[1] + size) / rate, crossfade)
+            how = {**wishes, "cues": now, "seed": (clip.seed + piece) % 2**63}
+            [made] = self.edit(given, EditOptions(verb="extend", right=size / rate), prompt, **how)
             whole, done = made.samples, done + size
             yield whole[:, given.shape[1] - fade : None if done + 1 > total else -fade]
 

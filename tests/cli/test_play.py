@@ -73,7 +73,7 @@ class Pipe:
         (["play"], "there is no prompt"),
         (["play", "a dog", "--seconds", "0"], "seconds = 0"),
         (["play", "a dog", "-o", "a.flac"], "only a .wav file can grow"),
-        (["play", "a dog", "-o", "none/a.wav"], "cannot write"),
+        (["play", "a dog", "-o", "none/a.wav"], "there is no folder none"),
         (["play", "a dog", "-o", "b.wav", "--lufs", "-20"], "leave out lufs"),
         (["play", "a dog", "-o", "b.wav", "--score", "none.yaml"], "cannot read none.yaml"),
         (["generate", "--sound", "none.wav"], "there is no sound file none.wav"),

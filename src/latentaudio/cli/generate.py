@@ -230,8 +230,9 @@ def _asked(prompts: Sequence[str], text_list: Path | None, wishes: dict[str, Any
     listed = [*((prompt, prompt) for prompt in prompts), *(prompts_of(text_list) if text_list else [])]
     if not listed and wishes.get("transcript"):
         listed = [(VOICE, wishes["transcript"])]
+    named = wishes.pop("prompt", "")  # of a score
     if not listed and wishes.get("cues"):
-        request = Options(**{"prompt": "", **wishes})
+        request = Options(**{"prompt": named, **wishes})
         sounds = [Path(cue.sound).stem for cue in request.cues if cue.sound]
         listed = [(request.prompt, request.title or f"like {' and '.join(sounds)}")]
     if not listed:

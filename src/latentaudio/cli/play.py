@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import struct
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +17,7 @@ from ..score import read_score
 from . import screen
 from .edit import Asked, Asking
 from .generate import Way
+from .target import writable
 
 _UNKNOWN = 0x7FFFFFFF  # bytes: what programs write into a header that goes through a pipe
 
@@ -41,18 +44,20 @@ def play(
     wishes = {**(read_score(score) if score else {}), **options.model_dump(exclude_unset=True)}
     seconds = seconds if seconds is not None else wishes.get("seconds", math.inf)
     wishes.pop("seconds", None)
+    if way.quiet:
+        warnings.simplefilter("ignore")
     if not prompt.strip() and not wishes.get("cues"):
         raise UsageError("there is no prompt; say what to hear, for example: latentaudio play 'rain on a roof' | ffplay -")
     if not seconds > 0.1:
         raise UsageError(f"seconds = {seconds:g} must be above 0.1")
-    unfit = {"count", "candidates", "loop", "lufs", "peak", "trim", "fade_in", "fade_out", "stereo", "rate"} & wishes.keys()
-    if unfit:
-        raise UsageError(f"what grows has no whole to be finished or chosen; leave out {min(unfit)}")
+    prompt = wishes.pop("prompt", "") if not prompt.strip() else prompt
+    _check_output(way.output)
+    model = way.load(wishes.pop("model", options.model))
+    pieces = model.play(prompt, seconds=seconds, **wishes)
+    first, done = next(pieces), 0  # what cannot be made is told before a file is there
     with _target(way.output) as file:
-        model = way.load(wishes.pop("model", options.model))
         file.write(_header(model.sample_rate, _UNKNOWN))
-        done = 0
-        for piece in model.play(prompt, seconds=seconds, **wishes):
+        for piece in chain([first], pieces):
             file.write((piece[0].clip(-1.0, 1.0) * 32767.0).round().astype("<i2").tobytes())
             file.flush()
             done += piece.shape[1]
@@ -64,16 +69,26 @@ def play(
                 file.seek(0, 2)
 
 
-@contextmanager
-def _target(output: str | None) -> Iterator[BinaryIO]:
+def _check_output(output: str | None) -> None:
+    """Raise UsageError or DataError, before any work, for where sound cannot grow."""
     if output in (None, "-"):
         if sys.stdout.isatty():
             raise UsageError("sound is no text for a terminal; pipe it into a player, or name a .wav file with -o")
+        return
+    path = Path(output or "")
+    if path.suffix.lower() != ".wav":
+        raise UsageError(f"-o {output}: only a .wav file can grow; name one")
+    if path.exists():
+        raise UsageError(f"{output} is there already; name a new file")
+    writable(path.parent, create=False)
+
+
+@contextmanager
+def _target(output: str | None) -> Iterator[BinaryIO]:
+    if output in (None, "-"):
         yield sys.stdout.buffer
         return
     assert output is not None
-    if Path(output).suffix.lower() != ".wav":
-        raise UsageError(f"-o {output}: only a .wav file can grow; name one")
     try:
         with Path(output).open("xb") as file:
             yield file

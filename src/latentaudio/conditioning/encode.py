@@ -7,7 +7,7 @@ Letters: B prompts, N tokens, n tokens of the language of audio, D a width of it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
@@ -144,8 +144,8 @@ class Sounding:
 
     by: CLAP's vector of it in the place of the text's, or its language of audio in the place of what the translator writes.
     weight: how much of it against the text; a text that is empty has no weight. told: which tokens of the language of audio are
-    the sound's, where it goes on only there; the translator writes the others after them. sketch [1, C, T', F']: what stands in
-    for a draft of the text, where the system drafts.
+    the sound's, where it goes on only there; the translator writes the others after them. sketch: makes what
+    stands in for a draft of the text [1, C, T', F'], where the system drafts.
     """
 
     name: str
@@ -154,7 +154,7 @@ class Sounding:
     rate: int = 16000
     weight: float = 1.0
     told: tuple[bool, ...] | None = None
-    sketch: Tensor | None = field(default=None, compare=False)
+    sketch: Callable[[], Tensor] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ def _drafted(parts: TextParts, reading: Reading, states: Context | None) -> Tens
     drawn = drawn * said if reading.null or sounding else drawn
     if sounding is None or sounding.sketch is None:
         return drawn
-    return drawn + torch.where(said > 0, sounding.weight, 1.0) * (sounding.sketch.to(drawn) - drawn)
+    return drawn + torch.where(said > 0, sounding.weight, 1.0) * (sounding.sketch().to(drawn) - drawn)
 
 
 def _written(
