@@ -222,5 +222,5 @@ def test_a_share_too_small_is_not_heard(tiny):
 
 def test_what_grows_has_no_whole(tiny):
     for wish in ({"count": 2}, {"rate": 8000}, {"stereo": 0.5}, {"sampler": "leaps"}):
-        with pytest.raises(UsageError, match="leave out|choose another"):
+        with pytest.raises(UsageError, match=r"leave out|choose another"):
             tiny.play("a dog", seconds=1.0, **wish)

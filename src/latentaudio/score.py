@@ -58,6 +58,15 @@ def turned(cues: Sequence[Cue], half: float, seconds: float) -> list[Cue]:
     return [*within(cues, half, seconds), *later]
 
 
+def morphing(first: object, second: object, seconds: float) -> dict[str, Any]:
+    """The wishes of a clip that begins as one thing and ends as another, each words or a sound; UsageError where one is
+    empty."""
+    if not all(one.strip() for one in (first, second) if isinstance(one, str)):
+        raise UsageError("what becomes what? Say both, in words or as sounds")
+    cues = [{"sound" if is_sound(one) else "text": one, "at": at} for one, at in ((first, 0.0), (second, seconds / 2))]
+    return {"cues": cues, "crossfade": seconds, "seconds": seconds}
+
+
 def is_sound(what: object) -> bool:
     """Whether something is a sound rather than words: text is one where it names a file."""
     return not isinstance(what, str) or os.path.isfile(what)  # noqa: PTH113  # a Path raises for long texts

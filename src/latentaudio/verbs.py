@@ -19,7 +19,7 @@ from .audio.io import Audio
 from .audio.ops import FADE, Samples
 from .errors import UsageError
 from .options import Cue, EditOptions
-from .score import is_sound, within
+from .score import morphing, within
 
 Sound: TypeAlias = Audio | Samples | str | Path
 Mask: TypeAlias = NDArray[Any] | str | Path
@@ -89,11 +89,7 @@ class Verbs(ABC):
     def morph(self, first: Sound, second: Sound, *, seconds: float = 10.0, **wishes: Any) -> list[Audio]:
         """A sound that begins as one thing and ends as another. Each is words, or a sound; text that names a file is a
         sound."""
-        if not all(one.strip() for one in (first, second) if isinstance(one, str)):
-            raise UsageError("what becomes what? Say both, in words or as sounds")
-        what = [{"sound" if is_sound(one) else "text": one} for one in (first, second)]
-        cues = [what[0], {**what[1], "at": seconds / 2}]
-        return self.generate(cues=cues, seconds=seconds, **{"crossfade": seconds, **wishes})
+        return self.generate(**{**morphing(first, second, seconds), **wishes})
 
     def transfer(self, sound: Sound, prompt: str, *, strength: float = 0.5, **wishes: Any) -> list[Audio]:
         """The sound made into what the prompt says. strength: 0 leaves it (through the codec), 1 makes another from nothing."""

@@ -240,3 +240,14 @@ def test_safe_names_are_short_and_stay_themselves(prompt):
     assert 0 < len(name.encode()) <= 101
     assert not re.search(r'[\x00-\x1f/\\:*?"<>|. ]', name)
     assert safe_name(name).rstrip("_") == name.rstrip("_")
+
+
+@pytest.mark.parametrize("ending", [".wav", ".opus"])
+def test_tags_that_have_no_room_are_left_out_with_a_line(tmp_path, ending):
+    sound = np.full((1, 16000), 0.1, np.float32)
+    with pytest.warns(UserWarning, match="no room for tags"):
+        write(tmp_path / f"a{ending}", sound, 16000, {"prompt": "a" * 60_000})
+    found = info(tmp_path / f"a{ending}")
+    assert found["tags"].get("prompt") is None and found["seconds"] == pytest.approx(1.0, abs=0.02)
+    write(tmp_path / f"b{ending}", sound, 16000, {"prompt": "a" * 47_000})
+    assert len(info(tmp_path / f"b{ending}")["tags"]["prompt"]) == 47_000

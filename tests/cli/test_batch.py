@@ -11,8 +11,10 @@ import pytest
 import soundfile
 
 from latentaudio.audio.io import info
+from latentaudio.cli.batch import Manifest
 from latentaudio.cli.main import main
-from latentaudio.errors import GenerationError
+from latentaudio.cli.rows import planned
+from latentaudio.errors import GenerationError, UsageError
 
 QUICK = ("--steps", "1", "--seconds", "0.3", "--device", "cpu")
 
@@ -219,3 +221,25 @@ def test_kill_9_and_the_same_command_makes_the_same_files(tmp_path, capsys):
         assert main(["batch", str(tmp_path / "list.csv"), str(folder), *how]) == 0, capsys.readouterr().err
     assert files(out) == files(tmp_path / "whole") and len(files(out)) == 3
     assert {line["name"]: line for line in lines(out)} == {line["name"]: line for line in lines(tmp_path / "whole")}
+
+
+def test_two_at_once_do_not_write_over_each_other(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    path = tmp_path / "manifest.jsonl"
+    first = Manifest(path)
+    with first.alone():
+        with pytest.raises(UsageError, match="another batch is at work"), Manifest(path).alone():
+            pass
+        late = Manifest(path)
+        first.add({"name": "a.wav", "first": 3})
+    with pytest.raises(UsageError, match="just now"), late.alone():
+        pass
+    with Manifest(path).alone():  # and afterwards it is free
+        assert fcntl is not None
+
+
+def test_candidates_of_neighbours_have_seeds_of_their_own(tmp_path, tiny_folder):
+    rows = [{"prompt": "a dog"}, {"prompt": "a dog", "candidates": "1"}, {"prompt": "a dog"}]
+    way = {"device": "cpu", "precision": "fp32", "fidelity": "clean", "like": None}
+    flags = {"model": str(tiny_folder), "candidates": 3}
+    assert [row.request.seed for row in planned(tmp_path / "x.csv", rows, flags, 10, ".wav", way)] == [10, 13, 14]

@@ -35,6 +35,7 @@ _OPUS_RATES = {8000, 12000, 16000, 24000, 48000}
 
 _RIFF = ("WAV", "WAVEX")
 _BLOCK = 1 << 16
+_ROOM = 48_000  # characters of tags, beyond which libsndfile drops those of WAV and writes Opus that nobody can open
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
 
 
@@ -149,7 +150,11 @@ def encode(samples: Samples, rate: int, ending: str, tags: Mapping[str, str] | N
     buffer = io.BytesIO()
     try:
         with soundfile.SoundFile(buffer, "w", rate, frames.shape[1], subtype, format=container) as file:
-            if tags is not None:
+            if tags is not None and subtype in ("PCM_16", "OPUS") and container != "FLAC" and len(tagging.pack(tags)) > _ROOM:
+                warnings.warn(
+                    f"{ending} has no room for tags as long as these; only .flac, .ogg and .mp3 keep them", stacklevel=2
+                )
+            elif tags is not None:
                 file.comment = tagging.pack(tags)
             for start in range(0, len(frames), _BLOCK):  # libsndfile's Vorbis encoder overflows the stack on minutes at once
                 file.write(frames[start : start + _BLOCK])

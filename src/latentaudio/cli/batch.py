@@ -8,6 +8,7 @@ import os
 import secrets
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -41,13 +42,34 @@ class Manifest:
 
     def __post_init__(self) -> None:
         data = self.path.read_bytes() if self.path.is_file() else b""
-        self.whole = data.rfind(b"\n") + 1
+        self.size, self.whole = len(data), data.rfind(b"\n") + 1
         try:
             lines = [notation.loads(line) for line in data[: self.whole].splitlines()]
             self.lines = {line["name"]: line for line in lines}
             self.first = lines[-1]["first"] if lines else secrets.randbelow(2**31)
         except (ValueError, TypeError, KeyError):
             raise DataError(f"{self.path} is damaged; move it away, or choose another folder") from None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within it no other process writes this manifest; UsageError where one does. A killed one holds nothing."""
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            yield
+            return
+        try:
+            lock = self.path.open("ab")
+        except OSError as problem:
+            raise self._unwritable(problem) from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UsageError(f"another batch is at work in {self.path.parent}; wait, or choose another folder") from None
+            if self.path.stat().st_size != self.size:
+                raise UsageError(f"another batch was at work in {self.path.parent} just now; give the command again")
+            yield
 
     def holds(self, row: Row) -> bool:
         """Whether the file of a row is there, made of just this."""
@@ -64,9 +86,10 @@ class Manifest:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as problem:
-            raise DataError(
-                f"cannot write {self.path} ({problem.strerror}); free some space or choose another folder"
-            ) from None
+            raise self._unwritable(problem) from None
+
+    def _unwritable(self, problem: OSError) -> DataError:
+        return DataError(f"cannot write {self.path} ({problem.strerror}); free some space or choose another folder")
 
 
 def batch(
@@ -109,22 +132,23 @@ def batch(
 def _work(rows: Sequence[Row], manifest: Manifest, skip_existing: bool, how: How) -> None:
     """Make what is not there, one file and one line after the other."""
     folder, failed = writable(manifest.path.parent, create=True), 0
-    for left in folder.glob(f".{16 * '[0-9a-f]'}.part"):  # of a process that was killed
-        left.unlink(missing_ok=True)
-    todo = [row for row in rows if not (manifest.holds(row) or (skip_existing and (folder / row.file).exists()))]
-    with screen.bar("making", how.quiet or how.json) as tick:
-        for done, (row, clip) in enumerate(_made(todo, how), 1):
-            line: Cells = {"name": row.file, "row": row.number, "seed": row.request.seed}
-            if isinstance(clip, Audio):
-                keep(clip, folder / row.file, how.plot, how.json, how.quiet)
-                digest = hashlib.sha256((folder / row.file).read_bytes()).hexdigest()
-                line |= {"seed": clip.seed, "score": clip.score, "sha256": digest}
-            else:
-                failed += 1
-                screen.complain(f"row {row.number}: {clip}")
-                line["error"] = str(clip)
-            manifest.add({**line, "first": manifest.first, "asked": row.asked})
-            tick(done, len(todo), row.file)
+    with manifest.alone():
+        for left in folder.glob(f".{16 * '[0-9a-f]'}.part"):  # of a process that was killed
+            left.unlink(missing_ok=True)
+        todo = [row for row in rows if not (manifest.holds(row) or (skip_existing and (folder / row.file).exists()))]
+        with screen.bar("making", how.quiet or how.json) as tick:
+            for done, (row, clip) in enumerate(_made(todo, how), 1):
+                line: Cells = {"name": row.file, "row": row.number, "seed": row.request.seed}
+                if isinstance(clip, Audio):
+                    keep(clip, folder / row.file, how.plot, how.json, how.quiet)
+                    digest = hashlib.sha256((folder / row.file).read_bytes()).hexdigest()
+                    line |= {"seed": clip.seed, "score": clip.score, "sha256": digest}
+                else:
+                    failed += 1
+                    screen.complain(f"row {row.number}: {clip}")
+                    line["error"] = str(clip)
+                manifest.add({**line, "first": manifest.first, "asked": row.asked})
+                tick(done, len(todo), row.file)
     if failed:
         raise GenerationError(f"{failed} of {len(todo)} rows failed; the same command tries them again")
     if not how.quiet and not how.json:

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from ..audio.io import info
 from ..errors import DataError, UsageError
 from ..options import Cue, EditOptions, Options
-from ..score import is_sound, read_score
+from ..score import is_sound, morphing, read_score
 from ..variants import SPEAKER, VARIANTS
 from . import screen
 from .target import targets
@@ -175,11 +175,7 @@ def morph(first: str, second: str, *, options: Asked = Flags(), way: Way = Way()
     if way.quiet:
         warnings.simplefilter("ignore")
     wishes = options.model_dump(exclude_unset=True)
-    if not (first.strip() and second.strip()):
-        raise UsageError("what becomes what? Say both, in words or as sounds' files")
-    seconds = wishes.setdefault("seconds", 10.0)
-    cues = [Cue(**{"sound" if is_sound(one) else "text": one, "at": at}) for one, at in ((first, 0.0), (second, seconds / 2))]
-    wishes = {"crossfade": seconds, **wishes, "cues": cues}
+    wishes = {**morphing(first, second, wishes.get("seconds", 10.0)), **wishes}
     names = [" to ".join(Path(one).stem if is_sound(one) else one for one in (first, second))]
     _made([""], names, wishes, way)
 

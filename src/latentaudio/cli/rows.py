@@ -82,8 +82,9 @@ def _objects(file: Path, text: str) -> list[Cells]:
 def planned(file: Path, rows: Sequence[Cells], flags: Cells, first: int, ending: str, way: Mapping[str, Any]) -> list[Row]:
     """The rows of a list made whole by flags and the models' own defaults.
 
-    first: seed of the first row that says none; row k takes the k-th after it. ending: of the files, which are named by name
-    or prompt, numbered where that is another row's. way: keywords of `load`. Raises what is wrong with the first wrong row.
+    first: seed of row 1; later ones leave room for the candidates of those before. ending: of the files, which are named by
+    name or prompt, numbered where that is another row's. way: keywords of `load`. Raises what is wrong with the first wrong
+    row.
     """
     asked = []
     for number, row in enumerate(rows, 1):
@@ -93,16 +94,18 @@ def planned(file: Path, rows: Sequence[Cells], flags: Cells, first: int, ending:
             wishes = spoken({**flags, **{name: cell for name, cell in row.items() if name != "name"}})
             one = Options(**({"prompt": VOICE} if wishes.get("transcript") else {}) | wishes)
             check_rate(one.rate, ending)
-            asked.append(one if one.seed >= 0 else one.replaced(seed=(first + number - 1) % 2**63))
+            asked.append(one)
     from ..asking import completed
 
     models: dict[str, Found] = {}
-    done, names = [], _names(rows, asked, ending)
+    done, names, taken = [], _names(rows, asked, ending), 0
     for number, (one, name) in enumerate(zip(asked, names, strict=True), 1):
         with _told(file, number):
             if one.model not in models:
                 models[one.model] = _found(one.model, way)
             whole = completed(one, models[one.model])
+            whole = whole if one.seed >= 0 else whole.replaced(seed=(first + taken) % 2**63)
+            taken += whole.candidates
             done.append(Row(number, name, whole, {**whole.model_dump(mode="json"), **way}))
     return done
 
