@@ -15,17 +15,25 @@ from statistics import median
 import torch
 
 from latentaudio import load
-from latentaudio.evaluate.invented import invent
+from latentaudio.benchmark.random_weights import invent
+from latentaudio.config.registry import VARIANTS
 from latentaudio.pipeline import AudioLDM
 from latentaudio.types import Latent
-from latentaudio.variants import VARIANTS
 
-PROMPTS = ("a church bell ringing", "rain on a tin roof", "a dog barks three times", "footsteps on gravel")
+PROMPTS = (
+    "a church bell ringing",
+    "rain on a tin roof",
+    "a dog barks three times",
+    "footsteps on gravel",
+)
 SECONDS = 5.12
 DECIBELS = 20 / torch.log(torch.tensor(10.0)).item()  # of a natural logarithm of amplitude
 ROWS = {
     "exact": ("fp32", {"preset": "paper", "sampler": "dpm++"}),
-    "exact, guided to t = 240": ("fp32", {"preset": "paper", "sampler": "dpm++", "guidance_stop": 0.76}),
+    "exact, guided to t = 240": (
+        "fp32",
+        {"preset": "paper", "sampler": "dpm++", "guidance_stop": 0.76},
+    ),
     "paper in bf16": ("bf16", {"preset": "paper"}),
     "quality": ("auto", {"preset": "quality"}),
     "balanced": ("auto", {"preset": "balanced"}),
@@ -36,24 +44,37 @@ ROWS = {
 
 def system(name: str, precision: str) -> AudioLDM:
     """A model by name, or its shapes with random weights where it has none here."""
-    return load(name, precision=precision) if VARIANTS[name].embedded else AudioLDM(invent(name), precision=precision)
+    return (
+        load(name, precision=precision)
+        if VARIANTS[name].embedded
+        else AudioLDM(invent(name), precision=precision)
+    )
 
 
 @torch.inference_mode()
-def ends(model: AudioLDM, wishes: dict, prompts: tuple[str, ...]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def ends(
+    model: AudioLDM, wishes: dict, prompts: tuple[str, ...]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """(last latent, its mel) of every prompt."""
     last = []
     for k, prompt in enumerate(prompts):
         kept = []
         model.generate(
-            prompt, seconds=SECONDS, seed=k, candidates=1, on_step=lambda step, kept=kept: kept.append(step.z), **wishes
+            prompt,
+            seconds=SECONDS,
+            seed=k,
+            candidates=1,
+            on_step=lambda step, kept=kept: kept.append(step.z),
+            **wishes,
         )
         last.append((kept[-1], model.vae.decode(Latent(kept[-1])).float()))
     return last
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     words.add_argument("--models", nargs="+", default=["mini", "audioldm2-full"])
     words.add_argument("--output", type=Path)
     given = words.parse_args()
@@ -64,12 +85,21 @@ def main() -> None:
         truth = ends(system(name, "fp32"), {"preset": "paper"}, prompts)
         for way, (precision, wishes) in ROWS.items():
             made = ends(system(name, precision), wishes, prompts)
-            apart = [float((z - want).norm() / want.norm()) for (z, _), (want, _) in zip(made, truth, strict=True)]
-            mels = [DECIBELS * float((mel - want).abs().mean()) for (_, mel), (_, want) in zip(made, truth, strict=True)]
+            apart = [
+                float((z - want).norm() / want.norm())
+                for (z, _), (want, _) in zip(made, truth, strict=True)
+            ]
+            mels = [
+                DECIBELS * float((mel - want).abs().mean())
+                for (_, mel), (_, want) in zip(made, truth, strict=True)
+            ]
             lines.append(f"| {name} | {way} | {median(apart):.3f} | {median(mels):.2f} |")
             print(lines[-1], flush=True)
     if given.output:
-        given.output.write_text(f"# Distance\n\n{(__doc__ or '').strip()}\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+        given.output.write_text(
+            f"# Distance\n\n{(__doc__ or '').strip()}\n\n" + "\n".join(lines) + "\n",
+            encoding="utf-8",
+        )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ REPEATS = 5
 
 def memory(kind):
     """Bytes of one kind (RssAnon, VmRSS) of this process."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(kind))
+    line = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(kind)
+    )
     return int(line.split()[1]) * 1024
 
 
@@ -35,14 +37,18 @@ def child(folder):
     import transformers  # noqa: F401
     from transformers import ClapModel, GPT2Model, T5EncoderModel  # noqa: F401
 
-    from latentaudio.weights.folder import build, parts_of
-    from latentaudio.weights.load import find
+    from latentaudio.loaders.model_folder import build, parts_of
+    from latentaudio.loaders.resolve import find
 
     found = find(folder, how="diffusers")
     with torch.device("meta"):
         for name in parts_of(found.config):
             build(name, found.config)
-    before, peak, done = {kind: memory(kind) for kind in ("RssAnon", "VmRSS")}, {"RssAnon": 0, "VmRSS": 0}, False
+    before, peak, done = (
+        {kind: memory(kind) for kind in ("RssAnon", "VmRSS")},
+        {"RssAnon": 0, "VmRSS": 0},
+        False,
+    )
 
     def watch():
         while not done:
@@ -62,7 +68,11 @@ def child(folder):
         value.contiguous().view(-1).view(torch.uint8)[::4096].sum()
     seconds = loading + time.perf_counter() - began
     held = sum(value.nbytes for value in tensors)
-    print(json.dumps({"seconds": seconds, "held": held, **{kind: peak[kind] - before[kind] for kind in peak}}))
+    print(
+        json.dumps(
+            {"seconds": seconds, "held": held, **{kind: peak[kind] - before[kind] for kind in peak}}
+        )
+    )
 
 
 def forget(folder):
@@ -88,13 +98,16 @@ def model(folder, half):
     import torch
     from safetensors.torch import save_file
 
-    from latentaudio.variants import VARIANTS
-    from latentaudio.weights import components, diffusers, keymap
-    from latentaudio.weights.convert import FILES
-    from latentaudio.weights.folder import build, parts_of
+    from latentaudio.config.registry import VARIANTS
+    from latentaudio.loaders import diffusers_configs, diffusers_format, key_mapping
+    from latentaudio.loaders.convert import FILES
+    from latentaudio.loaders.model_folder import build, parts_of
 
     config = VARIANTS["audioldm2-full"].config
-    for name, content in {**components.components(config), diffusers.INDEX: diffusers.index(config)}.items():
+    for name, content in {
+        **diffusers_configs.components(config),
+        diffusers_format.INDEX: diffusers_format.index(config),
+    }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(content))
     files = {}
@@ -105,8 +118,14 @@ def model(folder, half):
         for value in real.values():
             if value.is_floating_point():
                 value.normal_()
-        for name, value in keymap.write(keymap.slots(part, config, state, "diffusers"), real):
-            where, _, inner = name.rpartition("/") if "/" in name else (diffusers.COMPONENTS[part], "", name)
+        for name, value in key_mapping.write(
+            key_mapping.slots(part, config, state, "diffusers"), real
+        ):
+            where, _, inner = (
+                name.rpartition("/")
+                if "/" in name
+                else (diffusers_format.COMPONENTS[part], "", name)
+            )
             files.setdefault(where, {})[inner] = value.contiguous()
     shutil.copytree(folder, half)
     for where, tensors in files.items():
@@ -126,7 +145,9 @@ def main():
     try:
         folder, half = home / "float32", home / "bfloat16"
         model(folder, half)
-        lines = ["| stored as | cache | weights held | peak RSS / held | peak anonymous / held | load | read | ratio |"]
+        lines = [
+            "| stored as | cache | weights held | peak RSS / held | peak anonymous / held | load | read | ratio |"
+        ]
         lines.append("|---|---|---|---|---|---|---|---|")
         for place, cold in ((folder, True), (folder, False), (half, True), (half, False)):
             reads, runs = [], []
@@ -136,16 +157,31 @@ def main():
                 reads.append(reading(place))
                 if cold:
                     forget(place)
-                out = subprocess.run([sys.executable, __file__, "--child", place], capture_output=True, text=True, check=True)
+                out = subprocess.run(
+                    [sys.executable, __file__, "--child", place],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
                 runs.append(json.loads(out.stdout.splitlines()[-1]))
             held, load, read = runs[0]["held"], median(r["seconds"] for r in runs), median(reads)
             rss, anonymous = (max(r[kind] for r in runs) / held for kind in ("VmRSS", "RssAnon"))
-            cells = (place.name, "cold" if cold else "warm", f"{held / 1e9:.2f} GB", f"{rss:.2f}", f"{anonymous:.2f}")
-            lines.append(f"| {' | '.join(cells)} | {load:.2f} s | {read:.2f} s | {load / read:.2f} |")
+            cells = (
+                place.name,
+                "cold" if cold else "warm",
+                f"{held / 1e9:.2f} GB",
+                f"{rss:.2f}",
+                f"{anonymous:.2f}",
+            )
+            lines.append(
+                f"| {' | '.join(cells)} | {load:.2f} s | {read:.2f} s | {load / read:.2f} |"
+            )
             print(lines[-1], flush=True)
         if given.output:
             head = (__doc__ or "").strip()
-            given.output.write_text(f"# Loading audioldm2-full in bf16\n\n{head}\n\n" + "\n".join(lines) + "\n")
+            given.output.write_text(
+                f"# Loading audioldm2-full in bf16\n\n{head}\n\n" + "\n".join(lines) + "\n"
+            )
     finally:
         shutil.rmtree(home)
 

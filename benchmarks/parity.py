@@ -26,8 +26,8 @@ import published
 from published import FULL, PROMPTS
 
 from latentaudio import load
-from latentaudio.conditioning import phonemes
-from latentaudio.conditioning.encode import clap_audio_vectors
+from latentaudio.conditioning import g2p
+from latentaudio.conditioning.base import clap_audio_vectors
 from latentaudio.diffusion.samplers import noise_for
 from latentaudio.types import Conditioning, Context, Latent
 
@@ -53,7 +53,12 @@ def sound_parts(pipe, model, dice):
     yield "VAE encode, mean", apart(got.mean, want.mean)
     yield "VAE encode, logvar", apart(got.logvar, want.logvar)
     z = torch.randn(1, FULL.latent, 16, FULL.bins // 4, generator=dice)
-    yield "VAE decode", apart(model.vae.decode(Latent(z)), pipe.vae.decode(z / pipe.vae.config.scaling_factor).sample)
+    yield (
+        "VAE decode",
+        apart(
+            model.vae.decode(Latent(z)), pipe.vae.decode(z / pipe.vae.config.scaling_factor).sample
+        ),
+    )
     yield "HiFi-GAN", apart(model.vocoder(mel)[:, 0], pipe.vocoder(mel.squeeze(1)))
 
 
@@ -66,7 +71,13 @@ def unet(pipe, model, dice):
     loa, states = torch.randn(2, 8, 768, generator=dice), torch.randn(2, 9, 1024, generator=dice)
     mask = torch.tensor([[1.0] * 9, [1.0] * 4 + [0.0] * 5])
     contexts = (Context.full(loa), Context(states, mask))[: len(model.config.unet.heard)]
-    want = pipe.unet(z, t, encoder_hidden_states=loa, encoder_hidden_states_1=states, encoder_attention_mask_1=mask).sample
+    want = pipe.unet(
+        z,
+        t,
+        encoder_hidden_states=loa,
+        encoder_hidden_states_1=states,
+        encoder_attention_mask_1=mask,
+    ).sample
     return apart(model.unet(z, t, Conditioning(contexts=contexts)), want)
 
 
@@ -76,18 +87,27 @@ def text_parts(pipe, model, dice):
     text = model.text
     rows = {"input_ids": ids, "attention_mask": mask}
     if model.config.unet.film:
-        yield "CLAP text", apart(text.clap(**rows).text_embeds, pipe.text_encoder(**rows).text_embeds)
+        yield (
+            "CLAP text",
+            apart(text.clap(**rows).text_embeds, pipe.text_encoder(**rows).text_embeds),
+        )
         return
-    got, want = (clap.get_text_features(**rows).pooler_output for clap in (text.clap, pipe.text_encoder))
+    got, want = (
+        clap.get_text_features(**rows).pooler_output for clap in (text.clap, pipe.text_encoder)
+    )
     yield "CLAP text", apart(got, want)
     mel = torch.randn(1, 1, 1001, 64, generator=dice) * 10 - 40
-    want = pipe.text_encoder.get_audio_features(input_features=mel, is_longer=torch.zeros(1, 1, dtype=torch.bool)).pooler_output
+    want = pipe.text_encoder.get_audio_features(
+        input_features=mel, is_longer=torch.zeros(1, 1, dtype=torch.bool)
+    ).pooler_output
     yield "CLAP audio", apart(clap_audio_vectors(text.clap, mel), want)
     vectors = torch.randn(1, 1, 512, generator=dice)
     if text.phonemes is not None:
-        tokens = torch.tensor([phonemes.encode(SAID, 310)[0].tolist()])
+        tokens = torch.tensor([g2p.encode(SAID, 310)[0].tolist()])
         seen = (tokens != 0).long()
-        want = pipe.text_encoder_2.text_encoder(tokens, attention_mask=seen, padding_mask=seen.unsqueeze(-1))[0]
+        want = pipe.text_encoder_2.text_encoder(
+            tokens, attention_mask=seen, padding_mask=seen.unsqueeze(-1)
+        )[0]
         got = text.phonemes(tokens)
         positions = pipe.projection_model.learnable_positional_embedding.permute(0, 2, 1)
         yield "phoneme encoder", apart(got.tokens, want + positions)
@@ -102,8 +122,13 @@ def text_parts(pipe, model, dice):
     projected = pipe.projection_model(vectors, states, torch.ones(1, 1), seen)
     mine = text.translator.sequence((Context.full(vectors), ours))
     yield "projection", apart(mine.tokens, projected.hidden_states)
-    written = pipe.generate_language_model(projected.hidden_states, attention_mask=projected.attention_mask, max_new_tokens=8)
-    yield "GPT-2 loop", apart(text.translator.generate((Context.full(vectors), ours), 8, True).tokens, written)
+    written = pipe.generate_language_model(
+        projected.hidden_states, attention_mask=projected.attention_mask, max_new_tokens=8
+    )
+    yield (
+        "GPT-2 loop",
+        apart(text.translator.generate((Context.full(vectors), ours), 8, True).tokens, written),
+    )
 
 
 def generation(pipe, model):
@@ -111,13 +136,24 @@ def generation(pipe, model):
     latents = noise_for(range(7, 7 + count), (FULL.latent, 16, 16))
     said = {}
     if model.config.phonemes:
-        model.config = replace(model.config, translator=replace(model.config.translator, tokens=VECTORS))
+        model.config = replace(
+            model.config, translator=replace(model.config.translator, tokens=VECTORS)
+        )
         said = {"transcription": SAID, "max_new_tokens": VECTORS}
     settings = {"num_inference_steps": 10, "guidance_scale": 3.5, "audio_length_in_s": SECONDS}
-    want = pipe(PROMPTS[:count] if count > 1 else PROMPTS[0], latents=latents, **settings, **said).audios
-    wishes = {"seconds": SECONDS, "steps": 10, "guidance": 3.5, "sampler": "ddim", "candidates": 1, "seed": 7}
+    want = pipe(
+        PROMPTS[:count] if count > 1 else PROMPTS[0], latents=latents, **settings, **said
+    ).audios
+    wishes = {
+        "seconds": SECONDS,
+        "steps": 10,
+        "guidance": 3.5,
+        "sampler": "ddim",
+        "candidates": 1,
+        "seed": 7,
+    }
     if said:
-        phonemes.phonemes = lambda text: text
+        g2p.phonemes = lambda text: text
         wishes["transcript"] = SAID
     asked = [o.replaced(seed=7 + k) for k, o in enumerate(model.requests(PROMPTS[:count], wishes))]
     model.batch = count
@@ -149,7 +185,9 @@ def main():
     given = words.parse_args()
     lines, failed = [], 0
     if given.output and given.output.is_file():
-        kept = [line for line in given.output.read_text().splitlines() if line.startswith("| audioldm")]
+        kept = [
+            line for line in given.output.read_text().splitlines() if line.startswith("| audioldm")
+        ]
         lines = [line for line in kept if line.split(" ")[1] not in given.names]
     for name in given.names:
         began, folder = time.monotonic(), Path(tempfile.mkdtemp())
@@ -164,7 +202,9 @@ def main():
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
     if given.output:
         head = (__doc__ or "").strip()
-        versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "diffusers"))
+        versions = ", ".join(
+            f"{name} {version(name)}" for name in ("torch", "transformers", "diffusers")
+        )
         table = "\n".join(["| system | part | difference | wanted |", "|---|---|---|---|", *lines])
         given.output.write_text(f"# Parity at full width\n\n{head}\n\n{versions}\n\n{table}\n")
     sys.exit(failed > 0)

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 from latentaudio import load
-from latentaudio.evaluate.bench import right
+from latentaudio.config.presets import PRESETS
 from latentaudio.evaluate.frechet import frechet_distance
-from latentaudio.evaluate.judge import load_judge
-from latentaudio.evaluate.prompts import of_every_kind
-from latentaudio.presets import PRESETS
+from latentaudio.evaluate.mini.classifier import load_judge
+from latentaudio.evaluate.mini.prompts import of_every_kind
+from latentaudio.evaluate.mini.quality import right
 
 SEED, SECONDS = 0, 5.12
 
@@ -34,11 +34,13 @@ def clips(model, prompts, preset):
 
 
 def main():
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     words.add_argument("presets", nargs="*", default=list(PRESETS))
     words.add_argument("--model", default="mini")
     words.add_argument("--clips", type=int, default=176)
-    words.add_argument("--judge", type=Path, default=Path(__file__).parent / "judge")
+    words.add_argument("--judge", type=Path, default=Path(__file__).parent / "classifier")
     words.add_argument("--output", type=Path)
     given = words.parse_args()
     judge = load_judge(given.judge)
@@ -60,7 +62,9 @@ def main():
         lines.append(f"| {preset} | {settings} | {good:.1%} | {ratio:.2f} | {seconds:.2f} |")
         print(lines[-1], flush=True)
     if given.output:
-        text = f"# Presets\n\n{(__doc__ or '').strip()}\n\n{given.clips} clips of {given.model}.\n\n"
+        text = (
+            f"# Presets\n\n{(__doc__ or '').strip()}\n\n{given.clips} clips of {given.model}.\n\n"
+        )
         given.output.write_text(text + "\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -13,13 +13,19 @@ import sys
 from pathlib import Path
 
 WIDTH, HEIGHT, LEFT, TOP, FOOT = 640, 320, 50, 30, 40
-CURVES = (("judged a bell", "#46206e"), ("envelope of the dog", "#b6367a"), ("distance of log-mels, of its largest", "#e07b39"))
+CURVES = (
+    ("judged a bell", "#46206e"),
+    ("envelope of the dog", "#b6367a"),
+    ("distance of log-mels, of its largest", "#e07b39"),
+)
 
 
 def curves(report: Path) -> list[list[tuple[float, float]]]:
     """(strength, value) of each curve."""
     lines = {line["name"]: line for line in json.loads(report.read_text())["lines"]}
-    found = re.findall(r"([\d.]+): ([\d.]+)%/(-?[\d.]+)/([\d.]+)", lines["dog to bell at 0.5, bell"]["note"])
+    found = re.findall(
+        r"([\d.]+): ([\d.]+)%/(-?[\d.]+)/([\d.]+)", lines["dog to bell at 0.5, bell"]["note"]
+    )
     rows = [tuple(map(float, row)) for row in found]
     most = max(row[3] for row in rows)
     return [
@@ -44,7 +50,9 @@ def drawing(points: list[list[tuple[float, float]]]) -> str:
         (x, foot), (left, y) = place(tick, 0).split(","), place(0, tick).split(",")
         out.append(f'<path d="M{place(0, tick)} L{place(1, tick)}" stroke="#ddd"/>')
         out.append(f'<text x="{x}" y="{float(foot) + 16}" text-anchor="middle">{tick:g}</text>')
-        out.append(f'<text x="{float(left) - 6}" y="{float(y) + 4}" text-anchor="end">{tick:g}</text>')
+        out.append(
+            f'<text x="{float(left) - 6}" y="{float(y) + 4}" text-anchor="end">{tick:g}</text>'
+        )
     for k, ((name, colour), line) in enumerate(zip(CURVES, points, strict=True)):
         path = " ".join(place(*point) for point in line)
         out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from latentaudio.conditioning.tokenize import build
-from latentaudio.configs import (
+from latentaudio.conditioning.tokenizer import build
+from latentaudio.config.architecture import (
     AudioMAEConfig,
     CLAPConfig,
     DraftConfig,
@@ -18,7 +18,7 @@ from latentaudio.configs import (
     VAEConfig,
     VocoderConfig,
 )
-from latentaudio.weights import folder as folders
+from latentaudio.loaders import model_folder as folders
 
 WORDS = 1200
 TINY = ModelConfig(
@@ -39,7 +39,12 @@ TINY = ModelConfig(
     audiomae=AudioMAEConfig(width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2, average_last=1),
 )  # fmt: skip
 TINY_FILM = replace(
-    TINY, unet=replace(TINY.unet, contexts=(None,), film=8, draft=False), t5=None, draft=None, translator=None, audiomae=None
+    TINY,
+    unet=replace(TINY.unet, contexts=(None,), film=8, draft=False),
+    t5=None,
+    draft=None,
+    translator=None,
+    audiomae=None,
 )
 
 

@@ -14,16 +14,35 @@ class Numbers:
     latent: int = 8
     bins: int = 64
     vae: tuple = (128, 256, 512)
-    vocoder: tuple = (1024, (16, 16, 8, 4, 4), (3, 7, 11))  # width, kernels of the upsampling, kernels of the blocks
+    vocoder: tuple = (
+        1024,
+        (16, 16, 8, 4, 4),
+        (3, 7, 11),
+    )  # width, kernels of the upsampling, kernels of the blocks
     channels: int = 128
-    items: tuple = (None, 768, 1024)  # of an attention site: a context's width, or None for self-attention
+    items: tuple = (
+        None,
+        768,
+        1024,
+    )  # of an attention site: a context's width, or None for self-attention
     depth: int = 1
     film: int | None = None
     step: int = 4
     joint: int = 512
     words: tuple = (50265, 768, 12, 3072, 514)  # vocabulary, width, layers, inner width, positions
-    ear: tuple = (128, (2, 2, 12, 2), (4, 8, 16, 32))  # width of a patch, blocks of each stage, heads of each stage
-    t5: tuple | None = (32128, 1024, 24, 2816, 16, 64)  # vocabulary, width, layers, inner width, heads, width of a head
+    ear: tuple = (
+        128,
+        (2, 2, 12, 2),
+        (4, 8, 16, 32),
+    )  # width of a patch, blocks of each stage, heads of each stage
+    t5: tuple | None = (
+        32128,
+        1024,
+        24,
+        2816,
+        16,
+        64,
+    )  # vocabulary, width, layers, inner width, heads, width of a head
     gpt2: tuple | None = (50257, 768, 12, 1024)  # vocabulary, width, layers, positions
     sources: tuple = (512, 1024)
     vits: tuple | None = None  # symbols, width, layers, inner width, heads, length
@@ -34,7 +53,9 @@ TINY_EAR = (96, (2, 2, 6, 2), (4, 8, 16, 32))
 _V2 = Numbers()
 _S = Numbers(items=(None,), film=512, step=2, ear=TINY_EAR, t5=None, gpt2=None)
 _M = replace(_S, channels=192, ear=_V2.ear)
-_SPEECH = replace(_V2, items=(None, 768), step=3, t5=None, sources=(512, 192), vits=(183, 192, 6, 768, 2, 310))
+_SPEECH = replace(
+    _V2, items=(None, 768), step=3, t5=None, sources=(512, 192), vits=(183, 192, 6, 768, 2, 310)
+)
 PUBLISHED = {
     "audioldm-s-full": _S,
     "audioldm-s-full-v2": _S,
@@ -100,7 +121,14 @@ def unet(n):
     for level, wide in enumerate(widths):
         for site in range(2):
             number += 1
-            _block(t, f"input_blocks.{number}.0", f"down.{level}.sites.{site}.res", width, wide, embedding)
+            _block(
+                t,
+                f"input_blocks.{number}.0",
+                f"down.{level}.sites.{site}.res",
+                width,
+                wide,
+                embedding,
+            )
             _transformers(t, f"input_blocks.{number}", f"down.{level}.sites.{site}", wide, n, level)
             width = wide
             skips.append(wide)
@@ -160,14 +188,26 @@ def vae(n):
     t.layer("encoder.conv_in", "encoder.conv_in", n.vae[0], 1, 3, 3)
     t.layer("decoder.conv_in", "decoder.conv_in", n.vae[top], n.latent, 3, 3)
     for level, width in enumerate(n.vae):
-        theirs, ours, before = f"encoder.down.{level}", f"encoder.down.{level}", n.vae[max(level - 1, 0)]
+        theirs, ours, before = (
+            f"encoder.down.{level}",
+            f"encoder.down.{level}",
+            n.vae[max(level - 1, 0)],
+        )
         for b in range(2):
-            _plain(t, f"{theirs}.block.{b}", f"{ours}.blocks.{b}", before if b == 0 else width, width)
+            _plain(
+                t, f"{theirs}.block.{b}", f"{ours}.blocks.{b}", before if b == 0 else width, width
+            )
         if level < top:
             t.layer(f"{theirs}.downsample.conv", f"{ours}.step.conv", width, width, 3, 3)
-        theirs, ours, before = f"decoder.up.{level}", f"decoder.up.{top - level}", n.vae[min(level + 1, top)]
+        theirs, ours, before = (
+            f"decoder.up.{level}",
+            f"decoder.up.{top - level}",
+            n.vae[min(level + 1, top)],
+        )
         for b in range(3):
-            _plain(t, f"{theirs}.block.{b}", f"{ours}.blocks.{b}", before if b == 0 else width, width)
+            _plain(
+                t, f"{theirs}.block.{b}", f"{ours}.blocks.{b}", before if b == 0 else width, width
+            )
         if level > 0:
             t.layer(f"{theirs}.upsample.conv", f"{ours}.step.conv", width, width, 3, 3)
     for half in ("encoder", "decoder"):
@@ -222,7 +262,12 @@ def clap(n):
     t.layer(f"{a}.LayerNorm", f"{b}.LayerNorm", width)
     for i in range(layers):
         a, b = f"text_branch.encoder.layer.{i}", f"text_model.encoder.layer.{i}"
-        for name in ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"):
+        for name in (
+            "attention.self.query",
+            "attention.self.key",
+            "attention.self.value",
+            "attention.output.dense",
+        ):
             t.layer(f"{a}.{name}", f"{b}.{name}", width, width)
         t.layer(f"{a}.intermediate.dense", f"{b}.intermediate.dense", inner, width)
         t.layer(f"{a}.output.dense", f"{b}.output.dense", width, inner)
@@ -241,7 +286,11 @@ def clap(n):
 def _ear(t, width, stages, heads):
     theirs, ours = "audio_branch", "audio_model.audio_encoder"
     t.layer(f"{theirs}.bn0", f"{ours}.batch_norm", 64)
-    for name, shape in (("running_mean", (64,)), ("running_var", (64,)), ("num_batches_tracked", ())):
+    for name, shape in (
+        ("running_mean", (64,)),
+        ("running_var", (64,)),
+        ("num_batches_tracked", ()),
+    ):
         t.put(f"{theirs}.bn0.{name}", f"{ours}.batch_norm.{name}", *shape)
     t.layer(f"{theirs}.patch_embed.proj", f"{ours}.patch_embed.proj", width, 1, 4, 4)
     t.layer(f"{theirs}.patch_embed.norm", f"{ours}.patch_embed.norm", width)
@@ -250,7 +299,10 @@ def _ear(t, width, stages, heads):
             a, b = f"{theirs}.layers.{i}.blocks.{j}", f"{ours}.layers.{i}.blocks.{j}"
             t.layer(f"{a}.norm1", f"{b}.layernorm_before", width)
             _fused(t, f"{a}.attn.qkv", f"{b}.attention.self", width)
-            for name, shape in (("relative_position_bias_table", (15 * 15, several)), ("relative_position_index", (64, 64))):
+            for name, shape in (
+                ("relative_position_bias_table", (15 * 15, several)),
+                ("relative_position_index", (64, 64)),
+            ):
                 t.put(f"{a}.attn.{name}", f"{b}.attention.self.{name}", *shape)
             t.layer(f"{a}.attn.proj", f"{b}.attention.output.dense", width, width)
             t.layer(f"{a}.norm2", f"{b}.layernorm_after", width)
@@ -282,7 +334,10 @@ def t5(n):
     for i in range(layers):
         first, second = f"encoder.block.{i}.layer.0", f"encoder.block.{i}.layer.1"
         shapes |= {f"{first}.SelfAttention.{name}": (heads * head, width) for name in "qkv"}
-        shapes |= {f"{first}.SelfAttention.o": (width, heads * head), f"{first}.layer_norm": (width,)}
+        shapes |= {
+            f"{first}.SelfAttention.o": (width, heads * head),
+            f"{first}.layer_norm": (width,),
+        }
         shapes |= {f"{second}.DenseReluDense.{name}": (inner, width) for name in ("wi_0", "wi_1")}
         shapes |= {f"{second}.DenseReluDense.wo": (width, inner), f"{second}.layer_norm": (width,)}
     for name, shape in shapes.items():
@@ -323,7 +378,9 @@ def phonemes(n):
         t.put(f"{a}.emb_rel_k", f"{b}.emb_rel_k", 1, 9, width // heads)
         t.put(f"{a}.emb_rel_v", f"{b}.emb_rel_v", 1, 9, width // heads)
         for norm, ours in (("norm_layers_1", "layer_norm"), ("norm_layers_2", "final_layer_norm")):
-            t.put(f"text_encoder.encoder.{norm}.{i}.gamma", f"encoder.layers.{i}.{ours}.weight", width)
+            t.put(
+                f"text_encoder.encoder.{norm}.{i}.gamma", f"encoder.layers.{i}.{ours}.weight", width
+            )
             t.put(f"text_encoder.encoder.{norm}.{i}.beta", f"encoder.layers.{i}.{ours}.bias", width)
         a, b = f"text_encoder.encoder.ffn_layers.{i}", f"encoder.layers.{i}.feed_forward"
         t.layer(f"{a}.conv_1", f"{b}.conv_1", inner, width, 3)
@@ -339,8 +396,15 @@ def audiomae(n):
     t.put("pos_embed", "pos_embed", 1, places, width)
     shapes = {"patch_embed.proj": (width, 1, patch, patch), "norm": (width,)}
     for i in range(blocks):
-        shapes |= {f"blocks.{i}.norm1": (width,), f"blocks.{i}.norm2": (width,), f"blocks.{i}.attn.qkv": (3 * width, width)}
-        shapes |= {f"blocks.{i}.attn.proj": (width, width), f"blocks.{i}.mlp.fc1": (4 * width, width)}
+        shapes |= {
+            f"blocks.{i}.norm1": (width,),
+            f"blocks.{i}.norm2": (width,),
+            f"blocks.{i}.attn.qkv": (3 * width, width),
+        }
+        shapes |= {
+            f"blocks.{i}.attn.proj": (width, width),
+            f"blocks.{i}.mlp.fc1": (4 * width, width),
+        }
         shapes |= {f"blocks.{i}.mlp.fc2": (width, 4 * width)}
     for name, shape in shapes.items():
         t.layer(name, name, *shape)
@@ -364,7 +428,10 @@ _HOMES = {
     "audioldm_48k": {**_FIRST, "clap": ["cond_stage_models.0.model.", "clap.model."]},
     "audioldm_16k": {**_FIRST, "clap": ["clap.model."], "t5": ["cond_stage_models.0.model."]},
     "audioldm2-speech": {**_SECOND, "phonemes": ["cond_stage_models.0.cond_stage_models.1."]},
-    "audioldm2-": {**_SECOND, "t5": ["cond_stage_models.1.model.", "cond_stage_models.0.cond_stage_models.1.model."]},
+    "audioldm2-": {
+        **_SECOND,
+        "t5": ["cond_stage_models.1.model.", "cond_stage_models.0.cond_stage_models.1.model."],
+    },
 }
 
 

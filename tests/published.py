@@ -107,7 +107,9 @@ def randomise(module, seed=0):
     for name, p in module.named_parameters():
         if p.dim() == 0:
             continue
-        p.copy_(torch.randn(p.shape, generator=dice) * (p[0].numel() ** -0.5 if p.dim() > 1 else 0.1))
+        p.copy_(
+            torch.randn(p.shape, generator=dice) * (p[0].numel() ** -0.5 if p.dim() > 1 else 0.1)
+        )
         if ("norm" in name.lower() or "ln_" in name) and name.endswith("weight"):
             p.add_(1.0)
     for name, b in module.named_buffers():
@@ -120,23 +122,34 @@ def randomise(module, seed=0):
 
 def words(start, pad, end, unknown):
     """A tokenizer of whole words that frames a text as `start` words `end`."""
-    vocabulary = {word: i for i, word in enumerate(dict.fromkeys([*sorted({start, pad, end, unknown} - {""}), *WORDS]))}
+    vocabulary = {
+        word: i
+        for i, word in enumerate(
+            dict.fromkeys([*sorted({start, pad, end, unknown} - {""}), *WORDS])
+        )
+    }
     if pad == "<pad>":  # RoBERTa's order: <s> 0, <pad> 1, </s> 2; T5's: <pad> 0, </s> 1
         special = ["<s>", "<pad>", "</s>", "<unk>"] if start else ["<pad>", "</s>", "<unk>"]
         vocabulary = {word: i for i, word in enumerate([*special, *WORDS])}
     rules = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
     rules.pre_tokenizer = pre_tokenizers.Whitespace()
     marks = [(word, vocabulary[word]) for word in (start, end) if word]
-    rules.post_processor = processors.TemplateProcessing(single=f"{start} $A {end}".strip(), special_tokens=marks)
+    rules.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A {end}".strip(), special_tokens=marks
+    )
     return rules
 
 
 def roberta(size=TINY):
-    return RobertaTokenizerFast(tokenizer_object=words("<s>", "<pad>", "</s>", "<unk>"), model_max_length=size.clips)
+    return RobertaTokenizerFast(
+        tokenizer_object=words("<s>", "<pad>", "</s>", "<unk>"), model_max_length=size.clips
+    )
 
 
 def t5_words():
-    return T5TokenizerFast(tokenizer_object=words("", "<pad>", "</s>", "<unk>"), model_max_length=20, extra_ids=0)
+    return T5TokenizerFast(
+        tokenizer_object=words("", "<pad>", "</s>", "<unk>"), model_max_length=20, extra_ids=0
+    )
 
 
 def vae(size=TINY):
@@ -186,14 +199,18 @@ def clap(size=TINY):
         "patch_embeds_hidden_size": width, "hidden_size": 8 * width, "depths": list(depths), "num_attention_heads": list(heads),
         "projection_dim": size.projection,
     }  # fmt: skip
-    return randomise(ClapModel(ClapConfig(text_config=size.words, audio_config=audio, projection_dim=size.projection)))
+    return randomise(
+        ClapModel(
+            ClapConfig(text_config=size.words, audio_config=audio, projection_dim=size.projection)
+        )
+    )
 
 
 def phoneme_symbols(folder, size=TINY):
     """A VitsTokenizer of the 183 symbols that takes phonemes as they are."""
     from transformers import VitsTokenizer
 
-    from latentaudio.conditioning.phonemes import SYMBOLS
+    from latentaudio.conditioning.g2p import SYMBOLS
 
     folder.mkdir(exist_ok=True)
     places = {symbol: i for i, symbol in enumerate(SYMBOLS)}
@@ -230,7 +247,9 @@ def t5(size=TINY):
 
 def gpt2(size=TINY):
     vocabulary, positions, width, layers, heads = size.gpt2
-    numbers = GPT2Config(vocab_size=vocabulary, n_positions=positions, n_embd=width, n_layer=layers, n_head=heads)
+    numbers = GPT2Config(
+        vocab_size=vocabulary, n_positions=positions, n_embd=width, n_layer=layers, n_head=heads
+    )
     module = GPT2LMHeadModel(numbers)
     module.config.max_new_tokens = size.tokens
     return randomise(module)
@@ -240,7 +259,9 @@ def audioldm2(contexts=None, depth=1, speech=False, size=TINY):
     """An AudioLDM2Pipeline whose language model is of the class with which it still runs."""
     loa, second = size.gpt2[2], size.vits[0] if speech else size.t5[1]
     contexts = contexts or ((None, loa) if speech else (None, loa, second))
-    extra = {"use_learned_position_embedding": True, "max_seq_length": size.phonemes} if speech else {}
+    extra = (
+        {"use_learned_position_embedding": True, "max_seq_length": size.phonemes} if speech else {}
+    )
     return AudioLDM2Pipeline(
         vae=vae(size), text_encoder=clap(size), text_encoder_2=vits(size) if speech else t5(size),
         projection_model=randomise(AudioLDM2ProjectionModel(size.projection, second, loa, **extra)),
@@ -257,7 +278,10 @@ def audioldm2(contexts=None, depth=1, speech=False, size=TINY):
 
 def audioldm(size=TINY):
     """An AudioLDMPipeline."""
-    film = {"class_embed_type": "simple_projection", "projection_class_embeddings_input_dim": size.projection}
+    film = {
+        "class_embed_type": "simple_projection",
+        "projection_class_embeddings_input_dim": size.projection,
+    }
     return AudioLDMPipeline(
         vae=vae(size), text_encoder=randomise(ClapTextModelWithProjection(ClapTextConfig(**size.words))),
         tokenizer=roberta(size),
@@ -279,7 +303,7 @@ def save(pipe, folder):
 
 def authors(found, path, extra=True):
     """An authors' checkpoint of a tiny system, with the leftovers theirs have."""
-    from latentaudio.weights.convert import convert
+    from latentaudio.loaders.convert import convert
 
     convert(found, path, "original")
     if extra:
@@ -289,9 +313,14 @@ def authors(found, path, extra=True):
             if f"{prefix}logit_scale_a" in state or any(k.startswith(prefix) for k in state):
                 state[f"{prefix}text_branch.embeddings.position_ids"] = torch.arange(26)[None]
                 state[f"{prefix}text_transform.sequential.0.weight"] = torch.zeros(12, 12)
-                state[f"{prefix}audio_branch.spectrogram_extractor.stft.conv_real.weight"] = torch.zeros(3, 1, 4)
+                state[f"{prefix}audio_branch.spectrogram_extractor.stft.conv_real.weight"] = (
+                    torch.zeros(3, 1, 4)
+                )
                 state[f"{prefix}audio_branch.tscam_conv.weight"] = torch.zeros(2, 2, 2, 3)
-        state["model_ema.decay"], state["model_ema.num_updates"] = torch.tensor(0.9999), torch.tensor(5)
+        state["model_ema.decay"], state["model_ema.num_updates"] = (
+            torch.tensor(0.9999),
+            torch.tensor(5),
+        )
         for key in [k for k in state if k.startswith("model.diffusion_model.")]:
             state["model_ema." + key.removeprefix("model.").replace(".", "")] = state[key] * 1.01
         torch.save({**content, "epoch": 3, "pytorch-lightning_version": "1.0"}, path)
@@ -300,10 +329,10 @@ def authors(found, path, extra=True):
 
 def rewritten(folder, name):
     """The tiny audioldm2 in our layout, made into one of the systems that diffusers has no pipeline for."""
-    from latentaudio.variants import VARIANTS
-    from latentaudio.weights.convert import convert
-    from latentaudio.weights.folder import build, save_part, write_config
-    from latentaudio.weights.load import find
+    from latentaudio.config.registry import VARIANTS
+    from latentaudio.loaders.convert import convert
+    from latentaudio.loaders.model_folder import build, save_part, write_config
+    from latentaudio.loaders.resolve import find
 
     base = find(save(audioldm2(), folder / "base"))
     convert(base, folder / "ours", "latentaudio")
@@ -313,7 +342,10 @@ def rewritten(folder, name):
     unet = replace(config.unet, contexts=across, film=film)
     config = replace(config, unet=unet, translator=None, t5=config.t5 if row.t5 else None)
     if row.mel.rate == 48000:
-        numbers = {key: getattr(row.vocoder, key) for key in ("rates", "kernels", "n_fft", "hop", "rate", "fmin", "fmax")}
+        numbers = {
+            key: getattr(row.vocoder, key)
+            for key in ("rates", "kernels", "n_fft", "hop", "rate", "fmin", "fmax")
+        }
         mel = replace(row.mel, bins=config.mel.bins)
         config = replace(config, mel=mel, vocoder=replace(config.vocoder, **numbers))
     write_config(folder / "ours", config, "tiny-published", {})

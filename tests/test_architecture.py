@@ -5,87 +5,90 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from statistics import median
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "src" / "latentaudio"
-FILES = sorted(PACKAGE.rglob("*.py"))
+SOURCE = ROOT / "src"
+FILES = sorted(SOURCE.rglob("*.py"))
 
-FLOOR = {"errors", "configs", "presets", "variants", "options", "fidelity"}
+BASE = {"config", "types", "errors"}
+CORE = {"loaders", "conditioning", "diffusion", "models", "audio", "fileio", "device", *BASE}
 ALLOWED = {
     "errors": set(),
-    "files": {"errors"},
-    "configs": {"errors"},
-    "presets": {"configs"},
-    "variants": {"configs", "presets", "errors"},
-    "options": {"presets", "errors"},
-    "fidelity": {"errors"},
-    "types": {"configs"},
     "device": {"errors"},
-    "audio": {"configs", "errors", "types", "options", "files"},
-    "nn": {"configs", "errors", "types"},
-    "diffusion": {"configs", "errors", "types"},
-    "data": {"audio", "errors", "files"},
-    "conditioning": {"fidelity", "nn", "audio", "types", "configs", "errors"},
-    "weights": {"fidelity", "variants", "nn", "conditioning", "types", "configs", "errors", "files"},
-    "rank": {"fidelity", "conditioning", "audio", "nn", "types", "configs", "errors"},
-    "memory": {"weights", "configs", "options", "errors"},
-    "codec": {"audio", "nn", "weights", "types"},
-    "asking": {"conditioning", "weights", *FLOOR},
-    "score": {"options", "errors"},
-    "hearing": {"codec", "score", "conditioning", "nn", "audio", "weights", "types", "options"},
-    "edits": {"codec", "conditioning", "audio", "types", "options", "configs", "errors"},
-    "verbs": {"audio", "options", "score", "errors"},
-    "pipeline": {
-        "asking", "codec", "score", "hearing", "edits", "verbs", "memory", "rank", "conditioning", "diffusion", "nn", "audio",
-        "weights", "types", *FLOOR, "device",
-    },
-    "compat": {"pipeline", "conditioning", "diffusion", "weights", "types", "errors"},
-    "train": {"fidelity", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},
-    "evaluate": {"pipeline", "data", "nn", "diffusion", "conditioning", "weights", "audio", "types", "files", *FLOOR, "device"},
-}  # fmt: skip
-"""Room -> rooms it may import. `cli` and the package's own `__init__` may import everything, lazily."""
+    "fileio": {"errors"},
+    "config": {"errors"},
+    "types": {"config", "errors"},
+    "audio": {"config", "types", "errors", "fileio"},
+    "models": BASE,
+    "diffusion": BASE,
+    "conditioning": {"models", "audio", *BASE},
+    "data": {"audio", "fileio", *BASE},
+    "loaders": {"conditioning", "models", "fileio", *BASE},
+    "codec": {"loaders", "models", "audio", *BASE},
+    "editing": {"codec", "conditioning", "audio", *BASE},
+    "generation": {"editing", "codec", *CORE},
+    "pipeline": {"generation", "editing", "codec", *CORE},
+    "compat": {"pipeline", "generation", "editing", "codec", *CORE},
+    "train": {"data", "procedural_audio", *CORE},
+    "evaluate": {"pipeline", "train", "data", "procedural_audio", *CORE},
+    "benchmark": {"pipeline", "train", "data", "procedural_audio", *CORE},
+    "procedural_audio": set(),
+}
+"""Package or module -> those it may import. `cli` and the package's own `__init__` may import everything, lazily."""
 
 
-def room(path: Path) -> str:
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+def top(dotted: str) -> str:
+    """The package or module of section "Who may import whom" that a dotted module name belongs to."""
+    first, *rest = dotted.split(".")
+    return (
+        rest[0]
+        if first == "latentaudio" and rest
+        else "__init__"
+        if first == "latentaudio"
+        else first
+    )
+
+
+def dotted_name(path: Path) -> str:
+    return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imports(path: Path) -> set[str]:
-    """Full dotted names of the package's modules that a file imports, anywhere in it."""
-    here = ["latentaudio", *path.relative_to(PACKAGE).with_suffix("").parts]
-    package = here[:-1]
-    found: set[str] = set()
+    """Full dotted names of our own modules that a file imports, anywhere in it."""
+    package = list(path.relative_to(SOURCE).parts[:-1])
+    result: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = package[: len(package) - node.level + 1]
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
             stem = [*base, *(node.module.split(".") if node.module else [])]
-            found |= {".".join(stem)} if node.module else {".".join([*stem, alias.name]) for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("latentaudio"):
-            found.add(node.module)
-    return found
+            if stem[0] in ("latentaudio", "procedural_audio"):
+                names = {".".join([*stem, alias.name]) for alias in node.names}
+                result |= {name if name in MODULES else ".".join(stem) for name in names}
+    return result
 
 
-def test_rooms_import_downwards_only():
+MODULES = {dotted_name(path): path for path in FILES}
+
+
+def test_packages_import_downwards_only():
     wrong = []
-    for path in FILES:
-        mine = room(path)
+    for name, path in MODULES.items():
+        mine = top(name)
         if mine in ("cli", "__init__", "__main__"):
             continue
-        for name in imports(path):
-            other = name.split(".")[1] if "." in name else ""
-            if other and other != mine and other not in ALLOWED[mine]:
-                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+        for other in imports(path):
+            if top(other) != mine and top(other) not in ALLOWED[mine]:
+                wrong.append(f"{path.relative_to(ROOT)} imports {other}")
     assert not wrong, "\n".join(wrong)
 
 
 def test_no_module_imports_itself_in_a_circle():
-    dotted = [".".join(["latentaudio", *p.relative_to(PACKAGE).with_suffix("").parts]) for p in FILES]
-    names = {name.removesuffix(".__init__"): path for name, path in zip(dotted, FILES, strict=True)}
-    graph = {name: {i for i in imports(path) if i in names and i != name} for name, path in names.items()}
+    graph = {
+        name: {i for i in imports(path) if i in MODULES and i != name}
+        for name, path in MODULES.items()
+    }
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
@@ -99,23 +102,24 @@ def test_no_module_imports_itself_in_a_circle():
         visit(name, ())
 
 
-@pytest.mark.parametrize("module", sorted(FLOOR))
-def test_the_floor_knows_no_torch(module):
-    code = f"import sys, latentaudio.{module}; assert 'torch' not in sys.modules, 'torch was imported'"
+@pytest.mark.parametrize(
+    "module", sorted(m for m in MODULES if top(m) in ("config", "errors", "__init__"))
+)
+def test_config_needs_no_torch(module):
+    code = f"import sys, {module}; assert 'torch' not in sys.modules, 'torch was imported'"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_ceilings():
     lines = {path: path.read_text().count("\n") for path in FILES}
-    kinds = {path: count for path, count in lines.items() if "render" in path.parts}
-    assert sum(lines.values()) - sum(kinds.values()) <= 17_000
-    assert sum(kinds.values()) <= 5_000
     assert max(lines.values()) <= 450
-    assert median(lines.values()) <= 150
     long = []
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno + 1 > 60:
+            if (
+                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                and (node.end_lineno or 0) - node.lineno + 1 > 60
+            ):
                 long.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
     assert not long, "\n".join(long)
 
@@ -125,14 +129,18 @@ def test_nothing_lies_in_a_drawer_for_everything():
 
 
 def test_every_file_says_what_it_knows():
-    bare = [str(p.relative_to(ROOT)) for p in FILES if not ast.get_docstring(ast.parse(p.read_text()))]
+    bare = [
+        str(p.relative_to(ROOT)) for p in FILES if not ast.get_docstring(ast.parse(p.read_text()))
+    ]
     assert not bare, bare
 
 
 def test_no_underscore_calls_into_dependencies():
-    # but operators of torch.ops.mkldnn, which have no other names: `nn.packed.available` tries them before they are used
+    # but operators of torch.ops.mkldnn, which have no other names: `models.cpu_packing.available` tries them before they are used
     pattern = re.compile(
         r"\b(torch(?!\.ops\.mkldnn)|transformers|diffusers|soundfile|soxr|scipy|numpy|np)(\.\w+)*\._[a-z]\w*\("
     )
-    wrong = [f"{p.relative_to(ROOT)}: {m.group()}" for p in FILES if (m := pattern.search(p.read_text()))]
+    wrong = [
+        f"{p.relative_to(ROOT)}: {m.group()}" for p in FILES if (m := pattern.search(p.read_text()))
+    ]
     assert not wrong, wrong

@@ -17,12 +17,12 @@ from diffusers import (
 )
 from published import PROMPTS
 
-from latentaudio import compat
+from latentaudio.compat import pipelines
 from latentaudio.errors import UsageError
 
 PAIRS = {
-    "audioldm2": (published.audioldm2, AudioLDM2Pipeline, compat.AudioLDM2Pipeline),
-    "v1": (published.audioldm, AudioLDMPipeline, compat.AudioLDMPipeline),
+    "audioldm2": (published.audioldm2, AudioLDM2Pipeline, pipelines.AudioLDM2Pipeline),
+    "v1": (published.audioldm, AudioLDMPipeline, pipelines.AudioLDMPipeline),
 }
 SECONDS = 0.3  # 30 frames, a grid that cannot be halved
 
@@ -42,7 +42,9 @@ def pair(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def second(tmp_path_factory):
     theirs = published.audioldm2()
-    mine = compat.AudioLDM2Pipeline.from_pretrained(published.save(theirs, tmp_path_factory.mktemp("second") / "audioldm2"))
+    mine = pipelines.AudioLDM2Pipeline.from_pretrained(
+        published.save(theirs, tmp_path_factory.mktemp("second") / "audioldm2")
+    )
     for pipe in (theirs, mine):
         pipe.set_progress_bar_config(disable=True)
     return theirs, mine
@@ -58,7 +60,15 @@ def both(pair, *given, **settings):
     made = []
     for pipe in pair:
         generator = torch.Generator("cpu").manual_seed(0)
-        made.append(pipe(*given, generator=generator, audio_length_in_s=SECONDS, num_inference_steps=4, **settings).audios)
+        made.append(
+            pipe(
+                *given,
+                generator=generator,
+                audio_length_in_s=SECONDS,
+                num_inference_steps=4,
+                **settings,
+            ).audios
+        )
     return made
 
 
@@ -76,7 +86,9 @@ def test_a_call_gives_what_diffusers_gives(pair, settings):
     agree(*(np.asarray(made) for made in both(pair, PROMPTS, **settings)))
 
 
-@pytest.mark.parametrize("kind", [DPMSolverMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler, DDIMScheduler])
+@pytest.mark.parametrize(
+    "kind", [DPMSolverMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler, DDIMScheduler]
+)
 def test_schedulers_are_swapped_by_from_config(pair, kind):
     before = [pipe.scheduler for pipe in pair]
     try:
@@ -96,11 +108,21 @@ def test_candidates_are_ranked_among_their_own_prompt(second):
     _, mine = second
     generator = torch.Generator().manual_seed(0)
     made = mine(
-        PROMPTS[:2], num_waveforms_per_prompt=2, num_inference_steps=2, audio_length_in_s=0.32, generator=generator
+        PROMPTS[:2],
+        num_waveforms_per_prompt=2,
+        num_inference_steps=2,
+        audio_length_in_s=0.32,
+        generator=generator,
     ).audios
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(4, 4, 8, 4, generator=generator)
-    alone = mine(PROMPTS[:1], num_waveforms_per_prompt=2, num_inference_steps=2, audio_length_in_s=0.32, latents=z[:2]).audios
+    alone = mine(
+        PROMPTS[:1],
+        num_waveforms_per_prompt=2,
+        num_inference_steps=2,
+        audio_length_in_s=0.32,
+        latents=z[:2],
+    ).audios
     np.testing.assert_allclose(made[:2], alone, atol=1e-6)
 
 
@@ -129,7 +151,12 @@ def test_old_and_new_callbacks_are_called_and_may_change_latents(second):
     _, mine = second
     seen, steps = [], []
     settings = {"num_inference_steps": 3, "audio_length_in_s": 0.32}
-    mine("music", callback=lambda i, t, z: seen.append((i, int(t), z.shape)), callback_steps=2, **settings)
+    mine(
+        "music",
+        callback=lambda i, t, z: seen.append((i, int(t), z.shape)),
+        callback_steps=2,
+        **settings,
+    )
     assert [s[0] for s in seen] == [0, 2] and seen[0][2] == (1, 4, 8, 4)
 
     def silence(pipe, step, t, kwargs):
@@ -145,7 +172,9 @@ def test_callbacks_are_told_of_the_steps_that_diffusers_tells_of(second, kind):
     told = []
     for pipe in second:
         before, seen = pipe.scheduler, []
-        pipe.scheduler = kind.from_config(before.config, **{} if kind is PNDMScheduler else {"timestep_spacing": "linspace"})
+        pipe.scheduler = kind.from_config(
+            before.config, **{} if kind is PNDMScheduler else {"timestep_spacing": "linspace"}
+        )
         tell = {"callback": lambda i, t, z, seen=seen: seen.append((i, float(t)))}
         pipe("music", num_inference_steps=5, audio_length_in_s=0.32, **tell)
         pipe.scheduler = before
@@ -159,7 +188,15 @@ def test_generators_may_be_a_list_and_a_result_a_tuple(pair):
     made = []
     for pipe in pair:
         dice = [torch.Generator().manual_seed(k) for k in range(3)]
-        made.append(pipe(PROMPTS, generator=dice, num_inference_steps=2, audio_length_in_s=0.32, return_dict=False)[0])
+        made.append(
+            pipe(
+                PROMPTS,
+                generator=dice,
+                num_inference_steps=2,
+                audio_length_in_s=0.32,
+                return_dict=False,
+            )[0]
+        )
     agree(*made)
 
 
@@ -167,7 +204,9 @@ def test_a_component_of_ones_own_takes_its_place(second, tmp_path):
     theirs, _ = second
     folder = published.save(theirs, tmp_path / "again")
     other = published.randomise(published.audioldm2().unet, seed=5)
-    mine = compat.AudioLDM2Pipeline.from_pretrained(folder, unet=other, language_model=theirs.language_model)
+    mine = pipelines.AudioLDM2Pipeline.from_pretrained(
+        folder, unet=other, language_model=theirs.language_model
+    )
     theirs = AudioLDM2Pipeline(**{**theirs.components, "unet": other})
     for pipe in (theirs, mine):
         pipe.set_progress_bar_config(disable=True)
@@ -190,7 +229,7 @@ def test_names_of_methods_that_change_no_sound_are_there(second):
 
 def test_a_component_that_is_set_is_computed_with(second, tmp_path):
     theirs, _ = second
-    mine = compat.AudioLDM2Pipeline.from_pretrained(published.save(theirs, tmp_path / "set"))
+    mine = pipelines.AudioLDM2Pipeline.from_pretrained(published.save(theirs, tmp_path / "set"))
     mine.set_progress_bar_config(disable=True)
     other = published.randomise(published.audioldm2().unet, seed=9)
     mine.unet = other
@@ -206,7 +245,7 @@ def test_a_component_that_is_set_is_computed_with(second, tmp_path):
 
 
 def test_subclasses_types_and_words_behind_to(second, tmp_path):
-    class Mine(compat.AudioLDM2Pipeline):
+    class Mine(pipelines.AudioLDM2Pipeline):
         pass
 
     folder = published.save(second[0], tmp_path / "sub")
@@ -219,7 +258,7 @@ def test_subclasses_types_and_words_behind_to(second, tmp_path):
 
 def test_saving_keeps_the_scheduler_and_writes_over(second, tmp_path):
     theirs, _ = second
-    mine = compat.AudioLDM2Pipeline.from_pretrained(published.save(theirs, tmp_path / "from"))
+    mine = pipelines.AudioLDM2Pipeline.from_pretrained(published.save(theirs, tmp_path / "from"))
     mine.scheduler = EulerDiscreteScheduler.from_config(mine.scheduler.config)
     for _ in range(2):
         mine.save_pretrained(tmp_path / "saved")
@@ -232,19 +271,25 @@ def test_a_folder_is_sampled_by_the_scheduler_that_it_names(second, tmp_path, mo
     folder = published.save(theirs, tmp_path / "euler")
     euler = EulerDiscreteScheduler.from_config(mine.scheduler.config)
     euler.save_pretrained(folder / "scheduler")
-    opened = compat.AudioLDM2Pipeline.from_pretrained(folder)
+    opened = pipelines.AudioLDM2Pipeline.from_pretrained(folder)
     assert type(opened.scheduler) is EulerDiscreteScheduler
-    assert all(opened.scheduler.config[name] == value for name, value in euler.config.items() if name[0] != "_")
+    assert all(
+        opened.scheduler.config[name] == value
+        for name, value in euler.config.items()
+        if name[0] != "_"
+    )
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(UsageError, match="wants the EulerDiscreteScheduler of diffusers; pip install diffusers"):
-        compat.AudioLDM2Pipeline.from_pretrained(folder)
+    with pytest.raises(
+        UsageError, match="wants the EulerDiscreteScheduler of diffusers; pip install diffusers"
+    ):
+        pipelines.AudioLDM2Pipeline.from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
 def speakers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("speakers")
     theirs = published.audioldm2((None, 16), speech=True)
-    mine = compat.AudioLDM2Pipeline.from_pretrained(published.save(theirs, folder / "speech"))
+    mine = pipelines.AudioLDM2Pipeline.from_pretrained(published.save(theirs, folder / "speech"))
     theirs.tokenizer_2 = published.phoneme_symbols(folder / "symbols")
     for pipe in (theirs, mine):
         pipe.set_progress_bar_config(disable=True)
@@ -252,14 +297,19 @@ def speakers(tmp_path_factory):
 
 
 def test_embeddings_of_speech_can_be_made_and_passed(speakers, monkeypatch):
-    monkeypatch.setattr("latentaudio.conditioning.phonemes.phonemes", lambda text: text)
+    monkeypatch.setattr("latentaudio.conditioning.g2p.phonemes", lambda text: text)
     said = ["həlˈoʊ wˈɜːld!", "ɐ mˈæn"]
     with torch.no_grad():
-        made = [pipe.encode_prompt(PROMPTS[:2], "cpu", 1, True, transcription=said, max_new_tokens=8) for pipe in speakers]
+        made = [
+            pipe.encode_prompt(PROMPTS[:2], "cpu", 1, True, transcription=said, max_new_tokens=8)
+            for pipe in speakers
+        ]
     (states, mask, written), (our_states, our_mask, our_written) = made
     agree(written.numpy(), our_written.numpy())
     assert torch.equal(mask.float(), our_mask.float())
-    places = speakers[0].projection_model.learnable_positional_embedding.detach().mT  # theirs are added later
+    places = (
+        speakers[0].projection_model.learnable_positional_embedding.detach().mT
+    )  # theirs are added later
     agree((states * mask[..., None]).numpy(), ((our_states - places) * our_mask[..., None]).numpy())
     clips = []
     for pipe in speakers:
@@ -267,10 +317,20 @@ def test_embeddings_of_speech_can_be_made_and_passed(speakers, monkeypatch):
         given = {
             f"{sign}{name}": half[k]
             for k, sign in ((1, ""), (0, "negative_"))
-            for name, half in zip(("prompt_embeds", "attention_mask", "generated_prompt_embeds"), halves, strict=True)
+            for name, half in zip(
+                ("prompt_embeds", "attention_mask", "generated_prompt_embeds"), halves, strict=True
+            )
         }
         dice = torch.Generator().manual_seed(3)
-        clips.append(pipe(**given, transcription=said, num_inference_steps=2, audio_length_in_s=SECONDS, generator=dice).audios)
+        clips.append(
+            pipe(
+                **given,
+                transcription=said,
+                num_inference_steps=2,
+                audio_length_in_s=SECONDS,
+                generator=dice,
+            ).audios
+        )
     agree(*clips)
 
 
@@ -303,8 +363,14 @@ def test_save_pretrained_writes_what_opens_again(pair, tmp_path):
         ({"prompt": []}, "a text or a list of texts"),
         ({"prompt": "a dog", "callback_steps": 0}, "callback_steps = 0"),
         ({"prompt": "a dog", "audio_length_in_s": float("nan")}, "must be numbers that are finite"),
-        ({"prompt": "a dog", "latents": torch.zeros(1, 4, 9, 4), "audio_length_in_s": 0.32}, r"must be \[1, 4, 8, 4\]"),
-        ({"prompt": "a dog", "output_type": "mp3", "audio_length_in_s": 0.32}, "choose np, pt or latent"),
+        (
+            {"prompt": "a dog", "latents": torch.zeros(1, 4, 9, 4), "audio_length_in_s": 0.32},
+            r"must be \[1, 4, 8, 4\]",
+        ),
+        (
+            {"prompt": "a dog", "output_type": "mp3", "audio_length_in_s": 0.32},
+            "choose np, pt or latent",
+        ),
         ({"prompt_embeds": torch.zeros(1, 3, 24)}, "go together; pass both"),
     ],
 )
@@ -314,6 +380,10 @@ def test_refusals(second, given, line):
 
 
 def test_a_model_of_the_other_kind_is_refused(pair):
-    other = compat.AudioLDMPipeline if isinstance(pair[1], compat.AudioLDM2Pipeline) else compat.AudioLDM2Pipeline
+    other = (
+        pipelines.AudioLDMPipeline
+        if isinstance(pair[1], pipelines.AudioLDM2Pipeline)
+        else pipelines.AudioLDM2Pipeline
+    )
     with pytest.raises(UsageError, match="use that class"):
         other.from_pretrained(pair[1].model.found.folder)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from latentaudio.audio.io import info
-from latentaudio.options import Options
+from latentaudio.config.options import Options
 
 HERE = Path(__file__).parent.parent / "docs" / "gallery"
 spec = importlib.util.spec_from_file_location("gallery", HERE / "make.py")
@@ -25,7 +25,11 @@ def test_a_sound_is_what_its_command_makes(line):
     words = shlex.split(line)
     facts = info(HERE / words[-1])
     asked = Options.from_tags(facts["tags"])
-    assert facts["format"] == "FLAC" and asked.model == "mini" and asked.seed == int(words[words.index("--seed") + 1])
+    assert (
+        facts["format"] == "FLAC"
+        and asked.model == "mini"
+        and asked.seed == int(words[words.index("--seed") + 1])
+    )
     if asked.edit is not None:
         assert asked.edit.verb == words[0] and asked.edit.sound == words[1]
     with Image.open(HERE / f"{words[-1]}.png") as picture:

@@ -12,13 +12,13 @@ from latentaudio import AudioLDM, load
 from latentaudio.audio.io import Audio
 from latentaudio.audio.mel import vae_mel
 from latentaudio.audio.ops import fade_edges, limit_peak
-from latentaudio.conditioning.encode import encode, encode_nulls, encode_prompts
+from latentaudio.conditioning.base import encode, encode_nulls, encode_prompts
+from latentaudio.config.options import Options
+from latentaudio.config.presets import PRESETS
 from latentaudio.errors import GenerationError, UsageError, WeightsError
-from latentaudio.options import Options
-from latentaudio.presets import PRESETS
+from latentaudio.loaders.component_store import Parts
+from latentaudio.loaders.resolve import Found, find
 from latentaudio.types import Latent, Step
-from latentaudio.weights.load import Found, find
-from latentaudio.weights.parts import Parts
 
 QUICK = {"seconds": 0.5, "steps": 2, "seed": 7}
 
@@ -38,7 +38,9 @@ def test_same_seed_same_bytes_other_seed_other_sound(tiny, tiny_folder, tmp_path
     [one] = tiny.generate("a dog", **QUICK)
     [two] = load(tiny_folder, "cpu", "fp32").generate("a dog", **QUICK)
     assert one.save(tmp_path / "1.flac").read_bytes() == two.save(tmp_path / "2.flac").read_bytes()
-    assert not np.allclose(one.samples, tiny.generate("a dog", **{**QUICK, "seed": 8})[0].samples, atol=1e-3)
+    assert not np.allclose(
+        one.samples, tiny.generate("a dog", **{**QUICK, "seed": 8})[0].samples, atol=1e-3
+    )
 
 
 def test_the_prompt_and_the_negative_are_heard(tiny):
@@ -49,10 +51,15 @@ def test_the_prompt_and_the_negative_are_heard(tiny):
     assert np.abs(plain.samples - without.samples).max() > 1e-3
 
 
-@pytest.mark.parametrize("sampler", [{"sampler": "dpm++"}, {"sampler": "ddim", "eta": 1.0}], ids=["dpm++", "ddim"])
+@pytest.mark.parametrize(
+    "sampler", [{"sampler": "dpm++"}, {"sampler": "ddim", "eta": 1.0}], ids=["dpm++", "ddim"]
+)
 def test_item_k_of_a_batch_is_the_item_alone(tiny_folder, sampler):
     model = load(tiny_folder, "cpu", "fp32")
-    prompts, wishes = ["a dog", "rain on a door, far away and then very near", "bell"], {"seconds": 0.5, "steps": 2, **sampler}
+    prompts, wishes = (
+        ["a dog", "rain on a door, far away and then very near", "bell"],
+        {"seconds": 0.5, "steps": 2, **sampler},
+    )
     together: list[Step] = []
     model.batch = 3
     model.generate(prompts, seed=40, on_step=together.append, **wishes)
@@ -68,7 +75,12 @@ def test_item_k_of_a_batch_is_the_item_alone(tiny_folder, sampler):
 
 def test_prompts_of_one_request_come_in_order_and_each_clip_says_how_to_make_it_again(tiny):
     clips = tiny.generate(["a dog", "bell"], count=2, **QUICK)
-    assert [(clip.options.prompt, clip.seed) for clip in clips] == [("a dog", 7), ("a dog", 8), ("bell", 9), ("bell", 10)]
+    assert [(clip.options.prompt, clip.seed) for clip in clips] == [
+        ("a dog", 7),
+        ("a dog", 8),
+        ("bell", 9),
+        ("bell", 10),
+    ]
     [again] = tiny.stream([clips[2].options])
     np.testing.assert_array_equal(again.samples, clips[2].samples)
     assert again.options == clips[2].options
@@ -102,7 +114,13 @@ def test_defaults_come_from_the_models_row(tiny, tiny_folder):
 
 def test_steps_and_progress_are_told(tiny):
     steps, told = [], []
-    tiny.generate("a dog", count=2, on_step=steps.append, progress=lambda done, total: told.append((done, total)), **QUICK)
+    tiny.generate(
+        "a dog",
+        count=2,
+        on_step=steps.append,
+        progress=lambda done, total: told.append((done, total)),
+        **QUICK,
+    )
     assert [(s.index, s.total) for s in steps] == [(0, 2), (1, 2)] * 2
     assert steps[0].z.shape == (1, 4, 16, 8)
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -120,7 +138,9 @@ def test_a_step_can_cancel(tiny):
 def test_one_step_is_the_rooms_by_hand(tiny):
     """One DPM-Solver++ step lands on x0 = alpha z - sigma v (arXiv 2202.00512), with v guided by eq. 6 of 2207.12598."""
     steps: list[Step] = []
-    [clip] = tiny.generate("a dog", seconds=1.28, steps=1, seed=5, guidance=3.0, parallel=1.0, on_step=steps.append)
+    [clip] = tiny.generate(
+        "a dog", seconds=1.28, steps=1, seed=5, guidance=3.0, parallel=1.0, on_step=steps.append
+    )
     z = torch.randn(4, 16, 8, generator=torch.Generator().manual_seed(5))[None]
     heard, null = encode_prompts(tiny.text, ["a dog"], 1, 16), encode_nulls(tiny.text, 1, 1, 16)
     t = torch.tensor([999])
@@ -134,7 +154,8 @@ def test_one_step_is_the_rooms_by_hand(tiny):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "frames", "tokens"), [(0.5, 128, 1), (1.28, 128, 1), (1.29, 144, 2), (5.12, 512, 4), (10.24, 1024, 8)]
+    ("seconds", "frames", "tokens"),
+    [(0.5, 128, 1), (1.28, 128, 1), (1.29, 144, 2), (5.12, 512, 4), (10.24, 1024, 8)],
 )
 def test_frames_and_tokens_of_a_length(tiny, seconds, frames, tokens):
     assert tiny.codec.frames(seconds) == frames
@@ -143,7 +164,10 @@ def test_frames_and_tokens_of_a_length(tiny, seconds, frames, tokens):
 
 def test_guidance_one_never_asks_for_a_null(tiny, monkeypatch):
     read = []
-    monkeypatch.setattr("latentaudio.hearing.encode", lambda parts, readings: read.extend(readings) or encode(parts, readings))
+    monkeypatch.setattr(
+        "latentaudio.generation.window_conditioning.encode",
+        lambda parts, readings: read.extend(readings) or encode(parts, readings),
+    )
     assert tiny.generate("a fresh dog", guidance=1, **QUICK)
     assert [reading.null for reading in read] == [False]
     assert tiny.generate("a fresh dog", guidance=2, negative="an old cat", **QUICK)
@@ -159,7 +183,9 @@ def test_audioldm1_is_the_same_code(film_folder):
 
 def test_parts_load_once_and_only_when_needed(tiny_folder, monkeypatch):
     loaded, real = [], Found.part
-    monkeypatch.setattr(Found, "part", lambda found, name, *kind: loaded.append(name) or real(found, name, *kind))
+    monkeypatch.setattr(
+        Found, "part", lambda found, name, *kind: loaded.append(name) or real(found, name, *kind)
+    )
     model = load(tiny_folder, "cpu", "fp32")
     assert loaded == []
     model.generate("a dog", **QUICK)
@@ -170,7 +196,9 @@ def test_parts_load_once_and_only_when_needed(tiny_folder, monkeypatch):
 @pytest.mark.parametrize("broken", [torch.nan, 0.0])
 def test_silence_and_nan_are_errors(tiny_folder, broken):
     model = load(tiny_folder, "cpu", "fp32")
-    model.parts._loaded["vocoder"] = lambda mel: torch.full((len(mel), 1, mel.shape[2] * 160), broken)
+    model.parts._loaded["vocoder"] = lambda mel: torch.full(
+        (len(mel), 1, mel.shape[2] * 160), broken
+    )
     with pytest.raises(GenerationError, match="another seed"):
         model.generate("a dog", **QUICK)
 
@@ -194,8 +222,12 @@ def test_resynthesis_is_the_vae_and_the_vocoder(tiny):
     sound = (0.2 * np.sin(np.arange(5000) / 7)).astype(np.float32)
     again = tiny.resynthesise(sound)
     assert again.shape == (1, 5000)
-    mel = vae_mel(torch.from_numpy(np.pad(sound, (0, 120)))[None], tiny.config.mel)  # 5120 = 4 cells of 8 frames of 160 samples
-    wave = tiny.vocoder(tiny.vae.decoder(tiny.vae.post_quant(tiny.vae.encode(mel).mean)))[0, :, :5000].numpy()
+    mel = vae_mel(
+        torch.from_numpy(np.pad(sound, (0, 120)))[None], tiny.config.mel
+    )  # 5120 = 4 cells of 8 frames of 160 samples
+    wave = tiny.vocoder(tiny.vae.decoder(tiny.vae.post_quant(tiny.vae.encode(mel).mean)))[
+        0, :, :5000
+    ].numpy()
     np.testing.assert_allclose(again, limit_peak(wave), atol=1e-4)
 
 
@@ -219,7 +251,9 @@ def test_long_clips_are_made_of_windows_of_what_was_trained(tiny_folder, monkeyp
 
 
 def test_other_ways_of_computing_know_no_windows(tiny_folder):
-    with pytest.raises(UsageError, match=r"seconds = 11 is longer than mini can; ask for at most 10\.24"):
+    with pytest.raises(
+        UsageError, match=r"seconds = 11 is longer than mini can; ask for at most 10\.24"
+    ):
         load(tiny_folder, "cpu", "fp32", fidelity="original").generate("a dog", seconds=11)
 
 
@@ -241,7 +275,9 @@ def test_published_ways_of_computing_take_the_published_steps(tiny_folder):
 def test_parts_take_turns_where_memory_is_dear(tiny_folder, monkeypatch):
     alive, most = [], []
     real = Found.part
-    monkeypatch.setattr(Found, "part", lambda found, name, *kind: alive.append(name) or real(found, name, *kind))
+    monkeypatch.setattr(
+        Found, "part", lambda found, name, *kind: alive.append(name) or real(found, name, *kind)
+    )
     found = find(tiny_folder)
     assert not AudioLDM(found, "cpu", "fp32", lean=True).parts.lean  # a small model has room
     found = replace(found, variant=replace(found.variant, parameters=1))
@@ -255,16 +291,28 @@ def test_parts_take_turns_where_memory_is_dear(tiny_folder, monkeypatch):
 
     monkeypatch.setattr(Parts, "__getitem__", spied)
     clips = lean.generate(["a dog", "a bell"], **QUICK)
-    assert alive == ["clap", "t5", "draft", "translator", "unet", "vae", "vocoder"]  # each once for both clips
+    assert alive == [
+        "clap",
+        "t5",
+        "draft",
+        "translator",
+        "unet",
+        "vae",
+        "vocoder",
+    ]  # each once for both clips
     for loaded in most:
         assert len(loaded) == 1 or loaded <= {"unet", "vae", "vocoder"}
-    assert frozenset({"vae", "vocoder"}) in most  # the UNet had gone before the last clip was decoded
+    assert (
+        frozenset({"vae", "vocoder"}) in most
+    )  # the UNet had gone before the last clip was decoded
     kept = AudioLDM(find(tiny_folder), "cpu", "fp32").generate(["a dog", "a bell"], **QUICK)
     for one, other in zip(clips, kept, strict=True):
         assert np.array_equal(one.samples, other.samples)
 
 
-@pytest.mark.parametrize("problem", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+@pytest.mark.parametrize(
+    "problem", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
 def test_too_little_memory_is_one_line(tiny_folder, monkeypatch, problem):
     def full(*_):
         raise problem
@@ -298,14 +346,24 @@ def test_what_is_put_in_stays_through_moves_and_releases(tiny_folder):
     assert model.unet is own and {p.dtype for p in own.parameters()} == {torch.bfloat16}
     out = model.parts.plain("vae")
     model.move("cpu", "fp32")
-    assert model.vae is out and model.unet is own and {p.dtype for p in own.parameters()} == {torch.float32}
+    assert (
+        model.vae is out
+        and model.unet is own
+        and {p.dtype for p in own.parameters()} == {torch.float32}
+    )
 
 
 def test_windows_of_a_long_clip_keep_their_own_depths(tiny_folder):
     walks = {}
     for reuse in (1, 2):
         walks[reuse] = []
-        asked = {"steps": 3, "seed": 3, "guidance": 1.0, "reuse": reuse, "on_step": walks[reuse].append}
+        asked = {
+            "steps": 3,
+            "seed": 3,
+            "guidance": 1.0,
+            "reuse": reuse,
+            "on_step": walks[reuse].append,
+        }
         load(tiny_folder, "cpu", "fp32").generate("a dog", seconds=20.0, **asked)
     torch.testing.assert_close(walks[1][0].z, walks[2][0].z, atol=1e-5, rtol=1e-5)
     assert (walks[1][1].z - walks[2][1].z).abs().max() > 1e-4
@@ -325,7 +383,9 @@ def test_refusals(tiny):
         tiny.generate([])
     with pytest.raises(UsageError, match="prompt is empty"):
         tiny.generate(["a dog", " "])
-    with pytest.raises(UsageError, match="has no student"):  # raised by the call, not by the first clip
+    with pytest.raises(
+        UsageError, match="has no student"
+    ):  # raised by the call, not by the first clip
         tiny.stream([Options(prompt="a dog", sampler="leaps")])
     with pytest.raises(UsageError, match="no device 'tpu' here"):
         load(tiny.found.folder, device="tpu")
@@ -341,8 +401,14 @@ def test_a_missing_part_is_named(tiny_folder, tmp_path):
 
 
 def test_keywords_are_the_options():
-    keywords = {n for n, p in inspect.signature(AudioLDM.generate).parameters.items() if p.kind is p.KEYWORD_ONLY}
-    assert keywords - {"progress", "on_step", "sound", "by", "weight"} == set(Options.model_fields) - {
+    keywords = {
+        n
+        for n, p in inspect.signature(AudioLDM.generate).parameters.items()
+        if p.kind is p.KEYWORD_ONLY
+    }
+    assert keywords - {"progress", "on_step", "sound", "by", "weight"} == set(
+        Options.model_fields
+    ) - {
         "prompt",
         "model",
         "edit",

@@ -19,7 +19,9 @@ def test_all_is_the_surface_and_every_name_is_there():
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(AttributeError, match="no attribute 'Audioldm'; public names: Audio, AudioLDM"):
+    with pytest.raises(
+        AttributeError, match="no attribute 'Audioldm'; public names: Audio, AudioLDM"
+    ):
         latentaudio.Audioldm  # noqa: B018
 
 
@@ -29,5 +31,8 @@ def test_importing_costs_nothing():
 
 
 def test_load_of_an_unknown_name_lists_what_exists():
-    with pytest.raises(latentaudio.errors.UsageError, match=r"no model is called 'no-such' .* there are: mini, mini-film"):
+    with pytest.raises(
+        latentaudio.errors.UsageError,
+        match=r"no model is called 'no-such' .* there are: mini, mini-film",
+    ):
         latentaudio.load("no-such")

@@ -23,7 +23,9 @@ class AtOurTimes(DPMSolverMultistepScheduler):
     """Diffusers' solver at the times we choose: they space the noise levels by their own rounding."""
 
     def set_timesteps(self, num_inference_steps, device=None):
-        super().set_timesteps(timesteps=Schedule().timesteps(num_inference_steps, "log_snr"), device=device)
+        super().set_timesteps(
+            timesteps=Schedule().timesteps(num_inference_steps, "log_snr"), device=device
+        )
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -42,7 +44,9 @@ def theirs(pipe, prompts, latents, **settings):
 def ours(model, prompts, seed, **settings):
     asked = [
         o.replaced(seed=seed + k)
-        for k, o in enumerate(model.requests(prompts, {"seconds": SECONDS, "candidates": 1, **settings}))
+        for k, o in enumerate(
+            model.requests(prompts, {"seconds": SECONDS, "candidates": 1, **settings})
+        )
     ]
     model.batch = len(prompts)  # together, as diffusers has them
     return np.concatenate([clip.samples for clip in model.stream(asked)])
@@ -62,7 +66,9 @@ def test_ddim_and_guidance_agree_for_prompts_of_different_lengths(pair, guidance
     want = theirs(pipe, PROMPTS, latents, num_inference_steps=10, guidance_scale=guidance)
     got = ours(model, PROMPTS, SEEDS[0], steps=10, guidance=guidance, sampler="ddim")
     assert apart(got, want) < 1e-4
-    assert apart(got[:1], want[1:2]) > 0.1  # it can fail: another prompt and other noise are another sound
+    assert (
+        apart(got[:1], want[1:2]) > 0.1
+    )  # it can fail: another prompt and other noise are another sound
 
 
 def test_dpm_solver_agrees(pair):
@@ -80,7 +86,14 @@ def test_dpm_solver_agrees(pair):
 def test_negative_prompts_agree(pair):
     pipe, model = pair
     latents, negative = noise_for(SEEDS, (4, 8, 4)), "soft music"
-    want = theirs(pipe, PROMPTS, latents, num_inference_steps=4, guidance_scale=3.5, negative_prompt=[negative] * 3)
+    want = theirs(
+        pipe,
+        PROMPTS,
+        latents,
+        num_inference_steps=4,
+        guidance_scale=3.5,
+        negative_prompt=[negative] * 3,
+    )
     got = ours(model, PROMPTS, SEEDS[0], steps=4, guidance=3.5, sampler="ddim", negative=negative)
     assert apart(got, want) < 1e-4
 
@@ -101,15 +114,25 @@ def speakers(tmp_path_factory):
 @pytest.mark.parametrize("said", SAID)
 def test_speech_agrees(speakers, monkeypatch, said):
     pipe, model = speakers
-    monkeypatch.setattr("latentaudio.conditioning.phonemes.phonemes", lambda text: text)
+    monkeypatch.setattr("latentaudio.conditioning.g2p.phonemes", lambda text: text)
     latents = noise_for(SEEDS[:1], (4, 8, 4))
     want = pipe(
         PROMPTS[0], transcription=said, audio_length_in_s=SECONDS, latents=latents, num_inference_steps=10, guidance_scale=3.5,
         max_new_tokens=8,
     ).audios  # fmt: skip
-    got = ours(model, PROMPTS[:1], SEEDS[0], steps=10, guidance=3.5, sampler="ddim", transcript=said)
+    got = ours(
+        model, PROMPTS[:1], SEEDS[0], steps=10, guidance=3.5, sampler="ddim", transcript=said
+    )
     assert apart(got, want) < 1e-4
-    other = ours(model, PROMPTS[:1], SEEDS[0], steps=10, guidance=3.5, sampler="ddim", transcript=SAID[said == SAID[0]])
+    other = ours(
+        model,
+        PROMPTS[:1],
+        SEEDS[0],
+        steps=10,
+        guidance=3.5,
+        sampler="ddim",
+        transcript=SAID[said == SAID[0]],
+    )
     assert apart(got, other) > 1e-3
 
 
@@ -118,7 +141,12 @@ def test_transcripts_that_cannot_be_said(speakers):
     with pytest.raises(UsageError, match="nothing to say in English"):
         model.requests(["a man speaks"], {"transcript": "\u041f\u0440\u0438\u0432\u0435\u0442"})
     with pytest.warns(UserWarning, match="says only the beginning of 'one two three"):
-        asked = {"transcript": "one two three four " * 9, "seconds": 0.32, "steps": 1, "candidates": 1}
+        asked = {
+            "transcript": "one two three four " * 9,
+            "seconds": 0.32,
+            "steps": 1,
+            "candidates": 1,
+        }
         next(model.stream(model.requests(["a man"], asked)))
 
 

@@ -14,22 +14,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import errors, variants
+    from . import errors
     from .audio.io import Audio
-    from .options import Options
+    from .config import registry
+    from .config.options import Options
     from .pipeline import AudioLDM, load
 
-__all__ = ["Audio", "AudioLDM", "Options", "errors", "load", "variants"]
+__all__ = ["Audio", "AudioLDM", "Options", "errors", "load", "registry"]
 
-_HOMES = {"Audio": "audio.io", "AudioLDM": "pipeline", "Options": "options", "load": "pipeline", "errors": "", "variants": ""}
+_HOMES = {
+    "Audio": "audio.io",
+    "AudioLDM": "pipeline",
+    "Options": "config.options",
+    "load": "pipeline",
+}
+_MODULES = {"errors": "errors", "registry": "config.registry"}
 
 
 def __getattr__(name: str) -> Any:
     """A public name, imported now (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'latentaudio' has no attribute {name!r}; public names: {', '.join(__all__)}")
-    home = _HOMES[name]
-    return getattr(import_module(f".{home}", __name__), name) if home else import_module(f".{name}", __name__)
+    if name not in __all__:
+        raise AttributeError(
+            f"module 'latentaudio' has no attribute {name!r}; public names: {', '.join(__all__)}"
+        )
+    if name in _MODULES:
+        return import_module(f".{_MODULES[name]}", __name__)
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from .audio.mel import vae_mel
 from .audio.ops import Samples, limit_peak
-from .nn.tiles import blended, chunked
-from .nn.vocoder import HiFiGAN
+from .loaders.component_store import Parts
+from .loaders.resolve import Found
+from .models.istft_vocoder import HiFiGAN
+from .models.tiling import blended, chunked
 from .types import Latent
-from .weights.load import Found
-from .weights.parts import Parts
 
 if TYPE_CHECKING:
-    from .nn.vae import VAE
+    from .models.vae import VAE
 
 SHARED = 4  # a window of a long clip shares this part of itself, a fourth, with the next
 _ENDLESS = 2**40  # cells
@@ -50,7 +50,11 @@ class Codec:
 
     def frames(self, seconds: float) -> int:
         """Mel frames T to sample for a clip: what it lasts, but not less than was trained, in whole cells of VAE and UNet."""
-        way, rate, grain = self.found.fidelity, self.config.mel.rate / self.config.mel.hop, self.config.vae.factor
+        way, rate, grain = (
+            self.found.fidelity,
+            self.config.mel.rate / self.config.mel.hop,
+            self.config.vae.factor,
+        )
         seconds = max(seconds, self.found.variant.shortest if way.lengthen else 0.0)
         if way.grid == "vae":
             return grain * math.ceil(max(1, int(seconds / (1.0 / rate))) / grain)
@@ -72,10 +76,19 @@ class Codec:
 
         A fidelity that clamps bounds those of AudioLDM 1 first.
         """
-        if self.found.fidelity.clamp and self.config.unet.first_kind and float(z.abs().max()) > _RUNAWAY:
+        if (
+            self.found.fidelity.clamp
+            and self.config.unet.first_kind
+            and float(z.abs().max()) > _RUNAWAY
+        ):
             z = z.clamp(-_BOUND, _BOUND)
         self.parts.rest()
-        mel = blended(lambda piece: self.vae.decode(Latent(piece)).float(), z, self.window, self.window // SHARED)
+        mel = blended(
+            lambda piece: self.vae.decode(Latent(piece)).float(),
+            z,
+            self.window,
+            self.window // SHARED,
+        )
         self.parts.rest()
         return list(self._voiced(mel).cpu().numpy())
 
@@ -85,20 +98,31 @@ class Codec:
 
         frames: mel frames T to encode, a multiple of the VAE's factor; silence follows the sound. Default: those it has.
         """
-        mono, hop, factor = torch.from_numpy(np.atleast_2d(sound)), self.config.mel.hop, self.config.vae.factor
+        mono, hop, factor = (
+            torch.from_numpy(np.atleast_2d(sound)),
+            self.config.mel.hop,
+            self.config.vae.factor,
+        )
         frames = frames or factor * math.ceil(mono.shape[1] / (hop * factor))
         mono = mono[:, : frames * hop]  # the grids of others round down
         padded = nn.functional.pad(mono, (0, frames * hop - mono.shape[1])).to(self.parts.device)
-        window, beside = self.window, math.ceil(self.config.mel.n_fft / hop)  # frames that a piece's own may hear
+        window, beside = (
+            self.window,
+            math.ceil(self.config.mel.n_fft / hop),
+        )  # frames that a piece's own may hear
 
         def encoded(places: Tensor) -> Tensor:
             first, count = int(places[0, 0, 0, 0]) * factor, places.shape[2] * factor
             before = min(first, beside)
             heard = padded[:, (first - before) * hop : (first + count + beside) * hop]
-            mel = vae_mel(heard, self.config.mel, self.found.fidelity.framing)[:, :, before : before + count]
+            mel = vae_mel(heard, self.config.mel, self.found.fidelity.framing)[
+                :, :, before : before + count
+            ]
             return self.vae.latent(self.vae.encode(mel).mode()).z
 
-        return blended(encoded, torch.arange(frames // factor).view(1, 1, -1, 1), window, window // SHARED)
+        return blended(
+            encoded, torch.arange(frames // factor).view(1, 1, -1, 1), window, window // SHARED
+        )
 
     def resynthesised(self, sound: Samples) -> Samples:
         """Samples [1, N] or [N] once there and back, [1, N]: the best that this model can sound."""
@@ -108,6 +132,10 @@ class Codec:
     def _voiced(self, mel: Tensor) -> Tensor:
         vocoder = self.vocoder
         if isinstance(vocoder, HiFiGAN):
-            longest = _PIECE + vocoder.margin if mel.device.type == "cpu" else self.window * self.config.vae.factor
+            longest = (
+                _PIECE + vocoder.margin
+                if mel.device.type == "cpu"
+                else self.window * self.config.vae.factor
+            )
             return chunked(vocoder, mel, longest, vocoder.margin, vocoder.hop).float()
         return cast(Tensor, vocoder(mel)).float()

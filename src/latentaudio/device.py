@@ -12,7 +12,11 @@ from .errors import UsageError
 
 def pick_device(wish: str) -> torch.device:
     """The device called `wish`; "auto" is CUDA, then Apple's MPS, then the CPU. Raises UsageError for one that is not there."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if wish == "auto":
         return torch.device(next(name for name, found in there.items() if found))
     if not there.get(wish.partition(":")[0], False):
@@ -21,7 +25,9 @@ def pick_device(wish: str) -> torch.device:
     try:
         return torch.device(wish)
     except RuntimeError:
-        raise UsageError(f"{wish!r} names no device; write auto, cpu, cuda or, for the second GPU, cuda:1") from None
+        raise UsageError(
+            f"{wish!r} names no device; write auto, cpu, cuda or, for the second GPU, cuda:1"
+        ) from None
 
 
 def fast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
@@ -40,4 +46,6 @@ def fast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
 @cache
 def _cpu_has_bf16() -> bool:
     cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.is_file() and any(flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16"))
+    return cpuinfo.is_file() and any(
+        flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16")
+    )

@@ -12,7 +12,15 @@ Every message is one line and carries the way out. The command line prints it an
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "DataError", "GenerationError", "LatentAudioError", "UsageError", "WeightsError", "said"]
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "GenerationError",
+    "LatentAudioError",
+    "UsageError",
+    "WeightsError",
+    "said",
+]
 
 
 def said(problem: BaseException, longest: int = 120) -> str:

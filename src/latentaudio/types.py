@@ -21,7 +21,7 @@ class Latent:
 
 
 @dataclass(frozen=True)
-class Edit:
+class LatentEdit:
     """What a sampler is given of a sound: generating, transferring, inpainting, extending differ by this alone.
 
     init [1, C, T', F']: its latent, unit-scaled. strength: the part of the way from noise to sound that is gone anew; 1 begins
@@ -74,22 +74,26 @@ class Conditioning:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         """The same conditioning with `change` applied to every tensor."""
-        contexts = tuple(replace(c, tokens=change(c.tokens), mask=change(c.mask)) for c in self.contexts)
-        film, draft = (None if value is None else change(value) for value in (self.film, self.draft))
+        contexts = tuple(
+            replace(c, tokens=change(c.tokens), mask=change(c.mask)) for c in self.contexts
+        )
+        film, draft = (
+            None if value is None else change(value) for value in (self.film, self.draft)
+        )
         return Conditioning(film, contexts, draft)
 
 
 @dataclass(frozen=True)
-class Voice:
+class WeightedConditioning:
     """One of the things that a window of a latent hears: itself, what guidance steers away from, and its share [T'] of every
     cell, None where there is no other."""
 
-    heard: Conditioning
-    null: Conditioning
-    share: Tensor | None = None
+    cond: Conditioning
+    uncond: Conditioning
+    weight: Tensor | None = None
 
 
-def stack(first: Conditioning, second: Conditioning) -> Conditioning:
+def cat_conditionings(first: Conditioning, second: Conditioning) -> Conditioning:
     """Two conditionings as one batch, `first` before `second`; shorter contexts are padded and masked."""
     contexts = []
     for a, b in zip(first.contexts, second.contexts, strict=True):

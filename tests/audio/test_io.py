@@ -15,18 +15,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentaudio.audio import io as sound_io
-from latentaudio.audio import tags as tagging
+from latentaudio.audio import metadata as tagging
 from latentaudio.audio.io import Audio, encode, info, read, safe_name, write
+from latentaudio.config.options import Options
 from latentaudio.errors import DataError, UsageError
-from latentaudio.options import Options
 
 ENDINGS = [".wav", ".flac", ".ogg", ".mp3", ".opus"]
-LONG = {"prompt": "колокол \"x\" 'y' 🎉 " + "ж" * 1900, "negative": "a\nb", "seed": "9223372036854775807"}
+LONG = {
+    "prompt": "колокол \"x\" 'y' 🎉 " + "ж" * 1900,
+    "negative": "a\nb",
+    "seed": "9223372036854775807",
+}
 
 
 def chirp(samples: int = 16000, channels: int = 1) -> np.ndarray:
     t = np.arange(samples) / 16000
-    return np.stack([0.4 * np.sin(2 * np.pi * (300 + 100 * c + 400 * t) * t) for c in range(channels)]).astype(np.float32)
+    return np.stack(
+        [0.4 * np.sin(2 * np.pi * (300 + 100 * c + 400 * t) * t) for c in range(channels)]
+    ).astype(np.float32)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -55,7 +61,12 @@ def test_tags_come_back(tmp_path, ending, tags):
     path = write(tmp_path / f"clip{ending}", chirp(5000), 16000, tags)
     found = info(path)
     assert found["tags"] == tags
-    assert (found["rate"], found["channels"], found["samples"], found["seconds"]) == (16000, 1, 5000, 0.3125)
+    assert (found["rate"], found["channels"], found["samples"], found["seconds"]) == (
+        16000,
+        1,
+        5000,
+        0.3125,
+    )
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -70,7 +81,9 @@ def test_foreign_and_missing_tags(tmp_path, ending):
 
 
 def test_wav_is_plain_16_bit_pcm_that_anyone_reads(tmp_path):
-    path = write(tmp_path / "clip.wav", np.array([0.0, 0.5, -1.0, 1.0, 7.0], np.float32), 16000, LONG)
+    path = write(
+        tmp_path / "clip.wav", np.array([0.0, 0.5, -1.0, 1.0, 7.0], np.float32), 16000, LONG
+    )
     with wave.open(str(path)) as file:
         assert (file.getsampwidth(), file.getnchannels(), file.getframerate()) == (2, 1, 16000)
         found = struct.unpack("<5h", file.readframes(5))
@@ -86,7 +99,9 @@ def test_same_sound_same_bytes(ending):
 
 def test_ogg_pages_carry_valid_checksums():
     """Bit-by-bit CRC of RFC 3533: polynomial 0x04c11db7, no inversion, checksum field zero."""
-    page = bytearray(encode(chirp(2000), 16000, ".ogg")[:58])  # the first page: 28 bytes of header, 30 of identification
+    page = bytearray(
+        encode(chirp(2000), 16000, ".ogg")[:58]
+    )  # the first page: 28 bytes of header, 30 of identification
     claimed, page[22:26] = bytes(page[22:26]), bytes(4)
     crc = 0
     for byte in page:
@@ -103,14 +118,18 @@ def test_steady_ogg_changes_serial_and_checksum_only():
     starts = [match.start() for match in re.finditer(b"OggS", before)]
     allowed = {start + offset for start in starts for offset in (*range(14, 18), *range(22, 26))}
     assert {i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b} <= allowed
-    np.testing.assert_array_equal(soundfile.read(io.BytesIO(after))[0], soundfile.read(io.BytesIO(before))[0])
+    np.testing.assert_array_equal(
+        soundfile.read(io.BytesIO(after))[0], soundfile.read(io.BytesIO(before))[0]
+    )
 
 
 def test_read_resamples_and_averages(tmp_path):
     path = write(tmp_path / "clip.wav", chirp(16000, 2), 16000)
     found, rate = read(path, rate=48000)
     assert (found.shape, rate) == ((1, 48000), 48000)
-    np.testing.assert_allclose(found[0, 300:-300:3], chirp(16000, 2).mean(axis=0)[100:-100], atol=1e-3)
+    np.testing.assert_allclose(
+        found[0, 300:-300:3], chirp(16000, 2).mean(axis=0)[100:-100], atol=1e-3
+    )
 
 
 def test_audio_saves_its_own_story(tmp_path):
@@ -119,7 +138,11 @@ def test_audio_saves_its_own_story(tmp_path):
     assert (clip.seed, clip.seconds) == (7, 1.0)
     tags = info(clip.save(tmp_path / "bell.flac"))["tags"]
     assert Options.from_tags(tags) == options
-    assert (tags["made"], tags["score"], tags["licence"]) == ("AI generated", "0.5123", "Apache-2.0")
+    assert (tags["made"], tags["score"], tags["licence"]) == (
+        "AI generated",
+        "0.5123",
+        "Apache-2.0",
+    )
     assert tags["software"].startswith("latentaudio ")
     assert info(clip.save(tmp_path / "bare.flac", tagged=False))["tags"] == {}
     assert "audio/wav;base64,UklGR" in clip._repr_html_()
@@ -156,7 +179,11 @@ def test_files_that_are_no_sound(tmp_path):
     for name in ("half.flac", "listed.txt"):
         with pytest.raises(DataError, match=r"cannot read .* as sound"):
             read(tmp_path / name)
-    for name, line in (("noise.wav", "cannot read .* as sound"), ("gone.wav", "no sound file"), ("empty.wav", "no samples")):
+    for name, line in (
+        ("noise.wav", "cannot read .* as sound"),
+        ("gone.wav", "no sound file"),
+        ("empty.wav", "no samples"),
+    ):
         with pytest.raises(DataError, match=line) as refusal:
             read(tmp_path / name)
         assert "\n" not in str(refusal.value)
@@ -186,7 +213,9 @@ def test_places_that_cannot_be_written(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.wav"]
 
 
-@pytest.mark.parametrize("problem", [OSError(errno.EACCES, "Permission denied"), OSError(errno.ENOSPC, "No space left")])
+@pytest.mark.parametrize(
+    "problem", [OSError(errno.EACCES, "Permission denied"), OSError(errno.ENOSPC, "No space left")]
+)
 def test_failed_writes_leave_the_old_file_and_nothing_else(tmp_path, monkeypatch, problem):
     path = write(tmp_path / "clip.wav", chirp(), 16000)
     before = path.read_bytes()

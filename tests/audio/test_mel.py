@@ -10,26 +10,36 @@ from transformers import ClapFeatureExtractor
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
 from latentaudio.audio import mel
-from latentaudio.configs import MelSpec
+from latentaudio.config.architecture import MelSpec
 
 SPECS = [MelSpec(), MelSpec(rate=48000, n_fft=2048, hop=480, bins=256, fmin=20.0, fmax=24000.0)]
 
 
 def noise(samples: int, seed: int = 0) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).uniform(-0.5, 0.5, (1, samples)).astype(np.float32))
+    return torch.from_numpy(
+        np.random.default_rng(seed).uniform(-0.5, 0.5, (1, samples)).astype(np.float32)
+    )
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=["16k", "48k"])
 def test_filterbank_is_librosas(spec):
     ours = mel.filterbank(spec.rate, spec.n_fft, spec.bins, spec.fmin, spec.fmax).numpy()
-    theirs = librosa.filters.mel(sr=spec.rate, n_fft=spec.n_fft, n_mels=spec.bins, fmin=spec.fmin, fmax=spec.fmax)
+    theirs = librosa.filters.mel(
+        sr=spec.rate, n_fft=spec.n_fft, n_mels=spec.bins, fmin=spec.fmin, fmax=spec.fmax
+    )
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 def test_filterbank_sums_are_the_published_ones():
-    assert float(mel.filterbank(16000, 1024, 64, 0.0, 8000.0).sum()) == pytest.approx(4.095880, abs=1e-4)
-    assert float(mel.filterbank(48000, 2048, 256, 20.0, 24000.0).sum()) == pytest.approx(10.916974, abs=1e-4)
-    assert float(mel.filterbank(48000, 1024, 64, 50.0, 14000.0).sum()) == pytest.approx(1.364433, abs=1e-4)
+    assert float(mel.filterbank(16000, 1024, 64, 0.0, 8000.0).sum()) == pytest.approx(
+        4.095880, abs=1e-4
+    )
+    assert float(mel.filterbank(48000, 2048, 256, 20.0, 24000.0).sum()) == pytest.approx(
+        10.916974, abs=1e-4
+    )
+    assert float(mel.filterbank(48000, 1024, 64, 50.0, 14000.0).sum()) == pytest.approx(
+        1.364433, abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=["16k", "48k"])
@@ -56,8 +66,12 @@ def test_ten_seconds_give_1024_frames_and_silence_the_floor():
 
 def test_clap_mel_is_the_published_extractors():
     samples = noise(480000, 3)
-    extractor = ClapFeatureExtractor(frequency_min=50, frequency_max=14000, truncation="rand_trunc", padding="repeatpad")
-    theirs = extractor(samples[0].numpy(), sampling_rate=48000, return_tensors="pt")["input_features"][0, 0]
+    extractor = ClapFeatureExtractor(
+        frequency_min=50, frequency_max=14000, truncation="rand_trunc", padding="repeatpad"
+    )
+    theirs = extractor(samples[0].numpy(), sampling_rate=48000, return_tensors="pt")[
+        "input_features"
+    ][0, 0]
     ours = mel.clap_mel(samples)[0, 0]
     assert ours.shape == (1001, 64)
     assert torch.allclose(ours, theirs.float(), atol=1e-3)
@@ -65,16 +79,24 @@ def test_clap_mel_is_the_published_extractors():
 
 def test_clap_repeats_a_short_clip():
     samples = noise(100000, 4)
-    extractor = ClapFeatureExtractor(frequency_min=50, frequency_max=14000, truncation="rand_trunc", padding="repeatpad")
-    theirs = extractor(samples[0].numpy(), sampling_rate=48000, return_tensors="pt")["input_features"][0, 0]
+    extractor = ClapFeatureExtractor(
+        frequency_min=50, frequency_max=14000, truncation="rand_trunc", padding="repeatpad"
+    )
+    theirs = extractor(samples[0].numpy(), sampling_rate=48000, return_tensors="pt")[
+        "input_features"
+    ][0, 0]
     assert torch.allclose(mel.clap_mel(samples)[0, 0], theirs.float(), atol=1e-3)
 
 
 def test_kaldi_fbank_is_kaldis():
     samples = noise(163840, 5)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the lowest of 128 bands is narrower than a bin, in Kaldi too
-        bank = mel_filter_bank(257, 128, 20.0, 8000.0, 16000, mel_scale="kaldi", triangularize_in_mel_space=True)
+        warnings.simplefilter(
+            "ignore"
+        )  # the lowest of 128 bands is narrower than a bin, in Kaldi too
+        bank = mel_filter_bank(
+            257, 128, 20.0, 8000.0, 16000, mel_scale="kaldi", triangularize_in_mel_space=True
+        )
     centred = samples[0].numpy() - samples[0].numpy().mean()
     theirs = spectrogram(
         centred, window_function(400, "hann", periodic=False), frame_length=400, hop_length=160, fft_length=512, power=2.0,

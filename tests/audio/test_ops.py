@@ -11,14 +11,20 @@ from latentaudio.errors import GenerationError
 
 
 def tone(hertz: float, rate: int, seconds: float, amplitude: float = 0.5) -> np.ndarray:
-    return (amplitude * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)[None]
+    return (amplitude * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(
+        np.float32
+    )[None]
 
 
 def spectrum_peak(samples: np.ndarray, rate: int) -> float:
-    return float(np.abs(np.fft.rfft(samples * np.hanning(len(samples)))).argmax() * rate / len(samples))
+    return float(
+        np.abs(np.fft.rfft(samples * np.hanning(len(samples)))).argmax() * rate / len(samples)
+    )
 
 
-@pytest.mark.parametrize(("rate", "target"), [(44100, 16000), (16000, 48000), (48000, 16000), (22050, 16000)])
+@pytest.mark.parametrize(
+    ("rate", "target"), [(44100, 16000), (16000, 48000), (48000, 16000), (22050, 16000)]
+)
 def test_resample_keeps_pitch_level_and_exact_length(rate, target):
     sound = np.concatenate([tone(997, rate, 1.00013), tone(2003, rate, 1.00013)])
     out = ops.resample(sound, rate, target)
@@ -71,14 +77,20 @@ def test_weighting_at_48_khz_is_the_standards_table():
 def test_weighting_has_the_same_shape_at_16_khz():
     def gain(rate):
         points = [100.0, 500.0, 1000.0, 2000.0, 3000.0]
-        return sum(20 * np.log10(np.abs(freqz(b, a, points, fs=rate)[1])) for b, a in ops._k_weighting(rate))
+        return sum(
+            20 * np.log10(np.abs(freqz(b, a, points, fs=rate)[1]))
+            for b, a in ops._k_weighting(rate)
+        )
 
     assert gain(16000) == pytest.approx(gain(48000), abs=0.5)
 
 
 def test_gating_ignores_what_is_far_quieter():
     """EBU Tech 3341, case 3 (shortened): -36, -23, -36 dBFS on both channels reads -23 LUFS."""
-    parts = [tone(1000, 16000, seconds, 10 ** (level / 20)) for seconds, level in ((4, -36), (24, -23), (4, -36))]
+    parts = [
+        tone(1000, 16000, seconds, 10 ** (level / 20))
+        for seconds, level in ((4, -36), (24, -23), (4, -36))
+    ]
     stereo = np.repeat(np.concatenate(parts, axis=1), 2, axis=0)
     assert ops.loudness(stereo, 16000) == pytest.approx(-23.0, abs=0.1)
 
@@ -90,7 +102,9 @@ def test_loudness_of_silence_and_of_less_than_a_block():
 
 def test_to_loudness_reaches_the_target_unless_the_peak_forbids():
     sound = tone(997, 16000, 2, 0.01)
-    assert ops.loudness(ops.to_loudness(sound, 16000, -16.0), 16000) == pytest.approx(-16.0, abs=0.01)
+    assert ops.loudness(ops.to_loudness(sound, 16000, -16.0), 16000) == pytest.approx(
+        -16.0, abs=0.01
+    )
     assert np.abs(ops.to_loudness(sound, 16000, 0.0)).max() == pytest.approx(0.98, abs=1e-6)
     silence = np.zeros((1, 800), np.float32)
     assert np.array_equal(ops.to_loudness(silence, 16000, -16.0), silence)

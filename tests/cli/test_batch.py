@@ -12,8 +12,8 @@ import soundfile
 
 from latentaudio.audio.io import info
 from latentaudio.cli.batch import Manifest
+from latentaudio.cli.batch_list import planned
 from latentaudio.cli.main import main
-from latentaudio.cli.rows import planned
 from latentaudio.errors import GenerationError, UsageError
 
 QUICK = ("--steps", "1", "--seconds", "0.3", "--device", "cpu")
@@ -47,7 +47,9 @@ def lines(folder):
 
 
 def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.jsonl"}
+    return {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.jsonl"
+    }
 
 
 def test_rows_come_before_flags_and_the_manifest_tells_all(run, listed, tmp_path, tiny_folder):
@@ -55,19 +57,37 @@ def test_rows_come_before_flags_and_the_manifest_tells_all(run, listed, tmp_path
     code, out, err = run(listed(csv), "out", "--seed", "40", "--format", "flac")
     assert (code, err, out.splitlines()[-1]) == (0, "", "out  2 made, 0 were there")
     first, second = lines(tmp_path / "out")
-    assert set(files(tmp_path / "out")) == {"bark.flac", "bell.flac"} == {first["name"], second["name"]}
+    assert (
+        set(files(tmp_path / "out"))
+        == {"bark.flac", "bell.flac"}
+        == {first["name"], second["name"]}
+    )
     assert [(line["row"], line["seed"]) for line in (first, second)] == [(1, 7), (2, 41)]
     tags = info(tmp_path / "out" / "bark.flac")["tags"]
-    assert (tags["prompt"], tags["steps"], tags["lufs"], tags["trim"]) == ("a dog, barking", "2", "-20.0", "True")
-    assert first["asked"]["lufs"] == -20.0 and second["asked"]["steps"] == 1 and second["asked"]["model"] == str(tiny_folder)
-    assert first["sha256"] == hashlib.sha256((tmp_path / "out" / "bark.flac").read_bytes()).hexdigest()
+    assert (tags["prompt"], tags["steps"], tags["lufs"], tags["trim"]) == (
+        "a dog, barking",
+        "2",
+        "-20.0",
+        "True",
+    )
+    assert (
+        first["asked"]["lufs"] == -20.0
+        and second["asked"]["steps"] == 1
+        and second["asked"]["model"] == str(tiny_folder)
+    )
+    assert (
+        first["sha256"] == hashlib.sha256((tmp_path / "out" / "bark.flac").read_bytes()).hexdigest()
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("a.txt", "a dog | bark\n\nbell\nbell\n"),
-        ("a.jsonl", '{"prompt": "a dog", "name": "bark"}\n\n{"prompt": "bell", "seed": null}\n{"prompt": "bell"}\n'),
+        (
+            "a.jsonl",
+            '{"prompt": "a dog", "name": "bark"}\n\n{"prompt": "bell", "seed": null}\n{"prompt": "bell"}\n',
+        ),
         ("a.csv", "\ufeffprompt, name\na dog, bark\nbell,\n\nbell\n"),
     ],
 )
@@ -84,7 +104,12 @@ def test_every_kind_of_list_says_the_same(run, listed, tmp_path, name, text):
 
 def test_names_are_those_of_the_rows(run, listed, tmp_path):
     run(listed("prompt,name\nx,a.wav\nx,A\nx,a_2\nx,../a\n"), "out", "--quiet")
-    assert [line["name"] for line in lines(tmp_path / "out")] == ["a.wav", "A_2.wav", "a_2_2.wav", "a_3.wav"]
+    assert [line["name"] for line in lines(tmp_path / "out")] == [
+        "a.wav",
+        "A_2.wav",
+        "a_2_2.wav",
+        "a_3.wav",
+    ]
 
 
 def test_a_second_run_does_nothing_and_a_changed_row_is_made_anew(run, listed, tmp_path):
@@ -94,9 +119,18 @@ def test_a_second_run_does_nothing_and_a_changed_row_is_made_anew(run, listed, t
     assert run("list.csv", "out")[1] == "out  0 made, 2 were there\n"
     run(listed("prompt,name\na dog,one\nrain,two\nbell,three\n"), "out")
     after = lines(tmp_path / "out")
-    assert [(line["name"], line["seed"] - seeds[0]) for line in after[2:]] == [("two.wav", 1), ("three.wav", 2)]
-    assert files(tmp_path / "out")["one.wav"] == before["one.wav"] and files(tmp_path / "out")["two.wav"] != before["two.wav"]
-    assert run("list.csv", "out", "--guidance", "2", "--skip-existing")[1] == "out  0 made, 3 were there\n"
+    assert [(line["name"], line["seed"] - seeds[0]) for line in after[2:]] == [
+        ("two.wav", 1),
+        ("three.wav", 2),
+    ]
+    assert (
+        files(tmp_path / "out")["one.wav"] == before["one.wav"]
+        and files(tmp_path / "out")["two.wav"] != before["two.wav"]
+    )
+    assert (
+        run("list.csv", "out", "--guidance", "2", "--skip-existing")[1]
+        == "out  0 made, 3 were there\n"
+    )
     assert run("list.csv", "out", "--guidance", "2")[1].endswith("out  3 made, 0 were there\n")
 
 
@@ -151,10 +185,18 @@ def test_pictures_are_drawn_too(run, listed, tmp_path):
         ("a.txt", " \n", "a.txt holds no rows"),
         ("a.csv", "prompt,name\n", "a.csv holds no rows"),
         ("a.md", "a dog", "a.md is no list that can be read; end its name in .csv, .jsonl or .txt"),
-        ("a.csv", "prompt,stepps\ndog,3\n", "a.csv, row 1: there is no column 'stepps'; there are: name, prompt"),
+        (
+            "a.csv",
+            "prompt,stepps\ndog,3\n",
+            "a.csv, row 1: there is no column 'stepps'; there are: name, prompt",
+        ),
         ("a.csv", "prompt,count\ndog,3\n", "a.csv, row 1: there is no column 'count'"),
         ("a.csv", "prompt,prompt\ndog,3\n", "a.csv has two columns of one name"),
-        ("a.csv", "prompt,steps\ndog,3\ndog,many\n", "a.csv, row 2: steps = 'many' must be a whole number"),
+        (
+            "a.csv",
+            "prompt,steps\ndog,3\ndog,many\n",
+            "a.csv, row 2: steps = 'many' must be a whole number",
+        ),
         ("a.csv", "prompt,steps\ndog,3,4\n", "a.csv, row 1 has more cells than there are columns"),
         ("a.csv", 'prompt\n"dog\n', "a.csv is no table of commas"),
         ("a.csv", "name\ndog\n", "a.csv, row 1: prompt is missing"),
@@ -163,10 +205,18 @@ def test_pictures_are_drawn_too(run, listed, tmp_path):
         ("a.csv", "prompt,seconds,fidelity\ndog,1,clean\n", "there is no column 'fidelity'"),
         ("a.jsonl", '{"prompt": "dog"}\n[1]\n', "a.jsonl, row 2 is no JSON object"),
         ("a.jsonl", '{"prompt": "dog"}\n{"prompt"\n', "a.jsonl, row 2 is no JSON object"),
-        ("a.jsonl", '{"prompt": ["dog"]}\n', "a.jsonl, row 1 is no JSON object of texts and numbers"),
+        (
+            "a.jsonl",
+            '{"prompt": ["dog"]}\n',
+            "a.jsonl, row 1 is no JSON object of texts and numbers",
+        ),
         ("a.csv", "prompt,trim\ndog,maybe\n", "a.csv, row 1: trim = 'maybe' must be yes or no"),
         ("a.jsonl", '{"prompt": 3}\n', "a.jsonl, row 1: prompt = 3 must be text"),
-        ("a.jsonl", '{"prompt": "", "edit": "vary"}\n', "a.jsonl, row 1: there is no column 'edit'"),
+        (
+            "a.jsonl",
+            '{"prompt": "", "edit": "vary"}\n',
+            "a.jsonl, row 1: there is no column 'edit'",
+        ),
         ("a.txt", "a dog | b | c\n", "a.txt, line 1 has two vertical bars"),
     ],
 )
@@ -200,7 +250,9 @@ def test_wrong_places_are_one_line(run, listed, tmp_path, monkeypatch):
         assert code == 2 and err.count("\n") == 1 and line in err, (tokens, err)
     run("a.txt", "out", "--quiet")
     assert "own manifest" in run("out/manifest.jsonl", "out")[2]
-    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere, so the answer is faked
+    monkeypatch.setattr(
+        "os.access", lambda *_: False
+    )  # root may write anywhere, so the answer is faked
     assert "the folder out cannot be written to" in run("a.txt", "out")[2]
 
 
@@ -210,7 +262,15 @@ def test_kill_9_and_the_same_command_makes_the_same_files(tmp_path, capsys):
     (tmp_path / "list.csv").write_text(rows)
     how = ["--seconds", "0.5", "--steps", "2", "--seed", "11", "--device", "cpu", "--quiet"]
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "latentaudio.cli.main", "batch", str(tmp_path / "list.csv"), str(out), *how]
+    command = [
+        sys.executable,
+        "-m",
+        "latentaudio.cli.main",
+        "batch",
+        str(tmp_path / "list.csv"),
+        str(out),
+        *how,
+    ]
     with subprocess.Popen(command) as process:
         while not (out / "dog.wav").exists():
             assert process.poll() is None
@@ -218,9 +278,13 @@ def test_kill_9_and_the_same_command_makes_the_same_files(tmp_path, capsys):
         process.send_signal(signal.SIGKILL)
     assert not (out / "bell.wav").exists()
     for folder in (out, tmp_path / "whole"):
-        assert main(["batch", str(tmp_path / "list.csv"), str(folder), *how]) == 0, capsys.readouterr().err
+        assert main(["batch", str(tmp_path / "list.csv"), str(folder), *how]) == 0, (
+            capsys.readouterr().err
+        )
     assert files(out) == files(tmp_path / "whole") and len(files(out)) == 3
-    assert {line["name"]: line for line in lines(out)} == {line["name"]: line for line in lines(tmp_path / "whole")}
+    assert {line["name"]: line for line in lines(out)} == {
+        line["name"]: line for line in lines(tmp_path / "whole")
+    }
 
 
 def test_two_at_once_do_not_write_over_each_other(tmp_path):
@@ -242,4 +306,6 @@ def test_candidates_of_neighbours_have_seeds_of_their_own(tmp_path, tiny_folder)
     rows = [{"prompt": "a dog"}, {"prompt": "a dog", "candidates": "1"}, {"prompt": "a dog"}]
     way = {"device": "cpu", "precision": "fp32", "fidelity": "clean", "like": None}
     flags = {"model": str(tiny_folder), "candidates": 3}
-    assert [row.request.seed for row in planned(tmp_path / "x.csv", rows, flags, 10, ".wav", way)] == [10, 13, 14]
+    assert [
+        row.request.seed for row in planned(tmp_path / "x.csv", rows, flags, 10, ".wav", way)
+    ] == [10, 13, 14]

@@ -3,7 +3,7 @@
 import json
 
 from latentaudio.cli.main import main
-from latentaudio.weights import hub
+from latentaudio.loaders import hub
 
 
 def test_a_name_fetches_its_repository_and_tells_what_came(monkeypatch, tmp_path, capsys):

@@ -9,9 +9,9 @@ import soundfile
 from PIL import Image
 
 from latentaudio.audio import io
-from latentaudio.cli import screen
+from latentaudio.cli import console
 from latentaudio.cli.main import main
-from latentaudio.options import Options
+from latentaudio.config.options import Options
 
 
 @pytest.fixture
@@ -22,7 +22,9 @@ def run(tiny_folder, tmp_path, monkeypatch, capsys):
     def call(*tokens):
         quick = {"--model": str(tiny_folder), "--steps": "1", "--seconds": "0.3", "--device": "cpu"}
         given = " ".join(tokens)
-        rest = [part for flag, value in quick.items() if flag not in given for part in (flag, value)]
+        rest = [
+            part for flag, value in quick.items() if flag not in given for part in (flag, value)
+        ]
         return main(["generate", *tokens, *rest]), *capsys.readouterr()
 
     return call
@@ -57,7 +59,12 @@ def test_json_is_one_line_per_file(run):
     assert (code, err) == (0, "")
     lines = [json.loads(line) for line in out.splitlines()]
     assert [line["path"] for line in lines] == ["x_1.wav", "x_2.wav", "x_3.wav", "x_4.wav"]
-    assert [(line["prompt"], line["seed"]) for line in lines] == [("a dog", 5), ("a dog", 6), ("bell", 7), ("bell", 8)]
+    assert [(line["prompt"], line["seed"]) for line in lines] == [
+        ("a dog", 5),
+        ("a dog", 6),
+        ("bell", 7),
+        ("bell", 8),
+    ]
     assert lines[0]["rate"] == 16000
     assert lines[0]["seconds"] == pytest.approx(0.3)
     assert all(soundfile.info(line["path"]).frames == 4800 for line in lines)
@@ -71,7 +78,11 @@ def test_quiet_says_nothing(run, tmp_path):
 def test_without_o_the_prompt_names_the_file_and_nothing_is_overwritten(run, tmp_path):
     assert run("a dog / ../barks!")[1].startswith("a_dog_barks.wav  ")
     before = (tmp_path / "a_dog_barks.wav").read_bytes()
-    assert run("a dog / ../barks!", "--count", "2")[1].splitlines()[1].startswith("a_dog_barks_3.wav  ")
+    assert (
+        run("a dog / ../barks!", "--count", "2")[1]
+        .splitlines()[1]
+        .startswith("a_dog_barks_3.wav  ")
+    )
     assert (tmp_path / "a_dog_barks.wav").read_bytes() == before
 
 
@@ -114,7 +125,10 @@ def test_candidates_tell_how_well_the_best_matches(run):
         (("a dog", "--seconds", "20", "--fidelity", "original"), "ask for at most 10.24"),
         (("a dog", "--guidance=-1"), "guidance = '-1' must be at least 0"),
         (("a dog", "--eta", "1"), "choose 'ddim' or eta 0"),
-        (("a dog", "-o", "dog.txt"), "cannot write sound as '.txt'; end the name in .wav, .flac, .ogg, .mp3"),
+        (
+            ("a dog", "-o", "dog.txt"),
+            "cannot write sound as '.txt'; end the name in .wav, .flac, .ogg, .mp3",
+        ),
         (("a dog", "-o", "no/such/dog.wav"), "there is no folder no/such; create it"),
         (("a dog", "-o", "taken/dogs"), "cannot make the folder taken/dogs"),
         (("a dog", "-o", "taken"), "taken exists and is not a folder"),
@@ -137,11 +151,16 @@ def test_refusals_are_one_line_and_code_2(run, tmp_path, tokens, line):
 
 def test_an_unknown_model_is_told_what_exists(capsys, tmp_path):
     assert main(["generate", "a dog", "--model", "no-such", "-o", str(tmp_path / "x.wav")]) == 2
-    assert "no model is called 'no-such' and no folder or file either; there are: mini" in capsys.readouterr().err
+    assert (
+        "no model is called 'no-such' and no folder or file either; there are: mini"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_folder_without_permission(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere, so the answer is faked
+    monkeypatch.setattr(
+        "os.access", lambda *_: False
+    )  # root may write anywhere, so the answer is faked
     code, _, err = run("a dog", "-o", "dog.wav")
     assert code == 2
     assert "cannot be written to" in err
@@ -156,7 +175,7 @@ def test_ctrl_c_leaves_finished_files_whole(run, tmp_path, monkeypatch):
 
         yield tick
 
-    monkeypatch.setattr(screen, "bar", impatient)
+    monkeypatch.setattr(console, "bar", impatient)
     code, _, err = run("a dog", "--count", "3", "-o", "dog.wav")
     assert (code, err) == (130, "latentaudio: stopped; nothing is half-written\n")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dog_1.wav", "dog_2.wav"]

@@ -18,7 +18,9 @@ def test_help_names_every_verb_and_imports_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert all(verb in done.stdout and purpose[:20] in done.stdout for verb, purpose in VERBS.items())
+    assert all(
+        verb in done.stdout and purpose[:20] in done.stdout for verb, purpose in VERBS.items()
+    )
 
 
 def test_help_of_a_verb_imports_no_torch():
@@ -62,7 +64,11 @@ def raising(problem):
     ("problem", "code", "line"),
     [
         (DataError("no folder;\n choose another"), 2, "latentaudio: no folder; choose another\n"),
-        (ValueError("odd"), 1, "latentaudio: unexpected ValueError: odd; add --debug to see where, and please report it\n"),
+        (
+            ValueError("odd"),
+            1,
+            "latentaudio: unexpected ValueError: odd; add --debug to see where, and please report it\n",
+        ),
         (KeyboardInterrupt(), 130, "latentaudio: stopped; nothing is half-written\n"),
     ],
 )
@@ -76,9 +82,15 @@ def test_every_ending_has_its_code_and_line(problem, code, line, monkeypatch, ca
 def test_help_that_cannot_be_printed_is_one_line():
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "latentaudio.cli.main", "--help"], stdout=full, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "latentaudio.cli.main", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-    assert (done.returncode, done.stderr) == (2, "latentaudio: no space left for what is printed; free some\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "latentaudio: no space left for what is printed; free some\n",
+    )
 
 
 def test_debug_lets_the_traceback_through(monkeypatch):

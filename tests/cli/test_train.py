@@ -28,7 +28,21 @@ def test_flags_reach_the_loop(recipe, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(loop, "train", train)
     out = tmp_path / "run"
-    flags = ["--data", "a", "b", "--out", str(out), "--init", "c", "d", "--set", "optim.lr=1e-4", "batch=8", "--minutes", "2.5"]
+    flags = [
+        "--data",
+        "a",
+        "b",
+        "--out",
+        str(out),
+        "--init",
+        "c",
+        "d",
+        "--set",
+        "optim.lr=1e-4",
+        "batch=8",
+        "--minutes",
+        "2.5",
+    ]
     assert main(["train", str(recipe), *flags]) == 0
     [(settings, data, run, init, minutes)] = seen
     assert (settings.stage, settings.optim.lr, settings.batch) == ("vae", 1e-4, 8)
@@ -52,7 +66,10 @@ def test_flags_reach_the_loop(recipe, tmp_path, monkeypatch, capsys):
     ],
 )
 def test_refusals(recipe, tmp_path, capsys, flags, line):
-    assert main(["train", str(recipe), "--out", str(tmp_path / "run"), "--set", "device=cpu", *flags]) == 2
+    assert (
+        main(["train", str(recipe), "--out", str(tmp_path / "run"), "--set", "device=cpu", *flags])
+        == 2
+    )
     assert line in capsys.readouterr().err
 
 

@@ -17,12 +17,26 @@ def folder_with(tmp_path, *lines: str):
 
 
 def test_length_and_rate_come_from_the_file_when_the_table_is_silent(tmp_path):
-    [clip] = read_manifest(folder_with(tmp_path, json.dumps({"file_name": "a.wav", "text": "nothing"})))
-    assert (clip.samples, clip.rate, clip.seconds, clip.captions) == (1600, 16000, 0.1, ("nothing",))
+    [clip] = read_manifest(
+        folder_with(tmp_path, json.dumps({"file_name": "a.wav", "text": "nothing"}))
+    )
+    assert (clip.samples, clip.rate, clip.seconds, clip.captions) == (
+        1600,
+        16000,
+        0.1,
+        ("nothing",),
+    )
 
 
 def test_several_captions_are_kept_and_other_keys_too(tmp_path):
-    record = {"file_name": "a.wav", "text": "x", "captions": ["x", "y"], "seconds": 0.1, "rate": 16000, "mood": "calm"}
+    record = {
+        "file_name": "a.wav",
+        "text": "x",
+        "captions": ["x", "y"],
+        "seconds": 0.1,
+        "rate": 16000,
+        "mood": "calm",
+    }
     line = json.dumps(record)
     [clip] = read_manifest(folder_with(tmp_path, line))
     assert clip.captions == ("x", "y")
@@ -44,7 +58,9 @@ def test_several_captions_are_kept_and_other_keys_too(tmp_path):
 )
 def test_the_line_that_cannot_be_used_is_named(tmp_path, line):
     with pytest.raises(DataError, match=r"metadata\.jsonl:2"):
-        read_manifest(folder_with(tmp_path, json.dumps({"file_name": "a.wav", "text": "fine"}), line))
+        read_manifest(
+            folder_with(tmp_path, json.dumps({"file_name": "a.wav", "text": "fine"}), line)
+        )
 
 
 def test_no_table_and_no_clips_are_errors_that_say_what_to_do(tmp_path):

@@ -5,7 +5,7 @@ import torch
 from diffusers.guiders.adaptive_projected_guidance import normalized_guidance
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
-from latentaudio.configs import ScheduleConfig
+from latentaudio.config.architecture import ScheduleConfig
 from latentaudio.diffusion.guidance import Guidance, guided
 from latentaudio.diffusion.schedule import Schedule
 from latentaudio.types import Conditioning, Context
@@ -28,8 +28,12 @@ class Network:
         copies = len(words.tokens) // len(z)
         z, t = z.repeat(copies, 1, 1, 1), t.repeat(copies)
         self.batches.append(len(z))
-        heard = (words.tokens * words.mask[..., None]).sum(1) / words.mask.sum(1, keepdim=True) + conditioning.film
-        return torch.tanh(z + t.view(-1, 1, 1, 1) / 1000) * heard.sum(1).view(-1, 1, 1, 1) + z.square()
+        heard = (words.tokens * words.mask[..., None]).sum(1) / words.mask.sum(
+            1, keepdim=True
+        ) + conditioning.film
+        return (
+            torch.tanh(z + t.view(-1, 1, 1, 1) / 1000) * heard.sum(1).view(-1, 1, 1, 1) + z.square()
+        )
 
 
 CONDITIONAL, NULL = Conditioning(FILM, (WORDS,)), Conditioning(NULL_FILM, (NOTHING,))
@@ -84,7 +88,9 @@ def test_guidance_everywhere_never_waits_for_a_time_on_a_device():
         guided(network, CONDITIONAL, NULL, Guidance(3.0, stop=0.5), schedule)(Z, nowhere)
 
 
-@pytest.mark.parametrize(("t", "is_guided"), [(950, False), (900, True), (500, True), (320, True), (310, False)])
+@pytest.mark.parametrize(
+    ("t", "is_guided"), [(950, False), (900, True), (500, True), (320, True), (310, False)]
+)
 def test_outside_its_interval_nothing_is_guided_nor_computed(t, is_guided):
     network, times = Network(), torch.tensor([t, t])
     found = denoised(network, 3.0, t=times, start=0.1, stop=0.68)

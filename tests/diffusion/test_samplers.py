@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-from latentaudio.configs import ScheduleConfig
+from latentaudio.config.architecture import ScheduleConfig
 from latentaudio.diffusion.samplers import Noise, ddim, dpmpp_2m, noise_for
 from latentaudio.diffusion.schedule import Schedule
 from latentaudio.errors import UsageError
@@ -40,7 +40,9 @@ def test_ddim_takes_the_hand_computed_step(eta):
     x0 = (1 - math.sqrt(1 - a) * 0.5) / math.sqrt(a)
     expected = math.sqrt(a_next) * x0 + math.sqrt(1 - a_next - sigma**2) * 0.5 + sigma * 2
     z = torch.ones(1, 1, 2, 2)
-    [step] = ddim(lambda z, t: 0.5 * z, z, Schedule(), 1, eta, lambda shape: torch.full((1, *shape), 2.0))
+    [step] = ddim(
+        lambda z, t: 0.5 * z, z, Schedule(), 1, eta, lambda shape: torch.full((1, *shape), 2.0)
+    )
     assert step.t == 1
     assert torch.allclose(step.x0, torch.full_like(z, x0), atol=1e-6)
     assert torch.allclose(step.z, torch.full_like(z, expected), atol=1e-6)
@@ -49,7 +51,13 @@ def test_ddim_takes_the_hand_computed_step(eta):
 @pytest.mark.parametrize("kind", list(NAMES))
 @pytest.mark.parametrize(("steps", "eta"), [(10, 0.0), (7, 0.0), (20, 1.0)])
 def test_ddim_follows_diffusers(kind, steps, eta):
-    oracle = DDIMScheduler(**BETAS, steps_offset=1, set_alpha_to_one=False, clip_sample=False, prediction_type=NAMES[kind])
+    oracle = DDIMScheduler(
+        **BETAS,
+        steps_offset=1,
+        set_alpha_to_one=False,
+        clip_sample=False,
+        prediction_type=NAMES[kind],
+    )
     oracle.set_timesteps(steps)
     theirs = ours = noise_for([5, 6], (2, 3, 4))
     draws, again = Noise([1, 2]), Noise([1, 2])
@@ -63,13 +71,19 @@ def test_ddim_follows_diffusers(kind, steps, eta):
 
 
 @pytest.mark.parametrize("kind", list(NAMES))
-@pytest.mark.parametrize(("steps", "spacing"), [(8, "trailing"), (20, "trailing"), (20, "log_snr"), (1, "log_snr")])
+@pytest.mark.parametrize(
+    ("steps", "spacing"), [(8, "trailing"), (20, "trailing"), (20, "log_snr"), (1, "log_snr")]
+)
 def test_dpmpp_2m_follows_diffusers(kind, steps, spacing):
     schedule = Schedule(ScheduleConfig(prediction=kind))
-    oracle = DPMSolverMultistepScheduler(**BETAS, prediction_type=NAMES[kind], algorithm_type="dpmsolver++")
+    oracle = DPMSolverMultistepScheduler(
+        **BETAS, prediction_type=NAMES[kind], algorithm_type="dpmsolver++"
+    )
     oracle.set_timesteps(timesteps=schedule.timesteps(steps, spacing))
     theirs = ours = noise_for([5, 6], (2, 3, 4))
-    for step, t in zip(dpmpp_2m(curved, ours, schedule, steps, spacing=spacing), oracle.timesteps, strict=True):
+    for step, t in zip(
+        dpmpp_2m(curved, ours, schedule, steps, spacing=spacing), oracle.timesteps, strict=True
+    ):
         theirs = oracle.step(curved(theirs, t.repeat(2)), t, theirs).prev_sample
         assert torch.allclose(step.z, theirs, atol=1e-5, rtol=1e-5)
     assert torch.equal(step.z, step.x0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
-from latentaudio.configs import ScheduleConfig
+from latentaudio.config.architecture import ScheduleConfig
 from latentaudio.diffusion.schedule import Schedule
 from latentaudio.errors import UsageError
 
@@ -30,12 +30,16 @@ def test_alphas_cumprod_are_the_published_check_values():
         assert float(ours[t]) == pytest.approx(value, rel=1e-9)
 
 
-@pytest.mark.parametrize(("kind", "theirs"), [("epsilon", "epsilon"), ("v", "v_prediction"), ("x0", "sample")])
+@pytest.mark.parametrize(
+    ("kind", "theirs"), [("epsilon", "epsilon"), ("v", "v_prediction"), ("x0", "sample")]
+)
 def test_noising_and_targets_are_diffusers(kind, theirs):
     oracle = DDPMScheduler(**BETAS, prediction_type=theirs)
     schedule = Schedule(ScheduleConfig(prediction=kind))
     x0, noise, t = normal(4, 2, 3, 5), normal(4, 2, 3, 5, seed=1), torch.tensor([0, 250, 700, 999])
-    assert torch.allclose(schedule.q_sample(x0, noise, t), oracle.add_noise(x0, noise, t), atol=1e-5)
+    assert torch.allclose(
+        schedule.q_sample(x0, noise, t), oracle.add_noise(x0, noise, t), atol=1e-5
+    )
     expected = {"epsilon": noise, "x0": x0, "v": oracle.get_velocity(x0, noise, t)}[kind]
     assert torch.allclose(schedule.target(x0, noise, t), expected, atol=1e-5)
 
@@ -43,7 +47,11 @@ def test_noising_and_targets_are_diffusers(kind, theirs):
 @pytest.mark.parametrize("kind", KINDS)
 def test_split_undoes_target(kind):
     schedule = Schedule(ScheduleConfig(prediction=kind))
-    x0, noise, t = normal(3, 2, 4, 4).double(), normal(3, 2, 4, 4, seed=1).double(), torch.tensor([3, 400, 999])
+    x0, noise, t = (
+        normal(3, 2, 4, 4).double(),
+        normal(3, 2, 4, 4, seed=1).double(),
+        torch.tensor([3, 400, 999]),
+    )
     found = schedule.split(schedule.q_sample(x0, noise, t), t, schedule.target(x0, noise, t))
     assert torch.allclose(found[0], x0, atol=1e-9)
     assert torch.allclose(found[1], noise, atol=1e-9)
@@ -53,13 +61,19 @@ def test_split_undoes_target(kind):
 def test_min_snr_weighs_the_same_error_the_same_in_every_parameterisation(kind):
     """Nudge a perfect prediction: weight * its squared error must be min(SNR, 5) * the squared error it makes in x0."""
     schedule = Schedule(ScheduleConfig(prediction=kind))
-    x0, noise, t = normal(4, 1, 2, 2).double(), normal(4, 1, 2, 2, seed=1).double(), torch.tensor([1, 100, 300, 900])
+    x0, noise, t = (
+        normal(4, 1, 2, 2).double(),
+        normal(4, 1, 2, 2, seed=1).double(),
+        torch.tensor([1, 100, 300, 900]),
+    )
     z, nudge = schedule.q_sample(x0, noise, t), 0.01 * normal(4, 1, 2, 2, seed=2).double()
     wrong, _ = schedule.split(z, t, schedule.target(x0, noise, t) + nudge)
     in_x0 = (wrong - x0).square().mean((1, 2, 3))
     a = schedule.alphas_cumprod[t]
     clamped = torch.minimum(a / (1 - a), torch.tensor(5.0))
-    assert torch.allclose(schedule.weight(t, 5.0) * nudge.square().mean((1, 2, 3)), clamped * in_x0, rtol=1e-4)
+    assert torch.allclose(
+        schedule.weight(t, 5.0) * nudge.square().mean((1, 2, 3)), clamped * in_x0, rtol=1e-4
+    )
 
 
 def test_weight_is_one_without_min_snr():
@@ -85,7 +99,9 @@ def test_log_snr_strides_are_equal_and_reach_both_ends():
     times = schedule.timesteps(20, "log_snr")
     assert (times[0], times[-1]) == (999, 0)
     strides = np.diff(schedule.log_snr.numpy()[times])
-    assert strides[:-2] == pytest.approx(np.full(17, strides.mean()), rel=0.1)  # integer times are coarse only near t = 0
+    assert strides[:-2] == pytest.approx(
+        np.full(17, strides.mean()), rel=0.1
+    )  # integer times are coarse only near t = 0
 
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "log_snr"])

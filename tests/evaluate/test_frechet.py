@@ -28,13 +28,17 @@ def test_a_shift_counts_its_square():
 def test_diagonal_covariances_have_a_closed_form():
     a, b = np.array([1.0, 4.0, 9.0]), np.array([4.0, 4.0, 1.0])
     expected = 1.0 + np.square(np.sqrt(a) - np.sqrt(b)).sum()
-    assert frechet_distance(cloud([0, 0, 0], np.diag(a)), cloud([0, 1, 0], np.diag(b), seed=2)) == pytest.approx(expected)
+    assert frechet_distance(
+        cloud([0, 0, 0], np.diag(a)), cloud([0, 1, 0], np.diag(b), seed=2)
+    ) == pytest.approx(expected)
 
 
 def test_it_is_scipys_formula_for_covariances_that_do_not_commute():
     one, two = np.array([[2.0, 0.9], [0.9, 1.0]]), np.array([[1.0, -0.6], [-0.6, 3.0]])
     expected = 0.25 + np.trace(one + two - 2 * sqrtm(one @ two).real)
-    assert frechet_distance(cloud([0, 0], one), cloud([0.5, 0], two, seed=3)) == pytest.approx(expected)
+    assert frechet_distance(cloud([0, 0], one), cloud([0.5, 0], two, seed=3)) == pytest.approx(
+        expected
+    )
 
 
 def test_fewer_points_than_dimensions_still_give_a_number():

@@ -15,14 +15,14 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
+from latentaudio.config.registry import variant
 from latentaudio.data.dataset import dice
 from latentaudio.errors import ConfigError, DataError, WeightsError
 from latentaudio.train import checkpoint, loop
-from latentaudio.train.config import Recipe
 from latentaudio.train.loop import read_log, train
 from latentaudio.train.optim import advance, optimiser, rate_at
-from latentaudio.train.stages import make_stage
-from latentaudio.variants import variant
+from latentaudio.train.recipe import Recipe
+from latentaudio.train.stages.base import make_stage
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ def data(tmp_path_factory) -> Path:
     with (folder / "metadata.jsonl").open("w") as table:
         for i in range(6):
             t = np.arange(8000) / 16000
-            sound = 0.3 * np.sin(2 * np.pi * rng.uniform(200, 2000) * t) + 0.01 * rng.standard_normal(len(t))
+            sound = 0.3 * np.sin(
+                2 * np.pi * rng.uniform(200, 2000) * t
+            ) + 0.01 * rng.standard_normal(len(t))
             soundfile.write(folder / f"{i}.wav", sound, 16000)
             table.write(json.dumps({"file_name": f"{i}.wav", "text": f"tone {i}"}) + "\n")
     return folder
@@ -67,7 +69,9 @@ def test_stopping_and_resuming_changes_no_bit(data, tmp_path):
     assert train(tiny(6), (data,), tmp_path / "parts") == 6
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
     strip = [{k: v for k, v in e.items() if k != "speed"} for e in read_log(tmp_path / "parts")]
-    assert strip == [{k: v for k, v in e.items() if k != "speed"} for e in read_log(tmp_path / "whole")]
+    assert strip == [
+        {k: v for k, v in e.items() if k != "speed"} for e in read_log(tmp_path / "whole")
+    ]
 
 
 KILLED = """
@@ -82,7 +86,14 @@ train(recipe, (data,), run, report=lambda done, *_: print(done, flush=True))
 
 def test_kill_9_then_resume_is_the_uninterrupted_run(data, tmp_path):
     recipe = tiny(12)
-    command = [sys.executable, "-c", KILLED, recipe.model_dump_json(), str(data), str(tmp_path / "killed")]
+    command = [
+        sys.executable,
+        "-c",
+        KILLED,
+        recipe.model_dump_json(),
+        str(data),
+        str(tmp_path / "killed"),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
@@ -116,7 +127,10 @@ def test_accumulating_two_batches_is_one_step_on_both(data, tmp_path):
     vae = stage.vae.train()
     optim = optimiser(vae, recipe.optim)
     both = [stage.losses(stage.batch(k), "vae", dice(recipe.seed, 0, k, 0)) for k in range(2)]
-    sum(sum(stage.weights.get(name, 1.0) * loss for name, loss in losses.items()) / 2 for losses in both).backward()
+    sum(
+        sum(stage.weights.get(name, 1.0) * loss for name, loss in losses.items()) / 2
+        for losses in both
+    ).backward()
     advance(optim, vae, rate_at(0, recipe.steps, recipe.optim), recipe.optim.clip)
     for name, value in vae.state_dict().items():
         torch.testing.assert_close(states["vae"]["module"][name], value, atol=1e-6, rtol=1e-5)
@@ -139,7 +153,9 @@ def test_what_a_stage_froze_stays_frozen(data, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "make_stage", Half)
     train(tiny(2), (data,), tmp_path / "run")
     assert seen == [{False}, {False}]
-    assert not any(name.startswith("encoder") for name in checkpoint.latest(tmp_path / "run")[1]["vae"]["ema"])
+    assert not any(
+        name.startswith("encoder") for name in checkpoint.latest(tmp_path / "run")[1]["vae"]["ema"]
+    )
 
 
 def test_another_recipe_in_the_same_folder_is_refused(data, tmp_path):
@@ -154,7 +170,9 @@ def test_another_data_set_in_the_same_folder_is_refused(data, tmp_path):
         train(tiny(2), (data, data), tmp_path / "run")
 
 
-DECODER_ONLY = tiny(1).model_copy(update={"options": {"frames": 32, "statistics_over": 2, "decoder_only": True}})
+DECODER_ONLY = tiny(1).model_copy(
+    update={"options": {"frames": 32, "statistics_over": 2, "decoder_only": True}}
+)
 
 
 def test_a_corrected_command_finds_nothing_of_the_refused_one(data, tmp_path):
@@ -205,7 +223,9 @@ def test_a_kill_after_the_last_checkpoint_costs_nothing(data, tmp_path):
     train(tiny(2), (data,), run)
     made, stored = weights(run), (run / "model/model.json").read_bytes()
     train(tiny(1), (data,), tmp_path / "earlier")
-    (tmp_path / "earlier/model/vae.safetensors").replace(run / "model/vae.safetensors")  # a copy would write into `made`
+    (tmp_path / "earlier/model/vae.safetensors").replace(
+        run / "model/vae.safetensors"
+    )  # a copy would write into `made`
     about = json.loads(stored)
     about["config"]["latent_std"] = [9.0]
     (run / "model/model.json").write_text(json.dumps(about))

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from ..config.options import Options
 from ..errors import DataError, UsageError
-from ..files import replacing
-from ..options import Options
-from . import tags as tagging
+from ..fileio import replacing
+from . import metadata as tagging
 from .ops import Samples, resample
 
 FORMATS = {
@@ -36,7 +36,13 @@ _OPUS_RATES = {8000, 12000, 16000, 24000, 48000}
 _RIFF = ("WAV", "WAVEX")
 _BLOCK = 1 << 16
 _ROOM = 48_000  # characters of tags, beyond which libsndfile drops those of WAV and writes Opus that nobody can open
-_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
+_RESERVED = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10)),
+}
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,13 @@ class Audio:
     def tags(self) -> dict[str, str]:
         """Everything worth knowing about where this clip comes from."""
         score = {} if self.score is None else {"score": f"{self.score:.4f}"}
-        return {"made": "AI generated", "software": software(), **self.options.to_tags(), **score, **self.notes}
+        return {
+            "made": "AI generated",
+            "software": software(),
+            **self.options.to_tags(),
+            **score,
+            **self.notes,
+        }
 
     def save(self, path: str | Path, tagged: bool = True) -> Path:
         """Write the clip in the format its ending names, with tags unless told otherwise; raises what `write` raises."""
@@ -93,13 +105,20 @@ def read(path: str | Path, rate: int | None = None, mono: bool = True) -> tuple[
     none.
     """
     with _opened(path) as file:
-        kind, native, samples = file.format, file.samplerate, file.read(dtype="float32", always_2d=True).T
+        kind, native, samples = (
+            file.format,
+            file.samplerate,
+            file.read(dtype="float32", always_2d=True).T,
+        )
     if kind in _RIFF:
         with Path(path).open("rb") as raw:
             there, promised = tagging.riff_data(raw)
         if 0 < there < promised:
             seconds = samples.shape[1] / native
-            warnings.warn(f"{path} ends early: {seconds:.3g} of {seconds * promised / there:.3g} s are there", stacklevel=2)
+            warnings.warn(
+                f"{path} ends early: {seconds:.3g} of {seconds * promised / there:.3g} s are there",
+                stacklevel=2,
+            )
     if samples.shape[1] == 0:
         raise DataError(f"{path} holds no samples; choose another file")
     if mono:
@@ -121,7 +140,9 @@ def info(path: str | Path) -> dict[str, Any]:
     return {**found, "tags": tagging.unpack(comment)}
 
 
-def write(path: str | Path, samples: Samples, rate: int, tags: Mapping[str, str] | None = None) -> Path:
+def write(
+    path: str | Path, samples: Samples, rate: int, tags: Mapping[str, str] | None = None
+) -> Path:
     """Write samples [C, T] or [T] to `path` in the format its ending names: 16 bits for WAV and FLAC, Vorbis for OGG,
     MP3, Opus.
 
@@ -134,33 +155,53 @@ def write(path: str | Path, samples: Samples, rate: int, tags: Mapping[str, str]
     return path
 
 
-def encode(samples: Samples, rate: int, ending: str, tags: Mapping[str, str] | None = None) -> bytes:
+def encode(
+    samples: Samples, rate: int, ending: str, tags: Mapping[str, str] | None = None
+) -> bytes:
     """The bytes of a sound file; the same samples and tags always give the same bytes. Errors as for `write`.
 
     Opus has five rates; sound of another is resampled to 48 kHz, and the tag "derived" says so.
     """
     if ending.lower() not in FORMATS:
-        raise UsageError(f"cannot write sound as {ending or 'a file without ending'!r}; end the name in {', '.join(FORMATS)}")
+        raise UsageError(
+            f"cannot write sound as {ending or 'a file without ending'!r}; end the name in {', '.join(FORMATS)}"
+        )
     container, subtype = FORMATS[ending.lower()]
     if subtype == "OPUS" and rate not in _OPUS_RATES:
         samples, before, rate = resample(samples, rate, 48_000), rate, 48_000
         label = f"48000 Hz by resampling from {before} Hz, for Opus"
-        tags = None if tags is None else {**tags, "derived": "; ".join([*filter(None, [tags.get("derived")]), label])}
+        tags = (
+            None
+            if tags is None
+            else {**tags, "derived": "; ".join([*filter(None, [tags.get("derived")]), label])}
+        )
     frames = np.atleast_2d(samples).T
     buffer = io.BytesIO()
     try:
-        with soundfile.SoundFile(buffer, "w", rate, frames.shape[1], subtype, format=container) as file:
-            if tags is not None and subtype in ("PCM_16", "OPUS") and container != "FLAC" and len(tagging.pack(tags)) > _ROOM:
+        with soundfile.SoundFile(
+            buffer, "w", rate, frames.shape[1], subtype, format=container
+        ) as file:
+            if (
+                tags is not None
+                and subtype in ("PCM_16", "OPUS")
+                and container != "FLAC"
+                and len(tagging.pack(tags)) > _ROOM
+            ):
                 warnings.warn(
-                    f"{ending} has no room for tags as long as these; only .flac, .ogg and .mp3 keep them", stacklevel=2
+                    f"{ending} has no room for tags as long as these; only .flac, .ogg and .mp3 keep them",
+                    stacklevel=2,
                 )
             elif tags is not None:
                 file.comment = tagging.pack(tags)
-            for start in range(0, len(frames), _BLOCK):  # libsndfile's Vorbis encoder overflows the stack on minutes at once
+            for start in range(
+                0, len(frames), _BLOCK
+            ):  # libsndfile's Vorbis encoder overflows the stack on minutes at once
                 file.write(frames[start : start + _BLOCK])
     except soundfile.LibsndfileError as problem:
         why = problem.error_string
-        raise UsageError(f"{container} cannot hold {frames.shape[1]} channels at {rate} Hz ({why}); use .wav") from None
+        raise UsageError(
+            f"{container} cannot hold {frames.shape[1]} channels at {rate} Hz ({why}); use .wav"
+        ) from None
     return tagging.steady_ogg(buffer.getvalue()) if container == "OGG" else buffer.getvalue()
 
 
@@ -169,7 +210,10 @@ def safe_name(prompt: str, limit: int = 100) -> str:
 
     Every system accepts it: no reserved name, no leading dot or dash. 100 bytes leave room for a number and an ending in 120.
     """
-    kept = "".join(c if unicodedata.category(c)[0] in "LMN" or c in "-" else "_" for c in unicodedata.normalize("NFC", prompt))
+    kept = "".join(
+        c if unicodedata.category(c)[0] in "LMN" or c in "-" else "_"
+        for c in unicodedata.normalize("NFC", prompt)
+    )
     name = re.sub(r"_+", "_", kept).encode()[:limit].decode(errors="ignore").strip("_-")
     return f"{name}_" if name.upper() in _RESERVED else name or "sound"
 
@@ -184,4 +228,6 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
             yield file
     except soundfile.LibsndfileError as problem:
         why = problem.error_string
-        raise DataError(f"cannot read {path} as sound ({why}); give a WAV, FLAC, OGG, MP3 or Opus file that plays") from None
+        raise DataError(
+            f"cannot read {path} as sound ({why}); give a WAV, FLAC, OGG, MP3 or Opus file that plays"
+        ) from None

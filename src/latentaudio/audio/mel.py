@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..configs import MelSpec, mel_edges
+from ..config.architecture import MelSpec, mel_edges
 
 Framing: TypeAlias = Literal["vocoder", "centred"]
 Ear: TypeAlias = Literal["tile", "stretch"]
@@ -36,7 +36,9 @@ def filterbank(rate: int, n_fft: int, bins: int, fmin: float, fmax: float) -> Te
     rising = -ramps[:-2] / widths[:-1, None]
     falling = ramps[2:] / widths[1:, None]
     area = 2.0 / (edges[2:] - edges[:-2])
-    return torch.from_numpy((np.maximum(0.0, np.minimum(rising, falling)) * area[:, None]).astype(np.float32))
+    return torch.from_numpy(
+        (np.maximum(0.0, np.minimum(rising, falling)) * area[:, None]).astype(np.float32)
+    )
 
 
 @lru_cache(maxsize=8)
@@ -49,7 +51,11 @@ def magnitudes(samples: Tensor, n_fft: int, hop: int, edge: int) -> Tensor:
     """|STFT| of [B, T] after reflecting `edge` samples at both ends; periodic Hann, un-centred: [B, L, K]."""
     padded = pad(samples[:, None], (edge, edge), mode="reflect")[:, 0] if edge else samples
     window = _hann(n_fft, True).to(samples)
-    return torch.stft(padded, n_fft, hop, window=window, center=False, return_complex=True).abs().transpose(1, 2)
+    return (
+        torch.stft(padded, n_fft, hop, window=window, center=False, return_complex=True)
+        .abs()
+        .transpose(1, 2)
+    )
 
 
 def vae_mel(samples: Tensor, spec: MelSpec, framing: Framing = "vocoder") -> Tensor:
@@ -91,7 +97,9 @@ def _kaldi_bank() -> Tensor:
     edges = np.linspace(mel(np.array(20.0)), mel(np.array(8000.0)), 130)
     bins = mel(np.arange(_FBANK_FFT // 2) * 16000.0 / _FBANK_FFT)[None, :]
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    bank = np.maximum(0.0, np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre)))
+    bank = np.maximum(
+        0.0, np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre))
+    )
     return torch.from_numpy(bank.astype(np.float32))
 
 

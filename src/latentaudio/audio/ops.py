@@ -71,7 +71,9 @@ def loudness(samples: Samples, rate: int) -> float:
         weighted = lfilter(b, a, weighted, axis=-1)
     size = min(round(0.4 * rate), samples.shape[-1])
     starts = range(0, samples.shape[-1] - size + 1, max(1, size // 4))
-    power = np.array([np.square(weighted[:, start : start + size]).mean(axis=1).sum() for start in starts])
+    power = np.array(
+        [np.square(weighted[:, start : start + size]).mean(axis=1).sum() for start in starts]
+    )
     power = power[power > _from_lufs(-70.0)]
     if power.size == 0:
         return -math.inf
@@ -90,9 +92,13 @@ def to_loudness(samples: Samples, rate: int, lufs: float) -> Samples:
 def check_sound(samples: Samples) -> None:
     """Raise `GenerationError` if any sample is not finite or all are silent."""
     if not np.isfinite(samples).all():
-        raise GenerationError("the model produced values that are not finite; try another seed, less guidance or float32")
+        raise GenerationError(
+            "the model produced values that are not finite; try another seed, less guidance or float32"
+        )
     if np.abs(samples).max(initial=0.0) < SILENCE:
-        raise GenerationError("the model produced silence; try another seed, other words, or more guidance")
+        raise GenerationError(
+            "the model produced silence; try another seed, other words, or more guidance"
+        )
 
 
 def _from_lufs(lufs: float) -> float:
@@ -105,16 +111,27 @@ def _k_weighting(rate: int) -> list[tuple[list[float], list[float]]]:
 
     The standard gives coefficients for 48 kHz only; these are the analogue filters they are bilinear transforms of.
     """
-    gain, shelf_q, k = 10.0 ** (3.999843853973347 / 20.0), 0.7071752369554196, math.tan(math.pi * 1681.974450955533 / rate)
+    gain, shelf_q, k = (
+        10.0 ** (3.999843853973347 / 20.0),
+        0.7071752369554196,
+        math.tan(math.pi * 1681.974450955533 / rate),
+    )
     middle = gain**0.4996667741545416
     norm, middle = 1.0 + k / shelf_q + k * k, middle * k / shelf_q
     shelf = (
-        [(gain + middle + k * k) / norm, 2.0 * (k * k - gain) / norm, (gain - middle + k * k) / norm],
+        [
+            (gain + middle + k * k) / norm,
+            2.0 * (k * k - gain) / norm,
+            (gain - middle + k * k) / norm,
+        ],
         [1.0, 2.0 * (k * k - 1.0) / norm, (1.0 - k / shelf_q + k * k) / norm],
     )
     pass_q, k = 0.5003270373238773, math.tan(math.pi * 38.13547087602444 / rate)
     norm = 1.0 + k / pass_q + k * k
-    high_pass = ([1.0, -2.0, 1.0], [1.0, 2.0 * (k * k - 1.0) / norm, (1.0 - k / pass_q + k * k) / norm])
+    high_pass = (
+        [1.0, -2.0, 1.0],
+        [1.0, 2.0 * (k * k - 1.0) / norm, (1.0 - k / pass_q + k * k) / norm],
+    )
     return [shelf, high_pass]
 
 
@@ -129,7 +146,9 @@ def passing(bands: Sequence[tuple[float, float]], rate: int) -> Gains:
         gain = np.ones(len(hertz))
         for edge, inwards in ((low, 1.0), (high, -1.0)):
             if 0.0 < edge < rate / 2:
-                place = inwards * (hertz - edge) / (rate / size) - 2.0  # a Hann window hears two bins to either side
+                place = (
+                    inwards * (hertz - edge) / (rate / size) - 2.0
+                )  # a Hann window hears two bins to either side
                 gain *= 0.5 - 0.5 * np.cos(np.pi * np.clip(place / 4.0, 0.0, 1.0))
         total += gain
     return total.astype(np.float32)[None]
@@ -142,7 +161,11 @@ def shaped(samples: Samples, gains: Gains, begin: int = 0, end: int | None = Non
     Overlap-add (Griffin and Lim 1984) of frames of 2 K - 2 samples, Hann windows before and after; the sound is taken to go
     round. A stretch costs memory for itself only, and is the same whatever others are asked for.
     """
-    size, (_, total), end = 2 * gains.shape[1] - 2, samples.shape, samples.shape[1] if end is None else end
+    size, (_, total), end = (
+        2 * gains.shape[1] - 2,
+        samples.shape,
+        samples.shape[1] if end is None else end,
+    )
     hop = size // _HEARD
     first, last = (begin - size) // hop + 1, -(-end // hop)
     window = np.hanning(size + 1)[:-1]

@@ -17,10 +17,10 @@ from cyclopts import Parameter
 
 from ..audio.io import Audio
 from ..errors import DataError, GenerationError, LatentAudioError, UsageError
-from . import screen
+from . import console
+from .batch_list import Cells, Row, planned, read
 from .generate import Flags, How, keep
-from .rows import Cells, Row, planned, read
-from .target import writable
+from .output_paths import writable
 
 
 class Asking(Flags):
@@ -48,7 +48,9 @@ class Manifest:
             self.lines = {line["name"]: line for line in lines}
             self.first = lines[-1]["first"] if lines else secrets.randbelow(2**31)
         except (ValueError, TypeError, KeyError):
-            raise DataError(f"{self.path} is damaged; move it away, or choose another folder") from None
+            raise DataError(
+                f"{self.path} is damaged; move it away, or choose another folder"
+            ) from None
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -66,15 +68,23 @@ class Manifest:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise UsageError(f"another batch is at work in {self.path.parent}; wait, or choose another folder") from None
+                raise UsageError(
+                    f"another batch is at work in {self.path.parent}; wait, or choose another folder"
+                ) from None
             if self.path.stat().st_size != self.size:
-                raise UsageError(f"another batch was at work in {self.path.parent} just now; give the command again")
+                raise UsageError(
+                    f"another batch was at work in {self.path.parent} just now; give the command again"
+                )
             yield
 
     def holds(self, row: Row) -> bool:
         """Whether the file of a row is there, made of just this."""
         line = self.lines.get(row.file, {})
-        return (self.path.parent / row.file).exists() and "error" not in line and line.get("asked") == row.asked
+        return (
+            (self.path.parent / row.file).exists()
+            and "error" not in line
+            and line.get("asked") == row.asked
+        )
 
     def add(self, line: Cells) -> None:
         """Put a line on disk, behind those that are whole."""
@@ -89,7 +99,9 @@ class Manifest:
             raise self._unwritable(problem) from None
 
     def _unwritable(self, problem: OSError) -> DataError:
-        return DataError(f"cannot write {self.path} ({problem.strerror}); free some space or choose another folder")
+        return DataError(
+            f"cannot write {self.path} ({problem.strerror}); free some space or choose another folder"
+        )
 
 
 def batch(
@@ -126,7 +138,12 @@ def batch(
     given, manifest, flags = read(rows), Manifest(own), options.model_dump(exclude_unset=True)
     if (seed := flags.pop("seed", -1)) >= 0:
         manifest.first = seed
-    _work(planned(rows, given, flags, manifest.first, f".{format}", how.computing), manifest, skip_existing, how)
+    _work(
+        planned(rows, given, flags, manifest.first, f".{format}", how.computing),
+        manifest,
+        skip_existing,
+        how,
+    )
 
 
 def _work(rows: Sequence[Row], manifest: Manifest, skip_existing: bool, how: How) -> None:
@@ -135,8 +152,12 @@ def _work(rows: Sequence[Row], manifest: Manifest, skip_existing: bool, how: How
     with manifest.alone():
         for left in folder.glob(f".{16 * '[0-9a-f]'}.part"):  # of a process that was killed
             left.unlink(missing_ok=True)
-        todo = [row for row in rows if not (manifest.holds(row) or (skip_existing and (folder / row.file).exists()))]
-        with screen.bar("making", how.quiet or how.json) as tick:
+        todo = [
+            row
+            for row in rows
+            if not (manifest.holds(row) or (skip_existing and (folder / row.file).exists()))
+        ]
+        with console.bar("making", how.quiet or how.json) as tick:
             for done, (row, clip) in enumerate(_made(todo, how), 1):
                 line: Cells = {"name": row.file, "row": row.number, "seed": row.request.seed}
                 if isinstance(clip, Audio):
@@ -145,14 +166,16 @@ def _work(rows: Sequence[Row], manifest: Manifest, skip_existing: bool, how: How
                     line |= {"seed": clip.seed, "score": clip.score, "sha256": digest}
                 else:
                     failed += 1
-                    screen.complain(f"row {row.number}: {clip}")
+                    console.complain(f"row {row.number}: {clip}")
                     line["error"] = str(clip)
                 manifest.add({**line, "first": manifest.first, "asked": row.asked})
                 tick(done, len(todo), row.file)
     if failed:
-        raise GenerationError(f"{failed} of {len(todo)} rows failed; the same command tries them again")
+        raise GenerationError(
+            f"{failed} of {len(todo)} rows failed; the same command tries them again"
+        )
     if not how.quiet and not how.json:
-        screen.say(f"{folder}  {len(todo)} made, {len(rows) - len(todo)} were there")
+        console.say(f"{folder}  {len(todo)} made, {len(rows) - len(todo)} were there")
 
 
 def _made(rows: Sequence[Row], how: How) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
@@ -168,5 +191,8 @@ def _of_one_model(rows: list[Row], how: How) -> Iterator[tuple[Row, Audio | Late
         try:
             for clip in clips:
                 yield rows.pop(0), clip
-        except (GenerationError, UsageError) as problem:  # of the first that is left; the others go on
+        except (
+            GenerationError,
+            UsageError,
+        ) as problem:  # of the first that is left; the others go on
             yield rows.pop(0), problem

@@ -6,9 +6,9 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Literal
 
+from ..config.registry import VARIANTS
 from ..errors import WeightsError
-from ..variants import VARIANTS
-from . import screen
+from . import console
 
 
 def convert(
@@ -42,19 +42,28 @@ def convert(
     quiet
         Print nothing but what --json asks for.
     """
-    from ..weights.convert import convert as run
-    from ..weights.load import find
+    from ..loaders.convert import convert as run
+    from ..loaders.resolve import find
 
-    way = "diffusers" if layout == "diffusers" else "clean"  # which heads, and of averaged and raw weights which
+    way = (
+        "diffusers" if layout == "diffusers" else "clean"
+    )  # which heads, and of averaged and raw weights which
     found = find(source, like, way)
-    with screen.bar("converting", quiet or json) as tick:
+    with console.bar("converting", quiet or json) as tick:
         run(found, target, layout, tick)
-    apart = _apart(source, target, found.variant.name if found.variant.name in VARIANTS else None, way) if verify else None
+    apart = (
+        _apart(source, target, found.variant.name if found.variant.name in VARIANTS else None, way)
+        if verify
+        else None
+    )
     facts = {"target": target, "layout": layout, "model": found.variant.name, "difference": apart}
     if json:
-        screen.tell(facts, as_json=True)
+        console.tell(facts, as_json=True)
     elif not quiet:
-        screen.say(f"{target}  {found.variant.name} as {layout}" + ("" if apart is None else f"  difference {apart:g}"))
+        console.say(
+            f"{target}  {found.variant.name} as {layout}"
+            + ("" if apart is None else f"  difference {apart:g}")
+        )
     if apart is not None and apart > 0:
         target.unlink() if target.is_file() else rmtree(target)
         raise WeightsError(
@@ -70,8 +79,12 @@ def _apart(source: str, target: Path, like: str | None, way: str) -> float:
 
     clips = []
     for model in (source, target):
-        loaded = load(model, "cpu", "fp32", fidelity=way, like=like if Path(model).is_file() else None)
+        loaded = load(
+            model, "cpu", "fp32", fidelity=way, like=like if Path(model).is_file() else None
+        )
         spoken = {"transcript": "hello"} if loaded.config.phonemes else {}
-        clips += loaded.generate("a dog barking", seconds=0.64, steps=2, candidates=1, seed=0, **spoken)  # type: ignore[arg-type]
+        clips += loaded.generate(
+            "a dog barking", seconds=0.64, steps=2, candidates=1, seed=0, **spoken
+        )  # type: ignore[arg-type]
     first, second = (clip.samples for clip in clips)
     return float(np.abs(first - second).max() / first.std())

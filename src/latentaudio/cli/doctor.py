@@ -8,9 +8,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from . import screen
+from . import console
 
-LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "soundfile", "soxr", "pydantic")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "scipy",
+    "soundfile",
+    "soxr",
+    "pydantic",
+)
 
 
 def doctor(*, json: bool = False) -> None:
@@ -21,21 +31,22 @@ def doctor(*, json: bool = False) -> None:
     json
         Print one line of JSON.
     """
-    screen.tell(_facts(), json)
+    console.tell(_facts(), json)
 
 
 def _facts() -> dict[str, Any]:
     import torch
 
-    from ..data.render import speech
+    from procedural_audio.sources import speech
+
+    from ..config.registry import VARIANTS
     from ..device import fast_dtype, pick_device
-    from ..variants import VARIANTS
-    from ..weights.load import ASSETS, size
+    from ..loaders.resolve import ASSETS, size
 
     device = pick_device("auto")
     fast = fast_dtype(device, "auto")
     return {
-        "latentaudio": screen.version(),
+        "latentaudio": console.version(),
         "python": f"{platform.python_version()} on {platform.platform()}",
         **{name: _version(name) for name in LIBRARIES},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,

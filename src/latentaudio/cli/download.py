@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import screen
+from . import console
 
 
 def download(name: str, *, to: Path | None = None, json: bool = False, quiet: bool = False) -> None:
@@ -21,17 +21,26 @@ def download(name: str, *, to: Path | None = None, json: bool = False, quiet: bo
     quiet
         Print nothing but what --json asks for.
     """
-    from ..weights.hub import check, fetch
-    from ..weights.load import hub_of
+    from ..loaders.hub import check, fetch
+    from ..loaders.resolve import hub_of
 
     repo, lone = hub_of(name)
-    with screen.bar("downloading", quiet or json) as tick:
+    with console.bar("downloading", quiet or json) as tick:
         folder = fetch(repo, None if lone is None else [lone], to=to, progress=tick)
         if to is None:
             check(folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     size = sum(path.stat().st_size for path in files)
     if json:
-        screen.tell({"name": name, "repository": repo, "folder": folder, "files": len(files), "bytes": size}, as_json=True)
+        console.tell(
+            {
+                "name": name,
+                "repository": repo,
+                "folder": folder,
+                "files": len(files),
+                "bytes": size,
+            },
+            as_json=True,
+        )
     elif not quiet:
-        screen.say(f"{folder}  {len(files)} files, {size / 1e6:.0f} MB")
+        console.say(f"{folder}  {len(files)} files, {size / 1e6:.0f} MB")

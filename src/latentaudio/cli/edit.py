@@ -8,13 +8,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..audio.drawing import pixels
 from ..audio.io import info
+from ..config.options import EditOptions, Options, Span
+from ..editing.drawn_mask import pixels
 from ..errors import UsageError
-from ..options import EditOptions, Options, Span
-from . import screen
+from . import console
 from .generate import Flags, Way, keep, spoken
-from .target import targets
+from .output_paths import targets
 
 
 class Asking(Flags):
@@ -40,7 +40,9 @@ def _spans(texts: list[str] | None) -> tuple[Span, ...]:
 Asked = Annotated[Asking, Parameter(name="*", show_default=False)]
 
 
-def transfer(sound: Path, prompt: str, *, strength: float = 0.5, options: Asked = Asking(), way: Way = Way()) -> None:
+def transfer(
+    sound: Path, prompt: str, *, strength: float = 0.5, options: Asked = Asking(), way: Way = Way()
+) -> None:
     """Make a sound into what a prompt says.
 
     Parameters
@@ -55,7 +57,14 @@ def transfer(sound: Path, prompt: str, *, strength: float = 0.5, options: Asked 
     _made(sound, prompt, EditOptions(verb="transfer", strength=strength), options, way)
 
 
-def vary(sound: Path, prompt: str = "", *, amount: float = 0.4, options: Asked = Asking(), way: Way = Way()) -> None:
+def vary(
+    sound: Path,
+    prompt: str = "",
+    *,
+    amount: float = 0.4,
+    options: Asked = Asking(),
+    way: Way = Way(),
+) -> None:
     """Make sounds like a sound.
 
     Parameters
@@ -100,11 +109,19 @@ def inpaint(
         The language of audio goes on from what the sound says, not from the prompt alone (--no-context). Default: where the
         model has an AudioMAE.
     """
-    edit = EditOptions(verb="inpaint", times=_spans(time), bands=_spans(band), mask=str(mask or ""), context=context)
+    edit = EditOptions(
+        verb="inpaint",
+        times=_spans(time),
+        bands=_spans(band),
+        mask=str(mask or ""),
+        context=context,
+    )
     _made(sound, prompt, edit, options, way)
 
 
-def upsample(sound: Path, prompt: str = "", *, cutoff: float, options: Asked = Asking(), way: Way = Way()) -> None:
+def upsample(
+    sound: Path, prompt: str = "", *, cutoff: float, options: Asked = Asking(), way: Way = Way()
+) -> None:
     """Give a sound the heights it lacks.
 
     Parameters
@@ -145,10 +162,18 @@ def extend(
         The language of audio goes on from what the sound says, not from the prompt alone (--no-context). Default: where the
         model has an AudioMAE.
     """
-    _made(sound, prompt, EditOptions(verb="extend", left=left, right=right, context=context), options, way)
+    _made(
+        sound,
+        prompt,
+        EditOptions(verb="extend", left=left, right=right, context=context),
+        options,
+        way,
+    )
 
 
-def loop(sound: Path, prompt: str = "", *, seam: float = 1.0, options: Asked = Asking(), way: Way = Way()) -> None:
+def loop(
+    sound: Path, prompt: str = "", *, seam: float = 1.0, options: Asked = Asking(), way: Way = Way()
+) -> None:
     """Make a sound go round without a seam.
 
     Parameters
@@ -174,13 +199,17 @@ def _made(sound: Path, prompt: str, edit: EditOptions, options: Options, way: Wa
         files = list(paths)
         drawn = [path.with_name(f"{path.name}.png") for path in files] * way.plot
         for given, what in ((sound, "the sound"), (Path(edit.mask), "the mask")):
-            if given.is_file() and any(path.exists() and path.samefile(given) for path in [*files, *drawn]):
-                raise UsageError(f"-o {way.output} would write over {what} itself; name another file")
+            if given.is_file() and any(
+                path.exists() and path.samefile(given) for path in [*files, *drawn]
+            ):
+                raise UsageError(
+                    f"-o {way.output} would write over {what} itself; name another file"
+                )
         paths = iter(files)
     info(sound)  # a sound that is none is told before a model is looked for
     if edit.mask:
         pixels(edit.mask)
-    with screen.bar(edit.verb, way.quiet or way.json) as tick:
+    with console.bar(edit.verb, way.quiet or way.json) as tick:
         model = way.load(wishes.pop("model", options.model))
         for clip in model.edit(sound, edit, prompt, progress=tick, **wishes):
             keep(clip, next(paths), way.plot, way.json, way.quiet)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ..audio.io import info
+from ..config.options import Cue, EditOptions, Options
+from ..config.registry import SPEAKER, VARIANTS
 from ..errors import DataError, UsageError
-from ..options import Cue, EditOptions, Options
-from ..score import is_sound, morphing, read_score
-from ..variants import SPEAKER, VARIANTS
-from . import screen
-from .target import targets
+from ..generation.timeline import is_sound, morphing, read_score
+from . import console
+from .output_paths import targets
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
@@ -73,13 +73,20 @@ class How:
     @property
     def computing(self) -> dict[str, str | None]:
         """What `latentaudio.load` is told besides the model."""
-        return {"device": self.device, "precision": self.precision, "fidelity": self.fidelity, "like": self.like}
+        return {
+            "device": self.device,
+            "precision": self.precision,
+            "fidelity": self.fidelity,
+            "like": self.like,
+        }
 
     def load(self, model: str) -> AudioLDM:
         """The model, computing in this way."""
         from ..pipeline import load
 
-        return load(model, self.device, self.precision, fidelity=self.fidelity, like=self.like, lean=True)
+        return load(
+            model, self.device, self.precision, fidelity=self.fidelity, like=self.like, lean=True
+        )
 
 
 @Parameter(name="*")
@@ -129,7 +136,11 @@ class Heard:
             wishes = {**read_score(self.score), **wishes}
         if self.sound is not None:
             length = min(info(self.sound)["seconds"], _WINDOW)
-            wishes = {"seconds": length, **wishes, "cues": (Cue(sound=str(self.sound), by=self.by or "", weight=self.weight),)}
+            wishes = {
+                "seconds": length,
+                **wishes,
+                "cues": (Cue(sound=str(self.sound), by=self.by or "", weight=self.weight),),
+            }
         return wishes
 
 
@@ -183,7 +194,7 @@ def morph(first: str, second: str, *, options: Asked = Flags(), way: Way = Way()
 def _made(prompts: list[str], names: list[str], wishes: dict[str, Any], way: Way) -> None:
     count, rate = wishes.get("count", 1), wishes.get("rate", 0)
     paths = targets(way.output, [name for name in names for _ in range(count)], rate=rate)
-    with screen.bar("generating", way.quiet or way.json) as tick:
+    with console.bar("generating", way.quiet or way.json) as tick:
         model = way.load(wishes.get("model", "mini"))
         for clip in model.stream(model.requests(prompts, wishes), progress=tick):
             keep(clip, next(paths), way.plot, way.json, way.quiet)
@@ -199,13 +210,15 @@ def spoken(wishes: dict[str, Any]) -> dict[str, Any]:
 
 def _estimate(prompts: list[str], wishes: dict[str, Any], way: Way) -> None:
     """Tell what memory it would take; for a model of the table nothing is fetched."""
+    from ..loaders.resolve import described, find
     from ..pipeline import AudioLDM
-    from ..weights.load import described, find
 
     name = wishes.get("model", "mini")
-    model = AudioLDM(described(name) if name in VARIANTS else find(name), way.device, way.precision, lean=True)
+    model = AudioLDM(
+        described(name) if name in VARIANTS else find(name), way.device, way.precision, lean=True
+    )
     needed = model.need(model.requests(prompts, wishes))
-    screen.tell(vars(needed), as_json=True) if way.json else screen.say(str(needed))
+    console.tell(vars(needed), as_json=True) if way.json else console.say(str(needed))
 
 
 def keep(clip: Audio, path: Path, plot: bool, json: bool, quiet: bool) -> None:
@@ -214,16 +227,29 @@ def keep(clip: Audio, path: Path, plot: bool, json: bool, quiet: bool) -> None:
     if plot:
         _plot(clip, path.with_name(f"{path.name}.png"))
     if json:
-        seen = {"path": path, "seconds": clip.seconds, "rate": clip.sample_rate, "score": clip.score}
-        screen.tell({**seen, **clip.options.model_dump(exclude={"seconds", "rate", "count", "candidates"})}, as_json=True)
+        seen = {
+            "path": path,
+            "seconds": clip.seconds,
+            "rate": clip.sample_rate,
+            "score": clip.score,
+        }
+        console.tell(
+            {**seen, **clip.options.model_dump(exclude={"seconds", "rate", "count", "candidates"})},
+            as_json=True,
+        )
     elif not quiet:
         score = "" if clip.score is None else f"  match {clip.score:.2f}"
-        screen.say(f"{path}  {clip.seconds:g} s  seed {clip.seed}{score}")
+        console.say(f"{path}  {clip.seconds:g} s  seed {clip.seed}{score}")
 
 
-def _asked(prompts: Sequence[str], text_list: Path | None, wishes: dict[str, Any]) -> tuple[list[str], list[str]]:
+def _asked(
+    prompts: Sequence[str], text_list: Path | None, wishes: dict[str, Any]
+) -> tuple[list[str], list[str]]:
     """Prompts and the names of their files; refuses what is wrong before anything heavy is imported."""
-    listed = [*((prompt, prompt) for prompt in prompts), *(prompts_of(text_list) if text_list else [])]
+    listed = [
+        *((prompt, prompt) for prompt in prompts),
+        *(prompts_of(text_list) if text_list else []),
+    ]
     if not listed and wishes.get("transcript"):
         listed = [(VOICE, wishes["transcript"])]
     named = wishes.pop("prompt", "")  # of a score
@@ -232,7 +258,9 @@ def _asked(prompts: Sequence[str], text_list: Path | None, wishes: dict[str, Any
         sounds = [Path(cue.sound).stem for cue in request.cues if cue.sound]
         listed = [(request.prompt, request.title or f"like {' and '.join(sounds)}")]
     if not listed:
-        raise UsageError("there is no prompt; say what to hear, for example: latentaudio generate 'a church bell ringing'")
+        raise UsageError(
+            "there is no prompt; say what to hear, for example: latentaudio generate 'a church bell ringing'"
+        )
     for prompt, _ in listed:
         Options(**{**wishes, "prompt": prompt})
     return [prompt for prompt, _ in listed], [name for _, name in listed]
@@ -243,7 +271,9 @@ def text_of(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
-        raise DataError(f"cannot read {file} ({getattr(problem, 'strerror', None) or 'it is not UTF-8'})") from None
+        raise DataError(
+            f"cannot read {file} ({getattr(problem, 'strerror', None) or 'it is not UTF-8'})"
+        ) from None
 
 
 def prompts_of(file: Path) -> list[tuple[str, str]]:
@@ -252,7 +282,9 @@ def prompts_of(file: Path) -> list[tuple[str, str]]:
     for number, line in enumerate(text_of(file).splitlines(), 1):
         prompt, _, name = (part.strip() for part in line.partition("|"))
         if "|" in name:
-            raise UsageError(f"{file}, line {number} has two vertical bars; one parts the prompt from its name")
+            raise UsageError(
+                f"{file}, line {number} has two vertical bars; one parts the prompt from its name"
+            )
         if prompt:
             pairs.append((prompt, name or prompt))
     return pairs
@@ -263,7 +295,9 @@ def _check_speech(model: str) -> None:
     from importlib.util import find_spec
 
     if model in VARIANTS and VARIANTS[model].config.phonemes is None:
-        raise UsageError(f"{model} does not speak; for a transcript load a model of speech, such as {SPEAKER}")
+        raise UsageError(
+            f"{model} does not speak; for a transcript load a model of speech, such as {SPEAKER}"
+        )
     if find_spec("espeakng_loader") is None:
         raise UsageError("speech needs espeak-ng; pip install espeakng-loader")
 
@@ -273,8 +307,10 @@ def _plot(clip: Audio, path: Path) -> None:
     import torch
 
     from ..audio.mel import vae_mel
-    from ..audio.picture import save_picture
-    from ..configs import MelSpec
+    from ..audio.plot import save_picture
+    from ..config.architecture import MelSpec
 
-    log_mel = vae_mel(torch.from_numpy(clip.samples), MelSpec(rate=clip.sample_rate, fmax=clip.sample_rate / 2))
+    log_mel = vae_mel(
+        torch.from_numpy(clip.samples), MelSpec(rate=clip.sample_rate, fmax=clip.sample_rate / 2)
+    )
     save_picture(path, clip.samples, clip.sample_rate, log_mel[0, 0].numpy())

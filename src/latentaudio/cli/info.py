@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import screen
+from . import console
 
 
 def info(file: Path, *, json: bool = False) -> None:
@@ -23,4 +23,4 @@ def info(file: Path, *, json: bool = False) -> None:
     tags = facts.pop("tags")
     if not json and "chosen_of" in tags:  # the request of a file is that of the one which won
         tags["candidates"] = tags.pop("chosen_of")
-    screen.tell({**facts, "tags": tags} if json else {**facts, **tags, **facts}, json)
+    console.tell({**facts, "tags": tags} if json else {**facts, **tags, **facts}, json)

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from ..errors import LatentAudioError
-from . import screen
-from .old import translated
+from . import console
+from .audioldm_flags import translated
 
 VERBS = {
     "generate": "Turn prompts into sound files; what is not given is the model's own default.",
@@ -39,7 +39,13 @@ VERBS = {
     "bench": "Measure a model: quality, speed, memory.",
     "doctor": "Show versions, hardware and folders.",
 }
-HOMES = dict.fromkeys(("transfer", "vary", "inpaint", "upsample", "extend", "loop"), "edit") | {"morph": "generate"}
+HOMES = dict.fromkeys(("transfer", "vary", "inpaint", "upsample", "extend", "loop"), "edit") | {
+    "morph": "generate",
+    "play": "stream",
+    "replay": "reproduce",
+    "corpus": "dataset",
+    "bench": "evaluate",
+}
 """Verbs that do not live in a file of their own name."""
 
 app = App(
@@ -48,16 +54,18 @@ app = App(
     help_epilogue="A wrong input gets one line and exit code 2. Add --debug to any command to see the traceback of an error.",
     default_parameter=Parameter(negative=()),
     suppress_keyboard_interrupt=False,
-    version=screen.version,
+    version=console.version,
 )
 for place, (verb, purpose) in enumerate(VERBS.items()):
-    app.command(f"latentaudio.cli.{HOMES.get(verb, verb)}:{verb}", name=verb, help=purpose, sort_key=place)
+    app.command(
+        f"latentaudio.cli.{HOMES.get(verb, verb)}:{verb}", name=verb, help=purpose, sort_key=place
+    )
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's) and return its exit code."""
-    screen.any_letter()
-    warnings.showwarning = lambda message, *_: screen.complain(str(message))
+    console.any_letter()
+    warnings.showwarning = lambda message, *_: console.complain(str(message))
     given = list(sys.argv[1:] if tokens is None else tokens)
     debug = "--debug" in given
     tokens = [token for token in given if token != "--debug"]
@@ -70,22 +78,28 @@ def main(tokens: Sequence[str] | None = None) -> int:
             raise
         said = str(problem).strip()
         whole = said.removesuffix(".") if not said.endswith("...") else said
-        screen.complain(f"{whole}; see --help" if isinstance(problem, CycloptsError) else said)
+        console.complain(f"{whole}; see --help" if isinstance(problem, CycloptsError) else said)
         return 2
     except KeyboardInterrupt:
-        screen.complain("stopped; nothing is half-written")
+        console.complain("stopped; nothing is half-written")
         return 130
-    except BrokenPipeError:  # the reader of our output has left, as `| head` does; nothing more can be written there
+    except (
+        BrokenPipeError
+    ):  # the reader of our output has left, as `| head` does; nothing more can be written there
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as problem:
         if debug:
             raise
         if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
-            screen.complain(f"no space left for {problem.filename or 'what is printed'}; free some")
+            console.complain(
+                f"no space left for {problem.filename or 'what is printed'}; free some"
+            )
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 2
-        screen.complain(f"unexpected {type(problem).__name__}: {problem}; add --debug to see where, and please report it")
+        console.complain(
+            f"unexpected {type(problem).__name__}: {problem}; add --debug to see where, and please report it"
+        )
         return 1
     return 0
 

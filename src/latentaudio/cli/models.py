@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..presets import PRESETS
-from ..variants import VARIANTS, Variant
-from ..weights.load import size
-from . import screen
+from ..config.presets import PRESETS
+from ..config.registry import VARIANTS, Variant
+from ..loaders.resolve import size
+from . import console
 
 
 def models(*, json: bool = False) -> None:
@@ -18,18 +18,31 @@ def models(*, json: bool = False) -> None:
     """
     for row in VARIANTS.values():
         if json:
-            screen.tell(_facts(row), as_json=True)
+            console.tell(_facts(row), as_json=True)
         else:
-            weights = f"{size(row) / 1e6:.0f} MB, here" if size(row) else row.hub or row.original or "no weights here"
-            screen.say(f"{row.name}: {row.purpose}")
-            screen.say(f"    {row.config.mel.rate} Hz, up to {row.longest:g} s, {row.licence}, {weights}")
+            weights = (
+                f"{size(row) / 1e6:.0f} MB, here"
+                if size(row)
+                else row.hub or row.original or "no weights here"
+            )
+            console.say(f"{row.name}: {row.purpose}")
+            console.say(
+                f"    {row.config.mel.rate} Hz, up to {row.longest:g} s, {row.licence}, {weights}"
+            )
             if row.parameters:
-                screen.say(f"    UNet of {row.parameters:,} parameters; the authors' file is {row.original}")
+                console.say(
+                    f"    UNet of {row.parameters:,} parameters; the authors' file is {row.original}"
+                )
             usual = PRESETS[row.preset].of(row.config)
             how = f"{usual['sampler']}, {usual['steps']} steps, guidance {row.guidance:g}"
-            screen.say(f"    defaults: {row.seconds:g} s, preset {row.preset} ({how})")
+            console.say(f"    defaults: {row.seconds:g} s, preset {row.preset} ({how})")
 
 
 def _facts(row: Variant) -> dict[str, object]:
     facts = {name: value for name, value in vars(row).items() if name != "config"}
-    return {**facts, **PRESETS[row.preset].of(row.config), "rate": row.config.mel.rate, "bytes": size(row)}
+    return {
+        **facts,
+        **PRESETS[row.preset].of(row.config),
+        "rate": row.config.mel.rate,
+        "bytes": size(row),
+    }

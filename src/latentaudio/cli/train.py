@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..errors import UsageError
-from . import screen
+from . import console
 
 Several = Parameter(consume_multiple=True)
 
@@ -43,20 +43,28 @@ def train(
     quiet
         Print nothing.
     """
-    from ..train.config import read_recipe
     from ..train.loop import train as run
+    from ..train.recipe import read_recipe
 
     if minutes is not None and not 0 < minutes < float("inf"):
-        raise UsageError(f"--minutes {minutes:g} is no time; give a number above 0, or leave it out")
+        raise UsageError(
+            f"--minutes {minutes:g} is no time; give a number above 0, or leave it out"
+        )
     settings = read_recipe(recipe, tuple(overrides or ()))
     began, first = 0.0, -1
-    with screen.bar(f"training {settings.stage}", quiet) as tick:
+    with console.bar(f"training {settings.stage}", quiet) as tick:
 
         def report(done: int, total: int, losses: dict[str, float], left: float) -> None:
             nonlocal began, first
-            if first < 0:  # the clock starts where the first step ends, so that getting ready does not count
+            if (
+                first < 0
+            ):  # the clock starts where the first step ends, so that getting ready does not count
                 began, first = time.monotonic(), done
-            speed = f"{(done - first) / (time.monotonic() - began):.2g} steps/s  " if done > first else ""
+            speed = (
+                f"{(done - first) / (time.monotonic() - began):.2g} steps/s  "
+                if done > first
+                else ""
+            )
             named = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
             tick(done, total, f"{named}  {speed}{left / 60:.0f} min left")
 
@@ -66,4 +74,4 @@ def train(
         done = run(settings, tuple(data or ()), out, tuple(init or ()), minutes, report, prepared)
     if not quiet:
         rest = "" if done >= settings.steps else "; the same command resumes it"
-        screen.say(f"{out}  {done} of {settings.steps} steps{rest}")
+        console.say(f"{out}  {done} of {settings.steps} steps{rest}")

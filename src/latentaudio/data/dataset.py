@@ -41,11 +41,21 @@ def read_crop(clip: Clip, rate: int, samples: int, generator: torch.Generator) -
     room = max(0, clip.samples - native)
     start = int(torch.randint(room + 1, (1,), generator=generator))
     try:
-        data, found = soundfile.read(clip.path, frames=min(native, clip.samples), start=start, dtype="float32", always_2d=True)
+        data, found = soundfile.read(
+            clip.path,
+            frames=min(native, clip.samples),
+            start=start,
+            dtype="float32",
+            always_2d=True,
+        )
     except (soundfile.SoundFileError, OSError) as problem:
-        raise DataError(f"{clip.path} cannot be read as sound ({problem}); remove its line or replace the file") from None
+        raise DataError(
+            f"{clip.path} cannot be read as sound ({problem}); remove its line or replace the file"
+        ) from None
     if found != clip.rate:
-        raise DataError(f"{clip.path} has {found} Hz, its line says {clip.rate}; correct the line or leave its rate out")
+        raise DataError(
+            f"{clip.path} has {found} Hz, its line says {clip.rate}; correct the line or leave its rate out"
+        )
     sound = data.mean(axis=1)
     if clip.rate != rate:
         sound = resample(sound, clip.rate, rate)
@@ -54,6 +64,14 @@ def read_crop(clip: Clip, rate: int, samples: int, generator: torch.Generator) -
     return out
 
 
-def crops(clips: Sequence[Clip], indices: Sequence[int], rate: int, samples: int, generator: torch.Generator) -> Tensor:
+def crops(
+    clips: Sequence[Clip],
+    indices: Sequence[int],
+    rate: int,
+    samples: int,
+    generator: torch.Generator,
+) -> Tensor:
     """A batch of crops, [B, T] float32 in [-1, 1]."""
-    return torch.from_numpy(np.stack([read_crop(clips[i], rate, samples, generator) for i in indices]))
+    return torch.from_numpy(
+        np.stack([read_crop(clips[i], rate, samples, generator) for i in indices])
+    )

@@ -39,7 +39,9 @@ def read_manifest(*folders: str | Path) -> tuple[Clip, ...]:
     """Every clip of the folders in file order; raises `DataError` naming the first line that cannot be used."""
     clips = [clip for folder in folders for clip in _read_folder(Path(folder))]
     if not clips:
-        raise DataError("no data: give at least one folder that has a metadata.jsonl (make one: latentaudio corpus render DIR)")
+        raise DataError(
+            "no data: give at least one folder that has a metadata.jsonl (make one: latentaudio corpus render DIR)"
+        )
     return tuple(clips)
 
 
@@ -51,7 +53,9 @@ def digest(folder: Path) -> str:
 def _table(folder: Path) -> Path:
     table = folder / METADATA
     if not table.is_file():
-        raise DataError(f"{folder} has no {METADATA}; a data folder needs one line per clip with file_name and text")
+        raise DataError(
+            f"{folder} has no {METADATA}; a data folder needs one line per clip with file_name and text"
+        )
     return table
 
 
@@ -61,7 +65,9 @@ def _read_folder(folder: Path) -> list[Clip]:
         try:
             line = raw.decode()
         except UnicodeDecodeError as problem:
-            raise DataError(f"{table}:{number}: not UTF-8 ({problem.reason}); save the file as UTF-8") from None
+            raise DataError(
+                f"{table}:{number}: not UTF-8 ({problem.reason}); save the file as UTF-8"
+            ) from None
         if line.strip():
             clips.append(_read_line(folder, f"{table}:{number}", line))
     return clips
@@ -72,10 +78,14 @@ def _read_line(folder: Path, where: str, line: str) -> Clip:
         record = json.loads(line)
         path = folder / record["file_name"]
         captions = record.get("captions") or [record["text"]]
-        if not (isinstance(captions, list) and all(isinstance(caption, str) for caption in captions)):
+        if not (
+            isinstance(captions, list) and all(isinstance(caption, str) for caption in captions)
+        ):
             raise TypeError("text is a string, captions a list of strings")
         known = (
-            (int(record["rate"]), round(record["seconds"] * record["rate"])) if {"rate", "seconds"} <= record.keys() else None
+            (int(record["rate"]), round(record["seconds"] * record["rate"]))
+            if {"rate", "seconds"} <= record.keys()
+            else None
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as problem:
         raise DataError(f"{where}: not an object with file_name and text ({problem})") from None

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..types import Conditioning, Denoiser, Voice, stack
+from ..types import Conditioning, Denoiser, WeightedConditioning, cat_conditionings
 from .schedule import Schedule
 
 Network: TypeAlias = Callable[[Tensor, Tensor, Conditioning], Tensor]
@@ -40,7 +40,11 @@ class Guidance:
         apart = with_ - without
         if self.parallel != 1.0:
             assert x0 is not None, "what lies along x0 cannot be told without it"
-            along = (apart * x0).sum(dim=axes, keepdim=True) / x0.square().sum(dim=axes, keepdim=True) * x0
+            along = (
+                (apart * x0).sum(dim=axes, keepdim=True)
+                / x0.square().sum(dim=axes, keepdim=True)
+                * x0
+            )
             apart = apart - (1.0 - self.parallel) * along
         mixed = with_ + (self.scale - 1.0) * apart
         if self.rescale == 0.0:
@@ -50,7 +54,11 @@ class Guidance:
 
 
 def guided(
-    network: Network, conditioning: Conditioning, null: Conditioning, guidance: Guidance, schedule: Schedule
+    network: Network,
+    conditioning: Conditioning,
+    null: Conditioning,
+    guidance: Guidance,
+    schedule: Schedule,
 ) -> Denoiser:
     """Denoiser of predictions that `guidance` mixes from those for `conditioning` and for `null`.
 
@@ -60,8 +68,10 @@ def guided(
     """
     if guidance.scale == 1.0:
         return lambda z, t: network(z, t, conditioning)
-    both, total = stack(null, conditioning), schedule.config.steps
-    everywhere = guidance.start == 0.0 and guidance.stop == 1.0  # then t stays on its device: no waiting for it
+    both, total = cat_conditionings(null, conditioning), schedule.config.steps
+    everywhere = (
+        guidance.start == 0.0 and guidance.stop == 1.0
+    )  # then t stays on its device: no waiting for it
 
     def covers(t: Tensor) -> bool:
         return everywhere or guidance.start * total <= total - int(t[0]) <= guidance.stop * total
@@ -70,20 +80,24 @@ def guided(
         if not covers(t):
             return network(z, t, conditioning)
         without, with_ = network(z, t, both).chunk(2)
-        return guidance.mix(with_, without, None if guidance.parallel == 1.0 else schedule.split(z, t, with_)[0])
+        return guidance.mix(
+            with_, without, None if guidance.parallel == 1.0 else schedule.split(z, t, with_)[0]
+        )
 
     return denoise
 
 
-def together(one: Callable[[Conditioning, Conditioning], Denoiser], voices: Sequence[Voice]) -> Denoiser:
+def together(
+    one: Callable[[Conditioning, Conditioning], Denoiser], voices: Sequence[WeightedConditioning]
+) -> Denoiser:
     """Denoiser of what several voices ask for at once: their predictions, mixed by their shares of every cell of time.
 
     Composition (arXiv 2206.01714, eq. 11) with weights that add up to 1 and may change over time. one: guidance of a
     conditioning and its null.
     """
     if len(voices) == 1:
-        return one(voices[0].heard, voices[0].null)
-    parts = [(one(voice.heard, voice.null), voice.share) for voice in voices]
+        return one(voices[0].cond, voices[0].uncond)
+    parts = [(one(voice.cond, voice.uncond), voice.weight) for voice in voices]
 
     def denoise(z: Tensor, t: Tensor) -> Tensor:
         mixed = torch.zeros_like(z)

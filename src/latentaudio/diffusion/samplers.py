@@ -41,7 +41,9 @@ class Noise:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, shape: Sequence[int]) -> Tensor:
-        return torch.stack([torch.randn(tuple(shape), generator=generator) for generator in self._generators])
+        return torch.stack(
+            [torch.randn(tuple(shape), generator=generator) for generator in self._generators]
+        )
 
 
 def noise_for(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
@@ -119,17 +121,29 @@ def dpmpp_2m(
         t = z.new_full(z.shape[:1], times[index], dtype=torch.long)
         z = before(z, t) if before is not None else z
         x0, _ = schedule.split(z, t, denoise(z, t))
-        (alpha, sigma), (alpha_next, sigma_next) = map(schedule.alpha_sigma, times[index : index + 2])
-        h = math.log(alpha_next / sigma_next) - math.log(alpha / sigma) if sigma_next > 0 else math.inf
+        (alpha, sigma), (alpha_next, sigma_next) = map(
+            schedule.alpha_sigma, times[index : index + 2]
+        )
+        h = (
+            math.log(alpha_next / sigma_next) - math.log(alpha / sigma)
+            if sigma_next > 0
+            else math.inf
+        )
         # h_before is infinite before the first step and h after the last one: the correction vanishes at both ends
         correction = 0.0 if math.inf in (h, h_before) else h / (2.0 * h_before)
-        z = sigma_next / sigma * z - alpha_next * math.expm1(-h) * (x0 + correction * (x0 - x0_before))
+        z = sigma_next / sigma * z - alpha_next * math.expm1(-h) * (
+            x0 + correction * (x0 - x0_before)
+        )
         x0_before, h_before = x0, h
         yield Step(index, steps, times[index], z, x0)
 
 
 def leaps(
-    denoise: Denoiser, z: Tensor, schedule: Schedule, stops: Sequence[int], before: Before | None = None
+    denoise: Denoiser,
+    z: Tensor,
+    schedule: Schedule,
+    stops: Sequence[int],
+    before: Before | None = None,
 ) -> Iterator[Step]:
     """From noise z [B, C, T', F'] over the times `stops`, noisiest first, to clean data: z' = alpha' x0 + sigma' epsilon.
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..configs import Prediction, ScheduleConfig
+from ..config.architecture import Prediction, ScheduleConfig
 from ..errors import UsageError
 
 Spacing: TypeAlias = Literal["leading", "trailing", "log_snr"]
@@ -45,7 +45,9 @@ class Schedule:
         alpha, sigma = self._broadcast(t, x0)
         return alpha * x0 + sigma * noise
 
-    def split(self, z: Tensor, t: Tensor, prediction: Tensor, kind: Prediction | None = None) -> tuple[Tensor, Tensor]:
+    def split(
+        self, z: Tensor, t: Tensor, prediction: Tensor, kind: Prediction | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(x0, epsilon) that a network's prediction means for z [B, C, T', F'] at t [B]; `kind` defaults to the configured one.
 
         v = alpha epsilon - sigma x0 (arXiv 2202.00512, appendix D).
@@ -59,7 +61,9 @@ class Schedule:
             case "v":
                 return alpha * z - sigma * prediction, sigma * z + alpha * prediction
 
-    def target(self, x0: Tensor, noise: Tensor, t: Tensor, kind: Prediction | None = None) -> Tensor:
+    def target(
+        self, x0: Tensor, noise: Tensor, t: Tensor, kind: Prediction | None = None
+    ) -> Tensor:
         """What a perfect network answers at t [B] for x0 and noise [B, C, T', F']; the inverse of `split`."""
         match kind or self.config.prediction:
             case "epsilon":
@@ -95,7 +99,9 @@ class Schedule:
         match spacing:
             case "leading":
                 stride = total // steps
-                rising = count * stride + min(1, total - 1 - (steps - 1) * stride)  # S = 1000 leaves no room for the + 1
+                rising = count * stride + min(
+                    1, total - 1 - (steps - 1) * stride
+                )  # S = 1000 leaves no room for the + 1
             case "trailing":
                 rising = np.round(np.arange(total, 0, -total / steps))[:steps][::-1].astype(int) - 1
             case "log_snr":
@@ -108,10 +114,15 @@ class Schedule:
         wanted = np.linspace(curve[0], curve[-1], steps) if steps > 1 else curve[-1:]
         times = np.interp(-wanted, -curve, np.arange(len(curve))).round().astype(int)
         count = np.arange(steps)
-        return np.asarray(np.minimum(np.maximum.accumulate(times - count), len(curve) - steps) + count)
+        return np.asarray(
+            np.minimum(np.maximum.accumulate(times - count), len(curve) - steps) + count
+        )
 
     def _broadcast(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """alpha and sigma of t [B] as [B, 1, 1, 1] next to `like`."""
         shape = (-1,) + (1,) * (like.ndim - 1)
-        alpha, sigma = (table.to(like.dtype).to(t.device)[t].to(like.device) for table in (self._alpha, self._sigma))
+        alpha, sigma = (
+            table.to(like.dtype).to(t.device)[t].to(like.device)
+            for table in (self._alpha, self._sigma)
+        )
         return alpha.view(shape), sigma.view(shape)

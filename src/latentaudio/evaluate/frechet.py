@@ -21,7 +21,9 @@ def frechet_distance(first: Cloud, second: Cloud) -> float:
     S1^(1/2) S2 S1^(1/2), which is symmetric, so nothing complex ever appears. Both clouds need at least two clips; with fewer
     clips than dimensions the distance is defined but biased upwards, so compare it only with one of equally large clouds.
     """
-    assert first.ndim == second.ndim == 2 and first.shape[1] == second.shape[1], f"shapes {first.shape} and {second.shape}"
+    assert first.ndim == second.ndim == 2 and first.shape[1] == second.shape[1], (
+        f"shapes {first.shape} and {second.shape}"
+    )
     assert min(len(first), len(second)) >= 2, "a cloud needs two points to have a spread"
     (m1, s1), (m2, s2) = _moments(first), _moments(second)
     root = _root(s1)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..files import replacing
+from ..fileio import replacing
 
 Unit = Literal["%", "x", "s", "GB", ""]
 
@@ -41,10 +41,23 @@ class Line:
 
     def cells(self) -> tuple[str, ...]:
         """The line in words: name, value, target, renders, N, seed, verdict and note."""
-        bound = "" if self.target is None else f"{'<=' if self.most else '>='} {_said(self.target, self.unit)}"
+        bound = (
+            ""
+            if self.target is None
+            else f"{'<=' if self.most else '>='} {_said(self.target, self.unit)}"
+        )
         ceiling = "" if self.ceiling is None else _said(self.ceiling, self.unit)
         verdict = {True: "yes", False: "NO", None: ""}[self.reached]
-        return self.name, _said(self.value, self.unit), bound, ceiling, str(self.count), str(self.seed), verdict, self.note
+        return (
+            self.name,
+            _said(self.value, self.unit),
+            bound,
+            ceiling,
+            str(self.count),
+            str(self.seed),
+            verdict,
+            self.note,
+        )
 
 
 @dataclass
@@ -69,12 +82,24 @@ class Report:
         head = ("measure", "value", "target", "renders", "N", "seed", "reached", "")
         rows = [head, *(line.cells() for line in self.lines)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        table = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
         if self.kinds:
             names = sorted(self.kinds, key=lambda kind: (self.kinds[kind], kind))
-            table += ["", "right, by kind (worst first): " + ", ".join(f"{name} {self.kinds[name]:.0%}" for name in names)]
+            table += [
+                "",
+                "right, by kind (worst first): "
+                + ", ".join(f"{name} {self.kinds[name]:.0%}" for name in names),
+            ]
         if self.mistakes:
-            table += ["mistaken: " + ", ".join(f"{asked} for {heard} ({times}x)" for asked, heard, times in self.mistakes[:20])]
+            table += [
+                "mistaken: "
+                + ", ".join(
+                    f"{asked} for {heard} ({times}x)" for asked, heard, times in self.mistakes[:20]
+                )
+            ]
         return "\n".join([f"bench of {self.model}", "", *table])
 
     def as_dict(self) -> dict[str, Any]:

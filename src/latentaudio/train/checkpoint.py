@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ..errors import DataError, WeightsError, said
-from ..files import replacing
+from ..fileio import replacing
 
 _KEEP = 2
 
@@ -37,7 +37,9 @@ def save(run: Path, step: int, state: dict[str, Any]) -> None:
         temporary.rename(final)
     except (OSError, RuntimeError) as problem:  # torch reports a full disk as a RuntimeError
         shutil.rmtree(temporary, ignore_errors=True)
-        raise DataError(f"cannot write a checkpoint to {folder} ({said(problem)}); free some space and resume") from None
+        raise DataError(
+            f"cannot write a checkpoint to {folder} ({said(problem)}); free some space and resume"
+        ) from None
     for old in _steps(run)[:-_KEEP]:
         shutil.rmtree(folder / f"step_{old:08d}")
 
@@ -56,7 +58,9 @@ def latest(run: Path) -> tuple[int, dict[str, Any]] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, UnpicklingError) as problem:
-        raise WeightsError(f"{path} is damaged ({said(problem)}); delete its folder to resume from the one before") from None
+        raise WeightsError(
+            f"{path} is damaged ({said(problem)}); delete its folder to resume from the one before"
+        ) from None
     return steps[-1], state
 
 

@@ -18,19 +18,19 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ..configs import ModelConfig
+from ..config.architecture import ModelConfig
+from ..config.registry import variant
 from ..data.dataset import dice
 from ..data.manifest import digest
 from ..device import fast_dtype, pick_device
 from ..errors import ConfigError
-from ..files import replacing
-from ..variants import variant
-from ..weights.folder import copy_parts, model_folder, read_config, save_part, write_config
+from ..fileio import replacing
+from ..loaders.model_folder import copy_parts, model_folder, read_config, save_part, write_config
 from . import checkpoint
-from .board import Board
-from .config import Recipe
+from .logger import Board
 from .optim import Ema, advance, optimiser, rate_at
-from .stages import Batch, Prepared, Stage, make_stage
+from .recipe import Recipe
+from .stages.base import Batch, Prepared, Stage, make_stage
 
 Report: TypeAlias = Callable[[int, int, dict[str, float], float], None]
 """Called after every step with (updates done, of how many, latest losses, seconds left)."""
@@ -50,11 +50,17 @@ class Player:
     ema: Ema
 
     def __post_init__(self) -> None:
-        self.learns = [weight for weight in self.module.parameters() if weight.requires_grad]  # not what its stage froze
+        self.learns = [
+            weight for weight in self.module.parameters() if weight.requires_grad
+        ]  # not what its stage froze
 
     def state(self) -> dict[str, Any]:
         """What exact resumption needs."""
-        return {"module": self.module.state_dict(), "optim": self.optim.state_dict(), "ema": self.ema.shadow}
+        return {
+            "module": self.module.state_dict(),
+            "optim": self.optim.state_dict(),
+            "ema": self.ema.shadow,
+        }
 
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
         """Take up a saved state."""
@@ -106,21 +112,28 @@ def train(
             if done % recipe.save_every == 0 or done == recipe.steps or out_of_time:
                 _save(stage, players, run, done)
             if report is not None:
-                given = (60 * minutes if minutes is not None else float("inf")) - (time.monotonic() - began)
+                given = (60 * minutes if minutes is not None else float("inf")) - (
+                    time.monotonic() - began
+                )
                 report(done, recipe.steps, losses, min((recipe.steps - done) * pace, given))
             if out_of_time:
                 break
     return done
 
 
-def _prepare(recipe: Recipe, data: tuple[Path, ...], run: Path, init: tuple[Path, ...]) -> ModelConfig:
+def _prepare(
+    recipe: Recipe, data: tuple[Path, ...], run: Path, init: tuple[Path, ...]
+) -> ModelConfig:
     """The run's folder: its recipe and data, and a model folder holding the parts to build on.
 
     Until there is a checkpoint nothing was learnt, so that a command which was refused may be corrected and repeated: the model
     folder is marked until then, and what a marked one holds is thrown away. One without mark is somebody's model.
     """
     model, begun = run / "model", checkpoint.exists(run)
-    facts = {"recipe.json": recipe.model_dump_json(indent=1), "data.json": json.dumps([digest(folder) for folder in data])}
+    facts = {
+        "recipe.json": recipe.model_dump_json(indent=1),
+        "data.json": json.dumps([digest(folder) for folder in data]),
+    }
     if begun:
         _same_run(recipe, facts, run)
     for name, text in facts.items():
@@ -131,16 +144,24 @@ def _prepare(recipe: Recipe, data: tuple[Path, ...], run: Path, init: tuple[Path
     if (model / _UNLEARNT).is_file():
         shutil.rmtree(model)
     elif any(model.glob("*.safetensors")):
-        raise ConfigError(f"{model} holds a model learnt elsewhere; choose another --out, or name it with --init")
+        raise ConfigError(
+            f"{model} holds a model learnt elsewhere; choose another --out, or name it with --init"
+        )
     model.mkdir(parents=True, exist_ok=True)
     (model / _UNLEARNT).touch()
     copy_parts(init, model)
     config = variant(recipe.model).config
     for source in map(model_folder, init):
-        if (source / "vae.safetensors").is_file():  # latent statistics belong to the VAE that has them
+        if (
+            source / "vae.safetensors"
+        ).is_file():  # latent statistics belong to the VAE that has them
             measured = read_config(source)[1]
-            config = replace(config, latent_mean=measured.latent_mean, latent_std=measured.latent_std)
-        if config.audiomae and (source / "audiomae.safetensors").is_file():  # one that ships has lost its decoder
+            config = replace(
+                config, latent_mean=measured.latent_mean, latent_std=measured.latent_std
+            )
+        if (
+            config.audiomae and (source / "audiomae.safetensors").is_file()
+        ):  # one that ships has lost its decoder
             config = replace(config, audiomae=read_config(source)[1].audiomae)
     write_config(model, config, recipe.model)
     return config
@@ -152,11 +173,17 @@ def _same_run(recipe: Recipe, facts: dict[str, str], run: Path) -> None:
     try:
         before = Recipe.model_validate_json(saved.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise ConfigError(f"{saved} is missing or damaged, so nobody knows what {run} learnt; choose another --out") from None
+        raise ConfigError(
+            f"{saved} is missing or damaged, so nobody knows what {run} learnt; choose another --out"
+        ) from None
     if before.model_copy(update={key: getattr(recipe, key) for key in _MAY_CHANGE}) != recipe:
-        raise ConfigError(f"{run} holds a run of another recipe; choose another --out, or repeat the settings in {saved}")
+        raise ConfigError(
+            f"{run} holds a run of another recipe; choose another --out, or repeat the settings in {saved}"
+        )
     if data.is_file() and data.read_text(encoding="utf-8").strip() != facts[data.name]:
-        raise ConfigError(f"{run} holds a run on other data; choose another --out, or repeat its --data in the same order")
+        raise ConfigError(
+            f"{run} holds a run on other data; choose another --out, or repeat its --data in the same order"
+        )
 
 
 def _resume(run: Path, players: dict[str, Player], device: torch.device) -> int:
@@ -167,13 +194,20 @@ def _resume(run: Path, players: dict[str, Player], device: torch.device) -> int:
     return done
 
 
-def _update(stage: Stage, players: dict[str, Player], recipe: Recipe, step: int, device: torch.device) -> dict[str, float]:
+def _update(
+    stage: Stage, players: dict[str, Player], recipe: Recipe, step: int, device: torch.device
+) -> dict[str, float]:
     """One step: every player in turn, `accumulate` micro-batches each."""
     dtype = fast_dtype(device, recipe.precision)
     rate = rate_at(step, recipe.steps, recipe.optim)
-    batches = [_to(stage.batch(step * recipe.accumulate + micro), device) for micro in range(recipe.accumulate)]
+    batches = [
+        _to(stage.batch(step * recipe.accumulate + micro), device)
+        for micro in range(recipe.accumulate)
+    ]
     told: dict[str, float] = {}
-    torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout inside the parts draws from the global generator
+    torch.manual_seed(
+        recipe.seed * 1_000_003 + step
+    )  # dropout inside the parts draws from the global generator
     for turn, (name, player) in enumerate(players.items()):
         for other in players.values():
             for weight in other.learns:
@@ -181,7 +215,10 @@ def _update(stage: Stage, players: dict[str, Player], recipe: Recipe, step: int,
         for micro, batch in enumerate(batches):
             with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
                 losses = stage.losses(batch, name, dice(recipe.seed, step, micro, turn))
-                total = sum((stage.weights.get(k, 1.0) * v for k, v in losses.items()), torch.zeros((), device=device))
+                total = sum(
+                    (stage.weights.get(k, 1.0) * v for k, v in losses.items()),
+                    torch.zeros((), device=device),
+                )
             (total / recipe.accumulate).backward()
             told |= {k: float(v.detach()) for k, v in losses.items()}
         norm = advance(player.optim, player.module, rate, recipe.optim.clip)
@@ -203,7 +240,10 @@ def _to(batch: Batch, device: torch.device) -> Batch:
 @contextmanager
 def averaged(players: dict[str, Player]) -> Iterator[None]:
     """Run the block with averaged weights in evaluation mode and without gradients, then put the raw ones back."""
-    raw = {name: {k: v.clone() for k, v in p.module.state_dict().items()} for name, p in players.items()}
+    raw = {
+        name: {k: v.clone() for k, v in p.module.state_dict().items()}
+        for name, p in players.items()
+    }
     for p in players.values():
         p.module.load_state_dict(p.ema.state_of(p.module))
         p.module.eval()
@@ -228,7 +268,11 @@ def _publish(stage: Stage, players: dict[str, Player], run: Path) -> None:
         name, _, inner = path.partition(".")
         state = players[name].ema.state_of(players[name].module)
         prefix = f"{inner}." if inner else ""
-        save_part(run / "model", part, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        save_part(
+            run / "model",
+            part,
+            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)},
+        )
     with averaged(players):
         stage.finish(run / "model")
     (run / "model" / _UNLEARNT).unlink(missing_ok=True)
@@ -236,4 +280,6 @@ def _publish(stage: Stage, players: dict[str, Player], run: Path) -> None:
 
 def read_log(run: Path) -> list[dict[str, float]]:
     """The run's log, one entry per `log_every` steps."""
-    return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    ]

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .config import Optim
+from .recipe import Optim
 
 
 def optimiser(module: nn.Module, settings: Optim) -> torch.optim.AdamW:
@@ -20,7 +20,9 @@ def optimiser(module: nn.Module, settings: Optim) -> torch.optim.AdamW:
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.lr, betas=settings.betas, fused=True)
+    return torch.optim.AdamW(
+        [g for g in groups if g["params"]], lr=settings.lr, betas=settings.betas, fused=True
+    )
 
 
 def rate_at(step: int, steps: int, settings: Optim) -> float:
@@ -51,7 +53,9 @@ class Ema:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.shadow = {k: p.detach().clone() for k, p in module.named_parameters() if p.requires_grad}
+        self.shadow = {
+            k: p.detach().clone() for k, p in module.named_parameters() if p.requires_grad
+        }
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
@@ -63,5 +67,7 @@ class Ema:
 
     def state_of(self, module: nn.Module) -> dict[str, Tensor]:
         """The module's whole state with averaged parameters in place of the raw ones, under every name a tied one has."""
-        averaged = {p.data_ptr(): self.shadow[k] for k, p in module.named_parameters() if k in self.shadow}
+        averaged = {
+            p.data_ptr(): self.shadow[k] for k, p in module.named_parameters() if k in self.shadow
+        }
         return {k: averaged.get(v.data_ptr(), v) for k, v in module.state_dict().items()}

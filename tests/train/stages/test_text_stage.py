@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from latentaudio.conditioning.tokenize import build
-from latentaudio.configs import CLAPConfig, ModelConfig, T5Config
-from latentaudio.data import lexicon
+from latentaudio.conditioning.tokenizer import build
+from latentaudio.config.architecture import CLAPConfig, ModelConfig, T5Config
 from latentaudio.errors import ConfigError
-from latentaudio.train.config import Recipe
-from latentaudio.train.lessons import Lessons
+from latentaudio.train.recipe import Recipe
 from latentaudio.train.stages.text import TextStage, fourier
+from latentaudio.train.text_distillation import lexicon
+from latentaudio.train.text_distillation.dataset import Lessons
 
 CONFIG = ModelConfig(
     clap=CLAPConfig(
@@ -20,7 +20,16 @@ CONFIG = ModelConfig(
     ),
     t5=T5Config(width=32, head_width=16, heads=2, layers=1, hidden=32, vocabulary=1400, length=16),
 )  # fmt: skip
-TEXTS = ("a dog", "a dog barking three times", "rain", "a bell at 440 hz", "a tone on A3", "drums at 90 bpm", "wind", "a cat")
+TEXTS = (
+    "a dog",
+    "a dog barking three times",
+    "rain",
+    "a bell at 440 hz",
+    "a tone on A3",
+    "drums at 90 bpm",
+    "wind",
+    "a cat",
+)
 
 
 @pytest.fixture
@@ -30,7 +39,9 @@ def stage(tmp_path, monkeypatch):
     build(lexicon.words(), 1400).save(str(tmp_path / "model" / "tokenizer.json"))
     targets = torch.nn.functional.normalize(torch.randn(len(TEXTS), 384), dim=-1)
     monkeypatch.setattr(Lessons, "prepare", lambda *asked: Lessons(TEXTS, targets.half()))
-    monkeypatch.setattr("latentaudio.train.stages.text.ask", lambda texts: torch.randn(len(texts), 384))
+    monkeypatch.setattr(
+        "latentaudio.train.stages.base.text.ask", lambda texts: torch.randn(len(texts), 384)
+    )
     return TextStage(Recipe(stage="text", steps=9, batch=8, seed=3), CONFIG, (), tmp_path / "model")
 
 
@@ -76,7 +87,9 @@ def test_students_learn(stage):
 def test_fourier_has_the_asked_period():
     same, other = fourier(torch.tensor([3.0, 67.0])), fourier(torch.tensor([3.0, 4.0]))
     torch.testing.assert_close(same[0], same[1], atol=1e-4, rtol=0)
-    torch.testing.assert_close(other[0, 5], other[1, 5], atol=1e-5, rtol=0)  # the last sine: one octave
+    torch.testing.assert_close(
+        other[0, 5], other[1, 5], atol=1e-5, rtol=0
+    )  # the last sine: one octave
     assert (other[0] - other[1]).abs().max() > 0.1
 
 

@@ -15,18 +15,18 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn.functional import l1_loss
 
-from ...conditioning.translator import Translator
 from ...diffusion.guidance import Guidance, guided
 from ...diffusion.samplers import dpmpp_2m
 from ...diffusion.schedule import Schedule
-from ...nn.draft import Draft
-from ...nn.unet import UNet
-from ...nn.vae import VAE
+from ...loaders.model_folder import load_part
+from ...models.latent_prior import Draft
+from ...models.translator import Translator
+from ...models.unet import UNet
+from ...models.vae import VAE
 from ...types import Conditioning, Context, Latent, Step
-from ...weights.folder import load_part
-from ..encode import Nulls, add_written, nulls
-from . import Losses, Preview
-from .encoded import EncodedOptions, EncodedStage, sources_of
+from ..pre_encode import Nulls, add_written, nulls
+from .base import Losses, Preview
+from .latent_stage import EncodedOptions, EncodedStage, sources_of
 
 PREVIEW_STEPS, PREVIEW_GUIDANCE = 20, Guidance(3.0)
 _AUDIBLE_OVER = 4096  # mel frames
@@ -59,7 +59,9 @@ class HearingStage(EncodedStage):
 
     def _writer(self) -> Callable[[dict[str, Tensor], int], Tensor]:
         translator = cast(Translator, load_part(self.model, "translator", self.config))
-        return torch.no_grad()(lambda words, tokens: translator.generate(sources_of(words), tokens).tokens)
+        return torch.no_grad()(
+            lambda words, tokens: translator.generate(sources_of(words), tokens).tokens
+        )
 
     def read(self) -> None:
         """The encoded data and the network that learns from them."""
@@ -77,15 +79,24 @@ class HearingStage(EncodedStage):
         vae = cast(VAE, load_part(self.model, "vae", self.config))
         latent = self.encoded.batch(self.recipe.seed, 0, _AUDIBLE_OVER)["latent"]
         noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(self.recipe.seed))
-        plain, channels = vae.decode(Latent(latent)), torch.eye(latent.shape[1])[:, None, :, None, None]
-        added = torch.stack([(vae.decode(Latent(latent + one * noise)) - plain).square().mean() for one in channels])
+        plain, channels = (
+            vae.decode(Latent(latent)),
+            torch.eye(latent.shape[1])[:, None, :, None, None],
+        )
+        added = torch.stack(
+            [(vae.decode(Latent(latent + one * noise)) - plain).square().mean() for one in channels]
+        )
         weight: Tensor = added**self.options.audible
         return (weight / weight.mean())[None, :, None, None]
 
     def _mixed(self, batch: dict[str, Tensor], dice: Generator) -> Tensor | None:
         """The language of audio that each clip of a batch hears."""
         heard = batch.get("loa")
-        return self._switched(heard, batch["written"], dice) if heard is not None and "written" in batch else heard
+        return (
+            self._switched(heard, batch["written"], dice)
+            if heard is not None and "written" in batch
+            else heard
+        )
 
     def _switched(self, truth: Tensor, written: Tensor, dice: Generator) -> Tensor:
         """True language of audio for some clips, written for the others."""
@@ -93,7 +104,11 @@ class HearingStage(EncodedStage):
         return torch.where(true[:, None, None], truth, written)
 
     def _conditioning(self, batch: dict[str, Tensor], heard: Tensor | None) -> Conditioning:
-        film = batch["clap_audio" if self.config.translator is None else "clap_text"] if self.config.unet.film else None
+        film = (
+            batch["clap_audio" if self.config.translator is None else "clap_text"]
+            if self.config.unet.film
+            else None
+        )
         contexts = [Context.full(heard)] if heard is not None else []
         if "text" in batch:
             contexts.append(Context(batch["text"], batch["text_mask"]))
@@ -103,7 +118,9 @@ class HearingStage(EncodedStage):
     @torch.no_grad()
     def _drafted(self, batch: dict[str, Tensor]) -> Tensor:
         assert self.draft is not None
-        drawn: Tensor = self.draft(Context(batch["text"], batch["text_mask"]), batch["latent"].shape[2])
+        drawn: Tensor = self.draft(
+            Context(batch["text"], batch["text_mask"]), batch["latent"].shape[2]
+        )
         return drawn.float()
 
     def preview(self) -> Preview:
@@ -112,7 +129,9 @@ class HearingStage(EncodedStage):
         batch = self.few(device)
         conditioning = self._conditioning(batch, self._heard(batch))
         null = self.null.of(conditioning)
-        z = torch.randn(batch["latent"].shape, generator=torch.Generator().manual_seed(0)).to(device)
+        z = torch.randn(batch["latent"].shape, generator=torch.Generator().manual_seed(0)).to(
+            device
+        )
         *_, last = self.walk(z, conditioning, null)
         return self.beside("samples", batch["latent"], last.z)
 
@@ -153,10 +172,16 @@ class DiffusionStage(HearingStage):
         noise = torch.randn(latent.shape, generator=dice).to(latent.device)
         conditioning = self._dropped(self._conditioning(batch, heard), dice)
         z = self.schedule.q_sample(latent, noise, t)
-        error = (self.unet(z, t, conditioning).float() - self.schedule.target(latent, noise, t)).square()
+        error = (
+            self.unet(z, t, conditioning).float() - self.schedule.target(latent, noise, t)
+        ).square()
         if self.audible is not None:
             error = self.audible.to(error) * error
-        return {"unet/mse": (self.schedule.weight(t, self.options.min_snr) * error.mean(dim=(1, 2, 3))).mean()}
+        return {
+            "unet/mse": (
+                self.schedule.weight(t, self.options.min_snr) * error.mean(dim=(1, 2, 3))
+            ).mean()
+        }
 
     def _times(self, count: int, dice: Generator) -> Tensor:
         """The steps t [count] to learn from."""
@@ -169,11 +194,15 @@ class DiffusionStage(HearingStage):
 
     def _dropped(self, conditioning: Conditioning, dice: Generator) -> Conditioning:
         """Null every condition of some clips, and single conditions of others."""
-        size = len(conditioning.film if conditioning.film is not None else conditioning.contexts[0].tokens)
+        size = len(
+            conditioning.film if conditioning.film is not None else conditioning.contexts[0].tokens
+        )
         whole = torch.rand(size, generator=dice) < self.options.drop
         contexts = []
         for i, context in enumerate(conditioning.contexts):
-            out = (whole | (torch.rand(size, generator=dice) < self.options.drop_each)).to(context.tokens.device)
+            out = (whole | (torch.rand(size, generator=dice) < self.options.drop_each)).to(
+                context.tokens.device
+            )
             null = self.null.context(i, context)
             tokens = torch.where(out[:, None, None], null.tokens, context.tokens)
             contexts.append(Context(tokens, torch.where(out[:, None], null.mask, context.mask)))
@@ -182,7 +211,9 @@ class DiffusionStage(HearingStage):
             film = torch.where(whole.to(film.device)[:, None], self.null.film.to(film), film)
         draft = conditioning.draft
         if draft is not None:
-            out = (whole | (torch.rand(size, generator=dice) < self.options.drop_each)).to(draft.device)
+            out = (whole | (torch.rand(size, generator=dice) < self.options.drop_each)).to(
+                draft.device
+            )
             draft = draft * ~out[:, None, None, None]
         return Conditioning(film, tuple(contexts), draft)
 

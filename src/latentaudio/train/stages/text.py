@@ -16,14 +16,22 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from ...conditioning.tokenize import Tokenizer, build
+from ...conditioning.tokenizer import Tokenizer, build
 from ...data.dataset import dice
 from ...data.manifest import digest, read_manifest
 from ...errors import ConfigError
-from ...files import replacing
-from ...weights.folder import TOKENIZER_FILE
-from ..lessons import COUNTS, TEACHER_WIDTH, VALUES, Lessons, ask, stated, vocabulary
-from . import Batch, Losses, Stage, StageOptions
+from ...fileio import replacing
+from ...loaders.model_folder import TOKENIZER_FILE
+from ..text_distillation.dataset import (
+    COUNTS,
+    TEACHER_WIDTH,
+    VALUES,
+    Lessons,
+    ask,
+    stated,
+    vocabulary,
+)
+from .base import Batch, Losses, Stage, StageOptions
 
 if TYPE_CHECKING:
     from transformers import ClapModel, T5EncoderModel
@@ -31,7 +39,10 @@ if TYPE_CHECKING:
 QUANTITIES = ("pitch_hz", "rate_hz", "bpm")
 _PERIODS = (64.0, 16.0, 8.0, 4.0, 2.0, 1.0)  # octaves
 _WAVES = len(QUANTITIES) * 2 * len(_PERIODS)
-_T5_RMS, _CLAP_RMS = 1.0, 0.05  # T5 adds unit-sized blocks to its embeddings; CLAP normalises the sum of word and position
+_T5_RMS, _CLAP_RMS = (
+    1.0,
+    0.05,
+)  # T5 adds unit-sized blocks to its embeddings; CLAP normalises the sum of word and position
 _WEIGHTS = {"cosine": 1.0, "similarity": 10.0, "quantity": 1.0, "count": 0.1}
 
 
@@ -49,14 +60,23 @@ class Students(nn.Module):
         self.t5, self.clap = t5, clap
         clap.audio_model.requires_grad_(False)
         clap.audio_projection.requires_grad_(False)
-        self.meaning = nn.ModuleDict({name: nn.Linear(width, TEACHER_WIDTH) for name, width in widths.items()})
-        self.numbers = nn.ModuleDict({name: nn.Linear(width, _WAVES + COUNTS) for name, width in widths.items()})
+        self.meaning = nn.ModuleDict(
+            {name: nn.Linear(width, TEACHER_WIDTH) for name, width in widths.items()}
+        )
+        self.numbers = nn.ModuleDict(
+            {name: nn.Linear(width, _WAVES + COUNTS) for name, width in widths.items()}
+        )
 
     def forward(self, ids: Tensor, mask: Tensor, pool: Tensor) -> dict[str, Tensor]:
         """One vector a text from each student, [B, D]: T5 averaged over the tokens in `pool` [B, N], CLAP's projection."""
         states = self.t5(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-        feature = self.clap.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float()
-        return {"t5": torch.einsum("bnd,bn->bd", states, pool / pool.sum(1, keepdim=True)), "clap": feature}
+        feature = self.clap.get_text_features(
+            input_ids=ids, attention_mask=mask
+        ).pooler_output.float()
+        return {
+            "t5": torch.einsum("bnd,bn->bd", states, pool / pool.sum(1, keepdim=True)),
+            "clap": feature,
+        }
 
     @torch.no_grad()
     def warm_start(self, tokenizer: Tokenizer, dice: Generator) -> None:
@@ -72,7 +92,9 @@ class Students(nn.Module):
             (self.t5.shared.weight, _T5_RMS),
             (self.clap.text_model.embeddings.word_embeddings.weight, _CLAP_RMS),
         ):
-            table[[pieces[piece] for piece in known]] = _scaled(vectors @ axes[: table.shape[1]].T, rms)
+            table[[pieces[piece] for piece in known]] = _scaled(
+                vectors @ axes[: table.shape[1]].T, rms
+            )
             spread = torch.randn(waves.shape[1], table.shape[1], generator=dice)
             table[[pieces[piece] for piece in numbers]] = _scaled(waves @ spread, rms)
 
@@ -96,11 +118,17 @@ class TextStage(Stage):
 
     def setup(self) -> None:
         t5, clap = self.config.t5, self.config.clap
-        if t5 is None or clap is None or (t5.vocabulary, t5.length) != (clap.vocabulary, clap.text_length):
+        if (
+            t5 is None
+            or clap is None
+            or (t5.vocabulary, t5.length) != (clap.vocabulary, clap.text_length)
+        ):
             raise ConfigError(
                 f"the text stage trains a T5 and a CLAP of one vocabulary and length; {self.recipe.model} has not both"
             )
-        self.weights = {f"{name}/{loss}": weight for name in ("t5", "clap") for loss, weight in _WEIGHTS.items()}
+        self.weights = {
+            f"{name}/{loss}": weight for name in ("t5", "clap") for loss, weight in _WEIGHTS.items()
+        }
         fresh = not (self.model / "t5.safetensors").is_file()
         tokenizer = self._tokenizer(t5.vocabulary, t5.length)
         self.learn(self._lessons(), tokenizer)
@@ -119,10 +147,19 @@ class TextStage(Stage):
 
     def _lessons(self) -> Lessons:
         asked = f"{self.recipe.seed} {self.options.sentences} {self.options.everyday} {[digest(d) for d in self.data]}"
-        path = self.model.parent / f"lessons_{blake2b(asked.encode(), digest_size=6).hexdigest()}.safetensors"
+        path = (
+            self.model.parent
+            / f"lessons_{blake2b(asked.encode(), digest_size=6).hexdigest()}.safetensors"
+        )
         if not path.is_file():
-            captions = [caption for clip in read_manifest(*self.data) for caption in clip.captions] if self.data else []
-            Lessons.prepare(self.recipe.seed, self.options.sentences, self.options.everyday, captions).save(path)
+            captions = (
+                [caption for clip in read_manifest(*self.data) for caption in clip.captions]
+                if self.data
+                else []
+            )
+            Lessons.prepare(
+                self.recipe.seed, self.options.sentences, self.options.everyday, captions
+            ).save(path)
         return Lessons.load(path)
 
     def learn(self, lessons: Lessons, tokenizer: Tokenizer) -> None:
@@ -130,9 +167,16 @@ class TextStage(Stage):
         ids, mask = tokenizer(lessons.texts)
         order = mask.sum(1).argsort(stable=True)
         facts = [stated(lessons.texts[i]) for i in order.tolist()]
-        self.ids, self.mask, self.targets = ids[order].to(torch.int16), mask[order].bool(), lessons.targets[order]
+        self.ids, self.mask, self.targets = (
+            ids[order].to(torch.int16),
+            mask[order].bool(),
+            lessons.targets[order],
+        )
         self.octaves = torch.tensor(
-            [[math.log2(cast(float, fact.get(name, math.nan))) for name in QUANTITIES] for fact in facts]
+            [
+                [math.log2(cast(float, fact.get(name, math.nan))) for name in QUANTITIES]
+                for fact in facts
+            ]
         )
         self.counts = torch.tensor([fact.get("count", -1) for fact in facts])
 
@@ -164,11 +208,17 @@ class TextStage(Stage):
         found: Losses = {}
         for name, vector in self.students(batch["ids"], batch["mask"], batch["pool"]).items():
             meaning, unit = self.students.meaning[name](vector).float(), F.normalize(vector, dim=-1)
-            found[f"{name}/cosine"] = 1 - F.cosine_similarity(meaning, batch["target"], dim=-1).mean()
-            found[f"{name}/similarity"] = F.mse_loss(unit @ unit.T, batch["target"] @ batch["target"].T)
+            found[f"{name}/cosine"] = (
+                1 - F.cosine_similarity(meaning, batch["target"], dim=-1).mean()
+            )
+            found[f"{name}/similarity"] = F.mse_loss(
+                unit @ unit.T, batch["target"] @ batch["target"].T
+            )
             waves, count = self.students.numbers[name](vector).float().split([_WAVES, COUNTS], -1)
             truth = fourier(batch["octaves"].nan_to_num())
-            found[f"{name}/quantity"] = _mean((waves.view_as(truth) - truth).square().mean(-1), ~batch["octaves"].isnan())
+            found[f"{name}/quantity"] = _mean(
+                (waves.view_as(truth) - truth).square().mean(-1), ~batch["octaves"].isnan()
+            )
             nll = F.cross_entropy(count, batch["count"].clamp(min=0), reduction="none")
             found[f"{name}/count"] = _mean(nll, batch["count"] >= 0)
         return found

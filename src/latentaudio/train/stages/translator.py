@@ -7,9 +7,9 @@ from typing import cast
 from torch import Generator, Tensor
 from torch.nn.functional import l1_loss
 
-from ...conditioning.translator import Translator
-from . import Losses
-from .encoded import EncodedOptions, EncodedStage, sources_of
+from ...models.translator import Translator
+from .base import Losses
+from .latent_stage import EncodedOptions, EncodedStage, sources_of
 
 
 class TranslatorOptions(EncodedOptions):
@@ -34,5 +34,7 @@ class TranslatorStage(EncodedStage):
         sources, truth = sources_of(batch), batch["loa"]
         losses = {"translator/l1": l1_loss(self.translator.teacher(sources, truth).float(), truth)}
         if self.options.free > 0:
-            losses["translator/free"] = l1_loss(self.translator.generate(sources, truth.shape[1]).tokens.float(), truth)
+            losses["translator/free"] = l1_loss(
+                self.translator.generate(sources, truth.shape[1]).tokens.float(), truth
+            )
         return losses

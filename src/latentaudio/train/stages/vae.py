@@ -18,10 +18,10 @@ from ...audio.mel import vae_mel
 from ...data.dataset import crops, dice, draw
 from ...data.manifest import read_manifest
 from ...errors import ConfigError
-from ...nn.discriminators import PatchDiscriminator
-from ...nn.vae import VAE, Posterior
-from ...weights.folder import read_config, write_config
-from . import Losses, Preview, Stage, StageOptions
+from ...loaders.model_folder import read_config, write_config
+from ...models.discriminators import PatchDiscriminator
+from ...models.vae import VAE, Posterior
+from .base import Losses, Preview, Stage, StageOptions
 
 PATCHES = (1, 4, 16)
 """Sides, in mel cells, of the squares whose distances make up the energy distance."""
@@ -57,17 +57,29 @@ class VAEStage(Stage):
     def setup(self) -> None:
         o = self.options
         if o.energy > 0 and not o.decoder_only:
-            raise ConfigError("options.energy is for a decoder whose latents stay: add options.decoder_only=true")
+            raise ConfigError(
+                "options.energy is for a decoder whose latents stay: add options.decoder_only=true"
+            )
         if o.energy > 0 and o.frames % PATCHES[-1]:
-            raise ConfigError(f"options.energy needs options.frames to be a multiple of {PATCHES[-1]}, not {o.frames}")
+            raise ConfigError(
+                f"options.energy needs options.frames to be a multiple of {PATCHES[-1]}, not {o.frames}"
+            )
         if o.frames % self.config.vae.factor:
-            raise ConfigError(f"options.frames must be a multiple of {self.config.vae.factor}, not {o.frames}")
+            raise ConfigError(
+                f"options.frames must be a multiple of {self.config.vae.factor}, not {o.frames}"
+            )
         if o.decoder_only and not (self.model / "vae.safetensors").is_file():
-            raise ConfigError("options.decoder_only keeps an encoder that is there: name a folder that has one with --init")
+            raise ConfigError(
+                "options.decoder_only keeps an encoder that is there: name a folder that has one with --init"
+            )
         self.clips = read_manifest(*self.data)
         self.vae = cast(VAE, self.learnt("vae"))
-        if not (self.model / "vae.safetensors").is_file():  # log-mels sit near -7, far from where weights start
-            torch.nn.init.constant_(cast(Tensor, self.vae.decoder.conv_out.bias), float(self.batch(0).mean()))
+        if not (
+            self.model / "vae.safetensors"
+        ).is_file():  # log-mels sit near -7, far from where weights start
+            torch.nn.init.constant_(
+                cast(Tensor, self.vae.decoder.conv_out.bias), float(self.batch(0).mean())
+            )
         self.players = {"vae": self.vae}
         if o.energy > 0:
             self.idle = self._idle()
@@ -82,7 +94,13 @@ class VAEStage(Stage):
         """Log-mels [B, 1, frames, F]."""
         recipe, spec = self.recipe, self.config.mel
         indices = draw(len(self.clips), recipe.batch, recipe.seed, position)
-        samples = crops(self.clips, indices, spec.rate, self.options.frames * spec.hop, dice(recipe.seed, 1, position))
+        samples = crops(
+            self.clips,
+            indices,
+            spec.rate,
+            self.options.frames * spec.hop,
+            dice(recipe.seed, 1, position),
+        )
         return vae_mel(samples, spec)
 
     def losses(self, batch: Tensor, player: str, dice: Generator) -> Losses:
@@ -90,7 +108,10 @@ class VAEStage(Stage):
             with torch.no_grad():
                 fake, _ = self._rebuilt(batch, dice)
             return {
-                "critic/hinge": (relu(1 - self.critic(batch).score).mean() + relu(1 + self.critic(fake).score).mean()).float()
+                "critic/hinge": (
+                    relu(1 - self.critic(batch).score).mean()
+                    + relu(1 + self.critic(fake).score).mean()
+                ).float()
             }
         rebuilt, posterior = self._rebuilt(batch, dice)
         losses = {"vae/kl": posterior.kl().mean() / posterior.mean[0].numel()}
@@ -119,17 +140,26 @@ class VAEStage(Stage):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.options.decoder_only):
             posterior = self.vae.encode(batch)
         drawn = posterior.sample(dice)
-        if self.options.energy > 0:  # encoders' modes and what is sampled bear less noise than the posterior, or as much
-            calm = posterior.mode().lerp(drawn, torch.rand(len(batch), 1, 1, 1, generator=dice).to(drawn))
+        if (
+            self.options.energy > 0
+        ):  # encoders' modes and what is sampled bear less noise than the posterior, or as much
+            calm = posterior.mode().lerp(
+                drawn, torch.rand(len(batch), 1, 1, 1, generator=dice).to(drawn)
+            )
             drawn = _two_takes(calm, self.idle, dice)
-        raw = self.vae.post_quant(drawn)  # not through the statistics, whose rounding a resumed run would notice
+        raw = self.vae.post_quant(
+            drawn
+        )  # not through the statistics, whose rounding a resumed run would notice
         return self.vae.decoder(raw).float(), posterior
 
     def preview(self) -> Preview:
         """Four clips as they are, each with what comes back above it."""
         mels = self.batch(0)[:4].to(next(self.vae.parameters()).device)
         rebuilt = self.vae.decode(self.vae.latent(self.vae.encode(mels).mode())).float()
-        rows = [torch.cat([m, r], dim=1) for m, r in zip(mels[:, 0].cpu(), rebuilt[:, 0].cpu(), strict=True)]
+        rows = [
+            torch.cat([m, r], dim=1)
+            for m, r in zip(mels[:, 0].cpu(), rebuilt[:, 0].cpu(), strict=True)
+        ]
         return Preview(pictures={"resynthesis": torch.cat(rows, dim=0)})
 
     def finish(self, model: Path) -> None:
@@ -143,9 +173,15 @@ class VAEStage(Stage):
         name, config, card = read_config(model)
         device = next(self.vae.parameters()).device
         count = -(-self.options.statistics_over // self.recipe.batch)
-        cells = torch.cat([self.vae.encode(self.batch(i).to(device)).mode().float() for i in range(count)])
+        cells = torch.cat(
+            [self.vae.encode(self.batch(i).to(device)).mode().float() for i in range(count)]
+        )
         mean = cells.mean(dim=(0, 2, 3), keepdim=True)
-        scaled = replace(config, latent_mean=tuple(mean.flatten().tolist()), latent_std=(float((cells - mean).std()),))
+        scaled = replace(
+            config,
+            latent_mean=tuple(mean.flatten().tolist()),
+            latent_std=(float((cells - mean).std()),),
+        )
         write_config(model, scaled, name, card)
 
 

@@ -16,10 +16,10 @@ from ...audio.mel import filterbank, magnitudes, vae_mel
 from ...data.dataset import crops, dice, draw
 from ...data.manifest import read_manifest
 from ...errors import ConfigError
-from ...nn.discriminators import WaveDiscriminator
-from ...nn.vae import VAE
-from ...nn.vocoder import ISTFTVocoder
-from . import Losses, Preview, Stage, StageOptions
+from ...models.discriminators import WaveDiscriminator
+from ...models.istft_vocoder import ISTFTVocoder
+from ...models.vae import VAE
+from .base import Losses, Preview, Stage, StageOptions
 
 RESOLUTIONS = ((2048, 240, 160), (1024, 160, 80), (512, 80, 64), (256, 40, 40), (128, 32, 20))
 """(window, hop, mel bands) of the spectral losses: long windows hear pitch, short ones hear onsets."""
@@ -55,11 +55,15 @@ class VocoderStage(Stage):
         self.players = {"vocoder": self.vocoder}
         o = self.options
         if o.pitch > 0 and not isinstance(self.vocoder, ISTFTVocoder):
-            raise ConfigError("options.pitch is for vocoders with sines of their own (kind istft); set it to 0")
+            raise ConfigError(
+                "options.pitch is for vocoders with sines of their own (kind istft); set it to 0"
+            )
         if o.decoded > 0:
             factor = self.config.vae.factor
             if o.frames % factor:
-                raise ConfigError(f"options.decoded needs options.frames to be a multiple of {factor}, not {o.frames}")
+                raise ConfigError(
+                    f"options.decoded needs options.frames to be a multiple of {factor}, not {o.frames}"
+                )
             self.vae = cast(VAE, self.given("vae"))
         if o.adversarial > 0:
             self.critics = WaveDiscriminator(o.critic_channels)
@@ -73,7 +77,13 @@ class VocoderStage(Stage):
         """Samples [B, T]."""
         recipe, spec = self.recipe, self.config.mel
         indices = draw(len(self.clips), recipe.batch, recipe.seed, position)
-        return crops(self.clips, indices, spec.rate, self.options.frames * spec.hop, dice(recipe.seed, 2, position))
+        return crops(
+            self.clips,
+            indices,
+            spec.rate,
+            self.options.frames * spec.hop,
+            dice(recipe.seed, 2, position),
+        )
 
     def losses(self, batch: Tensor, player: str, dice: Generator) -> Losses:
         with _exactly(batch):
@@ -112,18 +122,26 @@ class VocoderStage(Stage):
         wanted, tonality = reader.sung(real, self.config.mel.hop)
         loud = mel[:, 0].exp().sqrt()
         weight = tonality * loud / loud.amax(dim=(1, 2), keepdim=True)
-        return (weight * (frequency - wanted).abs() / reader.half_widths).sum() / (weight.sum() + 1e-3)
+        return (weight * (frequency - wanted).abs() / reader.half_widths).sum() / (
+            weight.sum() + 1e-3
+        )
 
     def _hinge(self, real: Tensor, fake: Tensor) -> Tensor:
         verdicts = zip(self.critics(real), self.critics(fake), strict=True)
-        terms = [relu(1 - r.score.float()).mean() + relu(1 + f.score.float()).mean() for r, f in verdicts]
+        terms = [
+            relu(1 - r.score.float()).mean() + relu(1 + f.score.float()).mean() for r, f in verdicts
+        ]
         return torch.stack(terms).mean()
 
     def _adversarial(self, real: Tensor, fake: Tensor) -> Losses:
         with torch.no_grad():
             wanted = self.critics(real)
         verdicts = self.critics(fake)
-        pairs = [(f, w) for v, r in zip(verdicts, wanted, strict=True) for f, w in zip(v.features, r.features, strict=True)]
+        pairs = [
+            (f, w)
+            for v, r in zip(verdicts, wanted, strict=True)
+            for f, w in zip(v.features, r.features, strict=True)
+        ]
         return {
             "vocoder/adversarial": -torch.stack([v.score.float().mean() for v in verdicts]).mean(),
             "vocoder/matching": torch.stack(
@@ -138,7 +156,9 @@ class VocoderStage(Stage):
         for size, hop, bands in RESOLUTIONS:
             bank = filterbank(rate, size, bands, 0.0, rate / 2).to(made)
             a, b = (magnitudes(x, size, hop, size // 2) for x in (made, real))
-            logs.append(l1_loss((a @ bank.T).clamp_min(1e-5).log(), (b @ bank.T).clamp_min(1e-5).log()))
+            logs.append(
+                l1_loss((a @ bank.T).clamp_min(1e-5).log(), (b @ bank.T).clamp_min(1e-5).log())
+            )
             linears.append((a - b).abs().mean() / (b.mean() + 1e-3))
         return torch.stack(logs).mean(), torch.stack(linears).mean()
 
@@ -152,7 +172,9 @@ class VocoderStage(Stage):
             for m, x in zip(mel.cpu(), made.cpu(), strict=True)
         ]
         return Preview(
-            {"resynthesis": torch.cat(rows)}, {f"resynthesis_{i}": x for i, x in enumerate(made)}, self.config.mel.rate
+            {"resynthesis": torch.cat(rows)},
+            {f"resynthesis_{i}": x for i, x in enumerate(made)},
+            self.config.mel.rate,
         )
 
 

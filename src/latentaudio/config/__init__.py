@@ -1,0 +1,1 @@
+"""Shapes, registry, options and presets. Needs no torch."""

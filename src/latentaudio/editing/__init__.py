@@ -1,0 +1,1 @@
+"""Edits of a given sound: plans, masks and blending."""

@@ -1,0 +1,1 @@
+"""What the text encoders are distilled from."""

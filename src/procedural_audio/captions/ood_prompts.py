@@ -1,0 +1,88 @@
+"""Prompts as strangers write them, in wordings the caption grammar cannot produce.
+
+Knows sentences and the kind each should sound like. Their author had seen the names of the kinds and nothing else of this
+project; six of sixty were left out, because a frame of the grammar could have made them. Refuses to know how they are rendered
+or scored.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .grammar import normalise
+from .handwritten import wordings
+
+_PROMPTS = (
+    ("bell", "church tower chiming noon across the village"),
+    ("gong", "huge bronze temple disc struck with a padded mallet"),
+    ("glass", "two champagne flutes clinking together in a toast"),
+    ("shatter", "a window smashing into pieces all over the floor"),
+    ("footsteps", "someone in high heels walking down an empty corridor"),
+    ("door", "rusty hinges creaking as somebody enters the haunted house"),
+    ("knock", "knuckles rapping three times on wood, is anybody home"),
+    ("hammer", "carpenter pounding nails into a plank"),
+    ("rain", "steady downpour pattering on a tin roof"),
+    ("hail", "ice pellets bouncing off a car bonnet"),
+    ("wind", "howling gale whistling round the chimney"),
+    ("sea", "waves rolling onto a sandy beach"),
+    ("thunder", "distant rumble after a lightning flash"),
+    ("drip", "leaky tap, one drop at a time"),
+    ("bubbles", "blowing through a straw into my milk"),
+    ("steam", "pressure cooker valve letting off a long hiss"),
+    ("bird", "sweet morning chirping from a robin in the garden"),
+    ("owl", "spooky nighttime hooting from the old barn"),
+    ("rooster", "cock a doodle doo at sunrise"),
+    ("duck", "quacking at the pond while we throw bread"),
+    ("dog", "angry rottweiler barking behind a fence"),
+    ("cat", "hungry kitten meowing for dinner"),
+    ("wolf", "lone predator howling at the full moon"),
+    ("cow", "mooing from a dairy pasture"),
+    ("sheep", "flock of lambs going baa"),
+    ("horse", "hooves clip clopping along cobblestones"),
+    ("frog", "bullfrogs croaking in the swamp after dark"),
+    ("cricket", "insects chirping in the grass on a summer night"),
+    ("bee", "angry hive buzzing, about to sting"),
+    ("woodpecker", "a beak drumming fast against a tree trunk"),
+    ("engine", "old pickup truck starting up and idling"),
+    ("motorcycle", "harley revving at the traffic lights"),
+    ("train", "steam locomotive chugging along the tracks"),
+    ("helicopter", "chopper rotor blades thudding overhead"),
+    ("airplane", "passenger jet taking off from the runway"),
+    ("siren", "police car wailing through city streets"),
+    ("alarm", "smoke detector beeping because i burnt the toast"),
+    ("phone", "incoming call ringing on an old rotary handset"),
+    ("foghorn", "deep blast from a lighthouse warning ships in mist"),
+    ("clock", "grandfather ticking away, tick tock, in a quiet hallway"),
+    ("keyboard", "office worker typing an email really fast"),
+    ("printer", "inkjet churning out pages of my homework"),
+    ("camera", "paparazzi shutter clicking on the red carpet"),
+    ("vacuum", "hoovering the living room carpet"),
+    ("fan", "bedroom blades whirring to keep me cool in summer"),
+    ("drill", "neighbour boring holes into the wall with power tools"),
+    ("sewing", "grandma stitching a hem on her singer machine"),
+    ("laser", "pew pew from a spaceship blaster"),
+    ("gunshot", "single pistol fired in an alley"),
+    ("coin", "loose change dropped and spinning on a table"),
+    ("heartbeat", "lub dub inside a nervous chest"),
+    ("whistle", "referee blowing for full time"),
+    ("piano", "slow chords on a concert steinway"),
+    ("drum kit", "rock solo with snare, toms and crashing cymbals"),
+)
+_SMALL = re.compile(
+    r"\b(an?|and|as|at|by|for|from|her|his|i|in|into|is|its?|me|my|off?|on|onto|or|out|over|some(body|one|thing)?|the|their|then|"
+    r"through|to|up|us|we|while|with|your)\b"
+)
+
+
+def foreign_prompts() -> tuple[tuple[str, str], ...]:
+    """Pairs (name of a kind, prompt)."""
+    return _PROMPTS
+
+
+def fresh(kind: str, prompt: str) -> bool:
+    """Whether no wording that a kind is taught with shares two words of content with the prompt."""
+    return all(len(_content(prompt) & _content(taught)) < 2 for taught in wordings()[kind])
+
+
+def _content(text: str) -> set[str]:
+    return set(_SMALL.sub(" ", normalise(text)).split())

@@ -1,0 +1,1 @@
+"""Sound sources, by family."""

@@ -1,0 +1,103 @@
+"""Numbers and notes become one token each; everything else can be spelt."""
+
+import librosa
+import pytest
+
+from latentaudio.conditioning.tokenizer import (
+    NOTE,
+    PAD_ID,
+    Tokenizer,
+    build,
+    number_token,
+    number_tokens,
+    quantities,
+)
+from latentaudio.errors import WeightsError
+
+A4 = number_token(440)
+
+
+@pytest.fixture(scope="module")
+def rules():
+    return build(["dog", "bark", "##ing", "a", "bell", "at", "hz", "note"], 1300)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("a bell at 440 Hz", f"a bell at {A4} hz"),
+        ("A bell at 440hz.", f"a bell at {A4} hz."),
+        ("0.44 kHz", f"{A4} hz"),
+        ("tuned to A4", f"tuned to {A4} {NOTE}"),
+        ("barks 3 times", "barks [i3] times"),
+        ("three dogs, 49 cats", "three dogs, [i49] cats"),
+        ("1,200 hz", f"{number_token(1200)} hz"),
+        ("2.5 seconds", f"{number_token(2.5)} seconds"),
+        ("an mp3 of a v8", "an mp3 of a v8"),
+        pytest.param("9" * 400, number_token(float("inf")), id="no float holds it"),
+        ("[i3] forged", "(i3) forged"),
+        ("", ""),
+    ],
+)
+def test_quantities(text, written):
+    assert quantities(text) == written
+
+
+@pytest.mark.parametrize(
+    ("note", "name"),
+    [("c#5", "C#5"), ("Db5", "Db5"), ("f sharp 3", "F#3"), ("E flat 2", "Eb2"), ("b♭3", "Bb3")],
+)
+def test_a_note_shares_the_token_of_its_frequency(note, name):
+    token = number_token(librosa.note_to_hz(name), exact=False)
+    assert quantities(f"on {note} now") == f"on {token} {NOTE} now"
+
+
+def test_grid_is_within_one_percent_and_monotonic():
+    value = number_tokens()
+    for asked in (0.3, 2.5, 50, 55.5, 441.7, 999, 4186, 16000):
+        assert abs(value[number_token(asked)] / asked - 1) < 0.0075
+    assert value[number_token(17.0)] == 17
+    grid = [v for k, v in value.items() if k.startswith("[n")]
+    assert grid == sorted(grid)
+
+
+def test_nothing_in_latin_letters_is_unknown(rules):
+    row = rules.encode("Zyxqwérty barking & 'dog' (#5)")
+    assert "[UNK]" not in row.tokens
+    assert row.tokens[0] == "[START]"
+    assert row.tokens[-1] == "[END]"
+    assert row.tokens[row.tokens.index("bark") :][:2] == ["bark", "##ing"]
+
+
+def test_rows_are_padded_and_cut_with_their_end_kept(rules, tmp_path):
+    rules.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(tmp_path / "tokenizer.json", length=6)
+    ids, mask = tokenizer(["dog", "dog " * 4000, ""])
+    end = rules.token_to_id("[END]")
+    assert ids.shape == mask.shape == (3, 6)
+    assert mask.sum(1).tolist() == [3, 6, 2]
+    assert [int(row[n - 1]) for row, n in zip(ids, mask.sum(1), strict=True)] == [end] * 3
+    assert (ids[mask == 0] == PAD_ID).all()
+    assert tokenizer(["dog"])[0].shape == (1, 3)
+    assert tokenizer(["dog"], width=6)[0].shape == (1, 6)
+
+
+def test_a_note_and_its_hertz_give_the_same_id(rules):
+    tokenizer = Tokenizer(rules, 16)
+    ids, _ = tokenizer(["bell A4", "bell 440"])
+    assert ids[0, 2] == ids[1, 2] == rules.token_to_id(A4)
+
+
+def test_a_tokenizer_without_number_tokens_gets_the_text_as_it_is():
+    from tokenizers import Tokenizer as Rules
+    from tokenizers import models, pre_tokenizers
+
+    rules = Rules(models.WordLevel({"<unk>": 0, "<pad>": 1, "A4": 2, "440": 3}, unk_token="<unk>"))
+    rules.pre_tokenizer = pre_tokenizers.Whitespace()
+    assert Tokenizer(rules, 8)(["A4 440"])[0].tolist() == [[2, 3]]
+
+
+def test_a_damaged_file_says_so(tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(WeightsError, match="not a readable tokenizer"):
+        Tokenizer.from_file(tmp_path / "tokenizer.json", 8)

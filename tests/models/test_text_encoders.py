@@ -1,0 +1,72 @@
+"""The builders make the published networks: their parameter counts (spec 6) are the oracle."""
+
+import pytest
+import torch
+
+from latentaudio.config.architecture import CLAPConfig, T5Config, TranslatorConfig
+from latentaudio.models import text_encoders
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("build", "config", "parameters"),
+    [
+        (text_encoders.t5, T5Config(), 341_231_104),
+        (
+            text_encoders.gpt2,
+            TranslatorConfig(),
+            124_439_808 - 50_256 * 768,
+        ),  # all but the unused word table
+        (text_encoders.clap, CLAPConfig(), 193_913_882),
+        (text_encoders.clap, CLAPConfig(audio_width=96, audio_depths=(2, 2, 6, 2)), 153_492_890),
+    ],
+)
+def test_published_parameter_counts_on_meta(build, config, parameters):
+    with torch.device("meta"):
+        module = build(config)
+    assert count(module) == parameters
+    assert all(p.is_meta for p in module.parameters())
+
+
+def test_clap_text_tower_ignores_padding_of_id_one():
+    config = CLAPConfig(
+        projection=8, text_width=16, text_layers=1, text_heads=2, text_hidden=32, text_positions=12, vocabulary=20,
+        text_length=10, audio_width=8, audio_depths=(1, 1, 1, 1), audio_heads=(1, 1, 2, 2),
+    )  # fmt: skip
+    model = text_encoders.clap(config).eval()
+    ids = torch.tensor([[0, 7, 9, 2]])
+    padded = torch.nn.functional.pad(ids, (0, 3), value=1)
+    alone = model.get_text_features(
+        input_ids=ids, attention_mask=torch.ones_like(ids)
+    ).pooler_output
+    beside = model.get_text_features(
+        input_ids=padded, attention_mask=(padded != 1).long()
+    ).pooler_output
+    torch.testing.assert_close(alone, beside, atol=1e-6, rtol=0)
+    torch.testing.assert_close(alone.norm(dim=-1), torch.ones(1))
+
+
+def test_t5_has_its_embedding_table_once_in_files_and_in_memory():
+    config = T5Config(width=16, head_width=8, heads=2, layers=1, hidden=16, vocabulary=30, length=8)
+    first, second = text_encoders.t5(config).eval(), text_encoders.t5(config).eval()
+    state = {f"inner.{k}": v.clone() + 0.1 for k, v in first.state_dict().items()}
+    assert sum(v.shape == (30, 16) for v in state.values()) == 1
+    outer = torch.nn.ModuleDict({"inner": second})
+    assert set(outer.state_dict()) == set(state)
+    outer.load_state_dict(state, strict=True, assign=True)
+    assert (
+        second.encoder.embed_tokens.weight.data_ptr()
+        == second.shared.weight.data_ptr()
+        == state["inner.shared.weight"].data_ptr()
+    )
+    ids = torch.tensor([[3, 4, 5]])
+    assert not torch.allclose(
+        first(input_ids=ids).last_hidden_state, second(input_ids=ids).last_hidden_state
+    )
+    first.load_state_dict(second.state_dict())
+    torch.testing.assert_close(
+        first(input_ids=ids).last_hidden_state, second(input_ids=ids).last_hidden_state
+    )

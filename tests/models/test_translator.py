@@ -1,0 +1,109 @@
+"""The translator's loop against recomputation, GPT-2 by ids of transformers, and diffusers' projection."""
+
+import pytest
+import torch
+
+from latentaudio.config.architecture import TranslatorConfig
+from latentaudio.models.translator import Translator
+from latentaudio.types import Context
+
+CONFIG = TranslatorConfig(width=32, layers=2, heads=4, positions=64, sources=(12, 20), tokens=5)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    model = Translator(CONFIG).eval()
+    for p in model.parameters():
+        p.data += 0.2 * torch.randn_like(p)
+    return model
+
+
+def prompts(batch=3, length=9, real=(9, 4, 6)):
+    generator = torch.Generator().manual_seed(1)
+    words = torch.randn(batch, length, 20, generator=generator)
+    mask = (torch.arange(length) < torch.tensor(real)[:, None]).float()
+    return Context.full(torch.randn(batch, 1, 12, generator=generator)), Context(words, mask)
+
+
+def one(sources, k):
+    """Item k without its padding."""
+    clap, words = sources
+    real = int(words.mask[k].sum())
+    return Context.full(clap.tokens[k : k + 1]), Context.full(words.tokens[k : k + 1, :real])
+
+
+@torch.no_grad()
+def test_sequence_is_diffusers_projection(model):
+    diffusers = pytest.importorskip("diffusers.pipelines.audioldm2.modeling_audioldm2")
+    theirs = diffusers.AudioLDM2ProjectionModel(
+        text_encoder_dim=12, text_encoder_1_dim=20, langauge_model_dim=32
+    )
+    names = {"projection": model.projections[0], "projection_1": model.projections[1]}
+    for name, linear in names.items():
+        getattr(theirs, name).load_state_dict(linear.state_dict())
+    for i, suffix in enumerate(("", "_1")):
+        getattr(theirs, f"sos_embed{suffix}").data = model.start[i]
+        getattr(theirs, f"eos_embed{suffix}").data = model.end[i]
+    clap, words = prompts()
+    want = theirs(clap.tokens, words.tokens, clap.mask.long(), words.mask.long())
+    got = model.sequence((clap, words))
+    torch.testing.assert_close(got.tokens, want.hidden_states)
+    assert torch.equal(got.mask.long(), want.attention_mask)
+
+
+@torch.no_grad()
+def test_generate_is_plain_recomputation_without_a_cache(model):
+    sources = one(prompts(), 0)
+    heard = model.sequence(sources).tokens
+    for _ in range(CONFIG.tokens):
+        state = model.gpt2(inputs_embeds=heard, use_cache=False).last_hidden_state[:, -1:]
+        heard = torch.cat([heard, state], dim=1)
+    loa = model.generate(sources)
+    torch.testing.assert_close(loa.tokens, heard[:, -CONFIG.tokens :], atol=1e-5, rtol=0)
+    assert (loa.origin, loa.mask.shape, bool(loa.mask.all())) == ("text", (1, 5), True)
+
+
+@torch.no_grad()
+def test_an_item_of_a_batch_is_the_item_alone(model):
+    sources, target = prompts(), torch.randn(3, 5, 32)
+    together, taught = model.generate(sources, 5).tokens, model.teacher(sources, target)
+    for k in range(3):
+        torch.testing.assert_close(
+            together[k : k + 1], model.generate(one(sources, k), 5).tokens, atol=1e-5, rtol=0
+        )
+        torch.testing.assert_close(
+            taught[k : k + 1], model.teacher(one(sources, k), target[k : k + 1]), atol=1e-5, rtol=0
+        )
+    assert (together[0] - together[1]).abs().max() > 0.01
+
+
+@torch.no_grad()
+def test_the_teacher_hearing_what_was_written_predicts_it(model):
+    sources = prompts()
+    written = model.generate(sources, 4).tokens
+    torch.testing.assert_close(model.teacher(sources, written), written, atol=1e-5, rtol=0)
+    changed = written.clone()
+    changed[:, 2, 0] += 5
+    torch.testing.assert_close(
+        model.teacher(sources, changed)[:, :3], written[:, :3], atol=1e-5, rtol=0
+    )  # no peeking
+    assert (model.teacher(sources, changed)[:, 3] - written[:, 3]).abs().max() > 0.01
+
+
+def test_gradients_flow_through_every_step(model):
+    clap, words = prompts()
+    words = Context(words.tokens.requires_grad_(), words.mask)
+    model.generate((clap, words), 5).tokens[:, -1].square().sum().backward()
+    assert words.tokens.grad[0].abs().sum(-1).min() > 0
+    assert words.tokens.grad[1, 4:].abs().max() == 0  # padding is not heard
+    assert model.start.grad.abs().sum() > 0
+    model.zero_grad()
+
+
+@torch.no_grad()
+def test_a_long_prompt_is_cut_to_leave_room(model):
+    clap, words = prompts(1, 200, (200,))
+    assert model.sequence((clap, words)).tokens.shape[1] == 64 - 5
+    assert model.generate((clap, words), 7).tokens.shape == (1, 7, 32)
+    assert model.teacher((clap, words), torch.randn(1, 7, 32)).shape == (1, 7, 32)

@@ -1,0 +1,137 @@
+"""HiFi-GAN against transformers' SpeechT5HifiGan and the published counts; the inverse STFT against torch.stft."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+from latentaudio.audio.mel import vae_mel
+from latentaudio.config.architecture import MelSpec, VocoderConfig
+from latentaudio.models import istft_vocoder
+from latentaudio.models.istft_vocoder import InverseSTFT, build_vocoder
+
+BASE = VocoderConfig()
+HIRES = VocoderConfig(
+    bins=256,
+    channels=1536,
+    rates=(6, 5, 4, 2, 2),
+    kernels=(12, 10, 8, 4, 4),
+    block_kernels=(3, 7, 11, 15),
+    n_fft=2048,
+    hop=480,
+)
+TINY = VocoderConfig(bins=8, channels=64)
+SMALL = VocoderConfig(kind="istft", bins=16, channels=24, hidden=48, layers=2)
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("config", "count", "extra"), [(BASE, 55_264_897, 32), (HIRES, 190_281_889, 16)]
+)
+def test_published_counts_and_lengths(config, count, extra):
+    with torch.device("meta"):
+        istft_vocoder = build_vocoder(config)
+        samples = istft_vocoder(torch.zeros(2, 1, 20, config.bins))
+    assert parameters(istft_vocoder) == count
+    assert samples.shape == (2, 1, 20 * config.hop + extra)
+
+
+def oracle(config):
+    return SpeechT5HifiGan(
+        SpeechT5HifiGanConfig(
+            model_in_dim=config.bins,
+            upsample_initial_channel=config.channels,
+            upsample_rates=list(config.rates),
+            upsample_kernel_sizes=list(config.kernels),
+            resblock_kernel_sizes=list(config.block_kernels),
+            resblock_dilation_sizes=[list(config.dilations)] * len(config.block_kernels),
+            leaky_relu_slope=0.1,
+            normalize_before=False,
+        )
+    ).eval()
+
+
+def test_matches_transformers():
+    torch.manual_seed(0)
+    theirs, ours = oracle(TINY), build_vocoder(TINY)
+    for (
+        parameter
+    ) in theirs.parameters():  # its own start is so small that every output would be its last bias
+        torch.nn.init.normal_(parameter, std=0.2)
+    weights = {
+        k.replace("upsampler.", "ups."): v
+        for k, v in theirs.state_dict().items()
+        if k not in ("mean", "scale")
+    }
+    ours.load_state_dict(weights, strict=True)
+    log_mel = torch.randn(2, 1, 13, TINY.bins)
+    with torch.no_grad():
+        expected, actual = theirs(log_mel[:, 0]), ours(log_mel)[:, 0]
+    assert expected.std() > 0.1
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(1024, 160), (2048, 480)])
+def test_inverse_stft_undoes_the_mel_framing_to_the_last_sample(n_fft, hop):
+    samples, edge = torch.randn(2, 30 * hop), (n_fft - hop) // 2
+    padded = F.pad(samples[:, None], (edge, edge), mode="reflect")[:, 0]
+    spectrum = torch.stft(
+        padded, n_fft, hop, window=torch.hann_window(n_fft), center=False, return_complex=True
+    )
+    restored = InverseSTFT(n_fft, hop)(spectrum.transpose(1, 2))
+    torch.testing.assert_close(restored, samples, atol=1e-5, rtol=0)
+
+
+def test_inverse_stft_keeps_a_constant_flat_up_to_both_ends():
+    spectrum = torch.fft.rfft(torch.hann_window(1024)).repeat(1, 7, 1)
+    torch.testing.assert_close(
+        InverseSTFT(1024, 160)(spectrum), torch.ones(1, 7 * 160), atol=1e-5, rtol=0
+    )
+
+
+def test_an_untrained_istft_vocoder_already_has_the_loudness_of_its_mel():
+    torch.manual_seed(0)
+    spec, noise = MelSpec(), 0.1 * torch.randn(1, 32000)
+    log_mel = vae_mel(noise, spec)
+    istft_vocoder = build_vocoder(
+        VocoderConfig(kind="istft", channels=16, hidden=32, layers=1)
+    ).eval()
+    with torch.no_grad():
+        again = istft_vocoder(log_mel)
+        torch.testing.assert_close(
+            istft_vocoder(log_mel.expand(2, -1, -1, -1))[1], again[0], atol=1e-5, rtol=0
+        )  # batch-free, seeded
+    assert again.shape == (1, 1, 32000)
+    assert (vae_mel(again[0], spec) - log_mel).mean().abs() < 0.3
+
+
+def test_istft_vocoder_of_pieces_is_that_of_the_whole(monkeypatch):
+    torch.manual_seed(0)
+    system = build_vocoder(replace(SMALL, reach=20)).eval()
+    mel = torch.randn(1, 1, 700, 16)
+    with torch.no_grad():
+        whole = system(mel)
+        monkeypatch.setattr(istft_vocoder, "_PIECE", 40)
+        loudest = float(whole.abs().max())
+        torch.testing.assert_close(system(mel), whole, atol=1e-6 * loudest, rtol=0)
+        monkeypatch.setattr(istft_vocoder, "_SECTION", 120)
+        turn = (
+            2 * torch.pi * 2**-15
+        )  # as well as float32 knows the whole's phases, which go to some 350 turns
+        torch.testing.assert_close(system(mel), whole, atol=turn * loudest, rtol=0)
+
+
+def test_istft_vocoder_computes_sound_in_float32_under_autocast():
+    torch.manual_seed(0)
+    istft_vocoder, log_mel = build_vocoder(SMALL).eval(), torch.randn(1, 1, 9, SMALL.bins)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        samples = istft_vocoder(log_mel)
+    with torch.no_grad():
+        expected = istft_vocoder(log_mel)
+    assert samples.dtype == torch.float32
+    assert (samples - expected).std() < 0.05 * expected.std()
