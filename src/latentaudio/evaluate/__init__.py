@@ -1,1 +1,1 @@
-"""How good is it? A judge trained on renders, signal analysis, Fréchet distance, and the bench that prints them all."""
+"""Quality of generated audio: metrics against ground truth, benchmark of the bundled model."""

@@ -1,6 +1,6 @@
-"""What a bench found: lines of numbers with their targets, as a table for people and as JSON for machines.
+"""Results of an evaluation: metrics with their targets, as a table and as JSON.
 
-Knows numbers and text. Refuses to know how anything was measured.
+Letter: N number of clips (or of places in clips) that a metric is computed over.
 """
 
 from __future__ import annotations
@@ -10,114 +10,166 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..errors import DataError
 from ..fileio import replacing
 
-Unit = Literal["%", "x", "s", "GB", ""]
+Unit = Literal["%", "x", ""]
+Result = Literal["pass", "fail"]
+
+MAX_CONFUSIONS_SHOWN = 20  # in the printed table; the JSON file has all of them
+COLUMNS = ("metric", "value", "target", "ceiling (ground truth)", "N", "seed", "result", "note")
 
 
 @dataclass(frozen=True)
-class Line:
-    """One measurement: its value, the target, what renders reach by the same measure, and how many clips it rests on.
+class Metric:
+    """One measured number and its target.
 
-    `most`: the target is an upper bound. A line without a target is shown for comparison only.
+    Attributes:
+        name: the metric.
+        value: the measured number; a fraction if `unit` is "%".
+        unit: "%", "x" (a ratio) or "" (no unit).
+        n: number of clips that the value is computed over.
+        seed: seed of the prompts and of the clips.
+        target: the value to reach; None if the metric is shown for comparison only.
+        lower_is_better: if true, the target is an upper bound.
+        ceiling: the same metric on ground truth.
+        note: details, for the last column.
     """
 
     name: str
     value: float
     unit: Unit
-    count: int
+    n: int
     seed: int
     target: float | None = None
-    most: bool = False
+    lower_is_better: bool = False
     ceiling: float | None = None
     note: str = ""
 
     @property
-    def reached(self) -> bool | None:
-        """Whether the target is met; None without one."""
+    def result(self) -> Result | None:
+        """Whether the value reaches its target; None without a target."""
         if self.target is None:
             return None
-        return self.value <= self.target if self.most else self.value >= self.target
+        if self.lower_is_better:
+            return "pass" if self.value <= self.target else "fail"
+        return "pass" if self.value >= self.target else "fail"
 
     def cells(self) -> tuple[str, ...]:
-        """The line in words: name, value, target, renders, N, seed, verdict and note."""
-        bound = (
-            ""
-            if self.target is None
-            else f"{'<=' if self.most else '>='} {_said(self.target, self.unit)}"
-        )
-        ceiling = "" if self.ceiling is None else _said(self.ceiling, self.unit)
-        verdict = {True: "yes", False: "NO", None: ""}[self.reached]
-        return (
-            self.name,
-            _said(self.value, self.unit),
-            bound,
-            ceiling,
-            str(self.count),
-            str(self.seed),
-            verdict,
-            self.note,
-        )
+        """Return the metric as text, one string per column of `COLUMNS`."""
+        target = ""
+        if self.target is not None:
+            bound = "<=" if self.lower_is_better else ">="
+            target = f"{bound} {_format(self.target, self.unit)}"
+        ceiling = "" if self.ceiling is None else _format(self.ceiling, self.unit)
+        result = "FAIL" if self.result == "fail" else self.result or ""
+        value = _format(self.value, self.unit)
+        return (self.name, value, target, ceiling, str(self.n), str(self.seed), result, self.note)
 
 
 @dataclass
 class Report:
-    """All lines, the share right of every kind, and what was mistaken for what (asked, heard, how often)."""
+    """The results of one model.
+
+    Attributes:
+        model: name or folder of the model.
+        metrics: every metric, in the order of measurement.
+        class_accuracy: top-1 accuracy of every sound class.
+        confusions: (prompted class, predicted class, number of clips), most frequent first.
+    """
 
     model: str
-    lines: list[Line] = field(default_factory=list)
-    kinds: dict[str, float] = field(default_factory=dict)
-    mistakes: list[tuple[str, str, int]] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    class_accuracy: dict[str, float] = field(default_factory=dict)
+    confusions: list[tuple[str, str, int]] = field(default_factory=list)
 
-    def line(self, name: str) -> Line:
-        """The line of that name."""
-        return next(line for line in self.lines if line.name == name)
+    def metric(self, name: str) -> Metric:
+        """Return the metric of that name. Raises KeyError if there is none."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        raise KeyError(name)
 
     @property
-    def worst(self) -> tuple[str, float]:
-        """The kind that is right least often, and how often."""
-        return min(self.kinds.items(), key=lambda item: item[1])
+    def worst_class(self) -> tuple[str, float]:
+        """The sound class with the lowest accuracy, and that accuracy."""
+        return min(self.class_accuracy.items(), key=lambda item: item[1])
 
     def __str__(self) -> str:
-        head = ("measure", "value", "target", "renders", "N", "seed", "reached", "")
-        rows = [head, *(line.cells() for line in self.lines)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        table = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        if self.kinds:
-            names = sorted(self.kinds, key=lambda kind: (self.kinds[kind], kind))
-            table += [
-                "",
-                "right, by kind (worst first): "
-                + ", ".join(f"{name} {self.kinds[name]:.0%}" for name in names),
-            ]
-        if self.mistakes:
-            table += [
-                "mistaken: "
-                + ", ".join(
-                    f"{asked} for {heard} ({times}x)" for asked, heard, times in self.mistakes[:20]
-                )
-            ]
-        return "\n".join([f"bench of {self.model}", "", *table])
+        """Return the table for the terminal."""
+        rows: list[tuple[str, ...]] = [COLUMNS]
+        rows += [metric.cells() for metric in self.metrics]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [f"evaluation of {self.model}", ""]
+        for row in rows:
+            padded = map(str.ljust, row, widths)
+            lines.append("  ".join(padded).rstrip())
+        lines += self._class_lines()
+        return "\n".join(lines)
+
+    def _class_lines(self) -> list[str]:
+        """Lines on accuracy by class and on confusions."""
+        lines = []
+        if self.class_accuracy:
+            ranked = sorted(self.class_accuracy.items(), key=lambda item: (item[1], item[0]))
+            accuracies = ", ".join(f"{name} {accuracy:.0%}" for name, accuracy in ranked)
+            lines += ["", f"accuracy by class (worst first): {accuracies}"]
+        if self.confusions:
+            shown = self.confusions[:MAX_CONFUSIONS_SHOWN]
+            pairs = ", ".join(f"{prompted} as {found} ({n}x)" for prompted, found, n in shown)
+            lines.append(f"confusions (prompted as predicted): {pairs}")
+        return lines
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, in plain values."""
+        """Return everything as plain values, for JSON."""
         return {
             "model": self.model,
-            "lines": [{**asdict(line), "reached": line.reached} for line in self.lines],
-            "kinds": self.kinds,
-            "mistakes": [list(mistake) for mistake in self.mistakes],
+            "metrics": [{**asdict(metric), "result": metric.result} for metric in self.metrics],
+            "class_accuracy": self.class_accuracy,
+            "confusions": [list(confusion) for confusion in self.confusions],
         }
 
     def save(self, path: Path) -> None:
-        """Write it as JSON, whole or not at all. Raises DataError where that cannot be."""
+        """Write the report as JSON. An interrupted write leaves no file.
+
+        Args:
+            path: the file to write.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps(self.as_dict(), indent=1) + "\n", encoding="utf-8")
+            text = json.dumps(self.as_dict(), indent=1, ensure_ascii=False)
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Report:
+        """Read a report that `save` wrote.
+
+        Args:
+            path: the JSON file.
+
+        Returns:
+            The report.
+
+        Raises:
+            DataError: the file does not exist or is not such a report.
+        """
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            metrics = []
+            for entry in stored["metrics"]:
+                del entry["result"]  # follows from value and target
+                metrics.append(Metric(**entry))
+            confusions = [(prompted, found, n) for prompted, found, n in stored["confusions"]]
+            return cls(stored["model"], metrics, stored["class_accuracy"], confusions)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is not a report of `evaluate --output`: {error}") from None
 
 
-def _said(value: float, unit: Unit) -> str:
+def _format(value: float, unit: Unit) -> str:
     if unit == "%":
         return f"{value:.1%}"
-    return f"{value:.2f}{' ' if unit in ('s', 'GB') else ''}{unit}" if unit else f"{value:.2g}"
+    if unit == "x":
+        return f"{value:.2f}x"
+    return f"{value:.2g}"

@@ -1,1 +1,1 @@
-"""The benchmark of the embedded model."""
+"""The quality benchmark of the bundled model `mini`: held-out prompts with known ground truth."""

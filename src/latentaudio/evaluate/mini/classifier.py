@@ -1,8 +1,10 @@
-"""The judge: a small classifier that names the kind of sound it hears, trained on renders only and never on a model's output.
+"""The sound classifier of the benchmark: it names the sound class of a clip.
 
-Knows log-mels, kinds and how to train, save and load itself. Refuses to know prompts, models and how renders are made.
+It is trained on ground truth of the renderer only, never on the output of a model. That keeps it
+independent of the model that it measures.
 
-Letters: B batch, T samples, L mel frames, F mel bands, C channels, K kinds, E width of the embedding.
+Letters: B batch, C channels, T samples, L mel frames, F mel bands, N clips, K classes,
+E size of an embedding.
 """
 
 from __future__ import annotations
@@ -25,195 +27,278 @@ from ...config.architecture import MelSpec
 from ...errors import WeightsError, said
 
 SPEC = MelSpec()
-EMBEDDING = 64
-_RANGE = (
-    7.0  # nats below the loudest cell of a clip that still count: 61 dB; level itself is not heard
-)
-_CROP = 256  # frames of a training example: 2.56 s
+EMBEDDING_SIZE = 64
+_HIDDEN_SIZE = 192
+_RANGE = 7.0  # nats below the loudest cell of a clip that count: 61 dB; the level itself does not
+_CROP_FRAMES = 256  # of a training example: 2.56 s
+_LOUD_NATS = 2.0  # a training crop contains a frame within this of the loudest one
+
+WEIGHTS_FILE = "classifier.safetensors"
+CONFIG_FILE = "classifier.json"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the judge made of N clips: `scores [N, K]` log-probabilities and `embeddings [N, E]`."""
+class Predictions:
+    """Output of the classifier for N clips.
 
-    scores: np.ndarray
+    Attributes:
+        log_probs: log-probabilities [N, K].
+        embeddings: the layer before the last one [N, E], for Fréchet distances.
+    """
+
+    log_probs: np.ndarray
     embeddings: np.ndarray
 
     @property
     def best(self) -> np.ndarray:
-        """Index of the likeliest kind of each clip, [N]."""
-        return np.asarray(self.scores.argmax(axis=1))
+        """Index of the most probable class of each clip, [N]."""
+        return np.asarray(self.log_probs.argmax(axis=1))
 
 
-class _Block(nn.Module):
-    """Two 3x3 convolutions around a shortcut, the first halving time and frequency."""
+class _DownBlock(nn.Module):
+    """Two 3x3 convolutions with a shortcut; the first one halves time and frequency."""
 
-    def __init__(self, source: int, width: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.down = nn.Conv2d(source, width, 3, 2, 1, bias=False)
-        self.norm = nn.BatchNorm2d(width)
-        self.conv = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.last = nn.BatchNorm2d(width)
+        self.down = nn.Conv2d(in_channels, out_channels, 3, 2, 1, bias=False)
+        self.norm = nn.BatchNorm2d(out_channels)
+        self.conv = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.last = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, L, F] -> [B, width, L/2, F/2]."""
+        """[B, C, L, F] -> [B, out_channels, L/2, F/2]."""
         x = nnf.relu(self.norm(self.down(x)))
         return nnf.relu(x + self.last(self.conv(x)))
 
 
-class Judge(nn.Module):
-    """Convolutions over a log-mel, attention over time, one vector, one score per kind."""
+class SoundClassifier(nn.Module):
+    """A CNN over a log-mel spectrogram with attention pooling over time.
 
-    def __init__(self, kinds: Sequence[str], widths: tuple[int, ...] = (32, 48, 96, 160)) -> None:
+    Attributes:
+        class_names: the sound classes, in the order of the outputs.
+        channels: channels of the convolutions, level by level.
+    """
+
+    def __init__(
+        self, class_names: Sequence[str], channels: tuple[int, ...] = (32, 48, 96, 160)
+    ) -> None:
+        """Build a classifier with random weights.
+
+        Args:
+            class_names: the sound classes.
+            channels: channels of the convolutions, level by level.
+        """
         super().__init__()
-        self.kinds = tuple(kinds)
-        self.widths = widths
+        self.class_names = tuple(class_names)
+        self.channels = channels
         self.stem = nn.Sequential(
-            nn.Conv2d(1, widths[0], (7, 5), (4, 2), (3, 2), bias=False),
-            nn.BatchNorm2d(widths[0]),
+            nn.Conv2d(1, channels[0], (7, 5), (4, 2), (3, 2), bias=False),
+            nn.BatchNorm2d(channels[0]),
             nn.ReLU(),
         )
-        self.blocks = nn.Sequential(*(_Block(a, b) for a, b in pairwise(widths)))
-        bands = SPEC.bins // 2 ** len(widths)
-        self.join = nn.Conv1d(widths[-1] * bands, 192, 1)
-        self.attend = nn.Conv1d(192, 1, 1)
-        self.embed = nn.Linear(2 * 192, EMBEDDING)
-        self.name = nn.Linear(EMBEDDING, len(self.kinds))
+        self.blocks = nn.Sequential(*(_DownBlock(a, b) for a, b in pairwise(channels)))
+        bands = SPEC.n_mels // 2 ** len(channels)
+        self.project = nn.Conv1d(channels[-1] * bands, _HIDDEN_SIZE, 1)
+        self.attention = nn.Conv1d(_HIDDEN_SIZE, 1, 1)
+        self.embedding = nn.Linear(2 * _HIDDEN_SIZE, EMBEDDING_SIZE)
+        self.head = nn.Linear(EMBEDDING_SIZE, len(self.class_names))
 
     def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
-        """log_mel [B, 1, L, F] of any level -> scores [B, K] (logits) and embeddings [B, E]."""
-        top = log_mel.amax(dim=(1, 2, 3), keepdim=True)
-        x = (log_mel - top).clamp_min(-_RANGE) * (2 / _RANGE) + 1
+        """Return logits [B, K] and embeddings [B, E] of log-mels [B, 1, L, F] of any level."""
+        # Relative to the loudest cell, so that the level of a clip has no influence.
+        peak = log_mel.amax(dim=(1, 2, 3), keepdim=True)
+        x = (log_mel - peak).clamp_min(-_RANGE) * (2 / _RANGE) + 1
         x = self.blocks(self.stem(x.contiguous(memory_format=torch.channels_last)))
-        x = nnf.relu(self.join(x.transpose(2, 3).flatten(1, 2)))
-        weights = self.attend(x).softmax(dim=2)
-        embedding = nnf.relu(
-            self.embed(torch.cat([(x * weights).sum(dim=2), x.amax(dim=2)], dim=1))
-        )
-        return self.name(embedding), embedding
+        # Frequency becomes channels: what remains is a sequence over time.
+        x = nnf.relu(self.project(x.transpose(2, 3).flatten(1, 2)))
+        weights = self.attention(x).softmax(dim=2)
+        pooled = torch.cat([(x * weights).sum(dim=2), x.amax(dim=2)], dim=1)
+        embedding = nnf.relu(self.embedding(pooled))
+        return self.head(embedding), embedding
 
     @torch.inference_mode()
-    def hear(self, clips: Sequence[np.ndarray]) -> Verdict:
-        """The verdict on clips [T] float32 at 16 kHz, each judged whole and alone, so that company changes nothing."""
+    def predict(self, clips: Sequence[np.ndarray]) -> Predictions:
+        """Classify clips.
+
+        Each clip is computed alone and in full length, so that other clips have no influence.
+
+        Args:
+            clips: clips [T], float32 at 16 kHz.
+
+        Returns:
+            Log-probabilities and embeddings.
+        """
         self.eval()
-        heard = [self(mel_of(clip).float()[None, None]) for clip in clips]
-        scores = torch.cat([s for s, _ in heard]).log_softmax(dim=1)
-        return Verdict(scores.numpy(), torch.cat([e for _, e in heard]).numpy())
+        logits = []
+        embeddings = []
+        for clip in clips:
+            clip_logits, embedding = self(log_mel_of(clip).float()[None, None])
+            logits.append(clip_logits)
+            embeddings.append(embedding)
+        log_probs = torch.cat(logits).log_softmax(dim=1)
+        return Predictions(log_probs.numpy(), torch.cat(embeddings).numpy())
 
 
-def mel_of(samples: np.ndarray) -> Tensor:
-    """Log-mel [L, F] in half precision of a clip [T] at 16 kHz."""
+def log_mel_of(samples: np.ndarray) -> Tensor:
+    """Return the log-mel [L, F] in half precision of a clip [T] at 16 kHz."""
     return vae_mel(torch.from_numpy(np.asarray(samples, np.float32))[None], SPEC)[0, 0].half()
 
 
-def train(
+def train_classifier(
     mels: Sequence[Tensor],
     labels: Sequence[int],
-    kinds: Sequence[str],
+    class_names: Sequence[str],
     steps: int = 1500,
-    batch: int = 64,
-    rate: float = 3e-3,
+    batch_size: int = 64,
+    learning_rate: float = 3e-3,
     seed: int = 0,
     progress: Callable[[int, int, float], None] | None = None,
-) -> Judge:
-    """A judge of `kinds` from log-mels [L, F] (half precision, any lengths) and the index of each one's kind.
+) -> SoundClassifier:
+    """Train a classifier with AdamW and one cosine cycle with a short warm-up.
 
-    AdamW, one cosine cycle with a short warm-up. `progress(step, steps, loss)` is called after every step.
+    Args:
+        mels: log-mels [L, F] in half precision, of any length.
+        labels: index of the class of each log-mel.
+        class_names: the sound classes.
+        steps: optimizer steps.
+        batch_size: crops per step.
+        learning_rate: peak learning rate.
+        seed: seed of weights, batches and augmentation.
+        progress: called with (step, steps, loss) after every step.
+
+    Returns:
+        The trained classifier, in evaluation mode.
     """
     torch.manual_seed(seed)
-    dice = torch.Generator().manual_seed(seed)
-    judge = Judge(kinds)
-    judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub wants a dtype
-    optimiser = torch.optim.AdamW(judge.parameters(), rate, weight_decay=0.02, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps, pct_start=0.1)
-    answers, order = torch.tensor(list(labels)), torch.empty(0, dtype=torch.long)
+    generator = torch.Generator().manual_seed(seed)
+    classifier = SoundClassifier(class_names)
+    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stub wants a dtype
+    optimizer = torch.optim.AdamW(
+        classifier.parameters(), learning_rate, weight_decay=0.02, betas=(0.9, 0.98)
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, steps, pct_start=0.1)
+    targets = torch.tensor(list(labels))
+    queue = torch.empty(0, dtype=torch.long)  # a shuffled epoch, refilled when it runs out
     for step in range(steps):
-        while len(order) < batch:
-            order = torch.cat([order, torch.randperm(len(mels), generator=dice)])
-        chosen, order = order[:batch], order[batch:]
-        crops = torch.stack([_crop(mels[i], dice) for i in chosen.tolist()])[:, None]
-        crops = _disguised(crops, dice)
+        while len(queue) < batch_size:
+            queue = torch.cat([queue, torch.randperm(len(mels), generator=generator)])
+        indices = queue[:batch_size]
+        queue = queue[batch_size:]
+        crops = torch.stack([_random_crop(mels[i], generator) for i in indices.tolist()])
+        crops = _augment(crops[:, None], generator)
         with torch.autocast("cpu", torch.bfloat16):
-            scores, _ = judge(crops)
-        loss = nnf.cross_entropy(scores.float(), answers[chosen], label_smoothing=0.05)
-        optimiser.zero_grad(set_to_none=True)
+            logits, _ = classifier(crops)
+        loss = nnf.cross_entropy(logits.float(), targets[indices], label_smoothing=0.05)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
         if progress:
             progress(step + 1, steps, float(loss.detach()))
-    return judge.eval()
+    return classifier.eval()
 
 
-def _crop(mel: Tensor, dice: torch.Generator) -> Tensor:
-    """2.56 s [256, F] of a log-mel that hold something loud; a shorter clip keeps silence around it."""
+def _random_crop(mel: Tensor, generator: torch.Generator) -> Tensor:
+    """A crop [256, F] of a log-mel that contains a loud frame; a shorter clip is padded."""
     mel = mel.float()
-    if len(mel) <= _CROP:
-        before = int(torch.randint(_CROP - len(mel) + 1, (1,), generator=dice))
-        return nnf.pad(
-            mel, (0, 0, before, _CROP - len(mel) - before), value=float(np.log(SPEC.floor))
-        )
-    loud = mel.amax(dim=1)
-    good = torch.nonzero(loud > loud.max() - 2.0)[:, 0]
-    anchor = int(good[int(torch.randint(len(good), (1,), generator=dice))])
-    start = anchor - int(torch.randint(_CROP, (1,), generator=dice))
-    return mel[(start := min(max(start, 0), len(mel) - _CROP)) : start + _CROP]
+    if len(mel) <= _CROP_FRAMES:
+        missing = _CROP_FRAMES - len(mel)
+        before = int(torch.randint(missing + 1, (1,), generator=generator))
+        return nnf.pad(mel, (0, 0, before, missing - before), value=float(np.log(SPEC.floor)))
+    level = mel.amax(dim=1)
+    loud_frames = torch.nonzero(level > level.max() - _LOUD_NATS)[:, 0]
+    anchor = int(loud_frames[int(torch.randint(len(loud_frames), (1,), generator=generator))])
+    start = anchor - int(torch.randint(_CROP_FRAMES, (1,), generator=generator))
+    start = min(max(start, 0), len(mel) - _CROP_FRAMES)
+    return mel[start : start + _CROP_FRAMES]
 
 
-def _disguised(mel: Tensor, dice: torch.Generator) -> Tensor:
-    """Log-mels [B, 1, L, F] with what a vocoder or a VAE may do to them: hiss, tint, blur, holes.
+def _augment(mel: Tensor, generator: torch.Generator) -> Tensor:
+    """Log-mels [B, 1, L, F] with typical artifacts of a vocoder or VAE: noise, tilt, blur, gaps.
 
-    A judge that leaned on a renderer's perfect silence or razor-sharp partials would judge the vocoder and not the sound.
+    Without them the classifier would rely on the perfect silence and the sharp partials of the
+    renderer. It would then measure the vocoder instead of the sound.
     """
-    size, bands = len(mel), mel.shape[3]
+    batch_size = len(mel)
+    num_bands = mel.shape[3]
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(size, *(shape or (1, 1, 1)), generator=dice)
+        draw = torch.rand(batch_size, *(shape or (1, 1, 1)), generator=generator)
+        return low + (high - low) * draw
 
-    top = mel.amax(dim=(1, 2, 3), keepdim=True)
-    place = torch.linspace(-1, 1, bands)
-    mel = (
-        mel
-        + uniform(-0.5, 0.5) * place
-        + uniform(0, 0.4) * torch.sin(uniform(1, 4) * place + uniform(0, 6.3))
-    )
-    hiss = top + uniform(-9.5, -4.5) + 0.5 * place + 0.25 * torch.randn(mel.shape, generator=dice)
-    mel = torch.logaddexp(mel, hiss)
-    bell = torch.tensor([0.25, 0.5, 0.25])
-    blur = (bell[:, None] * bell[None])[None, None]
+    peak = mel.amax(dim=(1, 2, 3), keepdim=True)
+    position = torch.linspace(-1, 1, num_bands)
+    # Spectral tilt and a slow ripple over frequency. The order of the draws fixes the results.
+    tilted = mel + uniform(-0.5, 0.5) * position
+    mel = tilted + uniform(0, 0.4) * torch.sin(uniform(1, 4) * position + uniform(0, 6.3))
+    noise = peak + uniform(-9.5, -4.5) + 0.5 * position
+    noise = noise + 0.25 * torch.randn(mel.shape, generator=generator)
+    mel = torch.logaddexp(mel, noise)
+    kernel = torch.tensor([0.25, 0.5, 0.25])
+    kernel2d = (kernel[:, None] * kernel[None])[None, None]
     for _ in range(2):
-        mel = torch.lerp(mel, nnf.conv2d(mel, blur, padding=1), uniform(-0.6, 1.0).clamp_min(0))
-    for axis, widest in ((2, 24), (3, 8)):
-        span = torch.arange(mel.shape[axis]).view(*(1 if a != axis else -1 for a in range(4)))
-        start, width = uniform(0, mel.shape[axis]), uniform(0, widest)
-        mel = torch.where((span >= start) & (span < start + width), top - _RANGE, mel)
+        blurred = nnf.conv2d(mel, kernel2d, padding=1)
+        mel = torch.lerp(mel, blurred, uniform(-0.6, 1.0).clamp_min(0))
+    for axis, max_width in ((2, 24), (3, 8)):
+        index = torch.arange(mel.shape[axis])
+        index = index.view(1, 1, -1, 1) if axis == 2 else index.view(1, 1, 1, -1)
+        start = uniform(0, mel.shape[axis])
+        width = uniform(0, max_width)
+        mel = torch.where((index >= start) & (index < start + width), peak - _RANGE, mel)
     return mel
 
 
-def save_judge(judge: Judge, folder: Path, card: Mapping[str, float] | None = None) -> None:
-    """Write `classifier.safetensors` (half precision) and `classifier.json`: the kinds in order, and how it was made."""
+def save_classifier(
+    classifier: SoundClassifier, folder: Path, training: Mapping[str, float] | None = None
+) -> None:
+    """Write the weights in half precision, and the class names, to a folder.
+
+    Args:
+        classifier: the classifier.
+        folder: the folder; created if missing.
+        training: facts on the training, stored beside the class names.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    halves = {k: v.half() if v.is_floating_point() else v for k, v in judge.state_dict().items()}
-    save_file({k: v.contiguous() for k, v in halves.items()}, folder / "classifier.safetensors")
-    about = {"kinds": judge.kinds, "widths": judge.widths, "card": dict(card or {})}
-    (folder / "classifier.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    state = {}
+    for key, value in classifier.state_dict().items():
+        stored = value.half() if value.is_floating_point() else value
+        state[key] = stored.contiguous()
+    save_file(state, folder / WEIGHTS_FILE)
+    config = {
+        "class_names": classifier.class_names,
+        "channels": classifier.channels,
+        "training": dict(training or {}),
+    }
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 
-def load_judge(folder: Path) -> Judge:
-    """The judge that `save_judge` wrote. Raises WeightsError where there is none or it does not fit."""
+def load_classifier(folder: Path) -> SoundClassifier:
+    """Load the classifier that `save_classifier` wrote.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        The classifier, in evaluation mode and float32.
+
+    Raises:
+        WeightsError: the folder has no classifier, or its files do not match.
+    """
     try:
-        about = json.loads((folder / "classifier.json").read_text(encoding="utf-8"))
-        state = load_file(folder / "classifier.safetensors")
-        judge = Judge(about["kinds"], tuple(about["widths"]))
-        judge.load_state_dict(
-            {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-        )
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        stored = load_file(folder / WEIGHTS_FILE)
+        classifier = SoundClassifier(config["class_names"], tuple(config["channels"]))
+        state = {}
+        for key, value in stored.items():
+            state[key] = value.float() if value.is_floating_point() else value
+        classifier.load_state_dict(state)
     except FileNotFoundError:
         raise WeightsError(
-            f"{folder} holds no judge; make one: python recipes/mini/judge.py --out {folder}"
+            f"{folder} contains no sound classifier; train one with "
+            f"python recipes/mini/train_classifier.py --output {folder}"
         ) from None
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as problem:
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise WeightsError(
-            f"the judge in {folder} cannot be read ({said(problem)}); train it again"
+            f"the sound classifier in {folder} cannot be loaded ({said(error)}); train it again"
         ) from None
-    return judge.eval()
+    return classifier.eval()

@@ -1,295 +1,350 @@
-"""What edits do to sounds, in figures: a dog made into a bell, holes filled, ends that meet.
+"""The editing benchmark: transfer, inpainting, loops, audio prompts and long clips.
 
-Knows renders, the judge and a system's verbs. Refuses to know how an edit is made.
+Clips and edits are compared with ground truth of the renderer, by the sound classifier, by
+envelopes and by a seam detector.
+
+Letter: N samples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..report import Line, Report
-from .classifier import Judge, mel_of
-from .prompts import RATE, of_every_kind
-from .quality import right
+from ..report import Metric, Report
+from .classifier import SoundClassifier, log_mel_of
+from .prompts import RATE, EvalPrompt, class_prompts
+from .quality import is_correct
+from .seams import envelope_correlation, is_seam_detected
 
 if TYPE_CHECKING:
     from ...pipeline import AudioLDM
 
-STEADY = (
-    "rain",
-    "wind",
-    "sea",
-    "fire",
-    "stream",
-    "hail",
-    "drill",
-    "vacuum",
-    "fan",
-    "engine",
-    "airplane",
-    "steam",
-)
-"""Kinds that go on evenly."""
+STATIONARY_CLASSES = (
+    "rain", "wind", "sea", "fire", "stream", "hail",
+    "drill", "vacuum", "fan", "engine", "airplane", "steam",
+)  # fmt: skip
 STRENGTHS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
-_HOLE, _SEAM = 1.0, 1.0  # s
-_PLACES = 8  # of each untouched sound
+TRANSFER_PROMPT = "a church bell ringing"
+
+_GAP_S = 1.0  # length of the gap that inpainting fills
+_LOOP_SEAM_S = 1.0  # length of the regenerated part of a loop
+_POSITIONS_PER_CLIP = 8  # of an unedited clip, for false positives
+_SLOPE_END = 0.25  # level at the end of a sloped clip: -12 dB
+_LONG_CLIP_FACTOR = 2.5  # duration of a long clip, in windows of the model
 
 
 @dataclass
-class Edits:
-    """What the figures are made with. progress: what is being measured, how many are done, of how many."""
+class EditingBenchmark:
+    """A model under test and the size of the test.
 
-    system: AudioLDM
-    judge: Judge
-    tries: int = 50
-    seconds: float = 5.12
+    Attributes:
+        model: the model.
+        classifier: the sound classifier.
+        num_clips: clips per metric.
+        duration: duration of the clips in seconds.
+        seed: seed of prompts and clips.
+        progress: called with (current work, number done, total).
+    """
+
+    model: AudioLDM
+    classifier: SoundClassifier
+    num_clips: int = 50
+    duration: float = 5.12
     seed: int = 0
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None
+    progress: Callable[[str, int, int], None] = lambda work, done, total: None
+
+    def accuracy(self, clips: list[np.ndarray], targets: list[str]) -> float:
+        """Return the fraction of clips [N] that the classifier names as their target."""
+        predictions = self.classifier.predict(clips)
+        return float(is_correct(predictions, self.classifier.class_names, targets).mean())
 
 
-def run_edits(bench: Edits, model: str) -> Report:
-    """Transfer over strengths, a hole of a second in steady sounds, seams of loops, sounds as prompts, and joins of long
-    clips."""
-    report = Report(model)
-    for measure in (_transferred, _filled, _looped, _likened, _joined):
-        measure(bench, report)
+def evaluate_editing(benchmark: EditingBenchmark, name: str) -> Report:
+    """Compute every metric of editing.
+
+    Args:
+        benchmark: the model under test and the size of the test.
+        name: name of the model, for the report.
+
+    Returns:
+        The report.
+    """
+    report = Report(name)
+    for measure in (
+        _measure_transfer,
+        _measure_inpainting,
+        _measure_loops,
+        _measure_audio_prompts,
+        _measure_window_boundaries,
+    ):
+        measure(benchmark, report)
     return report
 
 
-def envelope(samples: np.ndarray, rate: int = RATE, step: float = 0.04) -> np.ndarray:
-    """Root mean square of samples [N] over steps of so many seconds."""
-    size = round(step * rate)
-    blocks = samples[: len(samples) // size * size].reshape(-1, size)
-    return np.asarray(np.sqrt(np.square(blocks, dtype=np.float64).mean(axis=1)))
-
-
-def alike(one: np.ndarray, other: np.ndarray) -> float:
-    """Correlation of two sounds' envelopes, -1 to 1; 0 where one of them does not move."""
-    a, b = (np.log(envelope(sound) + 1e-3) for sound in (one, other))
-    a, b = a - a.mean(), b - b.mean()
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / norm if norm > 0 else 0.0
-
-
-def seam_found(sound: np.ndarray, place: int, rate: int = RATE) -> bool:
-    """Whether a detector finds a seam at a sample of [N], a quarter of a second from its ends or more: a bend there that is
-    sharper than any near it, or a change of level or spectrum, over 64 ms or a quarter second, as there hardly is elsewhere.
-    """
-    near = rate // 10
-    bends = np.abs(np.diff(sound[place - near : place + near], 2))
-    if bends[near - 2 : near].max() > 1.5 * np.quantile(bends, 0.99):
-        return True
-    return any(_changes_at(sound, place, size) for size in (rate * 8 // 125, rate * 32 // 125))
-
-
-def _changes_at(sound: np.ndarray, place: int, size: int) -> bool:
-    """Whether spectra of `size` samples before and behind a place differ more than 99 % of such pairs elsewhere do."""
-    hop = size // 8
-    first = place % hop
-    frames = np.lib.stride_tricks.sliding_window_view(sound[first:], size)[::hop] * np.hanning(size)
-    power = np.square(np.abs(np.fft.rfft(frames)))[:, 1:]
-    edges = np.unique(np.geomspace(2, power.shape[1], 17).astype(int))
-    bands = np.stack([power[:, low:high].mean(axis=1) for low, high in pairwise(edges)], axis=1)
-    bands = np.log(bands + 1e-5 * bands.mean())
-    change = np.abs(bands[8:] - bands[:-8]).mean(
-        axis=1
-    )  # of the pair whose border is sample first + (8 + k) hop
-    at = (place - first) // hop - 8
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(change, 2, mode="edge"), 5).max(
-        axis=1
-    )  # seams may be faded
-    elsewhere = np.abs(np.arange(len(change)) - at) > 8 + 2
-    return bool(around[at] > np.quantile(around[elsewhere], 0.99))
-
-
-def _transferred(bench: Edits, report: Report) -> None:
-    dogs = [asked.truth for asked in of_every_kind(bench.tries, bench.seed, bench.seconds, ["dog"])]
-    bells, followed, away = {}, {}, {}
+def _measure_transfer(benchmark: EditingBenchmark, report: Report) -> None:
+    """Dogs become bells: target class, envelope and distance at every strength."""
+    prompts = class_prompts(benchmark.num_clips, benchmark.seed, benchmark.duration, ["dog"])
+    dogs = [prompt.ground_truth for prompt in prompts]
+    accuracies = {}
+    correlations = {}
+    details = []
     for number, strength in enumerate(STRENGTHS):
-        made = []
+        clips = []
         for k, dog in enumerate(dogs):
-            bench.progress(
-                f"transfer at {strength:g}", number * len(dogs) + k, len(STRENGTHS) * len(dogs)
+            done = number * len(dogs) + k
+            benchmark.progress(f"transfer at {strength:g}", done, len(STRENGTHS) * len(dogs))
+            [clip] = benchmark.model.transfer(
+                dog, TRANSFER_PROMPT, strength=strength, seed=benchmark.seed + k, candidates=1
             )
-            wish = {"strength": strength, "seed": bench.seed + k, "candidates": 1}
-            made.append(bench.system.transfer(dog, "a church bell ringing", **wish)[0].samples[0])
-        bells[strength] = float(
-            right(bench.judge.hear(made), bench.judge.kinds, ["bell"] * len(made)).mean()
+            clips.append(clip.samples[0])
+        accuracies[strength] = benchmark.accuracy(clips, ["bell"] * len(clips))
+        correlations[strength] = _mean_correlation(clips, dogs)
+        distance = _mean_log_mel_distance(clips, dogs)
+        details.append(
+            f"{strength:g}: {accuracies[strength]:.0%}/{correlations[strength]:.2f}/{distance:.2f}"
         )
-        pairs = list(zip(made, dogs, strict=True))
-        followed[strength] = float(np.mean([alike(clip, dog) for clip, dog in pairs]))
-        away[strength] = float(
-            np.mean([(mel_of(clip) - mel_of(dog)).abs().mean() for clip, dog in pairs])
-        )
-    note = ", ".join(f"{s:g}: {bells[s]:.0%}/{followed[s]:.2f}/{away[s]:.2f}" for s in STRENGTHS)
-    add = report.lines.append
-    add(
-        Line(
-            "dog to bell at 0.5, bell",
-            bells[0.5],
+    report.metrics.append(
+        Metric(
+            "transfer: target accuracy (strength 0.5)",
+            accuracies[0.5],
             "%",
             len(dogs),
-            bench.seed,
-            0.6,
-            note=f"bell/envelope/log-mel distance by strength: {note}",
+            benchmark.seed,
+            target=0.6,
+            note="dog to bell; accuracy/envelope correlation/log-mel distance by strength: "
+            + ", ".join(details),
         )
     )
-    add(
-        Line(
-            "dog to bell at 0.5, envelope",
-            followed[0.5],
+    report.metrics.append(
+        Metric(
+            "transfer: envelope correlation (strength 0.5)",
+            correlations[0.5],
             "",
             len(dogs),
-            bench.seed,
-            0.5,
-            note="correlation with the dog's",
+            benchmark.seed,
+            target=0.5,
+            note="with the source",
         )
     )
 
 
-def _filled(bench: Edits, report: Report) -> None:
-    asked = list(of_every_kind(bench.tries, bench.seed, bench.seconds, STEADY))
-    middle = bench.seconds / 2
-    hole = slice(round((middle - _HOLE / 2) * RATE), round((middle + _HOLE / 2) * RATE))
-    made = []
-    for k, one in enumerate(asked):
-        bench.progress("holes", k, len(asked))
-        cut = one.truth.copy()
-        cut[hole] = 0.0
-        span = (middle - _HOLE / 2, middle + _HOLE / 2)
-        made.append(
-            bench.system.inpaint(cut, one.prompt, times=[span], seed=bench.seed + k, candidates=1)[
-                0
-            ].samples[0]
-        )
-    wanted = [one.kinds[0] for one in asked]
-    good, best = (
-        float(
-            right(
-                bench.judge.hear([clip[hole] for clip in clips]), bench.judge.kinds, wanted
-            ).mean()
-        )
-        for clips in (made, [one.truth for one in asked])
-    )
-    note = f"the second alone, of {len(STEADY)} steady kinds"
-    report.lines.append(
-        Line("hole of a second", good, "%", len(asked), bench.seed, 0.8, ceiling=best, note=note)
-    )
+def _mean_correlation(clips: list[np.ndarray], sources: list[np.ndarray]) -> float:
+    pairs = zip(clips, sources, strict=True)
+    return float(np.mean([envelope_correlation(clip, source) for clip, source in pairs]))
 
 
-def _looped(bench: Edits, report: Report) -> None:
-    """Seams of loops at all three joints, of sounds half of which fall by 12 dB; the detector's own rights and wrongs."""
-    made, cuts, places = [], [], []
-    dice = np.random.default_rng(bench.seed)
-    for k, one in enumerate(of_every_kind(bench.tries, bench.seed + 1, bench.seconds, STEADY)):
-        bench.progress("loops", k, bench.tries)
-        half, part, sloped = (
-            len(one.truth) // 2,
-            round(_SEAM / 2 * RATE),
-            one.truth * np.geomspace(1.0, 0.25, len(one.truth)),
+def _mean_log_mel_distance(clips: list[np.ndarray], sources: list[np.ndarray]) -> float:
+    distances = []
+    for clip, source in zip(clips, sources, strict=True):
+        distances.append((log_mel_of(clip) - log_mel_of(source)).abs().mean())
+    return float(np.mean(distances))
+
+
+def _measure_inpainting(benchmark: EditingBenchmark, report: Report) -> None:
+    """A gap of one second in stationary sounds is filled; only that second is classified."""
+    prompts = list(
+        class_prompts(benchmark.num_clips, benchmark.seed, benchmark.duration, STATIONARY_CLASSES)
+    )
+    start = benchmark.duration / 2 - _GAP_S / 2
+    stop = benchmark.duration / 2 + _GAP_S / 2
+    gap = slice(round(start * RATE), round(stop * RATE))
+    filled = []
+    for k, prompt in enumerate(prompts):
+        benchmark.progress("inpainting", k, len(prompts))
+        source = prompt.ground_truth.copy()
+        source[gap] = 0.0
+        [clip] = benchmark.model.inpaint(
+            source, prompt.prompt, times=[(start, stop)], seed=benchmark.seed + k, candidates=1
         )
-        given = (sloped if k % 2 else one.truth).astype(np.float32)
-        loop = bench.system.loop(given, one.prompt, seam=_SEAM, seed=bench.seed + k, candidates=1)[
-            0
-        ].samples[0]
-        made += [seam_found(np.roll(loop, half), half + shift) for shift in (-part, 0, part)]
-        cuts += [[seam_found(np.roll(sound, half), half) for sound in (sloped, one.truth)]]
-        places += [
-            seam_found(one.truth, int(place))
-            for place in dice.integers(RATE, len(one.truth) - RATE, _PLACES)
-        ]
-    found, even = np.mean(cuts, axis=0)
-    add, count = report.lines.append, bench.tries
-    wrap, ends = float(np.mean(made[1::3])), np.array([made[0::3], made[2::3]]).mean(axis=0)
-    add(
-        Line(
-            "seams found",
-            wrap,
+        filled.append(clip.samples[0][gap])
+    targets = [prompt.class_names[0] for prompt in prompts]
+    truths = [prompt.ground_truth[gap] for prompt in prompts]
+    report.metrics.append(
+        Metric(
+            "inpainting accuracy (1 s gap)",
+            benchmark.accuracy(filled, targets),
             "%",
-            count,
-            bench.seed,
-            0.1,
-            most=True,
-            note="where the loop begins anew",
+            len(prompts),
+            benchmark.seed,
+            target=0.8,
+            ceiling=benchmark.accuracy(truths, targets),
+            note=f"of the filled second; {len(STATIONARY_CLASSES)} stationary classes",
         )
     )
-    note = f"half a second beside it; {ends[1::2].mean():.0%} where level must rise by 12 dB between them"
-    add(
-        Line(
-            "ends of what was made found",
-            float(ends[::2].mean()),
+
+
+@dataclass
+class _LoopDetections:
+    """Whether a seam is detected, at each kind of position, clip by clip."""
+
+    wrap: list[bool]  # where the loop restarts
+    boundaries: list[list[bool]]  # at both ends of the generated part
+    cuts: list[tuple[bool, bool]]  # hard cuts: with a level difference of 12 dB, without
+    unedited: list[bool]  # at random positions of ground truth
+
+
+def _measure_loops(benchmark: EditingBenchmark, report: Report) -> None:
+    """Seams of loops and of inpainted parts, and the detector's own recall and false positives."""
+    detections = _detect_loop_seams(benchmark)
+    boundaries = np.array(detections.boundaries).mean(axis=1)
+    recall, recall_without_step = np.mean(detections.cuts, axis=0)
+    num_clips = benchmark.num_clips
+    seed = benchmark.seed
+    wrap_rate = float(np.mean(detections.wrap))
+    boundary_rate = float(boundaries[::2].mean())
+    false_positive_rate = float(np.mean(detections.unedited))
+    report.metrics += [
+        Metric(
+            "loop-seam detection rate",
+            wrap_rate,
             "%",
-            len(ends[::2]) * 2,
-            bench.seed,
-            0.1,
-            most=True,
-            note=note,
-        )
-    )
-    note = f"hard cuts where level leaps by 12 dB; {even:.0%} where it does not, which may be no seam at all"
-    add(Line("cuts found", float(found), "%", count, bench.seed, 0.8, note=note))
-    add(
-        Line(
-            "seams found where none is",
-            float(np.mean(places)),
+            num_clips,
+            seed,
+            target=0.1,
+            lower_is_better=True,
+            note="at the point where the loop restarts",
+        ),
+        Metric(
+            "inpaint-boundary detection rate",
+            boundary_rate,
             "%",
-            len(places),
-            bench.seed,
-            0.1,
-            most=True,
+            len(boundaries[::2]) * 2,
+            seed,
+            target=0.1,
+            lower_is_better=True,
+            note="0.5 s from the seam of the loop; "
+            f"{boundaries[1::2].mean():.0%} on clips with a 12 dB level difference",
+        ),
+        Metric(
+            "detector recall",
+            float(recall),
+            "%",
+            num_clips,
+            seed,
+            target=0.8,
+            note="hard cuts with a 12 dB level difference; "
+            f"{recall_without_step:.0%} on cuts without, some of which are inaudible",
+        ),
+        Metric(
+            "detector false-positive rate",
+            false_positive_rate,
+            "%",
+            len(detections.unedited),
+            seed,
+            target=0.1,
+            lower_is_better=True,
+        ),
+    ]
+
+
+def _detect_loop_seams(benchmark: EditingBenchmark) -> _LoopDetections:
+    """Make loops, of which every second source falls by 12 dB, and run the detector on them."""
+    detections = _LoopDetections([], [], [], [])
+    rng = np.random.default_rng(benchmark.seed)
+    prompts = class_prompts(
+        benchmark.num_clips, benchmark.seed + 1, benchmark.duration, STATIONARY_CLASSES
+    )
+    offset = round(_LOOP_SEAM_S / 2 * RATE)
+    for k, prompt in enumerate(prompts):
+        benchmark.progress("loops", k, benchmark.num_clips)
+        truth = prompt.ground_truth
+        half = len(truth) // 2
+        sloped = truth * np.geomspace(1.0, _SLOPE_END, len(truth))
+        source = (sloped if k % 2 else truth).astype(np.float32)
+        [loop] = benchmark.model.loop(
+            source, prompt.prompt, seam=_LOOP_SEAM_S, seed=benchmark.seed + k, candidates=1
+        )
+        # Rotated by half of its length, a loop has its wrap-around point in the middle.
+        rotated = np.roll(loop.samples[0], half)
+        before = is_seam_detected(rotated, half - offset)
+        after = is_seam_detected(rotated, half + offset)
+        detections.wrap.append(is_seam_detected(rotated, half))
+        detections.boundaries.append([before, after])
+        cut_with_step = is_seam_detected(np.roll(sloped, half), half)
+        cut_without_step = is_seam_detected(np.roll(truth, half), half)
+        detections.cuts.append((cut_with_step, cut_without_step))
+        for position in rng.integers(RATE, len(truth) - RATE, _POSITIONS_PER_CLIP):
+            detections.unedited.append(is_seam_detected(truth, int(position)))
+    return detections
+
+
+def _measure_audio_prompts(benchmark: EditingBenchmark, report: Report) -> None:
+    """Clips generated from an audio prompt, without text: are they of its sound class?"""
+    prompts = list(class_prompts(benchmark.num_clips, benchmark.seed + 2, benchmark.duration))
+    clips = []
+    for k, prompt in enumerate(prompts):
+        benchmark.progress("audio prompts", k, len(prompts))
+        [clip] = benchmark.model.generate(
+            sound=prompt.ground_truth, by="loa", seed=benchmark.seed + k
+        )
+        clips.append(clip.samples[0])
+    targets = [prompt.class_names[0] for prompt in prompts]
+    correlation = _mean_correlation(clips, [prompt.ground_truth for prompt in prompts])
+    report.metrics.append(
+        Metric(
+            "audio-prompt accuracy",
+            benchmark.accuracy(clips, targets),
+            "%",
+            len(prompts),
+            benchmark.seed,
+            target=0.8,
+            note="AudioMAE features, no text; "
+            f"envelope correlation with the audio prompt {correlation:.2f}",
         )
     )
 
 
-def _likened(bench: Edits, report: Report) -> None:
-    """Sounds in the place of prompts: whether what is made is of their kind."""
-    asked, made = list(of_every_kind(bench.tries, bench.seed + 2, bench.seconds)), []
-    for k, one in enumerate(asked):
-        bench.progress("like a sound", k, len(asked))
-        made.append(
-            bench.system.generate(sound=one.truth, by="loa", seed=bench.seed + k)[0].samples[0]
-        )
-    wanted = [one.kinds[0] for one in asked]
-    good = float(right(bench.judge.hear(made), bench.judge.kinds, wanted).mean())
-    followed = float(
-        np.mean([alike(clip, one.truth) for clip, one in zip(made, asked, strict=True)])
+def _measure_window_boundaries(benchmark: EditingBenchmark, report: Report) -> None:
+    """Long clips of stationary sounds: seams detected at the borders of their windows."""
+    model = benchmark.model
+    duration = _LONG_CLIP_FACTOR * model.longest
+    batch_positions = _batch_boundaries(model, duration)
+    streaming_positions = [round((model.longest * k / 2 - 0.1) * RATE) for k in (2, 3, 4)]
+    in_batch: list[bool] = []
+    in_streaming: list[bool] = []
+    num_clips = max(1, benchmark.num_clips // 4)
+    prompts: list[EvalPrompt] = list(
+        class_prompts(num_clips, benchmark.seed + 3, benchmark.duration, STATIONARY_CLASSES)
     )
-    note = f"by its language of audio, without words; its envelope correlates by {followed:.2f}"
-    report.lines.append(Line("like a sound", good, "%", len(asked), bench.seed, 0.8, note=note))
-
-
-def _joined(bench: Edits, report: Report) -> None:
-    """Long steady clips, at once and growing: seams found where windows meet."""
-    system, seconds = bench.system, 2.5 * bench.system.longest
-    cell = system.config.vae.factor * system.config.mel.hop
-    starts = system.hearing.places(system.codec.frames(seconds))
-    window = round(system.longest * RATE / cell)
-    joins = {
-        "at once": [place * cell for s in starts[1:] for place in (s, s + window // 4)],
-        "growing": [],
-    }
-    joins["growing"] = [round((system.longest * k / 2 - 0.1) * RATE) for k in (2, 3, 4)]
-    found: dict[str, list[bool]] = {way: [] for way in joins}
-    asked = list(of_every_kind(max(1, bench.tries // 4), bench.seed + 3, bench.seconds, STEADY))
-    for k, one in enumerate(asked):
-        bench.progress("joins", k, len(asked))
-        [whole] = system.generate(one.prompt, seconds=seconds, seed=bench.seed + k, candidates=1)
-        grown = np.concatenate(
-            list(system.play(one.prompt, seconds=seconds, seed=bench.seed + k)), axis=1
-        )
-        for way, sound in (("at once", whole.samples[0]), ("growing", grown[0])):
-            found[way] += [
-                seam_found(sound, place) for place in joins[way] if place < len(sound) - RATE
-            ]
-    for way, seams in found.items():
-        value, note = float(np.mean(seams)), f"clips of {seconds:g} s"
-        report.lines.append(
-            Line(
-                f"joins found, {way}", value, "%", len(seams), bench.seed, 0.1, most=True, note=note
+    for k, prompt in enumerate(prompts):
+        benchmark.progress("window boundaries", k, len(prompts))
+        seed = benchmark.seed + k
+        [clip] = model.generate(prompt.prompt, seconds=duration, seed=seed, candidates=1)
+        chunks = list(model.play(prompt.prompt, seconds=duration, seed=seed))
+        streamed = np.concatenate(chunks, axis=1)[0]
+        in_batch += _detect_all(clip.samples[0], batch_positions)
+        in_streaming += _detect_all(streamed, streaming_positions)
+    for mode, detected in (("batch", in_batch), ("streaming", in_streaming)):
+        report.metrics.append(
+            Metric(
+                f"window-boundary detection rate ({mode})",
+                float(np.mean(detected)),
+                "%",
+                len(detected),
+                benchmark.seed,
+                target=0.1,
+                lower_is_better=True,
+                note=f"clips of {duration:g} s",
             )
         )
+
+
+def _batch_boundaries(model: AudioLDM, duration: float) -> list[int]:
+    """Samples at which a window of a long clip begins, and at which its crossfade ends."""
+    cell = model.config.vae.downsampling * model.config.mel.hop
+    starts = model.hearing.places(model.codec.frames(duration))
+    window = round(model.longest * RATE / cell)
+    boundaries = []
+    for start in starts[1:]:
+        boundaries += [start * cell, (start + window // 4) * cell]
+    return boundaries
+
+
+def _detect_all(samples: np.ndarray, positions: list[int]) -> list[bool]:
+    """Detections at all positions that are not too near to the end."""
+    inside = [position for position in positions if position < len(samples) - RATE]
+    return [is_seam_detected(samples, position) for position in inside]

@@ -1,6 +1,8 @@
-"""Held-out prompts with the truth beside them: the render that the prompt describes, and the facts it promises.
+"""Held-out prompts with their ground truth: the render that a prompt describes.
 
-Knows the test split of the caption grammar. Refuses to know who is asked and how the answer is scored.
+Prompts are of the test split of the caption grammar. A prompt depends on its seed and index alone.
+
+Letter: T samples.
 """
 
 from __future__ import annotations
@@ -11,88 +13,155 @@ from dataclasses import dataclass
 import numpy as np
 
 from procedural_audio.captions.grammar import Split, describe
-from procedural_audio.registry import find, table
-from procedural_audio.scene import Scene, play
-from procedural_audio.sound_class import Facts, Kind
+from procedural_audio.registry import get_classes, get_registry
+from procedural_audio.scene import Scene, render_scene
+from procedural_audio.sound_class import Annotations, SoundClass
 
-from .attributes import Question
+from .attributes import AttributeCheck
 
-RATE = 16000
-_ALONE, _NAMING, _ORDER = 1, 2, 3
-_TRIES, _WORDINGS = 400, 40
+RATE = 16000  # Hz
+
+# Second number of a seed: keeps the random numbers of the three kinds of prompts apart.
+_SEED_SINGLE = 1
+_SEED_ATTRIBUTE = 2
+_SEED_ORDER = 3
+
+_MAX_RENDERS = 400  # tried until one has the attribute and a caption that states it
+_MAX_CAPTIONS = 40  # tried per render
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A prompt, its kinds in the order they are heard, the facts of the first, and a render [T] at 16 kHz that is right."""
+class EvalPrompt:
+    """A held-out prompt and a clip that satisfies it.
+
+    Attributes:
+        prompt: the text.
+        class_names: its sound classes in temporal order.
+        annotations: annotations of the first event.
+        ground_truth: a render [T] at 16 kHz that the prompt describes.
+    """
 
     prompt: str
-    kinds: tuple[str, ...]
-    facts: Facts
-    truth: np.ndarray
+    class_names: tuple[str, ...]
+    annotations: Annotations
+    ground_truth: np.ndarray
 
 
-def render(kind: Kind, seconds: float, *dice: int) -> tuple[np.ndarray, Scene, np.random.Generator]:
-    """One kind alone: samples [T] at 16 kHz, the scene, and the dice that made them, for its captions."""
-    rng = np.random.default_rng(dice)
-    samples, scene = play((kind,), rng, RATE, seconds)
+def render_class(
+    sound_class: SoundClass, duration: float, *seed: int
+) -> tuple[np.ndarray, Scene, np.random.Generator]:
+    """Render a clip with sounds of one class only.
+
+    Args:
+        sound_class: the sound class.
+        duration: duration in seconds.
+        seed: one or more numbers that fix the render.
+
+    Returns:
+        Samples [T] at 16 kHz, the scene, and the random generator, for captions of the scene.
+    """
+    rng = np.random.default_rng(seed)
+    samples, scene = render_scene((sound_class,), rng, RATE, duration)
     return samples, scene, rng
 
 
-def of_every_kind(
-    count: int, seed: int, seconds: float, kinds: Sequence[str] | None = None, split: Split = "test"
-) -> Iterator[Asked]:
-    """`count` prompts, each for one sound alone, round by round through the kinds."""
-    cast = find(kinds)
+def class_prompts(
+    count: int,
+    seed: int,
+    duration: float,
+    class_names: Sequence[str] | None = None,
+    split: Split = "test",
+) -> Iterator[EvalPrompt]:
+    """Yield prompts for a single sound, class after class.
+
+    Args:
+        count: number of prompts.
+        seed: seed of prompts and renders.
+        duration: duration of the renders in seconds.
+        class_names: sound classes; default: all.
+        split: split of the caption grammar.
+
+    Yields:
+        The prompts. Prompt k is of class k modulo the number of classes.
+    """
+    classes = get_classes(class_names)
     for index in range(count):
-        samples, scene, rng = render(cast[index % len(cast)], seconds, seed, _ALONE, index)
-        yield Asked(
-            describe(scene, rng, split),
-            (scene.events[0].kind.name,),
-            scene.events[0].facts,
-            samples,
-        )
+        sound_class = classes[index % len(classes)]
+        samples, scene, rng = render_class(sound_class, duration, seed, _SEED_SINGLE, index)
+        event = scene.events[0]
+        caption = describe(scene, rng, split)
+        yield EvalPrompt(caption, (event.sound_class.name,), event.annotations, samples)
 
 
-def spelling_out(question: Question, count: int, seed: int, seconds: float) -> Iterator[Asked]:
-    """`count` prompts whose words spell out the fact that the question is about, round by round through its kinds."""
-    cast = [table()[name] for name in question.kinds if name in table()]
+def attribute_prompts(
+    check: AttributeCheck, count: int, seed: int, duration: float
+) -> Iterator[EvalPrompt]:
+    """Yield prompts that state the attribute of a check, class after class.
+
+    Args:
+        check: the attribute.
+        count: number of prompts.
+        seed: seed of prompts and renders.
+        duration: duration of the renders in seconds.
+
+    Yields:
+        The prompts.
+    """
+    classes = [get_registry()[name] for name in check.class_names if name in get_registry()]
     for index in range(count):
-        tries = (
-            _spelled(question, cast[index % len(cast)], seconds, seed, _NAMING, index, turn)
-            for turn in range(_TRIES)
-        )
-        found = next(filter(None, tries), None)
-        assert found, f"{cast[index % len(cast)].name} never says its {question.name}"
-        yield found
+        sound_class = classes[index % len(classes)]
+        yield _find_attribute_prompt(check, sound_class, duration, seed, index)
 
 
-def in_order(count: int, seed: int, seconds: float) -> Iterator[Asked]:
-    """`count` prompts for one sound and then another, of effects drawn evenly; instruments share their tints."""
-    cast = [kind for kind in find() if kind.family == "effects"]
+def order_prompts(count: int, seed: int, duration: float) -> Iterator[EvalPrompt]:
+    """Yield prompts for one sound followed by another.
+
+    Only effects are used: the spectra of instruments are too similar to tell their order.
+
+    Args:
+        count: number of prompts.
+        seed: seed of prompts and renders.
+        duration: duration of the renders in seconds.
+
+    Yields:
+        The prompts; `class_names` has two entries.
+    """
+    effects = [sound_class for sound_class in get_classes() if sound_class.family == "effects"]
     for index in range(count):
-        rng = np.random.default_rng([seed, _ORDER, index])
-        pair = [cast[i] for i in rng.choice(len(cast), 2, replace=False)]
+        rng = np.random.default_rng([seed, _SEED_ORDER, index])
+        pair = [effects[i] for i in rng.choice(len(effects), 2, replace=False)]
         while True:
-            samples, scene = play(pair, rng, RATE, seconds, pair[0])
+            samples, scene = render_scene(pair, rng, RATE, duration, pair[0])
             if scene.relation == "then":
                 break
-        yield Asked(
-            describe(scene, rng, "test"),
-            tuple(e.kind.name for e in scene.events),
-            scene.events[0].facts,
-            samples,
+        class_names = tuple(event.sound_class.name for event in scene.events)
+        caption = describe(scene, rng, "test")
+        yield EvalPrompt(caption, class_names, scene.events[0].annotations, samples)
+
+
+def _find_attribute_prompt(
+    check: AttributeCheck, sound_class: SoundClass, duration: float, seed: int, index: int
+) -> EvalPrompt:
+    """The first render that has the attribute and a caption that states it."""
+    for attempt in range(_MAX_RENDERS):
+        prompt = _try_attribute_prompt(
+            check, sound_class, duration, seed, _SEED_ATTRIBUTE, index, attempt
         )
+        if prompt is not None:
+            return prompt
+    raise AssertionError(f"no caption of {sound_class.name} states its {check.name}")
 
 
-def _spelled(question: Question, kind: Kind, seconds: float, *dice: int) -> Asked | None:
-    """A render that has the fact and a caption that spells it out; None where these dice give neither."""
-    samples, scene, rng = render(kind, seconds, *dice)
-    facts = scene.events[0].facts
-    if question.facts and not any(fact in facts for fact in question.facts):
+def _try_attribute_prompt(
+    check: AttributeCheck, sound_class: SoundClass, duration: float, *seed: int
+) -> EvalPrompt | None:
+    """A render with this seed; None if it lacks the attribute or no caption states it."""
+    samples, scene, rng = render_class(sound_class, duration, *seed)
+    annotations = scene.events[0].annotations
+    if check.annotations and not any(name in annotations for name in check.annotations):
         return None
-    for _ in range(_WORDINGS):
-        prompt = describe(scene, rng, "test")
-        if question.spelled.search(prompt):
-            return Asked(prompt, (kind.name,), facts, samples)
+    for _ in range(_MAX_CAPTIONS):
+        caption = describe(scene, rng, "test")
+        if check.pattern.search(caption):
+            return EvalPrompt(caption, (sound_class.name,), annotations, samples)
     return None

@@ -1,7 +1,8 @@
-"""The bench of a model: every promise measured by a judge that is not the model and by signal analysis, renders beside it.
+"""The quality benchmark: accuracy of prompts, distance to ground truth, determinism.
 
-Knows what is measured, on how many clips, and the targets. Refuses to know models: it is handed functions that generate,
-resynthesise and compare. Nothing here chooses among candidates: one clip a prompt.
+The sound classifier and the signal analysis do not use the model that they measure. Every metric is
+also computed on ground truth, which gives its ceiling. One clip per prompt is generated; nothing is
+selected among candidates.
 
 Letters: N clips, T samples.
 """
@@ -14,318 +15,386 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from procedural_audio.captions.ood_prompts import foreign_prompts, fresh
-from procedural_audio.registry import find, table
+from procedural_audio.captions.ood_prompts import has_novel_wording, ood_prompts
+from procedural_audio.registry import get_classes, get_registry
 
-from ...benchmark import process_cost
 from ...errors import ConfigError, GenerationError
 from ..frechet import frechet_distance
-from ..report import Line, Report
+from ..report import Metric, Report
 from . import signal_analysis
-from .attributes import QUESTIONS
-from .classifier import Judge, Verdict
-from .prompts import RATE, Asked, in_order, of_every_kind, render, spelling_out
+from .attributes import ATTRIBUTE_CHECKS, AttributeCheck
+from .classifier import Predictions, SoundClassifier
+from .determinism import Generate, measure_determinism
+from .prompts import RATE, EvalPrompt, attribute_prompts, class_prompts, order_prompts, render_class
 
 Clips = list[np.ndarray]
-Generate = Callable[[list[str], float, int], Clips]
-"""(prompts, seconds, seed) -> one clip [T] at 16 kHz each; clip k is made with seed + k."""
+Reconstruct = Callable[[Clips], Clips]
+"""Clips [T] -> the same clips through VAE and vocoder."""
+Similarity = Callable[[Clips, list[str]], np.ndarray]
+"""Clips and prompts -> CLAP similarities [clips, prompts]."""
 Progress = Callable[[str, int, int], None]
-"""(what is being done, how many are done, of how many)."""
+"""(current work, number done, total)."""
 
-_BATCH, _TEMPLATE_CLIPS, _TEMPLATE_DICE = 8, 12, 9
-_COLD_PROMPT = "a church bell ringing in the distance"
-_VOICES = frozenset(
-    {"male speech", "female speech", "speech"}
-)  # either passes for the other: speech need only be speech-like
+_PROMPTS_PER_CALL = 8
+_TEMPLATE_CLIPS = 12
+_TEMPLATE_DURATION = 2.56  # s
+_TEMPLATE_SEED = 9
+_HALF_SEED_OFFSET = 1_000_000  # of the second half of ground truth, for the Fréchet distance
+
+# The model makes speech-like sounds; which voice speaks is not judged.
+_SPEECH_CLASSES = frozenset({"male speech", "female speech", "speech"})
+
+# Each group of prompts has clips with seeds of its own: seed + 100,000 * group. Never renumber.
+_SEED_STRIDE = 100_000
+_GROUP_CLASSES = 0
+_GROUP_OOD = 1
+_GROUP_FIRST_ATTRIBUTE = 2
+_GROUP_ORDER = 9
 
 
 @dataclass(frozen=True)
-class Bench:
-    """Who is examined and how thoroughly. `asked_each`: prompts per question; the judge hears at least `count` in all kinds."""
+class QualityBenchmark:
+    """A model under test and the size of the test.
+
+    Attributes:
+        generate: the model.
+        classifier: the sound classifier.
+        num_clips: prompts over all sound classes.
+        prompts_per_attribute: prompts for each attribute and for the order of events.
+        duration: duration of the clips in seconds.
+        seed: seed of prompts and clips.
+        progress: called with (current work, number done, total).
+    """
 
     generate: Generate
-    judge: Judge
-    count: int = 440
-    asked_each: int = 60
-    seconds: float = 5.12
+    classifier: SoundClassifier
+    num_clips: int = 440
+    prompts_per_attribute: int = 60
+    duration: float = 5.12
     seed: int = 0
-    progress: Progress = lambda what, done, total: None
+    progress: Progress = lambda work, done, total: None
 
-    def clips(self, what: str, prompts: Sequence[str], salt: int) -> Clips:
-        """One clip a prompt. A clip the model refuses to deliver (silence, not finite) counts as silence, so as wrong."""
-        made: Clips = []
-        for start in range(0, len(prompts), _BATCH):
-            batch, seed = list(prompts[start : start + _BATCH]), self.seed + 100_000 * salt + start
+    def clips(self, work: str, prompts: Sequence[str], group: int) -> Clips:
+        """Generate one clip per prompt.
+
+        A clip that the model cannot deliver (silence, not finite) counts as silence, so as wrong.
+
+        Args:
+            work: name of the work, for `progress`.
+            prompts: the prompts.
+            group: number of the group of prompts, which fixes the seeds.
+
+        Returns:
+            Clips [T], float32 at 16 kHz.
+        """
+        clips: Clips = []
+        for start in range(0, len(prompts), _PROMPTS_PER_CALL):
+            batch = list(prompts[start : start + _PROMPTS_PER_CALL])
+            seed = self.seed + _SEED_STRIDE * group + start
             try:
-                made += self.generate(batch, self.seconds, seed)
+                clips += self.generate(batch, self.duration, seed)
             except GenerationError:
-                made += [self._alone(prompt, seed + k) for k, prompt in enumerate(batch)]
-            self.progress(what, len(made), len(prompts))
-        return [np.asarray(clip, np.float32) for clip in made]
+                clips += [self._clip_or_silence(prompt, seed + k) for k, prompt in enumerate(batch)]
+            self.progress(work, len(clips), len(prompts))
+        return [np.asarray(clip, np.float32) for clip in clips]
 
-    def _alone(self, prompt: str, seed: int) -> np.ndarray:
+    def _clip_or_silence(self, prompt: str, seed: int) -> np.ndarray:
         try:
-            return self.generate([prompt], self.seconds, seed)[0]
+            return self.generate([prompt], self.duration, seed)[0]
         except GenerationError:
-            return np.zeros(round(self.seconds * RATE), np.float32)
+            return np.zeros(round(self.duration * RATE), np.float32)
 
 
-def run_bench(
-    bench: Bench,
+def evaluate_quality(
+    benchmark: QualityBenchmark,
     model: str,
-    resynthesise: Callable[[Clips], Clips] | None = None,
-    similarity: Callable[[Clips, list[str]], np.ndarray] | None = None,
-    together: Generate | None = None,
-    command: Sequence[str] | None = process_cost.COMMAND,
-    flags: Sequence[str] = (),
+    reconstruct: Reconstruct | None = None,
+    similarity: Similarity | None = None,
+    generate_batched: Generate | None = None,
 ) -> Report:
-    """Measure everything and report. Parts that are None are left out.
+    """Compute every quality metric of a model. Metrics whose function is None are left out.
 
-    resynthesise: renders through VAE and vocoder. similarity: clips and prompts to CLAP's scores [N, N]. together: as
-    `bench.generate`, in float32 and two prompts at once. command: the command line, for the cold start, with `flags` for its
-    `generate`; `model` is what its `--model` understands. Raises ConfigError if the judge lacks a kind.
+    Args:
+        benchmark: the model under test and the size of the test.
+        model: name of the model, for the report.
+        reconstruct: clips through VAE and vocoder.
+        similarity: CLAP similarities of clips and prompts.
+        generate_batched: as `benchmark.generate`, in float32 and with two prompts in one batch.
+
+    Returns:
+        The report.
+
+    Raises:
+        ConfigError: too few prompts, or the classifier lacks a sound class.
     """
-    if bench.count < 2 or bench.asked_each < 1:
-        raise ConfigError("a bench needs at least 2 clips over all kinds and 1 for each question")
-    unknown = [name for name in table() if name not in bench.judge.kinds]
-    if unknown:
-        raise ConfigError(
-            f"the judge does not know {', '.join(unknown[:5])}; train another: python recipes/mini/judge.py --out DIR"
-        )
+    _validate(benchmark)
     report = Report(model)
-    asked = list(of_every_kind(bench.count, bench.seed, bench.seconds))
-    clips = bench.clips("every kind", [a.prompt for a in asked], 0)
-    _judged(bench, report, asked, clips, resynthesise)
-    _foreign(bench, report)
-    for salt, name in enumerate(QUESTIONS, 2):
-        _answered(bench, report, name, salt)
-    _ordered(bench, report)
+    prompts = list(class_prompts(benchmark.num_clips, benchmark.seed, benchmark.duration))
+    clips = benchmark.clips("all classes", [p.prompt for p in prompts], _GROUP_CLASSES)
+    _add_classifier_metrics(benchmark, report, prompts, clips, reconstruct)
+    _add_out_of_distribution(benchmark, report)
+    for group, check in enumerate(ATTRIBUTE_CHECKS.values(), _GROUP_FIRST_ATTRIBUTE):
+        _add_attribute(benchmark, report, check, group)
+    _add_order(benchmark, report)
     if similarity:
-        _retrieved(bench, report, asked, clips, similarity)
-    _steady(bench, report, together)
-    _timed(bench, report, model, command, flags)
+        _add_retrieval(benchmark, report, prompts, clips, similarity)
+    benchmark.progress("determinism", 0, 1)
+    report.metrics += measure_determinism(
+        benchmark.generate, generate_batched, benchmark.duration, benchmark.seed
+    )
     return report
 
 
-def right(verdict: Verdict, kinds: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
-    """Whether the likeliest kind of each clip is the one wanted, [N]; one voice passes for the other."""
-    heard_kinds = [kinds[k] for k in verdict.best]
-    return np.array([h == w or {h, w} <= _VOICES for h, w in zip(heard_kinds, wanted, strict=True)])
+def is_correct(
+    predictions: Predictions, class_names: Sequence[str], targets: Sequence[str]
+) -> np.ndarray:
+    """Return whether the most probable class of each clip is its target.
+
+    Male and female speech count as the same class.
+
+    Args:
+        predictions: output of the classifier for N clips.
+        class_names: the classes of the classifier.
+        targets: the prompted class of each clip.
+
+    Returns:
+        Booleans [N].
+    """
+    correct = []
+    for index, target in zip(predictions.best, targets, strict=True):
+        predicted = class_names[index]
+        both_speech = {predicted, target} <= _SPEECH_CLASSES
+        correct.append(predicted == target or both_speech)
+    return np.array(correct)
 
 
-def _judged(
-    bench: Bench,
+def class_template(class_name: str) -> np.ndarray:
+    """Return typical spectral shapes of a sound class, from renders of its own."""
+    sound_class = get_classes([class_name])[0]
+    clips = []
+    for index in range(_TEMPLATE_CLIPS):
+        samples, _, _ = render_class(sound_class, _TEMPLATE_DURATION, _TEMPLATE_SEED, index)
+        clips.append(samples)
+    return signal_analysis.fit_template(clips, RATE)
+
+
+def _validate(benchmark: QualityBenchmark) -> None:
+    if benchmark.num_clips < 2:
+        raise ConfigError(f"{benchmark.num_clips} clips are too few; choose 2 or more")
+    if benchmark.prompts_per_attribute < 1:
+        raise ConfigError(
+            f"{benchmark.prompts_per_attribute} prompts per attribute are too few; choose 1 or more"
+        )
+    missing = [name for name in get_registry() if name not in benchmark.classifier.class_names]
+    if missing:
+        raise ConfigError(
+            f"the sound classifier lacks the classes {', '.join(missing[:5])}; train another one: "
+            "python recipes/mini/train_classifier.py --output DIR"
+        )
+
+
+def _add_classifier_metrics(
+    benchmark: QualityBenchmark,
     report: Report,
-    asked: list[Asked],
+    prompts: list[EvalPrompt],
     clips: Clips,
-    resynthesise: Callable[[Clips], Clips] | None,
+    reconstruct: Reconstruct | None,
 ) -> None:
-    """Top-1 over all kinds, and distances of the clips from renders that are not their own."""
-    judge, wanted = bench.judge, [a.kinds[0] for a in asked]
-    truths = [a.truth for a in asked]
-    bench.progress("judging", 0, 3)
-    own, renders = judge.hear(clips), judge.hear(truths)
-    others = judge.hear(
-        [a.truth for a in of_every_kind(bench.count, bench.seed + 1_000_000, bench.seconds)]
-    )
-    good = right(own, judge.kinds, wanted)
-    report.kinds = {
-        kind: float(good[[w == kind for w in wanted]].mean()) for kind in dict.fromkeys(wanted)
-    }
-    missed = Counter(
-        (w, judge.kinds[b]) for w, b, g in zip(wanted, own.best, good, strict=True) if not g
-    )
-    report.mistakes = [(*pair, times) for pair, times in missed.most_common()]
-    name, share = report.worst
-    ceiling = float(right(renders, judge.kinds, wanted).mean())
-    add = report.lines.append
-    add(
-        Line(
-            "judge top-1",
-            float(good.mean()),
+    """Top-1 accuracy, and Fréchet distances to ground truth of other prompts."""
+    classifier = benchmark.classifier
+    targets = [prompt.class_names[0] for prompt in prompts]
+    truths = [prompt.ground_truth for prompt in prompts]
+    benchmark.progress("classifying", 0, 3)
+    generated = classifier.predict(clips)
+    ground_truth = classifier.predict(truths)
+    # Ground truth of other prompts: the reference that neither set has seen.
+    seed = benchmark.seed + _HALF_SEED_OFFSET
+    others = class_prompts(benchmark.num_clips, seed, benchmark.duration)
+    reference = classifier.predict([prompt.ground_truth for prompt in others])
+
+    correct = is_correct(generated, classifier.class_names, targets)
+    report.class_accuracy = _accuracy_by_class(targets, correct)
+    report.confusions = _confusions(classifier, generated, targets, correct)
+    worst_name, worst_accuracy = report.worst_class
+    ceiling = is_correct(ground_truth, classifier.class_names, targets).mean()
+    report.metrics.append(
+        Metric(
+            "classifier top-1 accuracy",
+            float(correct.mean()),
             "%",
             len(clips),
-            bench.seed,
-            0.9,
-            False,
-            ceiling,
-            f"worst: {name} {share:.0%}",
+            benchmark.seed,
+            target=0.9,
+            ceiling=float(ceiling),
+            note=f"worst: {worst_name} {worst_accuracy:.0%}",
         )
     )
-    halves = frechet_distance(renders.embeddings, others.embeddings)
-    distance = frechet_distance(own.embeddings, others.embeddings)
-    note = f"{distance:.2f} to renders, {halves:.2f} between halves of renders"
-    add(Line("Frechet ratio", distance / halves, "x", len(clips), bench.seed, 2.5, True, 1.0, note))
-    if resynthesise:
-        again = judge.hear(resynthesise(truths))
-        distance = frechet_distance(again.embeddings, others.embeddings)
-        note = f"through VAE and vocoder; the judge names {right(again, judge.kinds, wanted).mean():.1%} of them"
-        add(
-            Line(
-                "resynthesis ratio",
-                distance / halves,
-                "x",
-                len(clips),
-                bench.seed,
-                1.3,
-                True,
-                1.0,
-                note,
-            )
-        )
 
-
-def _foreign(bench: Bench, report: Report) -> None:
-    """Prompts in wordings the grammar never makes; a prompt whose kind the table no longer has is left out."""
-    pairs = [(kind, prompt) for kind, prompt in foreign_prompts() if kind in table()]
-    clips = bench.clips("foreign wording", [prompt for _, prompt in pairs], 1)
-    good = right(bench.judge.hear(clips), bench.judge.kinds, [kind for kind, _ in pairs])
-    wrong = ", ".join(kind for (kind, _), g in zip(pairs, good, strict=True) if not g)
-    new = np.array([fresh(*pair) for pair in pairs])
-    note = f"{good[new].mean():.0%} of the {new.sum()} unlike any wording taught; wrong: {wrong or 'none'}"
-    report.lines.append(
-        Line("foreign wording", float(good.mean()), "%", len(clips), bench.seed, 0.6, note=note)
-    )
-
-
-def _answered(bench: Bench, report: Report, name: str, salt: int) -> None:
-    """One question of `checks`: the share of clips, and of renders, that keep the promise."""
-    question = QUESTIONS[name]
-    asked = list(spelling_out(question, bench.asked_each, bench.seed, bench.seconds))
-    clips = bench.clips(name, [a.prompt for a in asked], salt)
-
-    def share(sounds: Clips) -> float:
-        return float(
-            np.mean(
-                [
-                    question.right(s, RATE, a.kinds[0], a.facts)
-                    for s, a in zip(sounds, asked, strict=True)
-                ]
-            )
-        )
-
-    ceiling, note = share([a.truth for a in asked]), f"{len({a.kinds[0] for a in asked})} kinds"
-    report.lines.append(
-        Line(name, share(clips), "%", len(clips), bench.seed, question.target, False, ceiling, note)
-    )
-
-
-def _ordered(bench: Bench, report: Report) -> None:
-    """Two sounds, one after the other, told apart by templates of their kinds made from renders."""
-    asked = list(in_order(bench.asked_each, bench.seed, bench.seconds))
-    clips = bench.clips("order", [a.prompt for a in asked], 9)
-    cast = {kind for a in asked for kind in a.kinds}
-    shapes = {kind: template_of(kind) for kind in sorted(cast)}
-
-    def share(sounds: Clips) -> float:
-        pairs = [[shapes[kind] for kind in a.kinds] for a in asked]
-        return float(
-            np.mean(
-                [
-                    signal_analysis.comes_first(s, RATE, *pair)
-                    for s, pair in zip(sounds, pairs, strict=True)
-                ]
-            )
-        )
-
-    report.lines.append(
-        Line(
-            "order",
-            share(clips),
-            "%",
+    split_half = frechet_distance(ground_truth.embeddings, reference.embeddings)
+    distance = frechet_distance(generated.embeddings, reference.embeddings)
+    report.metrics.append(
+        Metric(
+            "Fréchet distance ratio (classifier embedding)",
+            distance / split_half,
+            "x",
             len(clips),
-            bench.seed,
-            0.6,
-            False,
-            share([a.truth for a in asked]),
+            benchmark.seed,
+            target=2.5,
+            lower_is_better=True,
+            ceiling=1.0,
+            note=f"{distance:.2f} to ground truth, "
+            f"{split_half:.2f} between two halves of ground truth",
         )
     )
-
-
-def template_of(kind: str) -> np.ndarray:
-    """Typical spectral shapes of a kind, from a few renders of its own."""
-    cast = find([kind])[0]
-    return signal_analysis.template(
-        [render(cast, 2.56, _TEMPLATE_DICE, i)[0] for i in range(_TEMPLATE_CLIPS)], RATE
-    )
-
-
-def _retrieved(
-    bench: Bench,
-    report: Report,
-    asked: list[Asked],
-    clips: Clips,
-    similarity: Callable[[Clips, list[str]], np.ndarray],
-) -> None:
-    """Whether a clip's own prompt scores highest among one prompt per kind."""
-    size = min(len(asked), len(table()))
-    prompts = [a.prompt for a in asked[:size]]
-
-    def share(sounds: Clips) -> float:
-        return float((similarity(sounds, prompts).argmax(axis=1) == np.arange(size)).mean())
-
-    ceiling, note = share([a.truth for a in asked[:size]]), f"chance {1 / size:.1%}"
-    report.lines.append(
-        Line("CLAP R@1", share(clips[:size]), "%", size, bench.seed, None, False, ceiling, note)
-    )
-
-
-def _steady(bench: Bench, report: Report, together: Generate | None) -> None:
-    """The promise that a seed is a sound: again, beside another prompt, and computed in one batch with it."""
-
-    def apart(one: np.ndarray, other: np.ndarray) -> float:
-        return float(np.abs(one - other).max())
-
-    bench.progress("seeds", 0, 1)
-    add, seed, pair = report.lines.append, bench.seed, ["rain on a roof", _COLD_PROMPT]
-    alone, again = (bench.generate(pair[1:], bench.seconds, seed + 1)[0] for _ in range(2))
-    add(Line("same seed, difference", apart(alone, again), "", 2, seed, 0.0, True))
-    add(
-        Line(
-            "list or alone, difference",
-            apart(alone, bench.generate(pair, bench.seconds, seed)[1]),
-            "",
-            2,
-            seed,
-            1e-5,
-            True,
-        )
-    )
-    if together:
-        alone, both = (
-            together(pair[1:], bench.seconds, seed + 1)[0],
-            together(pair, bench.seconds, seed)[1],
-        )
-        note = "float32; a CPU computes the clips of a list one by one"
-        add(
-            Line(
-                "one batch or alone, difference",
-                apart(alone, both),
-                "",
-                2,
-                seed,
-                None,
-                True,
-                note=note,
-            )
-        )
-
-
-def _timed(
-    bench: Bench, report: Report, model: str, command: Sequence[str] | None, flags: Sequence[str]
-) -> None:
-    """Speed and memory."""
-    bench.progress("speed", 0, 4)
-    longest, add, seed = 10.24, report.lines.append, bench.seed
-    warm = process_cost.median_seconds(
-        lambda k: bench.generate([_COLD_PROMPT], longest, seed + k), 5
-    )
-    add(Line("warm 10.24 s clip", warm, "s", 5, seed, 3.0, True))
-    if command is None:
+    if reconstruct is None:
         return
-    bench.progress("cold start", 1, 4)
-    cold = process_cost.cold_clip(model, _COLD_PROMPT, longest, command, flags)
-    add(Line("cold shell to file", cold.seconds, "s", 1, 0, 10.0, True, note="10.24 s clip"))
-    add(Line("peak memory", cold.gigabytes, "GB", 1, 0, 1.2, True))
-    bench.progress("--help", 3, 4)
-    add(Line("--help", process_cost.help_seconds(command=command), "s", 5, 0, 0.5, True))
+    rebuilt = classifier.predict(reconstruct(truths))
+    rebuilt_accuracy = is_correct(rebuilt, classifier.class_names, targets).mean()
+    report.metrics.append(
+        Metric(
+            "reconstruction Fréchet ratio",
+            frechet_distance(rebuilt.embeddings, reference.embeddings) / split_half,
+            "x",
+            len(clips),
+            benchmark.seed,
+            target=1.3,
+            lower_is_better=True,
+            ceiling=1.0,
+            note=f"VAE and vocoder alone; classifier top-1 accuracy {rebuilt_accuracy:.1%}",
+        )
+    )
+
+
+def _accuracy_by_class(targets: Sequence[str], correct: np.ndarray) -> dict[str, float]:
+    accuracy = {}
+    for name in dict.fromkeys(targets):
+        of_class = [target == name for target in targets]
+        accuracy[name] = float(correct[of_class].mean())
+    return accuracy
+
+
+def _confusions(
+    classifier: SoundClassifier,
+    predictions: Predictions,
+    targets: Sequence[str],
+    correct: np.ndarray,
+) -> list[tuple[str, str, int]]:
+    """(prompted class, predicted class, number of clips), most frequent first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for target, index, is_right in zip(targets, predictions.best, correct, strict=True):
+        if not is_right:
+            counts[target, classifier.class_names[index]] += 1
+    return [(*pair, number) for pair, number in counts.most_common()]
+
+
+def _add_out_of_distribution(benchmark: QualityBenchmark, report: Report) -> None:
+    """Prompts in wordings that the grammar never makes."""
+    # A prompt whose class the renderer no longer has is left out.
+    pairs = [(name, prompt) for name, prompt in ood_prompts() if name in get_registry()]
+    targets = [name for name, _ in pairs]
+    work = "out-of-distribution prompts"
+    clips = benchmark.clips(work, [prompt for _, prompt in pairs], _GROUP_OOD)
+    classifier = benchmark.classifier
+    correct = is_correct(classifier.predict(clips), classifier.class_names, targets)
+    wrong = [name for name, is_right in zip(targets, correct, strict=True) if not is_right]
+    is_new = np.array([has_novel_wording(*pair) for pair in pairs])
+    report.metrics.append(
+        Metric(
+            "out-of-distribution prompts, top-1",
+            float(correct.mean()),
+            "%",
+            len(clips),
+            benchmark.seed,
+            target=0.6,
+            note=f"{correct[is_new].mean():.0%} of the {is_new.sum()} unlike any training caption; "
+            f"wrong: {', '.join(wrong) or 'none'}",
+        )
+    )
+
+
+def _add_attribute(
+    benchmark: QualityBenchmark, report: Report, check: AttributeCheck, group: int
+) -> None:
+    """Fraction of clips, and of ground truth, that satisfy an attribute check."""
+    num_prompts = benchmark.prompts_per_attribute
+    prompts = list(attribute_prompts(check, num_prompts, benchmark.seed, benchmark.duration))
+    clips = benchmark.clips(check.name, [prompt.prompt for prompt in prompts], group)
+
+    def accuracy(samples: Clips) -> float:
+        satisfied = []
+        for clip, prompt in zip(samples, prompts, strict=True):
+            name = prompt.class_names[0]
+            satisfied.append(check.is_satisfied(clip, RATE, name, prompt.annotations))
+        return float(np.mean(satisfied))
+
+    num_classes = len({prompt.class_names[0] for prompt in prompts})
+    report.metrics.append(
+        Metric(
+            check.metric,
+            accuracy(clips),
+            "%",
+            len(clips),
+            benchmark.seed,
+            target=check.target,
+            ceiling=accuracy([prompt.ground_truth for prompt in prompts]),
+            note=f"{num_classes} sound class" + ("es" if num_classes > 1 else ""),
+        )
+    )
+
+
+def _add_order(benchmark: QualityBenchmark, report: Report) -> None:
+    """Order of two sounds, found with spectral templates of their classes."""
+    num_prompts = benchmark.prompts_per_attribute
+    prompts = list(order_prompts(num_prompts, benchmark.seed, benchmark.duration))
+    clips = benchmark.clips("order", [prompt.prompt for prompt in prompts], _GROUP_ORDER)
+    names = {name for prompt in prompts for name in prompt.class_names}
+    templates = {name: class_template(name) for name in sorted(names)}
+
+    def accuracy(samples: Clips) -> float:
+        ordered = []
+        for clip, prompt in zip(samples, prompts, strict=True):
+            first, second = prompt.class_names
+            ordered.append(
+                signal_analysis.comes_first(clip, RATE, templates[first], templates[second])
+            )
+        return float(np.mean(ordered))
+
+    report.metrics.append(
+        Metric(
+            "event-order accuracy",
+            accuracy(clips),
+            "%",
+            len(clips),
+            benchmark.seed,
+            target=0.6,
+            ceiling=accuracy([prompt.ground_truth for prompt in prompts]),
+        )
+    )
+
+
+def _add_retrieval(
+    benchmark: QualityBenchmark,
+    report: Report,
+    prompts: list[EvalPrompt],
+    clips: Clips,
+    similarity: Similarity,
+) -> None:
+    """Whether a clip's own prompt has the highest CLAP similarity among one prompt per class."""
+    size = min(len(prompts), len(get_registry()))
+    texts = [prompt.prompt for prompt in prompts[:size]]
+
+    def recall(samples: Clips) -> float:
+        best = similarity(samples, texts).argmax(axis=1)
+        return float((best == np.arange(size)).mean())
+
+    report.metrics.append(
+        Metric(
+            "CLAP R@1",
+            recall(clips[:size]),
+            "%",
+            size,
+            benchmark.seed,
+            ceiling=recall([prompt.ground_truth for prompt in prompts[:size]]),
+            note=f"chance {1 / size:.1%}",
+        )
+    )
