@@ -28,7 +28,7 @@ class Scheduler(Protocol):
         """One update; the result has `prev_sample`."""
 
 
-def scheduled(
+def run_scheduler(
     denoise: Denoiser, z: Tensor, scheduler: Scheduler, steps: int, **more: Any
 ) -> Iterator[Step]:
     """Sampling by a scheduler object from noise z [B, C, T', F'] of unit variance.

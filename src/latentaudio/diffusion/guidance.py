@@ -29,23 +29,23 @@ class Guidance:
     """
 
     scale: float
-    parallel: float = 1.0
+    apg_eta: float = 1.0
     rescale: float = 0.0
     start: float = 0.0
     stop: float = 1.0
 
-    def mix(self, with_: Tensor, without: Tensor, x0: Tensor | None) -> Tensor:
+    def combine(self, with_: Tensor, without: Tensor, x0: Tensor | None) -> Tensor:
         """The guided prediction, from both predictions and, where `parallel` is not 1, the conditional x0 [B, ...]."""
         axes = tuple(range(1, with_.ndim))
         apart = with_ - without
-        if self.parallel != 1.0:
+        if self.apg_eta != 1.0:
             assert x0 is not None, "what lies along x0 cannot be told without it"
             along = (
                 (apart * x0).sum(dim=axes, keepdim=True)
                 / x0.square().sum(dim=axes, keepdim=True)
                 * x0
             )
-            apart = apart - (1.0 - self.parallel) * along
+            apart = apart - (1.0 - self.apg_eta) * along
         mixed = with_ + (self.scale - 1.0) * apart
         if self.rescale == 0.0:
             return mixed
@@ -53,7 +53,7 @@ class Guidance:
         return mixed * (self.rescale * shrink + 1.0 - self.rescale)
 
 
-def guided(
+def cfg_denoiser(
     network: Network,
     conditioning: Conditioning,
     null: Conditioning,
@@ -68,7 +68,7 @@ def guided(
     """
     if guidance.scale == 1.0:
         return lambda z, t: network(z, t, conditioning)
-    both, total = cat_conditionings(null, conditioning), schedule.config.steps
+    both, total = cat_conditionings(null, conditioning), schedule.config.num_train_timesteps
     everywhere = (
         guidance.start == 0.0 and guidance.stop == 1.0
     )  # then t stays on its device: no waiting for it
@@ -80,14 +80,14 @@ def guided(
         if not covers(t):
             return network(z, t, conditioning)
         without, with_ = network(z, t, both).chunk(2)
-        return guidance.mix(
-            with_, without, None if guidance.parallel == 1.0 else schedule.split(z, t, with_)[0]
+        return guidance.combine(
+            with_, without, None if guidance.apg_eta == 1.0 else schedule.to_x0_and_eps(z, t, with_)[0]
         )
 
     return denoise
 
 
-def together(
+def compose_weighted(
     one: Callable[[Conditioning, Conditioning], Denoiser], voices: Sequence[WeightedConditioning]
 ) -> Denoiser:
     """Denoiser of what several voices ask for at once: their predictions, mixed by their shares of every cell of time.

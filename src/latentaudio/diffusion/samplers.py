@@ -23,7 +23,7 @@ from .schedule import Schedule, Spacing
 
 NoiseSource: TypeAlias = Callable[[Sequence[int]], Tensor]
 """(shape of one item) -> fresh normal noise [B, *shape]."""
-Before: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+PreStepHook: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """(z [B, C, T', F'], t [B]) -> the z of that noise level to go on from, asked before every prediction."""
 
 
@@ -51,7 +51,7 @@ def noise_for(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
     return Noise(seeds)(shape)
 
 
-def kept(x0: Tensor, mask: Tensor, schedule: Schedule, noise: NoiseSource) -> Before:
+def keep_known_region(x0: Tensor, mask: Tensor, schedule: Schedule, noise: NoiseSource) -> PreStepHook:
     """Inpainting's mix m q_sample(x0, t) + (1 - m) z, with noise drawn at every step (arXiv 2301.12503, section 3.5; spec 8.2).
 
     x0 [B, C, T', F'] is the clean latent; mask [1 or B, 1, T', F'] is 1 where it is kept and 0 where it is made anew.
@@ -72,7 +72,7 @@ def ddim(
     noise: NoiseSource | None = None,
     start: int = 0,
     spacing: Spacing = "leading",
-    before: Before | None = None,
+    before: PreStepHook | None = None,
     times: Sequence[int] | None = None,
 ) -> Iterator[Step]:
     """DDIM (arXiv 2010.02502, eq. 12 and 16; spec 5.2) from noise z [B, C, T', F'].
@@ -88,7 +88,7 @@ def ddim(
     for index in range(start, steps):
         t = z.new_full(z.shape[:1], times[index], dtype=torch.long)
         z = before(z, t) if before is not None else z
-        x0, epsilon = schedule.split(z, t, denoise(z, t))
+        x0, epsilon = schedule.to_x0_and_eps(z, t, denoise(z, t))
         a = float(schedule.alphas_cumprod[times[index]])
         a_next = float(schedule.alphas_cumprod[times[index + 1] if index + 1 < steps else 0])
         s = eta * math.sqrt((1.0 - a_next) / (1.0 - a) * max(0.0, 1.0 - a / a_next))
@@ -105,7 +105,7 @@ def dpmpp_2m(
     steps: int,
     start: int = 0,
     spacing: Spacing = "log_snr",
-    before: Before | None = None,
+    before: PreStepHook | None = None,
     times: Sequence[int] | None = None,
 ) -> Iterator[Step]:
     """DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2) from noise z [B, C, T', F'] to clean data; deterministic.
@@ -120,7 +120,7 @@ def dpmpp_2m(
     for index in range(start, steps):
         t = z.new_full(z.shape[:1], times[index], dtype=torch.long)
         z = before(z, t) if before is not None else z
-        x0, _ = schedule.split(z, t, denoise(z, t))
+        x0, _ = schedule.to_x0_and_eps(z, t, denoise(z, t))
         (alpha, sigma), (alpha_next, sigma_next) = map(
             schedule.alpha_sigma, times[index : index + 2]
         )
@@ -138,12 +138,12 @@ def dpmpp_2m(
         yield Step(index, steps, times[index], z, x0)
 
 
-def leaps(
+def lcm(
     denoise: Denoiser,
     z: Tensor,
     schedule: Schedule,
     stops: Sequence[int],
-    before: Before | None = None,
+    before: PreStepHook | None = None,
 ) -> Iterator[Step]:
     """From noise z [B, C, T', F'] over the times `stops`, noisiest first, to clean data: z' = alpha' x0 + sigma' epsilon.
 
@@ -153,7 +153,7 @@ def leaps(
     for index, time in enumerate(stops):
         t = z.new_full(z.shape[:1], time, dtype=torch.long)
         z = before(z, t) if before is not None else z
-        x0, epsilon = schedule.split(z, t, denoise(z, t))
+        x0, epsilon = schedule.to_x0_and_eps(z, t, denoise(z, t))
         alpha, sigma = schedule.alpha_sigma(times[index + 1])
         z = alpha * x0 + sigma * epsilon
         yield Step(index, len(stops), time, z, x0)

@@ -30,7 +30,7 @@ class Schedule:
     def __init__(self, config: ScheduleConfig | None = None) -> None:
         self.config = config or ScheduleConfig()
         roots = (math.sqrt(self.config.beta_start), math.sqrt(self.config.beta_end))
-        self.betas = torch.linspace(*roots, self.config.steps, dtype=torch.float64).square()
+        self.betas = torch.linspace(*roots, self.config.num_train_timesteps, dtype=torch.float64).square()
         self.alphas_cumprod = torch.cumprod(1.0 - self.betas, dim=0)
         self._alpha = self.alphas_cumprod.sqrt()
         self._sigma = (1.0 - self.alphas_cumprod).sqrt()
@@ -45,7 +45,7 @@ class Schedule:
         alpha, sigma = self._broadcast(t, x0)
         return alpha * x0 + sigma * noise
 
-    def split(
+    def to_x0_and_eps(
         self, z: Tensor, t: Tensor, prediction: Tensor, kind: Prediction | None = None
     ) -> tuple[Tensor, Tensor]:
         """(x0, epsilon) that a network's prediction means for z [B, C, T', F'] at t [B]; `kind` defaults to the configured one.
@@ -61,7 +61,7 @@ class Schedule:
             case "v":
                 return alpha * z - sigma * prediction, sigma * z + alpha * prediction
 
-    def target(
+    def training_target(
         self, x0: Tensor, noise: Tensor, t: Tensor, kind: Prediction | None = None
     ) -> Tensor:
         """What a perfect network answers at t [B] for x0 and noise [B, C, T', F']; the inverse of `split`."""
@@ -74,16 +74,16 @@ class Schedule:
                 alpha, sigma = self._broadcast(t, x0)
                 return alpha * noise - sigma * x0
 
-    def weight(self, t: Tensor, min_snr: float | None = None) -> Tensor:
+    def loss_weight(self, t: Tensor, snr_gamma: float | None = None) -> Tensor:
         """Loss weight [B] of each t [B]: ones, or min-SNR-gamma for the configured prediction (arXiv 2303.09556, section 3.4).
 
         An x0 error is weighted by min(SNR, gamma); one of epsilon or v is the same error seen larger, SNR or SNR + 1 times.
         """
-        if min_snr is None:
+        if snr_gamma is None:
             return torch.ones(t.shape, device=t.device)
         snr = (2.0 * self.log_snr).exp().float().to(t.device)[t]
         scale = {"x0": torch.ones_like(snr), "epsilon": snr, "v": snr + 1.0}[self.config.prediction]
-        return snr.clamp_max(min_snr) / scale
+        return snr.clamp_max(snr_gamma) / scale
 
     def timesteps(self, steps: int, spacing: Spacing) -> list[int]:
         """Exactly S distinct train-time steps, noisiest first.
@@ -92,7 +92,7 @@ class Schedule:
         in equal strides (arXiv 2305.08891, table 2). log_snr: equal strides of lambda, what DPM-Solver is derived for
         (arXiv 2211.01095, section 4). Raises UsageError when S is not in 1 ... 1000.
         """
-        total = self.config.steps
+        total = self.config.num_train_timesteps
         if not 1 <= steps <= total:
             raise UsageError(f"cannot take {steps} sampling steps; choose 1 to {total}")
         count = np.arange(steps)

@@ -75,23 +75,23 @@ class AudioMAE(nn.Module):
     def __init__(self, config: AudioMAEConfig) -> None:
         super().__init__()
         self.config = config
-        width, patch = config.width, config.patch
-        grid = (config.frames // patch, config.bins // patch)
+        width, patch = config.hidden_size, config.patch_size
+        grid = (config.num_frames // patch, config.n_mels // patch)
         self.patch_embed = nn.Sequential(OrderedDict(proj=nn.Conv2d(1, width, patch, patch)))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.register_buffer("pos_embed", positions(grid, width))
+        self.register_buffer("pos_embed", sin_cos_table(grid, width))
         self.blocks = nn.ModuleList(
-            Block(width, config.heads, config.mlp_ratio) for _ in range(config.depth)
+            Block(width, config.num_heads, config.mlp_ratio) for _ in range(config.num_layers)
         )
         self.norm = nn.LayerNorm(width, EPS)
-        if config.decoder_depth:
-            narrow = config.decoder_width
+        if config.decoder_num_layers:
+            narrow = config.decoder_hidden_size
             self.decoder_embed = nn.Linear(width, narrow)
             self.mask_token = nn.Parameter(torch.zeros(1, 1, narrow))
-            self.register_buffer("decoder_pos_embed", positions(grid, narrow))
+            self.register_buffer("decoder_pos_embed", sin_cos_table(grid, narrow))
             blocks = (
-                Block(narrow, config.decoder_heads, config.mlp_ratio)
-                for _ in range(config.decoder_depth)
+                Block(narrow, config.decoder_num_heads, config.mlp_ratio)
+                for _ in range(config.decoder_num_layers)
             )
             self.decoder_blocks = nn.Sequential(*blocks)
             self.decoder_norm = nn.LayerNorm(narrow, EPS)
@@ -112,12 +112,12 @@ class AudioMAE(nn.Module):
     def embed(self, fbank: Tensor) -> Tensor:
         """fbank [B, 1, T, F] -> patches with their positions [B, N, D], no CLS. T: a multiple of P, at most `config.frames`."""
         frames, bins = fbank.shape[2:]
-        assert bins == self.config.bins and frames % self.config.patch == 0, (
+        assert bins == self.config.n_mels and frames % self.config.patch_size == 0, (
             f"AudioMAE takes no fbank of {frames} x {bins}"
         )
         x = self.patch_embed(fbank).flatten(2).transpose(1, 2)
         assert x.shape[1] < self.pos_embed.shape[1], (
-            f"{frames} frames are more than {self.config.frames}"
+            f"{frames} frames are more than {self.config.num_frames}"
         )
         out: Tensor = (
             x + self.pos_embed[:, 1 : 1 + x.shape[1]]
@@ -131,15 +131,15 @@ class AudioMAE(nn.Module):
         for block in self.blocks:
             x = block(x)
             kept.append(x)
-        return torch.stack([self.norm(x) for x in kept[-self.config.average_last :]]).mean(0)
+        return torch.stack([self.norm(x) for x in kept[-self.config.num_averaged_layers :]]).mean(0)
 
     def pool(self, features: Tensor, frames: int, time_pool: int = 8, freq_pool: int = 8) -> Tensor:
         """features [B, 1 + N, D] of a clip of `frames` -> [B, n, D], time-major: (average + maximum) / 2 per cell (spec 6.5).
 
         A cell is time_pool x freq_pool patches; `frames` must fill whole cells.
         """
-        rows, columns = frames // self.config.patch, self.config.bins // self.config.patch
-        whole = frames % (self.config.patch * time_pool) == 0 and columns % freq_pool == 0
+        rows, columns = frames // self.config.patch_size, self.config.n_mels // self.config.patch_size
+        whole = frames % (self.config.patch_size * time_pool) == 0 and columns % freq_pool == 0
         assert whole, f"{frames} frames do not fill cells of {time_pool} x {freq_pool} patches"
         plane = features[:, 1:].transpose(1, 2).reshape(features.shape[0], -1, rows, columns)
         cell = (time_pool, freq_pool)
@@ -171,7 +171,7 @@ class AudioMAE(nn.Module):
         for block in self.blocks:
             x = block(x)
         prediction = self._decode(self.norm(x), order)
-        patches = F.unfold(fbank, self.config.patch, stride=self.config.patch).transpose(1, 2)
+        patches = F.unfold(fbank, self.config.patch_size, stride=self.config.patch_size).transpose(1, 2)
         variance, mean = torch.var_mean(patches, dim=2, keepdim=True)
         error = (prediction.float() - (patches - mean) / (variance + EPS).sqrt()).square().mean(2)
         return Reconstruction((error * mask).sum() / mask.sum(), prediction, mask)
@@ -190,7 +190,7 @@ class AudioMAE(nn.Module):
         return out
 
 
-def positions(grid: tuple[int, int], width: int) -> Tensor:
+def sin_cos_table(grid: tuple[int, int], width: int) -> Tensor:
     """Fixed sin-cos table [1, 1 + rows * columns, width], zeros first for CLS (arXiv 2111.06377).
 
     The first half of the width tells the column, the second the row, each as sines then cosines of falling frequency.

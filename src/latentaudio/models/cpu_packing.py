@@ -40,11 +40,11 @@ def available(dtype: torch.dtype = torch.float32) -> bool:
     try:
         pairs = (
             (
-                PackedLinear.of(linear).onto(x, torch.full((3, 16), 2.0, dtype=dtype), "mul"),
+                PackedLinear.of(linear).add_into(x, torch.full((3, 16), 2.0, dtype=dtype), "mul"),
                 2 * linear(x),
             ),
-            (PackedGate(linear)(x), gated(linear, x)),
-            (PackedConv(conv).onto(plane, plane), conv(plane) + plane),
+            (PackedGEGLU(linear)(x), geglu(linear, x)),
+            (PackedConv(conv).add_into(plane, plane), conv(plane) + plane),
             (PackedConv(line)(row, "leaky_relu", 0.1), F.leaky_relu(line(row), 0.1)),
             (PackedConv(wide)(row), wide(row)),
         )
@@ -88,7 +88,7 @@ class PackedLinear(nn.Module):
         )
         return made
 
-    def onto(self, x: Tensor, other: Tensor, how: str = "add") -> Tensor:
+    def add_into(self, x: Tensor, other: Tensor, how: str = "add") -> Tensor:
         """other + layer(x), or with how="mul" other * layer(x)."""
         made: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
             x, other, self._laid_out(x), self.bias, how
@@ -96,7 +96,7 @@ class PackedLinear(nn.Module):
         return made
 
 
-class PackedGate(nn.Module):
+class PackedGEGLU(nn.Module):
     """x [..., D] -> [..., D']: value * gelu(gate), where one linear layer to 2 D' makes both (arXiv 2002.05202, GEGLU)."""
 
     def __init__(self, layer: nn.Linear) -> None:
@@ -108,7 +108,7 @@ class PackedGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        return self.value.onto(x, self.gate(x, "gelu"), "mul")
+        return self.value.add_into(x, self.gate(x, "gelu"), "mul")
 
 
 class PackedConv(nn.Module):
@@ -178,7 +178,7 @@ class PackedConv(nn.Module):
             )
         return made[:, :, 0] if self.flat else made
 
-    def onto(self, x: Tensor, other: Tensor) -> Tensor:
+    def add_into(self, x: Tensor, other: Tensor) -> Tensor:
         """other + layer(x)."""
         x = (x[:, :, None] if self.flat else x).contiguous(memory_format=torch.channels_last)
         other = (other[:, :, None] if self.flat else other).contiguous(
@@ -202,24 +202,24 @@ class PackedConv(nn.Module):
         return made[:, :, 0] if self.flat else made
 
 
-def added(layer: nn.Module, x: Tensor, other: Tensor) -> Tensor:
+def fused_add(layer: nn.Module, x: Tensor, other: Tensor) -> Tensor:
     """other + layer(x), at once where the layer is packed."""
     return (
-        layer.onto(x, other)
+        layer.add_into(x, other)
         if isinstance(layer, PackedLinear | PackedConv)
         else other + cast(Tensor, layer(x))
     )
 
 
-def gated(layer: nn.Module, x: Tensor) -> Tensor:
+def geglu(layer: nn.Module, x: Tensor) -> Tensor:
     """value * gelu(gate) of the two halves of what a layer makes of x [..., D] (GEGLU, arXiv 2002.05202)."""
-    if isinstance(layer, PackedGate):
+    if isinstance(layer, PackedGEGLU):
         return cast(Tensor, layer(x))
     value, gate = layer(x).chunk(2, dim=-1)
     return cast(Tensor, value * F.gelu(gate))
 
 
-def leaky(layer: nn.Module, x: Tensor, slope: float) -> Tensor:
+def fused_leaky_relu(layer: nn.Module, x: Tensor, slope: float) -> Tensor:
     """leaky_relu(layer(x)), at once where the layer is packed."""
     return cast(
         Tensor,
@@ -236,7 +236,7 @@ def _worth(layer: nn.Conv2d) -> bool:
 
 
 _FEWEST = 8
-PACKS: dict[str, Callable[[nn.Linear], nn.Module]] = {"gate": PackedGate, "linear": PackedLinear.of}
+PACKS: dict[str, Callable[[nn.Linear], nn.Module]] = {"gate": PackedGEGLU, "linear": PackedLinear.of}
 
 
 def pack(module: nn.Module) -> None:

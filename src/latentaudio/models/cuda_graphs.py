@@ -17,38 +17,38 @@ Record = Callable[[Callable[..., Tensor], tuple[Tensor, ...]], Callable[[], Tens
 """(work on tensors, those tensors) -> the same work played back on whatever is in them; see `recorded`."""
 
 
-def tensors_of(value: Any) -> list[Tensor]:
+def flatten_tensors(value: Any) -> list[Tensor]:
     """All tensors of a nest of tuples, lists and dataclasses, in order."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, list | tuple):
-        return [tensor for one in value for tensor in tensors_of(one)]
+        return [tensor for one in value for tensor in flatten_tensors(one)]
     if is_dataclass(value):
         return [
-            tensor for field in fields(value) for tensor in tensors_of(getattr(value, field.name))
+            tensor for field in fields(value) for tensor in flatten_tensors(getattr(value, field.name))
         ]
     return []
 
 
-def with_tensors(value: Any, tensors: list[Tensor]) -> Any:
+def replace_tensors(value: Any, tensors: list[Tensor]) -> Any:
     """The same nest with other tensors, which are taken from the front of a list."""
     if isinstance(value, Tensor):
         return tensors.pop(0)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(with_tensors(one, tensors) for one in value))
+        return type(value)(*(replace_tensors(one, tensors) for one in value))
     if isinstance(value, list | tuple):
-        return type(value)(with_tensors(one, tensors) for one in value)
+        return type(value)(replace_tensors(one, tensors) for one in value)
     if is_dataclass(value) and not isinstance(value, type):
         return type(value)(
             **{
-                field.name: with_tensors(getattr(value, field.name), tensors)
+                field.name: replace_tensors(getattr(value, field.name), tensors)
                 for field in fields(value)
             }
         )
     return value
 
 
-def recorded(work: Callable[..., Tensor], tensors: tuple[Tensor, ...]) -> Callable[[], Tensor]:
+def capture(work: Callable[..., Tensor], tensors: tuple[Tensor, ...]) -> Callable[[], Tensor]:
     """work(*tensors) as a graph: whoever plays it gets what `work` makes of what is in those very tensors then, always in the
     same memory."""
     with torch.cuda.device(tensors[0].device):
@@ -71,14 +71,14 @@ def recorded(work: Callable[..., Tensor], tensors: tuple[Tensor, ...]) -> Callab
     return play
 
 
-class Graphs:
+class CUDAGraphRunner:
     """work(*arguments) -> Tensor, by a graph for each set of shapes; the `most` that were used last are kept.
 
     An argument that is the same object as at the call before is not copied again: nobody may change one in place.
     """
 
     def __init__(
-        self, work: Callable[..., Tensor], record: Record = recorded, most: int = 4
+        self, work: Callable[..., Tensor], record: Record = capture, most: int = 4
     ) -> None:
         self.work, self.record, self.most = work, record, most
         self._graphs: dict[Any, tuple[list[Tensor], list[Tensor], Callable[[], Tensor]]] = {}
@@ -87,7 +87,7 @@ class Graphs:
     @torch.inference_mode()
     def __call__(self, *arguments: Any) -> Tensor:
         """What `work` makes of the arguments, in memory of its own."""
-        given = tensors_of(arguments)
+        given = flatten_tensors(arguments)
         key = tuple((one.shape, one.dtype) for one in given)
         with self._playing:
             if key in self._graphs:
@@ -98,7 +98,7 @@ class Graphs:
             else:
                 own = [one.clone() for one in given]
                 play = self.record(
-                    lambda *tensors: self.work(*with_tensors(arguments, list(tensors))), tuple(own)
+                    lambda *tensors: self.work(*replace_tensors(arguments, list(tensors))), tuple(own)
                 )
             self._graphs[key] = own, given, play  # the latest last
             for old in list(self._graphs)[: -self.most]:

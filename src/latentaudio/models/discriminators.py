@@ -19,30 +19,30 @@ from torch.nn.utils import parametrizations
 LEAK = 0.1
 
 
-class Verdict(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """One critic's opinion: score [B, 1, ...], a number per patch, and the feature maps that led to it, first layer first."""
 
-    score: Tensor
+    logits: Tensor
     features: list[Tensor]
 
 
-class Critic(nn.Module):
+class ConvDiscriminator(nn.Module):
     """Weight-normed 2-D convolutions, each followed by a leaky ReLU, the last by nothing."""
 
     def __init__(self, *convs: nn.Conv2d) -> None:
         super().__init__()
         self.convs = nn.ModuleList(parametrizations.weight_norm(conv) for conv in convs)
 
-    def forward(self, x: Tensor) -> Verdict:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """x [B, 1, rows, columns] -> its verdict."""
         features = []
         for conv in self.convs[:-1]:
             x = F.leaky_relu(conv(x), LEAK)
             features.append(x)
-        return Verdict(self.convs[-1](x), features)
+        return DiscriminatorOutput(self.convs[-1](x), features)
 
 
-class PeriodCritic(Critic):
+class PeriodDiscriminator(ConvDiscriminator):
     """Folds the waveform into rows of P samples and looks down the columns: hears what repeats (HiFi-GAN section 2.3).
 
     Widths are `width` times 1, 4, 16, 32, 32 up to `widest`; the paper's are 32 and 1024.
@@ -58,13 +58,13 @@ class PeriodCritic(Critic):
         super().__init__(*convs, nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
         self.period = period
 
-    def forward(self, x: Tensor) -> Verdict:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """x [B, 1, N] -> verdict with maps [B, C, rows, P]; the tail is filled up to a whole row by reflection."""
         x = F.pad(x, (0, -x.shape[2] % self.period), mode="reflect")
         return super().forward(x.reshape(*x.shape[:2], -1, self.period))
 
 
-class ResolutionCritic(Critic):
+class ResolutionDiscriminator(ConvDiscriminator):
     """Looks at the magnitude of one STFT (UnivNet section 2.2), hop a quarter of its window."""
 
     window: Tensor
@@ -84,7 +84,7 @@ class ResolutionCritic(Critic):
         self.n_fft = n_fft
         self.register_buffer("window", torch.hann_window(n_fft, device="cpu"), persistent=False)
 
-    def forward(self, x: Tensor) -> Verdict:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """x [B, 1, N] -> verdict with maps [B, C, T, F]. The transform stays in float32 whatever the precision around it."""
         with torch.autocast(x.device.type, enabled=False):
             spectrum = torch.stft(
@@ -99,7 +99,7 @@ class ResolutionCritic(Critic):
         return super().forward(magnitude.transpose(1, 2).unsqueeze(1))
 
 
-class WaveDiscriminator(nn.Module):
+class WaveformDiscriminator(nn.Module):
     """All critics of a waveform: one per period, one per STFT size.
 
     The defaults suit a miniature trained on a CPU; HiFi-GAN's own are width 32, widest 1024.
@@ -115,12 +115,12 @@ class WaveDiscriminator(nn.Module):
         super().__init__()
         self.critics = nn.ModuleList(
             [
-                *(PeriodCritic(p, width, widest) for p in periods),
-                *(ResolutionCritic(n, width) for n in resolutions),
+                *(PeriodDiscriminator(p, width, widest) for p in periods),
+                *(ResolutionDiscriminator(n, width) for n in resolutions),
             ]
         )
 
-    def forward(self, samples: Tensor) -> list[Verdict]:
+    def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
         """samples [B, 1, N], N more than half the longest window -> a verdict per critic, periods before resolutions."""
         return [critic(samples) for critic in self.critics]
 
@@ -137,16 +137,16 @@ class PatchDiscriminator(nn.Module):
         for i, (inp, out) in enumerate(pairwise(widths), start=1):
             conv = nn.Conv2d(inp, out, 4, 2 if i < layers else 1, 1, bias=False)
             self.stages.append(nn.Sequential(conv, nn.BatchNorm2d(out), nn.LeakyReLU(0.2)))
-        self.score = nn.Conv2d(widths[-1], 1, 4, 1, 1)
+        self.logits = nn.Conv2d(widths[-1], 1, 4, 1, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
             elif isinstance(module, nn.BatchNorm2d):
                 nn.init.normal_(module.weight, 1.0, 0.02)
 
-    def forward(self, mel: Tensor) -> Verdict:
+    def forward(self, mel: Tensor) -> DiscriminatorOutput:
         """mel [B, 1, T, F], at least 24 cells along each axis -> score [B, 1, T / 8 - 2, F / 8 - 2] and its feature maps."""
         features = [mel]
         for stage in self.stages:
             features.append(stage(features[-1]))
-        return Verdict(self.score(features[-1]), features[1:])
+        return DiscriminatorOutput(self.logits(features[-1]), features[1:])

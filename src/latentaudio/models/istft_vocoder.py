@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config.architecture import VocoderConfig
-from .cpu_packing import added, leaky
-from .oscillators import ROUNDS, MelReader, held, hiss, oscillate
-from .tiling import chunked
+from .cpu_packing import fused_add, fused_leaky_relu
+from .oscillators import ROUNDS, MelAnalyzer, stabilize_pitch, noise_stft, oscillator_bank
+from .tiling import apply_chunked
 
 LEAK = 0.1
 _PIECE, _SECTION = (
@@ -35,7 +35,7 @@ def build_vocoder(config: VocoderConfig) -> nn.Module:
     return ISTFTVocoder(config) if config.kind == "istft" else HiFiGAN(config)
 
 
-class ResBlock(nn.Module):
+class HiFiGANResBlock(nn.Module):
     """HiFi-GAN's residual block of type "1": a dilated and a plain convolution per dilation."""
 
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
@@ -50,7 +50,7 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, N] -> [B, C, N]."""
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            x = added(plain, leaky(dilated, F.leaky_relu(x, LEAK), LEAK), x)
+            x = fused_add(plain, fused_leaky_relu(dilated, F.leaky_relu(x, LEAK), LEAK), x)
         return x
 
 
@@ -60,20 +60,20 @@ class HiFiGAN(nn.Module):
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
         width = config.channels
-        self.conv_pre = nn.Conv1d(config.bins, width, 7, padding=3)
+        self.conv_pre = nn.Conv1d(config.n_mels, width, 7, padding=3)
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
-        for rate, kernel in zip(config.rates, config.kernels, strict=True):
+        for rate, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
             self.ups.append(
                 nn.ConvTranspose1d(width, width // 2, kernel, rate, padding=(kernel - rate) // 2)
             )
             width //= 2
             self.resblocks.extend(
-                ResBlock(width, k, config.dilations) for k in config.block_kernels
+                HiFiGANResBlock(width, k, config.resblock_dilations) for k in config.resblock_kernel_sizes
             )
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3)
-        self.parallel = len(config.block_kernels)
-        self.hop = math.prod(config.rates)
+        self.parallel = len(config.resblock_kernel_sizes)
+        self.hop = math.prod(config.upsample_rates)
         self.margin = self._reach(config)
         """Mel frames to either side that a sample depends on, at most."""
         for module in (*self.ups.modules(), *self.resblocks.modules(), self.conv_post):
@@ -83,9 +83,9 @@ class HiFiGAN(nn.Module):
     @staticmethod
     def _reach(config: VocoderConfig) -> int:
         """Every layer's reach, each in frames of its own rate, summed."""
-        wide = max(config.block_kernels) // 2 * sum(d + 1 for d in config.dilations)
+        wide = max(config.resblock_kernel_sizes) // 2 * sum(d + 1 for d in config.resblock_dilations)
         reach, rate = 3.0, 1
-        for factor, kernel in zip(config.rates, config.kernels, strict=True):
+        for factor, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
             rate *= factor
             reach += (kernel + wide) / rate
         return math.ceil(reach + 3 / rate) + 1
@@ -163,21 +163,21 @@ class ISTFTVocoder(nn.Module):
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
-        self.reach = config.reach
-        self.sizes = [config.n_fft // 2 + 1] * 2 + [config.bins] * 3
-        self.embed = nn.Conv1d(config.bins, config.channels, 7, padding=3)
+        self.reach = config.pitch_smoothing_frames
+        self.sizes = [config.n_fft // 2 + 1] * 2 + [config.n_mels] * 3
+        self.embed = nn.Conv1d(config.n_mels, config.channels, 7, padding=3)
         self.norm_in = nn.LayerNorm(config.channels, eps=1e-6)
         self.blocks = nn.Sequential(
             *(
-                ConvNeXtBlock(config.channels, config.hidden, 1 / config.layers)
-                for _ in range(config.layers)
+                ConvNeXtBlock(config.channels, config.ffn_dim, 1 / config.num_layers)
+                for _ in range(config.num_layers)
             )
         )
         self.norm_out = nn.LayerNorm(config.channels, eps=1e-6)
         self.head = nn.Linear(config.channels, sum(self.sizes))
-        self.reader = MelReader(config)
-        self.inverse = InverseSTFT(config.n_fft, config.hop)
-        self.margin = 3 * (1 + config.layers) + math.ceil(config.n_fft / config.hop)
+        self.mel_analyzer = MelAnalyzer(config)
+        self.inverse = InverseSTFT(config.n_fft, config.hop_length)
+        self.margin = 3 * (1 + config.num_layers) + math.ceil(config.n_fft / config.hop_length)
         """Mel frames to either side that all but the tones depend on, at most."""
         for name, parameter in self.named_parameters():
             if parameter.dim() > 1:
@@ -187,9 +187,9 @@ class ISTFTVocoder(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """log_mel [B, 1, T, F] -> samples [B, 1, T hop], not clipped. Same mel, same sound: only training draws new noise."""
-        return self.played(log_mel)[0]
+        return self.synthesize(log_mel)[0]
 
-    def played(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
+    def synthesize(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
         """What `forward` returns, and the frequency in Hz [B, T, F] of every band's sine in it."""
         batch, _, frames, bands = log_mel.shape
         hop, beside = self.inverse.hop, -(-(self.margin + ROUNDS * self.reach) // 8 + 1) * 8
@@ -208,11 +208,11 @@ class ISTFTVocoder(nn.Module):
                 made[..., -bands:],
             )
             if self.reach:
-                frequency = held(frequency, amplitude, self.reach)
+                frequency = stabilize_pitch(frequency, amplitude, self.reach)
             before, behind = min(first, 1), min(frames - last, 1)  # a neighbour
             heard = slice(first - before - low, last + behind - low)
-            pitch = frequency[:, heard] / self.reader.rate
-            tones = oscillate(pitch, amplitude[:, heard], hop, phase, before, behind)
+            pitch = frequency[:, heard] / self.mel_analyzer.rate
+            tones = oscillator_bank(pitch, amplitude[:, heard], hop, phase, before, behind)
             sound[:, first * hop : last * hop] = tones.add_(
                 samples[:, first - low : last - low].flatten(1)
             )
@@ -226,10 +226,10 @@ class ISTFTVocoder(nn.Module):
         def piece(places: Tensor) -> Tensor:
             first, last = int(places[0, 0, 0]), int(places[0, 0, -1]) + 1
             grain = noise[:, first * hop : (last - 1) * hop + self.inverse.n_fft]
-            return self._part(log_mel[:, 0, first:last], hiss(grain, hop, self.inverse.window))
+            return self._part(log_mel[:, 0, first:last], noise_stft(grain, hop, self.inverse.window))
 
         places = torch.arange(log_mel.shape[2]).view(1, 1, -1)
-        return chunked(piece, places, _PIECE + 2 * self.margin, self.margin, 1)
+        return apply_chunked(piece, places, _PIECE + 2 * self.margin, self.margin, 1)
 
     def _part(self, log_mel: Tensor, noise: Tensor) -> Tensor:
         """Of log-mel [B, T, F] and noise [B, T, K], side by side [B, hop + 2F, T]: samples without tones, the tones' frequency
@@ -242,10 +242,10 @@ class ISTFTVocoder(nn.Module):
         ):  # phase does not survive 8 bits of mantissa, and FFTs refuse them
             mel, controls = log_mel.float().exp(), self.head(x.float())
             loudness, phase, hissing, tone, bend = torch.split(controls, self.sizes, dim=-1)
-            coherent = torch.polar(self.reader.envelope(mel) * _gain(loudness, QUIET), phase)
-            spectrum = coherent + self.reader.envelope(mel * _gain(hissing, 0.0)) * noise
-            frequency, amplitude = self.reader.tones(mel)
-            frequency = frequency + torch.tanh(bend / 10) * self.reader.half_widths
+            coherent = torch.polar(self.mel_analyzer.envelope(mel) * _gain(loudness, QUIET), phase)
+            spectrum = coherent + self.mel_analyzer.envelope(mel * _gain(hissing, 0.0)) * noise
+            frequency, amplitude = self.mel_analyzer.estimate_tones(mel)
+            frequency = frequency + torch.tanh(bend / 10) * self.mel_analyzer.half_widths
             samples = self.inverse(spectrum).unflatten(1, (-1, self.inverse.hop))
             return torch.cat([samples, frequency, amplitude * _gain(tone, QUIET)], dim=2).transpose(
                 1, 2

@@ -12,36 +12,36 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..config.architecture import DraftConfig
+from ..config.architecture import LatentPriorConfig
 from ..types import Context
-from .blocks import Order, Row, TransformerBlock, even_waves, sinusoids, zeroed
+from .blocks import PositionalEmbedding, TypedModuleList, TransformerBlock, uniform_fourier_features, sinusoidal_embedding, zero_module
 
 
-class Draft(nn.Module):
+class LatentPrior(nn.Module):
     """Moments that know their places and look at a text of width `text` become a latent of `latent` channels by `bins`."""
 
-    def __init__(self, config: DraftConfig, text: int, latent: int, bins: int) -> None:
+    def __init__(self, config: LatentPriorConfig, text: int, latent: int, bins: int) -> None:
         super().__init__()
         self.latent = latent
-        self.beats = nn.Linear(2 * config.beats, config.width, bias=False)
-        self.blocks = Row[TransformerBlock](
-            TransformerBlock(config.width, config.heads, text) for _ in range(config.layers)
+        self.beats = nn.Linear(2 * config.num_uniform_frequencies, config.hidden_size, bias=False)
+        self.blocks = TypedModuleList[TransformerBlock](
+            TransformerBlock(config.hidden_size, config.num_heads, text) for _ in range(config.num_layers)
         )
-        self.order = Order(text, config.order) if config.order else None
+        self.order = PositionalEmbedding(text, config.num_position_frequencies) if config.num_position_frequencies else None
         self.dropout = nn.Dropout(0.0)
-        self.norm = nn.LayerNorm(config.width)
-        self.out = zeroed(nn.Linear(config.width, latent * bins))
+        self.norm = nn.LayerNorm(config.hidden_size)
+        self.out = zero_module(nn.Linear(config.hidden_size, latent * bins))
 
     def forward(self, text: Context, moments: int) -> Tensor:
         """tokens [B, N, D] with at least one to look at in every row; moments T' -> [B, C, T', F'], unit-scaled."""
         places = torch.arange(moments, device=text.tokens.device)
-        waves = self.beats(even_waves(places, self.beats.in_features // 2).to(text.tokens))
-        x = (waves + sinusoids(places, waves.shape[1]).to(waves)).expand(len(text.tokens), -1, -1)
+        waves = self.beats(uniform_fourier_features(places, self.beats.in_features // 2).to(text.tokens))
+        x = (waves + sinusoidal_embedding(places, waves.shape[1]).to(waves)).expand(len(text.tokens), -1, -1)
         words, mask = (
             text.tokens if self.order is None else self.order(text.tokens),
             text.mask[:, None, None].bool(),
         )
         for block in self.blocks:
-            x = x + self.dropout(block(x, block.attn2.look_at(words, mask)) - x)
+            x = x + self.dropout(block(x, block.attn2.project_kv(words, mask)) - x)
         out: Tensor = self.out(self.norm(x)).unflatten(2, (self.latent, -1)).transpose(1, 2)
         return out

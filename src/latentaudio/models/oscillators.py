@@ -26,7 +26,7 @@ _BANDS, _HEARD = (
 _ALIKE = 0.03  # natural logarithm of a ratio of frequencies that may well be one note
 
 
-class MelReader(nn.Module):
+class MelAnalyzer(nn.Module):
     """Reads a mel (not its logarithm; magnitudes of a Hann STFT, Slaney bands with area normalisation: spec 1.1)."""
 
     centres: Tensor
@@ -35,13 +35,13 @@ class MelReader(nn.Module):
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
-        self.rate, self.n_fft = config.rate, config.n_fft
+        self.rate, self.n_fft = config.sample_rate, config.n_fft
         edges = torch.tensor(
-            mel_edges(config.bins, config.fmin, config.fmax), dtype=torch.float64, device="cpu"
+            mel_edges(config.n_mels, config.fmin, config.fmax), dtype=torch.float64, device="cpu"
         )
         low, centre, high = edges[:-2], edges[1:-1], edges[2:]
         grid = torch.linspace(
-            0, config.rate / 2, config.n_fft // 2 + 1, dtype=torch.float64, device="cpu"
+            0, config.sample_rate / 2, config.n_fft // 2 + 1, dtype=torch.float64, device="cpu"
         )[:, None]
         hats = torch.minimum((grid - low) / (centre - low), (high - grid) / (high - centre)).clamp(
             min=0
@@ -61,7 +61,7 @@ class MelReader(nn.Module):
         """
         return (mel * (self.rate / self.n_fft)) @ self.hats
 
-    def tones(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+    def estimate_tones(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """mel [B, T, F] -> frequency in Hz and amplitude, each [B, T, F], of the sine that would explain bands b - 1 to b + 1.
 
         Neighbouring triangles interpolate linearly, so the centroid of the un-normalised bands is that of the spectrum itself,
@@ -72,7 +72,7 @@ class MelReader(nn.Module):
         moment = 3 * F.avg_pool1d(weight * self.centres, 3, 1, 1)
         return moment / total, total / (self.n_fft / 2)
 
-    def sung(self, samples: Tensor, hop: int, window: int = 2048) -> tuple[Tensor, Tensor]:
+    def reassigned_frequencies(self, samples: Tensor, hop: int, window: int = 2048) -> tuple[Tensor, Tensor]:
         """Which frequency in Hz each band truly carries, and how far that is one tone rather than noise, each [B, T, F].
 
         samples [B, T hop]. The power-weighted mean, over a triangle around a band's centre, of the STFT's reassigned
@@ -103,7 +103,7 @@ class MelReader(nn.Module):
         return mean, (1 - 3 * spread / self.half_widths).clamp(min=0)
 
 
-def hiss(noise: Tensor, hop: int, window: Tensor) -> Tensor:
+def noise_stft(noise: Tensor, hop: int, window: Tensor) -> Tensor:
     """STFT [B, T, K] of normal noise [B, (T - 1) hop + n_fft] with mean magnitude 1; window [n_fft]."""
     n_fft = window.shape[0]
     spectrum = torch.stft(
@@ -114,7 +114,7 @@ def hiss(noise: Tensor, hop: int, window: Tensor) -> Tensor:
     )  # a complex normal's mean magnitude is sqrt(pi / 4) sigma
 
 
-def oscillate(
+def oscillator_bank(
     frequency: Tensor,
     amplitude: Tensor,
     hop: int,
@@ -144,7 +144,7 @@ def oscillate(
     return whole.flatten(1)
 
 
-def held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
+def stabilize_pitch(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
     """Frequencies [B, T, F] that waver as notes of one pitch, others as they are; loudness [B, T, F] says which frames count.
 
     Some rounds of a bilateral filter (Tomasi and Manduchi 1998; so repeated, a mean shift): each becomes the geometric mean of

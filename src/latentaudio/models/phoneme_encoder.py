@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..config.architecture import PhonemesConfig
 from ..types import Context
-from .blocks import Row
+from .blocks import TypedModuleList
 
 EPS = 1e-5
 _IGNORED = -1e4  # score of a masked token; finite, so that an item without any token stays finite
@@ -25,14 +25,14 @@ class RelativeAttention(nn.Module):
 
     def __init__(self, config: PhonemesConfig) -> None:
         super().__init__()
-        self.heads, self.window = config.heads, config.window
-        width, head = config.width, config.width // config.heads
+        self.heads, self.window = config.num_heads, config.window_size
+        width, head = config.hidden_size, config.hidden_size // config.num_heads
         self.q_proj = nn.Linear(width, width)
         self.k_proj = nn.Linear(width, width)
         self.v_proj = nn.Linear(width, width)
         self.out_proj = nn.Linear(width, width)
-        self.emb_rel_k = nn.Parameter(torch.randn(1, 2 * config.window + 1, head) * head**-0.5)
-        self.emb_rel_v = nn.Parameter(torch.randn(1, 2 * config.window + 1, head) * head**-0.5)
+        self.emb_rel_k = nn.Parameter(torch.randn(1, 2 * config.window_size + 1, head) * head**-0.5)
+        self.emb_rel_v = nn.Parameter(torch.randn(1, 2 * config.window_size + 1, head) * head**-0.5)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, N, D], mask [B, N] -> [B, N, D]."""
@@ -66,8 +66,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: PhonemesConfig) -> None:
         super().__init__()
-        self.conv_1 = nn.Conv1d(config.width, config.hidden, config.kernel, padding="same")
-        self.conv_2 = nn.Conv1d(config.hidden, config.width, config.kernel, padding="same")
+        self.conv_1 = nn.Conv1d(config.hidden_size, config.ffn_dim, config.kernel_size, padding="same")
+        self.conv_2 = nn.Conv1d(config.ffn_dim, config.hidden_size, config.kernel_size, padding="same")
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, N, D], mask [B, N] -> [B, N, D]."""
@@ -83,9 +83,9 @@ class Layer(nn.Module):
     def __init__(self, config: PhonemesConfig) -> None:
         super().__init__()
         self.attention = RelativeAttention(config)
-        self.layer_norm = nn.LayerNorm(config.width, EPS)
+        self.layer_norm = nn.LayerNorm(config.hidden_size, EPS)
         self.feed_forward = FeedForward(config)
-        self.final_layer_norm = nn.LayerNorm(config.width, EPS)
+        self.final_layer_norm = nn.LayerNorm(config.hidden_size, EPS)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, N, D], mask [B, N] -> [B, N, D]."""
@@ -99,7 +99,7 @@ class Stack(nn.Module):
 
     def __init__(self, config: PhonemesConfig) -> None:
         super().__init__()
-        self.layers = Row[Layer](Layer(config) for _ in range(config.layers))
+        self.layers = TypedModuleList[Layer](Layer(config) for _ in range(config.num_layers))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, N, D], mask [B, N] -> [B, N, D]."""
@@ -115,12 +115,12 @@ class PhonemeEncoder(nn.Module):
     def __init__(self, config: PhonemesConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed_tokens = nn.Embedding(config.vocabulary, config.width)
-        nn.init.normal_(self.embed_tokens.weight, 0.0, config.width**-0.5)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        nn.init.normal_(self.embed_tokens.weight, 0.0, config.hidden_size**-0.5)
         self.encoder = Stack(config)
         # VITS' prior over its own latent. Nobody calls it; published files hold it, and what is loaded must be savable again.
-        self.project = nn.Conv1d(config.width, 2 * config.width, 1)
-        self.positional = nn.Parameter(torch.zeros(1, config.width, config.length))
+        self.project = nn.Conv1d(config.hidden_size, 2 * config.hidden_size, 1)
+        self.positional = nn.Parameter(torch.zeros(1, config.hidden_size, config.max_length))
 
     def forward(self, ids: Tensor) -> Context:
         """ids [B, N] int64, N at most `config.length` -> tokens [B, N, D], mask [B, N] float.
@@ -129,10 +129,10 @@ class PhonemeEncoder(nn.Module):
         symbol, which is 0 too, hides the last token (spec 6.7).
         """
         count = ids.shape[1]
-        assert count <= self.config.length, (
-            f"{count} phonemes are more than the {self.config.length} that have a place"
+        assert count <= self.config.max_length, (
+            f"{count} phonemes are more than the {self.config.max_length} that have a place"
         )
-        embedded = self.embed_tokens(ids) * math.sqrt(self.config.width)
+        embedded = self.embed_tokens(ids) * math.sqrt(self.config.hidden_size)
         mask = (torch.arange(count, device=ids.device) < (ids != 0).sum(dim=1, keepdim=True)).to(
             embedded.dtype
         )

@@ -21,12 +21,12 @@ _T5_END = 1
 _T5_TABLE, _T5_COPY = "shared.weight", "encoder.embed_tokens.weight"
 
 
-def imported() -> None:
+def preload_transformers() -> None:
     """Import transformers' models now: where that happens on the meta device, constants of theirs lose their values."""
     from transformers import ClapModel, ClapTextModelWithProjection, GPT2Model, T5EncoderModel  # noqa: F401
 
 
-def t5(config: T5Config) -> T5EncoderModel:
+def build_t5(config: T5Config) -> T5EncoderModel:
     """FLAN-T5 encoder (spec 6.2): ids, mask [B, N] -> last_hidden_state [B, N, width].
 
     transformers lists its one embedding table under two names; the state has it once, as "shared.weight".
@@ -36,12 +36,12 @@ def t5(config: T5Config) -> T5EncoderModel:
 
     model = T5EncoderModel(
         Numbers(
-            vocab_size=config.vocabulary,
-            d_model=config.width,
-            d_kv=config.head_width,
-            d_ff=config.hidden,
-            num_layers=config.layers,
-            num_heads=config.heads,
+            vocab_size=config.vocab_size,
+            d_model=config.hidden_size,
+            d_kv=config.head_dim,
+            d_ff=config.ffn_dim,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
             feed_forward_proj="gated-gelu",
             dropout_rate=0.0,
             eos_token_id=_T5_END,
@@ -63,7 +63,7 @@ def _restore_copy(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: 
         state[prefix + _T5_COPY] = state[prefix + _T5_TABLE]
 
 
-def gpt2(config: TranslatorConfig) -> GPT2Model:
+def build_gpt2(config: TranslatorConfig) -> GPT2Model:
     """GPT-2 without a head (spec 6.4): inputs_embeds [B, N, width] -> last_hidden_state after ln_f.
 
     It never sees token ids: its table of word embeddings is there for files that hold one.
@@ -72,11 +72,11 @@ def gpt2(config: TranslatorConfig) -> GPT2Model:
 
     return GPT2Model(
         GPT2Config(
-            vocab_size=config.vocabulary,
-            n_positions=config.positions,
-            n_embd=config.width,
-            n_layer=config.layers,
-            n_head=config.heads,
+            vocab_size=config.vocab_size,
+            n_positions=config.max_positions,
+            n_embd=config.hidden_size,
+            n_layer=config.num_layers,
+            n_head=config.num_heads,
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
@@ -86,7 +86,7 @@ def gpt2(config: TranslatorConfig) -> GPT2Model:
     )
 
 
-def clap(config: CLAPConfig) -> ClapModel | ClapTextModelWithProjection:
+def build_clap(config: CLAPConfig) -> ClapModel | ClapTextModelWithProjection:
     """CLAP, un-fused (spec 1.4, 6.1): RoBERTa and HTSAT towers, each projected and normalised to [B, projection].
 
     The text tower counts positions from its padding id, which is 1 as in RoBERTa. Without depths for the audio tower, the text
@@ -101,37 +101,37 @@ def clap(config: CLAPConfig) -> ClapModel | ClapTextModelWithProjection:
     )
 
     text = ClapTextConfig(
-        vocab_size=config.vocabulary,
-        hidden_size=config.text_width,
-        num_hidden_layers=config.text_layers,
-        num_attention_heads=config.text_heads,
-        intermediate_size=config.text_hidden,
-        max_position_embeddings=config.text_positions,
+        vocab_size=config.vocab_size,
+        hidden_size=config.text_hidden_size,
+        num_hidden_layers=config.text_num_layers,
+        num_attention_heads=config.text_num_heads,
+        intermediate_size=config.text_ffn_dim,
+        max_position_embeddings=config.text_max_positions,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
-        projection_dim=config.projection,
-        layer_norm_eps=config.text_eps,
+        projection_dim=config.projection_dim,
+        layer_norm_eps=config.text_layer_norm_eps,
     )
     if not config.audio_depths:
         return ClapTextModelWithProjection(text)
     audio = ClapAudioConfig(
         window_size=_CLAP_WINDOW,
         spec_size=_CLAP_IMAGE,
-        patch_embeds_hidden_size=config.audio_width,
-        hidden_size=config.audio_width * 2 ** (len(config.audio_depths) - 1),
+        patch_embeds_hidden_size=config.audio_hidden_size,
+        hidden_size=config.audio_hidden_size * 2 ** (len(config.audio_depths) - 1),
         depths=list(config.audio_depths),
-        num_attention_heads=list(config.audio_heads),
-        patch_size=config.audio_patch,
-        patch_stride=[config.audio_patch, config.audio_patch],
+        num_attention_heads=list(config.audio_num_heads),
+        patch_size=config.audio_patch_size,
+        patch_stride=[config.audio_patch_size, config.audio_patch_size],
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         drop_path_rate=0.0,
-        projection_dim=config.projection,
+        projection_dim=config.projection_dim,
     )
     return ClapModel(
         ClapConfig(
             text_config=text.to_dict(),
             audio_config=audio.to_dict(),
-            projection_dim=config.projection,
+            projection_dim=config.projection_dim,
         )
     )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 
-def starts(total: int, length: int, overlap: int) -> list[int]:
+def window_starts(total: int, length: int, overlap: int) -> list[int]:
     """Where pieces of `length` begin that cover `total` evenly and share at least `overlap` with the next."""
     if total <= length:
         return [0]
@@ -20,7 +20,7 @@ def starts(total: int, length: int, overlap: int) -> list[int]:
     return [round(k * (total - length) / (count - 1)) for k in range(count)]
 
 
-def ramp(length: int, overlap: int, first: bool, last: bool) -> Tensor:
+def crossfade_window(length: int, overlap: int, first: bool, last: bool) -> Tensor:
     """Weights [length] of a piece: 1, but rising and falling over `overlap` where it has a neighbour before or behind it."""
     up = torch.arange(1, overlap + 1, dtype=torch.float32) / (overlap + 1)
     weight = torch.ones(length)
@@ -31,12 +31,12 @@ def ramp(length: int, overlap: int, first: bool, last: bool) -> Tensor:
     return weight
 
 
-def blended(work: Callable[[Tensor], Tensor], x: Tensor, length: int, overlap: int) -> Tensor:
+def apply_overlapping(work: Callable[[Tensor], Tensor], x: Tensor, length: int, overlap: int) -> Tensor:
     """work(x) of x [B, C, T, ...] with T beyond `length`: of overlapping pieces, faded into each other.
 
     What `work` makes of a piece is a whole number of times as long. Within `length` it is work(x) itself.
     """
-    places = starts(x.shape[2], length, overlap)
+    places = window_starts(x.shape[2], length, overlap)
     if len(places) == 1:
         return work(x)
     total: Tensor | None = None
@@ -47,7 +47,7 @@ def blended(work: Callable[[Tensor], Tensor], x: Tensor, length: int, overlap: i
         if total is None:
             total = made.new_zeros(*made.shape[:2], x.shape[2] * scale, *made.shape[3:])
             weights = made.new_zeros(x.shape[2] * scale)
-        weight = ramp(made.shape[2], overlap * scale, place == 0, place == places[-1]).to(
+        weight = crossfade_window(made.shape[2], overlap * scale, place == 0, place == places[-1]).to(
             made.device
         )
         here = slice(place * scale, (place + length) * scale)
@@ -57,7 +57,7 @@ def blended(work: Callable[[Tensor], Tensor], x: Tensor, length: int, overlap: i
     return total / weights.view(-1, *(1,) * (total.ndim - 3))
 
 
-def chunked(
+def apply_chunked(
     work: Callable[[Tensor], Tensor], x: Tensor, length: int, margin: int, scale: int
 ) -> Tensor:
     """work(x) [B, C, scale T (+ a rest)] of x [B, C, T, ...], from as few equal pieces as are needed of at most `length`, more
@@ -67,9 +67,9 @@ def chunked(
     new one oneDNN makes itself kernels, which takes time and memory.
     """
     assert length > 2 * margin, f"pieces of {length} are nothing but margins of {margin}"
-    total, count = x.shape[2], len(starts(x.shape[2], length, 2 * margin))
+    total, count = x.shape[2], len(window_starts(x.shape[2], length, 2 * margin))
     length = -(-(total + (count - 1) * 2 * margin) // count)
-    places = starts(total, length, 2 * margin)
+    places = window_starts(total, length, 2 * margin)
     cuts = [0, *(place + margin for place in places[1:]), total]
     whole: Tensor | None = None
     for place, (begin, end) in zip(places, pairwise(cuts), strict=True):

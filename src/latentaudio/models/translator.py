@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..config.architecture import TranslatorConfig
 from ..types import Context, LanguageOfAudio
-from .text_encoders import gpt2
+from .text_encoders import build_gpt2
 
 _INIT_STD = 0.02  # GPT-2's
 
@@ -30,12 +30,12 @@ class Translator(nn.Module):
     def __init__(self, config: TranslatorConfig) -> None:
         super().__init__()
         self.config = config
-        self.projections = nn.ModuleList(nn.Linear(width, config.width) for width in config.sources)
-        self.start = nn.Parameter(torch.randn(len(config.sources), config.width) * _INIT_STD)
-        self.end = nn.Parameter(torch.randn(len(config.sources), config.width) * _INIT_STD)
-        self.gpt2 = gpt2(config)
+        self.projections = nn.ModuleList(nn.Linear(width, config.hidden_size) for width in config.source_dims)
+        self.start = nn.Parameter(torch.randn(len(config.source_dims), config.hidden_size) * _INIT_STD)
+        self.end = nn.Parameter(torch.randn(len(config.source_dims), config.hidden_size) * _INIT_STD)
+        self.gpt2 = build_gpt2(config)
 
-    def sequence(self, sources: Sequence[Context], tokens: int | None = None) -> Context:
+    def build_prompt(self, sources: Sequence[Context], tokens: int | None = None) -> Context:
         """[start, projected source, end] of every source in order, [B, L, D], cut to leave room for `tokens` (spec 6.3)."""
         assert len(sources) == len(self.projections), (
             f"{len(sources)} sources for {len(self.projections)} projections"
@@ -50,7 +50,7 @@ class Translator(nn.Module):
             ]
             parts.append(torch.cat(rows, dim=1))
             masks.append(nn.functional.pad(source.mask, (1, 1), value=1))
-        room = self.config.positions - (self.config.tokens if tokens is None else tokens)
+        room = self.config.max_positions - (self.config.num_tokens if tokens is None else tokens)
         return Context(torch.cat(parts, dim=1)[:, :room], torch.cat(masks, dim=1)[:, :room])
 
     def generate(
@@ -73,8 +73,8 @@ class Translator(nn.Module):
             at = slice(place, place + 1)
             return torch.where(known.mask[:, at, None] > 0, known.tokens[:, at].to(made), made)
 
-        tokens = self.config.tokens if tokens is None else tokens
-        prompt = self.sequence(sources, tokens)
+        tokens = self.config.num_tokens if tokens is None else tokens
+        prompt = self.build_prompt(sources, tokens)
         mask, position = (
             prompt.mask,
             _positions(torch.ones_like(prompt.mask) if count_padding else prompt.mask),
@@ -96,10 +96,10 @@ class Translator(nn.Module):
         made = torch.cat(written, dim=1)
         return LanguageOfAudio(made, made.new_ones(made.shape[:2]), origin="text")
 
-    def teacher(self, sources: Sequence[Context], target: Tensor) -> Tensor:
+    def teacher_forced(self, sources: Sequence[Context], target: Tensor) -> Tensor:
         """The prediction [B, n, D] of each of the target's tokens [B, n, D], given the true ones before it (spec 6.6)."""
         count = target.shape[1]
-        prompt = self.sequence(sources, count)
+        prompt = self.build_prompt(sources, count)
         mask = nn.functional.pad(prompt.mask, (0, count - 1), value=1)
         heard = torch.cat([prompt.tokens, target[:, :-1].to(prompt.tokens.dtype)], dim=1)
         state = self.gpt2(

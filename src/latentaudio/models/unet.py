@@ -19,37 +19,37 @@ from ..errors import UsageError
 from ..types import Conditioning, Context
 from .blocks import (
     Downsample,
-    Fold,
+    FrequencyMerge,
     KeyValue,
-    Order,
+    PositionalEmbedding,
     ResBlock,
-    Row,
+    TypedModuleList,
     Transformer,
-    Unfold,
+    FrequencySplit,
     Upsample,
     conv3,
-    sinusoids,
-    zeroed,
+    sinusoidal_embedding,
+    zero_module,
 )
 
 EPS = 1e-5
 
 
 @dataclass(frozen=True)
-class Heard:
+class PreparedConditioning:
     """A conditioning as the UNet uses it, the same at every step: FiLM vector (projected), draft, keys and values.
 
     count: of how many clips; 0 where nothing is heard.
     """
 
-    count: int
+    num_clips: int
     film: Tensor | None
     draft: Tensor | None
-    seen: list[list[list[KeyValue | None]]]
+    kv: list[list[list[KeyValue | None]]]
     """One list per site in running order; in it one per transformer; in it one entry per block of that transformer."""
 
 
-class Deep:
+class DeepCache:
     """What lies below the UNet's first level, computed anew at every `every`-th step only (DeepCache, arXiv 2312.00858).
 
     Of a batch that shrank to its last items, as when guidance ends, theirs is used.
@@ -64,25 +64,25 @@ class Deep:
         return (self.calls - 1) % self.every == 0 or self.kept is None or len(self.kept) < count
 
 
-class Site(nn.Module):
+class ResAttentionBlock(nn.Module):
     """A residual block and the transformers that follow it, which is none at all on levels without attention."""
 
     def __init__(
         self, inp: int, out: int, config: UNetConfig, level: int, plain: bool = False
     ) -> None:
         super().__init__()
-        embedding = 4 * config.channels * (1 if config.film is None else 2)
-        self.res = ResBlock(inp, out, config.groups, EPS, embedding, config.is_line(level))
+        embedding = 4 * config.channels * (1 if config.film_dim is None else 2)
+        self.res = ResBlock(inp, out, config.num_groups, EPS, embedding, config.is_1d(level))
         contexts = () if plain or not config.attention[level] else config.contexts
-        heads = config.heads[level]
-        self.transformers = Row[Transformer](
-            Transformer(out, heads, c, config.depth, config.groups) for c in contexts
+        heads = config.num_heads[level]
+        self.transformers = TypedModuleList[Transformer](
+            Transformer(out, heads, c, config.transformer_depth, config.num_groups) for c in contexts
         )
 
-    def look_at(self, contexts: tuple[Context, ...]) -> list[list[KeyValue | None]]:
+    def project_kv(self, contexts: tuple[Context, ...]) -> list[list[KeyValue | None]]:
         """The k-th transformer that wants a context gets the k-th context."""
         rest = iter(contexts)
-        return [t.look_at(None if t.context is None else next(rest)) for t in self.transformers]
+        return [t.project_kv(None if t.context is None else next(rest)) for t in self.transformers]
 
     def forward(self, h: Tensor, embedding: Tensor, seen: list[list[KeyValue | None]]) -> Tensor:
         """h [B, C, T', F'] -> [B, C', T', F'], or [k B, ...] where it meets keys of k B clips; embedding [B or k B, E]."""
@@ -92,33 +92,33 @@ class Site(nn.Module):
         return h
 
 
-class Level(nn.Module):
+class UNetStage(nn.Module):
     """The sites of one grid and the step to the next grid, None where there is no next."""
 
     def __init__(
-        self, sites: Iterable[Site], step: Downsample | Upsample | Fold | Unfold | None
+        self, sites: Iterable[ResAttentionBlock], step: Downsample | Upsample | FrequencyMerge | FrequencySplit | None
     ) -> None:
         super().__init__()
-        self.sites = Row[Site](sites)
+        self.sites = TypedModuleList[ResAttentionBlock](sites)
         self.step = step
 
 
-def _smaller(config: UNetConfig, level: int) -> Downsample | Fold | None:
+def _smaller(config: UNetConfig, level: int) -> Downsample | FrequencyMerge | None:
     """The step from a level to the next deeper one."""
-    if level == len(config.mult) - 1:
+    if level == len(config.channel_mult) - 1:
         return None
-    if config.line is not None and level == 0:
-        return Fold(config.widths[0], config.widths[1], config.line, config.beats)
-    return Downsample(config.widths[level], lopsided=False, line=config.is_line(level))
+    if config.merge_frequency_bins is not None and level == 0:
+        return FrequencyMerge(config.widths[0], config.widths[1], config.merge_frequency_bins, config.num_uniform_frequencies)
+    return Downsample(config.widths[level], lopsided=False, line=config.is_1d(level))
 
 
-def _larger(config: UNetConfig, level: int) -> Upsample | Unfold | None:
+def _larger(config: UNetConfig, level: int) -> Upsample | FrequencySplit | None:
     """The step from a level to the next shallower one."""
     if level == 0:
         return None
-    if config.line is not None and level == 1:
-        return Unfold(config.widths[1], config.widths[0], config.line)
-    return Upsample(config.widths[level], config.is_line(level))
+    if config.merge_frequency_bins is not None and level == 1:
+        return FrequencySplit(config.widths[1], config.widths[0], config.merge_frequency_bins)
+    return Upsample(config.widths[level], config.is_1d(level))
 
 
 class UNet(nn.Module):
@@ -130,44 +130,44 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.turned = False
-        base, deepest, widths = config.channels, len(config.mult) - 1, config.widths
+        self.is_transposed = False
+        base, deepest, widths = config.channels, len(config.channel_mult) - 1, config.widths
         self.time_in = nn.Linear(base, 4 * base)
         self.time_out = nn.Linear(4 * base, 4 * base)
-        self.film = None if config.film is None else nn.Linear(config.film, 4 * base)
+        self.film = None if config.film_dim is None else nn.Linear(config.film_dim, 4 * base)
         if self.film is not None:
             nn.init.normal_(
                 self.film.weight
             )  # CLAP's vectors have unit length: unit weights make activations of unit size
         self.orders = (
-            Row[Order](Order(width, config.order) for width in config.heard)
-            if config.order
+            TypedModuleList[PositionalEmbedding](PositionalEmbedding(width, config.num_position_frequencies) for width in config.cross_attention_dims)
+            if config.num_position_frequencies
             else None
         )
-        self.conv_in = conv3(config.latent * (2 if config.draft else 1), base)
+        self.conv_in = conv3(config.latent_channels * (2 if config.use_prior else 1), base)
         width, skips = base, [base]
-        self.down = Row[Level]()
+        self.down = TypedModuleList[UNetStage]()
         for i, out in enumerate(widths):
-            sites = [Site(inp, out, config, i) for inp in [width] + [out] * (config.res_blocks - 1)]
+            sites = [ResAttentionBlock(inp, out, config, i) for inp in [width] + [out] * (config.num_res_blocks - 1)]
             step, width = _smaller(config, i), out
-            skips += [out] * config.res_blocks
+            skips += [out] * config.num_res_blocks
             if step is not None:
                 width = step.conv.out_channels
                 skips.append(width)
-            self.down.append(Level(sites, step))
-        self.middle = Row[Site](
-            [Site(width, width, config, deepest), Site(width, width, config, deepest, plain=True)]
+            self.down.append(UNetStage(sites, step))
+        self.middle = TypedModuleList[ResAttentionBlock](
+            [ResAttentionBlock(width, width, config, deepest), ResAttentionBlock(width, width, config, deepest, plain=True)]
         )
-        self.up = Row[Level]()
+        self.up = TypedModuleList[UNetStage]()
         for i, out in reversed(list(enumerate(widths))):
-            inputs = [width + skips.pop()] + [out + skips.pop() for _ in range(config.res_blocks)]
+            inputs = [width + skips.pop()] + [out + skips.pop() for _ in range(config.num_res_blocks)]
             back = _larger(config, i)
             width = out if back is None else back.conv.out_channels
-            self.up.append(Level((Site(inp, out, config, i) for inp in inputs), back))
-        self.norm_out = nn.GroupNorm(config.groups, width, EPS)
-        self.conv_out = zeroed(conv3(width, config.latent))
+            self.up.append(UNetStage((ResAttentionBlock(inp, out, config, i) for inp in inputs), back))
+        self.norm_out = nn.GroupNorm(config.num_groups, width, EPS)
+        self.conv_out = zero_module(conv3(width, config.latent_channels))
 
-    def sites(self) -> Iterator[Site]:
+    def sites(self) -> Iterator[ResAttentionBlock]:
         """All sites in the order they run."""
         for level in self.down:
             yield from level.sites
@@ -175,13 +175,13 @@ class UNet(nn.Module):
         for level in self.up:
             yield from level.sites
 
-    def to_be_packed(self) -> None:
+    def prepare_for_packing(self) -> None:
         """Work on planes that lie on their side from now on: oneDNN walks along the second axis, and F' is short.
 
         Attention has no order of cells, and everything else is the same both ways but kernels, which are turned too.
         """
-        if self.config.line is None and not self.turned:
-            self.turned = True
+        if self.config.merge_frequency_bins is None and not self.is_transposed:
+            self.is_transposed = True
             for layer in self.modules():
                 if isinstance(layer, nn.Conv2d):
                     assert (
@@ -189,20 +189,20 @@ class UNet(nn.Module):
                     ), f"{layer} has a side"
                     layer.weight.data = layer.weight.data.transpose(2, 3)
 
-    def prepare(self, conditioning: Conditioning) -> Heard:
+    def prepare(self, conditioning: Conditioning) -> PreparedConditioning:
         """The part of the work that no step changes; `forward` takes the result in the place of the conditioning.
 
         film [B, D]; draft [B, C, T', F']; contexts: tokens [B, N, D] and mask [B, N], one per number in `config.contexts`. A
         context masked whole contributes zeros: its tokens become zeros (keys and values have no bias), then safe to look at.
         """
         given = tuple(context.tokens.shape[-1] for context in conditioning.contexts)
-        assert given == self.config.heard, (
-            f"UNet wants contexts {self.config.heard} wide, conditioning has {given}"
+        assert given == self.config.cross_attention_dims, (
+            f"UNet wants contexts {self.config.cross_attention_dims} wide, conditioning has {given}"
         )
         assert (self.film is None) == (conditioning.film is None), (
             "a FiLM vector is given if and only if config.film is set"
         )
-        assert self.config.draft == (conditioning.draft is not None), (
+        assert self.config.use_prior == (conditioning.prior is not None), (
             "a draft is given if and only if config.draft is set"
         )
         conditioning = conditioning.map(lambda value: value.to(self.norm_out.weight.dtype))
@@ -213,20 +213,20 @@ class UNet(nn.Module):
                 Context(f(c.tokens), c.mask) for f, c in zip(self.orders, contexts, strict=True)
             )
         contexts = tuple(_safe(context) for context in contexts)
-        told = (conditioning.film, conditioning.draft, *(c.tokens for c in contexts))
+        told = (conditioning.film, conditioning.prior, *(c.tokens for c in contexts))
         count = next((len(value) for value in told if value is not None), 0)
-        return Heard(
-            count, film, conditioning.draft, [site.look_at(contexts) for site in self.sites()]
+        return PreparedConditioning(
+            count, film, conditioning.prior, [site.project_kv(contexts) for site in self.sites()]
         )
 
     def embed(self, t: Tensor, film: Tensor | None) -> Tensor:
         """Time step t [B] and projected FiLM vector -> activated embedding [B, E] for every residual block."""
-        wave = sinusoids(t, self.config.channels).to(self.time_in.weight.dtype)
+        wave = sinusoidal_embedding(t, self.config.channels).to(self.time_in.weight.dtype)
         time = self.time_out(F.silu(self.time_in(wave)))
         return F.silu(time if film is None else torch.cat([time, film], dim=1))
 
     def forward(
-        self, z: Tensor, t: Tensor, conditioning: Conditioning | Heard, deep: Deep | None = None
+        self, z: Tensor, t: Tensor, conditioning: Conditioning | PreparedConditioning, deep: DeepCache | None = None
     ) -> Tensor:
         """Noisy latent z [B, C, T', F'] and step t [B] (0..999, may be fractional) -> prediction [k B, C, T', F'].
 
@@ -236,21 +236,21 @@ class UNet(nn.Module):
         The authors trained on T' and F' that are multiples of `config.factor`; on others every grid is brought back to the
         size it was halved from, as diffusers does. UsageError where a UNet with a line gets another F' than `config.line`.
         """
-        if self.config.line is not None and z.shape[3] != self.config.line:
+        if self.config.merge_frequency_bins is not None and z.shape[3] != self.config.merge_frequency_bins:
             raise UsageError(
-                f"latent has {z.shape[3]} frequency cells; this UNet folds {self.config.line}"
+                f"latent has {z.shape[3]} frequency cells; this UNet folds {self.config.merge_frequency_bins}"
             )
         heard = (
             self.prepare(conditioning) if isinstance(conditioning, Conditioning) else conditioning
         )
-        z, count = z.to(self.norm_out.weight.dtype), max(len(z), heard.count)
+        z, count = z.to(self.norm_out.weight.dtype), max(len(z), heard.num_clips)
         embedding = self.embed(t.repeat(count // len(z)), heard.film)
-        if self.film is not None or self.config.draft:
+        if self.film is not None or self.config.use_prior:
             z = _times(z, count)
         z = z if heard.draft is None else torch.cat([z, heard.draft.to(z)], dim=1)
-        h = self.conv_in(z.transpose(2, 3) if self.turned else z)
-        skips, first, last = [h], cast(Level, self.down[0]), cast(Level, self.up[-1])
-        seen = iter(heard.seen)
+        h = self.conv_in(z.transpose(2, 3) if self.is_transposed else z)
+        skips, first, last = [h], cast(UNetStage, self.down[0]), cast(UNetStage, self.up[-1])
+        seen = iter(heard.kv)
         for site in first.sites:
             h = site(h, embedding, next(seen))
             skips.append(h)
@@ -263,11 +263,11 @@ class UNet(nn.Module):
         else:
             assert deep.kept is not None
             h = deep.kept[-count:]
-        seen = iter(heard.seen[-len(last.sites) :])
+        seen = iter(heard.kv[-len(last.sites) :])
         for site in last.sites:
             h = site(_beside(h, skips.pop()), embedding, next(seen))
         out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
-        return out.transpose(2, 3) if self.turned else out
+        return out.transpose(2, 3) if self.is_transposed else out
 
     def _deeper(
         self, skips: list[Tensor], embedding: Tensor, seen: Iterator[list[list[KeyValue | None]]]

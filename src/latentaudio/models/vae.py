@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..config.architecture import VAEConfig
 from ..types import Latent
-from .blocks import Attention, Downsample, ResBlock, Row, Upsample, conv3
+from .blocks import Attention, Downsample, ResBlock, TypedModuleList, Upsample, conv3
 
 EPS = 1e-6
 
@@ -46,7 +46,7 @@ class Posterior:
         return 0.5 * (self.mean**2 + self.logvar.exp() - 1 - self.logvar)
 
 
-class PlaneAttention(nn.Module):
+class SpatialAttention(nn.Module):
     """Single-head self-attention over all cells of the plane, as a residual."""
 
     def __init__(self, width: int, groups: int) -> None:
@@ -61,25 +61,25 @@ class PlaneAttention(nn.Module):
         return out
 
 
-class Middle(nn.Sequential):
+class MidBlock(nn.Sequential):
     """Block, attention, block at the coarsest grid."""
 
     def __init__(self, width: int, groups: int) -> None:
         super().__init__(
             ResBlock(width, width, groups, EPS),
-            PlaneAttention(width, groups),
+            SpatialAttention(width, groups),
             ResBlock(width, width, groups, EPS),
         )
 
 
-class Level(nn.Module):
+class VAEStage(nn.Module):
     """The residual blocks of one grid, then a step to the next grid unless this one is the last."""
 
     def __init__(
         self, inp: int, out: int, blocks: int, groups: int, step: nn.Module | None
     ) -> None:
         super().__init__()
-        self.blocks = Row[ResBlock](
+        self.blocks = TypedModuleList[ResBlock](
             ResBlock(inp if i == 0 else out, out, groups, EPS) for i in range(blocks)
         )
         self.step = step
@@ -96,15 +96,15 @@ class Encoder(nn.Module):
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        widths = [config.channels * m for m in config.mult]
+        widths = [config.channels * m for m in config.channel_mult]
         self.conv_in = conv3(1, config.channels)
-        self.down = Row[Level]()
+        self.down = TypedModuleList[VAEStage]()
         for inp, out in pairwise([config.channels, *widths]):
             step = Downsample(out, lopsided=True) if len(self.down) < len(widths) - 1 else None
-            self.down.append(Level(inp, out, config.res_blocks, config.groups, step))
-        self.middle = Middle(widths[-1], config.groups)
-        self.norm_out = nn.GroupNorm(config.groups, widths[-1], EPS)
-        self.conv_out = conv3(widths[-1], 2 * config.latent)
+            self.down.append(VAEStage(inp, out, config.num_res_blocks, config.num_groups, step))
+        self.middle = MidBlock(widths[-1], config.num_groups)
+        self.norm_out = nn.GroupNorm(config.num_groups, widths[-1], EPS)
+        self.conv_out = conv3(widths[-1], 2 * config.latent_channels)
 
     def forward(self, mel: Tensor) -> Tensor:
         """See the class."""
@@ -120,14 +120,14 @@ class Decoder(nn.Module):
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        widths = [config.channels * m for m in reversed(config.mult)]
-        self.conv_in = conv3(config.latent, widths[0])
-        self.middle = Middle(widths[0], config.groups)
-        self.up = Row[Level]()
+        widths = [config.channels * m for m in reversed(config.channel_mult)]
+        self.conv_in = conv3(config.latent_channels, widths[0])
+        self.middle = MidBlock(widths[0], config.num_groups)
+        self.up = TypedModuleList[VAEStage]()
         for inp, out in pairwise([widths[0], *widths]):
             step = Upsample(out) if len(self.up) < len(widths) - 1 else None
-            self.up.append(Level(inp, out, config.res_blocks + 1, config.groups, step))
-        self.norm_out = nn.GroupNorm(config.groups, widths[-1], EPS)
+            self.up.append(VAEStage(inp, out, config.num_res_blocks + 1, config.num_groups, step))
+        self.norm_out = nn.GroupNorm(config.num_groups, widths[-1], EPS)
         self.conv_out = conv3(widths[-1], 1)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -156,13 +156,13 @@ class VAE(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.quant = nn.Conv2d(2 * config.latent, 2 * config.latent, 1)
-        self.post_quant = nn.Conv2d(config.latent, config.latent, 1)
+        self.quant = nn.Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
+        self.post_quant = nn.Conv2d(config.latent_channels, config.latent_channels, 1)
         self.decoder = Decoder(config)
         for name, values in (("latent_mean", mean), ("latent_std", std)):
             column = torch.tensor(values, dtype=torch.float32, device="cpu").view(1, -1, 1, 1)
             self.register_buffer(
-                name, column.expand(1, config.latent, 1, 1).clone(), persistent=False
+                name, column.expand(1, config.latent_channels, 1, 1).clone(), persistent=False
             )
 
     def encode(self, mel: Tensor) -> Posterior:
@@ -174,7 +174,7 @@ class VAE(nn.Module):
         )
         return Posterior(mean, logvar.clamp(-30.0, 20.0))
 
-    def latent(self, raw: Tensor) -> Latent:
+    def normalize(self, raw: Tensor) -> Latent:
         """A posterior's sample or mode [B, C, T', F'] -> the unit-scaled latent, (raw - mean) / std."""
         return Latent((raw - self.latent_mean) / self.latent_std)
 

@@ -1,0 +1,114 @@
+"""The language of audio: AudioMAE features, generated from the text by a translator or computed from an audio prompt.
+
+arXiv 2308.05734. B prompts, N text tokens, n tokens of the language of audio, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from ..audio.mel import kaldi_fbank
+from ..audio.ops import resample
+from ..config.architecture import ModelConfig
+from ..types import Context, LanguageOfAudio
+from .base import (
+    AudioPrompt,
+    EncoderInputs,
+    Encoding,
+    TextEncoders,
+    has_text_mask,
+    token_states,
+)
+
+_AUDIOMAE_RATE_HZ = 16000  # of AudioMAE's front end (numerics: mel front ends)
+
+
+class LanguageOfAudioConditioner:
+    """The language of audio of each prompt; an audio prompt's own features replace or begin it."""
+
+    name = "language_of_audio"
+    components = ("audiomae", "translator")
+    context_position = 0  # the UNet's first context
+
+    def is_used_by(self, config: ModelConfig) -> bool:
+        """Return whether the model has a translator."""
+        return bool(config.unet.cross_attention_dims) and config.translator is not None
+
+    def encode(
+        self,
+        encoders: TextEncoders,
+        inputs: Sequence[EncoderInputs],
+        encodings: Sequence[Mapping[str, Encoding]],
+    ) -> list[Encoding]:
+        """Return n tokens for each clip of each batch. AudioMAE runs for all batches before the translator is loaded."""
+        features: list[LanguageOfAudio | None] = []
+        for batch in inputs:
+            prompt = batch.audio_prompt
+            features.append(
+                encode_language_of_audio(encoders, prompt, batch.num_loa_tokens) if prompt else None
+            )
+        results = []
+        for batch, previous, known in zip(inputs, encodings, features, strict=True):
+            vector, states = previous["clap"].vector, token_states(previous)
+            assert vector is not None and states is not None
+            sources = (Context.unmasked(vector[:, None]), states)
+            results.append(Encoding(context=_loa(encoders, batch, sources, known)))
+        return results
+
+
+def encode_language_of_audio(
+    encoders: TextEncoders, prompt: AudioPrompt, num_tokens: int
+) -> LanguageOfAudio | None:
+    """Return AudioMAE's features of an audio prompt (numerics: language of audio).
+
+    Args:
+        encoders: A model with AudioMAE.
+        prompt: The audio; silence follows where it ends before the clip.
+        num_tokens: n, the number of tokens.
+
+    Returns:
+        Tokens [1, n, D] whose mask is 1 for those that the prompt supplies. None if the prompt's mode is "clap".
+    """
+    if prompt.mode != "loa":
+        return None
+    audiomae, config = encoders.audiomae, encoders.config
+    assert audiomae is not None and config.audiomae is not None and config.translator is not None
+    patch = config.audiomae.patch_size
+    pools = (config.translator.time_pool, config.translator.freq_pool)
+    rows = num_tokens // (config.audiomae.n_mels // patch // pools[1])  # tokens are time-major
+    mono = prompt.samples.reshape(1, -1)
+    samples = torch.from_numpy(resample(mono, prompt.sample_rate, _AUDIOMAE_RATE_HZ))
+    fbank = kaldi_fbank(samples, rows * patch * pools[0]).to(next(audiomae.parameters()))
+    loa = audiomae.language_of_audio(fbank, *pools)
+    mask = loa.mask
+    if prompt.known_mask is not None:
+        mask = loa.mask.new_tensor([prompt.known_mask], dtype=loa.mask.dtype)
+    return LanguageOfAudio(loa.tokens.float(), mask, "audio")
+
+
+def _loa(
+    encoders: TextEncoders,
+    inputs: EncoderInputs,
+    sources: tuple[Context, Context],
+    known: LanguageOfAudio | None,
+) -> Context:
+    """The language of audio of one batch, from the translator, the audio prompt, or a weighted sum of both."""
+    translator, prompt = encoders.translator, inputs.audio_prompt
+    assert translator is not None
+    num_tokens = inputs.num_loa_tokens
+    count_padding = encoders.reference.position_ids == "all"
+    if prompt is None or known is None or prompt.known_mask is not None:
+        loa = translator.generate(sources, num_tokens, count_padding, known)
+    elif prompt.weight == 1.0:  # the audio alone: nothing to generate
+        count = len(inputs.texts)
+        return Context(known.tokens.expand(count, -1, -1), known.mask.expand(count, -1))
+    else:
+        loa = translator.generate(sources, num_tokens, count_padding)
+        weight = torch.where(has_text_mask(inputs, loa.tokens) > 0, prompt.weight, 1.0)
+        return Context(loa.tokens + weight * (known.tokens - loa.tokens), loa.mask)
+    if inputs.is_unconditional and encoders.reference.uncond_loa == "zeros":
+        # the authors' choice for the empty text; a negative prompt keeps its tokens, or it would have no effect
+        return Context(loa.tokens * has_text_mask(inputs, loa.tokens), loa.mask)
+    return loa

@@ -1,0 +1,53 @@
+"""The mean latent that a prompt predicts before sampling, as an extra input of the UNet. B prompts, C T' F' latent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ..config.architecture import ModelConfig
+from ..types import Context
+from .base import EncoderInputs, Encoding, TextEncoders, has_text_mask, token_states
+
+
+class LatentPriorConditioner:
+    """The latent prior's prediction from the text states, or an audio prompt's own latent in its place."""
+
+    name = "latent_prior"
+    components = ("latent_prior",)
+    context_position = None
+
+    def is_used_by(self, config: ModelConfig) -> bool:
+        """Return whether the model has a latent prior."""
+        return bool(config.unet.cross_attention_dims) and config.latent_prior is not None
+
+    def encode(
+        self,
+        encoders: TextEncoders,
+        inputs: Sequence[EncoderInputs],
+        encodings: Sequence[Mapping[str, Encoding]],
+    ) -> list[Encoding]:
+        """Return a latent [B, C, T', F'] for each batch."""
+        results = []
+        for batch, previous in zip(inputs, encodings, strict=True):
+            states = token_states(previous)
+            assert states is not None
+            results.append(Encoding(latent=_predict(encoders, batch, states)))
+        return results
+
+
+def _predict(encoders: TextEncoders, inputs: EncoderInputs, states: Context) -> Tensor:
+    """The predicted latent; zeros for an empty unconditional text, and moved towards an audio prompt's latent."""
+    network = encoders.latent_prior
+    assert network is not None
+    predicted: Tensor = network(states, inputs.num_frames).float()
+    prompt = inputs.audio_prompt
+    has_text = has_text_mask(inputs, predicted)
+    if inputs.is_unconditional or prompt:
+        predicted = predicted * has_text
+    if prompt is None or prompt.prior_fn is None:
+        return predicted
+    weight = torch.where(has_text > 0, prompt.weight, 1.0)
+    return predicted + weight * (prompt.prior_fn().to(predicted) - predicted)
