@@ -1,6 +1,8 @@
-"""diffusers' AudioLDM 2 with random weights of published shapes, taken apart into what `timing` asks for.
+"""diffusers' AudioLDM 2 with random weights of published shapes, as a backend of the benchmark.
 
-Knows their classes. Refuses to know clocks. Needs diffusers, which is loaded when one is made.
+Needs diffusers, which is imported when a backend is made.
+
+Letters: B batch, C channels, T latent frames, F latent bins, M mel frames, L tokens.
 """
 
 from __future__ import annotations
@@ -10,136 +12,163 @@ from typing import Any
 import torch
 
 from ..config.architecture import ModelConfig
-from ..loaders.diffusers_configs import components
+from ..loaders.diffusers_configs import component_configs
+from .backends import GUIDANCE_SCALE, latent_shape
 
-GUIDANCE = 3.5
+NUM_SCHEDULE_STEPS = 200  # their default
+NUM_LOA_TOKENS = 8
+CLAP_TEXT_LENGTH = 512  # diffusers pads CLAP's input to it
+CLAP_PAD_ID = 1
+_MODULES = (
+    "unet", "vae", "vocoder", "language_model", "projection_model",
+    "text_encoder", "text_encoder_2",
+)  # fmt: skip
 
 
-class Diffusers:
-    """Their documented use: DDIM, guidance 3.5; float32 on a CPU, float16 on a GPU. GPT-2 is of the class with which their
-    pipeline still runs, without its head for words, which nobody needs.
+class DiffusersBackend:
+    """diffusers in its documented use: DDIM, guidance 3.5, float32 on a CPU, float16 on a GPU.
 
-    batch: clips. rows: latent cells in time. words: tokens of the prompt.
+    Attributes:
+        name: name of the column in the table.
     """
 
     name = "diffusers"
 
     def __init__(
-        self, config: ModelConfig, batch: int, rows: int, words: int, device: str = "cpu"
+        self,
+        config: ModelConfig,
+        batch_size: int,
+        num_frames: int,
+        num_tokens: int,
+        device: str = "cpu",
     ) -> None:
-        import diffusers
-        import transformers
-        from diffusers.pipelines.audioldm2.modeling_audioldm2 import AudioLDM2ProjectionModel
+        """Build their pipeline with random weights.
 
+        Args:
+            config: shapes of the model.
+            batch_size: clips at once.
+            num_frames: latent frames of the clip.
+            num_tokens: tokens of the prompt.
+            device: cpu or cuda.
+        """
         torch.manual_seed(0)
-        said = components(config)
-        self.config, self.batch, self.rows = config, batch, rows
         dtype = torch.float16 if device.startswith("cuda") else torch.float32
-        parts: dict[str, Any] = {
-            "unet": diffusers.AudioLDM2UNet2DConditionModel.from_config(said["unet/config.json"]),
-            "vae": diffusers.AutoencoderKL.from_config(said["vae/config.json"]),
-            "vocoder": transformers.SpeechT5HifiGan(
-                transformers.SpeechT5HifiGanConfig(**said["vocoder/config.json"])
-            ),
-            "scheduler": diffusers.DDIMScheduler.from_config(
-                said["scheduler/scheduler_config.json"]
-            ),
-        }
-        self.clap = transformers.ClapModel(
-            transformers.ClapConfig(**said["text_encoder/config.json"])
-        )
-        self.t5 = transformers.T5EncoderModel(
-            transformers.T5Config(**said["text_encoder_2/config.json"])
-        )
-        numbers = {k: v for k, v in said["projection_model/config.json"].items() if k[0] != "_"}
-        self.pipe = diffusers.AudioLDM2Pipeline(
-            text_encoder=self.clap, text_encoder_2=self.t5, projection_model=AudioLDM2ProjectionModel(**numbers),
-            language_model=transformers.GPT2LMHeadModel(transformers.GPT2Config(**said["language_model/config.json"])),
-            tokenizer=None, tokenizer_2=None, feature_extractor=None, **parts,
-        )  # fmt: skip
-        self.pipe.set_progress_bar_config(disable=True)
-        self.pipe.language_model.lm_head = torch.nn.Identity()
-        for part in (
-            "unet",
-            "vae",
-            "vocoder",
-            "language_model",
-            "projection_model",
-            "text_encoder",
-            "text_encoder_2",
-        ):
-            module = getattr(self.pipe, part).eval().requires_grad_(False).to(device)
+        self._pipe = _build_pipeline(config)
+        self._pipe.set_progress_bar_config(disable=True)
+        # The head for words is not used, but costs time in every step of the language model.
+        self._pipe.language_model.lm_head = torch.nn.Identity()
+        for name in _MODULES:
+            module = getattr(self._pipe, name).eval().requires_grad_(False).to(device)
             if dtype == torch.float16:
                 module.half()
-        width, states = config.unet.heard
-        shape = (batch, config.vae.latent, rows, config.mel.bins // config.vae.factor)
+
+        loa_dim, t5_dim = config.unet.cross_attention_dims
+        mel_frames = num_frames * config.vae.downsampling
+        self._duration = mel_frames * config.mel.hop_length / config.mel.sample_rate
+        z_shape = latent_shape(config, batch_size, num_frames)
+        mel_shape = (batch_size, mel_frames, config.mel.n_mels)
         with torch.device(device):
-            self.ids, self.mask = (
-                torch.randint(3, 1000, (batch, words)),
-                torch.ones(batch, words, dtype=torch.long),
-            )
-            shapes = (
-                shape,
-                (batch, rows * config.vae.factor, config.mel.bins),
-                (batch, 8, width),
-                (batch, words, states),
-            )
-            self.z, self.mel, self.written, self.states = (
-                torch.randn(one, dtype=dtype) for one in shapes
-            )
-            self.projected = torch.randn(batch, words + 5, width, dtype=dtype)
-        self.pipe.scheduler.set_timesteps(200, device=device)
+            self._ids = torch.randint(3, 1000, (batch_size, num_tokens))
+            self._mask = torch.ones(batch_size, num_tokens, dtype=torch.long)
+            self._z = torch.randn(z_shape, dtype=dtype)
+            self._mel = torch.randn(mel_shape, dtype=dtype)
+            self._loa = torch.randn(batch_size, NUM_LOA_TOKENS, loa_dim, dtype=dtype)
+            self._states = torch.randn(batch_size, num_tokens, t5_dim, dtype=dtype)
+            # CLAP's token, the tokens of the prompt, and start and end tokens of both.
+            self._projected = torch.randn(batch_size, num_tokens + 5, loa_dim, dtype=dtype)
+        self._pipe.scheduler.set_timesteps(NUM_SCHEDULE_STEPS, device=device)
 
     @torch.no_grad()
-    def text(self) -> None:
-        """CLAP, padded to 512 as there, and T5 read the prompt and the empty one."""
-        missing = 512 - self.ids.shape[1]
-        padded, mask = (
-            torch.nn.functional.pad(x, (0, missing), value=v)
-            for x, v in ((self.ids, 1), (self.mask, 0))
-        )
+    def encode_text(self) -> None:
+        """Encode the prompt and the empty prompt with CLAP (padded to 512 tokens) and T5."""
+        missing = CLAP_TEXT_LENGTH - self._ids.shape[1]
+        padded_ids = torch.nn.functional.pad(self._ids, (0, missing), value=CLAP_PAD_ID)
+        padded_mask = torch.nn.functional.pad(self._mask, (0, missing), value=0)
         for _ in range(2):
-            self.clap.get_text_features(padded, attention_mask=mask)
-            self.t5(self.ids, attention_mask=self.mask)
+            self._pipe.text_encoder.get_text_features(padded_ids, attention_mask=padded_mask)
+            self._pipe.text_encoder_2(self._ids, attention_mask=self._mask)
 
     @torch.no_grad()
-    def loa(self) -> None:
-        """GPT-2 writes 8 vectors, for the prompt and for the empty one."""
-        mask = torch.ones(self.projected.shape[:2], dtype=torch.long, device=self.projected.device)
+    def generate_loa(self) -> None:
+        """Generate 8 vectors with GPT-2 for the prompt and the empty prompt."""
+        shape = self._projected.shape[:2]
+        mask = torch.ones(shape, dtype=torch.long, device=self._projected.device)
         for _ in range(2):
-            self.pipe.generate_language_model(self.projected, attention_mask=mask, max_new_tokens=8)
+            self._pipe.generate_language_model(
+                self._projected, attention_mask=mask, max_new_tokens=NUM_LOA_TOKENS
+            )
 
     @torch.no_grad()
-    def step(self) -> None:
-        """One guided step of DDIM."""
-        heard = (torch.cat([x, x]) for x in (self.written, self.states, self.mask))
-        loa, states, mask = heard
-        t = self.pipe.scheduler.timesteps[0]
-        made = self.pipe.unet(
-            torch.cat([self.z, self.z]),
+    def denoise_step(self) -> None:
+        """Run one guided DDIM step, both halves of the guidance in one batch."""
+        t = self._pipe.scheduler.timesteps[0]
+        prediction = self._pipe.unet(
+            torch.cat([self._z, self._z]),
             t,
-            encoder_hidden_states=loa,
-            encoder_hidden_states_1=states,
-            encoder_attention_mask_1=mask,
+            encoder_hidden_states=torch.cat([self._loa, self._loa]),
+            encoder_hidden_states_1=torch.cat([self._states, self._states]),
+            encoder_attention_mask_1=torch.cat([self._mask, self._mask]),
         ).sample
-        without, with_ = made.chunk(2)
-        self.pipe.scheduler.step(without + GUIDANCE * (with_ - without), t, self.z)
+        uncond, cond = prediction.chunk(2)
+        self._pipe.scheduler.step(uncond + GUIDANCE_SCALE * (cond - uncond), t, self._z)
 
     @torch.no_grad()
-    def decode(self) -> None:
-        """Latent to mel."""
-        self.pipe.vae.decode(self.z / self.pipe.vae.config.scaling_factor)
+    def decode_latent(self) -> None:
+        """Decode the latent to a mel spectrogram."""
+        self._pipe.vae.decode(self._z / self._pipe.vae.config.scaling_factor)
 
     @torch.no_grad()
     def vocode(self) -> None:
-        """Mel to samples."""
-        self.pipe.vocoder(self.mel)
+        """Convert the mel spectrogram to samples."""
+        self._pipe.vocoder(self._mel)
 
-    def clip(self, steps: int) -> None:
-        """A whole clip of so many steps but for reading the prompt, by their own call."""
-        self.pipe(
-            prompt_embeds=self.states, negative_prompt_embeds=self.states, attention_mask=self.mask,
-            negative_attention_mask=self.mask, generated_prompt_embeds=self.written,
-            negative_generated_prompt_embeds=self.written, num_inference_steps=steps, guidance_scale=GUIDANCE,
-            audio_length_in_s=self.rows * self.config.vae.factor * self.config.mel.hop / self.config.mel.rate,
-        )  # fmt: skip
+    def generate_clip(self, num_steps: int) -> None:
+        """Call their pipeline, for a prompt that is encoded already."""
+        self._pipe(
+            prompt_embeds=self._states,
+            negative_prompt_embeds=self._states,
+            attention_mask=self._mask,
+            negative_attention_mask=self._mask,
+            generated_prompt_embeds=self._loa,
+            negative_generated_prompt_embeds=self._loa,
+            num_inference_steps=num_steps,
+            guidance_scale=GUIDANCE_SCALE,
+            audio_length_in_s=self._duration,
+        )
+
+
+def _build_pipeline(config: ModelConfig) -> Any:
+    """Their pipeline with random weights. GPT-2 is of the class with which it still runs."""
+    import diffusers
+    import transformers
+    from diffusers.pipelines.audioldm2.modeling_audioldm2 import AudioLDM2ProjectionModel
+
+    configs = component_configs(config)
+    unet = diffusers.AudioLDM2UNet2DConditionModel.from_config(configs["unet/config.json"])
+    vae = diffusers.AutoencoderKL.from_config(configs["vae/config.json"])
+    vocoder = transformers.SpeechT5HifiGan(
+        transformers.SpeechT5HifiGanConfig(**configs["vocoder/config.json"])
+    )
+    scheduler = diffusers.DDIMScheduler.from_config(configs["scheduler/scheduler_config.json"])
+    clap = transformers.ClapModel(transformers.ClapConfig(**configs["text_encoder/config.json"]))
+    t5 = transformers.T5EncoderModel(transformers.T5Config(**configs["text_encoder_2/config.json"]))
+    projection = {}
+    for key, value in configs["projection_model/config.json"].items():
+        if not key.startswith("_"):
+            projection[key] = value
+    gpt2 = transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(**configs["language_model/config.json"])
+    )
+    return diffusers.AudioLDM2Pipeline(
+        vae=vae,
+        text_encoder=clap,
+        text_encoder_2=t5,
+        projection_model=AudioLDM2ProjectionModel(**projection),
+        language_model=gpt2,
+        tokenizer=None,
+        tokenizer_2=None,
+        feature_extractor=None,
+        unet=unet,
+        scheduler=scheduler,
+        vocoder=vocoder,
+    )

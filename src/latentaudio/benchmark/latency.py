@@ -1,355 +1,272 @@
-"""The parts of a clip against the clock, this product and diffusers in turn, with random weights of published shapes.
+"""Time of the stages of a clip, for this library and for diffusers, with random weights.
 
-Knows sides, clocks and tables. Refuses to know how either side computes. Every round times each side once, so that what the
-machine does meanwhile befalls both; a cell is the median of the rounds, and the least and the most of them.
+Every round times each backend once, so that other load on the machine affects all of them. A result
+is the median of the rounds.
 
-"clip of 10 steps" is the same work on all sides: DDIM, guidance, decoding, of a prompt that was read. "200 steps" is diffusers'
-usual clip: reading the prompt, that clip, and 190 times the single step of the same round. A preset is our whole clip in bf16,
-prompts read anew, and held against those 200 steps: fewer steps of another sampler is most of what it gains.
+"clip, 10 DDIM steps" is the same work for all backends: DDIM, guidance and decoding for a prompt
+that is encoded already. "clip, 200 DDIM steps" is the usual clip of diffusers: text encoding, the
+clip of 10 steps, and 190 times the single step of the same round. A preset is a full clip of this
+library in bf16 with prompts encoded anew. It is compared with the 200 steps of diffusers; most of
+the gain comes from fewer steps of another sampler.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
 
 import torch
-from torch import Tensor
 
-from ..conditioning.base import clap_vectors, t5_states
-from ..config.registry import variant
+from ..config.presets import PresetName
+from ..config.registry import get_model_spec
 from ..device import pick_device
-from ..diffusion.guidance import Guidance, guided
-from ..diffusion.samplers import ddim
-from ..diffusion.schedule import Schedule
-from ..fileio import replacing
-from ..pipeline import AudioLDM
-from ..types import Conditioning, Context, Latent
-from .process_cost import Cost, cold_clip
-from .random_weights import invent, write_invented
+from .backends import PROMPT, Backend, LatentAudioBackend, latent_shape, random_conditioning
+from .process_cost import ProcessCost, measure_cold_start
+from .random_weights import write_random_model
 
-PARTS = ("text", "loa", "step", "decode", "vocode")
-PROMPT = "A dog barks twice in the distance while heavy rain falls on a tin roof and wind blows"
-_TRIAL, _USUAL = 10, 200  # steps of DDIM
+STAGES = {
+    "text encoding": "encode_text",
+    "language of audio": "generate_loa",
+    "denoising step": "denoise_step",
+    "VAE decoding": "decode_latent",
+    "vocoder": "vocode",
+}
+"""Name in the table -> method of `Backend`."""
 
+SHORT_CLIP_STEPS = 10
+FULL_CLIP_STEPS = 200  # the default of diffusers
+SHORT_CLIP = f"clip, {SHORT_CLIP_STEPS} DDIM steps"
+FULL_CLIP = f"clip, {FULL_CLIP_STEPS} DDIM steps"
+BASELINE = "diffusers"
 
-class Side(Protocol):
-    """Whoever is timed: each call is one piece of work of a clip."""
+_MATMUL_SIZE = 2048
+_MATMUL_RUNS = 10  # the fastest counts
+_CPU_FEATURES = ("avx512f", "avx512_bf16", "amx_bf16")
 
-    name: str
-
-    def text(self) -> None:
-        """Prompt and empty prompt to states."""
-
-    def loa(self) -> None:
-        """States to language of audio."""
-
-    def step(self) -> None:
-        """One guided step."""
-
-    def decode(self) -> None:
-        """Latent to mel."""
-
-    def vocode(self) -> None:
-        """Mel to samples."""
-
-    def clip(self, steps: int) -> None:
-        """A clip of so many steps of DDIM, from noise to samples."""
-
-
-class Ours:
-    """This product in one precision, "fp32" or "bf16"; on a GPU also with its UNet as a CUDA graph."""
-
-    def __init__(
-        self,
-        model: str,
-        precision: str,
-        batch: int,
-        seconds: float,
-        device: str = "cpu",
-        graphs: bool = False,
-    ) -> None:
-        self.name = f"latentaudio {precision}" + (", graphs" if graphs else "")
-        self.system = system = AudioLDM(invent(model), device, precision)
-        system.parts.graphs = graphs
-        if system.device.type != "cpu":  # there, clips are made one by one, whatever is asked
-            system.batch = batch
-        config, factor = system.config, system.config.vae.factor
-        self.rows = system.codec.frames(seconds) // factor
-        generator = torch.Generator().manual_seed(0)
-        self.z = torch.randn(
-            (batch, config.vae.latent, self.rows, config.mel.bins // factor), generator=generator
-        ).to(system.device)
-        self.prompts, self.batch, self.seconds = [PROMPT] * batch, batch, seconds
-        film = torch.randn(batch, config.unet.film).to(system.device) if config.unet.film else None
-        contexts = tuple(
-            Context.full(torch.randn(batch, 20, width).to(system.device))
-            for width in config.unet.heard
-        )
-        draft = torch.zeros_like(self.z) if config.unet.draft else None
-        self.heard = Conditioning(film, contexts, draft)
-        self._mel: Tensor | None = None
-        with torch.inference_mode():
-            schedule = Schedule(config.schedule)
-            self.denoise = guided(
-                system.network(),
-                self.heard,
-                self.heard.map(torch.zeros_like),
-                Guidance(3.5),
-                schedule,
-            )
-
-    @torch.inference_mode()
-    def text(self) -> None:
-        """See `Side`."""
-        for texts in (self.prompts, [""] * self.batch):
-            if self.system.config.clap is not None:
-                clap_vectors(self.system.text, texts)
-            if self.system.config.t5 is not None:
-                t5_states(self.system.text, texts)
-
-    @torch.inference_mode()
-    def loa(self) -> None:
-        """See `Side`."""
-        translator, written = self.system.text.translator, self.system.config.translator
-        if translator is None or written is None:
-            return
-        first, second = written.sources
-        sources = [
-            Context.full(torch.zeros(self.batch, n, w).to(self.z))
-            for n, w in ((1, first), (20, second))
-        ]
-        for _ in range(2):
-            translator.generate(sources, written.tokens)
-
-    @torch.inference_mode()
-    def step(self) -> None:
-        """See `Side`."""
-        self.denoise(self.z, torch.full((self.batch,), 500, device=self.z.device))
-
-    @torch.inference_mode()
-    def decode(self) -> None:
-        """See `Side`."""
-        self._mel = self.system.vae.decode(Latent(self.z))
-
-    @torch.inference_mode()
-    def vocode(self) -> None:
-        """See `Side`."""
-        assert self._mel is not None, "decode comes first"
-        self.system.vocoder(self._mel.float())
-
-    @torch.inference_mode()
-    def clip(self, steps: int) -> None:
-        """See `Side`."""
-        *_, last = ddim(self.denoise, self.z, Schedule(self.system.config.schedule), steps)
-        self.system.codec.sound(last.z)
-
-    def whole(self, preset: str) -> None:
-        """What a user gets of a preset, prompt and empty prompt read anew."""
-        self.system.parts.changes += 1
-        self.system.generate(self.prompts, seconds=self.seconds, preset=preset, seed=0)  # type: ignore[arg-type]
+Progress = Callable[[int, int, str], None]
+"""(number done, total, current work)."""
 
 
 @dataclass
-class Times:
-    """Seconds by side and piece of work, a value a round; and what the machine is."""
+class LatencyResults:
+    """Measured times of one model.
+
+    Attributes:
+        model: name of the model.
+        duration: duration of the clips in seconds.
+        batch_size: clips at once.
+        seconds: backend -> stage -> seconds, one value per round.
+        matmul_gflops: precision -> speed of matrix products in GFLOP/s.
+        step_gflop: work of a guided denoising step in GFLOP.
+        cold_start: preset -> cost of `generate` in a new process.
+        machine: processor and torch version.
+    """
 
     model: str
-    seconds: float
-    batch: int
-    taken: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    rates: dict[str, float] = field(default_factory=dict)
-    gigaflops: float = 0.0
-    cold: dict[str, Cost] = field(default_factory=dict)
+    duration: float
+    batch_size: int
+    seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    matmul_gflops: dict[str, float] = field(default_factory=dict)
+    step_gflop: float = 0.0
+    cold_start: dict[str, ProcessCost] = field(default_factory=dict)
     machine: str = ""
 
-    def of(self, side: str, work: str) -> float:
-        """Median seconds."""
-        return statistics.median(self.taken[side][work])
+    def median(self, backend: str, stage: str) -> float:
+        """Return the median time of a stage in seconds."""
+        return statistics.median(self.seconds[backend][stage])
 
-    def add(self, side: str, work: str, seconds: float) -> None:
-        """One more round."""
-        self.taken.setdefault(side, {}).setdefault(work, []).append(seconds)
+    def add(self, backend: str, stage: str, seconds: float) -> None:
+        """Add the time of one round."""
+        self.seconds.setdefault(backend, {}).setdefault(stage, []).append(seconds)
 
 
-def clock(work: Callable[[], object], device: str = "cpu") -> float:
-    """Seconds that a piece of work takes; on a GPU between two events of its own clock."""
+def preset_stage(preset: str) -> str:
+    """Return the name in the table of a clip with a preset."""
+    return f"preset {preset}"
+
+
+def time_call(work: Callable[[], object], device: str = "cpu") -> float:
+    """Return the time of a call in seconds; on a GPU, by the GPU's own clock.
+
+    Args:
+        work: called once.
+        device: cpu or cuda.
+
+    Returns:
+        Seconds.
+    """
     if device.startswith("cuda"):
-        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start_event = torch.cuda.Event(enable_timing=True)
+        stop_event = torch.cuda.Event(enable_timing=True)
         torch.cuda.synchronize(device)
-        first.record()
+        start_event.record()
         work()
-        last.record()
-        last.synchronize()
-        return float(first.elapsed_time(last)) / 1e3
-    began = time.perf_counter()
+        stop_event.record()
+        stop_event.synchronize()
+        return float(start_event.elapsed_time(stop_event)) / 1e3
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
-def matrix_rate(dtype: torch.dtype, device: str = "cpu", size: int = 2048) -> float:
-    """GFLOP/s of the best of ten products of square matrices."""
-    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+def matmul_gflops(dtype: torch.dtype, device: str = "cpu", size: int = _MATMUL_SIZE) -> float:
+    """Return the speed of a product of square matrices in GFLOP/s, the best of ten runs.
+
+    Args:
+        dtype: type of the matrices.
+        device: cpu or cuda.
+        size: rows of a matrix.
+
+    Returns:
+        GFLOP/s.
+    """
+    a = torch.randn(size, size, device=device).to(dtype)
+    b = torch.randn(size, size, device=device).to(dtype)
     with torch.inference_mode():
-        return 2 * size**3 / min(clock(lambda: a @ b, device) for _ in range(10)) / 1e9
+        fastest = min(time_call(lambda: a @ b, device) for _ in range(_MATMUL_RUNS))
+    return 2 * size**3 / fastest / 1e9
 
 
-def flops_of_step(model: str, batch: int, rows: int) -> float:
-    """GFLOP of a guided step of so many latent rows, both halves counted whole, as torch counts them on the meta device."""
+def count_step_gflop(model: str, batch_size: int, num_frames: int) -> float:
+    """Return the work of a guided denoising step in GFLOP, both halves of the guidance included.
+
+    Args:
+        model: name of the model in the registry.
+        batch_size: clips at once.
+        num_frames: latent frames of the clip.
+
+    Returns:
+        GFLOP, as torch counts them on the meta device.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
     from ..models.unet import UNet
 
-    config = variant(model).config
+    config = get_model_spec(model).config
     with torch.device("meta"):
         unet = UNet(config.unet).eval()
-        contexts = tuple(
-            Context.full(torch.zeros(2 * batch, 20, width)) for width in config.unet.heard
-        )
-        film = torch.zeros(2 * batch, config.unet.film) if config.unet.film else None
-        z = torch.zeros(2 * batch, config.unet.latent, rows, config.mel.bins // config.vae.factor)
-        draft = torch.zeros_like(z) if config.unet.draft else None
-        heard = unet.prepare(Conditioning(film, contexts, draft))
+        z = torch.zeros(latent_shape(config, 2 * batch_size, num_frames))
+        cond = unet.prepare(random_conditioning(config, z))
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            unet(z, torch.zeros(2 * batch), heard)
+            unet(z, torch.zeros(2 * batch_size), cond)
     return float(counter.get_total_flops()) / 1e9
 
 
-def race(
+def measure_latency(
     model: str,
-    seconds: float = 10.24,
-    batch: int = 1,
-    presets: Sequence[str] = ("quality", "balanced", "fast", "draft"),
+    duration: float = 10.24,
+    batch_size: int = 1,
+    presets: Sequence[PresetName] = ("quality", "balanced", "fast", "draft"),
     rounds: int = 3,
-    rival: bool = True,
+    use_baseline: bool = True,
     device: str = "cpu",
-    told: Callable[[int, int, str], None] = lambda done, total, work: None,
-) -> Times:
-    """Time a model with random weights, and diffusers beside it where `rival`; `told` hears of every piece of work done."""
+    progress: Progress = lambda done, total, work: None,
+) -> LatencyResults:
+    """Time a model with random weights.
+
+    Args:
+        model: name of the model in the registry.
+        duration: duration of the clips in seconds.
+        batch_size: clips at once.
+        presets: presets to time full clips with.
+        rounds: number of measurements of each stage.
+        use_baseline: also time diffusers.
+        device: cpu, cuda or auto.
+        progress: called with (number done, total, current work).
+
+    Returns:
+        The times.
+    """
     device = str(pick_device(device))
-    found = Times(model, seconds, batch, machine=_machine(device))
-    found.rates = {
-        name: matrix_rate(kind, device)
-        for name, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16))
+    results = LatencyResults(model, duration, batch_size, machine=_describe_machine(device))
+    results.matmul_gflops = {
+        "fp32": matmul_gflops(torch.float32, device),
+        "bf16": matmul_gflops(torch.bfloat16, device),
     }
-    slow, fast = (Ours(model, precision, batch, seconds, device) for precision in ("fp32", "bf16"))
-    found.gigaflops = flops_of_step(model, batch, slow.rows)
-    sides: list[Side] = [slow, fast]
+    fp32 = LatentAudioBackend(model, "fp32", batch_size, duration, device)
+    fastest = LatentAudioBackend(model, "bf16", batch_size, duration, device)
+    results.step_gflop = count_step_gflop(model, batch_size, fp32.num_frames)
+    backends: list[Backend] = [fp32, fastest]
     if device.startswith("cuda"):
-        fast = Ours(model, "bf16", batch, seconds, device, graphs=True)
-        sides.append(fast)
-    if rival:
-        from .baselines import Diffusers
+        fastest = LatentAudioBackend(model, "bf16", batch_size, duration, device, True)
+        backends.append(fastest)
+    if use_baseline:
+        from .baselines import DiffusersBackend
 
-        theirs = Diffusers(slow.system.config, batch, slow.rows, len(PROMPT.split()) + 2, device)
-        sides.insert(0, theirs)
-    trial, total = f"clip of {_TRIAL} steps", len(PARTS) + 1 + rounds * len(presets)
-    for work in (*PARTS, trial):
-        jobs = {
-            side.name: partial(side.clip, _TRIAL) if work == trial else getattr(side, work)
-            for side in sides
-        }
-        for job in jobs.values():  # once without the clock: memory, layouts of weights
-            job()
-        for _ in range(rounds):
-            for name, job in jobs.items():
-                found.add(name, work, clock(job, device))
-        told(len(found.taken[fast.name]), total, work)
+        num_tokens = len(PROMPT.split()) + 2  # about one per word, start and end
+        config = fp32.model.config
+        baseline = DiffusersBackend(config, batch_size, fp32.num_frames, num_tokens, device)
+        backends.insert(0, baseline)
+    num_stages = len(STAGES) + 1
+    total = num_stages + rounds * len(presets)
+    for done, stage in enumerate((*STAGES, SHORT_CLIP), 1):
+        _time_stage(results, backends, stage, rounds, device)
+        progress(done, total, stage)
     for k in range(rounds):
-        for done, preset in enumerate(presets, len(PARTS) + 2 + k * len(presets)):
-            found.add(fast.name, preset, clock(partial(fast.whole, preset), device))
-            told(done, total, preset)
-        if rival:
-            once = {
-                work: times[k] for work, times in found.taken[theirs.name].items() if k < len(times)
-            }
-            rest = (_USUAL - _TRIAL) * once["step"] + once["text"] + once["loa"]
-            found.add(theirs.name, f"{_USUAL} steps", once[trial] + rest)
-    return found
+        for done, preset in enumerate(presets, num_stages + 1 + k * len(presets)):
+            seconds = time_call(partial(fastest.generate_with_preset, preset), device)
+            results.add(fastest.name, preset_stage(preset), seconds)
+            progress(done, total, preset_stage(preset))
+    if use_baseline:
+        _add_baseline_full_clip(results, rounds)
+    return results
 
 
-def from_cold(times: Times, presets: Sequence[str], device: str = "cpu") -> None:
-    """Add what a shell command costs from its first line to the file, with a float32 model folder written for it."""
-    with TemporaryDirectory() as place:
-        folder = Path(place, times.model)
-        write_invented(folder, times.model)
+def _time_stage(
+    results: LatencyResults, backends: Sequence[Backend], stage: str, rounds: int, device: str
+) -> None:
+    """Time a stage of every backend, in turn."""
+    calls: dict[str, Callable[[], None]] = {}
+    for backend in backends:
+        if stage == SHORT_CLIP:
+            calls[backend.name] = partial(backend.generate_clip, SHORT_CLIP_STEPS)
+        else:
+            calls[backend.name] = getattr(backend, STAGES[stage])
+    for call in calls.values():  # not timed: allocates memory and packs weights
+        call()
+    for _ in range(rounds):
+        for name, call in calls.items():
+            results.add(name, stage, time_call(call, device))
+
+
+def _add_baseline_full_clip(results: LatencyResults, rounds: int) -> None:
+    """The usual clip of diffusers, from the parts of the same round."""
+    seconds = results.seconds[BASELINE]
+    for k in range(rounds):
+        steps = (FULL_CLIP_STEPS - SHORT_CLIP_STEPS) * seconds["denoising step"][k]
+        text = seconds["text encoding"][k] + seconds["language of audio"][k]
+        results.add(BASELINE, FULL_CLIP, seconds[SHORT_CLIP][k] + (steps + text))
+
+
+def add_cold_starts(
+    results: LatencyResults, presets: Sequence[PresetName], device: str = "cpu"
+) -> None:
+    """Measure `generate` in a new process, with a float32 model folder written for it.
+
+    Args:
+        results: gets the costs.
+        presets: presets to measure.
+        device: cpu, cuda or auto.
+    """
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary, results.model)
+        write_random_model(folder, results.model)
         for preset in presets:
-            times.cold[preset] = cold_clip(
-                str(folder), PROMPT, times.seconds, more=("--preset", preset, "--device", device)
+            flags = ("--preset", preset, "--device", device)
+            results.cold_start[preset] = measure_cold_start(
+                str(folder), PROMPT, results.duration, flags=flags
             )
 
 
-def _machine(device: str) -> str:
+def _describe_machine(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
-    fast = [name for name in ("avx512f", "avx512_bf16", "amx_bf16") if name in flags]
-    return f"CPU, {torch.get_num_threads()} threads, {' '.join(fast) or 'no AVX-512'}, torch {torch.__version__}"
-
-
-def table(times: Times) -> str:
-    """Markdown: a row for each piece of work, a column for each side, and how many times diffusers' time each is."""
-    sides = list(times.taken)
-    works = list(dict.fromkeys(work for side in sides for work in times.taken[side]))
-    first = sides[0] if sides[0] == "diffusers" else ""
-    head = f"### {times.model}, {times.seconds:g} s, batch {times.batch}\n\n{times.machine}. "
-    head += f"A guided step is {times.gigaflops:.0f} GFLOP, both halves counted whole; matrix products reach "
-    head += (
-        f"{times.rates['fp32']:.0f} GFLOP/s in float32 and {times.rates['bf16']:.0f} in bf16.\n\n"
-    )
-    lines = [
-        f"| work | {' | '.join(sides)} |{' times diffusers |' if first else ''}",
-        f"|---|{'---|' * (len(sides) + bool(first))}",
-    ]
-    for work in works:
-        cells = [_cell(times.taken[side].get(work)) for side in sides]
-        lines.append(
-            f"| {work} | {' | '.join(cells)} |"
-            + (f" {_ratios(times, work, sides)} |" if first else "")
-        )
-    for preset, cost in times.cold.items():
-        lines.append(
-            f"\nFrom the shell, {preset}: {cost.seconds:.3g} s to the file, {cost.gigabytes:.2f} GB at the fullest."
-        )
-    for precision in ("fp32", "bf16"):
-        share = (
-            times.gigaflops / times.of(f"latentaudio {precision}", "step") / times.rates[precision]
-        )
-        lines.append(f"\nA step in {precision} runs at {share:.0%} of the rate of matrix products.")
-    return head + "\n".join(lines) + "\n"
-
-
-def _cell(taken: list[float] | None) -> str:
-    if not taken:
-        return ""
-    return f"{statistics.median(taken):.3g} s ({min(taken):.3g} to {max(taken):.3g})"
-
-
-def _ratios(times: Times, work: str, sides: Sequence[str]) -> str:
-    """How many times diffusers' time is ours; a preset is held against their 200 steps."""
-    theirs = work if work in times.taken["diffusers"] else f"{_USUAL} steps"
-    ratios = [
-        times.of("diffusers", theirs) / times.of(side, work)
-        for side in sides[1:]
-        if work in times.taken[side]
-    ]
-    return ", ".join(f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}" for ratio in ratios)
-
-
-def save(times: Sequence[Times], file: Path) -> None:
-    """All numbers as JSON, and the tables beside it as Markdown."""
-    with replacing(file) as temporary:
-        temporary.write_text(
-            json.dumps([asdict(one) for one in times], indent=1) + "\n", encoding="utf-8"
-        )
-    with replacing(file.with_suffix(".md")) as temporary:
-        temporary.write_text(
-            "# Speed\n\n" + "\n".join(table(one) for one in times), encoding="utf-8"
-        )
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text() if cpuinfo.is_file() else ""
+    features = " ".join(name for name in _CPU_FEATURES if name in flags) or "no AVX-512"
+    return f"CPU, {torch.get_num_threads()} threads, {features}, torch {torch.__version__}"

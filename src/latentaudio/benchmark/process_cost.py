@@ -1,7 +1,4 @@
-"""How fast and how heavy: a warm clip, the walk from a cold shell to a file, the peak of memory, the time to `--help`.
-
-Knows clocks and processes. Refuses to know what is generated.
-"""
+"""Time and memory of commands: cold start to a file, peak memory, start-up of the CLI."""
 
 from __future__ import annotations
 
@@ -18,81 +15,111 @@ from pathlib import Path
 from ..errors import DataError
 
 COMMAND = (sys.executable, "-m", "latentaudio.cli.main")
+
+# The peak memory of a child starts from that of the process that forks it. This small process
+# stands between, so that the measured command is not charged for the caller's memory.
 _LAUNCHER = """
 import json, os, subprocess, sys, time
-began = time.perf_counter()
+start = time.perf_counter()
 child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 _, status, usage = os.wait4(child.pid, 0)
-seconds = time.perf_counter() - began
-print(json.dumps({"seconds": seconds, "size": usage.ru_maxrss, "code": os.waitstatus_to_exitcode(status)}))
+seconds = time.perf_counter() - start
+code = os.waitstatus_to_exitcode(status)
+print(json.dumps({"seconds": seconds, "max_rss": usage.ru_maxrss, "code": code}))
 """
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage: bytes on macOS, KiB elsewhere
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a command took: seconds on the wall and gigabytes (10^9) at its fullest."""
+class ProcessCost:
+    """Cost of a command.
+
+    Attributes:
+        seconds: wall-clock time.
+        peak_rss_gb: peak resident memory in GB (10^9 bytes).
+    """
 
     seconds: float
-    gigabytes: float
+    peak_rss_gb: float
 
 
-def median_seconds(work: Callable[[int], object], times: int) -> float:
-    """Median of `times` runs of `work(run)`, after one that does not count."""
-    work(0)
-    taken = []
-    for run in range(1, times + 1):
-        began = time.perf_counter()
-        work(run)
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
+def median_seconds(work: Callable[[int], object], runs: int) -> float:
+    """Return the median time of `work`, after one run that is not counted.
 
+    Args:
+        work: called with the number of the run, 0 to `runs`.
+        runs: number of runs that count.
 
-def cost_of(command: Sequence[str]) -> Cost:
-    """Run a command to its end in a process of its own. Raises DataError with its last words if it fails.
-
-    A thin process stands between: a child's greatest size counts from the fork on, so from the size of whoever forks it.
+    Returns:
+        Seconds.
     """
-    done = subprocess.run(
+    work(0)
+    seconds = []
+    for run in range(1, runs + 1):
+        start = time.perf_counter()
+        work(run)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def measure_command(command: Sequence[str]) -> ProcessCost:
+    """Run a command in a process of its own and measure it.
+
+    Args:
+        command: the program and its arguments.
+
+    Returns:
+        Its cost.
+
+    Raises:
+        DataError: the command fails; the message has the last line of its stderr.
+    """
+    launched = subprocess.run(
         [sys.executable, "-c", _LAUNCHER, *command],
         capture_output=True,
         stdin=subprocess.DEVNULL,
         check=True,
     )
-    told = json.loads(done.stdout)
-    if told["code"]:
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[
-            -1
-        ]
-        raise DataError(f"{' '.join(command)} ended with code {told['code']}: {last}")
-    return Cost(told["seconds"], told["size"] * _RSS_UNIT / 1e9)
+    usage = json.loads(launched.stdout)
+    if usage["code"]:
+        lines = launched.stderr.decode(errors="replace").strip().splitlines()
+        reason = lines[-1] if lines else "no error message"
+        raise DataError(f"{' '.join(command)} failed with exit code {usage['code']}: {reason}")
+    return ProcessCost(usage["seconds"], usage["max_rss"] * _RSS_UNIT / 1e9)
 
 
-def cold_clip(
+def measure_cold_start(
     model: str,
     prompt: str,
-    seconds: float,
+    duration: float,
     command: Sequence[str] = COMMAND,
-    more: Sequence[str] = (),
-) -> Cost:
-    """From a cold shell to the file on disk; `more` flags for `generate`."""
+    flags: Sequence[str] = (),
+) -> ProcessCost:
+    """Measure `generate` from the start of its process to the file on disk.
+
+    Args:
+        model: name or folder of the model.
+        prompt: the prompt.
+        duration: duration of the clip in seconds.
+        command: the program.
+        flags: further flags of `generate`.
+
+    Returns:
+        The cost of the command.
+
+    Raises:
+        DataError: the command fails or writes no file.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "clip.wav"
-        flags = {"-o": target, "--seconds": seconds, "--seed": 0, "--model": model}
-        words = (
-            *command,
-            "generate",
-            prompt,
-            *(str(word) for flag in flags.items() for word in flag),
-            *more,
-            "--quiet",
-        )
-        cost = cost_of(words)
-        if not target.is_file():
-            raise DataError(f"{' '.join(words)} ended well but wrote no file")
+        output = Path(folder) / "clip.wav"
+        arguments = [*command, "generate", prompt, "-o", str(output), "--seconds", str(duration)]
+        arguments += ["--seed", "0", "--model", model, *flags, "--quiet"]
+        cost = measure_command(arguments)
+        if not output.is_file():
+            raise DataError(f"{' '.join(arguments)} succeeded but wrote no file")
     return cost
 
 
-def help_seconds(times: int = 5, command: Sequence[str] = COMMAND) -> float:
-    """Median time to `--help`, once files are in the cache of the system."""
-    return median_seconds(lambda _: cost_of((*command, "--help")), times)
+def measure_cli_startup(runs: int = 5, command: Sequence[str] = COMMAND) -> float:
+    """Return the median time of `--help` in seconds, with files in the page cache."""
+    return median_seconds(lambda _: measure_command((*command, "--help")), runs)

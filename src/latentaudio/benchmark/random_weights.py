@@ -1,6 +1,6 @@
-"""Systems of any shape with random weights, in memory or on disk: for measuring time and memory where no weights are.
+"""Models of any published shape with random weights, in memory or as a folder.
 
-Knows how parts are made and which tokenizer is at hand. Refuses to know what is measured. What such a system makes is noise.
+They need no download and take the same time and memory as the real ones. Their output is noise.
 """
 
 from __future__ import annotations
@@ -12,41 +12,72 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..loaders.model_folder import TOKENIZER_FILE, build, parts_of, save_part, write_config
-from ..loaders.resolve import Found, described
+from ..loaders.model_folder import (
+    TOKENIZER_FILE,
+    build_component,
+    component_names,
+    save_component,
+    write_config,
+)
+from ..loaders.resolve import ModelSource, spec_only
+
+_DENOISERS = ("unet", "distilled_unet")
+_BIAS_STD = 0.1  # of parameters with one dimension
 
 
 @dataclass(frozen=True)
-class Invented(Found):
-    """A model whose parts come out of nothing, the same ones every time; mini's tokenizer reads for all."""
+class RandomWeights(ModelSource):
+    """A model source whose components have random weights, the same ones every time.
 
-    def part(
+    Its tokenizer is that of `mini`.
+    """
+
+    def load_component(
         self, name: str, dtype: torch.dtype | None = None, as_stored: bool = False
     ) -> nn.Module:
-        """One part in evaluation mode, with random weights."""
-        return invented(name, self).to(dtype or torch.float32).eval()
+        """Build one component in evaluation mode, with random weights."""
+        return build_random(name, self).to(dtype or torch.float32).eval()
 
 
-def invent(name: str) -> Invented:
-    """The model of that name in the table, with random weights."""
-    return Invented(**vars(described(name)))
+def random_model(name: str) -> RandomWeights:
+    """Return the model of that name in the registry, with random weights."""
+    return RandomWeights(**vars(spec_only(name)))
 
 
-def invented(part: str, found: Found) -> nn.Module:
-    """A part that does not fall silent: HiFi-GAN's own beginning whispers, a UNet's last layers and branches begin at zero."""
+def build_random(component: str, source: ModelSource) -> nn.Module:
+    """Build a component whose output is not silent.
+
+    The initialization of HiFi-GAN is very quiet, and layers of the UNet start at zero. Those
+    weights are drawn anew.
+
+    Args:
+        component: name of the component.
+        source: the model; only its shapes are used.
+
+    Returns:
+        The component, in float32.
+    """
     torch.manual_seed(0)
-    module = build(part, found.config)
-    for weight in module.parameters() if part in ("vocoder", "unet", "student") else ():
-        if part == "vocoder" or not weight.any():
-            nn.init.normal_(weight, 0.0, weight[0].numel() ** -0.5 if weight.ndim > 1 else 0.1)
+    module = build_component(component, source.config)
+    if component not in ("vocoder", *_DENOISERS):
+        return module
+    for weight in module.parameters():
+        if component == "vocoder" or not weight.any():
+            std = weight[0].numel() ** -0.5 if weight.ndim > 1 else _BIAS_STD
+            nn.init.normal_(weight, 0.0, std)
     return module
 
 
-def write_invented(folder: Path, name: str) -> None:
-    """A model folder in float32 with random weights."""
-    found = invent(name)
+def write_random_model(folder: Path, name: str) -> None:
+    """Write a model folder in float32 with random weights.
+
+    Args:
+        folder: the folder; must not exist.
+        name: name of the model in the registry.
+    """
+    source = random_model(name)
     folder.mkdir(parents=True)
-    write_config(folder, found.config, name)
-    for part in parts_of(found.config):
-        save_part(folder, part, invented(part, found).state_dict())
-    shutil.copyfile(found.folder / TOKENIZER_FILE, folder / TOKENIZER_FILE)
+    write_config(folder, source.config, name)
+    for component in component_names(source.config):
+        save_component(folder, component, build_random(component, source).state_dict())
+    shutil.copyfile(source.path / TOKENIZER_FILE, folder / TOKENIZER_FILE)

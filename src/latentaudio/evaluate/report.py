@@ -116,7 +116,9 @@ class Report:
             lines += ["", f"accuracy by class (worst first): {accuracies}"]
         if self.confusions:
             shown = self.confusions[:MAX_CONFUSIONS_SHOWN]
-            pairs = ", ".join(f"{prompted} as {found} ({n}x)" for prompted, found, n in shown)
+            pairs = ", ".join(
+                f"{prompted} as {predicted} ({n}x)" for prompted, predicted, n in shown
+            )
             lines.append(f"confusions (prompted as predicted): {pairs}")
         return lines
 
@@ -161,7 +163,9 @@ class Report:
             for entry in stored["metrics"]:
                 del entry["result"]  # follows from value and target
                 metrics.append(Metric(**entry))
-            confusions = [(prompted, found, n) for prompted, found, n in stored["confusions"]]
+            confusions = [
+                (prompted, predicted, n) for prompted, predicted, n in stored["confusions"]
+            ]
             return cls(stored["model"], metrics, stored["class_accuracy"], confusions)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is not a report of `evaluate --output`: {error}") from None

@@ -335,7 +335,7 @@ def _measure_window_boundaries(benchmark: EditingBenchmark, report: Report) -> N
 
 def _batch_boundaries(model: AudioLDM, duration: float) -> list[int]:
     """Samples at which a window of a long clip begins, and at which its crossfade ends."""
-    cell = model.config.vae.downsampling * model.config.mel.hop
+    cell = model.config.vae.downsampling * model.config.mel.hop_length
     starts = model.hearing.places(model.codec.frames(duration))
     window = round(model.longest * RATE / cell)
     boundaries = []

@@ -1,0 +1,157 @@
+"""Results of the benchmark as Markdown tables and as a JSON file."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ..errors import DataError
+from ..fileio import replacing
+from .end_to_end import COLUMNS, DURATION, EndToEndCost
+from .latency import BASELINE, FULL_CLIP, LatencyResults
+from .process_cost import ProcessCost
+
+
+@dataclass
+class BenchmarkResults:
+    """Everything that one run of `latentaudio benchmark` measured.
+
+    Attributes:
+        latency: times of stages with random weights.
+        end_to_end: costs of clips of models with their own weights.
+    """
+
+    latency: list[LatencyResults] = field(default_factory=list)
+    end_to_end: list[EndToEndCost] = field(default_factory=list)
+
+    def to_markdown(self) -> str:
+        """Return all tables."""
+        tables = [latency_table(results) for results in self.latency]
+        tables += [end_to_end_table(cost) for cost in self.end_to_end]
+        return "# Speed\n\n" + "\n".join(tables)
+
+    def save(self, path: Path) -> None:
+        """Write a JSON file, and the tables beside it as Markdown.
+
+        Args:
+            path: the JSON file.
+
+        Raises:
+            DataError: a file cannot be written.
+        """
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        with replacing(path.with_suffix(".md")) as temporary:
+            temporary.write_text(self.to_markdown(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> BenchmarkResults:
+        """Read a JSON file that `save` wrote.
+
+        Args:
+            path: the JSON file.
+
+        Returns:
+            The results.
+
+        Raises:
+            DataError: the file does not exist or has other content.
+        """
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            latency = []
+            for entry in stored["latency"]:
+                costs = entry.pop("cold_start").items()
+                cold_start = {preset: ProcessCost(**cost) for preset, cost in costs}
+                latency.append(LatencyResults(**entry, cold_start=cold_start))
+            end_to_end = [EndToEndCost(**entry) for entry in stored["end_to_end"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is not a file of `benchmark --output`: {error}") from None
+        return cls(latency, end_to_end)
+
+
+def end_to_end_table(cost: EndToEndCost) -> str:
+    """Return the costs of a clip as a Markdown table."""
+    lines = [f"### {cost.model}, own weights, clip of {DURATION:g} s", ""]
+    lines += [_row(COLUMNS), "|---" * len(COLUMNS) + "|"]
+    lines += [_row(cells) for cells in cost.rows()]
+    return "\n".join(lines) + "\n"
+
+
+def latency_table(results: LatencyResults) -> str:
+    """Return the times as a Markdown table: a row per stage, a column per backend."""
+    backends = list(results.seconds)
+    has_baseline = backends[0] == BASELINE
+    header = ["stage", *backends]
+    if has_baseline:
+        header.append(f"speed-up over {BASELINE}")
+    lines = [
+        f"### {results.model}, {results.duration:g} s, batch size {results.batch_size}",
+        "",
+        f"{results.machine}. A guided denoising step is {results.step_gflop:.0f} GFLOP, both "
+        f"halves of the guidance included. Matrix products run at {results.matmul_gflops['fp32']:.0f} "
+        f"GFLOP/s in float32 and {results.matmul_gflops['bf16']:.0f} in bf16. A cell is the median "
+        "of the rounds, with minimum and maximum.",
+        "",
+        _row(header),
+        "|---" * len(header) + "|",
+    ]
+    for stage in _all_stages(results):
+        cells = [stage]
+        cells += [_cell(results.seconds[backend].get(stage)) for backend in backends]
+        if has_baseline:
+            cells.append(_speed_ups(results, stage, backends[1:]))
+        lines.append(_row(cells))
+    lines += _notes(results)
+    return "\n".join(lines) + "\n"
+
+
+def _all_stages(results: LatencyResults) -> list[str]:
+    """Stages of all backends, without repetition."""
+    stages: dict[str, None] = {}
+    for seconds in results.seconds.values():
+        stages.update(dict.fromkeys(seconds))
+    return list(stages)
+
+
+def _notes(results: LatencyResults) -> list[str]:
+    """Lines below the table."""
+    lines = []
+    for preset, cost in results.cold_start.items():
+        lines.append(
+            f"\nCold start, preset {preset}: {cost.seconds:.3g} s to the file, "
+            f"peak RSS {cost.peak_rss_gb:.2f} GB."
+        )
+    for precision, matmul_gflops in results.matmul_gflops.items():
+        step_seconds = results.median(f"latentaudio {precision}", "denoising step")
+        fraction = results.step_gflop / step_seconds / matmul_gflops
+        lines.append(
+            f"\nA denoising step in {precision} reaches {fraction:.0%} "
+            "of the speed of matrix products."
+        )
+    return lines
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(seconds: list[float] | None) -> str:
+    if not seconds:
+        return ""
+    return f"{statistics.median(seconds):.3g} s ({min(seconds):.3g} to {max(seconds):.3g})"
+
+
+def _speed_ups(results: LatencyResults, stage: str, backends: Sequence[str]) -> str:
+    """Speed-up of each backend; a preset is compared with 200 steps of the baseline."""
+    baseline_stage = stage if stage in results.seconds[BASELINE] else FULL_CLIP
+    baseline_seconds = results.median(BASELINE, baseline_stage)
+    cells = []
+    for backend in backends:
+        if stage in results.seconds[backend]:
+            speed_up = baseline_seconds / results.median(backend, stage)
+            cells.append(f"{speed_up:.2f}" if speed_up < 10 else f"{speed_up:.0f}")
+    return ", ".join(cells)
