@@ -148,7 +148,8 @@ class LatentAudioBackend:
     def generate_clip(self, num_steps: int) -> None:
         """Run DDIM from noise to samples, for a prompt that is encoded already."""
         schedule = Schedule(self.model.config.schedule)
-        *_, last = ddim(self._denoise, self._z, schedule, num_steps)
+        timesteps = schedule.timesteps(num_steps, "leading")
+        *_, last = ddim(self._denoise, self._z, schedule, timesteps)
         self.model.codec.sound(last.z)
 
     def generate_with_preset(self, preset: PresetName) -> None:

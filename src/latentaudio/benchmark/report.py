@@ -92,9 +92,10 @@ def latency_table(results: LatencyResults) -> str:
         f"### {results.model}, {results.duration:g} s, batch size {results.batch_size}",
         "",
         f"{results.machine}. A guided denoising step is {results.step_gflop:.0f} GFLOP, both "
-        f"halves of the guidance included. Matrix products run at {results.matmul_gflops['fp32']:.0f} "
-        f"GFLOP/s in float32 and {results.matmul_gflops['bf16']:.0f} in bf16. A cell is the median "
-        "of the rounds, with minimum and maximum.",
+        "halves of the guidance included. Matrix products run at "
+        f"{results.matmul_gflops['fp32']:.0f} GFLOP/s in float32 and "
+        f"{results.matmul_gflops['bf16']:.0f} in bf16. A cell is the median of the rounds, with "
+        "minimum and maximum.",
         "",
         _row(header),
         "|---" * len(header) + "|",

@@ -1,34 +1,34 @@
-"""`latentaudio bench`: hands a model's verbs to `evaluate.bench` and prints what it found; `bench speed`: time alone."""
+"""`latentaudio evaluate`: quality of a model; `latentaudio evaluate editing`: quality of edits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from ..config.presets import PRESETS, PresetName
 from ..errors import UsageError
 from . import console
 
 if TYPE_CHECKING:
-    from ..evaluate.mini.quality import Clips, Generate
+    from ..evaluate.mini.determinism import Generate
+    from ..evaluate.mini.quality import Clips, Reconstruct
+    from ..evaluate.report import Report
     from ..pipeline import AudioLDM
 
+CLASSIFIER = Path("benchmarks/classifier")
 
-bench = App(name="bench", help="Measure a model: quality, speed, memory.")
+evaluate = App(name="evaluate", help="Measure the quality of a model.")
 
 
-@bench.default
-def everything(
+@evaluate.default
+def quality(
     model: str = "mini",
     *,
-    judge: Path = Path("benchmarks/classifier"),
+    classifier: Path = CLASSIFIER,
     clips: int = 440,
-    asked_each: int = 60,
-    seconds: float = 5.12,
+    prompts_per_attribute: int = 60,
+    duration: float = 5.12,
     seed: int = 0,
     output: Path | None = None,
     device: str = "auto",
@@ -36,54 +36,99 @@ def everything(
     json: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Measure a model: quality, speed, memory.
+    """Measure the quality of a model: accuracy of prompts, distance to ground truth, determinism.
 
-    Parameters
-    ----------
-    model
-        Name or folder of a model, or a run folder.
-    judge
-        Folder of the judge, as `python recipes/mini/judge.py` makes it.
-    clips
-        Held-out prompts over all kinds.
-    asked_each
-        Prompts for each question of signal analysis.
-    seconds
-        Length of the clips.
-    seed
-        Seed of prompts and clips.
-    output
-        Also write the report to this file, as JSON.
-    device
-        auto, cpu, cuda or mps.
-    precision
-        auto, bf16 or fp32.
-    json
-        Print one line of JSON.
-    quiet
-        Show no progress.
+    Args:
+        model: Name or folder of a model, or a run folder.
+        classifier: Folder of the sound classifier. `python recipes/mini/train_classifier.py` makes
+            one.
+        clips: Number of held-out prompts over all sound classes, 2 or more.
+        prompts_per_attribute: Number of prompts for each attribute (pitch, rate, count, ...), 1 or
+            more.
+        duration: Duration of the clips in seconds.
+        seed: Seed of prompts and clips.
+        output: JSON file for the report.
+        device: auto, cpu, cuda or mps.
+        precision: auto, bf16 or fp32.
+        json: Print the report as one line of JSON.
+        quiet: Show no progress.
     """
-    from ..evaluate.mini.classifier import load_judge
-    from ..evaluate.mini.quality import Bench, run_bench
+    from ..evaluate.mini.classifier import load_classifier
+    from ..evaluate.mini.quality import QualityBenchmark, evaluate_quality
     from ..pipeline import load
 
-    _check_file(output)
-    system, ears = load(model, device, precision), load_judge(judge)
-    with console.bar("bench", quiet) as tick:
-        examined = Bench(
-            _generate(system),
-            ears,
-            clips,
-            asked_each,
-            seconds,
-            seed,
-            lambda what, done, of: tick(done, of, what),
+    _validate_output(output)
+    system = load(model, device, precision)
+    sound_classifier = load_classifier(classifier)
+    with console.bar("evaluate", quiet) as tick:
+        benchmark = QualityBenchmark(
+            _generate_fn(system),
+            sound_classifier,
+            num_clips=clips,
+            prompts_per_attribute=prompts_per_attribute,
+            duration=duration,
+            seed=seed,
+            progress=lambda work, done, total: tick(done, total, work),
         )
-        report = run_bench(
-            examined, model, _resynthesise(system), system.similarity if system.config.clap else None, _together(model, device),
-            flags=("--device", device, "--precision", precision),
-        )  # fmt: skip
-    if json:
+        report = evaluate_quality(
+            benchmark,
+            model,
+            reconstruct=_reconstruct_fn(system),
+            similarity=system.similarity if system.config.clap else None,
+            generate_batched=_batched_generate_fn(model, device),
+        )
+    _show(report, output, json)
+
+
+@evaluate.command
+def editing(
+    model: str = "mini",
+    *,
+    classifier: Path = CLASSIFIER,
+    clips: int = 50,
+    seed: int = 0,
+    output: Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Measure the quality of edits: transfer, inpainting, loops, audio prompts, long clips.
+
+    Args:
+        model: Name or folder of a model, or a run folder.
+        classifier: Folder of the sound classifier. `python recipes/mini/train_classifier.py` makes
+            one.
+        clips: Number of clips per metric.
+        seed: Seed of sources and clips.
+        output: JSON file for the report.
+        device: auto, cpu, cuda or mps.
+        precision: auto, bf16 or fp32.
+        json: Print the report as one line of JSON.
+        quiet: Show no progress.
+    """
+    from ..evaluate.mini.classifier import load_classifier
+    from ..evaluate.mini.editing import EditingBenchmark, evaluate_editing
+    from ..pipeline import load
+
+    _validate_output(output)
+    system = load(model, device, precision)
+    sound_classifier = load_classifier(classifier)
+    with console.bar("evaluate editing", quiet) as tick:
+        benchmark = EditingBenchmark(
+            system,
+            sound_classifier,
+            num_clips=clips,
+            seed=seed,
+            progress=lambda work, done, total: tick(done, total, work),
+        )
+        report = evaluate_editing(benchmark, model)
+    _show(report, output, json)
+
+
+def _show(report: Report, output: Path | None, as_json: bool) -> None:
+    """Print a report and write it to a file."""
+    if as_json:
         console.tell(report.as_dict(), as_json=True)
     else:
         console.say(str(report))
@@ -91,150 +136,39 @@ def everything(
         report.save(output)
 
 
-@bench.command
-def speed(
-    models: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
-    *,
-    seconds: Annotated[list[float] | None, Parameter(consume_multiple=True)] = None,
-    batch: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
-    presets: Annotated[list[PresetName] | None, Parameter(consume_multiple=True)] = None,
-    rounds: int = 3,
-    against: Literal["diffusers", "nobody"] = "diffusers",
-    cold: bool = False,
-    device: str = "cpu",
-    output: Path | None = None,
-    quiet: bool = False,
-) -> None:
-    """Time the parts of a clip and whole clips with random weights, in turn with diffusers where it is installed.
-
-    Parameters
-    ----------
-    models
-        Names of the table; default: audioldm2-full.
-    seconds
-        Lengths of the clip.
-    batch
-        Numbers of clips at once.
-    presets
-        Presets to time whole clips with.
-    rounds
-        Times each is measured; medians count.
-    against
-        diffusers, or nobody.
-    cold
-        Also run `generate` from the shell, for time and memory; some gigabytes are written to a temporary folder for it.
-    device
-        cpu or cuda, or auto.
-    output
-        A .json file; the tables are written beside it as .md.
-    quiet
-        Show no progress.
-    """
-    from ..benchmark.latency import from_cold, race, save, table
-
-    if output is not None and (output.suffix != ".json" or not output.absolute().parent.is_dir()):
-        raise UsageError(f"--output {output} must end in .json and lie in a folder that exists")
-    if rounds < 1:
-        raise UsageError(f"--rounds {rounds} is too few; give 1 or more")
-    found, chosen = [], presets or list(PRESETS)[1:]
-    for name, length, count in product(
-        models or ["audioldm2-full"], seconds or [10.24], batch or [1]
-    ):
-        rival = against == "diffusers" and _has_rival(name)
-        with console.bar(f"{name}, {length:g} s, batch {count}", quiet) as tick:
-            found.append(race(name, length, count, chosen, rounds, rival, device, tick))
-            if cold:
-                from_cold(found[-1], chosen, device)
-        console.say(table(found[-1]))
-        if output is not None:
-            save(found, output)
+def _validate_output(output: Path | None) -> None:
+    """Raise UsageError if the report cannot be written there."""
+    if output is None:
+        return
+    if output.is_dir():
+        raise UsageError(f"--output {output} is a folder; name a file")
+    if not output.absolute().parent.is_dir():
+        raise UsageError(f"--output {output}: the folder does not exist; create it first")
 
 
-@bench.command
-def edit(
-    model: str = "mini",
-    *,
-    judge: Path = Path("benchmarks/classifier"),
-    tries: int = 50,
-    seed: int = 0,
-    output: Path | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    quiet: bool = False,
-) -> None:
-    """Measure what edits do: a dog made into a bell, holes filled, ends of loops that meet.
+def _generate_fn(system: AudioLDM) -> Generate:
+    """One clip per prompt, without candidates."""
 
-    Parameters
-    ----------
-    model
-        Name or folder of a model, or a run folder.
-    judge
-        Folder of the judge, as `python recipes/mini/judge.py` makes it.
-    tries
-        Clips for each figure.
-    seed
-        Seed of renders and clips.
-    output
-        Also write the report to this file, as JSON.
-    device
-        auto, cpu, cuda or mps.
-    precision
-        auto, bf16 or fp32.
-    quiet
-        Show no progress.
-    """
-    from ..evaluate.mini.classifier import load_judge
-    from ..evaluate.mini.editing import Edits, run_edits
-    from ..pipeline import load
-
-    _check_file(output)
-    system, ears = load(model, device, precision), load_judge(judge)
-    with console.bar("bench edit", quiet) as tick:
-        report = run_edits(
-            Edits(
-                system, ears, tries, seed=seed, progress=lambda what, done, of: tick(done, of, what)
-            ),
-            model,
-        )
-    console.say(str(report))
-    if output is not None:
-        report.save(output)
-
-
-def _check_file(output: Path | None) -> None:
-    """UsageError for what cannot be a file."""
-    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
-        raise UsageError(f"--output {output} cannot be a file: name one in a folder that exists")
-
-
-def _has_rival(name: str) -> bool:
-    """Whether diffusers is here and has a pipeline for what a model is made of."""
-    from importlib.util import find_spec
-
-    from ..config.registry import variant
-
-    row = variant(name).config
-    has = row.translator is not None and row.t5 is not None and row.vocoder.kind == "hifigan"
-    return has and find_spec("diffusers") is not None
-
-
-def _generate(system: AudioLDM) -> Generate:
-    def generate(prompts: list[str], seconds: float, seed: int) -> Clips:
-        return [
-            clip.samples[0]
-            for clip in system.generate(prompts, seconds=seconds, seed=seed, candidates=1)
-        ]
+    def generate(prompts: list[str], duration: float, seed: int) -> Clips:
+        clips = system.generate(prompts, seconds=duration, seed=seed, candidates=1)
+        return [clip.samples[0] for clip in clips]
 
     return generate
 
 
-def _together(model: str, device: str) -> Generate:
+def _batched_generate_fn(model: str, device: str) -> Generate:
+    """As `_generate_fn`, in float32 and with two prompts in one batch."""
     from ..pipeline import load
 
-    exact = load(model, device, "fp32")
-    exact.batch = 2
-    return _generate(exact)
+    system = load(model, device, "fp32")
+    system.batch = 2
+    return _generate_fn(system)
 
 
-def _resynthesise(system: AudioLDM) -> Callable[[Clips], Clips]:
-    return lambda sounds: [system.resynthesise(sound)[0] for sound in sounds]
+def _reconstruct_fn(system: AudioLDM) -> Reconstruct:
+    """Clips through VAE and vocoder."""
+
+    def reconstruct(clips: Clips) -> Clips:
+        return [system.resynthesise(clip)[0] for clip in clips]
+
+    return reconstruct

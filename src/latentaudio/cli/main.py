@@ -36,7 +36,8 @@ VERBS = {
     "convert": "Write a model in another layout.",
     "corpus": "Make captioned sound to train on.",
     "train": "Train one part of a model by a recipe.",
-    "bench": "Measure a model: quality, speed, memory.",
+    "evaluate": "Measure the quality of a model.",
+    "benchmark": "Measure speed and memory of models.",
     "doctor": "Show versions, hardware and folders.",
 }
 HOMES = dict.fromkeys(("transfer", "vary", "inpaint", "upsample", "extend", "loop"), "edit") | {
@@ -44,7 +45,6 @@ HOMES = dict.fromkeys(("transfer", "vary", "inpaint", "upsample", "extend", "loo
     "play": "stream",
     "replay": "reproduce",
     "corpus": "dataset",
-    "bench": "evaluate",
 }
 """Verbs that do not live in a file of their own name."""
 
