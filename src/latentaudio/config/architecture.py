@@ -1,7 +1,8 @@
-"""Every dimension of every part, as frozen dataclasses that refuse impossible numbers. Torch-free.
+"""Shapes of every network, as frozen dataclasses that reject impossible numbers.
 
-Knows numbers and how they must agree. Refuses to know layers, files or the names of published models (see `variants`).
-Numbers of the published models: spec sections 1-7.
+Torch-free, so that `--help`, the table of models and the docs cost no heavy import. Values of the
+published models stand in `config.registry`; their origin is described in
+docs/development/numerics.md.
 """
 
 from __future__ import annotations
@@ -11,344 +12,327 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
-from ..errors import ConfigError
+from .encoders import (
+    AudioMAEConfig,
+    CLAPConfig,
+    LatentPriorConfig,
+    PhonemesConfig,
+    T5Config,
+    TranslatorConfig,
+)
+from .validation import require_config, require_multiple
+
+__all__ = [
+    "AudioMAEConfig",
+    "CLAPConfig",
+    "DistilledUNetConfig",
+    "LatentPriorConfig",
+    "MelSpec",
+    "ModelConfig",
+    "PhonemesConfig",
+    "Prediction",
+    "ScheduleConfig",
+    "T5Config",
+    "TranslatorConfig",
+    "UNetConfig",
+    "VAEConfig",
+    "VocoderConfig",
+    "mel_edges",
+]
 
 Prediction: TypeAlias = Literal["epsilon", "v", "x0"]
+"""Output of a denoiser: the noise, the velocity (arXiv 2202.00512) or the clean latent."""
 
-
-def require(condition: bool, message: str) -> None:
-    """Raise `ConfigError(message)` unless `condition` holds."""
-    if not condition:
-        raise ConfigError(message)
+_MEL_BREAK_HZ = 1000.0  # Slaney's scale is linear below and logarithmic above
+_MEL_BREAK = 15.0  # the same point in mels
+_MEL_LOG_STEP = math.log(6.4) / 27  # natural log of the frequency ratio of one mel above it
 
 
 def mel_edges(bins: int, fmin: float, fmax: float) -> tuple[float, ...]:
-    """Corners in Hz of `bins` Slaney mel bands, bins + 2: band b rises from corner b to its centre b + 1 and falls to b + 2.
+    """Return the corner frequencies of Slaney mel bands (Auditory Toolbox, 1998).
 
-    Slaney's scale is linear below 1 kHz and logarithmic above (Auditory Toolbox, 1998).
+    Band b rises from corner b to its center, corner b + 1, and falls to corner b + 2.
+
+    Args:
+        bins: Number of mel bands.
+        fmin: Lowest corner in Hz.
+        fmax: Highest corner in Hz.
+
+    Returns:
+        `bins + 2` frequencies in Hz, rising.
     """
-    octave = math.log(6.4) / 27
 
-    def mel(hertz: float) -> float:
-        return hertz * 3 / 200 if hertz < 1000 else 15 + math.log(hertz / 1000) / octave
+    def to_mel(hertz: float) -> float:
+        if hertz < _MEL_BREAK_HZ:
+            return hertz * 3 / 200
+        return 15 + math.log(hertz / 1000) / _MEL_LOG_STEP
 
-    low, high = mel(fmin), mel(fmax)
-    places = (low + (high - low) * i / (bins + 1) for i in range(bins + 2))
-    return tuple(
-        place * 200 / 3 if place < 15 else 1000 * math.exp((place - 15) * octave)
-        for place in places
-    )
+    def to_hertz(mel: float) -> float:
+        if mel < _MEL_BREAK:
+            return mel * 200 / 3
+        return 1000 * math.exp((mel - 15) * _MEL_LOG_STEP)
+
+    low = to_mel(fmin)
+    high = to_mel(fmax)
+    return tuple(to_hertz(low + (high - low) * i / (bins + 1)) for i in range(bins + 2))
 
 
 @dataclass(frozen=True)
 class MelSpec:
-    """Log-mel front end of VAE and vocoder (spec 1.1): Slaney filterbank, magnitude, ln(max(x, floor))."""
+    """Log-mel front end of VAE and vocoder (numerics: mel front ends).
 
-    rate: int = 16000
+    A frame is ln(max(mel, floor)), mel being the Slaney filterbank of the magnitudes of an STFT.
+
+    Attributes:
+        sample_rate: Samples per second of the waveform.
+        n_fft: Samples of the Hann window and of the FFT.
+        hop_length: Samples between two frames.
+        n_mels: Mel bands F.
+        fmin: Lowest edge of the filterbank in Hz.
+        fmax: Highest edge in Hz, at most half the sample rate.
+        floor: Smallest magnitude before the logarithm.
+    """
+
+    sample_rate: int = 16000
     n_fft: int = 1024
-    hop: int = 160
-    bins: int = 64
+    hop_length: int = 160
+    n_mels: int = 64
     fmin: float = 0.0
     fmax: float = 8000.0
     floor: float = 1e-5
 
     def __post_init__(self) -> None:
-        require(
-            self.fmax <= self.rate / 2,
-            f"mel fmax {self.fmax} Hz is above the Nyquist frequency of {self.rate} Hz",
+        require_config(
+            self.fmax <= self.sample_rate / 2,
+            f"mel fmax = {self.fmax} Hz is above the Nyquist frequency; "
+            f"set at most {self.sample_rate / 2:g} Hz at sample_rate = {self.sample_rate}",
         )
-        require(
-            self.hop <= self.n_fft, f"mel hop {self.hop} is longer than its window {self.n_fft}"
+        require_config(
+            self.hop_length <= self.n_fft,
+            f"mel hop_length = {self.hop_length} exceeds n_fft; set at most {self.n_fft}",
         )
 
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """Mel VAE (spec 2). The spatial factor in time and frequency is 2 ** (levels - 1)."""
+    """Convolutional VAE over log-mels (numerics: VAE).
+
+    Attributes:
+        channels: Channels of the first level.
+        channel_mult: Factor of `channels` at each level; every further level halves time and
+            frequency.
+        latent_channels: Channels C of the latent.
+        num_res_blocks: Residual blocks per level.
+        num_groups: Groups of GroupNorm; must divide the channels of every level.
+    """
 
     channels: int = 128
-    mult: tuple[int, ...] = (1, 2, 4)
-    latent: int = 8
-    res_blocks: int = 2
-    groups: int = 32
+    channel_mult: tuple[int, ...] = (1, 2, 4)
+    latent_channels: int = 8
+    num_res_blocks: int = 2
+    num_groups: int = 32
 
     def __post_init__(self) -> None:
-        for m in (1, *self.mult):
-            require(
-                self.channels * m % self.groups == 0,
-                f"VAE width {self.channels * m} is not a multiple of {self.groups} groups",
-            )
+        for mult in (1, *self.channel_mult):
+            require_multiple("VAE channels", self.channels * mult, "num_groups", self.num_groups)
 
     @property
-    def factor(self) -> int:
-        """Mel cells per latent cell along each axis."""
-        return int(2 ** (len(self.mult) - 1))
+    def downsampling(self) -> int:
+        """Mel frames (or bins) per latent frame (or bin): 2 ** (levels - 1)."""
+        return int(2 ** (len(self.channel_mult) - 1))
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """The one UNet (spec 4).
+    """The denoiser of every model (numerics: UNet).
 
-    contexts: transformers of an attention site in order; None is self-attention (no context), a number is the width of the
-    context that transformer cross-attends to. heads: per level. attention: per level, whether its sites have transformers.
-    film: width of the vector concatenated to the time embedding, or None.
-    line: the latent's frequency cells F'. Below the first level they are folded into one, so that deeper levels are a line of
-    moments, each with its whole spectrum, that know where in the clip they are. None is the published networks' plane.
-    beats: evenly spread frequencies by which moments on the line know their places, besides the usual falling ones.
-    order: falling frequencies by which the tokens of contexts know their places; 0, as published: they do not.
-    draft: whether a draft of the clean latent (see `DraftConfig`) comes in beside the noisy one.
+    Attributes:
+        latent_channels: Channels C of the latent.
+        channels: Channels of the first level.
+        channel_mult: Factor of `channels` at each level.
+        num_res_blocks: Residual blocks per level.
+        attention: For each level, whether its residual blocks are followed by transformers.
+        contexts: The transformers behind one residual block, in order. None is self-attention. A
+            number is the width D of the context that the transformer attends to.
+        num_heads: Attention heads of each level.
+        transformer_depth: Blocks in each transformer.
+        film_dim: Width of the vector that is concatenated to the time embedding, or None.
+        num_groups: Groups of GroupNorm; must divide the channels of every level.
+        merge_frequency_bins: Latent bins F' that are merged into the channels below the first
+            level, so that deeper levels are 1-D over time; None keeps the published 2-D network.
+        num_uniform_frequencies: Evenly spaced Fourier features of the position in time, beside the
+            geometric ones (1-D only).
+        num_position_frequencies: Geometric Fourier features of the position of context tokens; 0,
+            as published, adds none.
+        use_prior: Whether a coarse estimate of the clean latent (`LatentPriorConfig`) is a second
+            input.
     """
 
-    latent: int = 8
+    latent_channels: int = 8
     channels: int = 128
-    mult: tuple[int, ...] = (1, 2, 3, 5)
-    res_blocks: int = 2
+    channel_mult: tuple[int, ...] = (1, 2, 3, 5)
+    num_res_blocks: int = 2
     attention: tuple[bool, ...] = (False, True, True, True)
     contexts: tuple[int | None, ...] = (None,)
-    heads: tuple[int, ...] = (4, 8, 12, 20)
-    depth: int = 1
-    film: int | None = None
-    groups: int = 32
-    line: int | None = None
-    beats: int = 0
-    order: int = 0
-    draft: bool = False
+    num_heads: tuple[int, ...] = (4, 8, 12, 20)
+    transformer_depth: int = 1
+    film_dim: int | None = None
+    num_groups: int = 32
+    merge_frequency_bins: int | None = None
+    num_uniform_frequencies: int = 0
+    num_position_frequencies: int = 0
+    use_prior: bool = False
 
     def __post_init__(self) -> None:
-        levels = len(self.mult)
-        require(
-            len(self.heads) == levels, f"UNet has {levels} levels but {len(self.heads)} head counts"
+        levels = len(self.channel_mult)
+        require_config(
+            len(self.num_heads) == levels,
+            f"UNet num_heads has {len(self.num_heads)} values; give {levels}, one per level",
         )
-        require(
+        require_config(
             len(self.attention) == levels,
-            f"UNet has {levels} levels but {len(self.attention)} attention switches",
+            f"UNet attention has {len(self.attention)} values; give {levels}, one per level",
         )
-        require(
-            self.line is None or levels > 1,
-            "a UNet with a line needs a level for the plane and one for the line",
+        require_config(
+            self.merge_frequency_bins is None or levels > 1,
+            "UNet merge_frequency_bins needs two levels or more; the first one stays 2-D",
         )
-        require(
-            self.channels % self.groups == 0,
-            f"UNet width {self.channels} is not a multiple of {self.groups} groups",
-        )
-        for width, h in zip(self.widths, self.heads, strict=True):
-            require(width % h == 0, f"UNet width {width} does not divide into {h} heads")
-            require(
-                width % self.groups == 0,
-                f"UNet width {width} is not a multiple of {self.groups} groups",
-            )
+        require_multiple("UNet channels", self.channels, "num_groups", self.num_groups)
+        for width, heads in zip(self.widths, self.num_heads, strict=True):
+            require_multiple("UNet channels", width, "num_heads", heads)
+            require_multiple("UNet channels", width, "num_groups", self.num_groups)
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Channels of each level."""
-        return tuple(self.channels * m for m in self.mult)
+        return tuple(self.channels * mult for mult in self.channel_mult)
 
     @property
-    def heard(self) -> tuple[int, ...]:
-        """Widths of the contexts that are cross-attended to, in order."""
+    def cross_attention_dims(self) -> tuple[int, ...]:
+        """Widths of the contexts that are attended to, in order."""
         return tuple(width for width in self.contexts if width is not None)
 
     @property
-    def first_kind(self) -> bool:
-        """Whether this is AudioLDM 1's: FiLM and one self-attention a site, which everybody files in another way."""
-        return self.film is not None and self.contexts == (None,)
+    def is_audioldm1(self) -> bool:
+        """Whether this is AudioLDM 1's UNet (FiLM, self-attention), which has other key names."""
+        return self.film_dim is not None and self.contexts == (None,)
 
-    def is_line(self, level: int) -> bool:
-        """Whether a level runs over time alone."""
-        return self.line is not None and level > 0
+    def is_1d(self, level: int) -> bool:
+        """Return whether a level runs over time alone."""
+        return self.merge_frequency_bins is not None and level > 0
 
     @property
-    def factor(self) -> int:
-        """Latent rows and columns must be multiples of this."""
-        return int(2 ** (len(self.mult) - (1 if self.line is None else 2)))
+    def downsampling(self) -> int:
+        """The number that latent frames and bins must be a multiple of."""
+        first_1d = 1 if self.merge_frequency_bins is None else 2
+        return int(2 ** (len(self.channel_mult) - first_1d))
 
 
 @dataclass(frozen=True)
 class VocoderConfig:
-    """HiFi-GAN generator (spec 3), or with `istft` an inverse-STFT head over ConvNeXt blocks (Vocos, arXiv 2306.00814).
+    """HiFi-GAN generator, or an inverse-STFT head over ConvNeXt blocks (numerics: vocoder).
 
-    For `kind="istft"`: channels is the width, `layers` the number of blocks, `hidden` the inner width; rate, n_fft, hop, fmin
-    and fmax are the mel's; a sine can hold its pitch over `reach` frames to both sides, 0: none can.
+    The latter follows Vocos (arXiv 2306.00814).
+
+    Attributes:
+        kind: "hifigan" or "istft".
+        n_mels: Mel bands F of the input.
+        channels: Channels behind the first convolution.
+        upsample_rates: HiFi-GAN: stride of each upsampling layer; their product is the hop length.
+        upsample_kernel_sizes: HiFi-GAN: kernel of each upsampling layer.
+        resblock_kernel_sizes: HiFi-GAN: kernels of the residual blocks that are averaged behind
+            each layer.
+        resblock_dilations: HiFi-GAN: dilations inside each residual block.
+        num_layers: iSTFT: number of ConvNeXt blocks.
+        ffn_dim: iSTFT: inner width of each block.
+        n_fft: Samples of the mel's window.
+        hop_length: Samples per mel frame.
+        sample_rate: Samples per second of the output.
+        fmin: Lowest edge of the mel in Hz.
+        fmax: Highest edge of the mel in Hz.
+        pitch_smoothing_frames: iSTFT: frames on both sides over which a sinusoid's pitch is
+            stabilized; 0: not at all.
     """
 
     kind: Literal["hifigan", "istft"] = "hifigan"
-    bins: int = 64
+    n_mels: int = 64
     channels: int = 1024
-    rates: tuple[int, ...] = (5, 4, 2, 2, 2)
-    kernels: tuple[int, ...] = (16, 16, 8, 4, 4)
-    block_kernels: tuple[int, ...] = (3, 7, 11)
-    dilations: tuple[int, ...] = (1, 3, 5)
-    layers: int = 8
-    hidden: int = 1536
+    upsample_rates: tuple[int, ...] = (5, 4, 2, 2, 2)
+    upsample_kernel_sizes: tuple[int, ...] = (16, 16, 8, 4, 4)
+    resblock_kernel_sizes: tuple[int, ...] = (3, 7, 11)
+    resblock_dilations: tuple[int, ...] = (1, 3, 5)
+    num_layers: int = 8
+    ffn_dim: int = 1536
     n_fft: int = 1024
-    hop: int = 160
-    rate: int = 16000
+    hop_length: int = 160
+    sample_rate: int = 16000
     fmin: float = 0.0
     fmax: float = 8000.0
-    reach: int = 0
+    pitch_smoothing_frames: int = 0
 
     def __post_init__(self) -> None:
-        require(
-            len(self.rates) == len(self.kernels),
-            f"vocoder has {len(self.rates)} rates but {len(self.kernels)} kernels",
+        require_config(
+            len(self.upsample_rates) == len(self.upsample_kernel_sizes),
+            f"vocoder upsample_kernel_sizes has {len(self.upsample_kernel_sizes)} values; "
+            f"give {len(self.upsample_rates)}, as many as upsample_rates",
         )
-
-
-@dataclass(frozen=True)
-class AudioMAEConfig:
-    """Masked autoencoder over Kaldi fbanks (spec 7): frames x bins image, square patches, time-major tokens."""
-
-    frames: int = 1024
-    bins: int = 128
-    patch: int = 16
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
-    mlp_ratio: int = 4
-    average_last: int = 3
-    decoder_width: int = 512
-    decoder_depth: int = 8
-    decoder_heads: int = 16
-
-    def __post_init__(self) -> None:
-        require(
-            self.frames % self.patch == 0,
-            f"AudioMAE frames {self.frames} do not divide into patches of {self.patch}",
-        )
-        require(
-            self.bins % self.patch == 0,
-            f"AudioMAE bins {self.bins} do not divide into patches of {self.patch}",
-        )
-        require(
-            self.width % self.heads == 0,
-            f"AudioMAE width {self.width} does not divide into {self.heads} heads",
-        )
-
-
-@dataclass(frozen=True)
-class CLAPConfig:
-    """CLAP (spec 1.4, 6.1), the numbers handed to transformers' ClapModel.
-
-    audio_depths empty: a text tower alone, as AudioLDM 1's converted folders have; it cannot rank candidates.
-    """
-
-    projection: int = 512
-    text_width: int = 768
-    text_layers: int = 12
-    text_heads: int = 12
-    text_hidden: int = 3072
-    text_positions: int = 514
-    vocabulary: int = 50265
-    text_length: int = 512
-    text_eps: float = 1e-12
-    audio_patch: int = 4
-    audio_width: int = 128
-    audio_depths: tuple[int, ...] = (2, 2, 12, 2)
-    audio_heads: tuple[int, ...] = (4, 8, 16, 32)
-
-
-@dataclass(frozen=True)
-class T5Config:
-    """FLAN-T5 encoder (spec 6.2), the numbers handed to transformers' T5EncoderModel."""
-
-    width: int = 1024
-    head_width: int = 64
-    heads: int = 16
-    layers: int = 24
-    hidden: int = 2816
-    vocabulary: int = 32128
-    length: int = 128
-
-
-@dataclass(frozen=True)
-class PhonemesConfig:
-    """VITS text encoder over phonemes (spec 6.7). length: tokens N of every transcript, padded or cut to it."""
-
-    vocabulary: int = 183
-    width: int = 192
-    layers: int = 6
-    heads: int = 2
-    hidden: int = 768
-    kernel: int = 3
-    window: int = 4
-    length: int = 310
-
-    def __post_init__(self) -> None:
-        require(
-            self.width % self.heads == 0,
-            f"phoneme width {self.width} does not divide into {self.heads} heads",
-        )
-
-
-@dataclass(frozen=True)
-class TranslatorConfig:
-    """Prompt to language of audio (spec 6.3, 6.4): GPT-2 over projected sources. `sources` are their widths in order.
-
-    vocabulary: rows of GPT-2's word table, which nobody reads; published files hold one.
-    """
-
-    width: int = 768
-    layers: int = 12
-    heads: int = 12
-    positions: int = 1024
-    sources: tuple[int, ...] = (512, 1024)
-    tokens: int = 8
-    time_pool: int = 8
-    freq_pool: int = 8
-    vocabulary: int = 1
 
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """Forward process (spec 5.1): betas are squares of a straight line between square roots."""
+    """Forward diffusion (numerics: schedules and samplers); sqrt(beta) rises linearly.
 
-    steps: int = 1000
+    Attributes:
+        num_train_timesteps: Steps from sound to noise.
+        beta_start: Variance of the first step.
+        beta_end: Variance of the last step.
+        prediction: The quantity that the UNet predicts.
+    """
+
+    num_train_timesteps: int = 1000
     beta_start: float = 0.0015
     beta_end: float = 0.0195
     prediction: Prediction = "epsilon"
 
 
 @dataclass(frozen=True)
-class DraftConfig:
-    """What a text says of every moment of a latent, before any noise: attention blocks over moments that look at T5's states.
+class DistilledUNetConfig:
+    """A UNet distilled to few steps, guidance included (latent consistency, arXiv 2310.04378).
 
-    beats: evenly spread frequencies by which moments know their places, besides the usual falling ones.
-    order: falling frequencies by which words know theirs; 0: they do not, beyond what T5 says of it.
+    Attributes:
+        timesteps: The only training timesteps it can be evaluated at, noisiest first.
     """
 
-    width: int = 128
-    layers: int = 3
-    heads: int = 4
-    beats: int = 64
-    order: int = 0
+    timesteps: tuple[int, ...] = (999, 749, 499, 249)
 
     def __post_init__(self) -> None:
-        require(
-            self.width % self.heads == 0,
-            f"draft width {self.width} does not divide into {self.heads} heads",
-        )
-
-
-@dataclass(frozen=True)
-class StudentConfig:
-    """A UNet taught to go in few leaps, guidance included: the only steps t it may be asked at, noisiest first."""
-
-    stops: tuple[int, ...] = (999, 749, 499, 249)
-
-    def __post_init__(self) -> None:
-        falling = all(a > b for a, b in pairwise(self.stops))
-        require(
-            bool(self.stops) and falling and self.stops[-1] >= 0,
-            f"a student's stops fall towards 0; {self.stops} do not",
+        is_falling = all(first > second for first, second in pairwise(self.timesteps))
+        require_config(
+            bool(self.timesteps) and is_falling and self.timesteps[-1] >= 0,
+            f"distilled_unet timesteps = {self.timesteps} must fall and be 0 or more",
         )
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """One whole system. `clap`, `t5`, `phonemes`, `draft`, `translator`, `student` are None where a variant has no such part.
+    """Shapes of one whole system; a component that a model lacks is None.
 
-    latent_mean / latent_std: per-channel statistics of the VAE's latents ([C] each, or one number for all): the unit-scaled
-    latent is (z - mean) / std. Published models: mean 0, std 1 / scale_factor (spec 2).
+    Attributes:
+        mel: Log-mel front end.
+        vae: Mel VAE.
+        unet: Denoiser.
+        vocoder: Mel to waveform.
+        schedule: Forward diffusion.
+        clap: Joint embedding of text and sound.
+        t5: Text encoder.
+        phonemes: Encoder of transcripts.
+        latent_prior: Estimate of the clean latent from text.
+        translator: Prompt to language of audio.
+        audiomae: Sound to language of audio.
+        distilled_unet: Few-step version of the UNet.
+        latent_mean: Mean of the VAE's latents, [C] or one number for all channels.
+        latent_std: Their standard deviation, [C] or one number. The unit-scaled latent is (z -
+            mean) / std; published models have mean 0 and std 1 / scale_factor (numerics: VAE).
     """
 
     mel: MelSpec = field(default_factory=MelSpec)
@@ -359,37 +343,45 @@ class ModelConfig:
     clap: CLAPConfig | None = None
     t5: T5Config | None = None
     phonemes: PhonemesConfig | None = None
-    draft: DraftConfig | None = None
+    latent_prior: LatentPriorConfig | None = None
     translator: TranslatorConfig | None = None
     audiomae: AudioMAEConfig | None = None
-    student: StudentConfig | None = None
+    distilled_unet: DistilledUNetConfig | None = None
     latent_mean: tuple[float, ...] = (0.0,)
     latent_std: tuple[float, ...] = (1.0,)
 
     @property
-    def ranks(self) -> bool:
-        """Whether there is a CLAP that hears, to choose among candidates."""
+    def can_rank(self) -> bool:
+        """Whether CLAP has an audio encoder, by which candidates are ranked."""
         return self.clap is not None and bool(self.clap.audio_depths)
 
+    @property
+    def has_loa_encoder(self) -> bool:
+        """Whether the language of audio can be computed from sound, by an AudioMAE."""
+        return self.audiomae is not None and self.translator is not None
+
     def __post_init__(self) -> None:
-        require(
-            self.unet.latent == self.vae.latent,
-            f"UNet takes {self.unet.latent} latent channels, VAE makes {self.vae.latent}",
+        require_config(
+            self.unet.latent_channels == self.vae.latent_channels,
+            f"UNet latent_channels = {self.unet.latent_channels} differs from the VAE's; "
+            f"set {self.vae.latent_channels}",
         )
-        require(
-            self.vocoder.bins == self.mel.bins,
-            f"vocoder takes {self.vocoder.bins} mel bins, front end makes {self.mel.bins}",
+        require_config(
+            self.vocoder.n_mels == self.mel.n_mels,
+            f"vocoder n_mels = {self.vocoder.n_mels} differs from the mel front end's; "
+            f"set {self.mel.n_mels}",
         )
-        require(
-            self.unet.draft == (self.draft is not None),
-            "the UNet takes a draft if and only if the system makes one",
+        require_config(
+            self.unet.use_prior == (self.latent_prior is not None),
+            "UNet use_prior and latent_prior go together; set both or neither",
         )
-        require(
-            self.draft is None or self.t5 is not None,
-            "a draft is made of T5's states, and there is no T5",
+        require_config(
+            self.latent_prior is None or self.t5 is not None,
+            "latent_prior reads T5's states and t5 is None; add t5 or remove latent_prior",
         )
-        for stat in (self.latent_mean, self.latent_std):
-            require(
-                len(stat) in (1, self.vae.latent),
-                f"latent statistics have {len(stat)} values for {self.vae.latent} channels",
+        for name, values in (("latent_mean", self.latent_mean), ("latent_std", self.latent_std)):
+            require_config(
+                len(values) in (1, self.vae.latent_channels),
+                f"{name} has {len(values)} values; "
+                f"give one, or {self.vae.latent_channels} for as many latent channels",
             )

@@ -1,389 +1,415 @@
-"""What can be asked for: one object with four faces (Python keywords, command-line flags, REST schema, file tags). Torch-free.
+"""Options of a generation request, as keywords, flags, REST schema and tags in audio files.
 
-Knows names, meanings and limits that hold for every model. Refuses to know models: their defaults and longest clips are in
-`variants`, and come in through `completed`.
+Limits here hold for every model. A model's own defaults and limits are in `config.registry` and are
+applied by `generation.resolve`. Torch-free.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypedDict
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from ..errors import UsageError
+from .edits import AnyEdit, ContextEditOptions, LoopOptions
 from .presets import PresetName
+from .strict_model import StrictModel
+from .tags import load_json_tag, upgrade_tags
+from .validation import EXAMPLE_PROMPT
 
-SamplerName: TypeAlias = Literal["ddim", "dpm++", "leaps"]
+SamplerName: TypeAlias = Literal["ddim", "dpm++", "lcm"]
+AudioPromptMode: TypeAlias = Literal["", "loa", "clap"]
 
-Verb: TypeAlias = Literal["transfer", "inpaint", "upsample", "extend", "vary", "loop"]
-Span: TypeAlias = tuple[float, float]
-Ear: TypeAlias = Literal["", "loa", "clap"]
-
-_MEANS: dict[Verb, set[str]] = {
-    "transfer": {"strength"}, "vary": {"strength"}, "inpaint": {"times", "bands", "mask", "context"}, "upsample": {"cutoff"},
-    "extend": {"left", "right", "context"}, "loop": {"seam", "context"},
-}  # fmt: skip
-LONGEST_TEXT = 2000
-_NESTED = {"cues", "edit"}  # written as JSON in tags
-_EXAMPLE = "'a church bell ringing in the distance'"
+MAX_PROMPT_CHARS = 2000
+MAX_DURATION_S = 600.0
+MIN_LOOP_SEAM_S = 0.04  # two crossfades of 20 ms
+_MIN_SAMPLE_RATE = 8000
+_SEED_BITS = 31  # of a drawn seed, so that it fits every tool that reads it
 
 
-class _OneLine(BaseModel):
-    """Immutable; a wrong value raises `UsageError` with one line, however the object is made."""
+class PromptCue(StrictModel):
+    """One entry of a timeline: a prompt that holds until the next cue starts.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    Cues with the same start are mixed.
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _in_one_line(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        try:
-            return validate(given)
-        except ValidationError as problem:
-            raise UsageError(_one_line(problem, cls)) from None
+    Attributes:
+        start: Start in seconds.
+        text: The prompt; "" takes the prompt of the request.
+        weight: Weight in the mix, relative to cues with the same start.
+        audio_prompt: Path of a clip that is used like the text, or "".
+        audio_prompt_sha256: SHA-256 of its samples at the model's rate, float32.
+        audio_prompt_mode: Feature that is taken from the clip; "" takes the model's default.
+        audio_prompt_offset: Seconds of the clip that are skipped.
+        audio_prompt_weight: Weight of the clip against the text; 1 is the clip alone.
+    """
 
-
-class EditOptions(_OneLine):
-    """What is done to a given sound. Times are seconds of the sound that comes out, frequencies Hz."""
-
-    verb: Verb = Field(description="What is done.")
-    sound: str = Field(
-        "", description="The sound's file, as it was named; empty where samples were given."
+    start: float = Field(
+        0.0, ge=0, le=MAX_DURATION_S, description="Start in seconds, 0 to 600. Default: 0."
     )
-    samples: str = Field("", description="SHA-256 of its samples at the model's rate, in float32.")
-    strength: float = Field(
-        1.0, ge=0, le=1, description="How much of it is made anew: 0 nothing, 1 everything."
+    text: str = Field(
+        "", max_length=MAX_PROMPT_CHARS, description="Prompt. Default: that of the request."
     )
-    times: tuple[Span, ...] = Field((), description="Spans that are made anew.")
-    bands: tuple[Span, ...] = Field((), description="Bands that are made anew.")
-    mask: str = Field(
-        "",
-        description="A picture over the sound, white where it is made anew: its file, or itself as a data URL.",
-    )
-    pixels: str = Field("", description="SHA-256 of its pixels.")
-    cutoff: float = Field(
-        0.0, ge=0, description="Above this everything is made anew; 0: nothing is said."
-    )
-    left: float = Field(0.0, ge=0, le=600, description="Seconds put before it.")
-    right: float = Field(0.0, ge=0, le=600, description="Seconds put behind it.")
-    seam: float = Field(
-        0.0,
-        ge=0,
-        le=600,
-        description="Seconds made anew around the place where its end meets its beginning.",
-    )
-
-    context: bool | None = Field(
-        None,
-        description="The language of audio goes on from what the sound says, not from the prompt alone; None: where it can.",
-    )
-
-    @model_validator(mode="after")
-    def _belongs_together(self) -> Self:
-        said = {
-            name
-            for name, field in type(self).model_fields.items()
-            if getattr(self, name) != field.default
-        }
-        foreign = said - _MEANS[self.verb] - {"verb", "sound", "samples", "pixels"}
-        if foreign:
-            raise UsageError(f"{min(foreign)} means nothing to {self.verb}; leave it out")
-        if self.mask and (self.times or self.bands):
-            raise UsageError(
-                "a mask says all of what is made anew; leave out times and bands, or the mask"
-            )
-        return self
-
-
-class Cue(_OneLine):
-    """What is heard from a time on, until the next cue; cues of one time are heard together."""
-
-    at: float = Field(0.0, ge=0, le=600, description="From when on, in seconds.")
-    text: str = Field("", max_length=LONGEST_TEXT, description="What to hear; empty: the prompt.")
-    share: float = Field(
-        1.0, gt=0, le=100, description="How much of it, beside others of the same time."
-    )
-    sound: str = Field(
-        "", description="A sound's file, to be heard like the text; empty where there is none."
-    )
-    samples: str = Field("", description="SHA-256 of its samples at the model's rate, in float32.")
-    by: Ear = Field(
-        "",
-        description="What is taken from it: its language of audio (loa) or CLAP's vector (clap).",
-    )
-    since: float = Field(0.0, ge=0, description="Seconds of its sound that were heard before.")
     weight: float = Field(
-        1.0, ge=0, le=1, description="How much of the sound against the text: 1 is the sound alone."
+        1.0, gt=0, le=100, description="Weight among cues with the same start. Default: 1."
+    )
+    audio_prompt: str = Field(
+        "", description="Path of a clip that is used like the text. Default: none."
+    )
+    audio_prompt_sha256: str = Field(
+        "", description="SHA-256 of the clip's samples at the model's rate, float32."
+    )
+    audio_prompt_mode: AudioPromptMode = Field(
+        "",
+        description="Feature taken from the clip: language of audio (loa) or CLAP embedding "
+        "(clap). Default: loa if the model has an AudioMAE.",
+    )
+    audio_prompt_offset: float = Field(
+        0.0, ge=0, description="Seconds of the clip that are skipped. Default: 0."
+    )
+    audio_prompt_weight: float = Field(
+        1.0, ge=0, le=1, description="Weight of the clip against the text, 0 to 1. Default: 1."
     )
 
     @property
-    def sounding(self) -> bool:
-        """Whether there is a sound in it."""
-        return bool(self.sound or self.samples)
+    def has_audio(self) -> bool:
+        """Whether the cue has an audio prompt."""
+        return bool(self.audio_prompt or self.audio_prompt_sha256)
 
 
-class Options(_OneLine):
-    """One request. Immutable; a wrong value raises `UsageError` with one line, however the object is made.
+class GenerationOptions(StrictModel):
+    """One request. Immutable; a wrong value raises `UsageError` with one line.
 
-    Values nobody gave are defaults of this table until `completed` puts a model's own in their place.
+    An option that is not set has the default of this table until `with_defaults` applies the
+    model's own. The meaning, unit and range of every option is its `description`, which is also the
+    text of `--help`.
     """
 
-    prompt: str = Field(description="What to hear, in English.")
-    negative: str = Field("", description="What not to hear.")
+    NESTED_FIELDS: ClassVar[frozenset[str]] = frozenset({"timeline", "edit"})
+
+    prompt: str = Field(description="Text that describes the sound, in English.")
+    negative_prompt: str = Field(
+        "", description="Text that describes sounds to avoid. Default: none."
+    )
     transcript: str = Field(
         "",
-        description="What a voice says, for models of speech; the prompt then describes the voice.",
+        description="Words to speak, for speech models; the prompt then describes the voice. "
+        "Default: none.",
     )
-    seconds: float = Field(5.0, ge=0.1, le=600, description="Length of the clip in seconds.")
+    duration: float = Field(
+        5.0,
+        ge=0.1,
+        le=MAX_DURATION_S,
+        description="Length of the clip in seconds, 0.1 to 600. Default: the model's.",
+    )
     seed: int = Field(
-        -1, ge=-1, lt=2**63, description="Same seed, same sound; -1 draws one and tells which."
+        -1,
+        ge=-1,
+        lt=2**63,
+        description="Random seed; the same seed gives the same clip. Default: -1, a random seed, "
+        "which is reported.",
     )
-    model: str = Field("mini", description="Name or folder of a model, or a run folder.")
+    model: str = Field(
+        "mini",
+        description="Model name, Hugging Face repository, model folder, checkpoint file or run "
+        "folder. Default: mini.",
+    )
     preset: PresetName = Field(
         "quality",
-        description="How much time a clip is worth: paper, quality, balanced, fast, draft.",
+        description="Speed/quality preset: paper, quality, balanced, fast or draft. "
+        "Default: the model's.",
     )
-    steps: int = Field(25, ge=1, le=1000, description="Sampling steps: more is slower and finer.")
-    guidance: float = Field(
-        3.0, ge=0, le=100, description="How strongly the prompt pulls; 1 is no guidance."
+    steps: int = Field(
+        25,
+        ge=1,
+        le=1000,
+        description="Sampling steps, 1 to 1000; more are slower and more accurate. "
+        "Default: the preset's.",
     )
-    parallel: float = Field(
+    guidance_scale: float = Field(
+        3.0,
+        ge=0,
+        le=100,
+        description="Scale of classifier-free guidance, 0 to 100; 1 disables it. "
+        "Default: the model's.",
+    )
+    apg_eta: float = Field(
         1.0,
         ge=0,
         le=1,
-        description="Share kept of guidance that only raises contrast; 1 is all of it.",
+        description="APG: weight of guidance parallel to the prediction, 0 (full APG) "
+        "to 1 (plain CFG). Default: the model's.",
     )
     guidance_start: float = Field(
-        0.0, ge=0, le=1, description="Where guidance begins on the way from noise, 0, to sound, 1."
+        0.0,
+        ge=0,
+        le=1,
+        description="Progress of sampling, 0 to 1, at which guidance begins. Default: 0.",
     )
-    guidance_stop: float = Field(1.0, ge=0, le=1, description="Where guidance ends on that way.")
-    rescale: float = Field(
-        0.0, ge=0, le=1, description="How far strong guidance is kept from over-driving the result."
+    guidance_stop: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Progress of sampling, 0 to 1, at which guidance ends. Default: the preset's.",
+    )
+    guidance_rescale: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Guidance rescale (arXiv 2305.08891), 0 to 1; 0 disables it. Default: 0.",
     )
     sampler: SamplerName = Field(
         "dpm++",
-        description="How noise becomes sound: dpm++ for few steps, ddim as published, leaps by a model's student.",
+        description="Sampler: dpm++ (few steps), ddim (as published) or lcm (with a distilled "
+        "UNet). Default: the preset's.",
     )
-    reuse: int = Field(
+    cache_interval: int = Field(
         1,
         ge=1,
         le=20,
-        description="Steps that share the deep part of the UNet: 2 computes it every other step.",
+        description="DeepCache: steps that share one evaluation of the inner UNet levels, 1 to 20; "
+        "1 disables it. Default: the preset's.",
     )
     eta: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Fresh noise in every ddim step: 0 none, 1 as the authors sampled.",
+        description="Noise in each ddim step, 0 (none) to 1 (as DDPM). Default: the reference's.",
     )
     candidates: int = Field(
         1,
         ge=1,
         le=64,
-        description="Clips made for each one kept; the best match to the prompt wins.",
+        description="Candidates generated per clip, 1 to 64; the best CLAP match to the prompt is "
+        "kept. Default: the preset's.",
     )
-    count: int = Field(1, ge=1, le=1000, description="How many clips to keep.")
-    cues: tuple[Cue, ...] = Field(
-        (), max_length=1000, description="What is heard when; without it the prompt all the time."
+    num_waveforms: int = Field(
+        1, ge=1, le=1000, description="Clips to keep per prompt, 1 to 1000. Default: 1."
+    )
+    timeline: tuple[PromptCue, ...] = Field(
+        (),
+        max_length=1000,
+        description="Prompts with start times. Default: the prompt over the whole clip.",
     )
     crossfade: float = Field(
-        1.0, ge=0, le=600, description="Seconds over which one cue becomes the next."
+        1.0,
+        ge=0,
+        le=MAX_DURATION_S,
+        description="Seconds over which one cue turns into the next, 0 to 600. Default: 1.",
     )
-    loop: float = Field(
+    loop_seam: float = Field(
         0.0,
         ge=0,
-        le=600,
-        description="Seconds made anew so that the clip goes round without a seam; 0: none.",
+        le=MAX_DURATION_S,
+        description="Seconds regenerated around the loop point so that the clip repeats without a "
+        "seam; 0 makes no loop. Default: 0.",
     )
     lufs: float | None = Field(
         None,
         ge=-70,
         le=0,
-        description="Integrated loudness in LUFS; where none is given it is left.",
+        description="Target integrated loudness in LUFS, -70 to 0. Default: unchanged.",
     )
-    peak: float | None = Field(
+    true_peak: float | None = Field(
         None,
         ge=-60,
         le=0,
-        description="True peak in dBTP that is not exceeded; with lufs it is -1.",
+        description="True-peak ceiling in dBTP, -60 to 0. Default: none, or -1 with lufs.",
     )
-    trim: bool = Field(
-        False, description="Cut silence off both ends: all below -60 dB of the peak, but for 10 ms."
+    trim_silence: bool = Field(
+        False,
+        description="Trim silence at both ends: levels below -60 dB of the peak, except for 10 ms. "
+        "Default: no.",
     )
     fade_in: float = Field(
-        0.0, ge=0, le=600, description="Seconds over which the clip rises from nothing."
+        0.0, ge=0, le=MAX_DURATION_S, description="Fade-in in seconds, 0 to 600. Default: 0."
     )
     fade_out: float = Field(
-        0.0, ge=0, le=600, description="Seconds over which the clip falls to nothing."
+        0.0, ge=0, le=MAX_DURATION_S, description="Fade-out in seconds, 0 to 600. Default: 0."
     )
-    stereo: float = Field(
-        0.0, ge=0, le=1, description="Width of a stereo made of two passes: 0 one channel, 1 wide."
+    stereo_width: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Width of a stereo clip, from a second pass; 0 is mono, 1 is wide. Default: 0.",
     )
-    rate: int = Field(
-        0, ge=0, le=192_000, description="Samples a second by resampling; 0: the model's own."
+    sample_rate: int = Field(
+        0,
+        ge=0,
+        le=192_000,
+        description="Sample rate of the output in Hz, 8000 to 192000, by resampling. "
+        "Default: 0, the model's.",
     )
-    edit: EditOptions | None = Field(
-        None, description="What is done to a given sound; without it one is made from nothing."
+    edit: AnyEdit | None = Field(
+        None, description="Edit of a given clip. Default: none, a clip is generated from noise."
     )
 
-    @field_validator("prompt", "negative", "transcript")
+    @field_validator("prompt", "negative_prompt", "transcript")
     @classmethod
-    def _length(cls, text: str) -> str:
-        if any(
-            "\ud800" <= letter <= "\udfff" for letter in text
-        ):  # how Python keeps bytes of a command line that are not UTF-8
-            raise ValueError("holds bytes that are not UTF-8; write it again in UTF-8")
-        if len(text) > LONGEST_TEXT:
-            raise ValueError(f"has {len(text)} characters; say it in at most {LONGEST_TEXT}")
+    def _check_text(cls, text: str) -> str:
+        # Python keeps bytes of a command line that are not UTF-8 as lone surrogates.
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ValueError("contains bytes that are not UTF-8; write it again in UTF-8")
+        if len(text) > MAX_PROMPT_CHARS:
+            raise ValueError(f"has {len(text)} characters; shorten it to {MAX_PROMPT_CHARS}")
         return text
 
-    @field_validator("rate")
+    @field_validator("sample_rate")
     @classmethod
-    def _audible(cls, rate: int) -> int:
-        if 0 < rate < 8000:
-            raise ValueError(f"= {rate} must be 8000 to 192000, or 0 for the model's own")
-        return rate
+    def _check_sample_rate(cls, sample_rate: int) -> int:
+        if 0 < sample_rate < _MIN_SAMPLE_RATE:
+            raise ValueError(f"= {sample_rate} must be 8000 to 192000, or 0 for the model's rate")
+        return sample_rate
 
     @model_validator(mode="after")
-    def _something(self) -> Self:
-        if not self.worded and self.edit is None and not any(cue.sounding for cue in self.cues):
-            raise UsageError(f"prompt is empty; say what to hear, for example {_EXAMPLE}")
+    def _check_not_empty(self) -> Self:
+        has_audio = any(cue.has_audio for cue in self.timeline)
+        if not self.has_text and self.edit is None and not has_audio:
+            raise UsageError(f"prompt is empty; describe the sound, for example {EXAMPLE_PROMPT}")
         return self
 
     @property
-    def worded(self) -> bool:
-        """Whether anything is said in words."""
-        return bool(self.prompt.strip()) or any(cue.text.strip() for cue in self.cues)
+    def has_text(self) -> bool:
+        """Whether there is a prompt, in the request or in a cue."""
+        return bool(self.prompt.strip()) or any(cue.text.strip() for cue in self.timeline)
 
     @property
-    def title(self) -> str:
-        """The prompt, or where there is none all that is said."""
-        return (
-            self.prompt
-            if self.prompt.strip()
-            else ", then ".join(cue.text for cue in self.cues if cue.text.strip())
-        )
+    def display_text(self) -> str:
+        """The prompt, or the prompts of all cues if the request has none of its own."""
+        if self.prompt.strip():
+            return self.prompt
+        return ", then ".join(cue.text for cue in self.timeline if cue.text.strip())
 
     @property
-    def guidable(self) -> bool:
-        """Whether there is anything to be guided towards: words, what a voice says, or a sound."""
-        sounding = any(cue.sounding for cue in self.cues) or bool(self.edit and self.edit.context)
-        return self.worded or bool(self.transcript) or sounding
+    def can_guide(self) -> bool:
+        """Whether guidance has a condition: prompt, transcript, audio prompt or context."""
+        if self.has_text or self.transcript or any(cue.has_audio for cue in self.timeline):
+            return True
+        return isinstance(self.edit, ContextEditOptions) and bool(self.edit.in_context)
 
-    def completed(self, defaults: Mapping[str, Any]) -> Options:
-        """Every value that was not given replaced by the model's default, and seed -1 by the seed that will be used."""
-        seed = self.seed if self.seed >= 0 else secrets.randbelow(2**31)
-        whole = Options(
-            **{**self.model_dump(), **defaults, **self.model_dump(exclude_unset=True), "seed": seed}
-        )
-        whole.check_together()
-        return whole
+    @property
+    def makes_loop(self) -> bool:
+        """Whether the output is a loop."""
+        return bool(self.loop_seam) or isinstance(self.edit, LoopOptions)
 
-    def check_together(self) -> None:
-        """Raise `UsageError` where values contradict each other; only a complete request can tell."""
+    def with_defaults(self, defaults: Mapping[str, Any]) -> GenerationOptions:
+        """Return the request with every option set.
+
+        Args:
+            defaults: The model's values for options that the caller did not set.
+
+        Raises:
+            UsageError: If values contradict each other.
+        """
+        seed = self.seed if self.seed >= 0 else secrets.randbelow(2**_SEED_BITS)
+        every = {name: getattr(self, name) for name in GenerationOptions.model_fields}
+        complete = GenerationOptions(**{**every, **defaults, **self._set_values(), "seed": seed})
+        complete.check_consistency()
+        return complete
+
+    def check_consistency(self) -> None:
+        """Raise `UsageError` if values of a complete request contradict each other."""
         if self.eta > 0 and self.sampler != "ddim":
             raise UsageError(
-                f"eta = {self.eta} means nothing to sampler '{self.sampler}'; choose 'ddim' or eta 0"
+                f"eta = {self.eta} has no effect with sampler {self.sampler!r}; "
+                "choose sampler 'ddim' or set eta to 0"
             )
-        if self.loop and self.edit is not None:
-            raise UsageError("an edit is no loop; give what it made to the verb loop")
-        if self.loop and not 0.04 < self.loop < self.seconds - 0.04:
+        if self.loop_seam and self.edit is not None:
             raise UsageError(
-                f"loop = {self.loop:g} s; give between 0.04 s and less than the clip, which lasts {self.seconds:g} s"
+                "loop_seam and an edit exclude each other; apply the edit loop to the edited clip"
             )
-        loops = self.loop or (self.edit is not None and self.edit.verb == "loop")
-        if loops and (self.trim or self.fade_in or self.fade_out):
+        longest = self.duration - MIN_LOOP_SEAM_S
+        if self.loop_seam and not MIN_LOOP_SEAM_S < self.loop_seam < longest:
             raise UsageError(
-                "a loop that is trimmed or faded has a seam again; leave out trim, fade_in and fade_out"
+                f"loop_seam = {self.loop_seam:g} s; set above {MIN_LOOP_SEAM_S} s and below "
+                f"{longest:g} s for a clip of {self.duration:g} s"
             )
-        if self.edit is not None and self.sampler == "leaps":
+        if self.makes_loop and (self.trim_silence or self.fade_in or self.fade_out):
             raise UsageError(
-                "a student takes leaps from noise only; for an edit choose sampler dpm++ or ddim"
+                "trim_silence, fade_in and fade_out put a seam into a loop; leave them out"
             )
-        start, stop = self.guidance_start, self.guidance_stop
-        if start > stop:
+        if self.edit is not None and self.sampler == "lcm":
+            raise UsageError("sampler 'lcm' cannot edit; choose sampler 'dpm++' or 'ddim'")
+        if self.guidance_start > self.guidance_stop:
             raise UsageError(
-                f"guidance_start = {start:g} lies behind guidance_stop = {stop:g}; for no guidance set guidance to 1"
+                f"guidance_start = {self.guidance_start:g} is above guidance_stop = "
+                f"{self.guidance_stop:g}; to disable guidance, set guidance_scale to 1"
             )
 
-    def replaced(self, **changes: Any) -> Options:
-        """The same request with some values changed, checked again."""
-        return Options(**{**self.model_dump(exclude_unset=True), **changes})
+    def replace(self, **changes: Any) -> GenerationOptions:
+        """Return the same request with some values changed, validated again."""
+        return GenerationOptions(**{**self._set_values(), **changes})
 
     def to_tags(self) -> dict[str, str]:
-        """Every value as text, for the tags of a sound file; None has no tag."""
-        known = {
-            name: str(value) for name, value in self if name not in _NESTED and value is not None
-        }
+        """Return every value as text, for the tags of an audio file; None has no tag."""
+        tags: dict[str, str] = {}
+        for name, value in self:
+            if name not in self.NESTED_FIELDS and value is not None:
+                tags[name] = str(value)
         if self.edit:
-            known["edit"] = self.edit.model_dump_json(exclude_defaults=True)
-        if self.cues:
-            known["cues"] = json.dumps(
-                [cue.model_dump(exclude_defaults=True) for cue in self.cues], ensure_ascii=False
-            )
-        return known
+            edit = {"kind": self.edit.kind, **self.edit.model_dump(exclude_defaults=True)}
+            tags["edit"] = json.dumps(edit, ensure_ascii=False)
+        if self.timeline:
+            cues = [cue.model_dump(exclude_defaults=True) for cue in self.timeline]
+            tags["timeline"] = json.dumps(cues, ensure_ascii=False)
+        return tags
 
     @classmethod
-    def from_tags(cls, tags: Mapping[str, str]) -> Options:
-        """The request that `to_tags` wrote; foreign tags are ignored, a file without a prompt raises `UsageError`."""
+    def from_tags(cls, tags: Mapping[str, str]) -> GenerationOptions:
+        """Return the request that `to_tags` wrote, today or in version 0.1.
+
+        Args:
+            tags: Tags of an audio file; those of other programs are ignored.
+
+        Raises:
+            UsageError: If the file has no prompt tag or a damaged one.
+        """
         if "prompt" not in tags:
             raise UsageError(
-                "the file carries no prompt in its tags; only files latentaudio wrote with tags can be replayed"
+                "the file has no prompt in its tags; only files that latentaudio wrote with tags "
+                "can be reproduced"
             )
-        given: dict[str, Any] = {name: tags[name] for name in cls.model_fields if name in tags}
-        for name in _NESTED & given.keys():
-            try:
-                given[name] = json.loads(given[name])
-            except ValueError:
-                raise UsageError(
-                    f"the tag {name!r} is damaged; this file cannot be replayed"
-                ) from None
-        return cls(**given)
+        upgraded = upgrade_tags(tags)
+        values: dict[str, Any] = {}
+        for name in cls.model_fields:
+            if name in upgraded:
+                is_nested = name in cls.NESTED_FIELDS
+                values[name] = load_json_tag(name, upgraded[name]) if is_nested else upgraded[name]
+        return cls(**values)
+
+    def _set_values(self) -> dict[str, Any]:
+        """The options that were set, by name."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
 
 
-def _one_line(problem: ValidationError, kind_of: type[BaseModel]) -> str:
-    """The first thing wrong with a request: which value, what it was, what it may be."""
-    first = problem.errors(include_url=False)[0]
-    name, kind, limits = (
-        ".".join(str(part) for part in first["loc"]) or "options",
-        first["type"],
-        first.get("ctx", {}),
-    )
-    match kind:
-        case "value_error":
-            return f"{name} {limits['error']}"
-        case "missing":
-            return f"{name} is missing; say what to hear, for example {_EXAMPLE}"
-        case "extra_forbidden":
-            return f"there is no option {name!r}; there are: {', '.join(n for n in kind_of.model_fields if n not in _NESTED)}"
-        case "greater_than_equal":
-            rule = f"must be at least {limits['ge']:g}"
-        case "less_than_equal":
-            rule = f"must be at most {limits['le']:g}"
-        case "less_than":
-            rule = f"must be below {limits['lt']}"
-        case "finite_number":
-            rule = "must be a finite number"
-        case "float_parsing" | "float_type":
-            rule = "must be a number"
-        case "int_parsing" | "int_type" | "int_from_float":
-            rule = "must be a whole number"
-        case "string_type":
-            rule = "must be text"
-        case "bool_parsing" | "bool_type":
-            rule = "must be yes or no"
-        case "literal_error":
-            rule = f"must be one of {limits['expected']}"
-        case _:
-            rule = first["msg"][0].lower() + first["msg"][1:]
-    return f"{name} = {repr(first['input'])[:60]} {rule}"
+class GenerationOverrides(TypedDict, total=False):
+    """Keywords of `AudioLDM.generate`: `GenerationOptions` without prompt, model and edit."""
+
+    negative_prompt: str
+    transcript: str
+    duration: float
+    seed: int
+    preset: PresetName
+    steps: int
+    guidance_scale: float
+    apg_eta: float
+    guidance_start: float
+    guidance_stop: float
+    guidance_rescale: float
+    sampler: SamplerName
+    cache_interval: int
+    eta: float
+    candidates: int
+    num_waveforms: int
+    timeline: Sequence[PromptCue | Mapping[str, Any]]
+    crossfade: float
+    loop_seam: float
+    lufs: float | None
+    true_peak: float | None
+    trim_silence: bool
+    fade_in: float
+    fade_out: float
+    stereo_width: float
+    sample_rate: int

@@ -1,7 +1,6 @@
-"""How much time a clip is worth, in one word: bundles of settings that stand where nothing is said. Torch-free.
+"""Named presets: sampler settings that apply where the caller sets none.
 
-Knows values of `Options`. Refuses to know models, but for what a row of `variants` leaves to the preset. What each costs is
-measured in benchmarks/presets.md.
+A preset trades quality for speed; benchmarks/presets.md measures what each one costs. Torch-free.
 """
 
 from __future__ import annotations
@@ -17,28 +16,60 @@ PresetName: TypeAlias = Literal["paper", "quality", "balanced", "fast", "draft"]
 
 @dataclass(frozen=True)
 class Preset:
-    """Its settings, and those that take their place in a system with a student."""
+    """Values of some generation options.
+
+    Attributes:
+        settings: Option name to value.
+        distilled_settings: The settings for a model that has a distilled UNet; empty: `settings`
+            serve it too.
+    """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    taught: Mapping[str, Any] = field(default_factory=dict)
+    distilled_settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def of(self, config: ModelConfig, alone: bool = True) -> dict[str, Any]:
-        """Its settings for a system of this shape; a student's only where nothing is asked that it cannot do (`alone`)."""
-        return dict(
-            self.taught if config.student is not None and self.taught and alone else self.settings
-        )
+    def resolve(self, config: ModelConfig, use_distilled: bool = True) -> dict[str, Any]:
+        """Return the settings for one model.
+
+        Args:
+            config: The model's shapes.
+            use_distilled: Whether the request allows a distilled UNet: no other sampler, steps,
+                guidance or edit is asked for.
+        """
+        if use_distilled and config.distilled_unet is not None and self.distilled_settings:
+            return dict(self.distilled_settings)
+        return dict(self.settings)
 
 
-_HALF = 0.76  # guidance until t = 240: below, it changes little (arXiv 2404.07724) and every step costs half
+GUIDANCE_STOP = 0.76
+"""Progress, 0 to 1, at which the fast presets end guidance (t = 240 of 1000).
+
+Later guidance changes little (arXiv 2404.07724), and every guided step costs twice as much.
+"""
+
 PRESETS: dict[PresetName, Preset] = {
     "paper": Preset({"sampler": "ddim", "steps": 200, "guidance_stop": 1.0}),
     "quality": Preset({"sampler": "dpm++", "steps": 25, "candidates": 1}),
-    "balanced": Preset({"sampler": "dpm++", "steps": 15, "guidance_stop": _HALF, "candidates": 1}),
+    "balanced": Preset(
+        {"sampler": "dpm++", "steps": 15, "guidance_stop": GUIDANCE_STOP, "candidates": 1}
+    ),
     "fast": Preset(
-        {"sampler": "dpm++", "steps": 10, "guidance_stop": _HALF, "reuse": 2, "candidates": 1}
+        {
+            "sampler": "dpm++",
+            "steps": 10,
+            "guidance_stop": GUIDANCE_STOP,
+            "cache_interval": 2,
+            "candidates": 1,
+        }
     ),
     "draft": Preset(
-        {"sampler": "dpm++", "steps": 6, "guidance_stop": _HALF, "reuse": 2, "candidates": 1},
-        {"sampler": "leaps", "candidates": 1},
+        {
+            "sampler": "dpm++",
+            "steps": 6,
+            "guidance_stop": GUIDANCE_STOP,
+            "cache_interval": 2,
+            "candidates": 1,
+        },
+        {"sampler": "lcm", "candidates": 1},
     ),
 }
+"""Every preset by its name, slowest first."""

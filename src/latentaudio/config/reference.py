@@ -1,7 +1,8 @@
-"""Where the authors' code and diffusers compute different sound from the same weights, as data. Torch-free.
+"""Differences between the reference implementations of AudioLDM, as data.
 
-Knows the differences and three presets of them; a difference is a field that one room reads. Refuses to know how to compute.
-`docs/fidelity.md` explains every row in two lines. Sources: spec sections 4.2, 5, 6.4, 8.2, 9 and 13.
+The authors' code and diffusers compute different sound from the same weights. A difference is one
+field here, which is read in one place. docs/concepts/reference-modes.md explains every field
+(numerics: reference differences). Torch-free.
 """
 
 from __future__ import annotations
@@ -10,72 +11,132 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from ..errors import UsageError
+from .presets import PresetName
 
-PresetName: TypeAlias = Literal["clean", "original", "diffusers"]
-NullLOA: TypeAlias = Literal["zeros", "generate"]
+ReferenceName: TypeAlias = Literal["clean", "original", "diffusers"]
+UncondLOA: TypeAlias = Literal["zeros", "generate"]
+MelFraming: TypeAlias = Literal["vocoder", "centered"]
+CLAPPadding: TypeAlias = Literal["repeatpad", "stretch"]
 
 
 @dataclass(frozen=True)
-class Fidelity:
-    """One way of computing with published weights.
+class ReferenceBehavior:
+    """The implementation that is imitated when published weights are used.
 
-    null_loa: the language of audio that guidance steers away from where nothing is said: zeros, or what the translator writes
-    for the empty text (spec 5.4).
-    eta: DDIM's fresh noise where nobody asks for another (spec 5.2).
-    ema: averaged weights where a file has both and its authors sampled with them (spec 5.5).
-    heads: of the UNet's attention: as trained, or as the model's folder says, which is 8 at every level (spec 4.2).
-    positions: places of the translator's sequence count real tokens only, or padding too (spec 6.4).
-    pad_null: the empty or negative text is padded to the prompt's length, which moves the translator's places (spec 5.4).
-    framing: of mels read to be sounded again: the vocoder's, or centred frames (spec 1.1).
-    ear: a clip shorter than CLAP's ten seconds is tiled to them, or stretched by the network; AudioLDM 1 tiles (spec 1.4).
-    clap_eps: LayerNorm epsilon of CLAP's text tower; None: the model's own (spec 6.1).
-    clap_null: chance that a prompt's CLAP vector is replaced by that of the empty text, even when generating (spec 5.6).
-    trim: clips end where they were asked to; False leaves the vocoder's extra samples (spec 3).
-    lengthen: a clip shorter than any that was trained is cut out of one as long as those; False samples it as short as it is.
-    grid: latents are sampled on grids the UNet can halve, as trained, or on the shortest that the VAE can decode; the authors
-    take 2.4 % more cells than the seconds have (spec 8.4).
-    mask: cells of a latent that are made anew: all that a span and a band touch, or the authors' slices of whole cells, rounded
-    down, any one of which suffices (spec 8.2).
-    weak: guidance below 1 mixes the two predictions; False takes it as none (spec 5.4).
-    clamp: AudioLDM 1's latents that run away are clamped to +-10 before decoding (spec 5.5).
-    finish: peaks are limited and edges faded, or samples stay as the vocoder made them.
+    Attributes:
+        name: "clean" (as trained, known mistakes repaired), "original" (the authors' code) or
+            "diffusers".
+        uncond_loa: Unconditional language of audio for guidance: zeros, or the translator's output
+            for the empty text (numerics: guidance).
+        eta: Default noise of a DDIM step (numerics: schedules and samplers).
+        use_ema: Whether averaged weights are used if a file has both kinds and its authors sampled
+            with them.
+        attention_heads: Heads of the UNet's attention: as trained, or as the model's folder says,
+            which is 8 at every level (numerics: UNet).
+        position_ids: Whether positions of the translator's sequence count real tokens only, or
+            padding too (numerics: translator).
+        pad_uncond: Whether the empty or negative prompt is padded to the prompt's length, which
+            moves the translator's positions (numerics: guidance).
+        mel_framing: Frames of mels that are re-synthesized: the vocoder's, or centered ones
+            (numerics: mel front ends).
+        clap_padding: A clip shorter than CLAP's ten seconds is repeated and padded, or stretched by
+            the network; AudioLDM 1 always repeats (numerics: CLAP).
+        clap_eps: LayerNorm epsilon of CLAP's text encoder; None is the model's own.
+        clap_dropout_prob: Probability that a prompt's CLAP vector is replaced by that of the empty
+            text, even when generating (numerics: CLAP).
+        trim_vocoder_tail: Whether clips end at the requested duration, or keep the vocoder's extra
+            samples (numerics: vocoder).
+        pad_to_min_duration: Whether a clip shorter than any training clip is cut out of one of that
+            length, or sampled as short as it is.
+        latent_rounding: Latents are rounded up to what the UNet can halve ("unet", as trained), to
+            what the VAE can decode ("vae"), or to the authors' sizes, which have 2.4 % more frames
+            than the duration needs ("original").
+        latent_mask_mode: Latent cells that an inpainting mask regenerates: all that a time range
+            and a frequency range overlap ("overlap"), or the authors' slices of whole cells,
+            rounded down, of either ("slices"; numerics: editing masks).
+        cfg_below_one: Whether a guidance scale below 1 mixes both predictions; if not, it switches
+            guidance off.
+        clamp_latents: Whether diverging latents of AudioLDM 1 are clamped to ±10 before decoding.
+        normalize_output: Whether peaks are limited and edges faded, or samples stay as the vocoder
+            made them.
+        uses_windows: Whether clips longer than the training clips are sampled in windows.
+        in_context_by_default: Whether edits continue the language of audio of their source if the
+            request does not say.
+        preset: Default preset; None is the model's own.
     """
 
-    name: PresetName
-    null_loa: NullLOA = "zeros"
+    name: ReferenceName
+    uncond_loa: UncondLOA = "zeros"
     eta: float = 0.0
-    ema: bool = True
-    heads: Literal["trained", "stored"] = "trained"
-    positions: Literal["real", "all"] = "real"
-    pad_null: bool = False
-    framing: Literal["vocoder", "centred"] = "vocoder"
-    ear: Literal["tile", "stretch"] = "tile"
+    use_ema: bool = True
+    attention_heads: Literal["trained", "stored"] = "trained"
+    position_ids: Literal["real", "all"] = "real"
+    pad_uncond: bool = False
+    mel_framing: MelFraming = "vocoder"
+    clap_padding: CLAPPadding = "repeatpad"
     clap_eps: float | None = None
-    clap_null: float = 0.0
-    trim: bool = True
-    lengthen: bool = True
-    grid: Literal["unet", "vae", "authors"] = "unet"
-    mask: Literal["touched", "slices"] = "touched"
-    weak: bool = True
-    clamp: bool = False
-    finish: bool = True
+    clap_dropout_prob: float = 0.0
+    trim_vocoder_tail: bool = True
+    pad_to_min_duration: bool = True
+    latent_rounding: Literal["unet", "vae", "original"] = "unet"
+    latent_mask_mode: Literal["overlap", "slices"] = "overlap"
+    cfg_below_one: bool = True
+    clamp_latents: bool = False
+    normalize_output: bool = True
+    uses_windows: bool = True
+    in_context_by_default: bool = True
+    preset: PresetName | None = None
 
 
-FIDELITIES: dict[str, Fidelity] = {
-    "clean": Fidelity("clean"),
-    "original": Fidelity(
-        "original", eta=1.0, positions="all", framing="centred", ear="stretch", clap_eps=1e-5, clap_null=0.1, trim=False,
-        lengthen=False, grid="authors", mask="slices", clamp=True, finish=False,
+REFERENCES: dict[str, ReferenceBehavior] = {
+    "clean": ReferenceBehavior("clean"),
+    "original": ReferenceBehavior(
+        "original",
+        eta=1.0,
+        position_ids="all",
+        mel_framing="centered",
+        clap_padding="stretch",
+        clap_eps=1e-5,
+        clap_dropout_prob=0.1,
+        trim_vocoder_tail=False,
+        pad_to_min_duration=False,
+        latent_rounding="original",
+        latent_mask_mode="slices",
+        clamp_latents=True,
+        normalize_output=False,
+        uses_windows=False,
+        in_context_by_default=False,
+        preset="paper",
     ),
-    "diffusers": Fidelity(
-        "diffusers", null_loa="generate", ema=False, heads="stored", positions="all", pad_null=True, clap_eps=1e-12,
-        lengthen=False, grid="vae", weak=False, finish=False,
+    "diffusers": ReferenceBehavior(
+        "diffusers",
+        uncond_loa="generate",
+        use_ema=False,
+        attention_heads="stored",
+        position_ids="all",
+        pad_uncond=True,
+        clap_eps=1e-12,
+        pad_to_min_duration=False,
+        latent_rounding="vae",
+        cfg_below_one=False,
+        normalize_output=False,
+        uses_windows=False,
+        in_context_by_default=False,
+        preset="paper",
     ),
-}  # fmt: skip
+}
+"""Every reference by its name."""
 
 
-def fidelity(name: str) -> Fidelity:
-    """The preset of that name; raises `UsageError` listing what exists."""
-    if name not in FIDELITIES:
-        raise UsageError(f"no fidelity is called {name!r}; there are: {', '.join(FIDELITIES)}")
-    return FIDELITIES[name]
+def get_reference(name: str) -> ReferenceBehavior:
+    """Return the behavior of one reference implementation.
+
+    Args:
+        name: "clean", "original" or "diffusers".
+
+    Raises:
+        UsageError: If there is no reference of that name.
+    """
+    if name not in REFERENCES:
+        raise UsageError(f"no reference is called {name!r}; choose one of: {', '.join(REFERENCES)}")
+    return REFERENCES[name]

@@ -1,6 +1,6 @@
-"""The table of models: a checkpoint is a row of data, and rows are deltas of a base. Torch-free.
+"""The table of models: a checkpoint is a row of data, built from a few shared configurations.
 
-Knows names, shapes, licences and defaults. Refuses to know how weights are stored or found (see `weights`).
+Torch-free. Weights are found and read by `loaders`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ..errors import UsageError
 from .architecture import (
     AudioMAEConfig,
     CLAPConfig,
-    DraftConfig,
+    LatentPriorConfig,
     MelSpec,
     ModelConfig,
     PhonemesConfig,
@@ -27,104 +27,209 @@ from .presets import PresetName
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One row: the name users type, what it is for, its shapes and the defaults it was made for.
+class ModelSpec:
+    """One row of the table: a model's name, its shapes and the defaults it was made for.
 
-    shortest, longest: seconds of sound it was trained on; a shorter clip is cut from one of `shortest`. preset: the usual one,
-    over the values that stand here.
-    shift: a transfer's strength s begins at shift s / (1 + (shift - 1) s) of the way to noise (arXiv 2403.03206, eq. 23); 1 is
-    as published.
-    hub: its folder as diffusers lays it out; original: the authors' file, "owner/repository/file" on the hub or a file's name.
-    parameters: of its UNet. ema: whether its authors sampled with averaged weights.
+    A field that `GenerationOptions` has too (`duration`, `guidance_scale`, ...) is the model's
+    default for that option.
+
+    Attributes:
+        name: The name that users type.
+        description: The kind of sound it generates.
+        license: License of its weights.
+        config: Shapes of its networks.
+        duration: Default length of a clip in seconds.
+        min_duration: Shortest clip it was trained on, in seconds; a shorter clip is cut out of one
+            of this length.
+        max_duration: Longest clip it was trained on, in seconds; a longer one is generated in
+            overlapping windows.
+        preset: Default preset; its settings are applied over the values of this row.
+        guidance_scale: Default scale of classifier-free guidance.
+        apg_eta: Default weight of the guidance component parallel to the prediction.
+        guidance_start: Default progress, 0 to 1, at which guidance begins.
+        guidance_stop: Default progress, 0 to 1, at which guidance ends.
+        candidates: Default number of candidates per clip.
+        strength_shift: Shift k of an edit's strength s, which begins at noise level k s / (1 + (k -
+            1) s) (arXiv 2403.03206, eq. 23); 1, as published, does not shift.
+        bundled: Whether its weights ship with this package.
+        hub_id: Hugging Face repository in diffusers' layout, or "".
+        original_checkpoint: The authors' file: "owner/repository/file" on the hub, or a file name.
+        unet_parameters: Parameters of its published UNet; 0 for models of this project.
+        use_ema: Whether the authors sampled with averaged weights.
     """
 
     name: str
-    purpose: str
-    licence: str
+    description: str
+    license: str
     config: ModelConfig
-    seconds: float = 10.0
-    shortest: float = 2.56
-    longest: float = 10.24
+    duration: float = 10.0
+    min_duration: float = 2.56
+    max_duration: float = 10.24
     preset: PresetName = "quality"
-    guidance: float = 3.5
-    parallel: float = 1.0
+    guidance_scale: float = 3.5
+    apg_eta: float = 1.0
     guidance_start: float = 0.0
     guidance_stop: float = 1.0
     candidates: int = 3
-    shift: float = 1.0
-    embedded: bool = False
-    hub: str = ""
-    original: str = ""
-    parameters: int = 0
-    ema: bool = False
+    strength_shift: float = 1.0
+    bundled: bool = False
+    hub_id: str = ""
+    original_checkpoint: str = ""
+    unet_parameters: int = 0
+    use_ema: bool = False
 
 
 _NC = "CC BY-NC-SA 4.0 (weights)"
 _RAIL = "CreativeML OpenRAIL-M (weights)"
 
-_CLAP_TINY = CLAPConfig(audio_width=96, audio_depths=(2, 2, 6, 2), text_eps=1e-5)
-_CLAP_BASE = CLAPConfig(text_eps=1e-5)
-_FILM = UNetConfig(film=512)
-_V1 = ModelConfig(unet=_FILM, clap=_CLAP_TINY)
-_M = replace(_V1, unet=replace(_FILM, channels=192, heads=(6, 12, 18, 30)), clap=_CLAP_BASE)
-_L = replace(_V1, unet=replace(_FILM, channels=256, heads=(4, 8, 12, 20)))
-_T5 = replace(_V1, unet=UNetConfig(contexts=(None, 1024)), clap=_CLAP_BASE, t5=T5Config())
-_48K = ModelConfig(
-    mel=MelSpec(rate=48000, n_fft=2048, hop=480, bins=256, fmin=20.0, fmax=24000.0),
-    vae=VAEConfig(mult=(1, 2, 4, 8), latent=16),
-    unet=replace(_FILM, latent=16, contexts=(None, None)),
+# AudioLDM: FiLM by a CLAP vector.
+_CLAP_TINY = CLAPConfig(audio_hidden_size=96, audio_depths=(2, 2, 6, 2), text_layer_norm_eps=1e-5)
+_CLAP_BASE = CLAPConfig(text_layer_norm_eps=1e-5)
+_FILM = UNetConfig(film_dim=512)
+_AUDIOLDM_S = ModelConfig(unet=_FILM, clap=_CLAP_TINY)
+_AUDIOLDM_M = replace(
+    _AUDIOLDM_S,
+    unet=replace(_FILM, channels=192, num_heads=(6, 12, 18, 30)),
+    clap=_CLAP_BASE,
+)
+_AUDIOLDM_L = replace(_AUDIOLDM_S, unet=replace(_FILM, channels=256, num_heads=(4, 8, 12, 20)))
+
+# AudioLDM 2: cross-attention to T5's states and to the language of audio.
+_CROSS_ATTENTION_T5 = replace(
+    _AUDIOLDM_S, unet=UNetConfig(contexts=(None, 1024)), clap=_CLAP_BASE, t5=T5Config()
+)
+_AUDIOLDM_48K = ModelConfig(
+    mel=MelSpec(sample_rate=48000, n_fft=2048, hop_length=480, n_mels=256, fmin=20.0, fmax=24000.0),
+    vae=VAEConfig(channel_mult=(1, 2, 4, 8), latent_channels=16),
+    unet=replace(_FILM, latent_channels=16, contexts=(None, None)),
     vocoder=VocoderConfig(
-        bins=256, channels=1536, rates=(6, 5, 4, 2, 2), kernels=(12, 10, 8, 4, 4), block_kernels=(3, 7, 11, 15),
-        n_fft=2048, hop=480, rate=48000, fmin=20.0, fmax=24000.0,
+        n_mels=256,
+        channels=1536,
+        upsample_rates=(6, 5, 4, 2, 2),
+        upsample_kernel_sizes=(12, 10, 8, 4, 4),
+        resblock_kernel_sizes=(3, 7, 11, 15),
+        n_fft=2048,
+        hop_length=480,
+        sample_rate=48000,
+        fmin=20.0,
+        fmax=24000.0,
     ),
     clap=_CLAP_BASE,
-)  # fmt: skip
-_V2 = replace(
-    _T5,
+)
+_AUDIOLDM2 = replace(
+    _CROSS_ATTENTION_T5,
     unet=UNetConfig(contexts=(None, 768, 1024)),
-    translator=TranslatorConfig(vocabulary=50257),
+    translator=TranslatorConfig(vocab_size=50257),
     latent_std=(1 / 0.4110932946205139,),
 )
-_LARGE = replace(_V2, unet=replace(_V2.unet, contexts=(None, 768, 1024, None), depth=2))
-_SPEECH = replace(
-    _V2, unet=UNetConfig(contexts=(None, 768)), t5=None, phonemes=PhonemesConfig(),
-    translator=TranslatorConfig(sources=(512, 192), tokens=512, time_pool=1, freq_pool=1, vocabulary=50257),
-)  # fmt: skip
+_AUDIOLDM2_LARGE = replace(
+    _AUDIOLDM2,
+    unet=replace(_AUDIOLDM2.unet, contexts=(None, 768, 1024, None), transformer_depth=2),
+)
+_AUDIOLDM2_SPEECH = replace(
+    _AUDIOLDM2,
+    unet=UNetConfig(contexts=(None, 768)),
+    t5=None,
+    phonemes=PhonemesConfig(),
+    translator=TranslatorConfig(
+        source_dims=(512, 192), num_tokens=512, time_pool=1, freq_pool=1, vocab_size=50257
+    ),
+)
 
 MINI = ModelConfig(
-    vae=VAEConfig(channels=16, mult=(1, 2, 4, 6), latent=16, groups=16),
+    vae=VAEConfig(channels=16, channel_mult=(1, 2, 4, 6), latent_channels=16, num_groups=16),
     unet=UNetConfig(
-        latent=16, channels=104, mult=(1, 2), res_blocks=1, attention=(False, True), contexts=(192, 256), heads=(4, 4),
-        film=128, groups=8, line=8, beats=64, order=64, draft=True,
+        latent_channels=16,
+        channels=104,
+        channel_mult=(1, 2),
+        num_res_blocks=1,
+        attention=(False, True),
+        contexts=(192, 256),
+        num_heads=(4, 4),
+        film_dim=128,
+        num_groups=8,
+        merge_frequency_bins=8,
+        num_uniform_frequencies=64,
+        num_position_frequencies=64,
+        use_prior=True,
     ),
-    vocoder=VocoderConfig(kind="istft", channels=256, hidden=768, layers=8, reach=200),
+    vocoder=VocoderConfig(
+        kind="istft", channels=256, ffn_dim=768, num_layers=8, pitch_smoothing_frames=200
+    ),
     schedule=ScheduleConfig(prediction="v"),
     clap=CLAPConfig(
-        projection=128, text_width=192, text_layers=3, text_heads=6, text_hidden=384, text_positions=66, vocabulary=8192,
-        text_length=64, audio_width=24, audio_depths=(1, 1, 2, 1), audio_heads=(2, 4, 8, 16),
+        projection_dim=128,
+        text_hidden_size=192,
+        text_num_layers=3,
+        text_num_heads=6,
+        text_ffn_dim=384,
+        text_max_positions=66,
+        vocab_size=8192,
+        text_max_length=64,
+        audio_hidden_size=24,
+        audio_depths=(1, 1, 2, 1),
+        audio_num_heads=(2, 4, 8, 16),
     ),
-    t5=T5Config(width=256, head_width=32, heads=8, layers=4, hidden=512, vocabulary=8192, length=64),
-    draft=DraftConfig(layers=4, order=64),
-    translator=TranslatorConfig(width=192, layers=3, heads=6, positions=256, sources=(128, 256), tokens=8),
-    audiomae=AudioMAEConfig(width=192, depth=4, heads=6, decoder_width=128, decoder_depth=2, decoder_heads=4),
-)  # fmt: skip
+    t5=T5Config(
+        hidden_size=256,
+        head_dim=32,
+        num_heads=8,
+        num_layers=4,
+        ffn_dim=512,
+        vocab_size=8192,
+        max_length=64,
+    ),
+    latent_prior=LatentPriorConfig(num_layers=4, num_position_frequencies=64),
+    translator=TranslatorConfig(
+        hidden_size=192,
+        num_layers=3,
+        num_heads=6,
+        max_positions=256,
+        source_dims=(128, 256),
+        num_tokens=8,
+    ),
+    audiomae=AudioMAEConfig(
+        hidden_size=192,
+        num_layers=4,
+        num_heads=6,
+        decoder_hidden_size=128,
+        decoder_num_layers=2,
+        decoder_num_heads=4,
+    ),
+)
+"""The bundled model: AudioLDM 2 in small, with a latent prior and a UNet that is mostly 1-D."""
 
 MINI_FILM = replace(
     MINI,
-    unet=replace(MINI.unet, contexts=(None,), draft=False),
+    unet=replace(MINI.unet, contexts=(None,), use_prior=False),
     t5=None,
-    draft=None,
+    latent_prior=None,
     translator=None,
     audiomae=None,
 )
-"""AudioLDM 1 in miniature: FiLM on the CLAP vector, trained on audio embeddings, sampled with text embeddings."""
+"""AudioLDM 1 in small: trained on CLAP's audio embeddings, sampled with its text embeddings."""
 
-_MINI = Variant(
-    "mini", "sound effects, music and speech-like sounds on any machine; ships with the package", "Apache-2.0", MINI,
-    seconds=5.12, shortest=1.28, guidance=3.0, parallel=0.0, guidance_stop=0.76, candidates=1,
-    shift=3.0, embedded=True,
-)  # fmt: skip
-_MINI_FILM = "AudioLDM 1 in miniature: train it with recipes/mini/film.yaml"
+_MINI = ModelSpec(
+    name="mini",
+    description="sound effects, music and speech-like sounds; ships with the package",
+    license="Apache-2.0",
+    config=MINI,
+    duration=5.12,
+    min_duration=1.28,
+    guidance_scale=3.0,
+    apg_eta=0.0,
+    guidance_stop=0.76,
+    candidates=1,
+    strength_shift=3.0,
+    bundled=True,
+)
+_MINI_FILM = replace(
+    _MINI,
+    name="mini-film",
+    description="AudioLDM 1 in small: train it with recipes/mini/film.yaml",
+    config=MINI_FILM,
+    bundled=False,
+)
 
 
 def _scaled(config: ModelConfig, scale: float) -> ModelConfig:
@@ -132,77 +237,155 @@ def _scaled(config: ModelConfig, scale: float) -> ModelConfig:
     return replace(config, latent_std=(1 / scale,))
 
 
-def _first(
-    name: str, purpose: str, config: ModelConfig, parameters: int, hub: str = "", **more: Any
-) -> Variant:
-    """A row of AudioLDM 1's generation."""
-    return Variant(
+def _audioldm1(
+    name: str,
+    description: str,
+    config: ModelConfig,
+    unet_parameters: int,
+    hub_id: str = "",
+) -> ModelSpec:
+    """A row of the first generation; its authors' files are on Zenodo."""
+    return ModelSpec(
         name,
-        purpose,
+        description,
         _NC,
         config,
-        parameters=parameters,
-        hub=hub,
-        guidance=2.5,
-        ema=True,
-        original=f"{name}.ckpt",
-        **more,
+        guidance_scale=2.5,
+        hub_id=hub_id,
+        original_checkpoint=f"{name}.ckpt",
+        unet_parameters=unet_parameters,
+        use_ema=True,
     )
 
 
-def _second(
-    name: str, purpose: str, config: ModelConfig, parameters: int, hub: str = "", **more: Any
-) -> Variant:
-    """A row of AudioLDM 2's generation, whose originals lie on the hub too."""
-    row = Variant(
+def _audioldm2(
+    name: str,
+    description: str,
+    config: ModelConfig,
+    unet_parameters: int,
+    hub_id: str = "",
+    **changes: Any,
+) -> ModelSpec:
+    """A row of the second generation; its authors' files are on the hub."""
+    spec = ModelSpec(
         name,
-        purpose,
+        description,
         _NC,
         config,
-        parameters=parameters,
-        hub=hub,
-        original=f"haoheliu/{name}/{name}.pth",
+        hub_id=hub_id,
+        original_checkpoint=f"haoheliu/{name}/{name}.pth",
+        unet_parameters=unet_parameters,
     )
-    return replace(row, **more)
+    return replace(spec, **changes)
 
 
-_PUBLISHED = (
-    _first("audioldm-s-full", "effects and music, small", _scaled(_V1, 0.9227914214134216), 185_036_552, "cvssp/audioldm"),
-    _first(
-        "audioldm-s-full-v2", "as audioldm-s-full, trained longer", _scaled(_V1, 0.9392935633659363), 185_036_552,
+_SPECS = (
+    _MINI,
+    _MINI_FILM,
+    _audioldm1(
+        "audioldm-s-full",
+        "sound effects and music, small",
+        _scaled(_AUDIOLDM_S, 0.9227914214134216),
+        185_036_552,
+        "cvssp/audioldm",
+    ),
+    _audioldm1(
+        "audioldm-s-full-v2",
+        "as audioldm-s-full, trained longer",
+        _scaled(_AUDIOLDM_S, 0.9392935633659363),
+        185_036_552,
         "cvssp/audioldm-s-full-v2",
     ),
-    _first("audioldm-m-full", "the same, medium", _scaled(_M, 0.9138255715370178), 415_954_568, "cvssp/audioldm-m-full"),
-    _first("audioldm-l-full", "the same, large", _scaled(_L, 0.9654927849769592), 739_139_080, "cvssp/audioldm-l-full"),
-    _first("audioldm-s-text-ft", "audioldm-s-full, finetuned on text", _V1, 185_036_552),
-    _first("audioldm-m-text-ft", "audioldm-m-full, finetuned on text", _M, 415_954_568),
-    _second("audioldm_16k_crossattn_t5", "sound effects; reads the prompt by FLAN-T5 alone", _T5, 265_531_016, longest=15.0),
-    _second("audioldm_48k", "sound effects and music at 48 kHz", _48K, 262_699_152, longest=15.0),
-    _second("audioldm2-full", "sound effects, music and speech-like sounds", _V2, 346_943_496, "cvssp/audioldm2"),
-    _second("audioldm2-full-large-1150k", "as audioldm2-full, large", _LARGE, 718_012_296, "cvssp/audioldm2-large"),
-    _second("audioldm2-music-665k", "music", _V2, 346_943_496, "cvssp/audioldm2-music"),
-    _second(
-        "audioldm2-speech-gigaspeech", "speech in many voices", _SPEECH, 261_926_536, "anhnct/audioldm2_gigaspeech",
-        licence=_RAIL, original="haoheliu/audioldm2-speech/audioldm2-speech-gigaspeech.pth",
+    _audioldm1(
+        "audioldm-m-full",
+        "sound effects and music, medium",
+        _scaled(_AUDIOLDM_M, 0.9138255715370178),
+        415_954_568,
+        "cvssp/audioldm-m-full",
     ),
-    _second(
-        "audioldm2-speech-ljspeech", "speech in one voice", _SPEECH, 261_926_536, "anhnct/audioldm2_ljspeech",
-        licence=_RAIL, original="haoheliu/audioldm2-speech/audioldm2-speech-ljspeech.pth",
+    _audioldm1(
+        "audioldm-l-full",
+        "sound effects and music, large",
+        _scaled(_AUDIOLDM_L, 0.9654927849769592),
+        739_139_080,
+        "cvssp/audioldm-l-full",
     ),
-)  # fmt: skip
-_ROWS = (
-    _MINI,
-    replace(_MINI, name="mini-film", purpose=_MINI_FILM, config=MINI_FILM, embedded=False),
-    *_PUBLISHED,
+    _audioldm1(
+        "audioldm-s-text-ft", "audioldm-s-full, fine-tuned on text", _AUDIOLDM_S, 185_036_552
+    ),
+    _audioldm1(
+        "audioldm-m-text-ft", "audioldm-m-full, fine-tuned on text", _AUDIOLDM_M, 415_954_568
+    ),
+    _audioldm2(
+        "audioldm_16k_crossattn_t5",
+        "sound effects; the only text encoder is FLAN-T5",
+        _CROSS_ATTENTION_T5,
+        265_531_016,
+        max_duration=15.0,
+    ),
+    _audioldm2(
+        "audioldm_48k",
+        "sound effects and music at 48 kHz",
+        _AUDIOLDM_48K,
+        262_699_152,
+        max_duration=15.0,
+    ),
+    _audioldm2(
+        "audioldm2-full",
+        "sound effects, music and speech-like sounds",
+        _AUDIOLDM2,
+        346_943_496,
+        "cvssp/audioldm2",
+    ),
+    _audioldm2(
+        "audioldm2-full-large-1150k",
+        "as audioldm2-full, large",
+        _AUDIOLDM2_LARGE,
+        718_012_296,
+        "cvssp/audioldm2-large",
+    ),
+    _audioldm2("audioldm2-music-665k", "music", _AUDIOLDM2, 346_943_496, "cvssp/audioldm2-music"),
+    _audioldm2(
+        "audioldm2-speech-gigaspeech",
+        "speech in many voices",
+        _AUDIOLDM2_SPEECH,
+        261_926_536,
+        "anhnct/audioldm2_gigaspeech",
+        license=_RAIL,
+        original_checkpoint="haoheliu/audioldm2-speech/audioldm2-speech-gigaspeech.pth",
+    ),
+    _audioldm2(
+        "audioldm2-speech-ljspeech",
+        "speech in one voice",
+        _AUDIOLDM2_SPEECH,
+        261_926_536,
+        "anhnct/audioldm2_ljspeech",
+        license=_RAIL,
+        original_checkpoint="haoheliu/audioldm2-speech/audioldm2-speech-ljspeech.pth",
+    ),
 )
 
-VARIANTS: dict[str, Variant] = {row.name: row for row in _ROWS}
-SPEAKER = "audioldm2-speech-gigaspeech"
-"""Who says a transcript where nobody asks for another (spec 12.2)."""
+MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _SPECS}
+"""Every known model by its name."""
+
+DEFAULT_SPEECH_MODEL = "audioldm2-speech-gigaspeech"
+"""The model of a transcript when no model is named, as in the authors' command."""
 
 
-def variant(name: str) -> Variant:
-    """The row of that name; raises `UsageError` listing what exists."""
-    if name not in VARIANTS:
-        raise UsageError(f"no model is called {name!r}; there are: {', '.join(VARIANTS)}")
-    return VARIANTS[name]
+def list_models() -> list[str]:
+    """Return the names that `latentaudio.load` knows, the bundled model first."""
+    return list(MODELS)
+
+
+def get_model_spec(name: str) -> ModelSpec:
+    """Return one row of the table.
+
+    Args:
+        name: A model's name, for example "audioldm2-full".
+
+    Raises:
+        UsageError: If no model has that name; the message lists the names that exist.
+    """
+    if name not in MODELS:
+        raise UsageError(f"no model is called {name!r}; models are: {', '.join(MODELS)}")
+    return MODELS[name]

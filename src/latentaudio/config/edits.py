@@ -1,0 +1,173 @@
+"""Options of edits: one class for each kind of edit, told apart by the field `kind`.
+
+Times are seconds of the output, frequencies are Hz. The planner of each class is in `editing.plan`.
+Torch-free.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from ..errors import UsageError
+from .strict_model import StrictModel
+
+EditKind: TypeAlias = Literal["transfer", "vary", "inpaint", "super_resolve", "extend", "loop"]
+TimeRange: TypeAlias = tuple[float, float]
+"""Start and end in seconds."""
+FrequencyRange: TypeAlias = tuple[float, float]
+"""Lowest and highest frequency in Hz."""
+
+MAX_ADDED_S = 600.0
+"""Seconds that an edit can add or regenerate at most."""
+
+_IN_CONTEXT = (
+    "Continue the language of audio of the clip, not the prompt alone (AudioLDM 2, section 4.7). "
+    "Default: if the model has an AudioMAE."
+)
+
+
+class EditOptions(StrictModel):
+    """Base of all edits: the clip that is edited.
+
+    Attributes:
+        kind: The kind of edit; fixed by each subclass.
+        source_path: Path of the clip's file, as it was given; "" for samples in memory.
+        source_sha256: SHA-256 of its samples at the model's rate, float32.
+    """
+
+    kind: EditKind = Field(description="Kind of edit.")
+    source_path: str = Field("", description="Path of the clip; empty if samples were given.")
+    source_sha256: str = Field(
+        "", description="SHA-256 of the clip's samples at the model's rate, float32."
+    )
+
+
+class TransferOptions(EditOptions):
+    """Turn a clip into the sound that the prompt describes (SDEdit, arXiv 2108.01073).
+
+    Attributes:
+        strength: Share of the way to noise that is sampled again: 0 returns the clip through the
+            codec, 1 a new clip.
+    """
+
+    kind: Literal["transfer"] = Field("transfer", description="Kind of edit.")
+    strength: float = Field(
+        0.5, ge=0, le=1, description="0 keeps the clip, 1 replaces it. Default: 0.5."
+    )
+
+
+class VaryOptions(EditOptions):
+    """Generate variations of a clip.
+
+    Attributes:
+        strength: As for a transfer.
+    """
+
+    kind: Literal["vary"] = Field("vary", description="Kind of edit.")
+    strength: float = Field(
+        0.4, ge=0, le=1, description="0 keeps the clip, 1 replaces it. Default: 0.4."
+    )
+
+
+class ContextEditOptions(EditOptions):
+    """Base of the edits that keep a part of the clip, by which the rest can be conditioned.
+
+    Attributes:
+        in_context: Whether the language of audio continues that of the clip; None: if the model
+            can.
+    """
+
+    in_context: bool | None = Field(None, description=_IN_CONTEXT)
+
+
+class InpaintOptions(ContextEditOptions):
+    """Regenerate time ranges, frequency ranges, or the white part of a mask.
+
+    Attributes:
+        time_ranges: Ranges in seconds that are regenerated. With `frequency_ranges`: only those
+            frequencies of them.
+        frequency_ranges: Ranges in Hz that are regenerated.
+        mask: An image over the whole spectrogram, white where it is regenerated: its path, or
+            itself as a data URL.
+        mask_sha256: SHA-256 of its size and pixels.
+    """
+
+    kind: Literal["inpaint"] = Field("inpaint", description="Kind of edit.")
+    time_ranges: tuple[TimeRange, ...] = Field(
+        (), description="Ranges in seconds that are regenerated."
+    )
+    frequency_ranges: tuple[FrequencyRange, ...] = Field(
+        (), description="Ranges in Hz that are regenerated."
+    )
+    mask: str = Field(
+        "", description="Image of the spectrogram, white where it is regenerated: path or data URL."
+    )
+    mask_sha256: str = Field("", description="SHA-256 of the mask's size and pixels.")
+
+    @model_validator(mode="after")
+    def _reject_mask_with_ranges(self) -> Self:
+        if self.mask and (self.time_ranges or self.frequency_ranges):
+            raise UsageError(
+                "a mask excludes time_ranges and frequency_ranges; leave out the mask or the ranges"
+            )
+        return self
+
+
+class SuperResolveOptions(EditOptions):
+    """Regenerate everything above a cutoff frequency (audio super-resolution).
+
+    Attributes:
+        cutoff_hz: Frequency in Hz above which the clip is regenerated.
+    """
+
+    kind: Literal["super_resolve"] = Field("super_resolve", description="Kind of edit.")
+    cutoff_hz: float = Field(
+        ge=0, description="Frequency in Hz above which the clip is regenerated."
+    )
+
+
+class ExtendOptions(ContextEditOptions):
+    """Add generated audio before or after a clip.
+
+    Attributes:
+        before: Seconds added before it.
+        after: Seconds added after it.
+    """
+
+    kind: Literal["extend"] = Field("extend", description="Kind of edit.")
+    before: float = Field(
+        0.0, ge=0, le=MAX_ADDED_S, description="Seconds added before the clip. Default: 0."
+    )
+    after: float = Field(
+        0.0, ge=0, le=MAX_ADDED_S, description="Seconds added after the clip. Default: 0."
+    )
+
+
+class LoopOptions(ContextEditOptions):
+    """Regenerate the ends of a clip so that it repeats without a seam.
+
+    Attributes:
+        seam_duration: Seconds regenerated around the loop point, half of them at each end.
+    """
+
+    kind: Literal["loop"] = Field("loop", description="Kind of edit.")
+    seam_duration: float = Field(
+        1.0,
+        ge=0,
+        le=MAX_ADDED_S,
+        description="Seconds regenerated around the loop point. Default: 1.",
+    )
+
+
+AnyEdit: TypeAlias = Annotated[
+    TransferOptions
+    | VaryOptions
+    | InpaintOptions
+    | SuperResolveOptions
+    | ExtendOptions
+    | LoopOptions,
+    Field(discriminator="kind"),
+]
+"""Any of the edits, as pydantic reads it from JSON."""

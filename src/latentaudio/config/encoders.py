@@ -1,0 +1,188 @@
+"""Shapes of the networks that encode prompts, transcripts and sounds.
+
+Part of `config.architecture`, which exports these names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .validation import require_multiple
+
+
+@dataclass(frozen=True)
+class AudioMAEConfig:
+    """Masked autoencoder over Kaldi filterbanks (numerics: AudioMAE; arXiv 2207.06405).
+
+    Attributes:
+        num_frames: Frames L of the input image.
+        n_mels: Mel bands F of the input image.
+        patch_size: Side of a square patch; tokens run through time first.
+        hidden_size: Width D of the encoder.
+        num_layers: Blocks of the encoder.
+        num_heads: Attention heads of the encoder.
+        mlp_ratio: Inner width of a block over `hidden_size`.
+        num_averaged_layers: Last layers whose outputs are averaged into the language of audio.
+        decoder_hidden_size: Width of the decoder, which is used in training only.
+        decoder_num_layers: Blocks of the decoder; 0: the weights have none.
+        decoder_num_heads: Attention heads of the decoder.
+    """
+
+    num_frames: int = 1024
+    n_mels: int = 128
+    patch_size: int = 16
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    mlp_ratio: int = 4
+    num_averaged_layers: int = 3
+    decoder_hidden_size: int = 512
+    decoder_num_layers: int = 8
+    decoder_num_heads: int = 16
+
+    def __post_init__(self) -> None:
+        for name, size in (("num_frames", self.num_frames), ("n_mels", self.n_mels)):
+            require_multiple(f"AudioMAE {name}", size, "patch_size", self.patch_size)
+        require_multiple("AudioMAE hidden_size", self.hidden_size, "num_heads", self.num_heads)
+
+
+@dataclass(frozen=True)
+class CLAPConfig:
+    """CLAP, as transformers' `ClapModel` takes it (numerics: CLAP; arXiv 2211.06687).
+
+    Attributes:
+        projection_dim: Width of the joint embedding.
+        text_hidden_size: Width of the text encoder (RoBERTa).
+        text_num_layers: Layers of the text encoder.
+        text_num_heads: Attention heads of the text encoder.
+        text_ffn_dim: Inner width of a text layer.
+        text_max_positions: Rows of the position table.
+        vocab_size: Tokens of the vocabulary.
+        text_max_length: Tokens that a prompt is truncated to.
+        text_layer_norm_eps: Epsilon of LayerNorm in the text encoder.
+        audio_patch_size: Side and stride of the patches of the audio encoder (HTSAT).
+        audio_hidden_size: Width of the first stage of the audio encoder.
+        audio_depths: Blocks of each stage. Empty: no audio encoder, as in AudioLDM 1's converted
+            folders; such a model cannot rank candidates.
+        audio_num_heads: Attention heads of each stage.
+    """
+
+    projection_dim: int = 512
+    text_hidden_size: int = 768
+    text_num_layers: int = 12
+    text_num_heads: int = 12
+    text_ffn_dim: int = 3072
+    text_max_positions: int = 514
+    vocab_size: int = 50265
+    text_max_length: int = 512
+    text_layer_norm_eps: float = 1e-12
+    audio_patch_size: int = 4
+    audio_hidden_size: int = 128
+    audio_depths: tuple[int, ...] = (2, 2, 12, 2)
+    audio_num_heads: tuple[int, ...] = (4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class T5Config:
+    """FLAN-T5 encoder, as transformers' `T5EncoderModel` takes it (numerics: T5).
+
+    Attributes:
+        hidden_size: Width D of its states.
+        head_dim: Width of an attention head.
+        num_heads: Attention heads.
+        num_layers: Layers.
+        ffn_dim: Inner width of a layer.
+        vocab_size: Tokens of the vocabulary.
+        max_length: Tokens that a prompt is truncated to.
+    """
+
+    hidden_size: int = 1024
+    head_dim: int = 64
+    num_heads: int = 16
+    num_layers: int = 24
+    ffn_dim: int = 2816
+    vocab_size: int = 32128
+    max_length: int = 128
+
+
+@dataclass(frozen=True)
+class PhonemesConfig:
+    """VITS text encoder over phonemes (numerics: phonemes; arXiv 2106.06103).
+
+    Attributes:
+        vocab_size: Phonemes and punctuation marks.
+        hidden_size: Width D of its states.
+        num_layers: Layers.
+        num_heads: Attention heads.
+        ffn_dim: Inner width of a layer.
+        kernel_size: Kernel of the convolutions inside a layer.
+        window_size: Distance up to which relative positions are told apart.
+        max_length: Tokens N of every transcript, padded or truncated to it.
+    """
+
+    vocab_size: int = 183
+    hidden_size: int = 192
+    num_layers: int = 6
+    num_heads: int = 2
+    ffn_dim: int = 768
+    kernel_size: int = 3
+    window_size: int = 4
+    max_length: int = 310
+
+    def __post_init__(self) -> None:
+        require_multiple("phonemes hidden_size", self.hidden_size, "num_heads", self.num_heads)
+
+
+@dataclass(frozen=True)
+class TranslatorConfig:
+    """GPT-2 that translates a prompt into the language of audio (numerics: translator).
+
+    See AudioLDM 2 (arXiv 2308.05734), section 3.3.
+
+    Attributes:
+        hidden_size: Width D of the language of audio.
+        num_layers: Layers.
+        num_heads: Attention heads.
+        max_positions: Rows of the position table.
+        source_dims: Widths of the embeddings it reads, in order.
+        num_tokens: Tokens that it generates.
+        time_pool: AudioMAE patches averaged into one token along time.
+        freq_pool: The same along frequency.
+        vocab_size: Rows of GPT-2's word table. It is never read, but published files hold one.
+    """
+
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    max_positions: int = 1024
+    source_dims: tuple[int, ...] = (512, 1024)
+    num_tokens: int = 8
+    time_pool: int = 8
+    freq_pool: int = 8
+    vocab_size: int = 1
+
+
+@dataclass(frozen=True)
+class LatentPriorConfig:
+    """Transformer that estimates the clean latent from T5's states, before any noise.
+
+    It plays the part of the encoder of Grad-TTS (arXiv 2105.06337), whose output is a prior mean.
+
+    Attributes:
+        hidden_size: Width of its attention blocks, one token per latent frame.
+        num_layers: Attention blocks.
+        num_heads: Attention heads.
+        num_uniform_frequencies: Evenly spaced Fourier features of a frame's position, beside the
+            geometric ones.
+        num_position_frequencies: Geometric Fourier features of a text token's position; 0 adds
+            none.
+    """
+
+    hidden_size: int = 128
+    num_layers: int = 3
+    num_heads: int = 4
+    num_uniform_frequencies: int = 64
+    num_position_frequencies: int = 0
+
+    def __post_init__(self) -> None:
+        require_multiple("latent_prior hidden_size", self.hidden_size, "num_heads", self.num_heads)

@@ -1,0 +1,34 @@
+"""Base class of everything a user can ask for: immutable, and an error is one line."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+
+from ..errors import UsageError
+from .validation import format_validation_error
+
+
+class StrictModel(BaseModel):
+    """Immutable pydantic model that raises `UsageError` with one line, however it is created."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    NESTED_FIELDS: ClassVar[frozenset[str]] = frozenset()
+    """Fields with fields of their own; they are not listed among the options in errors."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _raise_one_line(cls, values: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return validate(values)
+        except ValidationError as error:
+            names = [name for name in cls.model_fields if name not in cls.NESTED_FIELDS]
+            raise UsageError(format_validation_error(error, names)) from None
