@@ -9,20 +9,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 
-from ..config.registry import SPEAKER, VARIANTS
+from ..config.registry import DEFAULT_SPEECH_MODEL, MODELS
 from ..errors import UsageError
 
 PROMPT, EDITING, NOTHING = "prompt", "editing", "nothing"
 OLD = {
-    "-t": PROMPT, "--text": PROMPT, "--transcription": "--transcript", "-tl": "--text-list", "--text_list": "--text-list",
+    "-t": PROMPT, "--text": PROMPT, "--transcription": "--transcript", "-tl": "--prompt-file", "--text_list": "--prompt-file",
     "-s": "--output", "--save_path": "--output", "--model_name": "--model", "-d": "--device", "--ddim_steps": "--steps",
-    "-gs": "--guidance", "--guidance_scale": "--guidance", "-dur": "--seconds", "--duration": "--seconds",
+    "-gs": "--guidance-scale", "--guidance_scale": "--guidance-scale", "-dur": "--duration",
     "-n": "--candidates", "--n_candidate_gen_per_text": "--candidates",
     "-f": EDITING, "--file_path": EDITING, "--transfer_strength": EDITING, "--mode": EDITING,
     "-b": NOTHING, "--batchsize": NOTHING, "-ckpt": NOTHING, "--ckpt_path": NOTHING,
 }  # fmt: skip
 """Batches change no sound here, and the authors' newer versions read no --ckpt_path either: name the file with --model."""
-MAY_BE_EMPTY = (PROMPT, "--transcript", "--text-list", "--output")
+MAY_BE_EMPTY = (PROMPT, "--transcript", "--prompt-file", "--output")
 """Of these "" is the same as nothing, as it is there."""
 FIRST_ONLY = {"-ckpt", "--ckpt_path"}
 """What is accepted here and only `audioldm` has: where no model is named, these tell it from `audioldm2`."""
@@ -103,14 +103,14 @@ def _todays() -> Callable[[str], str]:
 def _complete(said: dict[str, str], old: set[str], quiet: bool) -> None:
     """Put in what the authors' commands take where nothing is said and the table of models does not tell."""
     speech = said.get("--transcript")
-    usual = SPEAKER if speech else "audioldm-m-full" if old & FIRST_ONLY else "audioldm2-full"
+    usual = DEFAULT_SPEECH_MODEL if speech else "audioldm-m-full" if old & FIRST_ONLY else "audioldm2-full"
     model = said.setdefault("--model", usual)
-    if speech and model in VARIANTS and VARIANTS[model].config.phonemes is None:
+    if speech and model in MODELS and MODELS[model].config.phonemes is None:
         if not quiet:
             warnings.warn(
-                f"{model} does not speak; {SPEAKER} is taken instead, as audioldm2 does",
+                f"{model} does not speak; {DEFAULT_SPEECH_MODEL} is taken instead, as audioldm2 does",
                 stacklevel=3,
             )
-        said["--model"] = SPEAKER
+        said["--model"] = DEFAULT_SPEECH_MODEL
     said.setdefault("--preset", "paper")
     said.setdefault("--seed", "42" if said["--model"].startswith("audioldm-") else "0")

@@ -26,7 +26,7 @@ from .output_paths import writable
 class Asking(Flags):
     """Options as flags, but for the number of clips, which is that of the rows."""
 
-    count: Annotated[int, Parameter(parse=False)] = 1
+    num_waveforms: Annotated[int, Parameter(parse=False)] = 1
 
 
 @dataclass

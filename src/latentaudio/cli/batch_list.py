@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..audio.io import safe_name
-from ..config.options import Options
-from ..config.registry import VARIANTS
+from ..config.options import GenerationOptions
+from ..config.registry import MODELS
 from ..errors import LatentAudioError, UsageError
 from .generate import VOICE, prompts_of, spoken, text_of
 from .output_paths import check_rate
 
 if TYPE_CHECKING:
-    from ..loaders.resolve import Found
+    from ..loaders.resolve import ModelSource
 
 Cells: TypeAlias = dict[str, Any]
-COLUMNS = ["name", *(name for name in Options.model_fields if name not in ("count", "edit"))]
+COLUMNS = ["name", *(name for name in GenerationOptions.model_fields if name not in ("num_waveforms", "edit"))]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Row:
 
     number: int
     file: str
-    request: Options
+    request: GenerationOptions
     asked: Cells
 
 
@@ -110,35 +110,35 @@ def planned(
             wishes = spoken(
                 {**flags, **{name: cell for name, cell in row.items() if name != "name"}}
             )
-            one = Options(**({"prompt": VOICE} if wishes.get("transcript") else {}) | wishes)
-            check_rate(one.rate, ending)
+            one = GenerationOptions(**({"prompt": VOICE} if wishes.get("transcript") else {}) | wishes)
+            check_rate(one.sample_rate, ending)
             asked.append(one)
-    from ..generation.resolve import completed
+    from ..generation.resolve import resolve_options
 
-    models: dict[str, Found] = {}
+    models: dict[str, ModelSource] = {}
     done, names, taken = [], _names(rows, asked, ending), 0
     for number, (one, name) in enumerate(zip(asked, names, strict=True), 1):
         with _told(file, number):
             if one.model not in models:
                 models[one.model] = _found(one.model, way)
-            whole = completed(one, models[one.model])
-            whole = whole if one.seed >= 0 else whole.replaced(seed=(first + taken) % 2**63)
+            whole = resolve_options(one, models[one.model])
+            whole = whole if one.seed >= 0 else whole.replace(seed=(first + taken) % 2**63)
             taken += whole.candidates
             done.append(Row(number, name, whole, {**whole.model_dump(mode="json"), **way}))
     return done
 
 
-def _found(model: str, way: Mapping[str, Any]) -> Found:
+def _found(model: str, way: Mapping[str, Any]) -> ModelSource:
     """A model, as far as checking needs it: of published ones nothing is fetched for it."""
-    from ..config.reference import fidelity
-    from ..loaders.resolve import described, find
+    from ..config.reference import get_reference
+    from ..loaders.resolve import spec_only, resolve_model
 
-    if model in VARIANTS and VARIANTS[model].parameters:
-        return replace(described(model), fidelity=fidelity(way["fidelity"]))
-    return find(model, way["like"], way["fidelity"])
+    if model in MODELS and MODELS[model].unet_parameters:
+        return replace(spec_only(model), reference=get_reference(way["reference"]))
+    return resolve_model(model, way["architecture"], way["reference"])
 
 
-def _names(rows: Sequence[Cells], asked: Sequence[Options], ending: str) -> Iterator[str]:
+def _names(rows: Sequence[Cells], asked: Sequence[GenerationOptions], ending: str) -> Iterator[str]:
     """A file's name for each row, the same for the same rows; letters that differ in case only are one on some systems."""
     taken: set[str] = set()
     for row, one in zip(rows, asked, strict=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Literal
 
-from ..config.registry import VARIANTS
+from ..config.registry import MODELS
 from ..errors import WeightsError
 from . import console
 
@@ -16,14 +16,14 @@ def convert(
     target: Path,
     *,
     layout: Literal["original", "diffusers", "latentaudio"],
-    like: str | None = None,
+    architecture: str | None = None,
     verify: bool = False,
     json: bool = False,
     quiet: bool = False,
 ) -> None:
     """Write a model in another layout, tensor by tensor to the bit.
 
-    Of averaged and raw weights the authors' choice is written, as fidelity "clean" has it; for diffusers the raw ones.
+    Of averaged and raw weights the authors' choice is written, as reference "clean" has it; for diffusers the raw ones.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def convert(
         A new folder or, for the authors' layout, a new file that ends in .ckpt or .pth; tokenizers are put beside it.
     layout
         original (the authors' checkpoint), diffusers (folders per component) or latentaudio.
-    like
-        Name of the model that a checkpoint file is, where it does not tell.
+    architecture
+        Name of the model that a checkpoint file is, if the file does not tell.
     verify
         Then generate from one prompt with both and compare.
     json
@@ -43,25 +43,25 @@ def convert(
         Print nothing but what --json asks for.
     """
     from ..loaders.convert import convert as run
-    from ..loaders.resolve import find
+    from ..loaders.resolve import resolve_model
 
     way = (
         "diffusers" if layout == "diffusers" else "clean"
     )  # which heads, and of averaged and raw weights which
-    found = find(source, like, way)
+    found = resolve_model(source, architecture, way)
     with console.bar("converting", quiet or json) as tick:
         run(found, target, layout, tick)
     apart = (
-        _apart(source, target, found.variant.name if found.variant.name in VARIANTS else None, way)
+        _apart(source, target, found.spec.name if found.spec.name in MODELS else None, way)
         if verify
         else None
     )
-    facts = {"target": target, "layout": layout, "model": found.variant.name, "difference": apart}
+    facts = {"target": target, "layout": layout, "model": found.spec.name, "difference": apart}
     if json:
         console.tell(facts, as_json=True)
     elif not quiet:
         console.say(
-            f"{target}  {found.variant.name} as {layout}"
+            f"{target}  {found.spec.name} as {layout}"
             + ("" if apart is None else f"  difference {apart:g}")
         )
     if apart is not None and apart > 0:
@@ -80,11 +80,11 @@ def _apart(source: str, target: Path, like: str | None, way: str) -> float:
     clips = []
     for model in (source, target):
         loaded = load(
-            model, "cpu", "fp32", fidelity=way, like=like if Path(model).is_file() else None
+            model, "cpu", "fp32", reference=way, architecture=like if Path(model).is_file() else None
         )
-        spoken = {"transcript": "hello"} if loaded.config.phonemes else {}
+        transcript = "hello" if loaded.config.phonemes else None
         clips += loaded.generate(
-            "a dog barking", seconds=0.64, steps=2, candidates=1, seed=0, **spoken
-        )  # type: ignore[arg-type]
+            "a dog barking", duration=0.64, steps=2, candidates=1, seed=0, transcript=transcript
+        )
     first, second = (clip.samples for clip in clips)
     return float(np.abs(first - second).max() / first.std())

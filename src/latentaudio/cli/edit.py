@@ -9,8 +9,18 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..audio.io import info
-from ..config.options import EditOptions, Options, Span
-from ..editing.drawn_mask import pixels
+from ..config.edits import (
+    AnyEdit,
+    ExtendOptions,
+    InpaintOptions,
+    LoopOptions,
+    SuperResolveOptions,
+    TimeRange,
+    TransferOptions,
+    VaryOptions,
+)
+from ..config.options import GenerationOptions
+from ..editing.drawn_mask import load_mask
 from ..errors import UsageError
 from . import console
 from .generate import Flags, Way, keep, spoken
@@ -20,12 +30,12 @@ from .output_paths import targets
 class Asking(Flags):
     """Options as flags, but for those that the sound itself answers."""
 
-    seconds: Annotated[float, Parameter(parse=False)] = 5.0
-    loop: Annotated[float, Parameter(parse=False)] = 0.0
+    duration: Annotated[float, Parameter(parse=False)] = 5.0
+    loop_seam: Annotated[float, Parameter(parse=False)] = 0.0
     crossfade: Annotated[float, Parameter(parse=False)] = 1.0
 
 
-def _spans(texts: list[str] | None) -> tuple[Span, ...]:
+def _spans(texts: list[str] | None) -> tuple[TimeRange, ...]:
     """START:END each as two numbers."""
     spans = []
     for text in texts or ():
@@ -54,14 +64,14 @@ def transfer(
     strength
         0 leaves it (through the model's codec), 1 makes another from nothing.
     """
-    _made(sound, prompt, EditOptions(verb="transfer", strength=strength), options, way)
+    _made(sound, prompt, TransferOptions(strength=strength), options, way)
 
 
 def vary(
     sound: Path,
     prompt: str = "",
     *,
-    amount: float = 0.4,
+    strength: float = 0.4,
     options: Asked = Asking(),
     way: Way = Way(),
 ) -> None:
@@ -73,10 +83,10 @@ def vary(
         The sound's file.
     prompt
         What it is, if that helps.
-    amount
+    strength
         0 leaves it, 1 makes another from nothing.
     """
-    _made(sound, prompt, EditOptions(verb="vary", strength=amount), options, way)
+    _made(sound, prompt, VaryOptions(strength=strength), options, way)
 
 
 def inpaint(
@@ -86,7 +96,7 @@ def inpaint(
     time: list[str] | None = None,
     band: list[str] | None = None,
     mask: Path | None = None,
-    context: Annotated[bool | None, Parameter(negative="--no-context")] = None,
+    in_context: Annotated[bool | None, Parameter(negative="--no-in-context")] = None,
     options: Asked = Asking(),
     way: Way = Way(),
 ) -> None:
@@ -105,22 +115,21 @@ def inpaint(
     mask
         A picture over the whole sound, white where it is made anew: time from left to right, and from 0 Hz below to the
         model's highest frequency above on the mel scale, as --plot draws it.
-    context
-        The language of audio goes on from what the sound says, not from the prompt alone (--no-context). Default: where the
+    in_context
+        The language of audio goes on from what the sound says, not from the prompt alone (--no-in-context). Default: where the
         model has an AudioMAE.
     """
-    edit = EditOptions(
-        verb="inpaint",
-        times=_spans(time),
-        bands=_spans(band),
+    edit = InpaintOptions(
+        time_ranges=_spans(time),
+        frequency_ranges=_spans(band),
         mask=str(mask or ""),
-        context=context,
+        in_context=in_context,
     )
     _made(sound, prompt, edit, options, way)
 
 
 def upsample(
-    sound: Path, prompt: str = "", *, cutoff: float, options: Asked = Asking(), way: Way = Way()
+    sound: Path, prompt: str = "", *, cutoff_hz: float, options: Asked = Asking(), way: Way = Way()
 ) -> None:
     """Give a sound the heights it lacks.
 
@@ -130,19 +139,19 @@ def upsample(
         The sound's file.
     prompt
         What it is, if that helps.
-    cutoff
+    cutoff_hz
         Hz, above which all is made anew; what lies below stays.
     """
-    _made(sound, prompt, EditOptions(verb="upsample", cutoff=cutoff), options, way)
+    _made(sound, prompt, SuperResolveOptions(cutoff_hz=cutoff_hz), options, way)
 
 
 def extend(
     sound: Path,
     prompt: str = "",
     *,
-    left: float = 0.0,
-    right: float = 0.0,
-    context: Annotated[bool | None, Parameter(negative="--no-context")] = None,
+    before: float = 0.0,
+    after: float = 0.0,
+    in_context: Annotated[bool | None, Parameter(negative="--no-in-context")] = None,
     options: Asked = Asking(),
     way: Way = Way(),
 ) -> None:
@@ -154,25 +163,25 @@ def extend(
         The sound's file.
     prompt
         What to hear there.
-    left
+    before
         Seconds to put before it.
-    right
+    after
         Seconds to put behind it.
-    context
-        The language of audio goes on from what the sound says, not from the prompt alone (--no-context). Default: where the
+    in_context
+        The language of audio goes on from what the sound says, not from the prompt alone (--no-in-context). Default: where the
         model has an AudioMAE.
     """
     _made(
         sound,
         prompt,
-        EditOptions(verb="extend", left=left, right=right, context=context),
+        ExtendOptions(before=before, after=after, in_context=in_context),
         options,
         way,
     )
 
 
 def loop(
-    sound: Path, prompt: str = "", *, seam: float = 1.0, options: Asked = Asking(), way: Way = Way()
+    sound: Path, prompt: str = "", *, seam_duration: float = 1.0, options: Asked = Asking(), way: Way = Way()
 ) -> None:
     """Make a sound go round without a seam.
 
@@ -182,23 +191,24 @@ def loop(
         The sound's file.
     prompt
         What it is, if that helps.
-    seam
+    seam_duration
         Seconds to make anew around the place where its end meets its beginning.
     """
-    _made(sound, prompt, EditOptions(verb="loop", seam=seam), options, way)
+    _made(sound, prompt, LoopOptions(seam_duration=seam_duration), options, way)
 
 
-def _made(sound: Path, prompt: str, edit: EditOptions, options: Options, way: Way) -> None:
+def _made(sound: Path, prompt: str, edit: AnyEdit, options: GenerationOptions, way: Way) -> None:
     """The one walk of every verb here."""
     if way.quiet:
         warnings.simplefilter("ignore")
     wishes = spoken(options.model_dump(exclude_unset=True))
-    name = f"{sound.stem} {edit.verb}"
-    paths = targets(way.output, [name] * options.count, rate=options.rate)
+    mask = edit.mask if isinstance(edit, InpaintOptions) else ""
+    name = f"{sound.stem} {edit.kind}"
+    paths = targets(way.output, [name] * options.num_waveforms, rate=options.sample_rate)
     if way.output and Path(way.output).suffix:  # in a folder, names are new ones
         files = list(paths)
         drawn = [path.with_name(f"{path.name}.png") for path in files] * way.plot
-        for given, what in ((sound, "the sound"), (Path(edit.mask), "the mask")):
+        for given, what in ((sound, "the sound"), (Path(mask), "the mask")):
             if given.is_file() and any(
                 path.exists() and path.samefile(given) for path in [*files, *drawn]
             ):
@@ -207,9 +217,9 @@ def _made(sound: Path, prompt: str, edit: EditOptions, options: Options, way: Wa
                 )
         paths = iter(files)
     info(sound)  # a sound that is none is told before a model is looked for
-    if edit.mask:
-        pixels(edit.mask)
-    with console.bar(edit.verb, way.quiet or way.json) as tick:
+    if mask:
+        load_mask(mask)
+    with console.bar(edit.kind, way.quiet or way.json) as tick:
         model = way.load(wishes.pop("model", options.model))
         for clip in model.edit(sound, edit, prompt, progress=tick, **wishes):
             keep(clip, next(paths), way.plot, way.json, way.quiet)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ..audio.io import info
-from ..config.options import Cue, EditOptions, Options
-from ..config.registry import SPEAKER, VARIANTS
+from ..config.edits import AnyEdit
+from ..config.options import GenerationOptions, PromptCue
+from ..config.registry import DEFAULT_SPEECH_MODEL, MODELS
 from ..errors import DataError, UsageError
-from ..generation.timeline import is_sound, morphing, read_score
+from ..generation.timeline import is_audio, morph_cues, read_timeline
 from . import console
 from .output_paths import targets
 
@@ -27,12 +28,12 @@ VOICE = "A female reporter is speaking full of emotion"
 """How a transcript is said where nobody asks for another way (spec 12.2)."""
 
 
-class Flags(Options):
+class Flags(GenerationOptions):
     """Options as flags; the prompt has none, because it stands by itself."""
 
     prompt: Annotated[str, Parameter(parse=False)] = "-"
-    cues: Annotated[tuple[Cue, ...], Parameter(parse=False)] = ()
-    edit: Annotated[EditOptions | None, Parameter(parse=False)] = None
+    timeline: Annotated[tuple[PromptCue, ...], Parameter(parse=False)] = ()
+    edit: Annotated[AnyEdit | None, Parameter(parse=False)] = None
 
 
 Asked = Annotated[Flags, Parameter(name="*", show_default=False)]
@@ -50,10 +51,10 @@ class How:
         auto, cpu, cuda or mps.
     precision
         auto, bf16 or fp32.
-    fidelity
-        clean, original or diffusers: in whose way published weights compute.
-    like
-        Model that a checkpoint file is, where it does not tell.
+    reference
+        Implementation to imitate with published weights: clean, original or diffusers.
+    architecture
+        Name of the model that a checkpoint file is, if the file does not tell.
     plot
         Also draw waveform and mel spectrogram beside each file, as FILE.png.
     json
@@ -64,29 +65,27 @@ class How:
 
     device: str = "auto"
     precision: str = "auto"
-    fidelity: str = "clean"
-    like: str | None = None
+    reference: str = "clean"
+    architecture: str | None = None
     plot: bool = False
     json: bool = False
     quiet: bool = False
 
     @property
-    def computing(self) -> dict[str, str | None]:
+    def computing(self) -> dict[str, Any]:
         """What `latentaudio.load` is told besides the model."""
         return {
             "device": self.device,
             "precision": self.precision,
-            "fidelity": self.fidelity,
-            "like": self.like,
+            "reference": self.reference,
+            "architecture": self.architecture,
         }
 
     def load(self, model: str) -> AudioLDM:
         """The model, computing in this way."""
         from ..pipeline import load
 
-        return load(
-            model, self.device, self.precision, fidelity=self.fidelity, like=self.like, lean=True
-        )
+        return load(model, low_memory=True, **self.computing)
 
 
 @Parameter(name="*")
@@ -111,45 +110,46 @@ class Heard:
 
     Parameters
     ----------
-    sound
-        A sound's file, to be heard like the prompt or in its place; the clip is then as long as the sound, 10.24 s at most.
-    by
-        What is taken from the sound: its language of audio (loa) or CLAP's vector (clap). Default: loa where the model has it.
-    weight
-        How much of the sound against the prompt: 1 is the sound alone.
-    score
-        A file (YAML) of what is heard when: a list of cues such as - {at: 0, text: light rain}.
+    audio_prompt
+        Audio file that is used like the prompt or instead of it. Default duration: that of the file, 10.24 s at most.
+    audio_prompt_mode
+        Feature taken from the file: its language of audio (loa) or its CLAP embedding (clap). Default: loa if the model has an
+        AudioMAE.
+    audio_prompt_weight
+        Weight of the audio prompt against the text prompt, 0 to 1; 1 uses the audio alone. Default: 1.
+    timeline
+        YAML file of prompts with start times: a list of cues such as - {start: 0, text: light rain}.
     """
 
-    sound: Path | None = None
-    by: Literal["loa", "clap"] | None = None
-    weight: float = 1.0
-    score: Path | None = None
+    audio_prompt: Path | None = None
+    audio_prompt_mode: Literal["loa", "clap"] | None = None
+    audio_prompt_weight: float = 1.0
+    timeline: Path | None = None
 
     def added(self, wishes: dict[str, Any]) -> dict[str, Any]:
         """The wishes, and these."""
-        if self.sound is None and (self.by or self.weight != 1.0):
-            raise UsageError("--by and --weight say how a sound is heard; name one with --sound")
-        if self.sound is not None and self.score is not None:
-            raise UsageError("a score names its own sounds; leave out --sound, or --score")
-        if self.score is not None:
-            wishes = {**read_score(self.score), **wishes}
-        if self.sound is not None:
-            length = min(info(self.sound)["seconds"], _WINDOW)
+        if self.audio_prompt is None and (self.audio_prompt_mode or self.audio_prompt_weight != 1.0):
+            raise UsageError("--audio-prompt-mode and --audio-prompt-weight need an audio prompt; name a file with --audio-prompt")
+        if self.audio_prompt is not None and self.timeline is not None:
+            raise UsageError("--timeline and --audio-prompt exclude each other; leave one out")
+        if self.timeline is not None:
+            wishes = {**read_timeline(self.timeline), **wishes}
+        if self.audio_prompt is not None:
+            length = min(info(self.audio_prompt)["duration"], _WINDOW)
             wishes = {
-                "seconds": length,
+                "duration": length,
                 **wishes,
-                "cues": (Cue(sound=str(self.sound), by=self.by or "", weight=self.weight),),
+                "timeline": (PromptCue(audio_prompt=str(self.audio_prompt), audio_prompt_mode=self.audio_prompt_mode or "", audio_prompt_weight=self.audio_prompt_weight),),
             }
         return wishes
 
 
 def generate(
     *texts: str,
-    text_list: Path | None = None,
+    prompt_file: Path | None = None,
     heard: Heard = Heard(),
     options: Asked = Flags(),
-    estimate: bool = False,
+    estimate_memory: bool = False,
     way: Way = Way(),
 ) -> None:
     """Turn prompts into sound files.
@@ -158,16 +158,16 @@ def generate(
     ----------
     texts
         What to hear; quote each one.
-    text_list
+    prompt_file
         A file with a prompt on each line; behind a vertical bar its clip may be given a name.
-    estimate
+    estimate_memory
         Only tell how much memory it would take, and how much is free.
     """
     if way.quiet:
         warnings.simplefilter("ignore")
     wishes = heard.added(spoken(options.model_dump(exclude_unset=True)))
-    prompts, names = _asked(texts, text_list, wishes)
-    if estimate:
+    prompts, names = _asked(texts, prompt_file, wishes)
+    if estimate_memory:
         _estimate(prompts, wishes, way)
     else:
         _made(prompts, names, wishes, way)
@@ -186,38 +186,38 @@ def morph(first: str, second: str, *, options: Asked = Flags(), way: Way = Way()
     if way.quiet:
         warnings.simplefilter("ignore")
     wishes = options.model_dump(exclude_unset=True)
-    wishes = {**morphing(first, second, wishes.get("seconds", 10.0)), **wishes}
-    names = [" to ".join(Path(one).stem if is_sound(one) else one for one in (first, second))]
+    wishes = {**morph_cues(first, second, wishes.get("duration", 10.0)), **wishes}
+    names = [" to ".join(Path(one).stem if is_audio(one) else one for one in (first, second))]
     _made([""], names, wishes, way)
 
 
 def _made(prompts: list[str], names: list[str], wishes: dict[str, Any], way: Way) -> None:
-    count, rate = wishes.get("count", 1), wishes.get("rate", 0)
+    count, rate = wishes.get("num_waveforms", 1), wishes.get("sample_rate", 0)
     paths = targets(way.output, [name for name in names for _ in range(count)], rate=rate)
     with console.bar("generating", way.quiet or way.json) as tick:
         model = way.load(wishes.get("model", "mini"))
-        for clip in model.stream(model.requests(prompts, wishes), progress=tick):
+        for clip in model.stream(model.resolve_requests(prompts, wishes), progress=tick):
             keep(clip, next(paths), way.plot, way.json, way.quiet)
 
 
 def spoken(wishes: dict[str, Any]) -> dict[str, Any]:
     """What was asked; a transcript wants a model that speaks."""
     if wishes.get("transcript"):
-        wishes = {"model": SPEAKER, **wishes}
+        wishes = {"model": DEFAULT_SPEECH_MODEL, **wishes}
         _check_speech(wishes["model"])
     return wishes
 
 
 def _estimate(prompts: list[str], wishes: dict[str, Any], way: Way) -> None:
     """Tell what memory it would take; for a model of the table nothing is fetched."""
-    from ..loaders.resolve import described, find
+    from ..loaders.resolve import spec_only, resolve_model
     from ..pipeline import AudioLDM
 
     name = wishes.get("model", "mini")
     model = AudioLDM(
-        described(name) if name in VARIANTS else find(name), way.device, way.precision, lean=True
+        spec_only(name) if name in MODELS else resolve_model(name), way.device, way.precision, low_memory=True
     )
-    needed = model.need(model.requests(prompts, wishes))
+    needed = model.estimate_memory(model.resolve_requests(prompts, wishes))
     console.tell(vars(needed), as_json=True) if way.json else console.say(str(needed))
 
 
@@ -229,40 +229,40 @@ def keep(clip: Audio, path: Path, plot: bool, json: bool, quiet: bool) -> None:
     if json:
         seen = {
             "path": path,
-            "seconds": clip.seconds,
-            "rate": clip.sample_rate,
+            "duration": clip.duration,
+            "sample_rate": clip.sample_rate,
             "score": clip.score,
         }
         console.tell(
-            {**seen, **clip.options.model_dump(exclude={"seconds", "rate", "count", "candidates"})},
+            {**seen, **clip.options.model_dump(exclude={"duration", "sample_rate", "num_waveforms", "candidates"})},
             as_json=True,
         )
     elif not quiet:
         score = "" if clip.score is None else f"  match {clip.score:.2f}"
-        console.say(f"{path}  {clip.seconds:g} s  seed {clip.seed}{score}")
+        console.say(f"{path}  {clip.duration:g} s  seed {clip.seed}{score}")
 
 
 def _asked(
-    prompts: Sequence[str], text_list: Path | None, wishes: dict[str, Any]
+    prompts: Sequence[str], prompt_file: Path | None, wishes: dict[str, Any]
 ) -> tuple[list[str], list[str]]:
     """Prompts and the names of their files; refuses what is wrong before anything heavy is imported."""
     listed = [
         *((prompt, prompt) for prompt in prompts),
-        *(prompts_of(text_list) if text_list else []),
+        *(prompts_of(prompt_file) if prompt_file else []),
     ]
     if not listed and wishes.get("transcript"):
         listed = [(VOICE, wishes["transcript"])]
     named = wishes.pop("prompt", "")  # of a score
-    if not listed and wishes.get("cues"):
-        request = Options(**{"prompt": named, **wishes})
-        sounds = [Path(cue.sound).stem for cue in request.cues if cue.sound]
-        listed = [(request.prompt, request.title or f"like {' and '.join(sounds)}")]
+    if not listed and wishes.get("timeline"):
+        request = GenerationOptions(**{"prompt": named, **wishes})
+        sounds = [Path(cue.audio_prompt).stem for cue in request.timeline if cue.audio_prompt]
+        listed = [(request.prompt, request.display_text or f"like {' and '.join(sounds)}")]
     if not listed:
         raise UsageError(
             "there is no prompt; say what to hear, for example: latentaudio generate 'a church bell ringing'"
         )
     for prompt, _ in listed:
-        Options(**{**wishes, "prompt": prompt})
+        GenerationOptions(**{**wishes, "prompt": prompt})
     return [prompt for prompt, _ in listed], [name for _, name in listed]
 
 
@@ -294,9 +294,9 @@ def _check_speech(model: str) -> None:
     """Refuse a transcript before anything is fetched where it cannot be read, or not by a model of that name."""
     from importlib.util import find_spec
 
-    if model in VARIANTS and VARIANTS[model].config.phonemes is None:
+    if model in MODELS and MODELS[model].config.phonemes is None:
         raise UsageError(
-            f"{model} does not speak; for a transcript load a model of speech, such as {SPEAKER}"
+            f"{model} does not speak; for a transcript load a model of speech, such as {DEFAULT_SPEECH_MODEL}"
         )
     if find_spec("espeakng_loader") is None:
         raise UsageError("speech needs espeak-ng; pip install espeakng-loader")
@@ -311,6 +311,6 @@ def _plot(clip: Audio, path: Path) -> None:
     from ..config.architecture import MelSpec
 
     log_mel = vae_mel(
-        torch.from_numpy(clip.samples), MelSpec(rate=clip.sample_rate, fmax=clip.sample_rate / 2)
+        torch.from_numpy(clip.samples), MelSpec(sample_rate=clip.sample_rate, fmax=clip.sample_rate / 2)
     )
     save_picture(path, clip.samples, clip.sample_rate, log_mel[0, 0].numpy())

@@ -9,7 +9,8 @@ import numpy as np
 from cyclopts import Parameter
 
 from ..audio import io
-from ..config.options import Options
+from ..config.options import GenerationOptions
+from ..config.tags import upgrade_tags
 from ..errors import UsageError
 from . import console
 from .output_paths import targets
@@ -24,7 +25,7 @@ def replay(
     output: Annotated[str | None, Parameter(alias="-o")] = None,
     device: str | None = None,
     precision: str | None = None,
-    like: str | None = None,
+    architecture: str | None = None,
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -43,15 +44,15 @@ def replay(
         auto, cpu, cuda or mps. Default: the file's.
     precision
         auto, bf16 or fp32. Default: the file's.
-    like
-        Model that a checkpoint file is, where it does not tell.
+    architecture
+        Name of the model that a checkpoint file is, if the file does not tell.
     json
         Print one line of JSON.
     quiet
         Print nothing but what --json asks for.
     """
-    tags = io.info(file)["tags"]
-    request = Options.from_tags(tags)
+    tags = upgrade_tags(io.info(file)["tags"])
+    request = GenerationOptions.from_tags(tags)
     if file.suffix.lower() not in io.FORMATS:
         raise UsageError(
             f"{file} does not end in its format; rename it to end in {', '.join(io.FORMATS)}"
@@ -76,7 +77,7 @@ def replay(
     where, kind = device or tags.get("device", "auto"), precision or tags.get("precision", "auto")
     with console.bar("replaying", quiet or json) as tick:
         model = load(
-            request.model, where, kind, fidelity=tags.get("fidelity", "clean"), like=like, lean=True
+            request.model, where, kind, reference=tags.get("reference", "clean"), architecture=architecture, low_memory=True
         )
         [clip] = model.stream([request], progress=tick)
     told = {**clip.tags, **{name: tags[name] for name in _OF_THE_CHOICE if name in tags}}

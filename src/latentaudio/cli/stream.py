@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import DataError, UsageError
-from ..generation.timeline import read_score
+from ..generation.timeline import read_timeline
 from . import console
 from .edit import Asked, Asking
 from .generate import Way
@@ -25,8 +25,8 @@ _UNKNOWN = 0x7FFFFFFF  # bytes: what programs write into a header that goes thro
 def play(
     prompt: str = "",
     *,
-    seconds: float | None = None,
-    score: Path | None = None,
+    duration: float | None = None,
+    timeline: Path | None = None,
     options: Asked = Asking(),
     way: Way = Way(),
 ) -> None:
@@ -36,26 +36,26 @@ def play(
     ----------
     prompt
         What to hear.
-    seconds
-        How long; without it there is no end but Ctrl-C.
-    score
-        A file (YAML) of what is heard when, as for generate.
+    duration
+        Seconds; without it there is no end but Ctrl-C.
+    timeline
+        YAML file of prompts with start times, as for generate.
     """
-    wishes = {**(read_score(score) if score else {}), **options.model_dump(exclude_unset=True)}
-    seconds = seconds if seconds is not None else wishes.get("seconds", math.inf)
-    wishes.pop("seconds", None)
+    wishes = {**(read_timeline(timeline) if timeline else {}), **options.model_dump(exclude_unset=True)}
+    duration = duration if duration is not None else wishes.get("duration", math.inf)
+    wishes.pop("duration", None)
     if way.quiet:
         warnings.simplefilter("ignore")
-    if not prompt.strip() and not wishes.get("cues"):
+    if not prompt.strip() and not wishes.get("timeline"):
         raise UsageError(
             "there is no prompt; say what to hear, for example: latentaudio play 'rain on a roof' | ffplay -"
         )
-    if not seconds > 0.1:
-        raise UsageError(f"seconds = {seconds:g} must be above 0.1")
+    if not duration > 0.1:
+        raise UsageError(f"duration = {duration:g} must be above 0.1")
     prompt = wishes.pop("prompt", "") if not prompt.strip() else prompt
     _check_output(way.output)
     model = way.load(wishes.pop("model", options.model))
-    pieces = model.play(prompt, seconds=seconds, **wishes)
+    pieces = model.generate_stream(prompt, duration=duration, **wishes)
     first, done = next(pieces), 0  # what cannot be made is told before a file is there
     with _target(way.output) as file:
         file.write(_header(model.sample_rate, _UNKNOWN))

@@ -1,7 +1,8 @@
-"""`latentaudio train`: one stage by a recipe into a run folder, which the same command resumes."""
+"""`latentaudio train`: train one stage by a recipe, or resume the run in its folder."""
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Annotated
@@ -11,67 +12,80 @@ from cyclopts import Parameter
 from ..errors import UsageError
 from . import console
 
-Several = Parameter(consume_multiple=True)
+SeveralPaths = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
+
+
+class _StepNote:
+    """The text beside the progress bar: losses, speed and time left."""
+
+    def __init__(self) -> None:
+        self.first_step = 0
+        self.start: float | None = None
+
+    def text(self, step: int, losses: dict[str, float], seconds_left: float) -> str:
+        fields = [f"{name} {value:.4g}" for name, value in losses.items()]
+        if self.start is None:  # the clock starts after the first step, which includes the setup
+            self.start = time.monotonic()
+            self.first_step = step
+        elif step > self.first_step:
+            speed = (step - self.first_step) / (time.monotonic() - self.start)
+            fields.append(f"{speed:.2g} steps/s")
+        fields.append(f"{seconds_left / 60:.0f} min left")
+        return "  ".join(fields)
 
 
 def train(
     recipe: Path,
     *,
-    out: Path,
-    data: Annotated[list[Path] | None, Several] = None,
-    init: Annotated[list[Path] | None, Several] = None,
+    output: Annotated[Path, Parameter(alias="-o")],
+    data: SeveralPaths = None,
+    init_from: SeveralPaths = None,
     overrides: Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True)] = None,
-    minutes: float | None = None,
+    max_minutes: float | None = None,
     quiet: bool = False,
 ) -> None:
-    """Train one part of a model by a recipe; the same command resumes a run that was stopped.
+    """Train one component of a model by a recipe. The same command resumes a stopped run.
 
-    Parameters
-    ----------
-    recipe
-        A YAML file, for example recipes/mini/vae.yaml.
-    out
-        The run's folder; its model loads like any other.
-    data
-        Folders of captioned sound (metadata.jsonl), as `latentaudio corpus render` makes them.
-    init
-        Model or run folders whose parts this stage builds on.
-    overrides
-        Settings of the recipe to change, as key=value, for example optim.lr=1e-4.
-    minutes
-        Stop after that time, with a checkpoint.
-    quiet
-        Print nothing.
+    Args:
+        recipe: YAML file, for example recipes/mini/vae.yaml.
+        output: Folder of the run. Its model loads like any other.
+        data: Folders of captioned audio with a metadata.jsonl. `latentaudio dataset render`
+            makes them.
+        init_from: Model or run folders whose components this stage builds on. The last one wins
+            if several have the same component.
+        overrides: Settings of the recipe to change, as key=value, for example optim.lr=1e-4.
+        max_minutes: Stop with a checkpoint after this time, in minutes. Default: no limit.
+        quiet: Print nothing.
     """
-    from ..train.loop import train as run
+    from ..train.loop import train as run_training
     from ..train.recipe import read_recipe
 
-    if minutes is not None and not 0 < minutes < float("inf"):
+    if max_minutes is not None and not (max_minutes > 0 and math.isfinite(max_minutes)):
         raise UsageError(
-            f"--minutes {minutes:g} is no time; give a number above 0, or leave it out"
+            f"--max-minutes {max_minutes:g} is not a duration; "
+            "give a number above 0, or remove the option"
         )
     settings = read_recipe(recipe, tuple(overrides or ()))
-    began, first = 0.0, -1
+    note = _StepNote()
     with console.bar(f"training {settings.stage}", quiet) as tick:
 
-        def report(done: int, total: int, losses: dict[str, float], left: float) -> None:
-            nonlocal began, first
-            if (
-                first < 0
-            ):  # the clock starts where the first step ends, so that getting ready does not count
-                began, first = time.monotonic(), done
-            speed = (
-                f"{(done - first) / (time.monotonic() - began):.2g} steps/s  "
-                if done > first
-                else ""
-            )
-            named = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
-            tick(done, total, f"{named}  {speed}{left / 60:.0f} min left")
+        def on_step(
+            step: int, num_steps: int, losses: dict[str, float], seconds_left: float
+        ) -> None:
+            tick(step, num_steps, note.text(step, losses, seconds_left))
 
-        def prepared(done: int, total: int) -> None:
-            tick(done, total, "made ready")
+        def on_prepare(num_done: int, total: int) -> None:
+            tick(num_done, total, "prepared")
 
-        done = run(settings, tuple(data or ()), out, tuple(init or ()), minutes, report, prepared)
+        num_done = run_training(
+            settings,
+            tuple(data or ()),
+            output,
+            tuple(init_from or ()),
+            max_minutes,
+            on_step,
+            on_prepare,
+        )
     if not quiet:
-        rest = "" if done >= settings.steps else "; the same command resumes it"
-        console.say(f"{out}  {done} of {settings.steps} steps{rest}")
+        hint = "" if num_done >= settings.steps else "; the same command resumes it"
+        console.say(f"{output}  {num_done} of {settings.steps} steps{hint}")
