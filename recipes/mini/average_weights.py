@@ -1,6 +1,8 @@
-"""The mean of one part over several runs of one lineage, weight by weight (arXiv 2203.05482); the rest is the last run's.
+"""Average the weights of one component over several runs (arXiv 2203.05482).
 
-python recipes/mini/average.py unet OUT RUN RUN ...
+    python recipes/mini/average_weights.py COMPONENT OUTPUT RUN RUN ...
+
+The runs must start from the same weights. All other components are those of the last run.
 """
 
 import argparse
@@ -9,35 +11,40 @@ from pathlib import Path
 import torch
 
 from latentaudio.loaders.model_folder import (
-    copy_parts,
-    load_part,
-    model_folder,
+    copy_components,
+    find_model_folder,
+    load_component,
     read_config,
-    save_part,
+    save_component,
     write_config,
 )
 
 
 def main() -> None:
-    """Read, average, write OUT/model."""
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("part")
-    asked.add_argument("out", type=Path)
-    asked.add_argument("runs", type=Path, nargs="+")
-    given = asked.parse_args()
-    folders, model = [model_folder(run) for run in given.runs], given.out / "model"
-    name, config, card = read_config(folders[-1])
-    states = [load_part(folder, given.part, config).state_dict() for folder in folders]
-    copy_parts((folders[-1],), model)
-    write_config(model, config, name, card)
-    save_part(
-        model,
-        given.part,
-        {key: torch.stack([state[key] for state in states]).mean(0) for key in states[0]},
+    """Read the runs, average, and write OUTPUT/model."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    recipe = folders[-1].parent / "recipe.json"
+    parser.add_argument("component", help="component to average, such as unet")
+    parser.add_argument("output", type=Path, help="run folder to write")
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders")
+    flags = parser.parse_args()
+    folders = [find_model_folder(run) for run in flags.runs]
+    last = folders[-1]
+    name, config, card = read_config(last)
+    states = []
+    for folder in folders:
+        states.append(load_component(folder, flags.component, config).state_dict())
+    average = {}
+    for key in states[0]:
+        average[key] = torch.stack([state[key] for state in states]).mean(0)
+    model = flags.output / "model"
+    copy_components((last,), model)
+    write_config(model, config, name, card)
+    save_component(model, flags.component, average)
+    recipe = last.parent / "recipe.json"
     if recipe.is_file():
-        (given.out / recipe.name).write_bytes(recipe.read_bytes())
+        (flags.output / recipe.name).write_bytes(recipe.read_bytes())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Pack a finished run into the model that ships with the package: half precision, vocabularies in 8 bits, every part, a card.
+"""Export a finished run as the model that ships with the package.
 
-python recipes/mini/pack.py runs/joint src/latentaudio/assets/mini
-python recipes/mini/pack.py runs/student src/latentaudio/assets/mini --student
+    python recipes/mini/export.py runs/joint src/latentaudio/assets/mini
+    python recipes/mini/export.py runs/distilled src/latentaudio/assets/mini --distilled
 
---student adds a run's student to a model that is packed already; its matrices are stored in 8 bits, a scale for each row.
+Weights are stored in half precision, and vocabularies in 8 bits. `--distilled` adds the distilled
+UNet of a run to a model that is exported already. Its matrices are stored in 8 bits with a scale
+for each row.
 """
 
 import argparse
@@ -20,77 +22,89 @@ from torch import nn
 from latentaudio.config.architecture import ModelConfig
 from latentaudio.loaders.model_folder import (
     TOKENIZER_FILE,
-    build,
-    load_part,
-    model_folder,
-    parts_of,
+    build_component,
+    component_names,
+    find_model_folder,
+    load_component,
     read_config,
-    save_part,
+    save_component,
     write_config,
 )
 
-LIMIT, STUDENT_LIMIT, VOCABULARY = 60e6, 13e6, 1000
+MAX_BYTES = 60e6  # of the whole model
+MAX_DISTILLED_BYTES = 13e6  # of the distilled UNet
+MIN_VOCABULARY = 1000  # larger embedding tables are stored in 8 bits
+DISTILLED = "distilled_unet"
 
 
-def store(source: Path, target: Path, part: str, config: ModelConfig, slim: ModelConfig) -> None:
-    """One part in half precision, what is coarse in 8 bits."""
-    module, kept = load_part(source, part, config), build(part, slim).state_dict()
-    state = {key: value for key, value in module.state_dict().items() if key in kept}
-    save_part(target, part, state, torch.float16, coarse=_coarse(part, module))
+def export_component(
+    source: Path, target: Path, component: str, config: ModelConfig, exported: ModelConfig
+) -> None:
+    """Write one component of `source` to `target`, without the weights that `exported` lacks."""
+    module = load_component(source, component, config)
+    keys = build_component(component, exported).state_dict().keys()
+    state = {key: value for key, value in module.state_dict().items() if key in keys}
+    int8_keys = _int8_keys(component, module)
+    save_component(target, component, state, torch.float16, int8_keys=int8_keys)
 
 
-def _coarse(part: str, module: nn.Module) -> Collection[str]:
-    """Names of what is stored in 8 bits: vocabularies, and of a student every matrix."""
-    if part == "student":
-        return [name for name, weight in module.state_dict().items() if weight.ndim > 1]
-    tables = ((name, m) for name, m in module.named_modules() if isinstance(m, nn.Embedding))
-    return [f"{name}.weight" for name, m in tables if m.num_embeddings >= VOCABULARY]
+def _int8_keys(component: str, module: nn.Module) -> Collection[str]:
+    """Weights stored in 8 bits: vocabularies, and all matrices of a distilled UNet."""
+    if component == DISTILLED:
+        return [key for key, weight in module.state_dict().items() if weight.ndim > 1]
+    keys = []
+    for name, child in module.named_modules():
+        if isinstance(child, nn.Embedding) and child.num_embeddings >= MIN_VOCABULARY:
+            keys.append(f"{name}.weight")
+    return keys
 
 
-def pack(run: Path, target: Path) -> int:
-    """Write the packed model to `target`; returns its size in bytes."""
-    source = model_folder(run)
+def export(run: Path, target: Path) -> int:
+    """Write the exported model to `target`; return its size in bytes."""
+    source = find_model_folder(run)
     name, config, _ = read_config(source)
     recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
     target.mkdir(parents=True, exist_ok=True)
-    slim = replace(
-        config, audiomae=config.audiomae and replace(config.audiomae, decoder_depth=0)
-    )  # only its encoder is heard
-    for part in parts_of(config):
-        store(source, target, part, config, slim)
+    exported = config
+    if config.audiomae is not None:  # only its encoder is used after training
+        exported = replace(config, audiomae=replace(config.audiomae, decoder_num_layers=0))
+    for component in component_names(config):
+        export_component(source, target, component, config, exported)
     shutil.copyfile(source / TOKENIZER_FILE, target / TOKENIZER_FILE)
-    write_config(
-        target,
-        slim,
-        name,
-        {"stage": recipe["stage"], "steps": recipe["steps"], "seed": recipe["seed"]},
-    )
+    card = {key: recipe[key] for key in ("stage", "steps", "seed")}
+    write_config(target, exported, name, card)
     return sum(file.stat().st_size for file in target.iterdir())
 
 
-def add_student(run: Path, target: Path) -> int:
-    """Put a run's student beside the parts packed in `target`; returns its size in bytes."""
-    source = model_folder(run)
-    taught = read_config(source)[1]
+def add_distilled(run: Path, target: Path) -> int:
+    """Add a run's distilled UNet to the model in `target`; return the size of its file in bytes."""
+    source = find_model_folder(run)
+    _, distilled_config, _ = read_config(source)
     name, config, card = read_config(target)
-    config = replace(config, student=taught.student)
-    store(source, target, "student", taught, config)
+    config = replace(config, distilled_unet=distilled_config.distilled_unet)
+    export_component(source, target, DISTILLED, distilled_config, config)
     write_config(target, config, name, card)
-    return (target / "student.safetensors").stat().st_size
+    return (target / f"{DISTILLED}.safetensors").stat().st_size
+
+
+def main() -> None:
+    """Export, and check the size."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("target", type=Path, help="folder of the exported model")
+    parser.add_argument("--distilled", action="store_true", help="add only the distilled UNet")
+    flags = parser.parse_args()
+    if flags.distilled:
+        size = add_distilled(flags.run, flags.target)
+        max_size = MAX_DISTILLED_BYTES
+    else:
+        size = export(flags.run, flags.target)
+        max_size = MAX_BYTES
+    assert size <= max_size, f"{size / 1e6:.1f} MB exceed the maximum of {max_size / 1e6:.0f} MB"
+    sys.stdout.write(f"{size / 1e6:.1f} MB\n")
 
 
 if __name__ == "__main__":
-    words = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    words.add_argument("run", type=Path)
-    words.add_argument("target", type=Path)
-    words.add_argument("--student", action="store_true")
-    given = words.parse_args()
-    size, limit = (
-        (add_student(given.run, given.target), STUDENT_LIMIT)
-        if given.student
-        else (pack(given.run, given.target), LIMIT)
-    )
-    assert size <= limit, f"{size / 1e6:.1f} MB is more than {limit / 1e6:.0f}"
-    sys.stdout.write(f"{size / 1e6:.1f} MB\n")
+    main()

@@ -1,10 +1,12 @@
-"""Make the judge of `mini`: a classifier trained on renders only, shown to be right on renders it never saw.
+"""Train the sound classifier of the benchmark on renders, and measure it on held-out renders.
 
-    python recipes/mini/judge.py --out runs/judge                      # about 8 minutes
-    python recipes/mini/judge.py --out runs/judge --facts              # and how often the signal analysis is right on renders
-    python recipes/mini/judge.py --out runs/judge --model runs/joint   # and what it thinks of a model: `latentaudio bench`
+    python recipes/mini/train_classifier.py --output runs/classifier               # 8 minutes
+    python recipes/mini/train_classifier.py --output runs/classifier --attributes
+    python recipes/mini/train_classifier.py --output runs/classifier --model runs/joint
 
-A judge that lies in the folder already is kept; remove it to train another.
+`--attributes` also prints how often the signal analysis agrees with the renderer. `--model` also
+runs `latentaudio evaluate` on a model. A classifier that is in the folder already is not trained
+again; remove it to train another one.
 """
 
 import argparse
@@ -20,119 +22,141 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentaudio.evaluate.mini.attributes import QUESTIONS
-from latentaudio.evaluate.mini.classifier import Judge, load_judge, mel_of, save_judge, train
-from latentaudio.evaluate.mini.prompts import RATE, render, spelling_out
-from procedural_audio.registry import table
+from latentaudio.evaluate.mini.attributes import ATTRIBUTE_CHECKS, AttributeCheck
+from latentaudio.evaluate.mini.classifier import (
+    SoundClassifier,
+    load_classifier,
+    log_mel_of,
+    save_classifier,
+    train_classifier,
+)
+from latentaudio.evaluate.mini.prompts import RATE, attribute_prompts, render_class
+from procedural_audio.registry import get_registry
 
-SECONDS, ODDS = (1.28, 2.56, 5.12, 10.24), (0.15, 0.45, 0.3, 0.1)
-TRAINING, TEST = 21, 22  # dice apart from each other, from every corpus and from the bench
+DURATIONS = (1.28, 2.56, 5.12, 10.24)  # s
+DURATION_PROBABILITIES = (0.15, 0.45, 0.3, 0.1)
+TEST_RENDERS_PER_CLASS = 20
+ATTRIBUTE_DURATION = 5.12  # s
+MEL_FRAMES_PER_HOUR = 360_000
+
+# Second number of a seed: apart from each other, from every corpus and from the benchmark.
+SEED_TRAINING = 21
+SEED_TEST = 22
 
 
-def say(line: str) -> None:
-    """A line for whoever waits."""
+def log(line: str) -> None:
+    """Print a line to stderr."""
     sys.stderr.write(line + "\n")
 
 
-def one(seed: int, purpose: int, index: int) -> np.ndarray:
-    """Half-precision log-mel [L, F] of render `index`; kinds take turns."""
-    kinds = tuple(table().values())
-    length = float(np.random.default_rng([seed, purpose, index, 1]).choice(SECONDS, p=ODDS))
-    return mel_of(render(kinds[index % len(kinds)], length, seed, purpose, index)[0]).numpy()
+def render_log_mel(seed: int, purpose: int, index: int) -> np.ndarray:
+    """Return the log-mel [L, F] in half precision of render `index`; classes take turns."""
+    classes = tuple(get_registry().values())
+    rng = np.random.default_rng([seed, purpose, index, 1])
+    duration = float(rng.choice(DURATIONS, p=DURATION_PROBABILITIES))
+    sound_class = classes[index % len(classes)]
+    samples, _, _ = render_class(sound_class, duration, seed, purpose, index)
+    return log_mel_of(samples).numpy()
 
 
-def renders(count: int, seed: int, purpose: int) -> list[torch.Tensor]:
-    """`count` log-mels, made by all cores."""
+def render_log_mels(count: int, seed: int, purpose: int) -> list[torch.Tensor]:
+    """Return `count` log-mels, rendered on all cores."""
+    render = partial(render_log_mel, seed, purpose)
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-        return [
-            torch.from_numpy(mel)
-            for mel in pool.map(partial(one, seed, purpose), range(count), chunksize=32)
-        ]
+        return list(map(torch.from_numpy, pool.map(render, range(count), chunksize=32)))
 
 
-def examined(judge: Judge, each: int, seed: int) -> float:
-    """Share of held-out renders that the judge names right, with every kind below 95 % and what it was taken for."""
-    kinds = judge.kinds
-    mels = renders(each * len(kinds), seed, TEST)
+def held_out_accuracy(classifier: SoundClassifier, seed: int) -> float:
+    """Return top-1 accuracy on held-out renders; print the classes below 95 %."""
+    names = classifier.class_names
+    mels = render_log_mels(TEST_RENDERS_PER_CLASS * len(names), seed, SEED_TEST)
+    predicted: defaultdict[str, Counter[str]] = defaultdict(Counter)
     with torch.inference_mode():
-        heard = [kinds[int(judge(mel.float()[None, None])[0].argmax())] for mel in mels]
-    taken: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for index, name in enumerate(heard):
-        taken[kinds[index % len(kinds)]][name] += 1
-    for kind, names in taken.items():
-        if names[kind] < 0.95 * each:
-            wrong = ", ".join(
-                f"{name} {times}" for name, times in names.most_common() if name != kind
-            )
-            say(f"  {kind}: {names[kind]} of {each}; also heard as {wrong}")
-    return sum(names[kind] for kind, names in taken.items()) / len(mels)
+        for index, mel in enumerate(mels):
+            logits, _ = classifier(mel.float()[None, None])
+            predicted[names[index % len(names)]][names[int(logits.argmax())]] += 1
+    num_correct = 0
+    for target, counts in predicted.items():
+        num_correct += counts[target]
+        if counts[target] < 0.95 * TEST_RENDERS_PER_CLASS:
+            wrong = ", ".join(f"{name} {n}" for name, n in counts.most_common() if name != target)
+            log(f"  {target}: {counts[target]} of {TEST_RENDERS_PER_CLASS}; also as {wrong}")
+    return num_correct / len(mels)
 
 
-def facts(each: int, seed: int) -> None:
-    """How often signal analysis agrees with the renderer, by question, naming kinds below nine in ten."""
-    for question in QUESTIONS.values():
-        right: defaultdict[str, list[bool]] = defaultdict(list)
-        for asked in spelling_out(question, each * len(question.kinds), seed, 5.12):
-            right[asked.kinds[0]].append(
-                question.right(asked.truth, RATE, asked.kinds[0], asked.facts)
-            )
-        every = [r for rs in right.values() for r in rs]
-        weak = ", ".join(
-            f"{kind} {np.mean(rs):.0%}" for kind, rs in right.items() if np.mean(rs) < 0.9
-        )
-        say(
-            f"{question.name}: {np.mean(every):.1%} of {len(every)} renders, {len(right)} kinds; below 90 %: {weak or 'none'}"
-        )
+def log_attribute_accuracy(check: AttributeCheck, seed: int) -> None:
+    """Print how often an attribute check is right on renders, and the classes below 90 %."""
+    correct: defaultdict[str, list[bool]] = defaultdict(list)
+    count = TEST_RENDERS_PER_CLASS * len(check.class_names)
+    for prompt in attribute_prompts(check, count, seed, ATTRIBUTE_DURATION):
+        name = prompt.class_names[0]
+        is_right = check.is_satisfied(prompt.ground_truth, RATE, name, prompt.annotations)
+        correct[name].append(is_right)
+    total = np.concatenate(list(correct.values()))
+    weak = []
+    for name, values in correct.items():
+        if np.mean(values) < 0.9:
+            weak.append(f"{name} {np.mean(values):.0%}")
+    log(
+        f"{check.name}: {total.mean():.1%} of {len(total)} renders, {len(correct)} classes; "
+        f"below 90 %: {', '.join(weak) or 'none'}"
+    )
+
+
+def train_and_save(output: Path, renders_per_class: int, steps: int, seed: int) -> None:
+    """Render, train, measure on held-out renders, and save."""
+    start = time.perf_counter()
+    names = tuple(get_registry())
+    mels = render_log_mels(renders_per_class * len(names), seed, SEED_TRAINING)
+    hours = sum(map(len, mels)) / MEL_FRAMES_PER_HOUR
+    log(f"{len(mels)} renders, {hours:.1f} h, in {time.perf_counter() - start:.0f} s")
+    labels = [index % len(names) for index in range(len(mels))]
+
+    def progress(step: int, steps: int, loss: float) -> None:
+        if step % 50 == 0:
+            seconds = time.perf_counter() - start
+            log(f"step {step} of {steps}, loss {loss:.3f}, {seconds:.0f} s")
+
+    classifier = train_classifier(mels, labels, names, steps, seed=seed, progress=progress)
+    accuracy = held_out_accuracy(classifier, seed)
+    training = {
+        "clips": len(mels),
+        "steps": steps,
+        "seed": seed,
+        "seconds": round(time.perf_counter() - start),
+        "held_out_top1": accuracy,
+        "held_out_clips": TEST_RENDERS_PER_CLASS * len(names),
+    }
+    save_classifier(classifier, output, training)
+    log(f"top-1 accuracy on {training['held_out_clips']} held-out renders: {accuracy:.1%}")
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(
+    """Train or load the classifier, then do what the flags ask for."""
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    words.add_argument("--out", type=Path, required=True)
-    words.add_argument("--each", type=int, default=150, help="training renders of every kind")
-    words.add_argument("--steps", type=int, default=2000)
-    words.add_argument("--seed", type=int, default=0)
-    words.add_argument("--threads", type=int, default=1)
-    words.add_argument("--facts", action="store_true")
-    words.add_argument("--model")
-    given = words.parse_args()
-    torch.set_num_threads(given.threads)
-    kinds = tuple(table())
-    if not (given.out / "classifier.json").exists():
-        began = time.perf_counter()
-        mels = renders(given.each * len(kinds), given.seed, TRAINING)
-        say(
-            f"{len(mels)} renders, {sum(map(len, mels)) / 360_000:.1f} h, in {time.perf_counter() - began:.0f} s"
-        )
-        labels = [index % len(kinds) for index in range(len(mels))]
-
-        def progress(step: int, steps: int, loss: float) -> None:
-            if step % 50 == 0:
-                say(f"step {step} of {steps}, loss {loss:.3f}, {time.perf_counter() - began:.0f} s")
-
-        judge = train(mels, labels, kinds, given.steps, seed=given.seed, progress=progress)
-        share = examined(judge, 20, given.seed)
-        how = {
-            "clips": len(mels),
-            "steps": given.steps,
-            "seed": given.seed,
-            "seconds": round(time.perf_counter() - began),
-        }
-        save_judge(
-            judge,
-            given.out,
-            {**how, "top1_on_held_out_renders": share, "held_out": 20 * len(kinds)},
-        )
-        say(f"top-1 on {20 * len(kinds)} held-out renders: {share:.1%}")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the classifier")
+    parser.add_argument("--renders-per-class", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--attributes", action="store_true")
+    parser.add_argument("--model", help="name or folder of a model to evaluate")
+    flags = parser.parse_args()
+    torch.set_num_threads(flags.threads)
+    if (flags.output / "classifier.json").exists():
+        accuracy = held_out_accuracy(load_classifier(flags.output), flags.seed + 1)
+        log(f"top-1 accuracy on held-out renders: {accuracy:.1%}")
     else:
-        say(f"top-1 on held-out renders: {examined(load_judge(given.out), 20, given.seed + 1):.1%}")
-    if given.facts:
-        facts(20, given.seed)
-    if given.model:
-        from latentaudio.cli.evaluate import bench
+        train_and_save(flags.output, flags.renders_per_class, flags.steps, flags.seed)
+    if flags.attributes:
+        for check in ATTRIBUTE_CHECKS.values():
+            log_attribute_accuracy(check, flags.seed)
+    if flags.model:
+        from latentaudio.cli.evaluate import quality
 
-        bench(given.model, judge=given.out)
+        quality(flags.model, classifier=flags.output)
 
 
 if __name__ == "__main__":

@@ -1,58 +1,60 @@
-"""Write the measured numbers into the documents: benchmarks/mini.md and the table of the model card.
+"""Write the measured scores to benchmarks/mini.md and to the table of the model card.
 
-latentaudio bench mini --output benchmarks/mini.json && python recipes/mini/card.py
+latentaudio evaluate mini --output benchmarks/mini.json
+latentaudio benchmark mini --output benchmarks/mini-speed.json
+python recipes/mini/update_model_card.py
 """
 
-import json
 import re
 from pathlib import Path
 
-from latentaudio.evaluate.report import Line, Report
+from latentaudio.benchmark.end_to_end import SEED
+from latentaudio.benchmark.report import BenchmarkResults
+from latentaudio.evaluate.report import Report
 
 ROOT = Path(__file__).parent.parent.parent
+BENCHMARKS = ROOT / "benchmarks"
 CARD = ROOT / "src" / "latentaudio" / "assets" / "mini" / "README.md"
-HEAD = """# How `mini` scores
+INTRODUCTION = """# Quality of `mini`
 
-Printed by `latentaudio bench mini --output benchmarks/mini.json` on two cores (AVX-512, bf16). "renders" is the same measure on
-true renders: the ceiling.
+Printed by `latentaudio evaluate mini --output benchmarks/mini.json` on two cores (AVX-512, bf16).
+"Ceiling (ground truth)" is the same metric on ground truth.
 """
-SCORES = """## How it scores
-`latentaudio bench mini`; every kind is in `benchmarks/mini.md`.
+SECTION = "## Scores"
+SCORES = f"""{SECTION}
+Printed by `latentaudio evaluate mini` and `latentaudio benchmark mini`. `benchmarks/mini.md` has
+the accuracy of every sound class.
 
-| measure | mini | true renders | wanted | N | seed |
+| metric | mini | ceiling (ground truth) | target | N | seed |
 |---|---|---|---|---|---|
 """
 
 
-def read(path: Path) -> Report:
-    """The report that `bench --output` wrote."""
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    lines = [
-        Line(**{key: value for key, value in line.items() if key != "reached"})
-        for line in stored["lines"]
-    ]
-    return Report(
-        stored["model"], lines, stored["kinds"], [tuple(mistake) for mistake in stored["mistakes"]]
-    )
-
-
-def row(line: Line) -> str:
-    """A line of the card's table."""
-    name, value, target, renders, count, seed, _, _ = line.cells()
-    return f"| {name} | {value} | {renders} | {target} | {count} | {seed} |\n"
+def score_rows() -> list[tuple[str, ...]]:
+    """Return the rows of the card's table: quality first, then speed and memory."""
+    rows: list[tuple[str, ...]] = []
+    for metric in Report.load(BENCHMARKS / "mini.json").metrics:
+        name, value, target, ceiling, n, seed, _, _ = metric.cells()
+        rows.append((name, value, ceiling, target, n, seed))
+    [cost] = BenchmarkResults.load(BENCHMARKS / "mini-speed.json").end_to_end
+    for measure, value, target, n, _ in cost.rows():
+        rows.append((measure, value, "", target, n, str(SEED)))
+    return rows
 
 
 def main() -> None:
-    """See the file's docstring."""
-    report = read(ROOT / "benchmarks" / "mini.json")
-    (ROOT / "benchmarks" / "mini.md").write_text(f"{HEAD}\n```\n{report}\n```\n", encoding="utf-8")
-    table = SCORES + "".join(map(row, report.lines))
+    """Write both documents."""
+    report = Report.load(BENCHMARKS / "mini.json")
+    text = f"{INTRODUCTION}\n```\n{report}\n```\n"
+    (BENCHMARKS / "mini.md").write_text(text, encoding="utf-8")
+    table = SCORES
+    for row in score_rows():
+        table += f"| {' | '.join(row)} |\n"
     card = CARD.read_text(encoding="utf-8")
-    text, found = re.subn(
-        r"## How it scores\n.*?\n(?=## )", lambda _: table + "\n", card, flags=re.S
-    )
-    assert found == 1, f"{CARD} has no section 'How it scores'"
-    CARD.write_text(text, encoding="utf-8")
+    pattern = rf"{SECTION}\n.*?\n(?=## )"
+    updated, count = re.subn(pattern, lambda _: table + "\n", card, flags=re.S)
+    assert count == 1, f"{CARD} has no section {SECTION!r}"
+    CARD.write_text(updated, encoding="utf-8")
 
 
 if __name__ == "__main__":
