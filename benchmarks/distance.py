@@ -1,11 +1,14 @@
-"""How far presets end from 200 steps of DDIM in float32, of the same noise.
+"""Measure how far each preset ends from 200 steps of DDIM in float32, from the same noise.
 
     python benchmarks/distance.py [--models mini audioldm2-full] --output benchmarks/distance.md
 
-Of the last latent, in units of its length, and of the mel it decodes to, in dB on average; medians over four prompts of 5.12 s,
-of audioldm2-full one. That has random weights: its figures tell of arithmetic alone, and its network is less smooth than a
-learnt one.
-"exact" is DPM-Solver++ with 200 steps, nearer to the curve than DDIM's 200: no figure below its own means anything.
+"latent" is the distance of the final latents, relative to the norm of the reference. "mel" is the
+mean absolute difference of the decoded log-mels in dB. Both are medians over four prompts of
+5.12 s, for audioldm2-full one prompt. audioldm2-full has random weights: its figures show rounding
+and step size alone, and its network is less smooth than a trained one.
+
+"reference" is DPM-Solver++ with 200 steps, which is nearer to the exact solution than DDIM with
+200. A figure below that row means nothing.
 """
 
 import argparse
@@ -15,8 +18,8 @@ from statistics import median
 import torch
 
 from latentaudio import load
-from latentaudio.benchmark.random_weights import invent
-from latentaudio.config.registry import VARIANTS
+from latentaudio.benchmark.random_weights import random_model
+from latentaudio.config.registry import MODELS
 from latentaudio.pipeline import AudioLDM
 from latentaudio.types import Latent
 
@@ -26,11 +29,11 @@ PROMPTS = (
     "a dog barks three times",
     "footsteps on gravel",
 )
-SECONDS = 5.12
-DECIBELS = 20 / torch.log(torch.tensor(10.0)).item()  # of a natural logarithm of amplitude
-ROWS = {
-    "exact": ("fp32", {"preset": "paper", "sampler": "dpm++"}),
-    "exact, guided to t = 240": (
+DURATION = 5.12  # s
+DB_PER_NAT = 20 / torch.log(torch.tensor(10.0)).item()  # of a natural logarithm of amplitude
+SETTINGS = {
+    "reference": ("fp32", {"preset": "paper", "sampler": "dpm++"}),
+    "reference, guided to t = 240": (
         "fp32",
         {"preset": "paper", "sampler": "dpm++", "guidance_stop": 0.76},
     ),
@@ -40,66 +43,67 @@ ROWS = {
     "fast": ("auto", {"preset": "fast"}),
     "draft": ("auto", {"preset": "draft"}),
 }
+"""Row of the table -> precision and options."""
 
 
-def system(name: str, precision: str) -> AudioLDM:
-    """A model by name, or its shapes with random weights where it has none here."""
-    return (
-        load(name, precision=precision)
-        if VARIANTS[name].embedded
-        else AudioLDM(invent(name), precision=precision)
-    )
+def load_or_random(name: str, precision: str) -> AudioLDM:
+    """Load a model; one that is not bundled gets random weights."""
+    if MODELS[name].bundled:
+        return load(name, precision=precision)
+    return AudioLDM(random_model(name), precision=precision)
 
 
 @torch.inference_mode()
-def ends(
-    model: AudioLDM, wishes: dict, prompts: tuple[str, ...]
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """(last latent, its mel) of every prompt."""
-    last = []
-    for k, prompt in enumerate(prompts):
-        kept = []
+def final_latents(model: AudioLDM, options: dict, prompts: tuple[str, ...]) -> list[tuple]:
+    """Return (final latent, its log-mel) of every prompt."""
+    results = []
+    for seed, prompt in enumerate(prompts):
+        latents = []
+
+        def on_step(step, latents=latents):
+            latents.append(step.z)
+
         model.generate(
-            prompt,
-            seconds=SECONDS,
-            seed=k,
-            candidates=1,
-            on_step=lambda step, kept=kept: kept.append(step.z),
-            **wishes,
+            prompt, duration=DURATION, seed=seed, candidates=1, on_step=on_step, **options
         )
-        last.append((kept[-1], model.vae.decode(Latent(kept[-1])).float()))
-    return last
+        mel = model.vae.decode(Latent(latents[-1])).float()
+        results.append((latents[-1], mel))
+    return results
+
+
+def measure(model: AudioLDM, options: dict, prompts: tuple[str, ...], targets: list[tuple]):
+    """Return the median distances of latents (relative) and of mels (dB)."""
+    latent_distances = []
+    mel_distances = []
+    results = final_latents(model, options, prompts)
+    for (z, mel), (target_z, target_mel) in zip(results, targets, strict=True):
+        latent_distances.append(float((z - target_z).norm() / target_z.norm()))
+        mel_distances.append(DB_PER_NAT * float((mel - target_mel).abs().mean()))
+    return median(latent_distances), median(mel_distances)
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(
+    """Measure every preset of every model, and print the table."""
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    words.add_argument("--models", nargs="+", default=["mini", "audioldm2-full"])
-    words.add_argument("--output", type=Path)
-    given = words.parse_args()
-    lines = ["| model | way | latent | mel, dB |", "|---|---|---|---|"]
+    parser.add_argument("--models", nargs="+", default=["mini", "audioldm2-full"])
+    parser.add_argument("--output", type=Path)
+    flags = parser.parse_args()
+    lines = ["| model | settings | latent | mel, dB |", "|---|---|---|---|"]
     print("\n".join(lines), flush=True)
-    for name in given.models:
-        prompts = PROMPTS if VARIANTS[name].embedded else PROMPTS[:1]
-        truth = ends(system(name, "fp32"), {"preset": "paper"}, prompts)
-        for way, (precision, wishes) in ROWS.items():
-            made = ends(system(name, precision), wishes, prompts)
-            apart = [
-                float((z - want).norm() / want.norm())
-                for (z, _), (want, _) in zip(made, truth, strict=True)
-            ]
-            mels = [
-                DECIBELS * float((mel - want).abs().mean())
-                for (_, mel), (_, want) in zip(made, truth, strict=True)
-            ]
-            lines.append(f"| {name} | {way} | {median(apart):.3f} | {median(mels):.2f} |")
+    for name in flags.models:
+        prompts = PROMPTS if MODELS[name].bundled else PROMPTS[:1]
+        targets = final_latents(load_or_random(name, "fp32"), {"preset": "paper"}, prompts)
+        for row, (precision, options) in SETTINGS.items():
+            model = load_or_random(name, precision)
+            latent_distance, mel_distance = measure(model, options, prompts, targets)
+            lines.append(f"| {name} | {row} | {latent_distance:.3f} | {mel_distance:.2f} |")
             print(lines[-1], flush=True)
-    if given.output:
-        given.output.write_text(
-            f"# Distance\n\n{(__doc__ or '').strip()}\n\n" + "\n".join(lines) + "\n",
-            encoding="utf-8",
-        )
+    if flags.output:
+        introduction = (__doc__ or "").strip()
+        table = "\n".join(lines)
+        flags.output.write_text(f"# Distance\n\n{introduction}\n\n{table}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""What presets cost and what they give: `mini` with each, the same held-out prompts and noise, before the judge.
+"""Measure what presets cost and what quality they give, on the same held-out prompts and noise.
 
-    python benchmarks/presets.py [PRESET ...] --model mini --clips 176 --output benchmarks/presets.md
+    python benchmarks/presets.py [PRESET ...] --clips 176 --output benchmarks/presets.md
 
-judge: share of clips whose kind it names. Frechet ratio: their distance from true renders over that between two halves of
-renders (as in `latentaudio bench`, but of fewer clips and so not to be compared with it). seconds: of one clip of 5.12 s,
-median. How far presets are from 200 steps of the same noise: benchmarks/distance.py.
+"accuracy" is the top-1 accuracy of the sound classifier. "Fréchet ratio" is the distance of the
+clips to ground truth, relative to the distance of two halves of ground truth. It uses fewer clips
+than `latentaudio evaluate` and cannot be compared with it. "seconds" is the median time of a clip
+of 5.12 s. benchmarks/distance.py measures how far presets end from 200 steps of the same noise.
 """
 
 import argparse
@@ -15,57 +16,71 @@ from pathlib import Path
 from latentaudio import load
 from latentaudio.config.presets import PRESETS
 from latentaudio.evaluate.frechet import frechet_distance
-from latentaudio.evaluate.mini.classifier import load_judge
-from latentaudio.evaluate.mini.prompts import of_every_kind
-from latentaudio.evaluate.mini.quality import right
+from latentaudio.evaluate.mini.classifier import load_classifier
+from latentaudio.evaluate.mini.prompts import class_prompts
+from latentaudio.evaluate.mini.quality import is_correct
 
-SEED, SECONDS = 0, 5.12
+SEED = 0
+OTHER_SEED = 1_000_000  # of the second half of ground truth
+DURATION = 5.12  # s
 
 
-def clips(model, prompts, preset):
-    """(samples of every prompt, median seconds of a clip)."""
-    made, taken = [], []
-    for k, prompt in enumerate(prompts):
-        began = time.perf_counter()
-        [clip] = model.generate(prompt, seconds=SECONDS, seed=k, preset=preset, candidates=1)
-        taken.append(time.perf_counter() - began)
-        made.append(clip.samples[0])
-    return made, statistics.median(taken)
+def generate_clips(model, prompts, preset):
+    """Return (samples of every prompt, median seconds of a clip)."""
+    clips = []
+    seconds = []
+    for seed, prompt in enumerate(prompts):
+        start = time.perf_counter()
+        [clip] = model.generate(prompt, duration=DURATION, seed=seed, preset=preset, candidates=1)
+        seconds.append(time.perf_counter() - start)
+        clips.append(clip.samples[0])
+    return clips, statistics.median(seconds)
+
+
+def describe_settings(model, prompt, preset):
+    """Return the sampler, steps, guidance and cache interval of a preset."""
+    [request] = model.resolve_requests([prompt], preset=preset)
+    options = request.options
+    return (
+        f"{options.sampler}, {options.steps} steps, guided until {options.guidance_stop:g}, "
+        f"cache interval {options.cache_interval}"
+    )
 
 
 def main():
-    words = argparse.ArgumentParser(
+    """Measure every preset, and print the table."""
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    words.add_argument("presets", nargs="*", default=list(PRESETS))
-    words.add_argument("--model", default="mini")
-    words.add_argument("--clips", type=int, default=176)
-    words.add_argument("--judge", type=Path, default=Path(__file__).parent / "classifier")
-    words.add_argument("--output", type=Path)
-    given = words.parse_args()
-    judge = load_judge(given.judge)
-    asked = list(of_every_kind(given.clips, SEED, SECONDS))
-    wanted, prompts = [a.kinds[0] for a in asked], [a.prompt for a in asked]
-    truths = judge.hear([a.truth for a in asked])
-    others = judge.hear([a.truth for a in of_every_kind(given.clips, SEED + 1_000_000, SECONDS)])
-    halves = frechet_distance(truths.embeddings, others.embeddings)
-    lines = ["| preset | settings | judge | Frechet ratio | seconds |", "|---|---|---|---|---|"]
+    parser.add_argument("presets", nargs="*", default=list(PRESETS))
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--clips", type=int, default=176)
+    parser.add_argument("--classifier", type=Path, default=Path(__file__).parent / "classifier")
+    parser.add_argument("--output", type=Path)
+    flags = parser.parse_args()
+    classifier = load_classifier(flags.classifier)
+    prompts = list(class_prompts(flags.clips, SEED, DURATION))
+    targets = [prompt.class_names[0] for prompt in prompts]
+    texts = [prompt.prompt for prompt in prompts]
+    truths = classifier.predict([prompt.ground_truth for prompt in prompts])
+    others = list(class_prompts(flags.clips, OTHER_SEED, DURATION))
+    reference = classifier.predict([prompt.ground_truth for prompt in others])
+    split_half = frechet_distance(truths.embeddings, reference.embeddings)
+    lines = ["| preset | settings | accuracy | Fréchet ratio | seconds |", "|---|---|---|---|---|"]
     print("\n".join(lines), flush=True)
-    for preset in given.presets:
-        model = load(given.model)  # a new one, which has read nothing yet
-        made, seconds = clips(model, prompts, preset)
-        verdict = judge.hear(made)
-        [whole] = model.requests(prompts[:1], {"preset": preset})
-        settings = f"{whole.sampler}, {whole.steps} steps, guided until {whole.guidance_stop:g}, reuse {whole.reuse}"
-        good = right(verdict, judge.kinds, wanted).mean()
-        ratio = frechet_distance(verdict.embeddings, others.embeddings) / halves
-        lines.append(f"| {preset} | {settings} | {good:.1%} | {ratio:.2f} | {seconds:.2f} |")
+    for preset in flags.presets:
+        model = load(flags.model)  # a new one, without cached text embeddings
+        clips, seconds = generate_clips(model, texts, preset)
+        predictions = classifier.predict(clips)
+        settings = describe_settings(model, texts[0], preset)
+        accuracy = is_correct(predictions, classifier.class_names, targets).mean()
+        ratio = frechet_distance(predictions.embeddings, reference.embeddings) / split_half
+        lines.append(f"| {preset} | {settings} | {accuracy:.1%} | {ratio:.2f} | {seconds:.2f} |")
         print(lines[-1], flush=True)
-    if given.output:
-        text = (
-            f"# Presets\n\n{(__doc__ or '').strip()}\n\n{given.clips} clips of {given.model}.\n\n"
-        )
-        given.output.write_text(text + "\n".join(lines) + "\n", encoding="utf-8")
+    if flags.output:
+        introduction = f"{(__doc__ or '').strip()}\n\n{flags.clips} clips of {flags.model}."
+        table = "\n".join(lines)
+        flags.output.write_text(f"# Presets\n\n{introduction}\n\n{table}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from latentaudio.diffusion.schedule import Schedule
 from latentaudio.evaluate.mini.classifier import load_classifier
 from latentaudio.evaluate.mini.prompts import EvalPrompt, class_prompts
 from latentaudio.evaluate.mini.quality import is_correct
+from latentaudio.generation.denoise import PreparedUNet
 from latentaudio.train.logger import mel_to_image
 from latentaudio.types import Latent
 from procedural_audio.registry import get_registry
@@ -66,8 +67,9 @@ def generate_from(
         texts = [prompt.prompt for prompt in batch]
         cond = encode_prompts(encoders, texts, num_tokens, num_frames)
         empty = [""] * len(batch)
+        unet = PreparedUNet(model.components)
         uncond = encode_unconditional(encoders, len(batch), num_tokens, num_frames, empty)
-        denoise = cfg_denoiser(model.network(), cond, uncond, guidance, schedule)
+        denoise = cfg_denoiser(unet, cond, uncond, guidance, schedule)
         *_, last = dpmpp_2m(denoise, z, schedule, timesteps, start=first)
         samples = model.vocoder(model.vae.decode(Latent(last.z)).float())
         clips += list(samples[:, 0].float().numpy())
