@@ -86,7 +86,7 @@ def rows_by_duration(folder: Path, durations: list[float]) -> Iterator[Row]:
 
 def rows_by_prompt_count(folder: Path) -> Iterator[Row]:
     """Yield the rows of the second table."""
-    yield "model", *(f"after {count} prompts" for count in PROMPT_COUNTS)
+    yield "model", *(f"after prompt {count}" for count in PROMPT_COUNTS)
     for model, duration in (("mini", "10.24"), (str(folder), "2.56")):
         command = (sys.executable, __file__, "--prompts", model, duration)
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""The race against diffusers runs on tiny shapes, and its numbers are what its clocks said."""
+"""The latency benchmark runs on tiny shapes, and its tables show the measured times."""
 
 import json
 from dataclasses import replace
@@ -8,103 +8,115 @@ import pytest
 import torch
 
 from latentaudio.benchmark import latency
-from latentaudio.benchmark.latency import PARTS, Times, flops_of_step, race, table
+from latentaudio.benchmark.latency import STAGES, count_step_gflop, measure_latency
+from latentaudio.benchmark.process_cost import ProcessCost
+from latentaudio.benchmark.report import BenchmarkResults, latency_table
+from latentaudio.benchmark.results import FULL_CLIP, SHORT_CLIP, LatencyResults
 from latentaudio.cli.main import main
 from latentaudio.config import registry
-from latentaudio.loaders.resolve import find
+from latentaudio.errors import DataError
+from latentaudio.loaders.resolve import resolve_model
+
+NAME = "tiny-published"
 
 
 @pytest.fixture(scope="module")
-def row(tmp_path_factory):
+def tiny_spec(tmp_path_factory):
     folder = published.save(published.audioldm2(), tmp_path_factory.mktemp("timing") / "audioldm2")
-    config = find(folder).config
-    wide = (
-        replace(config.clap, vocabulary=9000, text_positions=600),
-        replace(config.t5, vocabulary=9000),
-    )  # for mini's tokenizer
-    return replace(
-        find(folder).variant,
-        name="tiny-published",
-        config=replace(config, clap=wide[0], t5=wide[1]),
-    )
+    spec = resolve_model(folder).spec
+    # The vocabulary and length that the tokenizer of mini needs.
+    clap = replace(spec.config.clap, vocab_size=9000, text_max_positions=600)
+    t5 = replace(spec.config.t5, vocab_size=9000)
+    return replace(spec, name=NAME, config=replace(spec.config, clap=clap, t5=t5))
 
 
 @pytest.fixture(autouse=True)
-def rows(monkeypatch, row):
-    monkeypatch.setitem(registry.VARIANTS, "tiny-published", row)
+def registered(monkeypatch, tiny_spec):
+    monkeypatch.setitem(registry.MODELS, NAME, tiny_spec)
 
 
-def test_both_sides_do_every_piece_of_work():
-    heard = []
-    found = race(
-        "tiny-published", 0.32, 2, presets=("fast",), rounds=2, told=lambda *now: heard.append(now)
+def test_all_backends_run_every_stage_in_every_round():
+    ticks = []
+    results = measure_latency(
+        NAME, 0.32, 2, presets=("fast",), rounds=2, progress=lambda *tick: ticks.append(tick)
     )
-    assert heard == [
-        (k, 8, work) for k, work in enumerate((*PARTS, "clip of 10 steps", "fast", "fast"), 1)
-    ]
-    assert list(found.taken) == ["diffusers", "latentaudio fp32", "latentaudio bf16"]
-    for side, works in found.taken.items():
-        assert set(PARTS) <= works.keys() and all(
-            len(taken) == 2 and min(taken) > 0 for taken in works.values()
-        ), side
-    theirs = found.taken["diffusers"]
-    for k, whole in enumerate(theirs["200 steps"]):
-        read = theirs["text"][k] + theirs["loa"][k]
-        assert whole == pytest.approx(
-            read + theirs["clip of 10 steps"][k] + 190 * theirs["step"][k]
-        )
-    text = table(found)
-    assert "| step |" in text and "times diffusers" in text and "runs at" in text
+    stages = (*STAGES, SHORT_CLIP, "preset fast", "preset fast")
+    assert ticks == [(k, 8, stage) for k, stage in enumerate(stages, 1)]
+    assert list(results.seconds) == ["diffusers", "latentaudio fp32", "latentaudio bf16"]
+    for backend, seconds in results.seconds.items():
+        assert set(STAGES) <= seconds.keys(), backend
+        for values in seconds.values():
+            assert len(values) == 2 and min(values) > 0, backend
+    baseline = results.seconds["diffusers"]
+    for k, full in enumerate(baseline[FULL_CLIP]):
+        text = baseline["text encoding"][k] + baseline["language of audio"][k]
+        steps = 190 * baseline["denoising step"][k]
+        assert full == pytest.approx(text + baseline[SHORT_CLIP][k] + steps)
+    table = latency_table(results)
+    assert "| denoising step |" in table and "speed-up over diffusers" in table
+    assert "of the speed of matrix products" in table
 
 
-def test_ratios_and_shares_are_those_of_medians():
-    times = Times("m", 10.0, 1, rates={"fp32": 100.0, "bf16": 400.0}, gigaflops=100.0)
-    for side, step in (("diffusers", 4.0), ("latentaudio fp32", 2.0), ("latentaudio bf16", 0.5)):
-        for off in (-0.1, 0.0, 3.0):
-            times.add(side, "step", step + off)
-    times.add("diffusers", "200 steps", 800.0)
-    times.add("latentaudio bf16", "fast", 10.0)
-    text = table(times)
-    assert "| step | 4 s (3.9 to 7) | 2 s (1.9 to 5) | 0.5 s (0.4 to 3.5) | 2.00, 8.00 |" in text
-    assert "| fast |  |  | 10 s (10 to 10) | 80 |" in text
-    assert "in fp32 runs at 50% of" in text and "in bf16 runs at 50% of" in text
+def test_speed_ups_and_fractions_are_those_of_medians():
+    results = LatencyResults(
+        "m", 10.0, 1, matmul_gflops={"fp32": 100.0, "bf16": 400.0}, step_gflop=100.0
+    )
+    steps = {"diffusers": 4.0, "latentaudio fp32": 2.0, "latentaudio bf16": 0.5}
+    for backend, seconds in steps.items():
+        for offset in (-0.1, 0.0, 3.0):
+            results.add(backend, "denoising step", seconds + offset)
+    results.add("diffusers", FULL_CLIP, 800.0)
+    results.add("latentaudio bf16", "preset fast", 10.0)
+    table = latency_table(results)
+    cells = "4 s (3.9 to 7) | 2 s (1.9 to 5) | 0.5 s (0.4 to 3.5) | 2.00, 8.00 |"
+    assert f"| denoising step | {cells}" in table
+    assert "| preset fast |  |  | 10 s (10 to 10) | 80 |" in table
+    assert "in fp32 reaches 50% of" in table and "in bf16 reaches 50% of" in table
 
 
-def test_a_step_of_audioldm2_has_the_flops_of_the_field():
-    counted = flops_of_step("audioldm2-full", 1, 256)
-    assert counted == pytest.approx(2 * 171.5, rel=0.02)  # two halves of 85.75 GMAC
+def test_a_step_of_audioldm2_has_the_published_number_of_flops():
+    gflop = count_step_gflop("audioldm2-full", 1, 256)
+    assert gflop == pytest.approx(2 * 171.5, rel=0.02)  # two halves of 85.75 GMAC
 
 
-def test_the_clock_measures_seconds(monkeypatch):
-    moments = iter((10.0, 12.5))
-    monkeypatch.setattr(latency.time, "perf_counter", lambda: next(moments))
-    assert latency.clock(lambda: None) == 2.5
+def test_a_call_is_timed_in_seconds(monkeypatch):
+    times = iter((10.0, 12.5))
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: next(times))
+    assert latency.time_call(lambda: None) == 2.5
     monkeypatch.undo()
-    assert latency.matrix_rate(torch.float32, size=64) > 0
+    assert latency.matmul_gflops(torch.float32, size=64) > 0
 
 
-def test_the_command_writes_both_files(tmp_path, capsys):
-    line = [
-        "bench",
-        "speed",
-        "tiny-published",
-        "--seconds",
-        "0.32",
-        "--rounds",
-        "1",
-        "--presets",
-        "draft",
-        "--against",
-        "nobody",
-    ]
-    assert main([*line, "--output", str(tmp_path / "speed.json"), "--quiet"]) == 0
-    told = json.loads((tmp_path / "speed.json").read_text())
-    assert (
-        list(told[0]["taken"]) == ["latentaudio fp32", "latentaudio bf16"]
-        and "draft" in told[0]["taken"]["latentaudio bf16"]
+def test_saved_results_are_read_back(tmp_path):
+    results = BenchmarkResults(
+        [LatencyResults("m", 1.0, 1, cold_start={"fast": ProcessCost(1, 2)})]
     )
-    assert table(Times(**told[0])) in (tmp_path / "speed.md").read_text()
-    assert table(Times(**told[0])).strip() in capsys.readouterr().out
-    assert main([*line, "--output", str(tmp_path / "speed.txt")]) == 2
-    assert main(["bench", "speed", "no-such"]) == 2
-    assert main([*line[:-4], "--rounds", "0"]) == 2
+    results.latency[0].add("diffusers", "vocoder", 1.5)
+    results.save(tmp_path / "speed.json")
+    assert BenchmarkResults.load(tmp_path / "speed.json") == results
+    (tmp_path / "other.json").write_text("[]")
+    with pytest.raises(DataError, match="is not a file of `benchmark"):
+        BenchmarkResults.load(tmp_path / "other.json")
+
+
+COMMAND = [
+    "benchmark", NAME, "--duration", "0.32", "--rounds", "1", "--presets", "draft",
+    "--baseline", "none", "--quiet",
+]  # fmt: skip
+
+
+def test_the_command_writes_json_and_tables(tmp_path, capsys):
+    assert main([*COMMAND, "--output", str(tmp_path / "speed.json")]) == 0
+    stored = json.loads((tmp_path / "speed.json").read_text())
+    [seconds] = [entry["seconds"] for entry in stored["latency"]]
+    assert list(seconds) == ["latentaudio fp32", "latentaudio bf16"]
+    assert "preset draft" in seconds["latentaudio bf16"]
+    [results] = BenchmarkResults.load(tmp_path / "speed.json").latency
+    assert latency_table(results) in (tmp_path / "speed.md").read_text()
+    assert latency_table(results).strip() in capsys.readouterr().out
+
+
+def test_wrong_arguments_are_errors_of_the_user(tmp_path):
+    assert main([*COMMAND, "--output", str(tmp_path / "speed.txt")]) == 2
+    assert main([*COMMAND, "--rounds", "0"]) == 2
+    assert main(["benchmark", "no-such"]) == 2

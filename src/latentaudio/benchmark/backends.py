@@ -17,6 +17,7 @@ from ..config.presets import PresetName
 from ..diffusion.guidance import Guidance, cfg_denoiser
 from ..diffusion.samplers import ddim
 from ..diffusion.schedule import Schedule
+from ..generation.denoise import PreparedUNet
 from ..pipeline import AudioLDM
 from ..types import Conditioning, Context, Latent
 from .random_weights import random_model
@@ -81,11 +82,11 @@ class LatentAudioBackend:
         """
         self.name = f"latentaudio {precision}" + (", CUDA graphs" if use_cuda_graphs else "")
         self.model = AudioLDM(random_model(model), device, precision)
-        self.model.parts.use_cuda_graphs = use_cuda_graphs
+        self.model.components.use_cuda_graphs = use_cuda_graphs
         if self.model.device.type != "cpu":  # a CPU computes the clips of a batch one by one
-            self.model.batch = batch_size
+            self.model.batch_size = batch_size
         config = self.model.config
-        self.num_frames = self.model.codec.frames(duration) // config.vae.downsampling
+        self.num_frames = self.model.codec.num_frames(duration) // config.vae.downsampling
         self._prompts = [PROMPT] * batch_size
         self._duration = duration
         generator = torch.Generator().manual_seed(0)
@@ -95,7 +96,7 @@ class LatentAudioBackend:
         cond = random_conditioning(config, self._z)
         with torch.inference_mode():
             self._denoise = cfg_denoiser(
-                self.model.network(),
+                PreparedUNet(self.model.components),
                 cond,
                 cond.map(torch.zeros_like),
                 Guidance(GUIDANCE_SCALE),
@@ -107,14 +108,14 @@ class LatentAudioBackend:
         """Encode the prompt and the empty prompt."""
         for texts in (self._prompts, [""] * len(self._prompts)):
             if self.model.config.clap is not None:
-                clap_text_embeds(self.model.text, texts)
+                clap_text_embeds(self.model.text_encoders, texts)
             if self.model.config.t5 is not None:
-                t5_states(self.model.text, texts)
+                t5_states(self.model.text_encoders, texts)
 
     @torch.inference_mode()
     def generate_loa(self) -> None:
         """Generate the language of audio for the prompt and the empty prompt."""
-        translator = self.model.text.translator
+        translator = self.model.text_encoders.translator
         config = self.model.config.translator
         if translator is None or config is None:
             return
@@ -150,12 +151,12 @@ class LatentAudioBackend:
         schedule = Schedule(self.model.config.schedule)
         timesteps = schedule.timesteps(num_steps, "leading")
         *_, last = ddim(self._denoise, self._z, schedule, timesteps)
-        self.model.codec.sound(last.z)
+        self.model.codec.decode(last.z)
 
     def generate_with_preset(self, preset: PresetName) -> None:
         """Generate clips as a user does, with prompts that are not in the cache."""
-        self.model.parts.version += 1  # invalidates the cache of encoded prompts
-        self.model.generate(self._prompts, seconds=self._duration, preset=preset, seed=0)
+        self.model.components.version += 1  # invalidates the cache of encoded prompts
+        self.model.generate(self._prompts, duration=self._duration, preset=preset, seed=0)
 
 
 def latent_shape(config: ModelConfig, batch_size: int, num_frames: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ..config.architecture import ModelConfig
-from ..loaders.diffusers_configs import component_configs
+from ..loaders.diffusers_format import component_configs
 from .backends import GUIDANCE_SCALE, latent_shape
 
 NUM_SCHEDULE_STEPS = 200  # their default

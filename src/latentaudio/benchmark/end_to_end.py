@@ -80,7 +80,7 @@ def measure_end_to_end(
     """
 
     def generate(run: int) -> None:
-        model.generate(PROMPT, seconds=DURATION, seed=SEED + run, candidates=1)
+        model.generate(PROMPT, duration=DURATION, seed=SEED + run, candidates=1)
 
     progress(0, 3, "latency (warm)")
     warm_latency_s = process_cost.median_seconds(generate, NUM_RUNS)

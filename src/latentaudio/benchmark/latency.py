@@ -12,10 +12,8 @@ the gain comes from fewer steps of another sampler.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,8 +24,17 @@ from ..config.presets import PresetName
 from ..config.registry import get_model_spec
 from ..device import pick_device
 from .backends import PROMPT, Backend, LatentAudioBackend, latent_shape, random_conditioning
-from .process_cost import ProcessCost, measure_cold_start
+from .process_cost import measure_cold_start
 from .random_weights import write_random_model
+from .results import (
+    BASELINE,
+    FULL_CLIP,
+    FULL_CLIP_STEPS,
+    SHORT_CLIP,
+    SHORT_CLIP_STEPS,
+    LatencyResults,
+    preset_stage,
+)
 
 STAGES = {
     "text encoding": "encode_text",
@@ -38,56 +45,12 @@ STAGES = {
 }
 """Name in the table -> method of `Backend`."""
 
-SHORT_CLIP_STEPS = 10
-FULL_CLIP_STEPS = 200  # the default of diffusers
-SHORT_CLIP = f"clip, {SHORT_CLIP_STEPS} DDIM steps"
-FULL_CLIP = f"clip, {FULL_CLIP_STEPS} DDIM steps"
-BASELINE = "diffusers"
-
 _MATMUL_SIZE = 2048
 _MATMUL_RUNS = 10  # the fastest counts
 _CPU_FEATURES = ("avx512f", "avx512_bf16", "amx_bf16")
 
 Progress = Callable[[int, int, str], None]
 """(number done, total, current work)."""
-
-
-@dataclass
-class LatencyResults:
-    """Measured times of one model.
-
-    Attributes:
-        model: name of the model.
-        duration: duration of the clips in seconds.
-        batch_size: clips at once.
-        seconds: backend -> stage -> seconds, one value per round.
-        matmul_gflops: precision -> speed of matrix products in GFLOP/s.
-        step_gflop: work of a guided denoising step in GFLOP.
-        cold_start: preset -> cost of `generate` in a new process.
-        machine: processor and torch version.
-    """
-
-    model: str
-    duration: float
-    batch_size: int
-    seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    matmul_gflops: dict[str, float] = field(default_factory=dict)
-    step_gflop: float = 0.0
-    cold_start: dict[str, ProcessCost] = field(default_factory=dict)
-    machine: str = ""
-
-    def median(self, backend: str, stage: str) -> float:
-        """Return the median time of a stage in seconds."""
-        return statistics.median(self.seconds[backend][stage])
-
-    def add(self, backend: str, stage: str, seconds: float) -> None:
-        """Add the time of one round."""
-        self.seconds.setdefault(backend, {}).setdefault(stage, []).append(seconds)
-
-
-def preset_stage(preset: str) -> str:
-    """Return the name in the table of a clip with a preset."""
-    return f"preset {preset}"
 
 
 def time_call(work: Callable[[], object], device: str = "cpu") -> float:

@@ -112,7 +112,7 @@ def measure_cold_start(
     """
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "clip.wav"
-        arguments = [*command, "generate", prompt, "-o", str(output), "--seconds", str(duration)]
+        arguments = [*command, "generate", prompt, "-o", str(output), "--duration", str(duration)]
         arguments += ["--seed", "0", "--model", model, *flags, "--quiet"]
         cost = measure_command(arguments)
         if not output.is_file():

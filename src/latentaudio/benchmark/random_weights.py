@@ -12,13 +12,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..loaders.model_folder import (
-    TOKENIZER_FILE,
-    build_component,
-    component_names,
-    save_component,
-    write_config,
-)
+from ..loaders.components import build_component, component_names
+from ..loaders.model_folder import TOKENIZER_FILE, save_component, write_config
 from ..loaders.resolve import ModelSource, spec_only
 
 _DENOISERS = ("unet", "distilled_unet")

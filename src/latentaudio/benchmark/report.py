@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
-from ..fileio import replacing
+from ..fileio import atomic_write
 from .end_to_end import COLUMNS, DURATION, EndToEndCost
-from .latency import BASELINE, FULL_CLIP, LatencyResults
 from .process_cost import ProcessCost
+from .results import BASELINE, FULL_CLIP, LatencyResults
 
 
 @dataclass
@@ -42,9 +42,9 @@ class BenchmarkResults:
         Raises:
             DataError: a file cannot be written.
         """
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        with replacing(path.with_suffix(".md")) as temporary:
+        with atomic_write(path.with_suffix(".md")) as temporary:
             temporary.write_text(self.to_markdown(), encoding="utf-8")
 
     @classmethod

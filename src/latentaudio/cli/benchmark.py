@@ -16,7 +16,7 @@ from . import console
 
 if TYPE_CHECKING:
     from ..benchmark.end_to_end import EndToEndCost
-    from ..benchmark.latency import LatencyResults
+    from ..benchmark.results import LatencyResults
 
 DEFAULT_MODEL = "audioldm2-full"
 DEFAULT_DURATION = 10.24  # s
