@@ -1,4 +1,4 @@
-"""AudioMAE against transformers' ViT-MAE (weights copied), torch's pooling by hand and ViT-B's closed form."""
+"""AudioMAE against transformers' ViT-MAE, torch's pooling by hand and ViT-B's size."""
 
 import numpy as np
 import pytest
@@ -7,22 +7,29 @@ from diffusers.models.embeddings import get_2d_sincos_pos_embed
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 from latentaudio.config.architecture import AudioMAEConfig
-from latentaudio.models.audiomae import AudioMAE, positions
+from latentaudio.models.audiomae import AudioMAE, sin_cos_table
 
 TINY = AudioMAEConfig(
-    frames=32,
-    bins=32,
-    patch=8,
-    width=16,
-    depth=3,
-    heads=2,
-    average_last=2,
-    decoder_width=8,
-    decoder_depth=2,
-    decoder_heads=2,
+    num_frames=32,
+    n_mels=32,
+    patch_size=8,
+    hidden_size=16,
+    num_layers=3,
+    num_heads=2,
+    num_averaged_layers=2,
+    decoder_hidden_size=8,
+    decoder_num_layers=2,
+    decoder_num_heads=2,
 )
 LONG = AudioMAEConfig(
-    frames=64, bins=16, patch=4, width=16, depth=2, heads=2, average_last=1, decoder_depth=0
+    num_frames=64,
+    n_mels=16,
+    patch_size=4,
+    hidden_size=16,
+    num_layers=2,
+    num_heads=2,
+    num_averaged_layers=1,
+    decoder_num_layers=0,
 )
 OLD_NAMES = {  # what the first releases of transformers 5 call it -> what later ones do
     "vit.encoder.layer.": "vit.layers.",
@@ -90,7 +97,7 @@ def test_positions_are_diffusers():
     expected = get_2d_sincos_pos_embed(
         16, 4, base_size=4, cls_token=True, extra_tokens=1, output_type="pt"
     )
-    torch.testing.assert_close(positions((4, 4), 16)[0], expected.float(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(sin_cos_table((4, 4), 16)[0], expected.float(), atol=1e-6, rtol=0)
 
 
 def test_masked_pretraining_is_transformers():
@@ -128,8 +135,9 @@ def test_features_are_transformers_hidden_states_normalised_and_averaged():
 
 def test_published_encoder_has_vit_bs_size():
     with torch.device("meta"):
-        model = AudioMAE(AudioMAEConfig(decoder_depth=0))
-    # ViT-B/16 without its classifier has 85,798,656: three colours for our one, and its 197 positions learned
+        model = AudioMAE(AudioMAEConfig(decoder_num_layers=0))
+    # ViT-B/16 without its classifier has 85,798,656: three colours for our one, and its 197
+    # positions learned
     assert sum(p.numel() for p in model.parameters()) == 85_798_656 - 2 * 16 * 16 * 768 - 197 * 768
     assert model.state_dict()["pos_embed"].shape == (1, 513, 768)
 

@@ -7,7 +7,15 @@ from transformers import VitsConfig, VitsModel
 from latentaudio.config.architecture import PhonemesConfig
 from latentaudio.models.phoneme_encoder import PhonemeEncoder
 
-TINY = PhonemesConfig(vocabulary=20, width=12, layers=3, heads=2, hidden=20, window=4, length=16)
+TINY = PhonemesConfig(
+    vocab_size=20,
+    hidden_size=12,
+    num_layers=3,
+    num_heads=2,
+    ffn_dim=20,
+    window_size=4,
+    max_length=16,
+)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,11 @@ def count(module):
             124_439_808 - 50_256 * 768,
         ),  # all but the unused word table
         (text_encoders.clap, CLAPConfig(), 193_913_882),
-        (text_encoders.clap, CLAPConfig(audio_width=96, audio_depths=(2, 2, 6, 2)), 153_492_890),
+        (
+            text_encoders.clap,
+            CLAPConfig(audio_hidden_size=96, audio_depths=(2, 2, 6, 2)),
+            153_492_890,
+        ),
     ],
 )
 def test_published_parameter_counts_on_meta(build, config, parameters):
@@ -33,8 +37,8 @@ def test_published_parameter_counts_on_meta(build, config, parameters):
 
 def test_clap_text_tower_ignores_padding_of_id_one():
     config = CLAPConfig(
-        projection=8, text_width=16, text_layers=1, text_heads=2, text_hidden=32, text_positions=12, vocabulary=20,
-        text_length=10, audio_width=8, audio_depths=(1, 1, 1, 1), audio_heads=(1, 1, 2, 2),
+        projection_dim=8, text_hidden_size=16, text_num_layers=1, text_num_heads=2, text_ffn_dim=32, text_max_positions=12, vocab_size=20,
+        text_max_length=10, audio_hidden_size=8, audio_depths=(1, 1, 1, 1), audio_num_heads=(1, 1, 2, 2),
     )  # fmt: skip
     model = text_encoders.clap(config).eval()
     ids = torch.tensor([[0, 7, 9, 2]])
@@ -50,7 +54,15 @@ def test_clap_text_tower_ignores_padding_of_id_one():
 
 
 def test_t5_has_its_embedding_table_once_in_files_and_in_memory():
-    config = T5Config(width=16, head_width=8, heads=2, layers=1, hidden=16, vocabulary=30, length=8)
+    config = T5Config(
+        hidden_size=16,
+        head_dim=8,
+        num_heads=2,
+        num_layers=1,
+        ffn_dim=16,
+        vocab_size=30,
+        max_length=8,
+    )
     first, second = text_encoders.t5(config).eval(), text_encoders.t5(config).eval()
     state = {f"inner.{k}": v.clone() + 0.1 for k, v in first.state_dict().items()}
     assert sum(v.shape == (30, 16) for v in state.values()) == 1

@@ -1,4 +1,4 @@
-"""The translator's loop against recomputation, GPT-2 by ids of transformers, and diffusers' projection."""
+"""The translator against recomputation, transformers' GPT-2, and diffusers' projection."""
 
 import pytest
 import torch
@@ -7,7 +7,9 @@ from latentaudio.config.architecture import TranslatorConfig
 from latentaudio.models.translator import Translator
 from latentaudio.types import Context
 
-CONFIG = TranslatorConfig(width=32, layers=2, heads=4, positions=64, sources=(12, 20), tokens=5)
+CONFIG = TranslatorConfig(
+    hidden_size=32, num_layers=2, num_heads=4, max_positions=64, source_dims=(12, 20), num_tokens=5
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +25,16 @@ def prompts(batch=3, length=9, real=(9, 4, 6)):
     generator = torch.Generator().manual_seed(1)
     words = torch.randn(batch, length, 20, generator=generator)
     mask = (torch.arange(length) < torch.tensor(real)[:, None]).float()
-    return Context.full(torch.randn(batch, 1, 12, generator=generator)), Context(words, mask)
+    return Context.unmasked(torch.randn(batch, 1, 12, generator=generator)), Context(words, mask)
 
 
 def one(sources, k):
     """Item k without its padding."""
     clap, words = sources
     real = int(words.mask[k].sum())
-    return Context.full(clap.tokens[k : k + 1]), Context.full(words.tokens[k : k + 1, :real])
+    return Context.unmasked(clap.tokens[k : k + 1]), Context.unmasked(
+        words.tokens[k : k + 1, :real]
+    )
 
 
 @torch.no_grad()
@@ -47,7 +51,7 @@ def test_sequence_is_diffusers_projection(model):
         getattr(theirs, f"eos_embed{suffix}").data = model.end[i]
     clap, words = prompts()
     want = theirs(clap.tokens, words.tokens, clap.mask.long(), words.mask.long())
-    got = model.sequence((clap, words))
+    got = model.build_prompt((clap, words))
     torch.testing.assert_close(got.tokens, want.hidden_states)
     assert torch.equal(got.mask.long(), want.attention_mask)
 
@@ -55,25 +59,28 @@ def test_sequence_is_diffusers_projection(model):
 @torch.no_grad()
 def test_generate_is_plain_recomputation_without_a_cache(model):
     sources = one(prompts(), 0)
-    heard = model.sequence(sources).tokens
-    for _ in range(CONFIG.tokens):
+    heard = model.build_prompt(sources).tokens
+    for _ in range(CONFIG.num_tokens):
         state = model.gpt2(inputs_embeds=heard, use_cache=False).last_hidden_state[:, -1:]
         heard = torch.cat([heard, state], dim=1)
     loa = model.generate(sources)
-    torch.testing.assert_close(loa.tokens, heard[:, -CONFIG.tokens :], atol=1e-5, rtol=0)
+    torch.testing.assert_close(loa.tokens, heard[:, -CONFIG.num_tokens :], atol=1e-5, rtol=0)
     assert (loa.origin, loa.mask.shape, bool(loa.mask.all())) == ("text", (1, 5), True)
 
 
 @torch.no_grad()
 def test_an_item_of_a_batch_is_the_item_alone(model):
     sources, target = prompts(), torch.randn(3, 5, 32)
-    together, taught = model.generate(sources, 5).tokens, model.teacher(sources, target)
+    together, taught = model.generate(sources, 5).tokens, model.teacher_forced(sources, target)
     for k in range(3):
         torch.testing.assert_close(
             together[k : k + 1], model.generate(one(sources, k), 5).tokens, atol=1e-5, rtol=0
         )
         torch.testing.assert_close(
-            taught[k : k + 1], model.teacher(one(sources, k), target[k : k + 1]), atol=1e-5, rtol=0
+            taught[k : k + 1],
+            model.teacher_forced(one(sources, k), target[k : k + 1]),
+            atol=1e-5,
+            rtol=0,
         )
     assert (together[0] - together[1]).abs().max() > 0.01
 
@@ -82,13 +89,13 @@ def test_an_item_of_a_batch_is_the_item_alone(model):
 def test_the_teacher_hearing_what_was_written_predicts_it(model):
     sources = prompts()
     written = model.generate(sources, 4).tokens
-    torch.testing.assert_close(model.teacher(sources, written), written, atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.teacher_forced(sources, written), written, atol=1e-5, rtol=0)
     changed = written.clone()
     changed[:, 2, 0] += 5
     torch.testing.assert_close(
-        model.teacher(sources, changed)[:, :3], written[:, :3], atol=1e-5, rtol=0
+        model.teacher_forced(sources, changed)[:, :3], written[:, :3], atol=1e-5, rtol=0
     )  # no peeking
-    assert (model.teacher(sources, changed)[:, 3] - written[:, 3]).abs().max() > 0.01
+    assert (model.teacher_forced(sources, changed)[:, 3] - written[:, 3]).abs().max() > 0.01
 
 
 def test_gradients_flow_through_every_step(model):
@@ -104,6 +111,6 @@ def test_gradients_flow_through_every_step(model):
 @torch.no_grad()
 def test_a_long_prompt_is_cut_to_leave_room(model):
     clap, words = prompts(1, 200, (200,))
-    assert model.sequence((clap, words)).tokens.shape[1] == 64 - 5
+    assert model.build_prompt((clap, words)).tokens.shape[1] == 64 - 5
     assert model.generate((clap, words), 7).tokens.shape == (1, 7, 32)
-    assert model.teacher((clap, words), torch.randn(1, 7, 32)).shape == (1, 7, 32)
+    assert model.teacher_forced((clap, words), torch.randn(1, 7, 32)).shape == (1, 7, 32)

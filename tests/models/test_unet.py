@@ -1,4 +1,4 @@
-"""The one UNet against diffusers' two UNets (AudioLDM 2's and AudioLDM's) and their published shapes."""
+"""The UNet against diffusers' UNets of AudioLDM 2 and AudioLDM and their published shapes."""
 
 import re
 from dataclasses import replace
@@ -15,32 +15,33 @@ from latentaudio.types import Conditioning, Context, cat_conditionings
 
 SHAPE = {
     "channels": 16,
-    "mult": (1, 2, 3),
+    "channel_mult": (1, 2, 3),
     "attention": (False, True, True),
-    "groups": 8,
-    "latent": 4,
+    "num_groups": 8,
+    "latent_channels": 4,
 }
 FROM_DIFFUSERS = [
     (r"time_embedding\.linear_1", "time_in"), (r"time_embedding\.linear_2", "time_out"), ("class_embedding", "film"),
     ("conv_norm_out", "norm_out"), (r"mid_block\.resnets\.(\d)", r"middle.\1.res"),
-    (r"mid_block\.attentions", "middle.0.transformers"), (r"(down|up)_blocks\.(\d)\.resnets\.(\d)", r"\1.\2.sites.\3.res"),
-    (r"(down|up)_blocks\.(\d)\.(?:down|up)samplers\.0", r"\1.\2.step"), ("transformer_blocks", "blocks"),
+    (r"mid_block\.attentions", "middle.0.transformers"), (r"(down|up)_blocks\.(\d)\.resnets\.(\d)", r"\1.\2.blocks.\3.res"),
+    (r"(down|up)_blocks\.(\d)\.(?:down|up)samplers\.0", r"\1.\2.step"), (r"\.transformer_blocks\.", ".blocks."),
     (r"ff\.net\.0\.proj", "ff_in"), (r"ff\.net\.2", "ff_out"), (r"to_out\.0", "to_out"), ("time_emb_proj", "embed"),
     ("conv_shortcut", "shortcut"),
 ]  # fmt: skip
 
 
-def renamed(name, per_site):
-    def site(match):
-        return f"{match[1]}.{match[2]}.sites.{int(match[3]) // per_site}.transformers.{int(match[3]) % per_site}"
+def renamed(name, per_block):
+    def attention(match):
+        block, transformer = divmod(int(match[3]), per_block)
+        return f"{match[1]}.{match[2]}.blocks.{block}.transformers.{transformer}"
 
-    for old, new in [*FROM_DIFFUSERS, (r"(down|up)_blocks\.(\d)\.attentions\.(\d+)", site)]:
+    for old, new in [*FROM_DIFFUSERS, (r"(down|up)_blocks\.(\d)\.attentions\.(\d+)", attention)]:
         name = re.sub(old, new, name)
     return name
 
 
 @torch.no_grad()
-def randomise(module):
+def randomize(module):
     """Weights of working size everywhere, so that no branch is hidden by a zero."""
     torch.manual_seed(0)
     for name, p in module.named_parameters():
@@ -54,7 +55,7 @@ def twin(theirs, config):
     """Our UNet with the weights of diffusers'."""
     ours = UNet(config)
     ours.load_state_dict(
-        {renamed(k, len(config.contexts)): v for k, v in randomise(theirs).state_dict().items()}
+        {renamed(k, len(config.contexts)): v for k, v in randomize(theirs).state_dict().items()}
     )
     return ours.eval()
 
@@ -88,7 +89,7 @@ def batch():
 
 @pytest.fixture(scope="module")
 def unet():
-    return randomise(UNet(UNetConfig(**SHAPE, heads=(2, 4, 6), contexts=(None, 24, 40))))
+    return randomize(UNet(UNetConfig(**SHAPE, num_heads=(2, 4, 6), contexts=(None, 24, 40))))
 
 
 def close(got, want):
@@ -107,25 +108,27 @@ def test_agrees_with_diffusers_audioldm2(batch, heads, contexts, depth):
         cross_attention_dim=[list(contexts)] * 3,
         transformer_layers_per_block=depth,
     )
-    ours = twin(theirs, UNetConfig(**SHAPE, heads=heads, contexts=contexts, depth=depth))
-    asked = Conditioning(
+    ours = twin(
+        theirs, UNetConfig(**SHAPE, num_heads=heads, contexts=contexts, transformer_depth=depth)
+    )
+    requested = Conditioning(
         contexts=conditioning.contexts[: len(ours.config.contexts) - contexts.count(None)]
     )
-    seen = dict(
+    states = dict(
         zip(
             ("encoder_hidden_states", "encoder_hidden_states_1"),
-            (c.tokens for c in asked.contexts),
+            (c.tokens for c in requested.contexts),
             strict=False,
         )
     )
     masks = dict(
         zip(
             ("encoder_attention_mask", "encoder_attention_mask_1"),
-            (c.mask for c in asked.contexts),
+            (c.mask for c in requested.contexts),
             strict=False,
         )
     )
-    close(ours(z, t, asked), theirs(z, t, **seen, **masks).sample)
+    close(ours(z, t, requested), theirs(z, t, **states, **masks).sample)
 
 
 @torch.no_grad()
@@ -136,7 +139,7 @@ def test_agrees_with_diffusers_audioldm(batch):
     theirs = UNet2DConditionModel(
         **shape, **film, class_embeddings_concat=True, cross_attention_dim=(16, 32, 48)
     )
-    ours = twin(theirs, UNetConfig(**SHAPE, heads=(2, 4, 6), film=20))
+    ours = twin(theirs, UNetConfig(**SHAPE, num_heads=(2, 4, 6), film_dim=20))
     clap = torch.randn(3, 20)
     close(
         ours(z, t, Conditioning(clap)),
@@ -147,16 +150,16 @@ def test_agrees_with_diffusers_audioldm(batch):
 @torch.no_grad()
 def test_every_batch_item_equals_itself_alone(unet, batch):
     z, t, conditioning = batch
-    together = unet(z, t, conditioning)
+    batched = unet(z, t, conditioning)
     for k in range(3):
         close(
-            together[k : k + 1],
+            batched[k : k + 1],
             unet(z[k : k + 1], t[k : k + 1], conditioning.map(lambda x, k=k: x[k : k + 1])),
         )
 
 
 @torch.no_grad()
-def test_masked_tokens_and_padding_do_not_matter(unet, batch):
+def test_masked_tokens_and_padding_have_no_effect(unet, batch):
     z, t, conditioning = batch
     changed = tuple(
         Context(c.tokens + 9 * (1 - c.mask)[..., None], c.mask).padded(11)
@@ -164,39 +167,43 @@ def test_masked_tokens_and_padding_do_not_matter(unet, batch):
     )
     close(unet(z, t, Conditioning(contexts=changed)), unet(z, t, conditioning))
     stacked = unet(
-        z.repeat(2, 1, 1, 1), t.repeat(2), cat_conditionings(conditioning, Conditioning(contexts=changed))
+        z.repeat(2, 1, 1, 1),
+        t.repeat(2),
+        cat_conditionings(conditioning, Conditioning(contexts=changed)),
     )
     close(stacked[3:], unet(z, t, conditioning))
 
 
-def test_a_context_masked_whole_counts_as_zeros(unet, batch):
+def test_a_fully_masked_context_counts_as_zeros(unet, batch):
     z, t, conditioning = batch
     loa, t5 = conditioning.contexts
     keep = torch.tensor([0.0, 1.0, 1.0])[:, None]
-    asked = Conditioning(contexts=(Context(loa.tokens, loa.mask * keep), t5))
+    requested = Conditioning(contexts=(Context(loa.tokens, loa.mask * keep), t5))
     zeros = Conditioning(contexts=(Context(loa.tokens * keep[..., None], loa.mask), t5))
-    close(unet(z, t, asked), unet(z, t, zeros))
+    close(unet(z, t, requested), unet(z, t, zeros))
     unet.zero_grad()
-    unet(z, t, asked).square().mean().backward()
+    unet(z, t, requested).square().mean().backward()
     assert all(p.grad.isfinite().all() for p in unet.parameters())
 
 
 @torch.no_grad()
 def test_a_prepared_conditioning_serves_every_step(unet, batch):
     z, t, conditioning = batch
-    heard = unet.prepare(conditioning)
-    for moment in (t, t.float() - 0.5):
-        assert torch.equal(unet(z, moment, heard), unet(z, moment, conditioning))
-    assert torch.equal(unet(z, t.float(), heard), unet(z, t, heard))
-    assert not torch.allclose(unet(z, t.float() - 0.5, heard), unet(z, t, heard))
+    prepared = unet.prepare(conditioning)
+    for time in (t, t.float() - 0.5):
+        assert torch.equal(unet(z, time, prepared), unet(z, time, conditioning))
+    assert torch.equal(unet(z, t.float(), prepared), unet(z, t, prepared))
+    assert not torch.allclose(unet(z, t.float() - 0.5, prepared), unet(z, t, prepared))
 
 
 @pytest.mark.parametrize("film", [None, 20])
 def test_gradients_reach_every_parameter(batch, film):
     z, t, conditioning = batch
-    unet = randomise(UNet(UNetConfig(**SHAPE, heads=(2, 4, 6), contexts=(None, 24, 40), film=film)))
-    asked = Conditioning(None if film is None else torch.randn(3, film), conditioning.contexts)
-    unet(z, t, asked).square().mean().backward()
+    unet = randomize(
+        UNet(UNetConfig(**SHAPE, num_heads=(2, 4, 6), contexts=(None, 24, 40), film_dim=film))
+    )
+    requested = Conditioning(None if film is None else torch.randn(3, film), conditioning.contexts)
+    unet(z, t, requested).square().mean().backward()
     assert not [
         name for name, p in unet.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-9
     ]
@@ -204,7 +211,12 @@ def test_gradients_reach_every_parameter(batch, film):
 
 def test_a_first_level_wider_than_the_base_follows_the_ldm_skeleton():
     config = UNetConfig(
-        latent=4, channels=16, mult=(2, 3), attention=(False, True), heads=(2, 4), groups=8
+        latent_channels=4,
+        channels=16,
+        channel_mult=(2, 3),
+        attention=(False, True),
+        num_heads=(2, 4),
+        num_groups=8,
     )
     unet = UNet(config)
     assert (unet.conv_in.out_channels, unet.conv_out.in_channels, unet.time_in.in_features) == (
@@ -212,8 +224,9 @@ def test_a_first_level_wider_than_the_base_follows_the_ldm_skeleton():
         32,
         16,
     )
-    # On the way up each site takes one skip: two of the deep level, the step down; two of the first level, conv_in.
-    inputs = [site.res.conv1.in_channels for level in unet.up for site in level.sites]
+    # On the way up each block takes one skip: two of the deep level, the step down; two of the
+    # first level, conv_in.
+    inputs = [block.res.conv1.in_channels for stage in unet.up for block in stage.blocks]
     assert inputs == [48 + 48, 48 + 48, 48 + 32, 48 + 32, 32 + 32, 32 + 16]
     assert not unet(
         torch.randn(1, 4, 4, 2), torch.tensor([5]), Conditioning()
@@ -226,90 +239,112 @@ def test_a_grid_that_cannot_be_halved_agrees_with_diffusers(grid):
     theirs = AudioLDM2UNet2DConditionModel(
         **their_shape((2, 4, 6)), cross_attention_dim=[[None, 24, 40]] * 3
     )
-    ours = twin(theirs, UNetConfig(**SHAPE, heads=(2, 4, 6), contexts=(None, 24, 40)))
-    dice = torch.Generator().manual_seed(3)
+    ours = twin(theirs, UNetConfig(**SHAPE, num_heads=(2, 4, 6), contexts=(None, 24, 40)))
+    generator = torch.Generator().manual_seed(3)
     z, loa, t5 = (
-        torch.randn(shape, generator=dice) for shape in ((1, 4, *grid), (1, 5, 24), (1, 7, 40))
+        torch.randn(shape, generator=generator) for shape in ((1, 4, *grid), (1, 5, 24), (1, 7, 40))
     )
     want = theirs(
         z, torch.tensor([500]), encoder_hidden_states=loa, encoder_hidden_states_1=t5
     ).sample
     close(
-        ours(z, torch.tensor([500]), Conditioning(contexts=(Context.full(loa), Context.full(t5)))),
+        ours(
+            z,
+            torch.tensor([500]),
+            Conditioning(contexts=(Context.unmasked(loa), Context.unmasked(t5))),
+        ),
         want,
     )
 
 
 @torch.no_grad()
-def test_a_draft_stands_beside_the_noisy_latent(batch):
-    """The first convolution over both is the sum of one over each (conv2d is linear), and the rest is the plain network's."""
+def test_a_prior_is_concatenated_to_the_noisy_latent(batch):
+    """The first convolution over both is the sum of one over each, since conv2d is linear."""
     z, t, conditioning = batch
-    drafted = randomise(
-        UNet(replace(UNetConfig(**SHAPE, heads=(2, 4, 8), contexts=(24, 40)), draft=True))
+    with_prior = randomize(
+        UNet(replace(UNetConfig(**SHAPE, num_heads=(2, 4, 8), contexts=(24, 40)), use_prior=True))
     )
-    draft = torch.randn_like(z)
-    made = drafted(z, t, replace(conditioning, draft=draft))
-    plain, state = UNet(replace(drafted.config, draft=False)), drafted.state_dict()
+    prior = torch.randn_like(z)
+    output = with_prior(z, t, replace(conditioning, prior=prior))
+    plain, state = UNet(replace(with_prior.config, use_prior=False)), with_prior.state_dict()
     own, others = state["conv_in.weight"].chunk(2, dim=1)
     plain.load_state_dict(state | {"conv_in.weight": own})
     plain.conv_in.register_forward_hook(
-        lambda conv, given, out: out + conv2d(draft, others, padding=1)
+        lambda conv, given, out: out + conv2d(prior, others, padding=1)
     )
-    close(made, plain(z, t, conditioning))
-    with pytest.raises(AssertionError, match="a draft is given if and only if"):
-        drafted(z, t, conditioning)
-    none = replace(conditioning, draft=torch.zeros_like(draft))
-    both = drafted(
-        z.repeat(2, 1, 1, 1), t.repeat(2), cat_conditionings(none, replace(conditioning, draft=draft))
+    close(output, plain(z, t, conditioning))
+    with pytest.raises(AssertionError, match="a prior is needed if and only if"):
+        with_prior(z, t, conditioning)
+    none = replace(conditioning, prior=torch.zeros_like(prior))
+    both = with_prior(
+        z.repeat(2, 1, 1, 1),
+        t.repeat(2),
+        cat_conditionings(none, replace(conditioning, prior=prior)),
     )
-    close(both[3:], made)
+    close(both[3:], output)
 
 
 @torch.no_grad()
-def test_tokens_of_contexts_may_know_their_order(batch):
-    """Turning a context round changes nothing, or, with `order`, something; each context has waves of its own."""
+def test_context_tokens_may_have_position_embeddings(batch):
+    """Reversing a context changes something only with position embeddings.
+
+    Each context has its own.
+    """
     z, t, conditioning = batch
-    full = [Context.full(c.tokens) for c in conditioning.contexts]
-    for waves, same in ((0, True), (4, False)):
-        unet = randomise(UNet(UNetConfig(**SHAPE, heads=(2, 4, 6), contexts=(24, 40), order=waves)))
-        made = unet(z, t, Conditioning(None, tuple(full)))
+    full = [Context.unmasked(c.tokens) for c in conditioning.contexts]
+    for num_frequencies, same in ((0, True), (4, False)):
+        unet = randomize(
+            UNet(
+                UNetConfig(
+                    **SHAPE,
+                    num_heads=(2, 4, 6),
+                    contexts=(24, 40),
+                    num_position_frequencies=num_frequencies,
+                )
+            )
+        )
+        output = unet(z, t, Conditioning(None, tuple(full)))
         for k in range(2):
-            turned = [Context.full(c.tokens.flip(1)) if i == k else c for i, c in enumerate(full)]
+            reversed_contexts = [
+                Context.unmasked(c.tokens.flip(1)) if i == k else c for i, c in enumerate(full)
+            ]
             assert (
-                torch.allclose(unet(z, t, Conditioning(None, tuple(turned))), made, atol=1e-5)
+                torch.allclose(
+                    unet(z, t, Conditioning(None, tuple(reversed_contexts))), output, atol=1e-5
+                )
                 == same
             )
 
 
-LINE = UNetConfig(
-    **SHAPE | {"mult": (1, 2), "attention": (False, True)},
-    heads=(2, 4),
+ONE_D = UNetConfig(
+    **SHAPE | {"channel_mult": (1, 2), "attention": (False, True)},
+    num_heads=(2, 4),
     contexts=(24, 40),
-    film=20,
-    line=4,
-    beats=3,
-    order=5,
+    film_dim=20,
+    merge_frequency_bins=4,
+    num_uniform_frequencies=3,
+    num_position_frequencies=5,
 )
 
 
 @pytest.fixture(scope="module")
-def line(batch):
+def unet_1d(batch):
     z, t, conditioning = batch
-    return randomise(UNet(LINE)), z, t, Conditioning(torch.randn(3, 20), conditioning.contexts)
+    return randomize(UNet(ONE_D)), z, t, Conditioning(torch.randn(3, 20), conditioning.contexts)
 
 
 @torch.no_grad()
-def test_a_line_sees_the_whole_spectrum_of_every_moment(line):
-    unet, z, t, conditioning = line
+def test_a_1d_level_gets_the_whole_spectrum_of_every_frame(unet_1d):
+    unet, z, t, conditioning = unet_1d
     shapes = []
-    for level in unet.down:
-        level.sites[0].register_forward_hook(
-            lambda site, given, made: shapes.append(tuple(made.shape))
+    for stage in unet.down:
+        stage.blocks[0].register_forward_hook(
+            lambda block, inputs, out: shapes.append(tuple(out.shape))
         )
     out = unet(z, t, conditioning)
     assert out.shape == z.shape
     assert shapes == [(3, 16, 8, 4), (3, 32, 8, 1)]
-    assert unet.config.factor == 1 and unet(z[:, :, :7], t, conditioning).shape == (
+    assert unet.config.downsampling == 1 and unet(z[:, :, :7], t, conditioning).shape == (
         3,
         4,
         7,
@@ -318,8 +353,8 @@ def test_a_line_sees_the_whole_spectrum_of_every_moment(line):
 
 
 @torch.no_grad()
-def test_items_of_a_line_are_themselves_alone(line):
-    unet, z, t, conditioning = line
+def test_every_batch_item_of_a_1d_unet_equals_itself_alone(unet_1d):
+    unet, z, t, conditioning = unet_1d
     contexts = tuple(Context(c.tokens[1:2], c.mask[1:2]) for c in conditioning.contexts)
     close(
         unet(z[1:2], t[1:2], Conditioning(conditioning.film[1:2], contexts)),
@@ -327,28 +362,34 @@ def test_items_of_a_line_are_themselves_alone(line):
     )
 
 
-def test_gradients_reach_every_parameter_of_a_line(line):
-    unet, z, t, conditioning = line
+def test_gradients_reach_every_parameter_of_a_1d_unet(unet_1d):
+    unet, z, t, conditioning = unet_1d
     unet(z, t, conditioning).square().mean().backward()
     assert not [
         name for name, p in unet.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-9
     ]
 
 
-def test_a_deeper_line_is_halved_in_time_alone(line):
-    _, z, t, conditioning = line
-    unet = randomise(UNet(UNetConfig(**SHAPE, heads=(2, 4, 6), contexts=(24, 40), film=20, line=4)))
+def test_a_deeper_1d_unet_is_halved_in_time_alone(unet_1d):
+    _, z, t, conditioning = unet_1d
+    unet = randomize(
+        UNet(
+            UNetConfig(
+                **SHAPE, num_heads=(2, 4, 6), contexts=(24, 40), film_dim=20, merge_frequency_bins=4
+            )
+        )
+    )
     assert unet(z, t, conditioning).shape == z.shape
-    assert (unet.config.factor, unet.down[1].step.conv.stride, unet.up[0].step.scale) == (
+    assert (unet.config.downsampling, unet.down[1].step.conv.stride, unet.up[0].step.scale) == (
         2,
         (2, 1),
         (2, 1),
     )
     assert unet(z[:, :, :7], t, conditioning).shape == z[:, :, :7].shape
-    with pytest.raises(UsageError, match="8 frequency cells; this UNet folds 4"):
+    with pytest.raises(UsageError, match="8 frequency bins; this UNet merges 4"):
         unet(torch.cat([z, z], dim=3), t, conditioning)
 
 
-def test_a_line_needs_a_level_to_fold():
-    with pytest.raises(ConfigError, match="a level for the plane and one for the line"):
-        UNetConfig(mult=(1,), attention=(True,), heads=(4,), line=8)
+def test_a_1d_unet_needs_a_2d_level():
+    with pytest.raises(ConfigError, match="merge_frequency_bins needs two levels or more"):
+        UNetConfig(channel_mult=(1,), attention=(True,), num_heads=(4,), merge_frequency_bins=8)

@@ -1,4 +1,7 @@
-"""HiFi-GAN against transformers' SpeechT5HifiGan and the published counts; the inverse STFT against torch.stft."""
+"""HiFi-GAN against transformers' SpeechT5HifiGan and the published counts.
+
+The inverse STFT against torch.stft.
+"""
 
 from dataclasses import replace
 
@@ -10,20 +13,21 @@ from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 from latentaudio.audio.mel import vae_mel
 from latentaudio.config.architecture import MelSpec, VocoderConfig
 from latentaudio.models import istft_vocoder
-from latentaudio.models.istft_vocoder import InverseSTFT, build_vocoder
+from latentaudio.models.istft_vocoder import InverseSTFT
+from latentaudio.models.vocoders import build_vocoder
 
 BASE = VocoderConfig()
 HIRES = VocoderConfig(
-    bins=256,
+    n_mels=256,
     channels=1536,
-    rates=(6, 5, 4, 2, 2),
-    kernels=(12, 10, 8, 4, 4),
-    block_kernels=(3, 7, 11, 15),
+    upsample_rates=(6, 5, 4, 2, 2),
+    upsample_kernel_sizes=(12, 10, 8, 4, 4),
+    resblock_kernel_sizes=(3, 7, 11, 15),
     n_fft=2048,
-    hop=480,
+    hop_length=480,
 )
-TINY = VocoderConfig(bins=8, channels=64)
-SMALL = VocoderConfig(kind="istft", bins=16, channels=24, hidden=48, layers=2)
+TINY = VocoderConfig(n_mels=8, channels=64)
+SMALL = VocoderConfig(kind="istft", n_mels=16, channels=24, ffn_dim=48, num_layers=2)
 
 
 def parameters(module):
@@ -35,21 +39,22 @@ def parameters(module):
 )
 def test_published_counts_and_lengths(config, count, extra):
     with torch.device("meta"):
-        istft_vocoder = build_vocoder(config)
-        samples = istft_vocoder(torch.zeros(2, 1, 20, config.bins))
-    assert parameters(istft_vocoder) == count
-    assert samples.shape == (2, 1, 20 * config.hop + extra)
+        vocoder = build_vocoder(config)
+        samples = vocoder(torch.zeros(2, 1, 20, config.n_mels))
+    assert parameters(vocoder) == count
+    assert samples.shape == (2, 1, 20 * config.hop_length + extra)
 
 
 def oracle(config):
     return SpeechT5HifiGan(
         SpeechT5HifiGanConfig(
-            model_in_dim=config.bins,
+            model_in_dim=config.n_mels,
             upsample_initial_channel=config.channels,
-            upsample_rates=list(config.rates),
-            upsample_kernel_sizes=list(config.kernels),
-            resblock_kernel_sizes=list(config.block_kernels),
-            resblock_dilation_sizes=[list(config.dilations)] * len(config.block_kernels),
+            upsample_rates=list(config.upsample_rates),
+            upsample_kernel_sizes=list(config.upsample_kernel_sizes),
+            resblock_kernel_sizes=list(config.resblock_kernel_sizes),
+            resblock_dilation_sizes=[list(config.resblock_dilations)]
+            * len(config.resblock_kernel_sizes),
             leaky_relu_slope=0.1,
             normalize_before=False,
         )
@@ -59,9 +64,8 @@ def oracle(config):
 def test_matches_transformers():
     torch.manual_seed(0)
     theirs, ours = oracle(TINY), build_vocoder(TINY)
-    for (
-        parameter
-    ) in theirs.parameters():  # its own start is so small that every output would be its last bias
+    # its own initial weights are so small that every output would be the last bias
+    for parameter in theirs.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     weights = {
         k.replace("upsampler.", "ups."): v
@@ -69,7 +73,7 @@ def test_matches_transformers():
         if k not in ("mean", "scale")
     }
     ours.load_state_dict(weights, strict=True)
-    log_mel = torch.randn(2, 1, 13, TINY.bins)
+    log_mel = torch.randn(2, 1, 13, TINY.n_mels)
     with torch.no_grad():
         expected, actual = theirs(log_mel[:, 0]), ours(log_mel)[:, 0]
     assert expected.std() > 0.1
@@ -77,7 +81,7 @@ def test_matches_transformers():
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), [(1024, 160), (2048, 480)])
-def test_inverse_stft_undoes_the_mel_framing_to_the_last_sample(n_fft, hop):
+def test_inverse_stft_inverts_the_mel_framing_to_the_last_sample(n_fft, hop):
     samples, edge = torch.randn(2, 30 * hop), (n_fft - hop) // 2
     padded = F.pad(samples[:, None], (edge, edge), mode="reflect")[:, 0]
     spectrum = torch.stft(
@@ -99,7 +103,7 @@ def test_an_untrained_istft_vocoder_already_has_the_loudness_of_its_mel():
     spec, noise = MelSpec(), 0.1 * torch.randn(1, 32000)
     log_mel = vae_mel(noise, spec)
     istft_vocoder = build_vocoder(
-        VocoderConfig(kind="istft", channels=16, hidden=32, layers=1)
+        VocoderConfig(kind="istft", channels=16, ffn_dim=32, num_layers=1)
     ).eval()
     with torch.no_grad():
         again = istft_vocoder(log_mel)
@@ -110,25 +114,25 @@ def test_an_untrained_istft_vocoder_already_has_the_loudness_of_its_mel():
     assert (vae_mel(again[0], spec) - log_mel).mean().abs() < 0.3
 
 
-def test_istft_vocoder_of_pieces_is_that_of_the_whole(monkeypatch):
+def test_istft_vocoder_in_chunks_and_sections_equals_the_whole(monkeypatch):
     torch.manual_seed(0)
-    system = build_vocoder(replace(SMALL, reach=20)).eval()
+    system = build_vocoder(replace(SMALL, pitch_smoothing_frames=20)).eval()
     mel = torch.randn(1, 1, 700, 16)
     with torch.no_grad():
         whole = system(mel)
-        monkeypatch.setattr(istft_vocoder, "_PIECE", 40)
+        monkeypatch.setattr(istft_vocoder, "CHUNK_FRAMES", 40)
         loudest = float(whole.abs().max())
         torch.testing.assert_close(system(mel), whole, atol=1e-6 * loudest, rtol=0)
-        monkeypatch.setattr(istft_vocoder, "_SECTION", 120)
+        monkeypatch.setattr(istft_vocoder, "SECTION_FRAMES", 120)
         turn = (
             2 * torch.pi * 2**-15
         )  # as well as float32 knows the whole's phases, which go to some 350 turns
         torch.testing.assert_close(system(mel), whole, atol=turn * loudest, rtol=0)
 
 
-def test_istft_vocoder_computes_sound_in_float32_under_autocast():
+def test_istft_vocoder_synthesizes_in_float32_under_autocast():
     torch.manual_seed(0)
-    istft_vocoder, log_mel = build_vocoder(SMALL).eval(), torch.randn(1, 1, 9, SMALL.bins)
+    istft_vocoder, log_mel = build_vocoder(SMALL).eval(), torch.randn(1, 1, 9, SMALL.n_mels)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         samples = istft_vocoder(log_mel)
     with torch.no_grad():

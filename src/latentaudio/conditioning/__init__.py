@@ -1,7 +1,10 @@
-"""From prompts to conditioning: a table of conditioners, and `encode`, which runs those that a model uses.
+"""From prompts to conditioning.
 
-To add an encoder (of images, say), write one file with a class that has the members of `base.Conditioner`, and add one row to
-`CONDITIONERS`. `EncoderInputs` carries its input, and the UNet's config one more context width.
+A table of conditioners, and `encode`, which runs those that a model uses.
+
+To add an encoder (of images, say), write one file with a class that has the members of
+`base.Conditioner`, and add one row to `CONDITIONERS`. `EncoderInputs` carries its input, and the
+UNet's config one more context width.
 """
 
 from __future__ import annotations
@@ -32,15 +35,19 @@ CONDITIONERS: tuple[Conditioner, ...] = (
 
 @torch.no_grad()
 def encode(encoders: TextEncoders, inputs: Sequence[EncoderInputs]) -> list[Conditioning]:
-    """Encode batches of prompts for the UNet; each conditioner encodes all batches before the next one is loaded.
+    """Encode batches of prompts for the UNet.
 
-    AudioLDM: CLAP's vector as FiLM input. AudioLDM 2: the language of audio, generated from CLAP's vector and T5's states, then
-    the states themselves. The T5 model: the states alone. Speech: the language of audio, from CLAP's vector and phonemes.
+    Each conditioner encodes all batches before the next one is loaded.
+
+    AudioLDM: CLAP's vector as FiLM input. AudioLDM 2: the language of audio, generated from CLAP's
+    vector and T5's states, then the states themselves. The T5 model: the states alone. Speech: the
+    language of audio, from CLAP's vector and phonemes.
 
     Args:
         encoders: The model's networks and tokenizers.
-        inputs: One entry per batch. For the unconditional side of guidance (numerics: guidance) the language of audio of an
-            empty text is zeros or generated, as `encoders.reference` has it, and its latent prior is zeros.
+        inputs: One entry per batch. For the unconditional side of guidance (numerics: guidance) the
+            language of audio of an empty text is zeros or generated, as `encoders.reference` has
+            it, and its latent prior is zeros.
 
     Returns:
         One conditioning per batch.
@@ -69,7 +76,8 @@ def _assemble(config: ModelConfig, encodings: Mapping[str, Encoding]) -> Conditi
         if encoding.latent is not None:
             prior = encoding.latent
     ordered = tuple(contexts[position] for position in sorted(contexts))
-    # the UNet of speech models reads the language of audio only; the phonemes are a source of their translator
+    # the UNet of speech models reads the language of audio only; the phonemes are a source of their
+    # translator
     return Conditioning(film, ordered[: len(config.unet.cross_attention_dims)], prior)
 
 
@@ -102,7 +110,8 @@ def encode_unconditional(
         num_loa_tokens: As in `EncoderInputs`.
         num_frames: As in `EncoderInputs`.
         negative_prompts: One for each prompt. None: empty texts.
-        t5_length: Number of tokens of the prompts' T5 states, for a reference implementation that pads to it.
+        t5_length: Number of tokens of the prompts' T5 states, for a reference implementation that
+            pads to it.
 
     Returns:
         The conditioning of the empty or negative prompts.

@@ -1,7 +1,9 @@
-"""The types that every conditioner shares: inputs, results, the protocol, and access to a model's components.
+"""The types that every conditioner shares.
 
-A conditioner turns some of the inputs of a clip (text, transcript, audio prompt) into a part of the UNet's conditioning.
-Each is one file of this package and one row of `conditioning.CONDITIONERS`.
+Inputs, results, the protocol, and access to a model's components.
+
+A conditioner turns some of the inputs of a clip (text, transcript, audio prompt) into a part of the
+UNet's conditioning. Each is one file of this package and one row of `conditioning.CONDITIONERS`.
 
 B prompts, N tokens, n tokens of the language of audio, D width, C T' F' latent.
 """
@@ -31,7 +33,10 @@ if TYPE_CHECKING:
 
 
 class ComponentProvider(Protocol):
-    """A source of networks by name: a dict of them, or a store that loads a component at its first use."""
+    """A source of networks by name.
+
+    A dict of them, or a store that loads a component at its first use.
+    """
 
     def get(self, name: str, /) -> Any:
         """Return the component of that name, or None."""
@@ -41,7 +46,8 @@ class ComponentProvider(Protocol):
 class TextEncoders:
     """The encoders of one model, their tokenizers, and the reference implementation to imitate.
 
-    A component is fetched from `components` at every use and never stored here, so that a store can unload it in between.
+    A component is fetched from `components` at every use and never stored here, so that a store can
+    unload it in between.
 
     Attributes:
         config: The model's architecture.
@@ -99,13 +105,16 @@ class AudioPrompt:
 
     Attributes:
         name: Identifies the audio: equal names mean equal samples. Part of the cache key.
-        mode: "clap": the clip's CLAP vector moves the text's. "loa": its language of audio takes the translator's place.
+        mode: "clap": the clip's CLAP vector moves the text's. "loa": its language of audio takes
+            the translator's place.
         samples: Mono samples [N], beginning where the generated clip begins.
         sample_rate: Of `samples`, in Hz.
         weight: 0 (text only) to 1 (audio only). An empty text always counts as 0.
-        known_mask: For in-context continuation: True where the clip supplies the token; the translator generates the others.
-            In an edit's plan it is counted in latent frames, in `EncoderInputs` in tokens. None: the clip supplies all.
-        prior_fn: Computes a latent [1, C, T', F'] of the clip that takes the place of the latent prior, or None.
+        known_mask: For in-context continuation: True where the clip supplies the token; the
+            translator generates the others. In an edit's plan it is counted in latent frames, in
+            `EncoderInputs` in tokens. None: the clip supplies all.
+        prior_fn: Computes a latent [1, C, T', F'] of the clip that takes the place of the latent
+            prior, or None.
     """
 
     name: str
@@ -124,11 +133,13 @@ class EncoderInputs:
     Attributes:
         texts: One prompt per clip.
         num_loa_tokens: Length n of the language of audio (8 for 10.24 s; 512 for speech).
-        num_frames: T', the latent frames that the latent prior predicts; 0 where the model has no prior.
+        num_frames: T', the latent frames that the latent prior predicts; 0 where the model has no
+            prior.
         transcripts: The spoken words of each clip. None: no speech, which is masked zeros.
         t5_length: Number of tokens to pad T5's states to. None: the longest text.
         clap_dropout: For each text, whether CLAP reads the empty text instead. None: never.
-        is_unconditional: Whether this is the unconditional side of guidance (empty or negative prompts).
+        is_unconditional: Whether this is the unconditional side of guidance (empty or negative
+            prompts).
         audio_prompt: Audio that conditions the clips beside the texts, or None.
     """
 
@@ -144,7 +155,9 @@ class EncoderInputs:
 
 @dataclass(frozen=True)
 class Encoding:
-    """The contribution of one conditioner to a batch's conditioning; what it does not compute is None.
+    """The contribution of one conditioner to a batch's conditioning.
+
+    What it does not compute is None.
 
     Attributes:
         vector: [B, D], for the UNet's FiLM input.
@@ -187,7 +200,7 @@ class Conditioner(Protocol):
         inputs: Sequence[EncoderInputs],
         encodings: Sequence[Mapping[str, Encoding]],
     ) -> list[Encoding]:
-        """Encode every batch of `inputs` before the next conditioner runs, so that one network is in memory at a time.
+        """Encode all batches; then the next conditioner runs, with one network in memory at a time.
 
         Args:
             encoders: The model's networks and tokenizers.
@@ -200,7 +213,7 @@ class Conditioner(Protocol):
 
 
 def has_text_mask(inputs: EncoderInputs, like: Tensor) -> Tensor:
-    """Return 1 for each text that is not empty, else 0, shaped [B, 1, ...] to multiply `like` [B, ...]."""
+    """Return 1 for each text that is not empty, else 0, in a shape that multiplies `like`."""
     has_text = torch.tensor([bool(text.strip()) for text in inputs.texts], device=like.device)
     return has_text.view(-1, *(1,) * (like.ndim - 1))
 

@@ -1,6 +1,9 @@
-"""CLAP embeddings of texts and audio: the FiLM vector of AudioLDM and the first source of AudioLDM 2's translator.
+"""CLAP embeddings of texts and audio.
 
-B texts or clips, D width of the joint space, L frames and F bins of CLAP's mel, N samples, C channels.
+The FiLM vector of AudioLDM and the first source of AudioLDM 2's translator.
+
+B texts or clips, D width of the joint space, L frames and F bins of CLAP's mel, N samples, C
+channels.
 """
 
 from __future__ import annotations
@@ -54,7 +57,8 @@ def clap_text_embeds(encoders: TextEncoders, texts: Sequence[str]) -> Tensor:
     assert clap is not None and encoders.clap_tokenizer is not None
     ids, mask = tokenize(clap, encoders.clap_tokenizer, texts)
     if config is not None and not config.audio_depths:
-        # a text tower alone, as in the converted folders of AudioLDM 1: its forward pass includes the projection
+        # a text tower alone, as in the converted folders of AudioLDM 1: its forward pass includes
+        # the projection
         vectors: Tensor = clap(input_ids=ids, attention_mask=mask).text_embeds
     else:
         vectors = clap.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
@@ -62,7 +66,7 @@ def clap_text_embeds(encoders: TextEncoders, texts: Sequence[str]) -> Tensor:
 
 
 def clap_audio_embeds(clap: ClapModel, mel: Tensor) -> Tensor:
-    """Return CLAP's unit vector of each clip, [B, D] float32, from its decibel mel [B, 1, L, F] (`audio.mel.clap_mel`)."""
+    """Return CLAP's unit vectors [B, D] float32 of mels [B, 1, L, F] from `audio.mel.clap_mel`."""
     out = clap.get_audio_features(
         input_features=mel, is_longer=torch.zeros(len(mel), 1, dtype=torch.bool)
     )
@@ -99,7 +103,10 @@ def _clap_texts(inputs: EncoderInputs) -> list[str]:
 
 
 def _mix_clap(encoders: TextEncoders, inputs: EncoderInputs, vectors: Tensor) -> Tensor:
-    """Move the texts' vectors [B, D] towards the audio prompt's; an empty text is replaced by it."""
+    """Move the texts' vectors [B, D] towards the audio prompt's.
+
+    An empty text is replaced by it.
+    """
     prompt = inputs.audio_prompt
     has_text = has_text_mask(inputs, vectors)
     if prompt is None or not encoders.config.can_rank:

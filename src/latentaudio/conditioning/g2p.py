@@ -1,11 +1,14 @@
-"""Grapheme to phoneme conversion: transcripts to ids of the 183 symbols of VITS, as in AudioLDM 2's speech models.
+"""Grapheme to phoneme conversion.
 
-The English text pipeline of the original (numerics: phonemes). espeak-ng comes with the extra `speech` and is opened only when
-there is text to convert.
+Transcripts to ids of the 183 symbols of VITS, as in AudioLDM 2's speech models.
 
-Two differences. The original uses Unidecode to make text ASCII; its licence is GPL, so Unicode's decomposition and a table of
-common signs take its place, and letters of other scripts are dropped instead of transliterated. espeak-ng reads numbers, as in
-the original; a comma or point inside a number splits it, as in the original too.
+The English text pipeline of the original (numerics: phonemes). espeak-ng comes with the extra
+`speech` and is opened only when there is text to convert.
+
+Two differences. The original uses Unidecode to make text ASCII; its licence is GPL, so Unicode's
+decomposition and a table of common signs take its place, and letters of other scripts are dropped
+instead of transliterated. espeak-ng reads numbers, as in the original; a comma or point inside a
+number splits it, as in the original too.
 """
 
 from __future__ import annotations
@@ -32,7 +35,10 @@ _MARKS = ';:,.!?¡¿—…"«»“”'
 END = "⚠"
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 SYMBOLS: tuple[str, ...] = ("_", *_MARKS, " ", *_LETTERS, *_IPA, *"♪☎☒☝", END)
-"""Symbol of every id. Id 0 is padding and any unknown symbol; of the two apostrophes the latter's id is used."""
+"""Symbol of every id.
+
+Id 0 is padding and any unknown symbol; of the two apostrophes the latter's id is used.
+"""
 
 _IDS = {symbol: index for index, symbol in enumerate(SYMBOLS)}
 _ABBREVIATIONS = {
@@ -73,7 +79,10 @@ def clean_text(text: str) -> str:
 
 @contextmanager
 def _open_espeak() -> Iterator[Any]:
-    """Load espeak-ng with an American English voice, and unload it: the corpus renderer expects its initial state."""
+    """Load espeak-ng with an American English voice, and unload it.
+
+    The corpus renderer expects its initial state.
+    """
     try:
         import espeakng_loader
     except ImportError:
@@ -108,7 +117,9 @@ def _espeak_phonemes(library: Any, text: str) -> str:
 
 
 def phonemize(text: str) -> str:
-    """Return a transcript in IPA with stress, as espeak-ng pronounces it in American English; punctuation stays in place.
+    """Return a transcript in IPA with stress, as espeak-ng pronounces it in American English.
+
+    Punctuation stays in place.
 
     Args:
         text: The transcript.
@@ -122,12 +133,17 @@ def phonemize(text: str) -> str:
     pieces = _PUNCTUATION.split(clean_text(text))  # text and punctuation alternate
     if any(pieces[::2]):
         with _lock, _open_espeak() as library:
-            pieces[::2] = [_espeak_phonemes(library, piece) if piece else "" for piece in pieces[::2]]
+            pieces[::2] = [
+                _espeak_phonemes(library, piece) if piece else "" for piece in pieces[::2]
+            ]
     return re.sub(r"\s+", " ", "".join(pieces)).strip()
 
 
 def transcript_to_ids(text: str, length: int) -> Tensor:
-    """Return the ids [1, length] int64 of a transcript: phonemes, the end symbol if it fits, zeros."""
+    """Return the ids [1, length] int64 of a transcript.
+
+    Phonemes, the end symbol if it fits, zeros.
+    """
     ids = [_IDS.get(symbol, 0) for symbol in phonemize(text) + END][:length]
     return torch.tensor([ids + [0] * (length - len(ids))], dtype=torch.int64)
 

@@ -1,4 +1,6 @@
-"""The language of audio: AudioMAE features, generated from the text by a translator or computed from an audio prompt.
+"""The language of audio.
+
+AudioMAE features, generated from the text by a translator or computed from an audio prompt.
 
 arXiv 2308.05734. B prompts, N text tokens, n tokens of the language of audio, D width.
 """
@@ -42,7 +44,10 @@ class LanguageOfAudioConditioner:
         inputs: Sequence[EncoderInputs],
         encodings: Sequence[Mapping[str, Encoding]],
     ) -> list[Encoding]:
-        """Return n tokens for each clip of each batch. AudioMAE runs for all batches before the translator is loaded."""
+        """Return n tokens for each clip of each batch.
+
+        AudioMAE runs for all batches before the translator is loaded.
+        """
         features: list[LanguageOfAudio | None] = []
         for batch in inputs:
             prompt = batch.audio_prompt
@@ -69,7 +74,8 @@ def encode_language_of_audio(
         num_tokens: n, the number of tokens.
 
     Returns:
-        Tokens [1, n, D] whose mask is 1 for those that the prompt supplies. None if the prompt's mode is "clap".
+        Tokens [1, n, D] whose mask is 1 for those that the prompt supplies. None if the prompt's
+        mode is "clap".
     """
     if prompt.mode != "loa":
         return None
@@ -94,7 +100,7 @@ def _loa(
     sources: tuple[Context, Context],
     known: LanguageOfAudio | None,
 ) -> Context:
-    """The language of audio of one batch, from the translator, the audio prompt, or a weighted sum of both."""
+    """The language of audio of one batch, from translator, audio prompt, or both."""
     translator, prompt = encoders.translator, inputs.audio_prompt
     assert translator is not None
     num_tokens = inputs.num_loa_tokens
@@ -109,6 +115,7 @@ def _loa(
         weight = torch.where(has_text_mask(inputs, loa.tokens) > 0, prompt.weight, 1.0)
         return Context(loa.tokens + weight * (known.tokens - loa.tokens), loa.mask)
     if inputs.is_unconditional and encoders.reference.uncond_loa == "zeros":
-        # the authors' choice for the empty text; a negative prompt keeps its tokens, or it would have no effect
+        # the authors' choice for the empty text; a negative prompt keeps its tokens, or it would
+        # have no effect
         return Context(loa.tokens * has_text_mask(inputs, loa.tokens), loa.mask)
     return loa

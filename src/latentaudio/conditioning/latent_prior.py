@@ -1,4 +1,7 @@
-"""The mean latent that a prompt predicts before sampling, as an extra input of the UNet. B prompts, C T' F' latent."""
+"""The mean latent that a prompt predicts before sampling, as an extra input of the UNet.
+
+B prompts, C T' F' latent.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from .base import EncoderInputs, Encoding, TextEncoders, has_text_mask, token_st
 
 
 class LatentPriorConditioner:
-    """The latent prior's prediction from the text states, or an audio prompt's own latent in its place."""
+    """The latent prior's prediction from the text states, or an audio prompt's own latent."""
 
     name = "latent_prior"
     components = ("latent_prior",)
@@ -39,7 +42,7 @@ class LatentPriorConditioner:
 
 
 def _predict(encoders: TextEncoders, inputs: EncoderInputs, states: Context) -> Tensor:
-    """The predicted latent; zeros for an empty unconditional text, and moved towards an audio prompt's latent."""
+    """The predicted latent, without the empty texts of guidance, mixed with an audio prompt's."""
     network = encoders.latent_prior
     assert network is not None
     predicted: Tensor = network(states, inputs.num_frames).float()

@@ -1,7 +1,9 @@
-"""Numbers of a prompt as tokens of their own: "443" is one token on a logarithmic grid, and "A4" the token of 440 Hz.
+"""Numbers of a prompt as tokens of their own.
 
-A word-piece vocabulary splits "443" into digits, which a small network does not learn to combine. `mini`'s tokenizer therefore
-replaces numbers and notes before it splits a text into word pieces.
+"443" is one token on a logarithmic grid, and "A4" the token of 440 Hz.
+
+A word-piece vocabulary splits "443" into digits, which a small network does not learn to combine.
+`mini`'s tokenizer therefore replaces numbers and notes before it splits a text into word pieces.
 """
 
 from __future__ import annotations

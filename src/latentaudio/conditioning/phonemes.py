@@ -1,4 +1,7 @@
-"""Phoneme states of transcripts: the text context of speech models. B transcripts, N tokens, D width."""
+"""Phoneme states of transcripts: the text context of speech models.
+
+B transcripts, N tokens, D width.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from .g2p import transcript_to_ids
 
 
 class PhonemeConditioner:
-    """One context token per phoneme of the transcript. It takes the place of T5 in speech models."""
+    """One context token per phoneme of the transcript.
+
+    It takes the place of T5 in speech models.
+    """
 
     name = "phonemes"
     components = ("phonemes",)
@@ -41,7 +47,10 @@ class PhonemeConditioner:
 
 
 def encode_transcripts(encoders: TextEncoders, transcripts: Sequence[str]) -> Context:
-    """Return the phoneme encoder's states of each transcript, [B, N, D], with their mask (numerics: phonemes)."""
+    """Return the phoneme encoder's states of each transcript, [B, N, D], with their mask.
+
+    See numerics: phonemes.
+    """
     encoder, config = encoders.phonemes, encoders.config.phonemes
     assert encoder is not None and config is not None
     ids = torch.cat([transcript_to_ids(text, config.max_length) for text in transcripts])
@@ -50,7 +59,10 @@ def encode_transcripts(encoders: TextEncoders, transcripts: Sequence[str]) -> Co
 
 
 def empty_transcripts(encoders: TextEncoders, count: int) -> Context:
-    """Return the states of `count` missing transcripts: masked zeros [B, N, D] (numerics: guidance)."""
+    """Return the states of `count` missing transcripts: masked zeros [B, N, D].
+
+    See numerics: guidance.
+    """
     assert encoders.config.phonemes is not None and encoders.phonemes is not None
     like = next(encoders.phonemes.parameters())
     length = encoders.config.phonemes.max_length

@@ -1,4 +1,4 @@
-"""Prompts to token ids, by any `tokenizer.json`, and the builder of `mini`'s own word-piece tokenizer.
+"""Prompts to token ids, by any `tokenizer.json`, and the builder of `mini`'s tokenizer.
 
 B texts, N tokens.
 """
@@ -30,12 +30,14 @@ _MARKS = "!\"#$%&'()*+,-./:;<=>?@\\^_`{|}~"
 
 
 def build_tokenizer(words: Iterable[str], size: int) -> tokenizers.Tokenizer:
-    """Build a lower-case word-piece tokenizer with number tokens; a text becomes [START] pieces [END].
+    """Build a lower-case word-piece tokenizer with number tokens.
+
+    A text becomes [START] pieces [END].
 
     Args:
         words: Whole words and "##" continuations, the most frequent first.
-        size: Number of entries, reached if `words` suffice. Single letters, digits and marks always have entries, so that every
-            text in Latin letters can be tokenized.
+        size: Number of entries, reached if `words` suffice. Single letters, digits and marks always
+            have entries, so that every text in Latin letters can be tokenized.
 
     Returns:
         A tokenizer of the library `tokenizers`.
@@ -63,7 +65,8 @@ def build_tokenizer(words: Iterable[str], size: int) -> tokenizers.Tokenizer:
 class Tokenizer:
     """Texts to padded ids.
 
-    A tokenizer that has number tokens gets its texts with numbers replaced (`numbers.replace_numbers`).
+    A tokenizer that has number tokens gets its texts with numbers replaced
+    (`numbers.replace_numbers`).
 
     Attributes:
         rules: The tokenizer of the library `tokenizers`.

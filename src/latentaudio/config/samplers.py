@@ -1,7 +1,9 @@
-"""Facts about the samplers that validation and help need. The functions are in `diffusion.samplers`. Torch-free.
+"""Facts about the samplers that validation and help need.
 
-To add a sampler: its name in `SamplerName`, one row in `SAMPLER_TRAITS`, and in `diffusion/samplers.py` one function and one row
-in `SAMPLERS`.
+The functions are in `diffusion.samplers`. Torch-free.
+
+To add a sampler: its name in `SamplerName`, one row in `SAMPLER_TRAITS`, and in
+`diffusion/samplers.py` one function and one row in `SAMPLERS`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ class SamplerTraits:
     Attributes:
         uses_eta: Whether it takes `eta`, the amount of fresh noise per step.
         starts_from_audio: Whether it can begin between pure noise and a clip, as edits need.
-        component: The network it runs: "unet", or "distilled_unet" with its own fixed timesteps, without guidance.
+        component: The network it runs: "unet", or "distilled_unet" with its own fixed timesteps,
+            without guidance.
     """
 
     uses_eta: bool = False

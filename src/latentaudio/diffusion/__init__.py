@@ -1,1 +1,4 @@
-"""Noise schedules, guidance and samplers. Knows callables and tensors; refuses to know networks, prompts and sound."""
+"""Noise schedules, guidance and samplers.
+
+Functions of callables and tensors, independent of networks and prompts.
+"""

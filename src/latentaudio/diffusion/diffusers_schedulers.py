@@ -1,4 +1,9 @@
-"""Sampling with somebody else's scheduler object, such as any of diffusers'. Knows their protocol, not their library."""
+"""Sampling with a scheduler object of diffusers, or any other object with the same methods.
+
+Imports no diffusers.
+
+B batch, C channels, T' F' latent grid.
+"""
 
 from __future__ import annotations
 
@@ -12,38 +17,47 @@ from ..types import Denoiser, Step
 
 
 class Scheduler(Protocol):
-    """What every scheduler of diffusers has."""
+    """The members that all schedulers of diffusers share."""
 
     config: Any
     timesteps: Tensor
     init_noise_sigma: Any
 
     def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
-        """Choose the times of that many steps."""
+        """Choose the timesteps."""
 
     def scale_model_input(self, sample: Tensor, timestep: Any) -> Tensor:
-        """The network's input made of the sampler's state."""
+        """Return the network's input for the sampler's state."""
 
-    def step(self, model_output: Tensor, timestep: Any, sample: Tensor, **more: Any) -> Any:
-        """One update; the result has `prev_sample`."""
+    def step(self, model_output: Tensor, timestep: Any, sample: Tensor, **kwargs: Any) -> Any:
+        """Return an object whose `prev_sample` is the next state."""
 
 
 def run_scheduler(
-    denoise: Denoiser, z: Tensor, scheduler: Scheduler, steps: int, **more: Any
+    denoise: Denoiser, z: Tensor, scheduler: Scheduler, steps: int, **kwargs: Any
 ) -> Iterator[Step]:
-    """Sampling by a scheduler object from noise z [B, C, T', F'] of unit variance.
+    """Sample with a scheduler object.
 
-    more: what its `step` may take besides, such as eta and generator; what it does not know is left out, as its own pipelines
-    do. Solvers of second order visit a time twice, so there may be more updates than `steps`.
+    Args:
+        denoise: The network with guidance.
+        z: Noise [B, C, T', F'] of unit variance.
+        scheduler: The scheduler.
+        steps: Number of inference steps. Second-order solvers visit a timestep twice, so there may
+            be more updates.
+        kwargs: Arguments for the scheduler's `step`, such as eta and generator; those that it does
+            not take are dropped, as diffusers' pipelines do.
+
+    Yields:
+        One step per update.
     """
     scheduler.set_timesteps(steps, device=z.device)
-    known = inspect.signature(scheduler.step).parameters
-    extra = {name: value for name, value in more.items() if name in known}
+    accepted = inspect.signature(scheduler.step).parameters
+    extra = {name: value for name, value in kwargs.items() if name in accepted}
     z = z * scheduler.init_noise_sigma
     total = len(scheduler.timesteps)
     for index, t in enumerate(scheduler.timesteps):
         prediction = denoise(scheduler.scale_model_input(z, t), t.expand(len(z)))
-        done = scheduler.step(prediction, t, z, **extra)
-        z = done.prev_sample
-        clean = getattr(done, "pred_original_sample", None)
-        yield Step(index, total, t.item(), z, z if clean is None else clean)
+        output = scheduler.step(prediction, t, z, **extra)
+        z = output.prev_sample
+        x0 = getattr(output, "pred_original_sample", None)  # not every scheduler estimates it
+        yield Step(index, total, t.item(), z, z if x0 is None else x0)

@@ -1,4 +1,10 @@
-"""Classifier-free guidance: one `Denoiser` made of a network and two conditionings. Refuses to know what these mean."""
+"""Classifier-free guidance: one `Denoiser` made of a network and two conditionings.
+
+ArXiv 2207.12598.
+
+B clips of one call, k B clips of a batched call with k conditionings, C channels, T' F' latent
+grid.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +19,29 @@ from ..types import Conditioning, Denoiser, WeightedConditioning, cat_conditioni
 from .schedule import Schedule
 
 Network: TypeAlias = Callable[[Tensor, Tensor, Conditioning], Tensor]
-"""(z [B, C, T', F'], t [B], conditioning of k B clips, all z k times over) -> predictions [k B, C, T', F']."""
+"""(z [B, C, T', F'], t [B], conditioning of k B clips) -> predictions [k B, C, T', F'], all z
+repeated k times."""
+
+MakeDenoiser: TypeAlias = Callable[[Conditioning, Conditioning], Denoiser]
+"""(conditioning, unconditional conditioning) -> a guided denoiser."""
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """How a conditional prediction is driven further away from the unconditional one.
+    """How far to move the conditional prediction away from the unconditional one.
 
-    scale: of their difference; 1 is none (arXiv 2207.12598, eq. 6; spec 5.4).
-    parallel: how much of the difference along the conditional x0 itself is kept; 1 is all, 0 leaves what turns x0 without
-    making it louder (arXiv 2410.02416, eq. 8).
-    rescale: how far, 0 to 1, each item's standard deviation is pulled back to the conditional's (arXiv 2305.08891, eq. 15-16).
-    start, stop: the part that is guided of the way from noise (0, the last t) to sound (1, t = 0); on the rest of it the
-    conditional prediction stands alone (arXiv 2404.07724).
+    Attributes:
+        scale: Weight of their difference; 1 is no guidance (arXiv 2207.12598, eq. 6; numerics:
+            guidance).
+        apg_eta: Adaptive projected guidance (arXiv 2410.02416, eq. 8): weight of the difference's
+            component parallel to the conditional x0. 1 is plain guidance. 0 leaves the orthogonal
+            component, which does not raise the level.
+        rescale: 0 to 1, how far to pull each clip's standard deviation back to the conditional's
+            (arXiv 2305.08891, eq. 15-16).
+        start: Fraction of the sampling, from noise (0) to the clean latent (1), at which guidance
+            begins (arXiv 2404.07724).
+        stop: Fraction at which guidance ends. Outside, the conditional prediction stands alone and
+            costs half.
     """
 
     scale: float
@@ -34,76 +50,106 @@ class Guidance:
     start: float = 0.0
     stop: float = 1.0
 
-    def combine(self, with_: Tensor, without: Tensor, x0: Tensor | None) -> Tensor:
-        """The guided prediction, from both predictions and, where `parallel` is not 1, the conditional x0 [B, ...]."""
-        axes = tuple(range(1, with_.ndim))
-        apart = with_ - without
+    def combine(self, cond: Tensor, uncond: Tensor, x0: Tensor | None) -> Tensor:
+        """Return the guided prediction.
+
+        Args:
+            cond: The conditional prediction [B, C, T', F'].
+            uncond: The unconditional prediction, same shape.
+            x0: The conditional estimate of the clean latent, same shape; needed if `apg_eta` is not
+                1.
+
+        Returns:
+            A prediction of the same kind and shape.
+        """
+        axes = tuple(range(1, cond.ndim))  # all but the batch
+        difference = cond - uncond
         if self.apg_eta != 1.0:
-            assert x0 is not None, "what lies along x0 cannot be told without it"
-            along = (
-                (apart * x0).sum(dim=axes, keepdim=True)
+            assert x0 is not None, "the parallel component needs x0"
+            # projection of the difference on x0
+            parallel = (
+                (difference * x0).sum(dim=axes, keepdim=True)
                 / x0.square().sum(dim=axes, keepdim=True)
                 * x0
             )
-            apart = apart - (1.0 - self.apg_eta) * along
-        mixed = with_ + (self.scale - 1.0) * apart
+            difference = difference - (1.0 - self.apg_eta) * parallel
+        guided = cond + (self.scale - 1.0) * difference
         if self.rescale == 0.0:
-            return mixed
-        shrink = with_.std(dim=axes, keepdim=True) / mixed.std(dim=axes, keepdim=True)
-        return mixed * (self.rescale * shrink + 1.0 - self.rescale)
+            return guided
+        shrink = cond.std(dim=axes, keepdim=True) / guided.std(dim=axes, keepdim=True)
+        return guided * (self.rescale * shrink + 1.0 - self.rescale)
 
 
 def cfg_denoiser(
     network: Network,
-    conditioning: Conditioning,
-    null: Conditioning,
+    cond: Conditioning,
+    uncond: Conditioning,
     guidance: Guidance,
     schedule: Schedule,
 ) -> Denoiser:
-    """Denoiser of predictions that `guidance` mixes from those for `conditioning` and for `null`.
+    """Return a denoiser with classifier-free guidance.
 
-    Both go through the network in one call, null first; where nothing is guided it is called on the conditioning alone. At a
-    fixed z and t, x0, epsilon and v are affine in each other, so guiding whichever the network predicts guides all three alike,
-    and differences of x0 are those of the prediction, scaled.
+    Both predictions come from one call of the network, unconditional first. At a fixed z and t, x0,
+    epsilon and v are affine in each other, so that guiding whichever the network predicts guides
+    all three alike; differences of x0 are those of the prediction, scaled.
+
+    Args:
+        network: The network.
+        cond: The prompts' conditioning.
+        uncond: The conditioning to move away from.
+        guidance: The settings. At scale 1 the network only runs on `cond`.
+        schedule: The noise schedule.
+
+    Returns:
+        A denoiser.
     """
     if guidance.scale == 1.0:
-        return lambda z, t: network(z, t, conditioning)
-    both, total = cat_conditionings(null, conditioning), schedule.config.num_train_timesteps
-    everywhere = (
-        guidance.start == 0.0 and guidance.stop == 1.0
-    )  # then t stays on its device: no waiting for it
+        return lambda z, t: network(z, t, cond)
+    both = cat_conditionings(uncond, cond)
+    total = schedule.config.num_train_timesteps
+    is_full_interval = guidance.start == 0.0 and guidance.stop == 1.0
 
-    def covers(t: Tensor) -> bool:
-        return everywhere or guidance.start * total <= total - int(t[0]) <= guidance.stop * total
+    def is_guided(t: Tensor) -> bool:
+        if is_full_interval:
+            return True  # without reading t: that would make the host wait for a GPU at every step
+        return guidance.start * total <= total - int(t[0]) <= guidance.stop * total
 
     def denoise(z: Tensor, t: Tensor) -> Tensor:
-        if not covers(t):
-            return network(z, t, conditioning)
-        without, with_ = network(z, t, both).chunk(2)
-        return guidance.combine(
-            with_, without, None if guidance.apg_eta == 1.0 else schedule.to_x0_and_eps(z, t, with_)[0]
-        )
+        if not is_guided(t):
+            return network(z, t, cond)
+        uncond_prediction, cond_prediction = network(z, t, both).chunk(2)
+        x0 = None
+        if guidance.apg_eta != 1.0:
+            x0 = schedule.to_x0_and_eps(z, t, cond_prediction)[0]
+        return guidance.combine(cond_prediction, uncond_prediction, x0)
 
     return denoise
 
 
 def compose_weighted(
-    one: Callable[[Conditioning, Conditioning], Denoiser], voices: Sequence[WeightedConditioning]
+    make_denoiser: MakeDenoiser, conditionings: Sequence[WeightedConditioning]
 ) -> Denoiser:
-    """Denoiser of what several voices ask for at once: their predictions, mixed by their shares of every cell of time.
+    """Return a denoiser of several conditionings at once: the weighted sum of their predictions.
 
-    Composition (arXiv 2206.01714, eq. 11) with weights that add up to 1 and may change over time. one: guidance of a
-    conditioning and its null.
+    ArXiv 2206.01714, eq. 11.
+
+    Args:
+        make_denoiser: Guidance of one conditioning.
+        conditionings: One or more. The weights [T'] of several add up to 1 in each latent frame,
+            and may change over time.
+
+    Returns:
+        A denoiser.
     """
-    if len(voices) == 1:
-        return one(voices[0].cond, voices[0].uncond)
-    parts = [(one(voice.cond, voice.uncond), voice.weight) for voice in voices]
+    if len(conditionings) == 1:
+        return make_denoiser(conditionings[0].cond, conditionings[0].uncond)
+    components = [(make_denoiser(c.cond, c.uncond), c.weight) for c in conditionings]
 
     def denoise(z: Tensor, t: Tensor) -> Tensor:
-        mixed = torch.zeros_like(z)
-        for part, share in parts:
-            assert share is not None, "of several voices each has a share"
-            mixed += share.to(z).view(1, 1, -1, *(1,) * (z.ndim - 3)) * part(z, t)
-        return mixed
+        total = torch.zeros_like(z)
+        for component, weight in components:
+            assert weight is not None, "each of several conditionings needs a weight"
+            total += weight.to(z).view(1, 1, -1, *(1,) * (z.ndim - 3)) * component(z, t)
+        return total
 
     return denoise

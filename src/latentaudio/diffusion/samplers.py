@@ -1,140 +1,182 @@
-"""Samplers: functions of a `Denoiser` that yield steps. Refuses to know networks, conditioning and devices.
+"""Samplers: functions of a `Denoiser` from noise to a latent, one `Step` per update.
 
-Each goes through S decreasing times t_0 > t_1 > ... and yields one `Step` per update, so that progress, preview, cancelling and
-streaming are the caller's loop. `start` leaves out the first steps: z is then expected at the noise level of times[start]
-(`Schedule.q_sample`); `times` takes the place of what `spacing` says; `before` may change z before each prediction. That is all
-that editing needs.
+A sampler takes S decreasing timesteps t_0 > t_1 > ... Progress, previews, cancelling and streaming
+are the caller's loop over the steps. Two arguments serve editing: `start` skips the first steps,
+where z is already at the noise level of timesteps[start] (`Schedule.q_sample`); `pre_step` may
+replace z before each prediction. `SAMPLERS` lists all samplers.
 
-Letters: B batch, C channels, T' F' latent grid, S sampling steps.
+B batch, C channels, T' F' latent grid, S sampling steps.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
+from ..config.architecture import DistilledUNetConfig
+from ..config.samplers import SAMPLER_TRAITS, SamplerName
 from ..errors import UsageError
 from ..types import Denoiser, Step
 from .schedule import Schedule, Spacing
 
 NoiseSource: TypeAlias = Callable[[Sequence[int]], Tensor]
 """(shape of one item) -> fresh normal noise [B, *shape]."""
+
 PreStepHook: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""(z [B, C, T', F'], t [B]) -> the z of that noise level to go on from, asked before every prediction."""
-
-
-SPACING: dict[str, Spacing] = {"ddim": "leading", "dpm++": "log_snr"}
-"""How each sampler spreads its times."""
+"""(z [B, C, T', F'], t [B]) -> the z of the same noise level to continue from; called before every
+prediction."""
 
 
 class Noise:
-    """A `NoiseSource` in which every item of a batch has its own CPU generator.
+    """A `NoiseSource` with one CPU generator per item of the batch.
 
-    Item k of a batch therefore gets the noise it would get alone, and every device gets the noise of every other.
+    Item k of a batch therefore gets the noise it would get alone, and every device gets the same
+    noise.
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, shape: Sequence[int]) -> Tensor:
-        return torch.stack(
-            [torch.randn(tuple(shape), generator=generator) for generator in self._generators]
-        )
+        """Draw [B, *shape] float32 on the CPU."""
+        items = []
+        for generator in self._generators:
+            items.append(torch.randn(tuple(shape), generator=generator))
+        return torch.stack(items)
 
 
 def noise_for(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
-    """The first draw of `Noise(seeds)`, [B, *shape] float32 on the CPU. Keep the `Noise` itself when a sampler needs more."""
+    """Return the first draw of `Noise(seeds)`, [B, *shape] float32 on the CPU."""
     return Noise(seeds)(shape)
 
 
-def keep_known_region(x0: Tensor, mask: Tensor, schedule: Schedule, noise: NoiseSource) -> PreStepHook:
-    """Inpainting's mix m q_sample(x0, t) + (1 - m) z, with noise drawn at every step (arXiv 2301.12503, section 3.5; spec 8.2).
+def keep_known_region(
+    x0: Tensor, mask: Tensor, schedule: Schedule, noise: NoiseSource
+) -> PreStepHook:
+    """Return the inpainting hook: m q_sample(x0, t) + (1 - m) z before every step.
 
-    x0 [B, C, T', F'] is the clean latent; mask [1 or B, 1, T', F'] is 1 where it is kept and 0 where it is made anew.
+    ArXiv 2301.12503, section 3.5.
+
+    Args:
+        x0: Clean latent [B, C, T', F'] of the source.
+        mask: [1 or B, 1, T', F'], 1 where the source stays and 0 where the sampler generates.
+        schedule: The noise schedule.
+        noise: Source of the noise that is drawn at every step (numerics: editing masks).
+
+    Returns:
+        A hook for a sampler's `pre_step`.
     """
 
-    def mixed(z: Tensor, t: Tensor) -> Tensor:
+    def pre_step(z: Tensor, t: Tensor) -> Tensor:
         return mask * schedule.q_sample(x0, noise(z.shape[1:]).to(z), t) + (1 - mask) * z
 
-    return mixed
+    return pre_step
 
 
 def ddim(
     denoise: Denoiser,
     z: Tensor,
     schedule: Schedule,
-    steps: int,
+    timesteps: Sequence[int],
     eta: float = 0.0,
     noise: NoiseSource | None = None,
     start: int = 0,
-    spacing: Spacing = "leading",
-    before: PreStepHook | None = None,
-    times: Sequence[int] | None = None,
+    pre_step: PreStepHook | None = None,
 ) -> Iterator[Step]:
-    """DDIM (arXiv 2010.02502, eq. 12 and 16; spec 5.2) from noise z [B, C, T', F'].
+    """Sample with DDIM (arXiv 2010.02502, eq. 12 and 16; numerics: schedules and samplers).
 
-    z' = sqrt(a') x0 + sqrt(1 - a' - s^2) epsilon + s noise,  s = eta sqrt((1 - a') / (1 - a)) sqrt(1 - a / a')
-    The last step goes to abar[0], not to clean data, as published. With eta > 0 one noise is drawn after every prediction.
-    Raises UsageError when eta > 0 comes without `noise`.
+    z' = sqrt(a') x0 + sqrt(1 - a' - s^2) epsilon + s noise,  s = eta sqrt((1 - a') / (1 - a))
+    sqrt(1 - a / a') The last step goes to abar[0], not to clean data, as published.
+
+    Args:
+        denoise: The network with guidance.
+        z: Noise [B, C, T', F'], or at `start` > 0 a noised latent.
+        schedule: The noise schedule.
+        timesteps: S train-time steps, noisiest first.
+        eta: Amount of fresh noise per step, 0 (deterministic) to 1 (ancestral). One draw after
+            every prediction.
+        noise: Source of that noise; needed if eta > 0.
+        start: Index of the first timestep to run.
+        pre_step: Hook before every prediction.
+
+    Yields:
+        One step per timestep.
+
+    Raises:
+        UsageError: eta > 0 without `noise`.
     """
     if eta > 0 and noise is None:
         raise UsageError(f"eta = {eta} needs a source of noise; pass noise=Noise(seeds) or eta=0")
+    steps = len(timesteps)
     assert 0 <= start <= steps, f"start {start} lies outside {steps} steps"
-    times = times or schedule.timesteps(steps, spacing)
     for index in range(start, steps):
-        t = z.new_full(z.shape[:1], times[index], dtype=torch.long)
-        z = before(z, t) if before is not None else z
+        t = z.new_full(z.shape[:1], timesteps[index], dtype=torch.long)
+        z = pre_step(z, t) if pre_step is not None else z
         x0, epsilon = schedule.to_x0_and_eps(z, t, denoise(z, t))
-        a = float(schedule.alphas_cumprod[times[index]])
-        a_next = float(schedule.alphas_cumprod[times[index + 1] if index + 1 < steps else 0])
+        next_timestep = timesteps[index + 1] if index + 1 < steps else 0
+        a = float(schedule.alphas_cumprod[timesteps[index]])
+        a_next = float(schedule.alphas_cumprod[next_timestep])
+        # max(): rounding may make these differences negative by an ulp
         s = eta * math.sqrt((1.0 - a_next) / (1.0 - a) * max(0.0, 1.0 - a / a_next))
         z = math.sqrt(a_next) * x0 + math.sqrt(max(0.0, 1.0 - a_next - s * s)) * epsilon
         if noise is not None and eta > 0:
             z = z + s * noise(z.shape[1:]).to(z)
-        yield Step(index, steps, times[index], z, x0)
+        yield Step(index, steps, timesteps[index], z, x0)
 
 
 def dpmpp_2m(
     denoise: Denoiser,
     z: Tensor,
     schedule: Schedule,
-    steps: int,
+    timesteps: Sequence[int],
     start: int = 0,
-    spacing: Spacing = "log_snr",
-    before: PreStepHook | None = None,
-    times: Sequence[int] | None = None,
+    pre_step: PreStepHook | None = None,
 ) -> Iterator[Step]:
-    """DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2) from noise z [B, C, T', F'] to clean data; deterministic.
+    """Sample with DPM-Solver++(2M) to clean data; deterministic (arXiv 2211.01095, algorithm 2).
 
     With lambda = ln(alpha / sigma), h the stride of lambda and r the previous stride over this one:
-    D = (1 + 1 / 2r) x0 - 1 / 2r x0_before,  z' = sigma' / sigma z - alpha' (exp(-h) - 1) D
-    The first step has no x0_before, and the last has h = infinity (z' = x0): both are of first order.
+    D = (1 + 1 / 2r) x0 - 1 / 2r previous_x0,  z' = sigma' / sigma z - alpha' (exp(-h) - 1) D
+    The first step has no previous_x0, and the last has h = infinity (z' = x0): both are of first
+    order.
+
+    Args:
+        denoise: The network with guidance.
+        z: Noise [B, C, T', F'], or at `start` > 0 a noised latent.
+        schedule: The noise schedule.
+        timesteps: S train-time steps, noisiest first.
+        start: Index of the first timestep to run.
+        pre_step: Hook before every prediction.
+
+    Yields:
+        One step per timestep.
     """
+    steps = len(timesteps)
     assert 0 <= start <= steps, f"start {start} lies outside {steps} steps"
-    times = [*(times or schedule.timesteps(steps, spacing)), -1]
-    x0_before, h_before = z, math.inf
+    times = [*timesteps, -1]  # -1 is clean data
+    previous_x0 = z
+    previous_h = math.inf
     for index in range(start, steps):
         t = z.new_full(z.shape[:1], times[index], dtype=torch.long)
-        z = before(z, t) if before is not None else z
+        z = pre_step(z, t) if pre_step is not None else z
         x0, _ = schedule.to_x0_and_eps(z, t, denoise(z, t))
-        (alpha, sigma), (alpha_next, sigma_next) = map(
-            schedule.alpha_sigma, times[index : index + 2]
-        )
-        h = (
-            math.log(alpha_next / sigma_next) - math.log(alpha / sigma)
-            if sigma_next > 0
-            else math.inf
-        )
-        # h_before is infinite before the first step and h after the last one: the correction vanishes at both ends
-        correction = 0.0 if math.inf in (h, h_before) else h / (2.0 * h_before)
+        alpha, sigma = schedule.alpha_sigma(times[index])
+        alpha_next, sigma_next = schedule.alpha_sigma(times[index + 1])
+        h = math.inf
+        if sigma_next > 0:
+            h = math.log(alpha_next / sigma_next) - math.log(alpha / sigma)
+        # previous_h is infinite before the first step and h after the last one: no correction at
+        # both ends
+        correction = 0.0 if math.inf in (h, previous_h) else h / (2.0 * previous_h)
         z = sigma_next / sigma * z - alpha_next * math.expm1(-h) * (
-            x0 + correction * (x0 - x0_before)
+            x0 + correction * (x0 - previous_x0)
         )
-        x0_before, h_before = x0, h
+        previous_x0 = x0
+        previous_h = h
         yield Step(index, steps, times[index], z, x0)
 
 
@@ -142,18 +184,115 @@ def lcm(
     denoise: Denoiser,
     z: Tensor,
     schedule: Schedule,
-    stops: Sequence[int],
-    before: PreStepHook | None = None,
+    timesteps: Sequence[int],
+    start: int = 0,
+    pre_step: PreStepHook | None = None,
 ) -> Iterator[Step]:
-    """From noise z [B, C, T', F'] over the times `stops`, noisiest first, to clean data: z' = alpha' x0 + sigma' epsilon.
+    """Sample to clean data in few steps with a distilled network: z' = alpha' x0 + sigma' epsilon.
 
-    DDIM's update (arXiv 2010.02502, eq. 12) with a network that was taught to go from each stop to the next at once.
+    This is DDIM's update (arXiv 2010.02502, eq. 12). The network was distilled to go from each of
+    `timesteps` to the next at once (phased consistency distillation, arXiv 2405.18407), so that it
+    takes no other ones.
+
+    Args:
+        denoise: The distilled network, without guidance.
+        z: Noise [B, C, T', F'].
+        schedule: The noise schedule.
+        timesteps: The S train-time steps that it was distilled for, noisiest first.
+        start: Index of the first timestep to run.
+        pre_step: Hook before every prediction.
+
+    Yields:
+        One step per timestep.
     """
-    times = [*stops, -1]
-    for index, time in enumerate(stops):
-        t = z.new_full(z.shape[:1], time, dtype=torch.long)
-        z = before(z, t) if before is not None else z
+    times = [*timesteps, -1]  # -1 is clean data
+    for index in range(start, len(timesteps)):
+        t = z.new_full(z.shape[:1], times[index], dtype=torch.long)
+        z = pre_step(z, t) if pre_step is not None else z
         x0, epsilon = schedule.to_x0_and_eps(z, t, denoise(z, t))
         alpha, sigma = schedule.alpha_sigma(times[index + 1])
         z = alpha * x0 + sigma * epsilon
-        yield Step(index, len(stops), time, z, x0)
+        yield Step(index, len(timesteps), times[index], z, x0)
+
+
+@dataclass(frozen=True)
+class SamplerSpec:
+    """A sampler and all that a caller must know to run it.
+
+    Attributes:
+        fn: (denoise, z, schedule, timesteps, start=, pre_step=) -> steps; with `uses_eta` also eta=
+            and noise=.
+        spacing: How its timesteps are spread. None: the distilled UNet's config lists them.
+        uses_eta: Whether it takes eta and noise.
+        starts_from_audio: Whether it can begin from a noised clip.
+        component: The network that it runs.
+    """
+
+    fn: Callable[..., Iterator[Step]]
+    spacing: Spacing | None
+    uses_eta: bool = False
+    starts_from_audio: bool = True
+    component: Literal["unet", "distilled_unet"] = "unet"
+
+    def timesteps(
+        self, schedule: Schedule, steps: int, distilled: DistilledUNetConfig | None = None
+    ) -> list[int]:
+        """Return the train-time steps to sample at, noisiest first.
+
+        Args:
+            schedule: The noise schedule.
+            steps: Their number. A distilled network has its own.
+            distilled: Config of the distilled network, if the sampler runs one.
+
+        Returns:
+            The timesteps.
+        """
+        if self.spacing is not None:
+            return schedule.timesteps(steps, self.spacing)
+        assert distilled is not None, "this sampler needs a distilled UNet"
+        return list(distilled.timesteps)
+
+    def sample(
+        self,
+        denoise: Denoiser,
+        z: Tensor,
+        schedule: Schedule,
+        timesteps: Sequence[int],
+        eta: float = 0.0,
+        noise: NoiseSource | None = None,
+        start: int = 0,
+        pre_step: PreStepHook | None = None,
+    ) -> Iterator[Step]:
+        """Run the sampler. Arguments as of `ddim`; eta and noise have no effect without `uses_eta`.
+
+        Yields:
+            One step per timestep.
+        """
+        if self.uses_eta:
+            return self.fn(
+                denoise,
+                z,
+                schedule,
+                timesteps,
+                eta=eta,
+                noise=noise,
+                start=start,
+                pre_step=pre_step,
+            )
+        return self.fn(denoise, z, schedule, timesteps, start=start, pre_step=pre_step)
+
+
+def _spec(
+    name: SamplerName, fn: Callable[..., Iterator[Step]], spacing: Spacing | None
+) -> SamplerSpec:
+    """A row whose flags are those of `config.samplers`."""
+    traits = SAMPLER_TRAITS[name]
+    return SamplerSpec(fn, spacing, traits.uses_eta, traits.starts_from_audio, traits.component)
+
+
+SAMPLERS: dict[SamplerName, SamplerSpec] = {
+    "ddim": _spec("ddim", ddim, "leading"),
+    "dpm++": _spec("dpm++", dpmpp_2m, "log_snr"),
+    "lcm": _spec("lcm", lcm, None),
+}
+"""Every sampler by its name; see `config.samplers` for how to add one."""

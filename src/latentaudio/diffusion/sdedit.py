@@ -1,6 +1,8 @@
-"""Where a walk begins that was given a sound, and what it keeps of it. Refuses to know why.
+"""SDEdit: begin sampling from a noised clip instead of pure noise, and keep its masked part.
 
-Letters: B batch, C channels, T' F' latent grid.
+ArXiv 2108.01073.
+
+B batch, C channels, T' F' latent grid.
 """
 
 from __future__ import annotations
@@ -10,33 +12,44 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..types import LatentEdit
-from .samplers import PreStepHook, NoiseSource, keep_known_region
+from .samplers import NoiseSource, PreStepHook, keep_known_region
 from .schedule import Schedule
 
 
 def init_from_latent(
-    edit: LatentEdit, z: Tensor, schedule: Schedule, times: Sequence[int], noise: NoiseSource
+    edit: LatentEdit, z: Tensor, schedule: Schedule, timesteps: Sequence[int], noise: NoiseSource
 ) -> tuple[Tensor, int, list[int], PreStepHook | None]:
-    """(z to begin with, how many times to leave out, the times, what to do before each prediction) for noise z [B, C, T', F'].
+    """Noise the edit's clip to its strength (AudioLDM, arXiv 2301.12503, section 3.4).
 
-    SDEdit (arXiv 2108.01073; AudioLDM, arXiv 2301.12503, section 3.4): the sound noised to `strength` of the whole way, which
-    becomes a time of its own in the place of the one before it. At strength 1 that is noise alone, so that the outcome is what
-    generating makes; at 0 nothing is left to do and z is the sound.
+    Strength is the fraction of the noising that is redone. It becomes a timestep of its own in the
+    place of the one before it. At strength 1 that is pure noise, so that the result equals that of
+    generating; at 0 nothing is left to sample.
+
+    Args:
+        edit: The clip's latent, the strength, and the mask of what stays.
+        z: Pure noise [B, C, T', F'].
+        schedule: The noise schedule.
+        timesteps: The sampler's timesteps, noisiest first.
+        noise: Source of the noise that the mask's hook draws at every step.
+
+    Returns:
+        The z to begin with, the number of timesteps to skip, the timesteps, and the sampler's
+        `pre_step` hook or None.
     """
-    init, times, total = edit.init.to(z).expand_as(z), list(times), schedule.config.num_train_timesteps
-    before = None if edit.mask is None else keep_known_region(init, edit.mask.to(z), schedule, noise)
+    init = edit.init.to(z).expand_as(z)
+    times = list(timesteps)
+    pre_step = None
+    if edit.mask is not None:
+        pre_step = keep_known_region(init, edit.mask.to(z), schedule, noise)
     if edit.strength == 1.0:
-        return z, 0, times, before
-    first = round(edit.strength * total) - 1
-    start = sum(t > first for t in times)
+        return z, 0, times, pre_step
+    first = round(edit.strength * schedule.config.num_train_timesteps) - 1
     if first < 0:
-        return init, len(times), times, before
+        return init, len(times), times, pre_step
+    start = sum(t > first for t in times)
+    # begin at exactly the strength, unless it already is one of the timesteps
     if start > 0 and (start == len(times) or times[start] < first):
         start -= 1
         times[start] = first
-    return (
-        schedule.q_sample(init, z, z.new_full(z.shape[:1], times[start]).long()),
-        start,
-        times,
-        before,
-    )
+    t = z.new_full(z.shape[:1], times[start]).long()
+    return schedule.q_sample(init, z, t), start, times, pre_step

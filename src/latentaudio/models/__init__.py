@@ -1,1 +1,4 @@
-"""Networks and nothing else: tensors in, tensors out. Refuses to know files, devices, prompts or the names of checkpoints."""
+"""Networks and nothing else: tensors in, tensors out.
+
+Refuses to know files, devices, prompts or the names of checkpoints.
+"""

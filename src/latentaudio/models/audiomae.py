@@ -1,8 +1,11 @@
-"""AudioMAE (spec 7, arXiv 2207.06405): a masked autoencoder over filterbanks whose features are the language of audio.
+"""AudioMAE: a masked autoencoder over filterbanks, whose features are the language of audio.
 
-Knows the vision transformer, its masked pre-training and the pooling of spec 6.5. Refuses to know how a filterbank is made
-and who speaks the language. Module names are the published checkpoint's, so its encoder loads by name; the published
-decoder is of another kind (windowed attention) and matters to nobody once the encoder is trained.
+ArXiv 2207.06405.
+
+A vision transformer with its masked pre-training and the pooling of its features (numerics:
+AudioMAE, language of audio). Modules have the published checkpoint's names, so that its encoder
+loads by name. The published decoder is of another kind (windowed attention) and is not loaded:
+inference needs the encoder only.
 
 B batch, T frames, F bins, P patch side, N = (T / P) (F / P) patches in time-major order, D width.
 """
@@ -20,20 +23,22 @@ from ..config.architecture import AudioMAEConfig
 from ..types import LanguageOfAudio
 
 EPS = 1e-6
+TOKEN_STD = 0.02  # of the CLS and mask tokens at the start of training
+MAX_PERIOD = 10000  # of the slowest sinusoid of the position table
 
 
-class Attention(nn.Module):
-    """Multi-head self-attention with one fused projection."""
+class FusedAttention(nn.Module):
+    """Multi-head self-attention with one projection for q, k and v."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.num_heads = num_heads
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, N, D] -> [B, N, D]."""
-        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         out: Tensor = self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         return out
 
@@ -41,11 +46,11 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """A pre-norm transformer block with exact GELU."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: int) -> None:
+    def __init__(self, width: int, num_heads: int, mlp_ratio: int) -> None:
         super().__init__()
         hidden = width * mlp_ratio
         self.norm1 = nn.LayerNorm(width, EPS)
-        self.attn = Attention(width, heads)
+        self.attn = FusedAttention(width, num_heads)
         self.norm2 = nn.LayerNorm(width, EPS)
         self.mlp = nn.Sequential(
             OrderedDict(fc1=nn.Linear(width, hidden), act=nn.GELU(), fc2=nn.Linear(hidden, width))
@@ -59,7 +64,13 @@ class Block(nn.Module):
 
 
 class Reconstruction(NamedTuple):
-    """loss: a scalar; prediction [B, N, P P]: normalised patches; mask [B, N]: 1 where the encoder saw nothing."""
+    """Result of one pass of masked pre-training.
+
+    Attributes:
+        loss: A scalar.
+        prediction: [B, N, P P], normalized patches.
+        mask: [B, N], 1 where the encoder did not see the patch.
+    """
 
     loss: Tensor
     prediction: Tensor
@@ -67,7 +78,7 @@ class Reconstruction(NamedTuple):
 
 
 class AudioMAE(nn.Module):
-    """The encoder, and with `decoder_depth` above 0 the decoder that pre-training needs."""
+    """The encoder, and with `decoder_num_layers` above 0 the decoder that pre-training needs."""
 
     pos_embed: Tensor
     decoder_pos_embed: Tensor
@@ -75,7 +86,8 @@ class AudioMAE(nn.Module):
     def __init__(self, config: AudioMAEConfig) -> None:
         super().__init__()
         self.config = config
-        width, patch = config.hidden_size, config.patch_size
+        width = config.hidden_size
+        patch = config.patch_size
         grid = (config.num_frames // patch, config.n_mels // patch)
         self.patch_embed = nn.Sequential(OrderedDict(proj=nn.Conv2d(1, width, patch, patch)))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -96,21 +108,27 @@ class AudioMAE(nn.Module):
             self.decoder_blocks = nn.Sequential(*blocks)
             self.decoder_norm = nn.LayerNorm(narrow, EPS)
             self.decoder_pred = nn.Linear(narrow, patch * patch)
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         for name, parameter in self.named_parameters():
             if name.endswith("_token"):
-                nn.init.normal_(parameter, std=0.02)
+                nn.init.normal_(parameter, std=TOKEN_STD)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
             elif parameter.dim() > 1:
-                nn.init.xavier_uniform_(
-                    parameter.flatten(1)
-                )  # a patch is a flat vector here, not an image
+                # flat: a patch is a vector here, not an image
+                nn.init.xavier_uniform_(parameter.flatten(1))
 
     def embed(self, fbank: Tensor) -> Tensor:
-        """fbank [B, 1, T, F] -> patches with their positions [B, N, D], no CLS. T: a multiple of P, at most `config.frames`."""
+        """Embed patches, with their positions and without CLS.
+
+        Args:
+            fbank: [B, 1, T, F]; T is a multiple of P, at most `config.num_frames`.
+
+        Returns:
+            [B, N, D].
+        """
         frames, bins = fbank.shape[2:]
         assert bins == self.config.n_mels and frames % self.config.patch_size == 0, (
             f"AudioMAE takes no fbank of {frames} x {bins}"
@@ -119,48 +137,82 @@ class AudioMAE(nn.Module):
         assert x.shape[1] < self.pos_embed.shape[1], (
             f"{frames} frames are more than {self.config.num_frames}"
         )
-        out: Tensor = (
-            x + self.pos_embed[:, 1 : 1 + x.shape[1]]
-        )  # time-major: a shorter clip uses the first rows
+        # time-major: a shorter clip has the first positions
+        out: Tensor = x + self.pos_embed[:, 1 : 1 + x.shape[1]]
         return out
 
     def features(self, fbank: Tensor) -> Tensor:
-        """fbank [B, 1, T, F] -> [B, 1 + N, D], CLS first: the mean of the last blocks' normalised outputs, nothing masked."""
+        """fbank [B, 1, T, F] -> [B, 1 + N, D], CLS first.
+
+        The mean of the last blocks' normalized outputs, without masking.
+        """
         x = self._with_cls(self.embed(fbank))
-        kept = []
+        outputs = []
         for block in self.blocks:
             x = block(x)
-            kept.append(x)
-        return torch.stack([self.norm(x) for x in kept[-self.config.num_averaged_layers :]]).mean(0)
+            outputs.append(x)
+        averaged = outputs[-self.config.num_averaged_layers :]
+        return torch.stack([self.norm(output) for output in averaged]).mean(0)
 
     def pool(self, features: Tensor, frames: int, time_pool: int = 8, freq_pool: int = 8) -> Tensor:
-        """features [B, 1 + N, D] of a clip of `frames` -> [B, n, D], time-major: (average + maximum) / 2 per cell (spec 6.5).
+        """Pool patch features to (average + maximum) / 2 per cell (numerics: language of audio).
 
-        A cell is time_pool x freq_pool patches; `frames` must fill whole cells.
+        Args:
+            features: [B, 1 + N, D] of clips of `frames`.
+            frames: T, which must fill whole cells.
+            time_pool: Patches per cell along time.
+            freq_pool: Patches per cell along frequency.
+
+        Returns:
+            [B, n, D], time-major.
         """
-        rows, columns = frames // self.config.patch_size, self.config.n_mels // self.config.patch_size
-        whole = frames % (self.config.patch_size * time_pool) == 0 and columns % freq_pool == 0
-        assert whole, f"{frames} frames do not fill cells of {time_pool} x {freq_pool} patches"
-        plane = features[:, 1:].transpose(1, 2).reshape(features.shape[0], -1, rows, columns)
-        cell = (time_pool, freq_pool)
-        return (
-            ((F.avg_pool2d(plane, cell) + F.max_pool2d(plane, cell)) / 2).flatten(2).transpose(1, 2)
+        patch = self.config.patch_size
+        rows = frames // patch
+        columns = self.config.n_mels // patch
+        fills_cells = frames % (patch * time_pool) == 0 and columns % freq_pool == 0
+        assert fills_cells, (
+            f"{frames} frames do not fill cells of {time_pool} x {freq_pool} patches"
         )
+        grid = features[:, 1:].transpose(1, 2).reshape(features.shape[0], -1, rows, columns)
+        cell = (time_pool, freq_pool)
+        pooled = (F.avg_pool2d(grid, cell) + F.max_pool2d(grid, cell)) / 2
+        return pooled.flatten(2).transpose(1, 2)
 
     def language_of_audio(
         self, fbank: Tensor, time_pool: int = 8, freq_pool: int = 8
     ) -> LanguageOfAudio:
-        """fbank [B, 1, T, F] -> the tokens [B, n, D] that a translator learns to write and the UNet to read."""
+        """Compute the language of audio.
+
+        The tokens that a translator learns to generate and the UNet attends to.
+
+        Args:
+            fbank: [B, 1, T, F].
+            time_pool: Patches per token along time.
+            freq_pool: Patches per token along frequency.
+
+        Returns:
+            Tokens [B, n, D], all unmasked.
+        """
         tokens = self.pool(self.features(fbank), fbank.shape[2], time_pool, freq_pool)
         return LanguageOfAudio(tokens, tokens.new_ones(tokens.shape[:2]), origin="audio")
 
     def reconstruct(
         self, fbank: Tensor, mask_ratio: float = 0.8, generator: torch.Generator | None = None
     ) -> Reconstruction:
-        """One masked pre-training pass over fbank [B, 1, T, F] (arXiv 2111.06377): hide patches, guess them, squared error.
+        """Run one pass of masked pre-training: hide patches, predict them, squared error.
 
-        The target of each patch is normalised by its own mean and deviation; only hidden patches count. The choice of patches
-        is drawn on the CPU, so that one seed hides the same ones on every device.
+        ArXiv 2111.06377.
+
+        Each target patch is normalized by its own mean and deviation; only hidden patches count.
+
+        Args:
+            fbank: [B, 1, T, F].
+            mask_ratio: Fraction of patches to hide.
+            generator: CPU generator of the choice of patches, so that a seed hides the same ones on
+                every device.
+
+        Returns:
+            Loss, prediction and mask.
         """
         x = self.embed(fbank)
         batch, count, _ = x.shape
@@ -171,7 +223,8 @@ class AudioMAE(nn.Module):
         for block in self.blocks:
             x = block(x)
         prediction = self._decode(self.norm(x), order)
-        patches = F.unfold(fbank, self.config.patch_size, stride=self.config.patch_size).transpose(1, 2)
+        patch = self.config.patch_size
+        patches = F.unfold(fbank, patch, stride=patch).transpose(1, 2)
         variance, mean = torch.var_mean(patches, dim=2, keepdim=True)
         error = (prediction.float() - (patches - mean) / (variance + EPS).sqrt()).square().mean(2)
         return Reconstruction((error * mask).sum() / mask.sum(), prediction, mask)
@@ -181,9 +234,11 @@ class AudioMAE(nn.Module):
         return torch.cat([cls.expand(x.shape[0], -1, -1), x], dim=1)
 
     def _decode(self, encoded: Tensor, order: Tensor) -> Tensor:
-        """encoded [B, 1 + visible, D], the patches' order [B, N] (visible ones first) -> predicted patches [B, N, P P]."""
+        """Encoded [B, 1 + visible, D], order [B, N] with visible first -> patches [B, N, P P]."""
         x = self.decoder_embed(encoded)
-        hidden = self.mask_token.expand(x.shape[0], order.shape[1] + 1 - x.shape[1], -1).to(x.dtype)
+        num_hidden = order.shape[1] + 1 - x.shape[1]
+        hidden = self.mask_token.expand(x.shape[0], num_hidden, -1).to(x.dtype)
+        # argsort of a permutation is its inverse: back to the order in time
         patches = _gather(torch.cat([x[:, 1:], hidden], dim=1), order.argsort(dim=1))
         x = torch.cat([x[:, :1], patches], dim=1) + self.decoder_pos_embed[:, : 1 + order.shape[1]]
         out: Tensor = self.decoder_pred(self.decoder_norm(self.decoder_blocks(x)))[:, 1:]
@@ -191,14 +246,21 @@ class AudioMAE(nn.Module):
 
 
 def sin_cos_table(grid: tuple[int, int], width: int) -> Tensor:
-    """Fixed sin-cos table [1, 1 + rows * columns, width], zeros first for CLS (arXiv 2111.06377).
+    """Return the fixed position table [1, 1 + rows * columns, width], zeros first for CLS.
 
-    The first half of the width tells the column, the second the row, each as sines then cosines of falling frequency.
+    ArXiv 2111.06377.
+
+    The first half of the width encodes the column, the second the row, each as sines then cosines
+    of falling frequency.
     """
     rows, columns = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
-    rates = 1 / 10000 ** (torch.arange(width // 4, dtype=torch.float64) / (width // 4))
-    angles = [axis.reshape(-1, 1) * rates for axis in (columns, rows)]
-    table = torch.cat([half for a in angles for half in (a.sin(), a.cos())], dim=1).float()
+    quarter = width // 4
+    rates = 1 / MAX_PERIOD ** (torch.arange(quarter, dtype=torch.float64) / quarter)
+    features = []
+    for axis in (columns, rows):
+        angles = axis.reshape(-1, 1) * rates
+        features += [angles.sin(), angles.cos()]
+    table = torch.cat(features, dim=1).float()
     return F.pad(table, (0, 0, 1, 0)).unsqueeze(0)
 
 

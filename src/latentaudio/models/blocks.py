@@ -1,327 +1,251 @@
-"""The bricks that VAE and UNet share. Knows residual blocks, resampling and attention; refuses to know how they are stacked.
+"""Residual blocks, resampling and position embeddings that the VAE and the UNet share.
 
-Letters: B batch, C channels, T frames, F frequency bins, N tokens, D width, H heads.
+B batch, C channels, T frames, F frequency bins, N tokens, D width.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import partial
-from typing import Generic, NamedTuple, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..types import Context
-from .cpu_packing import fused_add, geglu
+from .cpu_packing import fused_add
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 Kind = TypeVar("Kind", bound=nn.Module)
-SMALL_GRID = 256 * 256
-"""Score matrices up to this size are cheaper to write out than to fuse, on a CPU."""
+
+MAX_PERIOD = 10000  # of the slowest sinusoid, in steps; the Transformer's choice (arXiv 1706.03762)
 
 
 class TypedModuleList(nn.ModuleList, Generic[Kind]):
-    """A list of modules that remembers of what kind they are."""
+    """An `nn.ModuleList` whose iteration gives the modules' own type."""
 
     def __iter__(self) -> Iterator[Kind]:
+        """Iterate over the modules."""
         return cast(Iterator[Kind], super().__iter__())
 
 
 def zero_module(layer: Layer) -> Layer:
-    """The same layer with zero weight and bias: a branch that ends in it starts as "add nothing"."""
+    """Set weight and bias to zero and return the layer.
+
+    A residual branch that ends in it starts as the identity.
+    """
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
 
 
 class TimeConv(nn.Conv2d):
-    """A 3x1 convolution over T of x [B, C, T, 1], as one matrix product: 4.9 times as fast at C = 208 on a CPU."""
+    """A 3x1 convolution over time of x [B, C, T, 1], as one matrix product.
 
-    def __init__(self, inp: int, out: int, stride: int = 1, padding: int = 1) -> None:
-        super().__init__(inp, out, (3, 1), (stride, 1), (padding, 0))
+    4.9 times as fast on a CPU at C = 208.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int = 1, padding: int = 1
+    ) -> None:
+        super().__init__(in_channels, out_channels, (3, 1), (stride, 1), (padding, 0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, C, T, 1] -> [B, C', T', 1], as a view of [B, T', C']."""
-        padding, stride = int(self.padding[0]), self.stride[0]
-        moments = F.pad(x[..., 0].transpose(1, 2), (0, 0, padding, padding))
-        last = moments.shape[1] - 2
-        windows = torch.cat([moments[:, k : last + k : stride] for k in range(3)], dim=2)
-        made = F.linear(windows, self.weight[..., 0].transpose(1, 2).flatten(1), self.bias)
-        return made.transpose(1, 2)[..., None]
+        """x [B, C, T, 1] -> [B, C', T', 1], a view of [B, T', C']."""
+        padding = int(self.padding[0])
+        stride = self.stride[0]
+        frames = F.pad(x[..., 0].transpose(1, 2), (0, 0, padding, padding))
+        last = frames.shape[1] - 2
+        # the three frames under the kernel side by side, [B, T', 3 C]
+        windows = torch.cat([frames[:, k : last + k : stride] for k in range(3)], dim=2)
+        out = F.linear(windows, self.weight[..., 0].transpose(1, 2).flatten(1), self.bias)
+        return out.transpose(1, 2)[..., None]
 
 
-def conv3(inp: int, out: int, stride: int = 1, padding: int = 1, line: bool = False) -> nn.Conv2d:
-    """A 3x3 convolution, by default one that keeps T and F; on a `line` it runs over T alone, 3x1."""
-    return (TimeConv if line else partial(nn.Conv2d, kernel_size=3))(
-        inp, out, stride=stride, padding=padding
-    )
+def conv3(
+    in_channels: int, out_channels: int, stride: int = 1, padding: int = 1, is_1d: bool = False
+) -> nn.Conv2d:
+    """Return a 3x3 convolution that keeps T and F, or with `is_1d` a 3x1 one over time."""
+    if is_1d:
+        return TimeConv(in_channels, out_channels, stride=stride, padding=padding)
+    return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=padding)
 
 
 def sinusoidal_embedding(t: Tensor, width: int) -> Tensor:
-    """Steps t [B], whole or fractional -> [B, width] float32: cosines, then sines, of falling frequency (spec 4.1)."""
+    """Embed timesteps or positions as cosines, then sines, of geometrically falling frequency.
+
+    See numerics: UNet.
+
+    Args:
+        t: Timesteps or positions [B], integer or fractional.
+        width: Size of the embedding, even.
+
+    Returns:
+        [B, width] float32.
+    """
     half = width // 2
-    frequencies = torch.exp(-math.log(10000) * torch.arange(half, device=t.device) / half)
+    frequencies = torch.exp(-math.log(MAX_PERIOD) * torch.arange(half, device=t.device) / half)
     angles = t.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
-class ResBlock(nn.Module):
-    """Two rounds of GroupNorm, SiLU, conv around a shortcut (spec 2, 4.1).
+def uniform_fourier_features(positions: Tensor, count: int) -> Tensor:
+    """Embed positions as cosines, then sines, of frequencies spaced evenly up to half a cycle.
 
-    With `embedding`, a projection of that vector is added between the rounds and the block starts as its shortcut: the UNet's
-    kind. Without, the VAE's kind.
+    A periodic pattern of any rate is a weighted sum of few of them; `sinusoidal_embedding` is dense
+    at slow rates only.
+
+    Args:
+        positions: [T].
+        count: Number of frequencies.
+
+    Returns:
+        [T, 2 count] float32.
+    """
+    angles = (
+        positions.float()[:, None]
+        * (math.pi / count)
+        * torch.arange(1, count + 1, device=positions.device)
+    )
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+class PositionalEmbedding(nn.Module):
+    """Add a learned projection of sinusoids to each token, zero at the start of training.
+
+    Attention has no order of tokens, and a text encoder's states describe a word's neighbors better
+    than its position: without this, "b after a" is too similar to "a after b".
+    """
+
+    def __init__(self, width: int, num_frequencies: int) -> None:
+        super().__init__()
+        self.proj = zero_module(nn.Linear(2 * num_frequencies, width, bias=False))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens [B, N, D] -> same."""
+        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        features = sinusoidal_embedding(positions, self.proj.in_features).to(tokens)
+        return tokens + cast(Tensor, self.proj(features))
+
+
+class ResBlock(nn.Module):
+    """Two rounds of GroupNorm, SiLU and convolution around a shortcut (numerics: VAE, UNet).
+
+    With `embedding_dim` a projection of the time embedding is added between the rounds, and the
+    block starts as its shortcut: the UNet's variant. Without, the VAE's.
     """
 
     def __init__(
         self,
-        inp: int,
-        out: int,
-        groups: int,
+        in_channels: int,
+        out_channels: int,
+        num_groups: int,
         eps: float,
-        embedding: int | None = None,
-        line: bool = False,
+        embedding_dim: int | None = None,
+        is_1d: bool = False,
     ) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, inp, eps)
-        self.conv1 = conv3(inp, out, line=line)
-        self.embed = None if embedding is None else nn.Linear(embedding, out)
-        self.norm2 = nn.GroupNorm(groups, out, eps)
-        last = conv3(out, out, line=line)
-        self.conv2 = last if embedding is None else zero_module(last)
-        self.shortcut = None if inp == out else nn.Conv2d(inp, out, 1)
+        self.norm1 = nn.GroupNorm(num_groups, in_channels, eps)
+        self.conv1 = conv3(in_channels, out_channels, is_1d=is_1d)
+        self.embed = None if embedding_dim is None else nn.Linear(embedding_dim, out_channels)
+        self.norm2 = nn.GroupNorm(num_groups, out_channels, eps)
+        last = conv3(out_channels, out_channels, is_1d=is_1d)
+        self.conv2 = last if embedding_dim is None else zero_module(last)
+        self.shortcut = None
+        if in_channels != out_channels:
+            self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
         """x [B, C, T, F] and the already activated embedding [B, E] -> [B, C', T, F]."""
         h = self.conv1(F.silu(self.norm1(x)))
         if self.embed is not None:
             h = h + self.embed(embedding)[:, :, None, None]
-        return fused_add(
-            self.conv2, F.silu(self.norm2(h)), x if self.shortcut is None else self.shortcut(x)
-        )
+        h = F.silu(self.norm2(h))
+        return fused_add(self.conv2, h, x if self.shortcut is None else self.shortcut(x))
 
 
 class Downsample(nn.Module):
-    """Halve T and F by a strided conv. The VAE pads only after the last row and column (`lopsided`), the UNet all around.
+    """Halve T and F by a strided convolution; with `is_1d` halve T alone.
 
-    On a `line` only T is halved.
+    The VAE pads behind the last row and column only (`asymmetric_padding`), the UNet on all sides.
     """
 
-    def __init__(self, width: int, lopsided: bool, line: bool = False) -> None:
+    def __init__(self, channels: int, asymmetric_padding: bool, is_1d: bool = False) -> None:
         super().__init__()
-        self.lopsided = lopsided
-        self.conv = conv3(width, width, stride=2, padding=0 if lopsided else 1, line=line)
+        self.asymmetric_padding = asymmetric_padding
+        padding = 0 if asymmetric_padding else 1
+        self.conv = conv3(channels, channels, stride=2, padding=padding, is_1d=is_1d)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, T, F] -> [B, C, T/2, F/2]."""
-        out: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)) if self.lopsided else x)
+        out: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)) if self.asymmetric_padding else x)
         return out
 
 
 class Upsample(nn.Module):
-    """Double T and F, or on a `line` T alone: repeat every cell, then smooth by a conv."""
+    """Double T and F, or with `is_1d` T alone: nearest-neighbor repetition, then a convolution."""
 
-    def __init__(self, width: int, line: bool = False) -> None:
+    def __init__(self, channels: int, is_1d: bool = False) -> None:
         super().__init__()
-        self.scale = (2, 1 if line else 2)
-        self.conv = conv3(width, width, line=line)
+        self.scale = (2, 1 if is_1d else 2)
+        self.conv = conv3(channels, channels, is_1d=is_1d)
 
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        """x [B, C, T, F] -> [B, C, 2T, 2F], or to the grid `size`, which came from halving an odd one."""
-        wanted = size or (x.shape[2] * self.scale[0], x.shape[3] * self.scale[1])
-        out: Tensor = self.conv(F.interpolate(x, size=wanted, mode="nearest"))
+        """x [B, C, T, F] -> [B, C, 2T, 2F], or [B, C, *size] to undo the halving of an odd size."""
+        size = size or (x.shape[2] * self.scale[0], x.shape[3] * self.scale[1])
+        out: Tensor = self.conv(F.interpolate(x, size=size, mode="nearest"))
         return out
 
 
-def uniform_fourier_features(places: Tensor, count: int) -> Tensor:
-    """Places [T] -> [T, 2 count] float32: cosines, then sines, of `count` frequencies spread evenly up to half a turn a place.
-
-    Whatever repeats is a weighted sum of few of them, at any pace; the falling frequencies of `sinusoids` know slow paces only.
-    """
-    angles = (
-        places.float()[:, None]
-        * (math.pi / count)
-        * torch.arange(1, count + 1, device=places.device)
-    )
-    return torch.cat([angles.cos(), angles.sin()], dim=1)
-
-
-class PositionalEmbedding(nn.Module):
-    """Tokens that know their places: a learnt sum of falling waves is added to each, at first nothing.
-
-    Attention sees a set; what encoders write of a word holds its neighbours better than its place, so that "b after a" reads
-    like "a after b".
-    """
-
-    def __init__(self, width: int, waves: int) -> None:
-        super().__init__()
-        self.waves = zero_module(nn.Linear(2 * waves, width, bias=False))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """tokens [B, N, D] -> same."""
-        places = torch.arange(tokens.shape[1], device=tokens.device)
-        return tokens + cast(
-            Tensor, self.waves(sinusoidal_embedding(places, self.waves.in_features).to(tokens))
-        )
-
-
 class FrequencyMerge(nn.Module):
-    """All frequency bins of a moment become one: a plane becomes a line in time, whose moments know their places."""
+    """Merge the frequency axis into channels.
 
-    packable_layers = None
+    From a 2-D grid to a 1-D sequence over time, with position embeddings.
 
-    def __init__(self, inp: int, out: int, bins: int, beats: int = 0) -> None:
+    The sinusoidal embedding is fixed. `num_uniform_frequencies` adds a learned projection of evenly
+    spaced frequencies, by which the network can place events at a steady rate.
+    """
+
+    packable_layers = None  # `forward` reads the weights itself
+
+    def __init__(
+        self, in_channels: int, out_channels: int, num_bins: int, num_uniform_frequencies: int = 0
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inp, out, (1, bins), (1, bins))
-        self.beats = zero_module(nn.Linear(2 * beats, out, bias=False)) if beats else None
+        self.conv = nn.Conv2d(in_channels, out_channels, (1, num_bins), (1, num_bins))
+        self.uniform_proj = None
+        if num_uniform_frequencies:
+            projection = nn.Linear(2 * num_uniform_frequencies, out_channels, bias=False)
+            self.uniform_proj = zero_module(projection)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, C, T, F] -> [B, C', T, 1]. The convolution's windows do not overlap, so it is one matrix product."""
+        """x [B, C, T, F] -> [B, C', T, 1]."""
+        # the convolution's windows do not overlap, so it is one matrix product
         spectra = x.transpose(1, 2).flatten(2)
         out = F.linear(spectra, self.conv.weight.flatten(1), self.conv.bias)
-        places = torch.arange(x.shape[2], device=x.device)
-        out = out + sinusoidal_embedding(places, out.shape[2]).to(out)
-        if self.beats is not None:
-            out = out + self.beats(uniform_fourier_features(places, self.beats.in_features // 2).to(out))
+        positions = torch.arange(x.shape[2], device=x.device)
+        out = out + sinusoidal_embedding(positions, out.shape[2]).to(out)
+        if self.uniform_proj is not None:
+            num_frequencies = self.uniform_proj.in_features // 2
+            features = uniform_fourier_features(positions, num_frequencies)
+            out = out + self.uniform_proj(features.to(out))
         return out.transpose(1, 2)[..., None]
 
 
 class FrequencySplit(nn.Module):
-    """A line in time becomes a plane again."""
+    """Split channels into a frequency axis: from a 1-D sequence over time back to a 2-D grid."""
 
-    packable_layers = None
+    packable_layers = None  # `forward` reads the weights itself
 
-    def __init__(self, inp: int, out: int, bins: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, num_bins: int) -> None:
         super().__init__()
-        self.conv = nn.ConvTranspose2d(inp, out, (1, bins), (1, bins))
+        self.conv = nn.ConvTranspose2d(in_channels, out_channels, (1, num_bins), (1, num_bins))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, C, T, 1] -> [B, C', T, F], again as one matrix product."""
+        """x [B, C, T, 1] -> [B, C', T, F], as one matrix product."""
         bias = cast(Tensor, self.conv.bias)[:, None, None]
-        spectra = F.linear(x[..., 0].transpose(1, 2), self.conv.weight.flatten(1).T)
-        out: Tensor = (
-            spectra.unflatten(
-                2, self.conv.weight.shape[1:2] + self.conv.weight.shape[3:]
-            ).transpose(1, 2)
-            + bias
-        )
+        weight = self.conv.weight  # [C, C', 1, F]
+        spectra = F.linear(x[..., 0].transpose(1, 2), weight.flatten(1).T)
+        grid = spectra.unflatten(2, weight.shape[1:2] + weight.shape[3:])
+        out: Tensor = grid.transpose(1, 2) + bias
         return out
-
-
-class KeyValue(NamedTuple):
-    """What attention looks at: keys and values [B, H, N, D/H], and a boolean mask [B, 1, 1, N] (True = look) or None."""
-
-    keys: Tensor
-    values: Tensor
-    mask: Tensor | None = None
-
-
-def attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax(q k' / sqrt(width)) v per head: [B, H, N, D/H] like q; `mask` leaves every query a token to look at.
-
-    Written out for small grids on the CPU in training, where the fused kernel's backward takes five to ten times as long.
-    """
-    if (
-        q.device.type != "cpu"
-        or q.shape[2] * keys.shape[2] > SMALL_GRID
-        or not torch.is_grad_enabled()
-    ):
-        return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
-    scores = (q * q.shape[3] ** -0.5) @ keys.transpose(2, 3)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    out: Tensor = scores.softmax(dim=3) @ values
-    return out
-
-
-class Attention(nn.Module):
-    """Multi-head attention over its own tokens, or over a context `context` wide. `bias` is for q, k and v."""
-
-    def __init__(
-        self, width: int, heads: int, context: int | None = None, bias: bool = False
-    ) -> None:
-        super().__init__()
-        self.heads = heads
-        self.to_q = nn.Linear(width, width, bias)
-        self.to_k = nn.Linear(context or width, width, bias)
-        self.to_v = nn.Linear(context or width, width, bias)
-        self.to_out = nn.Linear(width, width)
-        own = ("to_q", "to_out") if context else ("to_q", "to_k", "to_v", "to_out")
-        self.packable_layers = dict.fromkeys(own, "linear")
-
-    def split(self, x: Tensor) -> Tensor:
-        """[B, N, D] -> [B, H, N, D/H], a view."""
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
-
-    def project_kv(self, tokens: Tensor, mask: Tensor | None = None) -> KeyValue:
-        """Tokens [B, N, D] (and mask [B, 1, 1, N]) -> their keys and values, reusable as long as the tokens stay the same."""
-        return KeyValue(self.split(self.to_k(tokens)), self.split(self.to_v(tokens)), mask)
-
-    def attend_to(self, x: Tensor, seen: KeyValue | None = None) -> Tensor:
-        """What x [B, N, D] finds in `seen`, or in itself, before `to_out` [B, N, D]."""
-        keys, values, mask = seen or self.project_kv(x)
-        return attend(self.split(self.to_q(x)), keys, values, mask).transpose(1, 2).flatten(2)
-
-    def forward(self, x: Tensor, seen: KeyValue | None = None) -> Tensor:
-        """x [B, N, D] looks at `seen`, or at itself -> [B, N, D]."""
-        out: Tensor = self.to_out(self.attend_to(x, seen))
-        return out
-
-
-class TransformerBlock(nn.Module):
-    """Self-attention, attention to a context (or again to itself), gated feed-forward; each a residual (spec 4.1)."""
-
-    packable_layers = {"ff_in": "gate", "ff_out": "linear"}  # noqa: RUF012
-
-    def __init__(self, width: int, heads: int, context: int | None) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(width)
-        self.attn1 = Attention(width, heads)
-        self.norm2 = nn.LayerNorm(width)
-        self.attn2 = Attention(width, heads, context)
-        self.norm3 = nn.LayerNorm(width)
-        self.ff_in = nn.Linear(width, 8 * width)
-        self.ff_out = nn.Linear(4 * width, width)
-
-    def forward(self, x: Tensor, seen: KeyValue | None) -> Tensor:
-        """x [B, N, D] -> same; `seen` is None where this block has no context."""
-        x = fused_add(self.attn1.to_out, self.attn1.attend_to(self.norm1(x)), x)
-        x = fused_add(self.attn2.to_out, self.attn2.attend_to(self.norm2(x), seen), x)
-        return fused_add(self.ff_out, geglu(self.ff_in, self.norm3(x)), x)
-
-
-class Transformer(nn.Module):
-    """A residual over the plane's cells as tokens, time-major (token = t * F' + f), with a context `context` wide or none.
-
-    Its last projection starts at zero, so a new transformer changes nothing (spec 4.1).
-    """
-
-    def __init__(
-        self, width: int, heads: int, context: int | None, depth: int, groups: int
-    ) -> None:
-        super().__init__()
-        self.context = context
-        self.norm = nn.GroupNorm(groups, width, eps=1e-6)
-        self.proj_in = nn.Conv2d(width, width, 1)
-        self.blocks = TypedModuleList[TransformerBlock](
-            TransformerBlock(width, heads, context) for _ in range(depth)
-        )
-        self.proj_out = zero_module(nn.Conv2d(width, width, 1))
-
-    def project_kv(self, context: Context | None) -> list[KeyValue | None]:
-        """Keys and values of one context for every block in order; None is for looking at oneself."""
-        if context is None:
-            return [None] * len(self.blocks)
-        return [
-            block.attn2.project_kv(context.tokens, context.mask[:, None, None].bool())
-            for block in self.blocks
-        ]
-
-    def forward(self, x: Tensor, seen: list[KeyValue | None]) -> Tensor:
-        """x [B, C, T', F'] -> same."""
-        tokens = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)
-        for block, keys in zip(self.blocks, seen, strict=True):
-            tokens = block(tokens, keys)
-        return fused_add(self.proj_out, tokens.transpose(1, 2).unflatten(2, x.shape[2:]), x)

@@ -1,9 +1,12 @@
-"""The same layers for inference on a CPU: weights laid out for oneDNN once instead of at every call, neighbours fused.
+"""Faster inference on a CPU.
 
-Knows torch's oneDNN operators, those that torch.compile calls. Refuses to know which network it is handed: `pack` exchanges
-what pays below any module. What is packed cannot learn, be saved or be moved; load the part again for that.
+Weights are laid out for oneDNN once instead of at every call, and neighboring layers are fused.
 
-Letters: B batch, C channels, N tokens, D width.
+`pack` replaces layers below any module by layers of torch's oneDNN operators, those that
+torch.compile calls. A packed module cannot be trained, saved or moved; load the component again for
+that.
+
+B batch, C channels, N tokens or samples, D width.
 """
 
 from __future__ import annotations
@@ -17,47 +20,60 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
-_laying_out = Lock()  # of several threads with one model, one lays a layer's weights out
+MIN_CHANNELS = 8
+"""Convolutions of fewer channels are faster unpacked."""
+
+_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}  # of the self-test in `available`
+_pack_lock = Lock()  # threads share one model: one of them lays out a layer's weights
 
 
 @cache
-@torch.no_grad()
 def available(dtype: torch.dtype = torch.float32) -> bool:
-    """Whether torch has here what packing needs and computes the same with it. Both are tried: the names are not public."""
+    """Return whether this torch has the operators that packing needs, with the right results.
+
+    The operators are not public, so they are tried on small layers.
+    """
+    try:
+        return _self_test(dtype)
+    except (RuntimeError, AttributeError, TypeError):
+        return False
+
+
+@torch.no_grad()
+def _self_test(dtype: torch.dtype) -> bool:
+    """Whether every packed layer agrees with the layer that it replaces."""
     generator = torch.Generator().manual_seed(0)
 
     def noise(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator).to(dtype)
 
-    with torch.random.fork_rng(devices=[]):  # new layers draw from dice that are somebody else's
-        linear, conv, line = nn.Linear(8, 16), nn.Conv2d(8, 8, 3, padding=1), nn.Conv1d(8, 8, 3)
-        wide = nn.ConvTranspose1d(8, 8, 4, 2)
-    for layer in (linear, conv, line, wide):
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # initial weights must not advance the caller's generator
+        linear = nn.Linear(8, 16)
+        conv = nn.Conv2d(8, 8, 3, padding=1)
+        conv_1d = nn.Conv1d(8, 8, 3)
+        transposed = nn.ConvTranspose1d(8, 8, 4, 2)
+    for layer in (linear, conv, conv_1d, transposed):
         for weight in layer.to(dtype).parameters():
             weight.copy_(noise(*weight.shape) / 4)
-    x, plane, row = noise(3, 8), noise(2, 8, 5, 4), noise(2, 8, 9)
-    try:
-        pairs = (
-            (
-                PackedLinear.of(linear).add_into(x, torch.full((3, 16), 2.0, dtype=dtype), "mul"),
-                2 * linear(x),
-            ),
-            (PackedGEGLU(linear)(x), geglu(linear, x)),
-            (PackedConv(conv).add_into(plane, plane), conv(plane) + plane),
-            (PackedConv(line)(row, "leaky_relu", 0.1), F.leaky_relu(line(row), 0.1)),
-            (PackedConv(wide)(row), wide(row)),
-        )
-    except (RuntimeError, AttributeError, TypeError):
-        return False
-    return all(
-        torch.allclose(got, want, atol=_TOLERANCE[dtype], rtol=_TOLERANCE[dtype])
-        for got, want in pairs
+    x = noise(3, 8)
+    grid = noise(2, 8, 5, 4)
+    signal = noise(2, 8, 9)
+    twos = torch.full((3, 16), 2.0, dtype=dtype)
+    pairs = (
+        (PackedLinear.of(linear).add_into(x, twos, "mul"), 2 * linear(x)),
+        (PackedGEGLU(linear)(x), geglu(linear, x)),
+        (PackedConv(conv).add_into(grid, grid), conv(grid) + grid),
+        (PackedConv(conv_1d)(signal, "leaky_relu", 0.1), F.leaky_relu(conv_1d(signal), 0.1)),
+        (PackedConv(transposed)(signal), transposed(signal)),
     )
+    tolerance = _TOLERANCE[dtype]
+    return all(torch.allclose(a, b, atol=tolerance, rtol=tolerance) for a, b in pairs)
 
 
 class PackedLinear(nn.Module):
-    """x [..., D] -> [..., D'], by weights that are laid out for the number of rows first seen."""
+    """x [..., D] -> [..., D'], with weights laid out for the number of rows of the first call."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
@@ -67,44 +83,46 @@ class PackedLinear(nn.Module):
 
     @classmethod
     def of(cls, layer: nn.Linear) -> PackedLinear:
-        """The same as a linear layer."""
+        """Return the packed form of a linear layer."""
         return cls(layer.weight, layer.bias)
 
-    def _laid_out(self, x: Tensor) -> Tensor:
+    def _prepacked_weight(self, x: Tensor) -> Tensor:
         if self.packed is None:
-            with _laying_out:
+            with _pack_lock:
                 if self.packed is None:
-                    self.packed = torch.ops.mkldnn._reorder_linear_weight(
-                        self.raw, x.numel() // x.shape[-1]
-                    )
+                    num_rows = x.numel() // x.shape[-1]
+                    self.packed = torch.ops.mkldnn._reorder_linear_weight(self.raw, num_rows)
                     self.raw = None
         return self.packed
 
-    def forward(self, x: Tensor, then: str = "none") -> Tensor:
-        """`then`: none or gelu."""
-        exact = "none" if then == "gelu" else ""  # not the approximation by tanh
-        made: Tensor = torch.ops.mkldnn._linear_pointwise(
-            x, self._laid_out(x), self.bias, then, [], exact
+    def forward(self, x: Tensor, activation: str = "none") -> Tensor:
+        """Apply the layer and an activation, none or gelu."""
+        algorithm = "none" if activation == "gelu" else ""  # "none" is the exact GELU, not tanh's
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, self._prepacked_weight(x), self.bias, activation, [], algorithm
         )
-        return made
+        return out
 
-    def add_into(self, x: Tensor, other: Tensor, how: str = "add") -> Tensor:
-        """other + layer(x), or with how="mul" other * layer(x)."""
-        made: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
-            x, other, self._laid_out(x), self.bias, how
+    def add_into(self, x: Tensor, other: Tensor, operation: str = "add") -> Tensor:
+        """Return other + layer(x), or with operation="mul" other * layer(x)."""
+        out: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
+            x, other, self._prepacked_weight(x), self.bias, operation
         )
-        return made
+        return out
 
 
 class PackedGEGLU(nn.Module):
-    """x [..., D] -> [..., D']: value * gelu(gate), where one linear layer to 2 D' makes both (arXiv 2002.05202, GEGLU)."""
+    """x [..., D] -> [..., D']: value * gelu(gate), both from one linear layer to 2 D'.
+
+    GEGLU, arXiv 2002.05202.
+    """
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        halves = layer.weight.chunk(2), (None, None) if layer.bias is None else layer.bias.chunk(2)
-        self.value, self.gate = (
-            PackedLinear(w.contiguous(), b) for w, b in zip(*halves, strict=True)
-        )
+        value_weight, gate_weight = layer.weight.chunk(2)
+        value_bias, gate_bias = (None, None) if layer.bias is None else layer.bias.chunk(2)
+        self.value = PackedLinear(value_weight.contiguous(), value_bias)
+        self.gate = PackedLinear(gate_weight.contiguous(), gate_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
@@ -112,107 +130,92 @@ class PackedGEGLU(nn.Module):
 
 
 class PackedConv(nn.Module):
-    """x [B, C, H, W] -> [B, C', H', W'] in channels_last; of one dimension [B, C, N] it is the same with H = 1."""
+    """x [B, C, H, W] -> [B, C', H', W'] in channels_last; a 1-D x [B, C, N] is treated as H = 1."""
 
     def __init__(self, layer: nn.Conv2d | nn.Conv1d | nn.ConvTranspose1d) -> None:
         super().__init__()
         weight = layer.weight.detach()
-        self.flat = weight.ndim == 3
+        self.is_1d = weight.ndim == 3
         self.bias = None if layer.bias is None else layer.bias.detach()
-        self.transposed = layer.transposed
-
-        def pair(numbers: Any, first: int) -> list[int]:
-            return [first, int(numbers[0])] if self.flat else [int(n) for n in numbers]
-
+        self.is_transposed_conv = layer.transposed
         padding = layer.padding
         if isinstance(padding, str):
             assert padding == "same", padding
             padding = tuple(
                 d * (k - 1) // 2 for k, d in zip(layer.kernel_size, layer.dilation, strict=True)
             )
-        self.padding, self.stride, self.dilation = (
-            pair(padding, 0),
-            pair(layer.stride, 1),
-            pair(layer.dilation, 1),
-        )
-        self.raw: Tensor | None = weight[:, :, None] if self.flat else weight
+        self.padding = self._pair(padding, 0)
+        self.stride = self._pair(layer.stride, 1)
+        self.dilation = self._pair(layer.dilation, 1)
+        self.raw: Tensor | None = weight[:, :, None] if self.is_1d else weight
         self.packed: Tensor | None = None
 
-    def _laid_out(self, x: Tensor) -> Tensor:
-        if self.packed is None:
-            with _laying_out:
-                if self.packed is None:
-                    numbers = (self.stride, self.dilation, 1, list(x.shape))
-                    if self.transposed:
-                        reorder = torch.ops.mkldnn._reorder_convolution_transpose_weight
-                        self.packed = reorder(self.raw, self.padding, [0, 0], *numbers)
-                    else:
-                        self.packed = torch.ops.mkldnn._reorder_convolution_weight(
-                            self.raw, self.padding, *numbers
-                        )
-                    self.raw = None
-        return cast(Tensor, self.packed)
+    def _pair(self, numbers: Any, first: int) -> list[int]:
+        """Both axes' numbers; `first` is the one of the axis that a 1-D layer lacks."""
+        return [first, int(numbers[0])] if self.is_1d else [int(n) for n in numbers]
 
-    def forward(self, x: Tensor, then: str = "none", slope: float = 0.0) -> Tensor:
-        """`then`: none or leaky_relu, of that slope."""
-        x = x[:, :, None] if self.flat else x
-        x = x.contiguous(memory_format=torch.channels_last)
-        weight, numbers = self._laid_out(x), [slope] if then == "leaky_relu" else []
-        if self.transposed:
-            made: Tensor = torch.ops.mkldnn._convolution_transpose_pointwise(
-                x,
-                weight,
-                self.bias,
-                self.padding,
-                [0, 0],
-                self.stride,
-                self.dilation,
-                1,
-                then,
-                numbers,
-                "",
-            )
+    def _prepacked_weight(self, x: Tensor) -> Tensor:
+        if self.packed is None:
+            with _pack_lock:
+                if self.packed is None:
+                    self.packed = self._reorder(list(x.shape))
+                    self.raw = None
+        return self.packed
+
+    def _reorder(self, shape: list[int]) -> Tensor:
+        """The weight in oneDNN's layout for inputs of that shape."""
+        numbers = (self.stride, self.dilation, 1, shape)
+        if self.is_transposed_conv:
+            reorder = torch.ops.mkldnn._reorder_convolution_transpose_weight
+            packed: Tensor = reorder(self.raw, self.padding, [0, 0], *numbers)
         else:
-            made = torch.ops.mkldnn._convolution_pointwise(
-                x, weight, self.bias, self.padding, self.stride, self.dilation, 1, then, numbers, ""
-            )
-        return made[:, :, 0] if self.flat else made
+            reorder = torch.ops.mkldnn._reorder_convolution_weight
+            packed = reorder(self.raw, self.padding, *numbers)
+        return packed
+
+    def forward(self, x: Tensor, activation: str = "none", slope: float = 0.0) -> Tensor:
+        """Apply the layer and an activation, none or leaky_relu with that slope."""
+        x = self._to_channels_last(x)
+        weight = self._prepacked_weight(x)
+        scalars = [slope] if activation == "leaky_relu" else []
+        numbers = (self.stride, self.dilation, 1, activation, scalars, "")
+        if self.is_transposed_conv:
+            transposed = torch.ops.mkldnn._convolution_transpose_pointwise
+            out: Tensor = transposed(x, weight, self.bias, self.padding, [0, 0], *numbers)
+        else:
+            convolve = torch.ops.mkldnn._convolution_pointwise
+            out = convolve(x, weight, self.bias, self.padding, *numbers)
+        return out[:, :, 0] if self.is_1d else out
 
     def add_into(self, x: Tensor, other: Tensor) -> Tensor:
-        """other + layer(x)."""
-        x = (x[:, :, None] if self.flat else x).contiguous(memory_format=torch.channels_last)
-        other = (other[:, :, None] if self.flat else other).contiguous(
-            memory_format=torch.channels_last
-        )
-        made: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
-            x,
-            other,
-            self._laid_out(x),
-            self.bias,
-            self.padding,
-            self.stride,
-            self.dilation,
-            1,
-            "add",
-            1.0,
-            None,
-            [],
-            None,
-        )
-        return made[:, :, 0] if self.flat else made
+        """Return other + layer(x)."""
+        x = self._to_channels_last(x)
+        other = self._to_channels_last(other)
+        weight = self._prepacked_weight(x)
+        numbers = (self.padding, self.stride, self.dilation, 1)
+        # "add" with factor 1, then no activation
+        operation: tuple[Any, ...] = ("add", 1.0, None, [], None)
+        convolve = torch.ops.mkldnn._convolution_pointwise.binary
+        out: Tensor = convolve(x, other, weight, self.bias, *numbers, *operation)
+        return out[:, :, 0] if self.is_1d else out
+
+    def _to_channels_last(self, x: Tensor) -> Tensor:
+        x = x[:, :, None] if self.is_1d else x
+        return x.contiguous(memory_format=torch.channels_last)
 
 
 def fused_add(layer: nn.Module, x: Tensor, other: Tensor) -> Tensor:
-    """other + layer(x), at once where the layer is packed."""
-    return (
-        layer.add_into(x, other)
-        if isinstance(layer, PackedLinear | PackedConv)
-        else other + cast(Tensor, layer(x))
-    )
+    """Return other + layer(x), in one kernel if the layer is packed."""
+    if isinstance(layer, PackedLinear | PackedConv):
+        return layer.add_into(x, other)
+    return other + cast(Tensor, layer(x))
 
 
 def geglu(layer: nn.Module, x: Tensor) -> Tensor:
-    """value * gelu(gate) of the two halves of what a layer makes of x [..., D] (GEGLU, arXiv 2002.05202)."""
+    """Return value * gelu(gate) of the two halves of layer(x), x [..., D].
+
+    GEGLU, arXiv 2002.05202.
+    """
     if isinstance(layer, PackedGEGLU):
         return cast(Tensor, layer(x))
     value, gate = layer(x).chunk(2, dim=-1)
@@ -220,39 +223,47 @@ def geglu(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def fused_leaky_relu(layer: nn.Module, x: Tensor, slope: float) -> Tensor:
-    """leaky_relu(layer(x)), at once where the layer is packed."""
-    return cast(
-        Tensor,
-        layer(x, "leaky_relu", slope)
-        if isinstance(layer, PackedConv)
-        else F.leaky_relu(layer(x), slope),
-    )
+    """Return leaky_relu(layer(x)), in one kernel if the layer is packed."""
+    if isinstance(layer, PackedConv):
+        return cast(Tensor, layer(x, "leaky_relu", slope))
+    return F.leaky_relu(layer(x), slope)
 
 
-def _worth(layer: nn.Conv2d) -> bool:
-    """Whether packing a convolution pays; of few channels it does not, and older versions of torch cannot."""
-    usual = layer.padding_mode == "zeros" and not any(layer.output_padding)
-    return usual and layer.groups == 1 and min(layer.in_channels, layer.out_channels) >= _FEWEST
+def _should_pack(layer: nn.Conv2d) -> bool:
+    """Whether packing a convolution pays.
+
+    With few channels it does not, and older versions of torch fail.
+    """
+    is_plain = layer.padding_mode == "zeros" and not any(layer.output_padding)
+    has_channels = min(layer.in_channels, layer.out_channels) >= MIN_CHANNELS
+    return is_plain and layer.groups == 1 and has_channels
 
 
-_FEWEST = 8
-PACKS: dict[str, Callable[[nn.Linear], nn.Module]] = {"gate": PackedGEGLU, "linear": PackedLinear.of}
+PACKERS: dict[str, Callable[[nn.Linear], nn.Module]] = {
+    "geglu": PackedGEGLU,
+    "linear": PackedLinear.of,
+}
+"""Packed form of a linear layer, by the value that a module's `packable_layers` gives it."""
 
 
 def pack(module: nn.Module) -> None:
-    """Exchange what is below a module, in place: convolutions, and the linear layers that a module names in `packs`.
+    """Replace layers below a module in place.
 
-    `packs` maps the name of a layer to "gate" or "linear", or is None: nothing below is called as a layer. A module that has
-    `to_be_packed` is told before.
+    Convolutions, and the linear layers listed in a module's `packable_layers`.
+
+    `packable_layers` maps the name of a linear layer to "geglu" or "linear". None: the module uses
+    its layers' weights itself, so they stay. A module's `prepare_for_packing` is called first.
     """
-    told = getattr(module, "to_be_packed", None)
-    if told is not None:
-        told()
-    named = getattr(module, "packs", {})
-    for name, child in module.named_children() if named is not None else ():
-        if name in named and isinstance(child, nn.Linear):
-            setattr(module, name, PACKS[named[name]](child))
-        elif type(child) in (nn.Conv2d, nn.Conv1d, nn.ConvTranspose1d) and _worth(
+    prepare = getattr(module, "prepare_for_packing", None)
+    if prepare is not None:
+        prepare()
+    packable = getattr(module, "packable_layers", {})
+    if packable is None:
+        return
+    for name, child in module.named_children():
+        if name in packable and isinstance(child, nn.Linear):
+            setattr(module, name, PACKERS[packable[name]](child))
+        elif type(child) in (nn.Conv2d, nn.Conv1d, nn.ConvTranspose1d) and _should_pack(
             cast(nn.Conv2d, child)
         ):
             setattr(module, name, PackedConv(cast(nn.Conv2d, child)))

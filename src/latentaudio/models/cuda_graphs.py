@@ -1,106 +1,135 @@
-"""A network's call as a CUDA graph: recorded once for its shapes, then played back, which spares the launching of kernels.
-
-Knows how arguments are laid where a graph expects them. Refuses to know which network it is.
-"""
+"""CUDA graphs: a network's kernels are recorded once and replayed, which saves launch time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
-Record = Callable[[Callable[..., Tensor], tuple[Tensor, ...]], Callable[[], Tensor]]
-"""(work on tensors, those tensors) -> the same work played back on whatever is in them; see `recorded`."""
+Replay: TypeAlias = Callable[[], Tensor]
+"""Runs a recorded call on the present values of its input tensors; the result is always in the same
+memory."""
+
+Capture: TypeAlias = Callable[[Callable[..., Tensor], tuple[Tensor, ...]], Replay]
+"""(function of tensors, those tensors) -> its replay; see `capture`."""
+
+WARMUP_CALLS = 2  # libraries initialize themselves in their first calls, which must not be recorded
 
 
 def flatten_tensors(value: Any) -> list[Tensor]:
-    """All tensors of a nest of tuples, lists and dataclasses, in order."""
+    """Return all tensors of nested tuples, lists and dataclasses, in order."""
     if isinstance(value, Tensor):
         return [value]
+    children: list[Any] = []
     if isinstance(value, list | tuple):
-        return [tensor for one in value for tensor in flatten_tensors(one)]
-    if is_dataclass(value):
-        return [
-            tensor for field in fields(value) for tensor in flatten_tensors(getattr(value, field.name))
-        ]
-    return []
+        children = list(value)
+    elif is_dataclass(value):
+        children = [getattr(value, field.name) for field in fields(value)]
+    tensors: list[Tensor] = []
+    for child in children:
+        tensors += flatten_tensors(child)
+    return tensors
 
 
 def replace_tensors(value: Any, tensors: list[Tensor]) -> Any:
-    """The same nest with other tensors, which are taken from the front of a list."""
+    """Return the same nested value with other tensors, taken from the front of the list."""
     if isinstance(value, Tensor):
         return tensors.pop(0)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(replace_tensors(one, tensors) for one in value))
     if isinstance(value, list | tuple):
-        return type(value)(replace_tensors(one, tensors) for one in value)
+        children = [replace_tensors(child, tensors) for child in value]
+        is_named_tuple = hasattr(value, "_fields")
+        return type(value)(*children) if is_named_tuple else type(value)(children)
     if is_dataclass(value) and not isinstance(value, type):
-        return type(value)(
-            **{
-                field.name: replace_tensors(getattr(value, field.name), tensors)
-                for field in fields(value)
-            }
-        )
+        changes = {}
+        for field in fields(value):
+            changes[field.name] = replace_tensors(getattr(value, field.name), tensors)
+        return type(value)(**changes)
     return value
 
 
-def capture(work: Callable[..., Tensor], tensors: tuple[Tensor, ...]) -> Callable[[], Tensor]:
-    """work(*tensors) as a graph: whoever plays it gets what `work` makes of what is in those very tensors then, always in the
-    same memory."""
+def capture(fn: Callable[..., Tensor], tensors: tuple[Tensor, ...]) -> Replay:
+    """Record fn(*tensors) as a CUDA graph.
+
+    Args:
+        fn: A function without host synchronization.
+        tensors: Its inputs, whose memory belongs to the graph from now on.
+
+    Returns:
+        A function that runs the graph on the present values of `tensors`.
+    """
     with torch.cuda.device(tensors[0].device):
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(
-            aside
-        ):  # libraries prepare themselves at their first calls, which must not be recorded
-            for _ in range(2):
-                work(*tensors)
-        torch.cuda.current_stream().wait_stream(aside)
+        # warm up on a side stream, as torch's documentation asks
+        side_stream = torch.cuda.Stream()
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
+            for _ in range(WARMUP_CALLS):
+                fn(*tensors)
+        torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            made = work(*tensors)
+            output = fn(*tensors)
 
-    def play() -> Tensor:
+    def replay() -> Tensor:
         graph.replay()
-        return made
+        return output
 
-    return play
+    return replay
+
+
+class _Graph(NamedTuple):
+    """One recorded call, its own input tensors, and the arguments whose values they hold."""
+
+    inputs: list[Tensor]
+    arguments: list[Tensor]
+    replay: Replay
 
 
 class CUDAGraphRunner:
-    """work(*arguments) -> Tensor, by a graph for each set of shapes; the `most` that were used last are kept.
+    """fn(*arguments) -> Tensor through a CUDA graph for each set of shapes.
 
-    An argument that is the same object as at the call before is not copied again: nobody may change one in place.
+    The `max_graphs` used last are kept.
+
+    An argument that is the same object as in the call before is not copied again, so arguments must
+    not be changed in place.
     """
 
     def __init__(
-        self, work: Callable[..., Tensor], record: Record = capture, most: int = 4
+        self, fn: Callable[..., Tensor], capture: Capture = capture, max_graphs: int = 4
     ) -> None:
-        self.work, self.record, self.most = work, record, most
-        self._graphs: dict[Any, tuple[list[Tensor], list[Tensor], Callable[[], Tensor]]] = {}
-        self._playing = Lock()  # the arguments of one thread must not meet the graph of another
+        self.fn = fn
+        self.capture = capture
+        self.max_graphs = max_graphs
+        self._graphs: dict[Any, _Graph] = {}
+        self._lock = Lock()  # one thread's arguments must not meet another thread's replay
 
     @torch.inference_mode()
     def __call__(self, *arguments: Any) -> Tensor:
-        """What `work` makes of the arguments, in memory of its own."""
-        given = flatten_tensors(arguments)
-        key = tuple((one.shape, one.dtype) for one in given)
-        with self._playing:
-            if key in self._graphs:
-                own, last, play = self._graphs.pop(key)
-                for mine, before, now in zip(own, last, given, strict=True):
-                    if now is not before:  # keys and values are the same ones from step to step
-                        mine.copy_(now)
+        """Return fn(*arguments), in memory of its own."""
+        tensors = flatten_tensors(arguments)
+        key = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
+        with self._lock:
+            graph = self._graphs.pop(key, None)
+            if graph is None:
+                graph = self._record(arguments, tensors)
             else:
-                own = [one.clone() for one in given]
-                play = self.record(
-                    lambda *tensors: self.work(*replace_tensors(arguments, list(tensors))), tuple(own)
-                )
-            self._graphs[key] = own, given, play  # the latest last
-            for old in list(self._graphs)[: -self.most]:
+                for own, last, new in zip(graph.inputs, graph.arguments, tensors, strict=True):
+                    if new is not last:  # keys and values are the same objects at every step
+                        own.copy_(new)
+                graph = graph._replace(arguments=tensors)
+            self._graphs[key] = graph  # the latest last
+            for old in list(self._graphs)[: -self.max_graphs]:
                 del self._graphs[old]
-            return play().clone()
+            return graph.replay().clone()
+
+    def _record(self, arguments: tuple[Any, ...], tensors: list[Tensor]) -> _Graph:
+        """Record a graph that works on copies of the tensors."""
+        inputs = [tensor.clone() for tensor in tensors]
+
+        def call(*replacements: Tensor) -> Tensor:
+            return self.fn(*replace_tensors(arguments, list(replacements)))
+
+        return _Graph(inputs, tensors, self.capture(call, tuple(inputs)))

@@ -1,10 +1,10 @@
-"""The draft: the mean latent of a text, drawn once before any noise. Knows moments and words; refuses to know noise and steps.
+"""The latent prior: the mean latent of a text, predicted once before sampling.
 
-A denoiser at pure noise must guess the mean of all sounds that a text can mean (x0 at the last t), but sees few such examples:
-most of its training is spent where the noisy latent already shows when things happen. This network learns that guess alone, at
-a hundredth of a denoiser's cost, and hands it on, as Grad-TTS's encoder hands its mean to the decoder (arXiv 2105.06337).
+At pure noise a denoiser has to predict the mean of all latents that fit the text, but few of its
+training examples are that noisy. This network learns that one prediction alone, at a hundredth of a
+denoiser's cost, as the encoder of Grad-TTS predicts the mean for its decoder (arXiv 2105.06337).
 
-Letters: B batch, C latent channels, T' F' latent grid, N text tokens, D width.
+B batch, C latent channels, T' F' latent grid, N text tokens, D width.
 """
 
 from __future__ import annotations
@@ -14,34 +14,59 @@ from torch import Tensor, nn
 
 from ..config.architecture import LatentPriorConfig
 from ..types import Context
-from .blocks import PositionalEmbedding, TypedModuleList, TransformerBlock, uniform_fourier_features, sinusoidal_embedding, zero_module
+from .attention import TransformerBlock
+from .blocks import (
+    PositionalEmbedding,
+    TypedModuleList,
+    sinusoidal_embedding,
+    uniform_fourier_features,
+    zero_module,
+)
 
 
 class LatentPrior(nn.Module):
-    """Moments that know their places and look at a text of width `text` become a latent of `latent` channels by `bins`."""
+    """Position embeddings of T' frames that cross-attend to a text, projected to a latent.
 
-    def __init__(self, config: LatentPriorConfig, text: int, latent: int, bins: int) -> None:
+    Its last layer starts at zero. `dropout` is 0 but in training, where the stage sets it.
+    """
+
+    def __init__(
+        self, config: LatentPriorConfig, text_dim: int, latent_channels: int, num_bins: int
+    ) -> None:
         super().__init__()
-        self.latent = latent
-        self.beats = nn.Linear(2 * config.num_uniform_frequencies, config.hidden_size, bias=False)
+        width = config.hidden_size
+        self.latent_channels = latent_channels
+        self.uniform_proj = nn.Linear(2 * config.num_uniform_frequencies, width, bias=False)
         self.blocks = TypedModuleList[TransformerBlock](
-            TransformerBlock(config.hidden_size, config.num_heads, text) for _ in range(config.num_layers)
+            TransformerBlock(width, config.num_heads, text_dim) for _ in range(config.num_layers)
         )
-        self.order = PositionalEmbedding(text, config.num_position_frequencies) if config.num_position_frequencies else None
+        self.text_positions = None
+        if config.num_position_frequencies:
+            self.text_positions = PositionalEmbedding(text_dim, config.num_position_frequencies)
         self.dropout = nn.Dropout(0.0)
-        self.norm = nn.LayerNorm(config.hidden_size)
-        self.out = zero_module(nn.Linear(config.hidden_size, latent * bins))
+        self.norm = nn.LayerNorm(width)
+        self.out = zero_module(nn.Linear(width, latent_channels * num_bins))
 
-    def forward(self, text: Context, moments: int) -> Tensor:
-        """tokens [B, N, D] with at least one to look at in every row; moments T' -> [B, C, T', F'], unit-scaled."""
-        places = torch.arange(moments, device=text.tokens.device)
-        waves = self.beats(uniform_fourier_features(places, self.beats.in_features // 2).to(text.tokens))
-        x = (waves + sinusoidal_embedding(places, waves.shape[1]).to(waves)).expand(len(text.tokens), -1, -1)
-        words, mask = (
-            text.tokens if self.order is None else self.order(text.tokens),
-            text.mask[:, None, None].bool(),
-        )
+    def forward(self, text: Context, num_frames: int) -> Tensor:
+        """Predict the mean latent.
+
+        Args:
+            text: Tokens [B, N, D], at least one of them unmasked in every row.
+            num_frames: T'.
+
+        Returns:
+            Unit-scaled latent [B, C, T', F'].
+        """
+        positions = torch.arange(num_frames, device=text.tokens.device)
+        num_frequencies = self.uniform_proj.in_features // 2
+        features = uniform_fourier_features(positions, num_frequencies).to(text.tokens)
+        frames = self.uniform_proj(features)
+        frames = frames + sinusoidal_embedding(positions, frames.shape[1]).to(frames)
+        x = frames.expand(len(text.tokens), -1, -1)
+        tokens = text.tokens if self.text_positions is None else self.text_positions(text.tokens)
+        mask = text.mask[:, None, None].bool()
         for block in self.blocks:
-            x = x + self.dropout(block(x, block.attn2.project_kv(words, mask)) - x)
-        out: Tensor = self.out(self.norm(x)).unflatten(2, (self.latent, -1)).transpose(1, 2)
-        return out
+            # dropout on the residual branch of the whole block
+            x = x + self.dropout(block(x, block.attn2.project_kv(tokens, mask)) - x)
+        out: Tensor = self.out(self.norm(x)).unflatten(2, (self.latent_channels, -1))
+        return out.transpose(1, 2)

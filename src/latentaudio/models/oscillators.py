@@ -1,10 +1,13 @@
-"""What a log-mel says about its sound without any learning, and the two sources an STFT head lacks: hiss and steady tones.
+"""Sources for an STFT vocoder.
 
-A convolutional vocoder answers an unchanging mel with an unchanging frame, so whatever it plays repeats every hop: at 16 kHz
-and hop 160 a held note can only be made of multiples of 100 Hz, and steady noise buzzes. Oscillators that carry their phase
-from frame to frame, and real noise, take that away; a network then has only to decide how much of each.
+A mel analyzer without learned parts, noise, and a bank of oscillators.
 
-Knows the geometry of Slaney mel bands. Refuses to know networks. B batch, T frames, F mel bins, K STFT bins.
+A convolutional vocoder answers a constant mel with a constant frame, so its output repeats every
+hop: at 16 kHz and hop 160 a steady note can only consist of multiples of 100 Hz, and steady noise
+buzzes. Oscillators that carry their phase from frame to frame, and real noise, avoid that; the
+network only decides how much of each.
+
+B batch, T frames, F mel bins (bands), K STFT bins.
 """
 
 from __future__ import annotations
@@ -17,71 +20,109 @@ from torch.nn import functional as F
 
 from ..config.architecture import VocoderConfig, mel_edges
 
-BLOCK = 32  # frames of sines made at a time: they stay in the processor's cache, four times as fast, and memory stays flat
-_GRID, ROUNDS = 4, 6  # frames heard as one when pitch is held; how often that is done
-_BANDS, _HEARD = (
-    16,
-    64,
-)  # bands and pooled frames for which that is done at a time, in the processor's cache
-_ALIKE = 0.03  # natural logarithm of a ratio of frequencies that may well be one note
+OSCILLATOR_BLOCK = 32
+"""Frames of sines that are computed at once: they fit into the CPU cache (four times as fast), and
+memory stays flat."""
+
+FILTER_ROUNDS = 6
+"""Rounds of the bilateral filter that stabilizes pitch."""
+
+_POOL_FRAMES = 4  # frames that are pooled to one neighbor of that filter
+_FILTER_BANDS = 16  # bands that are filtered at once, to stay in the CPU cache
+_FILTER_POOLED_FRAMES = 64  # pooled frames that are filtered at once, likewise
+_SAME_NOTE_LOG_RATIO = (
+    0.03  # natural logarithm of a ratio of frequencies within one note (half a semitone)
+)
+_REASSIGN_WINDOW = 2048  # samples
 
 
 class MelAnalyzer(nn.Module):
-    """Reads a mel (not its logarithm; magnitudes of a Hann STFT, Slaney bands with area normalisation: spec 1.1)."""
+    """Computes spectral envelope and tones of a mel with area-normalized Slaney bands.
 
-    centres: Tensor
+    The mel is linear, not its logarithm (numerics: mel front ends).
+
+    Attributes:
+        sample_rate: In Hz.
+        n_fft: Size of the STFT.
+        centers: Center frequency of each band [F] in Hz.
+        half_widths: Half of each band's width [F] in Hz.
+        triangles: [F, K], each band's triangle over the STFT bins with peak 1; outside the
+            outermost centers it stays 1.
+    """
+
+    centers: Tensor
     half_widths: Tensor
-    hats: Tensor
+    triangles: Tensor
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
-        self.rate, self.n_fft = config.sample_rate, config.n_fft
+        self.sample_rate = config.sample_rate
+        self.n_fft = config.n_fft
         edges = torch.tensor(
             mel_edges(config.n_mels, config.fmin, config.fmax), dtype=torch.float64, device="cpu"
         )
-        low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+        low, center, high = edges[:-2], edges[1:-1], edges[2:]
+        num_bins = config.n_fft // 2 + 1
         grid = torch.linspace(
-            0, config.sample_rate / 2, config.n_fft // 2 + 1, dtype=torch.float64, device="cpu"
+            0, config.sample_rate / 2, num_bins, dtype=torch.float64, device="cpu"
         )[:, None]
-        hats = torch.minimum((grid - low) / (centre - low), (high - grid) / (high - centre)).clamp(
-            min=0
-        )
-        hats[grid[:, 0] < centre[0], 0] = (
-            1  # outside the outermost centres the envelope stays what it is there
-        )
-        hats[grid[:, 0] > centre[-1], -1] = 1
-        self.register_buffer("centres", centre.float(), persistent=False)
+        rising = (grid - low) / (center - low)
+        falling = (high - grid) / (high - center)
+        triangles = torch.minimum(rising, falling).clamp(min=0)
+        # outside the outermost centers the envelope is constant
+        triangles[grid[:, 0] < center[0], 0] = 1
+        triangles[grid[:, 0] > center[-1], -1] = 1
+        self.register_buffer("centers", center.float(), persistent=False)
         self.register_buffer("half_widths", ((high - low) / 2).float(), persistent=False)
-        self.register_buffer("hats", hats.T.float().contiguous(), persistent=False)
+        self.register_buffer("triangles", triangles.T.float().contiguous(), persistent=False)
 
     def envelope(self, mel: Tensor) -> Tensor:
         """mel [B, T, F] -> the STFT magnitude [B, T, K] of the smoothest spectrum with this mel.
 
-        A band's weights sum to the reciprocal of the bin spacing, so mel times spacing is the mean magnitude around its centre.
+        A band's weights sum to the reciprocal of the bin spacing, so mel times spacing is the mean
+        magnitude around its center.
         """
-        return (mel * (self.rate / self.n_fft)) @ self.hats
+        return (mel * (self.sample_rate / self.n_fft)) @ self.triangles
 
     def estimate_tones(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """mel [B, T, F] -> frequency in Hz and amplitude, each [B, T, F], of the sine that would explain bands b - 1 to b + 1.
+        """Estimate, for each band b, the sine that would explain bands b - 1 to b + 1.
 
-        Neighbouring triangles interpolate linearly, so the centroid of the un-normalised bands is that of the spectrum itself,
-        hence a lone sine's frequency; and the magnitudes of a sine's main lobe sum to amplitude * n_fft / 2.
+        Neighboring triangles interpolate linearly, so the centroid of the un-normalized bands is
+        that of the spectrum itself, hence a single sine's frequency. The magnitudes of a sine's
+        main lobe sum to amplitude * n_fft / 2.
+
+        Args:
+            mel: [B, T, F].
+
+        Returns:
+            Frequency in Hz and amplitude, each [B, T, F].
         """
         weight = mel * self.half_widths
         total = 3 * F.avg_pool1d(weight, 3, 1, 1)
-        moment = 3 * F.avg_pool1d(weight * self.centres, 3, 1, 1)
+        moment = 3 * F.avg_pool1d(weight * self.centers, 3, 1, 1)
         return moment / total, total / (self.n_fft / 2)
 
-    def reassigned_frequencies(self, samples: Tensor, hop: int, window: int = 2048) -> tuple[Tensor, Tensor]:
-        """Which frequency in Hz each band truly carries, and how far that is one tone rather than noise, each [B, T, F].
+    def reassigned_frequencies(
+        self, samples: Tensor, hop: int, window: int = _REASSIGN_WINDOW
+    ) -> tuple[Tensor, Tensor]:
+        """Measure the frequency of each band in real audio, and how tonal the band is.
 
-        samples [B, T hop]. The power-weighted mean, over a triangle around a band's centre, of the STFT's reassigned
-        frequencies (Auger and Flandrin 1995, equation 3.13), which are a lone sine's own at every bin it reaches; tonality
-        falls from 1 to 0 as their deviation grows from nothing to a third of the band's half width.
+        The frequency is the power-weighted mean, over a triangle around the band's center, of the
+        STFT's reassigned frequencies (Auger and Flandrin 1995, equation 3.13), which equal a single
+        sine's frequency at every bin that it reaches.
+
+        Args:
+            samples: [B, T hop].
+            hop: Samples per frame.
+            window: Samples of the analysis window.
+
+        Returns:
+            Frequency in Hz [B, T, F], and tonality [B, T, F]: 1 for a single tone, 0 where the
+            deviation of the frequencies reaches a third of the band's half width.
         """
         n = torch.arange(window, device=samples.device, dtype=samples.dtype)
         hann = torch.hann_window(window, device=samples.device, dtype=samples.dtype)
-        slope = (math.pi / window) * torch.sin(2 * math.pi * n / window)
+        slope = (math.pi / window) * torch.sin(2 * math.pi * n / window)  # of the Hann window
         padded = F.pad(samples, ((window - hop) // 2,) * 2)
         plain, sloped = (
             torch.stft(padded, window, hop, window=w, center=False, return_complex=True).transpose(
@@ -90,28 +131,32 @@ class MelAnalyzer(nn.Module):
             for w in (hann, slope)
         )
         power = plain.abs().square()
-        grid = torch.arange(window // 2 + 1, device=samples.device, dtype=samples.dtype) * (
-            self.rate / window
-        )
+        bins = torch.arange(window // 2 + 1, device=samples.device, dtype=samples.dtype)
+        grid = bins * (self.sample_rate / window)
+        # reassignment: the ratio of both STFTs gives each bin's distance to the true frequency
         shift = (sloped * plain.conj()).imag / (power + 1e-12)
-        where = grid - (self.rate / (2 * math.pi)) * shift
-        low, high = self.centres - self.half_widths, self.centres + self.half_widths
-        hats = (1 - (grid[:, None] - self.centres).abs() / self.half_widths).clamp(min=0)
-        total = power @ hats + 1e-9
-        mean = (((power * where) @ hats) / total).clamp(low, high)
-        spread = (((power * where.square()) @ hats) / total - mean.square()).clamp(min=0).sqrt()
+        reassigned = grid - (self.sample_rate / (2 * math.pi)) * shift
+        low = self.centers - self.half_widths
+        high = self.centers + self.half_widths
+        triangles = (1 - (grid[:, None] - self.centers).abs() / self.half_widths).clamp(min=0)
+        total = power @ triangles + 1e-9
+        mean = (((power * reassigned) @ triangles) / total).clamp(low, high)
+        variance = ((power * reassigned.square()) @ triangles) / total - mean.square()
+        spread = variance.clamp(min=0).sqrt()
         return mean, (1 - 3 * spread / self.half_widths).clamp(min=0)
 
 
 def noise_stft(noise: Tensor, hop: int, window: Tensor) -> Tensor:
-    """STFT [B, T, K] of normal noise [B, (T - 1) hop + n_fft] with mean magnitude 1; window [n_fft]."""
+    """Return the STFT [B, T, K], of mean magnitude 1, of normal noise [B, (T - 1) hop + n_fft].
+
+    Window [n_fft].
+    """
     n_fft = window.shape[0]
     spectrum = torch.stft(
         noise, n_fft, hop, window=window, center=False, return_complex=True
     ).transpose(1, 2)
-    return (
-        spectrum / (window.square().sum() * math.pi / 4).sqrt()
-    )  # a complex normal's mean magnitude is sqrt(pi / 4) sigma
+    # a complex normal variable's mean magnitude is sqrt(pi / 4) sigma
+    return spectrum / (window.square().sum() * math.pi / 4).sqrt()
 
 
 def oscillator_bank(
@@ -122,88 +167,122 @@ def oscillator_bank(
     before: int = 0,
     behind: int = 0,
 ) -> Tensor:
-    """Sum of F sines whose frequency [B, T, F] (cycles per sample) and amplitude [B, T, F] glide: samples [B, T hop].
+    """Sum F sines of gliding frequency and amplitude.
 
-    Both are straight lines between frame borders, where they have the mean of the two frames; phase is the exact integral.
-    phase [B, F]: turns gone at the beginning, which become those at the end. before, behind: frames at either end that are
-    neighbours only, and not heard.
+    Both are linear between frame borders, where they have the mean of the two frames; the phase is
+    the exact integral.
+
+    Args:
+        frequency: [B, T, F], in cycles per sample.
+        amplitude: [B, T, F].
+        hop: Samples per frame.
+        phase: [B, F], in cycles at the beginning; replaced in place by the phase at the end. None:
+            zero.
+        before: 1 if the first frame is a neighbor only, which makes no samples; else 0.
+        behind: The same for the last frame.
+
+    Returns:
+        Samples [B, (T - before - behind) hop].
     """
-    heard = slice(before, frequency.shape[1] + 1 - behind)
-    pitch, loudness = _borders(frequency)[:, heard], _borders(amplitude)[:, heard]
-    start = _phases(pitch, hop, phase)
+    current = slice(before, frequency.shape[1] + 1 - behind)
+    pitch = _at_borders(frequency)[:, current]
+    level = _at_borders(amplitude)[:, current]
+    start = _start_phases(pitch, hop, phase)
     n = torch.arange(hop, device=frequency.device, dtype=frequency.dtype)
-    sides = (pitch[:, :-1], pitch[:, 1:], loudness[:, :-1], loudness[:, 1:])
-    parts = (torch.split(x, BLOCK, dim=1) for x in (start, *sides))
-    whole = pitch.new_empty(*start.shape[:2], hop)
-    for number, (begin, rate, later, level, next_level) in enumerate(zip(*parts, strict=True)):
-        ramp = torch.stack([level, (next_level - level) / hop], dim=2)
-        phase = torch.addcmul(begin[..., None], rate[..., None], n)
-        phase = torch.addcmul(phase, ((later - rate) / (2 * hop))[..., None], n * n)
+    per_frame = (start, pitch[:, :-1], pitch[:, 1:], level[:, :-1], level[:, 1:])
+    blocks = (torch.split(value, OSCILLATOR_BLOCK, dim=1) for value in per_frame)
+    output = pitch.new_empty(*start.shape[:2], hop)
+    for index, (block_start, rate, next_rate, gain, next_gain) in enumerate(
+        zip(*blocks, strict=True)
+    ):
+        # phase(n) = start + rate n + (next_rate - rate) / (2 hop) n^2
+        phase = torch.addcmul(block_start[..., None], rate[..., None], n)
+        phase = torch.addcmul(phase, ((next_rate - rate) / (2 * hop))[..., None], n * n)
+        # gain(n) = gain + (next_gain - gain) / hop n: two sums over bands in one matrix product
+        ramp = torch.stack([gain, (next_gain - gain) / hop], dim=2)
         constant, growing = (ramp @ torch.sin(2 * math.pi * phase)).unbind(2)
-        whole[:, number * BLOCK : (number + 1) * BLOCK] = constant + growing * n
-    return whole.flatten(1)
+        output[:, index * OSCILLATOR_BLOCK : (index + 1) * OSCILLATOR_BLOCK] = (
+            constant + growing * n
+        )
+    return output.flatten(1)
 
 
 def stabilize_pitch(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
-    """Frequencies [B, T, F] that waver as notes of one pitch, others as they are; loudness [B, T, F] says which frames count.
+    """Hold wavering frequencies at one pitch; leave jumps and glides as they are.
 
-    Some rounds of a bilateral filter (Tomasi and Manduchi 1998; so repeated, a mean shift): each becomes the geometric mean of
-    its own band within `reach` frames, where those nearby, loud and alike (`_ALIKE`) count most. A leap is not alike; a glide
-    lies evenly about each of its frames but the last, and whatever would be moved far is not. Frames are pooled by `_GRID` to
-    be heard, not to be changed.
+    Several rounds of a bilateral filter (Tomasi and Manduchi 1998; repeated, a mean shift): each
+    frequency becomes the geometric mean of its own band within `reach` frames, where near, loud and
+    similar frames count most. A jump is not similar. A glide is symmetric around each of its frames
+    but the last, and a frequency that would move far stays. Neighbors are pooled by 4 frames.
+
+    Args:
+        frequency: [B, T, F] in Hz.
+        loudness: [B, T, F], the weight of each frame.
+        reach: Frames to either side.
+
+    Returns:
+        Frequencies [B, T, F] in Hz.
     """
-    bands = zip(
-        torch.split(frequency, _BANDS, dim=2), torch.split(loudness, _BANDS, dim=2), strict=True
-    )
-    return torch.cat([_held(pitch, level, reach) for pitch, level in bands], dim=2)
+    pitch_blocks = torch.split(frequency, _FILTER_BANDS, dim=2)
+    level_blocks = torch.split(loudness, _FILTER_BANDS, dim=2)
+    results = []
+    for pitch, level in zip(pitch_blocks, level_blocks, strict=True):
+        results.append(_stabilize_bands(pitch, level, reach))
+    return torch.cat(results, dim=2)
 
 
-def _held(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
-    """`held` for some bands."""
-    frames, arms = frequency.shape[1], -(-reach // _GRID)
-    spare = -frames % _GRID
-    given = frequency.clamp_min(1.0).log()
-    pitch = F.pad(given.transpose(1, 2), (0, spare), mode="replicate").unflatten(2, (-1, _GRID))
-    weight = F.pad(loudness.transpose(1, 2), (0, spare)).unflatten(2, (-1, _GRID))
+def _stabilize_bands(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
+    """`stabilize_pitch` of some bands."""
+    num_frames = frequency.shape[1]
+    arms = -(-reach // _POOL_FRAMES)  # pooled frames to either side
+    spare = -num_frames % _POOL_FRAMES
+    original = frequency.clamp_min(1.0).log()
+    pitch = F.pad(original.transpose(1, 2), (0, spare), mode="replicate")
+    pitch = pitch.unflatten(2, (-1, _POOL_FRAMES))
+    weight = F.pad(loudness.transpose(1, 2), (0, spare)).unflatten(2, (-1, _POOL_FRAMES))
     total = weight.sum(3)
-    near = torch.hann_window(2 * arms + 3, periodic=False, device=pitch.device, dtype=pitch.dtype)[
-        1:-1
-    ]
+    window = torch.hann_window(2 * arms + 3, periodic=False, device=pitch.device, dtype=pitch.dtype)
+    nearness = window[1:-1]
 
-    def around(value: Tensor) -> Tensor:
+    def neighbors(value: Tensor) -> Tensor:
         return F.pad(value, (arms, arms)).unfold(2, 2 * arms + 1, 1)
 
-    for _ in range(ROUNDS):
+    for _ in range(FILTER_ROUNDS):
         pooled = (pitch * weight).sum(3) / total.clamp_min(1e-20)
-        parts = (torch.split(x, _HEARD, dim=2) for x in (pitch, around(pooled), around(total)))
+        inputs = (pitch, neighbors(pooled), neighbors(total))
+        blocks = (torch.split(value, _FILTER_POOLED_FRAMES, dim=2) for value in inputs)
         pitch = pitch.new_empty(pitch.shape)
-        for number, (one, others, heard) in enumerate(zip(*parts, strict=True)):
-            pitch[:, :, number * _HEARD : (number + 1) * _HEARD] = _drawn(one, others, heard * near)
-    moved = pitch.flatten(2)[..., :frames].transpose(1, 2) - given
-    return frequency * torch.exp(moved * torch.exp(-0.5 * (moved / (2 * _ALIKE)).square()))
+        for index, (block, others, levels) in enumerate(zip(*blocks, strict=True)):
+            position = slice(index * _FILTER_POOLED_FRAMES, (index + 1) * _FILTER_POOLED_FRAMES)
+            pitch[:, :, position] = _bilateral_step(block, others, levels * nearness)
+    moved = pitch.flatten(2)[..., :num_frames].transpose(1, 2) - original
+    # the further a frequency would move, the less of the move is applied
+    limit = torch.exp(-0.5 * (moved / (2 * _SAME_NOTE_LOG_RATIO)).square())
+    return frequency * torch.exp(moved * limit)
 
 
-def _drawn(pitch: Tensor, others: Tensor, heard: Tensor) -> Tensor:
-    """Log-pitches [B, F, T, G] as the mean of the others [B, F, T, A] about them, by loudness [B, F, T, A] and likeness."""
+def _bilateral_step(pitch: Tensor, others: Tensor, weights: Tensor) -> Tensor:
+    """Log-pitches [B, F, T, G] -> mean of neighbors [B, F, T, A] by weight and similarity."""
     others = others[..., None, :]
-    share = heard[..., None, :] * torch.exp(-0.5 * ((others - pitch[..., None]) / _ALIKE).square())
-    size = share.sum(-1)
-    return torch.where(size > 1e-12, (share * others).sum(-1) / size.clamp_min(1e-12), pitch)
+    similarity = torch.exp(-0.5 * ((others - pitch[..., None]) / _SAME_NOTE_LOG_RATIO).square())
+    weights = weights[..., None, :] * similarity
+    total = weights.sum(-1)
+    mean = (weights * others).sum(-1) / total.clamp_min(1e-12)
+    return torch.where(total > 1e-12, mean, pitch)
 
 
-def _borders(x: Tensor) -> Tensor:
+def _at_borders(x: Tensor) -> Tensor:
     """[B, T, F] at frames -> [B, T + 1, F] at their borders."""
     x = torch.cat([x[:, :1], x, x[:, -1:]], dim=1)
     return (x[:, 1:] + x[:, :-1]).mul_(0.5)
 
 
-def _phases(pitch: Tensor, hop: int, phase: Tensor | None) -> Tensor:
-    """Pitches [B, T + 1, F] at frames' borders -> phases [B, T, F] at their beginnings, in turns, less most whole ones."""
-    turns = (
-        (pitch[:, 1:] + pitch[:, :-1]).mul_(hop / 2).remainder_(1)
-    )  # whole turns are silent and would eat the mantissa
-    ends = turns.cumsum(1)
+def _start_phases(pitch: Tensor, hop: int, phase: Tensor | None) -> Tensor:
+    """Pitches [B, T + 1, F] at frame borders -> phases [B, T, F] in cycles at frame starts."""
+    # whole cycles change nothing and would use up the mantissa
+    cycles = (pitch[:, 1:] + pitch[:, :-1]).mul_(hop / 2).remainder_(1)
+    ends = cycles.cumsum(1)
     if phase is not None:
         ends += phase[:, None]
         phase.copy_(ends[:, -1].remainder(1))
-    return ends.sub_(turns)
+    return ends.sub_(cycles)

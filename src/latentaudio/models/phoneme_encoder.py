@@ -1,7 +1,9 @@
-"""The phoneme encoder (spec 6.7): the text encoder of VITS (arXiv 2106.06103) with a learnt place for every token.
+"""The phoneme encoder: VITS' text encoder (arXiv 2106.06103) with learned positions.
 
-Knows ids. Refuses to know symbols, espeak and text. Parameters are named as in transformers' VitsTextEncoder, but for
-`positional`. Letters: B batch, N tokens, D width, H heads, E width of a head, W positions that a window of w reaches, 2w + 1.
+Parameters have the names of transformers' VitsTextEncoder, except `positional` (numerics:
+phonemes).
+
+B batch, N tokens, D width, H heads, E width of a head, W = 2w + 1 distances within a window of w.
 """
 
 from __future__ import annotations
@@ -17,68 +19,80 @@ from ..types import Context
 from .blocks import TypedModuleList
 
 EPS = 1e-5
-_IGNORED = -1e4  # score of a masked token; finite, so that an item without any token stays finite
+MASKED_SCORE = -1e4
+"""Score of a masked token; finite, so that the softmax of an item without any token stays
+finite."""
 
 
 class RelativeAttention(nn.Module):
-    """Self-attention in which near tokens also differ by their distance (arXiv 1803.02155), one table for all heads."""
+    """Self-attention with learned embeddings of distances within a window (arXiv 1803.02155)."""
 
     def __init__(self, config: PhonemesConfig) -> None:
         super().__init__()
-        self.heads, self.window = config.num_heads, config.window_size
-        width, head = config.hidden_size, config.hidden_size // config.num_heads
+        width = config.hidden_size
+        head_dim = config.hidden_size // config.num_heads
+        num_distances = 2 * config.window_size + 1
+        self.num_heads = config.num_heads
+        self.window_size = config.window_size
         self.q_proj = nn.Linear(width, width)
         self.k_proj = nn.Linear(width, width)
         self.v_proj = nn.Linear(width, width)
         self.out_proj = nn.Linear(width, width)
-        self.emb_rel_k = nn.Parameter(torch.randn(1, 2 * config.window_size + 1, head) * head**-0.5)
-        self.emb_rel_v = nn.Parameter(torch.randn(1, 2 * config.window_size + 1, head) * head**-0.5)
+        std = head_dim**-0.5
+        self.emb_rel_k = nn.Parameter(torch.randn(1, num_distances, head_dim) * std)
+        self.emb_rel_v = nn.Parameter(torch.randn(1, num_distances, head_dim) * std)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, N, D], mask [B, N] -> [B, N, D]."""
         q, k, v = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            layer(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for layer in (self.q_proj, self.k_proj, self.v_proj)
         )
         q = q * q.shape[-1] ** -0.5
-        places = torch.arange(x.shape[1], device=x.device)
-        scores = q @ k.transpose(-1, -2) + self._near_scores(q @ self.emb_rel_k[0].T, places)
-        weights = scores.masked_fill(mask[:, None, None] == 0, _IGNORED).softmax(dim=-1)
-        made = weights @ v + self._near_weights(weights, places) @ self.emb_rel_v[0]
-        out: Tensor = self.out_proj(made.transpose(1, 2).flatten(2))
-        return out
+        positions = torch.arange(x.shape[1], device=x.device)
+        by_distance = q @ self.emb_rel_k[0].T
+        scores = q @ k.transpose(-1, -2) + self._distance_scores(by_distance, positions)
+        weights = scores.masked_fill(mask[:, None, None] == 0, MASKED_SCORE).softmax(dim=-1)
+        # values have distance embeddings of their own
+        out = weights @ v + self._distance_weights(weights, positions) @ self.emb_rel_v[0]
+        result: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
+        return result
 
-    def _near_scores(self, by_distance: Tensor, places: Tensor) -> Tensor:
+    def _distance_scores(self, by_distance: Tensor, positions: Tensor) -> Tensor:
         """Scores by distance [B, H, N, W] -> by token [B, H, N, N], zero beyond the window."""
-        distance = places[None, :] - places[:, None] + self.window
-        index = distance.clamp(0, 2 * self.window).expand(*by_distance.shape[:2], -1, -1)
-        return by_distance.gather(-1, index) * (distance == distance.clamp(0, 2 * self.window))
+        distance = positions[None, :] - positions[:, None] + self.window_size
+        clamped = distance.clamp(0, 2 * self.window_size)
+        index = clamped.expand(*by_distance.shape[:2], -1, -1)
+        return by_distance.gather(-1, index) * (distance == clamped)
 
-    def _near_weights(self, weights: Tensor, places: Tensor) -> Tensor:
-        """Weights by token [B, H, N, N] -> by distance [B, H, N, W], zero where there is no token."""
-        token = places[:, None] + torch.arange(-self.window, self.window + 1, device=places.device)
-        index = token.clamp(0, len(places) - 1).expand(*weights.shape[:2], -1, -1)
-        return weights.gather(-1, index) * (token == token.clamp(0, len(places) - 1))
+    def _distance_weights(self, weights: Tensor, positions: Tensor) -> Tensor:
+        """Weights by token [B, H, N, N] -> by distance [B, H, N, W], zero beyond both ends."""
+        window = torch.arange(-self.window_size, self.window_size + 1, device=positions.device)
+        token = positions[:, None] + window
+        clamped = token.clamp(0, len(positions) - 1)
+        index = clamped.expand(*weights.shape[:2], -1, -1)
+        return weights.gather(-1, index) * (token == clamped)
 
 
 class FeedForward(nn.Module):
-    """Two convolutions over tokens with a ReLU between; both see zeros in place of pads."""
+    """Two convolutions over tokens with a ReLU between; padding tokens are zeros for both."""
 
     def __init__(self, config: PhonemesConfig) -> None:
         super().__init__()
-        self.conv_1 = nn.Conv1d(config.hidden_size, config.ffn_dim, config.kernel_size, padding="same")
-        self.conv_2 = nn.Conv1d(config.ffn_dim, config.hidden_size, config.kernel_size, padding="same")
+        size = config.kernel_size
+        self.conv_1 = nn.Conv1d(config.hidden_size, config.ffn_dim, size, padding="same")
+        self.conv_2 = nn.Conv1d(config.ffn_dim, config.hidden_size, size, padding="same")
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, N, D], mask [B, N] -> [B, N, D]."""
-        seen = mask[:, None]
-        h = F.relu(self.conv_1(x.transpose(1, 2) * seen))
-        out: Tensor = self.conv_2(h * seen) * seen
+        mask = mask[:, None]
+        h = F.relu(self.conv_1(x.transpose(1, 2) * mask))
+        out: Tensor = self.conv_2(h * mask) * mask
         return out.transpose(1, 2)
 
 
 class Layer(nn.Module):
-    """Attention, then feed-forward; each is added and the sum normalised."""
+    """Attention, then feed-forward; each is added and the sum normalized."""
 
     def __init__(self, config: PhonemesConfig) -> None:
         super().__init__()
@@ -95,7 +109,7 @@ class Layer(nn.Module):
 
 
 class Stack(nn.Module):
-    """The layers, one after the other, pads zeroed before and after."""
+    """All layers in order; padding tokens are zeros before and after."""
 
     def __init__(self, config: PhonemesConfig) -> None:
         super().__init__()
@@ -110,32 +124,41 @@ class Stack(nn.Module):
 
 
 class PhonemeEncoder(nn.Module):
-    """Ids of phonemes, 0 for pads -> one token each. `positional` is added on pads too."""
+    """Phoneme ids, 0 for padding -> one state per id.
+
+    `positional` is added to padding too, as published.
+    """
 
     def __init__(self, config: PhonemesConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        nn.init.normal_(self.embed_tokens.weight, 0.0, config.hidden_size**-0.5)
+        width = config.hidden_size
+        self.embed_tokens = nn.Embedding(config.vocab_size, width)
+        nn.init.normal_(self.embed_tokens.weight, 0.0, width**-0.5)
         self.encoder = Stack(config)
-        # VITS' prior over its own latent. Nobody calls it; published files hold it, and what is loaded must be savable again.
-        self.project = nn.Conv1d(config.hidden_size, 2 * config.hidden_size, 1)
-        self.positional = nn.Parameter(torch.zeros(1, config.hidden_size, config.max_length))
+        # VITS' prior over its own latent: unused, but published files have it, and saving must
+        # write it back
+        self.project = nn.Conv1d(width, 2 * width, 1)
+        self.positional = nn.Parameter(torch.zeros(1, width, config.max_length))
 
     def forward(self, ids: Tensor) -> Context:
-        """ids [B, N] int64, N at most `config.length` -> tokens [B, N, D], mask [B, N] float.
+        """Encode phonemes.
 
-        As in the original, the mask covers as many tokens as there are ids other than 0, counted from the start: an unknown
-        symbol, which is 0 too, hides the last token (spec 6.7).
+        As in the original, the mask covers as many tokens as there are ids other than 0, counted
+        from the start. An unknown symbol, which also has id 0, therefore masks the last token.
+
+        Args:
+            ids: [B, N] int64, N at most `config.max_length`.
+
+        Returns:
+            Tokens [B, N, D] and mask [B, N], both floating point.
         """
         count = ids.shape[1]
         assert count <= self.config.max_length, (
-            f"{count} phonemes are more than the {self.config.max_length} that have a place"
+            f"{count} phonemes exceed the model's {self.config.max_length} positions"
         )
         embedded = self.embed_tokens(ids) * math.sqrt(self.config.hidden_size)
-        mask = (torch.arange(count, device=ids.device) < (ids != 0).sum(dim=1, keepdim=True)).to(
-            embedded.dtype
-        )
-        return Context(
-            self.encoder(embedded, mask) + self.positional[..., :count].transpose(1, 2), mask
-        )
+        num_real = (ids != 0).sum(dim=1, keepdim=True)
+        mask = (torch.arange(count, device=ids.device) < num_real).to(embedded.dtype)
+        states = self.encoder(embedded, mask)
+        return Context(states + self.positional[..., :count].transpose(1, 2), mask)

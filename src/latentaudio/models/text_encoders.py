@@ -1,7 +1,9 @@
-"""Text networks and CLAP: thin builders over the public classes of transformers, from our own configs.
+"""T5, GPT-2 and CLAP: builders over the public classes of transformers.
 
-Knows which number goes where. Refuses to know files, tokenizers and published names. Every builder works on the meta device.
-No dropout anywhere: a translator that hears its own output must repeat itself, and rendered data has no end to overfit to.
+Every builder works on the meta device. Dropout is 0 everywhere: the translator is trained on its
+own output, which has to be reproducible, and rendered training data is unlimited.
+
+B batch, N tokens.
 """
 
 from __future__ import annotations
@@ -15,21 +17,28 @@ from ..config.architecture import CLAPConfig, T5Config, TranslatorConfig
 if TYPE_CHECKING:
     from transformers import ClapModel, ClapTextModelWithProjection, GPT2Model, T5EncoderModel
 
-_CLAP_WINDOW = 8
-_CLAP_IMAGE = 256
-_T5_END = 1
-_T5_TABLE, _T5_COPY = "shared.weight", "encoder.embed_tokens.weight"
+_CLAP_WINDOW = 8  # of HTSAT's shifted-window attention
+_CLAP_SPEC_SIZE = 256  # frequency bins and frames of HTSAT's square input
+_T5_END_ID = 1
+_T5_TABLE = "shared.weight"
+_T5_COPY = "encoder.embed_tokens.weight"
 
 
 def preload_transformers() -> None:
-    """Import transformers' models now: where that happens on the meta device, constants of theirs lose their values."""
+    """Import transformers' models now.
+
+    An import on the meta device would lose the values of their constants.
+    """
     from transformers import ClapModel, ClapTextModelWithProjection, GPT2Model, T5EncoderModel  # noqa: F401
 
 
 def build_t5(config: T5Config) -> T5EncoderModel:
-    """FLAN-T5 encoder (spec 6.2): ids, mask [B, N] -> last_hidden_state [B, N, width].
+    """Build a FLAN-T5 encoder: ids, mask [B, N] -> last_hidden_state [B, N, hidden_size].
 
-    transformers lists its one embedding table under two names; the state has it once, as "shared.weight".
+    See numerics: T5.
+
+    transformers lists its one embedding table under two names; the state dict has it once, as
+    "shared.weight".
     """
     from transformers import T5Config as Numbers
     from transformers import T5EncoderModel
@@ -44,7 +53,7 @@ def build_t5(config: T5Config) -> T5EncoderModel:
             num_heads=config.num_heads,
             feed_forward_proj="gated-gelu",
             dropout_rate=0.0,
-            eos_token_id=_T5_END,
+            eos_token_id=_T5_END_ID,
             pad_token_id=0,
         )
     )
@@ -64,9 +73,12 @@ def _restore_copy(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: 
 
 
 def build_gpt2(config: TranslatorConfig) -> GPT2Model:
-    """GPT-2 without a head (spec 6.4): inputs_embeds [B, N, width] -> last_hidden_state after ln_f.
+    """Build a GPT-2 without a head: inputs_embeds [B, N, hidden_size] -> last_hidden_state.
 
-    It never sees token ids: its table of word embeddings is there for files that hold one.
+    See numerics: translator.
+
+    It never reads token ids. Its table of word embeddings exists because published files contain
+    one.
     """
     from transformers import GPT2Config, GPT2Model
 
@@ -87,10 +99,12 @@ def build_gpt2(config: TranslatorConfig) -> GPT2Model:
 
 
 def build_clap(config: CLAPConfig) -> ClapModel | ClapTextModelWithProjection:
-    """CLAP, un-fused (spec 1.4, 6.1): RoBERTa and HTSAT towers, each projected and normalised to [B, projection].
+    """Build CLAP without feature fusion.
 
-    The text tower counts positions from its padding id, which is 1 as in RoBERTa. Without depths for the audio tower, the text
-    tower and its projection alone.
+    RoBERTa and HTSAT towers, each projected to [B, projection_dim] (numerics: CLAP).
+
+    The text tower counts positions from its padding id, which is 1 as in RoBERTa. Without
+    `audio_depths`, only the text tower and its projection are built.
     """
     from transformers import (
         ClapAudioConfig,
@@ -116,7 +130,7 @@ def build_clap(config: CLAPConfig) -> ClapModel | ClapTextModelWithProjection:
         return ClapTextModelWithProjection(text)
     audio = ClapAudioConfig(
         window_size=_CLAP_WINDOW,
-        spec_size=_CLAP_IMAGE,
+        spec_size=_CLAP_SPEC_SIZE,
         patch_embeds_hidden_size=config.audio_hidden_size,
         hidden_size=config.audio_hidden_size * 2 ** (len(config.audio_depths) - 1),
         depths=list(config.audio_depths),

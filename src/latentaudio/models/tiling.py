@@ -1,6 +1,8 @@
-"""Long things a piece at a time, along time: pieces that overlap and are blended, or pieces cut with margins, exact.
+"""Long inputs in chunks along time.
 
-Knows only shapes. Refuses to know what is done to a piece. Letters: T positions in time, axis 2 of [B, C, T, ...].
+Overlapping chunks with crossfades, or chunks with margins, which is exact.
+
+T positions in time, axis 2 of [B, C, T, ...].
 """
 
 from __future__ import annotations
@@ -13,74 +15,98 @@ from torch import Tensor
 
 
 def window_starts(total: int, length: int, overlap: int) -> list[int]:
-    """Where pieces of `length` begin that cover `total` evenly and share at least `overlap` with the next."""
+    """Return the starts of chunks that cover `total` evenly and overlap by at least `overlap`."""
     if total <= length:
         return [0]
     count = -(-(total - overlap) // (length - overlap))
     return [round(k * (total - length) / (count - 1)) for k in range(count)]
 
 
-def crossfade_window(length: int, overlap: int, first: bool, last: bool) -> Tensor:
-    """Weights [length] of a piece: 1, but rising and falling over `overlap` where it has a neighbour before or behind it."""
-    up = torch.arange(1, overlap + 1, dtype=torch.float32) / (overlap + 1)
+def crossfade_window(length: int, overlap: int, is_first: bool, is_last: bool) -> Tensor:
+    """Return the weights [length] of a chunk.
+
+    1, with linear ramps over `overlap` where it has a neighbor.
+    """
+    rising = torch.arange(1, overlap + 1, dtype=torch.float32) / (overlap + 1)
     weight = torch.ones(length)
-    if not first:
-        weight[:overlap] = up
-    if not last:
-        weight[-overlap:] = torch.minimum(weight[-overlap:], up.flip(0))
+    if not is_first:
+        weight[:overlap] = rising
+    if not is_last:
+        weight[-overlap:] = torch.minimum(weight[-overlap:], rising.flip(0))
     return weight
 
 
-def apply_overlapping(work: Callable[[Tensor], Tensor], x: Tensor, length: int, overlap: int) -> Tensor:
-    """work(x) of x [B, C, T, ...] with T beyond `length`: of overlapping pieces, faded into each other.
+def apply_overlapping(
+    fn: Callable[[Tensor], Tensor], x: Tensor, length: int, overlap: int
+) -> Tensor:
+    """Apply a function to overlapping chunks and crossfade the results.
 
-    What `work` makes of a piece is a whole number of times as long. Within `length` it is work(x) itself.
+    Args:
+        fn: Called on each chunk [B, C, length, ...]; its result is a whole number of times as long.
+        x: [B, C, T, ...].
+        length: Of a chunk. If T fits, the result is fn(x).
+        overlap: Of neighboring chunks, at least.
+
+    Returns:
+        The results, joined along time, float32.
     """
-    places = window_starts(x.shape[2], length, overlap)
-    if len(places) == 1:
-        return work(x)
+    starts = window_starts(x.shape[2], length, overlap)
+    if len(starts) == 1:
+        return fn(x)
     total: Tensor | None = None
     weights = torch.zeros(0)
-    for place in places:
-        made = work(x[:, :, place : place + length]).float()
-        scale = made.shape[2] // length
+    for start in starts:
+        out = fn(x[:, :, start : start + length]).float()
+        scale = out.shape[2] // length
         if total is None:
-            total = made.new_zeros(*made.shape[:2], x.shape[2] * scale, *made.shape[3:])
-            weights = made.new_zeros(x.shape[2] * scale)
-        weight = crossfade_window(made.shape[2], overlap * scale, place == 0, place == places[-1]).to(
-            made.device
-        )
-        here = slice(place * scale, (place + length) * scale)
-        total[:, :, here] += made * weight.view(-1, *(1,) * (made.ndim - 3))
-        weights[here] += weight
+            total = out.new_zeros(*out.shape[:2], x.shape[2] * scale, *out.shape[3:])
+            weights = out.new_zeros(x.shape[2] * scale)
+        is_last = start == starts[-1]
+        weight = crossfade_window(out.shape[2], overlap * scale, start == 0, is_last)
+        weight = weight.to(out.device)
+        position = slice(start * scale, (start + length) * scale)
+        total[:, :, position] += out * weight.view(-1, *(1,) * (out.ndim - 3))
+        weights[position] += weight
     assert total is not None
     return total / weights.view(-1, *(1,) * (total.ndim - 3))
 
 
 def apply_chunked(
-    work: Callable[[Tensor], Tensor], x: Tensor, length: int, margin: int, scale: int
+    fn: Callable[[Tensor], Tensor], x: Tensor, length: int, margin: int, scale: int
 ) -> Tensor:
-    """work(x) [B, C, scale T (+ a rest)] of x [B, C, T, ...], from as few equal pieces as are needed of at most `length`, more
-    than two margins, of which what is nearer than `margin` to a cut is thrown away.
+    """Apply a function of limited reach to chunks, and drop a margin at every cut.
 
-    The same as the whole where `work` reaches no further than `margin` to either side. All pieces are of one shape: for every
-    new one oneDNN makes itself kernels, which takes time and memory.
+    The result equals fn(x) if `fn` depends on at most `margin` positions to either side. All chunks
+    have the same shape, as few and as short as possible: oneDNN compiles kernels for each new
+    shape, which takes time and memory.
+
+    Args:
+        fn: Called on each chunk [B, C, n, ...]; its result is `scale` times as long, plus a
+            constant rest.
+        x: [B, C, T, ...].
+        length: Of a chunk, at most; more than two margins.
+        margin: Positions to drop beside each cut.
+        scale: Output positions per input position.
+
+    Returns:
+        The results, joined along time.
     """
-    assert length > 2 * margin, f"pieces of {length} are nothing but margins of {margin}"
-    total, count = x.shape[2], len(window_starts(x.shape[2], length, 2 * margin))
+    assert length > 2 * margin, f"a chunk of {length} does not exceed its two margins of {margin}"
+    total = x.shape[2]
+    count = len(window_starts(total, length, 2 * margin))
     length = -(-(total + (count - 1) * 2 * margin) // count)
-    places = window_starts(total, length, 2 * margin)
-    cuts = [0, *(place + margin for place in places[1:]), total]
-    whole: Tensor | None = None
-    for place, (begin, end) in zip(places, pairwise(cuts), strict=True):
-        made = work(x[:, :, place : place + length])
-        if whole is None:
-            whole = made.new_empty(
-                *made.shape[:2], total * scale + made.shape[2] - length * scale, *made.shape[3:]
-            )
-        stop = None if end == total else end * scale
-        whole[:, :, begin * scale : stop] = made[
-            :, :, (begin - place) * scale : None if stop is None else stop - place * scale
-        ]
-    assert whole is not None
-    return whole
+    starts = window_starts(total, length, 2 * margin)
+    cuts = [0, *(start + margin for start in starts[1:]), total]
+    result: Tensor | None = None
+    for start, (begin, end) in zip(starts, pairwise(cuts), strict=True):
+        out = fn(x[:, :, start : start + length])
+        if result is None:
+            rest = out.shape[2] - length * scale
+            result = out.new_empty(*out.shape[:2], total * scale + rest, *out.shape[3:])
+        if end == total:  # the last chunk keeps its rest
+            result[:, :, begin * scale :] = out[:, :, (begin - start) * scale :]
+        else:
+            chunk = out[:, :, (begin - start) * scale : (end - start) * scale]
+            result[:, :, begin * scale : end * scale] = chunk
+    assert result is not None
+    return result

@@ -1,8 +1,11 @@
-"""The translator: GPT-2 writes the language of audio that a prompt's embeddings ask for (spec 6.3, 6.4, 6.6).
+"""The translator: a GPT-2 that generates the language of audio from a prompt's embeddings.
 
-Knows sequences of vectors. Refuses to know words, sounds and how its output is used.
+ArXiv 2308.05734.
 
-Letters: B batch, S sources, N tokens of a source, L length of the whole sequence, n generated tokens, D width.
+It works on vectors: no vocabulary and no head (numerics: translator).
+
+B batch, S sources, N tokens of a source, L length of the whole sequence, n generated tokens, D
+width.
 """
 
 from __future__ import annotations
@@ -16,99 +19,132 @@ from ..config.architecture import TranslatorConfig
 from ..types import Context, LanguageOfAudio
 from .text_encoders import build_gpt2
 
-_INIT_STD = 0.02  # GPT-2's
+INIT_STD = 0.02  # GPT-2's
 
 
 class Translator(nn.Module):
-    """Reads sources of several widths as one sequence and continues it with vectors: no vocabulary, no head.
+    """Projects sources of several widths to one sequence and continues it with vectors.
 
-    Positions count real tokens only, so that padding a prompt to the length of its neighbours changes nothing: item k of a
-    batch is the item alone. With `count_padding`, as published (spec 6.4), they count all; for a prompt by itself that is the
-    same.
+    Positions count real tokens only, so that padding a prompt to its neighbors' length changes
+    nothing: item k of a batch equals the item alone. With `count_padding`, as published, they count
+    all; for a single prompt both are the same.
     """
 
     def __init__(self, config: TranslatorConfig) -> None:
         super().__init__()
         self.config = config
-        self.projections = nn.ModuleList(nn.Linear(width, config.hidden_size) for width in config.source_dims)
-        self.start = nn.Parameter(torch.randn(len(config.source_dims), config.hidden_size) * _INIT_STD)
-        self.end = nn.Parameter(torch.randn(len(config.source_dims), config.hidden_size) * _INIT_STD)
+        num_sources = len(config.source_dims)
+        self.projections = nn.ModuleList(
+            nn.Linear(width, config.hidden_size) for width in config.source_dims
+        )
+        self.start = nn.Parameter(torch.randn(num_sources, config.hidden_size) * INIT_STD)
+        self.end = nn.Parameter(torch.randn(num_sources, config.hidden_size) * INIT_STD)
         self.gpt2 = build_gpt2(config)
 
-    def build_prompt(self, sources: Sequence[Context], tokens: int | None = None) -> Context:
-        """[start, projected source, end] of every source in order, [B, L, D], cut to leave room for `tokens` (spec 6.3)."""
+    def build_prompt(self, sources: Sequence[Context], num_tokens: int | None = None) -> Context:
+        """Join [start, projected source, end] of every source in order.
+
+        Args:
+            sources: S contexts, each [B, N, D of the source].
+            num_tokens: Positions to leave for the generated tokens. None: as configured.
+
+        Returns:
+            Tokens [B, L, D] and mask [B, L], cut to leave room for `num_tokens`.
+        """
         assert len(sources) == len(self.projections), (
             f"{len(sources)} sources for {len(self.projections)} projections"
         )
-        parts, masks = [], []
+        tokens = []
+        masks = []
         for i, (source, project) in enumerate(zip(sources, self.projections, strict=True)):
             batch = len(source.tokens)
-            rows = [
+            pieces = [
                 self.start[i].expand(batch, 1, -1),
                 project(source.tokens),
                 self.end[i].expand(batch, 1, -1),
             ]
-            parts.append(torch.cat(rows, dim=1))
+            tokens.append(torch.cat(pieces, dim=1))
             masks.append(nn.functional.pad(source.mask, (1, 1), value=1))
-        room = self.config.max_positions - (self.config.num_tokens if tokens is None else tokens)
-        return Context(torch.cat(parts, dim=1)[:, :room], torch.cat(masks, dim=1)[:, :room])
+        num_tokens = self.config.num_tokens if num_tokens is None else num_tokens
+        room = self.config.max_positions - num_tokens
+        return Context(torch.cat(tokens, dim=1)[:, :room], torch.cat(masks, dim=1)[:, :room])
 
     def generate(
         self,
         sources: Sequence[Context],
-        tokens: int | None = None,
+        num_tokens: int | None = None,
         count_padding: bool = False,
         known: LanguageOfAudio | None = None,
     ) -> LanguageOfAudio:
-        """Write `tokens` vectors [B, n, D] one after the other: each is the last hidden state, fed back as it is (spec 6.4).
+        """Generate tokens one after the other.
 
-        known: vectors [1 or B, n, D] that stand, where their mask is 1, in the place of what would be written, and are read by
-        all that follows: in-context continuation (arXiv 2308.05734, section 4.7).
-        Keys and values of what was read are kept, so a step costs one token. Gradients flow through all steps where enabled.
+        Each is the last hidden state, which is the next input.
+
+        Keys and values are cached, so a step costs one token. Gradients flow through all steps
+        where enabled.
+
+        Args:
+            sources: S contexts, each [B, N, D of the source].
+            num_tokens: n. None: as configured.
+            count_padding: Whether positions count padding tokens, as published.
+            known: Tokens [1 or B, n, D] that replace the generated ones where their mask is 1,
+                before the next step: in-context continuation (arXiv 2308.05734, section 4.7).
+
+        Returns:
+            Tokens [B, n, D], all unmasked.
         """
 
-        def told(made: Tensor, place: int) -> Tensor:
+        def replace_known(token: Tensor, position: int) -> Tensor:
             if known is None:
-                return made
-            at = slice(place, place + 1)
-            return torch.where(known.mask[:, at, None] > 0, known.tokens[:, at].to(made), made)
+                return token
+            current = slice(position, position + 1)
+            is_known = known.mask[:, current, None] > 0
+            return torch.where(is_known, known.tokens[:, current].to(token), token)
 
-        tokens = self.config.num_tokens if tokens is None else tokens
-        prompt = self.build_prompt(sources, tokens)
-        mask, position = (
-            prompt.mask,
-            _positions(torch.ones_like(prompt.mask) if count_padding else prompt.mask),
-        )
+        num_tokens = self.config.num_tokens if num_tokens is None else num_tokens
+        prompt = self.build_prompt(sources, num_tokens)
+        mask = prompt.mask
+        positions = _positions(torch.ones_like(mask) if count_padding else mask)
         state = self.gpt2(
-            inputs_embeds=prompt.tokens, attention_mask=mask, position_ids=position, use_cache=True
+            inputs_embeds=prompt.tokens, attention_mask=mask, position_ids=positions, use_cache=True
         )
-        written = [told(state.last_hidden_state[:, -1:], 0)]
-        for place in range(1, tokens):
-            mask, position = nn.functional.pad(mask, (0, 1), value=1), position[:, -1:] + 1
+        generated = [replace_known(state.last_hidden_state[:, -1:], 0)]
+        for position in range(1, num_tokens):
+            mask = nn.functional.pad(mask, (0, 1), value=1)
+            positions = positions[:, -1:] + 1
             state = self.gpt2(
-                inputs_embeds=written[-1],
+                inputs_embeds=generated[-1],
                 attention_mask=mask,
-                position_ids=position,
+                position_ids=positions,
                 past_key_values=state.past_key_values,
                 use_cache=True,
             )
-            written.append(told(state.last_hidden_state, place))
-        made = torch.cat(written, dim=1)
-        return LanguageOfAudio(made, made.new_ones(made.shape[:2]), origin="text")
+            generated.append(replace_known(state.last_hidden_state, position))
+        tokens = torch.cat(generated, dim=1)
+        return LanguageOfAudio(tokens, tokens.new_ones(tokens.shape[:2]), origin="text")
 
     def teacher_forced(self, sources: Sequence[Context], target: Tensor) -> Tensor:
-        """The prediction [B, n, D] of each of the target's tokens [B, n, D], given the true ones before it (spec 6.6)."""
+        """Predict each target token [B, n, D] from the true ones before it, in one pass.
+
+        See numerics: training.
+        """
         count = target.shape[1]
         prompt = self.build_prompt(sources, count)
         mask = nn.functional.pad(prompt.mask, (0, count - 1), value=1)
-        heard = torch.cat([prompt.tokens, target[:, :-1].to(prompt.tokens.dtype)], dim=1)
+        inputs = torch.cat([prompt.tokens, target[:, :-1].to(prompt.tokens.dtype)], dim=1)
         state = self.gpt2(
-            inputs_embeds=heard, attention_mask=mask, position_ids=_positions(mask), use_cache=False
+            inputs_embeds=inputs,
+            attention_mask=mask,
+            position_ids=_positions(mask),
+            use_cache=False,
         )
         predictions: Tensor = state.last_hidden_state[:, -count:]
         return predictions
 
 
 def _positions(mask: Tensor) -> Tensor:
-    """Places [B, L] of a sequence's tokens, counting only the unmasked; a masked one repeats its neighbour's, unseen."""
+    """Positions [B, L] that count the unmasked tokens only.
+
+    A masked token repeats the position before it.
+    """
     return (mask.long().cumsum(1) - 1).clamp(min=0)

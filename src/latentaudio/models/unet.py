@@ -1,7 +1,13 @@
-"""The one UNet (spec 4): every published model and every new one is a row of `UNetConfig`.
+"""The UNet of every model, published and new: `UNetConfig` describes its levels and contexts.
 
-Knows the order of blocks and the routing of contexts. Refuses to know schedules, guidance and prompts.
-Letters: B batch, C channels, N tokens, D width; T' and F' are the latent grid, time and frequency.
+See numerics: UNet.
+
+It resembles the UNet of latent diffusion (arXiv 2112.10752). Below its first level it may be 1-D:
+the frequency axis is then merged into channels, and the network runs over time alone.
+
+B batch of noisy latents, k B clips of conditioning (guidance asks for k = 2 predictions per
+latent), C channels, T' F' latent grid (time and frequency), N tokens, D width, E width of the time
+embedding.
 """
 
 from __future__ import annotations
@@ -17,102 +23,144 @@ from torch.nn import functional as F
 from ..config.architecture import UNetConfig
 from ..errors import UsageError
 from ..types import Conditioning, Context
+from .attention import KeyValue, Transformer
 from .blocks import (
     Downsample,
     FrequencyMerge,
-    KeyValue,
+    FrequencySplit,
     PositionalEmbedding,
     ResBlock,
     TypedModuleList,
-    Transformer,
-    FrequencySplit,
     Upsample,
     conv3,
     sinusoidal_embedding,
     zero_module,
 )
 
-EPS = 1e-5
+EPS = 1e-5  # of the group norms, as published
 
 
 @dataclass(frozen=True)
 class PreparedConditioning:
-    """A conditioning as the UNet uses it, the same at every step: FiLM vector (projected), draft, keys and values.
+    """The part of a conditioning that is the same at every sampling step.
 
-    count: of how many clips; 0 where nothing is heard.
+    Attributes:
+        num_clips: k B; 0 for a UNet without any conditioning.
+        film: The projected FiLM vector [k B, D], or None.
+        prior: The latent prior [k B, C, T', F'], or None.
+        kv: Keys and values: one list per block of the UNet in running order, in it one list per
+            transformer, in it one entry per transformer block. None stands for self-attention.
     """
 
     num_clips: int
     film: Tensor | None
-    draft: Tensor | None
+    prior: Tensor | None
     kv: list[list[list[KeyValue | None]]]
-    """One list per site in running order; in it one per transformer; in it one entry per block of that transformer."""
 
 
 class DeepCache:
-    """What lies below the UNet's first level, computed anew at every `every`-th step only (DeepCache, arXiv 2312.00858).
+    """Reuse the features below the UNet's first level between sampling steps.
 
-    Of a batch that shrank to its last items, as when guidance ends, theirs is used.
+    DeepCache, arXiv 2312.00858.
+
+    One object serves one sampling run. When a batch shrinks to its last items, as when guidance
+    ends, their part is used.
+
+    Attributes:
+        interval: The features are computed at every `interval`-th step.
+        cached: The features of the last computation.
     """
 
-    def __init__(self, every: int) -> None:
-        self.every, self.calls, self.kept = every, 0, cast("Tensor | None", None)
+    def __init__(self, interval: int) -> None:
+        self.interval = interval
+        self.cached: Tensor | None = None
+        self._calls = 0
 
-    def due(self, count: int) -> bool:
-        """Whether it is to be computed at this call, for a batch of `count`."""
-        self.calls += 1
-        return (self.calls - 1) % self.every == 0 or self.kept is None or len(self.kept) < count
+    def should_recompute(self, num_clips: int) -> bool:
+        """Count one call; return whether it must compute the features for that many clips."""
+        self._calls += 1
+        is_due = (self._calls - 1) % self.interval == 0
+        return is_due or self.cached is None or len(self.cached) < num_clips
 
 
 class ResAttentionBlock(nn.Module):
-    """A residual block and the transformers that follow it, which is none at all on levels without attention."""
+    """A residual block and the transformers behind it.
+
+    One for each context, none on levels without attention.
+    """
 
     def __init__(
-        self, inp: int, out: int, config: UNetConfig, level: int, plain: bool = False
+        self,
+        in_channels: int,
+        out_channels: int,
+        config: UNetConfig,
+        level: int,
+        has_attention: bool = True,
     ) -> None:
         super().__init__()
-        embedding = 4 * config.channels * (1 if config.film_dim is None else 2)
-        self.res = ResBlock(inp, out, config.num_groups, EPS, embedding, config.is_1d(level))
-        contexts = () if plain or not config.attention[level] else config.contexts
-        heads = config.num_heads[level]
+        embedding_dim = 4 * config.channels * (1 if config.film_dim is None else 2)
+        is_1d = config.is_1d(level)
+        self.res = ResBlock(in_channels, out_channels, config.num_groups, EPS, embedding_dim, is_1d)
+        contexts = config.contexts if has_attention and config.attention[level] else ()
+        num_heads = config.num_heads[level]
         self.transformers = TypedModuleList[Transformer](
-            Transformer(out, heads, c, config.transformer_depth, config.num_groups) for c in contexts
+            Transformer(
+                out_channels, num_heads, context_dim, config.transformer_depth, config.num_groups
+            )
+            for context_dim in contexts
         )
 
     def project_kv(self, contexts: tuple[Context, ...]) -> list[list[KeyValue | None]]:
-        """The k-th transformer that wants a context gets the k-th context."""
-        rest = iter(contexts)
-        return [t.project_kv(None if t.context is None else next(rest)) for t in self.transformers]
+        """Keys and values: the k-th transformer that takes a context gets the k-th context."""
+        remaining = iter(contexts)
+        result = []
+        for transformer in self.transformers:
+            context = None if transformer.context_dim is None else next(remaining)
+            result.append(transformer.project_kv(context))
+        return result
 
-    def forward(self, h: Tensor, embedding: Tensor, seen: list[list[KeyValue | None]]) -> Tensor:
-        """h [B, C, T', F'] -> [B, C', T', F'], or [k B, ...] where it meets keys of k B clips; embedding [B or k B, E]."""
+    def forward(self, h: Tensor, embedding: Tensor, kv: list[list[KeyValue | None]]) -> Tensor:
+        """h [B, C, T', F'] -> [B, C', T', F'], or [k B, ...] from the first context on.
+
+        embedding: [B or k B, E].
+        """
         h = self.res(h, embedding[: len(h)])
-        for transformer, keys in zip(self.transformers, seen, strict=True):
-            h = transformer(h if keys[0] is None else _times(h, len(keys[0].keys)), keys)
+        for transformer, transformer_kv in zip(self.transformers, kv, strict=True):
+            first = transformer_kv[0]
+            if first is not None:
+                h = _repeat_batch(h, len(first.keys))
+            h = transformer(h, transformer_kv)
         return h
 
 
 class UNetStage(nn.Module):
-    """The sites of one grid and the step to the next grid, None where there is no next."""
+    """The blocks of one level and the step to the next level, None at the end."""
 
     def __init__(
-        self, sites: Iterable[ResAttentionBlock], step: Downsample | Upsample | FrequencyMerge | FrequencySplit | None
+        self,
+        blocks: Iterable[ResAttentionBlock],
+        step: Downsample | Upsample | FrequencyMerge | FrequencySplit | None,
     ) -> None:
         super().__init__()
-        self.sites = TypedModuleList[ResAttentionBlock](sites)
+        self.blocks = TypedModuleList[ResAttentionBlock](blocks)
         self.step = step
 
 
-def _smaller(config: UNetConfig, level: int) -> Downsample | FrequencyMerge | None:
+def _down_step(config: UNetConfig, level: int) -> Downsample | FrequencyMerge | None:
     """The step from a level to the next deeper one."""
     if level == len(config.channel_mult) - 1:
         return None
     if config.merge_frequency_bins is not None and level == 0:
-        return FrequencyMerge(config.widths[0], config.widths[1], config.merge_frequency_bins, config.num_uniform_frequencies)
-    return Downsample(config.widths[level], lopsided=False, line=config.is_1d(level))
+        return FrequencyMerge(
+            config.widths[0],
+            config.widths[1],
+            config.merge_frequency_bins,
+            config.num_uniform_frequencies,
+        )
+    return Downsample(config.widths[level], asymmetric_padding=False, is_1d=config.is_1d(level))
 
 
-def _larger(config: UNetConfig, level: int) -> Upsample | FrequencySplit | None:
+def _up_step(config: UNetConfig, level: int) -> Upsample | FrequencySplit | None:
     """The step from a level to the next shallower one."""
     if level == 0:
         return None
@@ -122,189 +170,254 @@ def _larger(config: UNetConfig, level: int) -> Upsample | FrequencySplit | None:
 
 
 class UNet(nn.Module):
-    """Predicts from a noisy latent, its time step and what was asked for. Built by the level table of its config.
+    """Predicts noise, v or x0 from a noisy latent, its timestep and a conditioning.
 
-    Each site and each downward step on the way down leaves a skip; each site on the way up takes one, last left first.
+    Each block and each step on the way down leaves a skip connection; each block on the way up
+    takes one, last left first.
     """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
         self.is_transposed = False
-        base, deepest, widths = config.channels, len(config.channel_mult) - 1, config.widths
+        base = config.channels
         self.time_in = nn.Linear(base, 4 * base)
         self.time_out = nn.Linear(4 * base, 4 * base)
         self.film = None if config.film_dim is None else nn.Linear(config.film_dim, 4 * base)
         if self.film is not None:
-            nn.init.normal_(
-                self.film.weight
-            )  # CLAP's vectors have unit length: unit weights make activations of unit size
-        self.orders = (
-            TypedModuleList[PositionalEmbedding](PositionalEmbedding(width, config.num_position_frequencies) for width in config.cross_attention_dims)
-            if config.num_position_frequencies
-            else None
-        )
+            # CLAP vectors have unit length, so weights of unit size give activations of unit size
+            nn.init.normal_(self.film.weight)
+        self.context_positions = None
+        if config.num_position_frequencies:
+            self.context_positions = TypedModuleList[PositionalEmbedding](
+                PositionalEmbedding(width, config.num_position_frequencies)
+                for width in config.cross_attention_dims
+            )
         self.conv_in = conv3(config.latent_channels * (2 if config.use_prior else 1), base)
-        width, skips = base, [base]
+        self._build_levels()
+        out_channels = config.widths[0]
+        self.norm_out = nn.GroupNorm(config.num_groups, out_channels, EPS)
+        self.conv_out = zero_module(conv3(out_channels, config.latent_channels))
+
+    def _build_levels(self) -> None:
+        """Make `down`, `middle` and `up`, counting the channels of the skip connections."""
+        config = self.config
+        width = config.channels
+        skips = [width]
         self.down = TypedModuleList[UNetStage]()
-        for i, out in enumerate(widths):
-            sites = [ResAttentionBlock(inp, out, config, i) for inp in [width] + [out] * (config.num_res_blocks - 1)]
-            step, width = _smaller(config, i), out
+        for level, out in enumerate(config.widths):
+            blocks = []
+            for in_channels in [width] + [out] * (config.num_res_blocks - 1):
+                blocks.append(ResAttentionBlock(in_channels, out, config, level))
+            width = out
             skips += [out] * config.num_res_blocks
-            if step is not None:
-                width = step.conv.out_channels
+            down_step = _down_step(config, level)
+            if down_step is not None:
+                width = down_step.conv.out_channels
                 skips.append(width)
-            self.down.append(UNetStage(sites, step))
+            self.down.append(UNetStage(blocks, down_step))
+        deepest = len(config.channel_mult) - 1
         self.middle = TypedModuleList[ResAttentionBlock](
-            [ResAttentionBlock(width, width, config, deepest), ResAttentionBlock(width, width, config, deepest, plain=True)]
+            [
+                ResAttentionBlock(width, width, config, deepest),
+                ResAttentionBlock(width, width, config, deepest, has_attention=False),
+            ]
         )
         self.up = TypedModuleList[UNetStage]()
-        for i, out in reversed(list(enumerate(widths))):
-            inputs = [width + skips.pop()] + [out + skips.pop() for _ in range(config.num_res_blocks)]
-            back = _larger(config, i)
-            width = out if back is None else back.conv.out_channels
-            self.up.append(UNetStage((ResAttentionBlock(inp, out, config, i) for inp in inputs), back))
-        self.norm_out = nn.GroupNorm(config.num_groups, width, EPS)
-        self.conv_out = zero_module(conv3(width, config.latent_channels))
+        for level, out in reversed(list(enumerate(config.widths))):
+            inputs = [width + skips.pop()]
+            for _ in range(config.num_res_blocks):
+                inputs.append(out + skips.pop())
+            # before the blocks: the order of construction is the order of the initial weights'
+            # random draws
+            up_step = _up_step(config, level)
+            width = out if up_step is None else up_step.conv.out_channels
+            blocks = [ResAttentionBlock(channels, out, config, level) for channels in inputs]
+            self.up.append(UNetStage(blocks, up_step))
 
-    def sites(self) -> Iterator[ResAttentionBlock]:
-        """All sites in the order they run."""
-        for level in self.down:
-            yield from level.sites
+    def blocks(self) -> Iterator[ResAttentionBlock]:
+        """All blocks, in the order they run."""
+        for stage in self.down:
+            yield from stage.blocks
         yield from self.middle
-        for level in self.up:
-            yield from level.sites
+        for stage in self.up:
+            yield from stage.blocks
 
     def prepare_for_packing(self) -> None:
-        """Work on planes that lie on their side from now on: oneDNN walks along the second axis, and F' is short.
+        """Transpose time and frequency from now on.
 
-        Attention has no order of cells, and everything else is the same both ways but kernels, which are turned too.
+        OneDNN is faster when the longer axis, time, is the innermost.
+
+        Attention ignores the order of cells. Everything else is symmetric in both axes but the
+        kernels, which are transposed.
         """
-        if self.config.merge_frequency_bins is None and not self.is_transposed:
-            self.is_transposed = True
-            for layer in self.modules():
-                if isinstance(layer, nn.Conv2d):
-                    assert (
-                        layer.stride[0] == layer.stride[1] and layer.padding[0] == layer.padding[1]
-                    ), f"{layer} has a side"
-                    layer.weight.data = layer.weight.data.transpose(2, 3)
+        if self.config.merge_frequency_bins is not None or self.is_transposed:
+            return
+        self.is_transposed = True
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                is_symmetric = (
+                    layer.stride[0] == layer.stride[1] and layer.padding[0] == layer.padding[1]
+                )
+                assert is_symmetric, f"{layer} treats time and frequency differently"
+                layer.weight.data = layer.weight.data.transpose(2, 3)
 
     def prepare(self, conditioning: Conditioning) -> PreparedConditioning:
-        """The part of the work that no step changes; `forward` takes the result in the place of the conditioning.
+        """Compute the part of the work that is the same at every step.
 
-        film [B, D]; draft [B, C, T', F']; contexts: tokens [B, N, D] and mask [B, N], one per number in `config.contexts`. A
-        context masked whole contributes zeros: its tokens become zeros (keys and values have no bias), then safe to look at.
+        `forward` takes the result as conditioning.
+
+        Args:
+            conditioning: film [B, D]; prior [B, C, T', F']; contexts of tokens [B, N, D] and mask
+                [B, N], one for each number in `config.contexts`. A fully masked context contributes
+                zeros.
+
+        Returns:
+            The projected FiLM vector, the prior, and keys and values of all contexts.
         """
-        given = tuple(context.tokens.shape[-1] for context in conditioning.contexts)
-        assert given == self.config.cross_attention_dims, (
-            f"UNet wants contexts {self.config.cross_attention_dims} wide, conditioning has {given}"
-        )
-        assert (self.film is None) == (conditioning.film is None), (
-            "a FiLM vector is given if and only if config.film is set"
-        )
-        assert self.config.use_prior == (conditioning.prior is not None), (
-            "a draft is given if and only if config.draft is set"
-        )
+        self._check(conditioning)
         conditioning = conditioning.map(lambda value: value.to(self.norm_out.weight.dtype))
         film = None if self.film is None else self.film(conditioning.film)
-        contexts = conditioning.contexts
-        if self.orders is not None:
-            contexts = tuple(
-                Context(f(c.tokens), c.mask) for f, c in zip(self.orders, contexts, strict=True)
-            )
-        contexts = tuple(_safe(context) for context in contexts)
-        told = (conditioning.film, conditioning.prior, *(c.tokens for c in contexts))
-        count = next((len(value) for value in told if value is not None), 0)
-        return PreparedConditioning(
-            count, film, conditioning.prior, [site.project_kv(contexts) for site in self.sites()]
+        contexts = list(conditioning.contexts)
+        if self.context_positions is not None:
+            for i, embed in enumerate(self.context_positions):
+                contexts[i] = Context(embed(contexts[i].tokens), contexts[i].mask)
+        contexts = [_unmask_empty_rows(context) for context in contexts]
+        tensors = (conditioning.film, conditioning.prior, *(c.tokens for c in contexts))
+        num_clips = next((len(value) for value in tensors if value is not None), 0)
+        kv = [block.project_kv(tuple(contexts)) for block in self.blocks()]
+        return PreparedConditioning(num_clips, film, conditioning.prior, kv)
+
+    def _check(self, conditioning: Conditioning) -> None:
+        """Fail if the conditioning lacks an input that the config asks for, or has another one."""
+        widths = tuple(context.tokens.shape[-1] for context in conditioning.contexts)
+        assert widths == self.config.cross_attention_dims, (
+            f"UNet wants contexts {self.config.cross_attention_dims} wide, conditioning has {widths}"
+        )
+        assert (self.film is None) == (conditioning.film is None), (
+            "a FiLM vector is needed if and only if config.film_dim is set"
+        )
+        assert self.config.use_prior == (conditioning.prior is not None), (
+            "a prior is needed if and only if config.use_prior is set"
         )
 
     def embed(self, t: Tensor, film: Tensor | None) -> Tensor:
-        """Time step t [B] and projected FiLM vector -> activated embedding [B, E] for every residual block."""
-        wave = sinusoidal_embedding(t, self.config.channels).to(self.time_in.weight.dtype)
-        time = self.time_out(F.silu(self.time_in(wave)))
+        """Timesteps t [B] and the projected FiLM vector -> activated embedding [B, E]."""
+        features = sinusoidal_embedding(t, self.config.channels).to(self.time_in.weight.dtype)
+        time = self.time_out(F.silu(self.time_in(features)))
         return F.silu(time if film is None else torch.cat([time, film], dim=1))
 
     def forward(
-        self, z: Tensor, t: Tensor, conditioning: Conditioning | PreparedConditioning, deep: DeepCache | None = None
+        self,
+        z: Tensor,
+        t: Tensor,
+        conditioning: Conditioning | PreparedConditioning,
+        deep_cache: DeepCache | None = None,
     ) -> Tensor:
-        """Noisy latent z [B, C, T', F'] and step t [B] (0..999, may be fractional) -> prediction [k B, C, T', F'].
+        """Predict from a noisy latent.
 
-        The conditioning is of k B clips, k for each z (guidance asks for two), z for z k times over: what does not depend on it
-        is computed once, up to the first site that hears them. deep: see there; one object for one walk from noise to sound.
+        The authors trained on T' and F' that are multiples of `config.downsampling`; other sizes
+        are halved with rounding and restored on the way up, as diffusers does.
 
-        The authors trained on T' and F' that are multiples of `config.factor`; on others every grid is brought back to the
-        size it was halved from, as diffusers does. UsageError where a UNet with a line gets another F' than `config.line`.
+        Args:
+            z: Noisy latent [B, C, T', F'].
+            t: Timesteps [B], 0 to 999, may be fractional.
+            conditioning: Of k B clips, for each z k times over. Work that does not depend on it is
+                done once per z, up to the first block that uses it.
+            deep_cache: Reuses deep features between steps; one object per sampling run. None:
+                computes all.
+
+        Returns:
+            Prediction [k B, C, T', F'].
+
+        Raises:
+            UsageError: F' is not `config.merge_frequency_bins`, for a UNet that merges frequencies.
         """
-        if self.config.merge_frequency_bins is not None and z.shape[3] != self.config.merge_frequency_bins:
+        bins = self.config.merge_frequency_bins
+        if bins is not None and z.shape[3] != bins:
             raise UsageError(
-                f"latent has {z.shape[3]} frequency cells; this UNet folds {self.config.merge_frequency_bins}"
+                f"latent has {z.shape[3]} frequency bins; this UNet merges {bins} of them"
             )
-        heard = (
+        prepared = (
             self.prepare(conditioning) if isinstance(conditioning, Conditioning) else conditioning
         )
-        z, count = z.to(self.norm_out.weight.dtype), max(len(z), heard.num_clips)
-        embedding = self.embed(t.repeat(count // len(z)), heard.film)
+        z = z.to(self.norm_out.weight.dtype)
+        num_clips = max(len(z), prepared.num_clips)
+        embedding = self.embed(t.repeat(num_clips // len(z)), prepared.film)
         if self.film is not None or self.config.use_prior:
-            z = _times(z, count)
-        z = z if heard.draft is None else torch.cat([z, heard.draft.to(z)], dim=1)
+            z = _repeat_batch(z, num_clips)  # these inputs differ between clips from the start
+        if prepared.prior is not None:
+            z = torch.cat([z, prepared.prior.to(z)], dim=1)
         h = self.conv_in(z.transpose(2, 3) if self.is_transposed else z)
-        skips, first, last = [h], cast(UNetStage, self.down[0]), cast(UNetStage, self.up[-1])
-        seen = iter(heard.kv)
-        for site in first.sites:
-            h = site(h, embedding, next(seen))
+        skips = [h]
+        first = cast(UNetStage, self.down[0])
+        last = cast(UNetStage, self.up[-1])
+        # the first level always runs; the levels below it run at the steps that the cache asks for
+        kv = iter(prepared.kv)
+        for block in first.blocks:
+            h = block(h, embedding, next(kv))
             skips.append(h)
-        if deep is None or deep.due(count):
+        if deep_cache is None or deep_cache.should_recompute(num_clips):
             if first.step is not None:
                 skips.append(first.step(h))
-            h = self._deeper(skips, embedding, seen)
-            if deep is not None:
-                deep.kept = h
+            h = self._inner_levels(skips, embedding, kv)
+            if deep_cache is not None:
+                deep_cache.cached = h
         else:
-            assert deep.kept is not None
-            h = deep.kept[-count:]
-        seen = iter(heard.kv[-len(last.sites) :])
-        for site in last.sites:
-            h = site(_beside(h, skips.pop()), embedding, next(seen))
+            assert deep_cache.cached is not None
+            h = deep_cache.cached[-num_clips:]
+        # its skips are the ones left; its keys and values the last ones, wherever the iterator
+        # stands
+        kv = iter(prepared.kv[-len(last.blocks) :])
+        for block in last.blocks:
+            h = block(_concat_skip(h, skips.pop()), embedding, next(kv))
         out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
         return out.transpose(2, 3) if self.is_transposed else out
 
-    def _deeper(
-        self, skips: list[Tensor], embedding: Tensor, seen: Iterator[list[list[KeyValue | None]]]
+    def _inner_levels(
+        self, skips: list[Tensor], embedding: Tensor, kv: Iterator[list[list[KeyValue | None]]]
     ) -> Tensor:
-        """All but the first level's own sites: from what it hands down (the last skip) to what it is handed back."""
+        """All but the first level's own blocks.
+
+        From the last skip to the input of the first level on the way up.
+        """
         h = skips[-1]
-        for level in list(self.down)[1:]:
-            for site in level.sites:
-                h = site(h, embedding, next(seen))
+        for stage in list(self.down)[1:]:
+            for block in stage.blocks:
+                h = block(h, embedding, next(kv))
                 skips.append(h)
-            if level.step is not None:
-                h = level.step(h)
+            if stage.step is not None:
+                h = stage.step(h)
                 skips.append(h)
-        for site in self.middle:
-            h = site(h, embedding, next(seen))
-        for level in list(self.up)[:-1]:
-            for site in level.sites:
-                h = site(_beside(h, skips.pop()), embedding, next(seen))
-            if isinstance(level.step, Upsample):
-                h = level.step(h, (skips[-1].shape[2], skips[-1].shape[3]))
-            elif level.step is not None:
-                h = level.step(h)
+        for block in self.middle:
+            h = block(h, embedding, next(kv))
+        for stage in list(self.up)[:-1]:
+            for block in stage.blocks:
+                h = block(_concat_skip(h, skips.pop()), embedding, next(kv))
+            if isinstance(stage.step, Upsample):
+                h = stage.step(h, (skips[-1].shape[2], skips[-1].shape[3]))
+            elif stage.step is not None:
+                h = stage.step(h)
         return h
 
 
-def _times(x: Tensor, count: int) -> Tensor:
-    """x [B, ...] repeated to `count`, a multiple of B, in the layout it has."""
+def _repeat_batch(x: Tensor, count: int) -> Tensor:
+    """x [B, ...] repeated to `count`, a multiple of B, in its memory layout."""
     return x if len(x) == count else torch.cat([x] * (count // len(x)))
 
 
-def _beside(h: Tensor, skip: Tensor) -> Tensor:
-    """h [B, C, ...] and a skip along C, whichever has fewer clips repeated."""
+def _concat_skip(h: Tensor, skip: Tensor) -> Tensor:
+    """h [B, C, ...] and a skip joined along C; the one with the smaller batch is repeated."""
     count = max(len(h), len(skip))
-    return torch.cat([_times(h, count), _times(skip, count)], dim=1)
+    return torch.cat([_repeat_batch(h, count), _repeat_batch(skip, count)], dim=1)
 
 
-def _safe(context: Context) -> Context:
-    """The same context where rows without a single token to look at hold zeros, all to be looked at (no softmax of nothing)."""
+def _unmask_empty_rows(context: Context) -> Context:
+    """The same context, where rows without a single token hold unmasked zeros.
+
+    A softmax over nothing would be NaN.
+
+    Zero tokens contribute zeros, because the projections to keys and values have no bias.
+    """
     empty = ~context.mask.bool().any(dim=1, keepdim=True)
     return Context(context.tokens.masked_fill(empty[..., None], 0.0), context.mask.bool() | empty)
