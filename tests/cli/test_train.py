@@ -7,7 +7,7 @@ import pytest
 from latentaudio.cli.main import main
 from latentaudio.train import loop
 
-RECIPE = "stage: vae\nsteps: 40\nbatch: 2\n"
+RECIPE = "stage: vae\nsteps: 40\nbatch_size: 2\n"
 
 
 @pytest.fixture
@@ -17,63 +17,56 @@ def recipe(tmp_path):
     return path
 
 
-def test_flags_reach_the_loop(recipe, tmp_path, monkeypatch, capsys):
-    seen = []
+@pytest.mark.parametrize("output_flag", ["--output", "-o"])
+def test_flags_reach_the_loop(recipe, tmp_path, monkeypatch, capsys, output_flag):
+    calls = []
 
-    def train(settings, data, run, init, minutes, report, prepared):
-        prepared(3, 4)
-        seen.append((settings, data, run, init, minutes))
-        report(1, 40, {"vae/l1": 0.5}, 60.0)
+    def train(settings, data, run_folder, init_from, max_minutes, on_step, on_prepare):
+        on_prepare(3, 4)
+        calls.append((settings, data, run_folder, init_from, max_minutes))
+        on_step(1, 40, {"vae/l1": 0.5}, 60.0)
         return 30
 
     monkeypatch.setattr(loop, "train", train)
-    out = tmp_path / "run"
-    flags = [
-        "--data",
-        "a",
-        "b",
-        "--out",
-        str(out),
-        "--init",
-        "c",
-        "d",
-        "--set",
-        "optim.lr=1e-4",
-        "batch=8",
-        "--minutes",
-        "2.5",
-    ]
+    output = tmp_path / "run"
+    flags = ["--data", "a", "b", output_flag, str(output), "--init-from", "c", "d"]
+    flags += ["--set", "optim.lr=1e-4", "batch_size=8", "--max-minutes", "2.5"]
     assert main(["train", str(recipe), *flags]) == 0
-    [(settings, data, run, init, minutes)] = seen
-    assert (settings.stage, settings.optim.lr, settings.batch) == ("vae", 1e-4, 8)
-    assert (data, run, init, minutes) == ((Path("a"), Path("b")), out, (Path("c"), Path("d")), 2.5)
-    assert capsys.readouterr().out == f"{out}  30 of 40 steps; the same command resumes it\n"
+    [(settings, data, run_folder, init_from, max_minutes)] = calls
+    assert settings.stage == "vae"
+    assert settings.optim.lr == 1e-4
+    assert settings.batch_size == 8
+    assert data == (Path("a"), Path("b"))
+    assert run_folder == output
+    assert init_from == (Path("c"), Path("d"))
+    assert max_minutes == 2.5
+    printed = capsys.readouterr().out
+    assert printed == f"{output}  30 of 40 steps; the same command resumes it\n"
 
 
 @pytest.mark.parametrize(
-    ("flags", "line"),
+    ("flags", "message"),
     [
         (["--set", "optim.speed=3"], "optim.speed"),
-        (["--minutes", "nan"], "--minutes nan is no time"),
-        (["--minutes", "0"], "--minutes 0 is no time"),
+        (["--max-minutes", "nan"], "--max-minutes nan is not a duration"),
+        (["--max-minutes", "0"], "--max-minutes 0 is not a duration"),
         (["--set", "lr"], "write it as key=value"),
         (["--data", "nowhere"], "has no metadata.jsonl"),
-        (["--data", "nowhere", "--set", "stage=draft"], "has no metadata.jsonl"),
+        (["--data", "nowhere", "--set", "stage=latent_prior"], "has no metadata.jsonl"),
         (["--set", "optim.betas=[0.9"], "is not valid YAML"),
-        (["--set", "options.frames=100"], "multiple of"),
-        (["--set", "stage=audiomae", "options.frames=500"], "multiple of 16"),
-        (["--set", "options.decoder_only=true"], "name a folder that has one with --init"),
+        (["--set", "options.crop_frames=100"], "multiple of"),
+        (["--set", "stage=audiomae", "options.crop_frames=500"], "multiple of 16"),
+        (["--set", "options.freeze_encoder=true"], "name a folder that has one with --init-from"),
     ],
 )
-def test_refusals(recipe, tmp_path, capsys, flags, line):
-    assert (
-        main(["train", str(recipe), "--out", str(tmp_path / "run"), "--set", "device=cpu", *flags])
-        == 2
-    )
-    assert line in capsys.readouterr().err
+def test_errors_name_the_problem(recipe, tmp_path, capsys, flags, message):
+    command = ["train", str(recipe), "--output", str(tmp_path / "run"), "--set", "device=cpu"]
+    assert main([*command, *flags]) == 2
+    assert message in capsys.readouterr().err
 
 
-def test_a_missing_recipe(tmp_path, capsys):
-    assert main(["train", str(tmp_path / "no.yaml"), "--out", str(tmp_path / "run")]) == 2
-    assert main(["train", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
+def test_a_missing_recipe_is_an_error(tmp_path, capsys):
+    output = str(tmp_path / "run")
+    assert main(["train", str(tmp_path / "no.yaml"), "--output", output]) == 2
+    assert main(["train", str(tmp_path), "--output", output]) == 2
     assert "there is no recipe" in capsys.readouterr().err

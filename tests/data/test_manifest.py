@@ -1,4 +1,4 @@
-"""Captioned folders are checked before anything reads them."""
+"""Captioned folders are checked before anything reads their audio."""
 
 import json
 
@@ -10,25 +10,22 @@ from latentaudio.data.manifest import read_manifest
 from latentaudio.errors import DataError
 
 
-def folder_with(tmp_path, *lines: str):
+def write_folder(tmp_path, *lines: str):
     soundfile.write(tmp_path / "a.wav", np.zeros(1600), 16000)
     (tmp_path / "metadata.jsonl").write_text("\n".join(lines) + "\n")
     return tmp_path
 
 
-def test_length_and_rate_come_from_the_file_when_the_table_is_silent(tmp_path):
-    [clip] = read_manifest(
-        folder_with(tmp_path, json.dumps({"file_name": "a.wav", "text": "nothing"}))
-    )
-    assert (clip.samples, clip.rate, clip.seconds, clip.captions) == (
-        1600,
-        16000,
-        0.1,
-        ("nothing",),
-    )
+def test_length_and_rate_come_from_the_file_if_the_manifest_has_none(tmp_path):
+    line = json.dumps({"file_name": "a.wav", "text": "nothing"})
+    [clip] = read_manifest(write_folder(tmp_path, line))
+    assert clip.num_samples == 1600
+    assert clip.sample_rate == 16000
+    assert clip.duration == 0.1
+    assert clip.captions == ("nothing",)
 
 
-def test_several_captions_are_kept_and_other_keys_too(tmp_path):
+def test_several_captions_and_other_keys_are_kept(tmp_path):
     record = {
         "file_name": "a.wav",
         "text": "x",
@@ -37,8 +34,7 @@ def test_several_captions_are_kept_and_other_keys_too(tmp_path):
         "rate": 16000,
         "mood": "calm",
     }
-    line = json.dumps(record)
-    [clip] = read_manifest(folder_with(tmp_path, line))
+    [clip] = read_manifest(write_folder(tmp_path, json.dumps(record)))
     assert clip.captions == ("x", "y")
     assert clip.record["mood"] == "calm"
 
@@ -56,15 +52,14 @@ def test_several_captions_are_kept_and_other_keys_too(tmp_path):
         '["a.wav", "x"]',
     ],
 )
-def test_the_line_that_cannot_be_used_is_named(tmp_path, line):
+def test_the_error_names_the_line_that_cannot_be_used(tmp_path, line):
+    valid = json.dumps({"file_name": "a.wav", "text": "fine"})
     with pytest.raises(DataError, match=r"metadata\.jsonl:2"):
-        read_manifest(
-            folder_with(tmp_path, json.dumps({"file_name": "a.wav", "text": "fine"}), line)
-        )
+        read_manifest(write_folder(tmp_path, valid, line))
 
 
-def test_no_table_and_no_clips_are_errors_that_say_what_to_do(tmp_path):
+def test_errors_for_no_manifest_and_no_clips_say_what_to_do(tmp_path):
     with pytest.raises(DataError, match=r"metadata\.jsonl"):
         read_manifest(tmp_path)
-    with pytest.raises(DataError, match="corpus render"):
-        read_manifest(folder_with(tmp_path, ""))
+    with pytest.raises(DataError, match="dataset render"):
+        read_manifest(write_folder(tmp_path, ""))

@@ -1,1 +1,1 @@
-"""Sound with words: manifests, datasets and the synthesised corpus."""
+"""Captioned audio on disk: manifests, crops and pre-encoded data sets."""

@@ -1,6 +1,9 @@
-"""Samples on demand, deterministic in seed and position: what step N sees never depends on what ran before it.
+"""Random crops of audio files, reproducible by seed and position.
 
-Knows clips and dice. Refuses to know models; features are made by the stages.
+Batch N is a pure function of its number and the seed. A resumed run therefore needs no state of
+the data loader.
+
+Shapes: B batch, T samples.
 """
 
 from __future__ import annotations
@@ -18,60 +21,106 @@ from ..errors import DataError
 from .manifest import Clip
 
 
-@lru_cache(maxsize=4)
-def _order(count: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(count)
+@lru_cache(maxsize=4)  # a batch may span two epochs; permutations of large data sets are slow
+def _epoch_order(num_items: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(num_items)
 
 
-def draw(count: int, size: int, seed: int, step: int) -> list[int]:
-    """Indices of batch `step`: epochs are permutations of all `count` items, cut into runs of `size` without gaps."""
-    positions = range(step * size, (step + 1) * size)
-    return [int(_order(count, seed, p // count)[p % count]) for p in positions]
+def batch_indices(num_items: int, batch_size: int, seed: int, step: int) -> list[int]:
+    """Return the indices of the items in one batch.
+
+    Every epoch is a new permutation of all items. Batches are consecutive runs of the permutations,
+    so a batch may span two epochs.
+
+    Args:
+        num_items: Number of items in the data set.
+        batch_size: Number of items in a batch.
+        seed: Seed of the permutations.
+        step: Number of the batch, from 0.
+    """
+    indices = []
+    for position in range(step * batch_size, (step + 1) * batch_size):
+        epoch, index = divmod(position, num_items)
+        indices.append(int(_epoch_order(num_items, seed, epoch)[index]))
+    return indices
 
 
-def dice(seed: int, *position: int) -> torch.Generator:
-    """A CPU generator of its own for one place in a run (seed, step, ...)."""
-    key = np.random.SeedSequence([seed, *position]).generate_state(2, np.uint32)
-    return torch.Generator().manual_seed(int(key[0]) << 31 | int(key[1]) >> 1)
+def seeded_generator(seed: int, *key: int) -> torch.Generator:
+    """Return a CPU generator for one place in a run.
+
+    Args:
+        seed: Seed of the run.
+        *key: Numbers that name the place, for example a `Stream` and a position.
+    """
+    words = np.random.SeedSequence([seed, *key]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
 
-def read_crop(clip: Clip, rate: int, samples: int, generator: torch.Generator) -> np.ndarray:
-    """`samples` mono samples [T] float32 at `rate` from a random place of the clip; a shorter clip gets zeros at its end."""
-    native = samples if clip.rate == rate else int(np.ceil(samples * clip.rate / rate))
-    room = max(0, clip.samples - native)
-    start = int(torch.randint(room + 1, (1,), generator=generator))
+def read_crop(
+    clip: Clip, sample_rate: int, num_samples: int, generator: torch.Generator
+) -> np.ndarray:
+    """Read a random crop of a clip as mono float32 samples [T].
+
+    A clip that is shorter than the crop is padded with zeros at its end.
+
+    Args:
+        clip: Clip to read.
+        sample_rate: Sample rate of the result in Hz.
+        num_samples: Length T of the result.
+        generator: Source of the crop's position.
+
+    Raises:
+        DataError: The file cannot be read, or its sample rate is not that of the manifest.
+    """
+    num_source_samples = num_samples
+    if clip.sample_rate != sample_rate:
+        num_source_samples = int(np.ceil(num_samples * clip.sample_rate / sample_rate))
+    last_start = max(0, clip.num_samples - num_source_samples)
+    start = int(torch.randint(last_start + 1, (1,), generator=generator))
     try:
-        data, found = soundfile.read(
+        channels, file_rate = soundfile.read(
             clip.path,
-            frames=min(native, clip.samples),
+            frames=min(num_source_samples, clip.num_samples),
             start=start,
             dtype="float32",
             always_2d=True,
         )
-    except (soundfile.SoundFileError, OSError) as problem:
+    except (soundfile.SoundFileError, OSError) as error:
         raise DataError(
-            f"{clip.path} cannot be read as sound ({problem}); remove its line or replace the file"
+            f"cannot read {clip.path} as audio ({error}); "
+            "replace the file or remove its line from the manifest"
         ) from None
-    if found != clip.rate:
+    if file_rate != clip.sample_rate:
         raise DataError(
-            f"{clip.path} has {found} Hz, its line says {clip.rate}; correct the line or leave its rate out"
+            f"{clip.path} has {file_rate} Hz but the manifest says {clip.sample_rate} Hz; "
+            "correct the line or remove its rate"
         )
-    sound = data.mean(axis=1)
-    if clip.rate != rate:
-        sound = resample(sound, clip.rate, rate)
-    out = np.zeros(samples, np.float32)
-    out[: min(samples, len(sound))] = sound[:samples]
-    return out
+    samples = channels.mean(axis=1)
+    if clip.sample_rate != sample_rate:
+        samples = resample(samples, clip.sample_rate, sample_rate)
+    crop = np.zeros(num_samples, np.float32)
+    crop[: min(num_samples, len(samples))] = samples[:num_samples]
+    return crop
 
 
-def crops(
+def read_crops(
     clips: Sequence[Clip],
     indices: Sequence[int],
-    rate: int,
-    samples: int,
+    sample_rate: int,
+    num_samples: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """A batch of crops, [B, T] float32 in [-1, 1]."""
-    return torch.from_numpy(
-        np.stack([read_crop(clips[i], rate, samples, generator) for i in indices])
-    )
+    """Read random crops of several clips as one batch [B, T] float32 in [-1, 1].
+
+    Args:
+        clips: Clips of the data set.
+        indices: Index of each clip of the batch.
+        sample_rate: Sample rate of the result in Hz.
+        num_samples: Length T of every crop.
+        generator: Source of the crops' positions, drawn in the order of `indices`.
+
+    Raises:
+        DataError: A file cannot be read, or its sample rate is not that of the manifest.
+    """
+    crops = [read_crop(clips[i], sample_rate, num_samples, generator) for i in indices]
+    return torch.from_numpy(np.stack(crops))

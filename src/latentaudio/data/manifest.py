@@ -1,7 +1,7 @@
-"""Folders of captioned sound, checked before the first step of anything that reads them.
+"""Manifests of captioned audio folders, checked before training starts.
 
-Knows `metadata.jsonl` (the AudioFolder convention: one object a line with `file_name` and `text`, other keys kept). Refuses to
-know samples; see `dataset`.
+A folder holds audio files and `metadata.jsonl`, as in the AudioFolder convention of Hugging Face
+datasets: one JSON object per line with `file_name` and `text`. `Clip.record` keeps all other keys.
 """
 
 from __future__ import annotations
@@ -21,80 +21,119 @@ METADATA = "metadata.jsonl"
 
 @dataclass(frozen=True)
 class Clip:
-    """One captioned sound file: where it lies, what is said of it, its rate in Hz and its length in samples."""
+    """One captioned audio file.
+
+    Attributes:
+        path: The audio file.
+        captions: One or more captions of the whole clip.
+        sample_rate: Sample rate of the file in Hz.
+        num_samples: Length of the file in samples per channel.
+        record: The whole line of the manifest.
+    """
 
     path: Path
     captions: tuple[str, ...]
-    rate: int
-    samples: int
+    sample_rate: int
+    num_samples: int
     record: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
-    def seconds(self) -> float:
+    def duration(self) -> float:
         """Length in seconds."""
-        return self.samples / self.rate
+        return self.num_samples / self.sample_rate
 
 
 def read_manifest(*folders: str | Path) -> tuple[Clip, ...]:
-    """Every clip of the folders in file order; raises `DataError` naming the first line that cannot be used."""
-    clips = [clip for folder in folders for clip in _read_folder(Path(folder))]
+    """Return every clip of the folders, in the order of the manifests' lines.
+
+    Args:
+        *folders: Folders that hold a `metadata.jsonl`.
+
+    Raises:
+        DataError: A manifest is missing or empty, or one of its lines cannot be used.
+    """
+    clips: list[Clip] = []
+    for folder in folders:
+        clips += _read_folder(Path(folder))
     if not clips:
         raise DataError(
-            "no data: give at least one folder that has a metadata.jsonl (make one: latentaudio corpus render DIR)"
+            f"no training data; name at least one folder that has a {METADATA} "
+            "(latentaudio dataset render DIR makes one)"
         )
     return tuple(clips)
 
 
-def digest(folder: Path) -> str:
-    """A fingerprint of a folder's table, the same wherever the folder lies; raises `DataError` where there is none."""
-    return hashlib.blake2b(_table(folder).read_bytes(), digest_size=16).hexdigest()
+def manifest_fingerprint(folder: Path) -> str:
+    """Return a hash of a folder's manifest, which does not depend on the folder's path.
+
+    Args:
+        folder: Folder that holds a `metadata.jsonl`.
+
+    Raises:
+        DataError: The folder has no manifest.
+    """
+    return hashlib.blake2b(_manifest_path(folder).read_bytes(), digest_size=16).hexdigest()
 
 
-def _table(folder: Path) -> Path:
-    table = folder / METADATA
-    if not table.is_file():
+def _manifest_path(folder: Path) -> Path:
+    path = folder / METADATA
+    if not path.is_file():
         raise DataError(
-            f"{folder} has no {METADATA}; a data folder needs one line per clip with file_name and text"
+            f"{folder} has no {METADATA}; add one with a line per clip, with file_name and text"
         )
-    return table
+    return path
 
 
 def _read_folder(folder: Path) -> list[Clip]:
-    clips, table = [], _table(folder)
-    for number, raw in enumerate(table.read_bytes().split(b"\n"), 1):
+    manifest = _manifest_path(folder)
+    clips = []
+    for number, raw in enumerate(manifest.read_bytes().split(b"\n"), 1):
         try:
             line = raw.decode()
-        except UnicodeDecodeError as problem:
+        except UnicodeDecodeError as error:
             raise DataError(
-                f"{table}:{number}: not UTF-8 ({problem.reason}); save the file as UTF-8"
+                f"{manifest}:{number}: not UTF-8 ({error.reason}); save the file as UTF-8"
             ) from None
         if line.strip():
-            clips.append(_read_line(folder, f"{table}:{number}", line))
+            clips.append(_read_line(folder, f"{manifest}:{number}", line))
     return clips
 
 
-def _read_line(folder: Path, where: str, line: str) -> Clip:
+def _read_line(folder: Path, position: str, line: str) -> Clip:
+    """Return the clip of one line; `position` is "file:line" for error messages."""
     try:
         record = json.loads(line)
         path = folder / record["file_name"]
-        captions = record.get("captions") or [record["text"]]
-        if not (
-            isinstance(captions, list) and all(isinstance(caption, str) for caption in captions)
-        ):
-            raise TypeError("text is a string, captions a list of strings")
-        known = (
-            (int(record["rate"]), round(record["seconds"] * record["rate"]))
-            if {"rate", "seconds"} <= record.keys()
-            else None
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as problem:
-        raise DataError(f"{where}: not an object with file_name and text ({problem})") from None
-    if known:
-        if not path.is_file():
-            raise DataError(f"{where}: {path} does not exist; render or copy it again")
-        return Clip(path, tuple(captions), *known, record)
-    try:
-        header = soundfile.info(str(path))
-    except (soundfile.SoundFileError, OSError) as problem:
-        raise DataError(f"{where}: {path} cannot be read as sound ({problem})") from None
-    return Clip(path, tuple(captions), header.samplerate, header.frames, record)
+        captions = _captions(record)
+        header = _stored_header(record)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise DataError(
+            f"{position}: not an object with file_name and text ({error}); correct the line"
+        ) from None
+    if header is None:
+        try:
+            info = soundfile.info(str(path))
+        except (soundfile.SoundFileError, OSError) as error:
+            raise DataError(
+                f"{position}: cannot read {path} as audio ({error}); "
+                "replace the file or remove the line"
+            ) from None
+        header = (info.samplerate, info.frames)
+    elif not path.is_file():
+        raise DataError(f"{position}: {path} does not exist; render or copy it again")
+    sample_rate, num_samples = header
+    return Clip(path, captions, sample_rate, num_samples, record)
+
+
+def _captions(record: dict[str, Any]) -> tuple[str, ...]:
+    captions = record.get("captions") or [record["text"]]
+    if not isinstance(captions, list) or not all(isinstance(c, str) for c in captions):
+        raise TypeError("text must be a string, captions a list of strings")
+    return tuple(captions)
+
+
+def _stored_header(record: dict[str, Any]) -> tuple[int, int] | None:
+    """Return (sample rate, number of samples) if the line has both: opening files is slow."""
+    if "rate" not in record or "seconds" not in record:
+        return None
+    return int(record["rate"]), round(record["seconds"] * record["rate"])

@@ -1,1 +1,1 @@
-"""Training: one loop, stages as data. Nothing in here runs at inference."""
+"""Training: one loop and a table of stages. Inference uses nothing of this package."""

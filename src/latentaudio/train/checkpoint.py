@@ -1,6 +1,8 @@
-"""Checkpoints of a run: everything exact resumption needs, written whole or not at all.
+"""Checkpoints of a run: all state that an exact resume needs.
 
-Knows folders `checkpoints/step_00000500`. Refuses to know what the tensors mean. Reads tensors only (`weights_only=True`).
+A checkpoint is a folder `checkpoints/step_00000500` with `state.pt`. It is written under another
+name and then renamed, so a kill never leaves half of one. Only tensors are read
+(`weights_only=True`), never pickled code.
 """
 
 from __future__ import annotations
@@ -14,19 +16,30 @@ from typing import Any
 
 import torch
 
-from ..errors import DataError, WeightsError, said
-from ..fileio import replacing
+from ..errors import DataError, WeightsError, first_line
+from ..fileio import atomic_write
 
-_KEEP = 2
+_NUM_KEPT = 2  # the one before stays, in case the newest is damaged
+_STEP_PREFIX = "step_"
+_TEMPORARY_PREFIX = ".writing_"
 
 
-def save(run: Path, step: int, state: dict[str, Any]) -> None:
-    """Write the state after `step` updates; a kill at any moment leaves the previous checkpoints untouched."""
-    folder = run / "checkpoints"
-    temporary = folder / f".writing_{os.getpid()}"
-    final = folder / f"step_{step:08d}"
-    for left in folder.glob(".writing_*"):  # by a process that was killed
-        shutil.rmtree(left, ignore_errors=True)
+def save(run_folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Write a checkpoint and remove the oldest.
+
+    Args:
+        run_folder: Folder of the run.
+        step: Number of steps done.
+        state: State of every trainable.
+
+    Raises:
+        DataError: The checkpoint cannot be written. Earlier checkpoints stay.
+    """
+    folder = run_folder / "checkpoints"
+    temporary = folder / f"{_TEMPORARY_PREFIX}{os.getpid()}"
+    final = _step_folder(run_folder, step)
+    for stale in folder.glob(f"{_TEMPORARY_PREFIX}*"):  # of a process that was killed
+        shutil.rmtree(stale, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
         with (temporary / "state.pt").open("wb") as file:
@@ -35,43 +48,71 @@ def save(run: Path, step: int, state: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
-    except (OSError, RuntimeError) as problem:  # torch reports a full disk as a RuntimeError
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         shutil.rmtree(temporary, ignore_errors=True)
         raise DataError(
-            f"cannot write a checkpoint to {folder} ({said(problem)}); free some space and resume"
+            f"cannot write a checkpoint to {folder} ({first_line(error)}); free some space and resume"
         ) from None
-    for old in _steps(run)[:-_KEEP]:
-        shutil.rmtree(folder / f"step_{old:08d}")
+    for old in _saved_steps(run_folder)[:-_NUM_KEPT]:
+        shutil.rmtree(_step_folder(run_folder, old))
 
 
-def exists(run: Path) -> bool:
-    """Whether the run has a checkpoint."""
-    return bool(_steps(run))
+def exists(run_folder: Path) -> bool:
+    """Return whether the run has a checkpoint.
+
+    Args:
+        run_folder: Folder of the run.
+    """
+    return bool(_saved_steps(run_folder))
 
 
-def latest(run: Path) -> tuple[int, dict[str, Any]] | None:
-    """(updates done, state) of the newest checkpoint, or None when the run has none yet."""
-    steps = _steps(run)
+def load_latest(run_folder: Path) -> tuple[int, dict[str, Any]] | None:
+    """Return (steps done, state) of the newest checkpoint, or None if there is none.
+
+    Args:
+        run_folder: Folder of the run.
+
+    Raises:
+        WeightsError: The checkpoint is damaged.
+    """
+    steps = _saved_steps(run_folder)
     if not steps:
         return None
-    path = run / "checkpoints" / f"step_{steps[-1]:08d}" / "state.pt"
+    path = _step_folder(run_folder, steps[-1]) / "state.pt"
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as problem:
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         raise WeightsError(
-            f"{path} is damaged ({said(problem)}); delete its folder to resume from the one before"
+            f"{path} is damaged ({first_line(error)}); delete its folder to resume from the one before"
         ) from None
     return steps[-1], state
 
 
-def _steps(run: Path) -> list[int]:
-    return sorted(int(p.name.removeprefix("step_")) for p in (run / "checkpoints").glob("step_*"))
+def trim_log(path: Path, step: int) -> None:
+    """Remove the lines of a log that come after a checkpoint.
+
+    A killed run may have logged steps that are repeated after the resume.
+
+    Args:
+        path: The log, one JSON object per line.
+        step: Number of steps of the checkpoint.
+    """
+    if not path.is_file():
+        return
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        is_complete = line.endswith("}")
+        if is_complete and json.loads(line)["step"] <= step:
+            lines.append(f"{line}\n")
+    with atomic_write(path) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
 
 
-def trim_log(path: Path, steps: int) -> None:
-    """Drop the lines a killed run wrote after its last checkpoint, so that the log reads as one uninterrupted run."""
-    if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= steps]
-        with replacing(path) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+def _step_folder(run_folder: Path, step: int) -> Path:
+    return run_folder / "checkpoints" / f"{_STEP_PREFIX}{step:08d}"
+
+
+def _saved_steps(run_folder: Path) -> list[int]:
+    """Return the steps of all checkpoints, the oldest first."""
+    folders = (run_folder / "checkpoints").glob(f"{_STEP_PREFIX}*")
+    return sorted(int(folder.name.removeprefix(_STEP_PREFIX)) for folder in folders)

@@ -1,7 +1,4 @@
-"""What a run tells: a log of numbers, pictures and sounds on disk, and TensorBoard where it is installed.
-
-Knows files of a run folder. Refuses to know models.
-"""
+"""The log of a run: losses, images and audio in its folder, and in TensorBoard if installed."""
 
 from __future__ import annotations
 
@@ -19,62 +16,97 @@ from torch import Tensor
 from .recipe import Recipe
 from .stages.base import Preview
 
+LOG_FILE = "log.jsonl"
+_LOG_MEL_MIN = float(np.log(1e-5))  # black; the floor of the log-mels
+_LOG_MEL_MAX = 2.0  # white
+_PIXELS_PER_BAND = 3
 
-class Board:
-    """Writes `log.jsonl`, `previews/` and TensorBoard events into the run's folder."""
 
-    def __init__(self, run: Path, recipe: Recipe) -> None:
-        self.run = run
-        self.log_file = (run / "log.jsonl").open("a", encoding="utf-8", buffering=1)
+class RunLogger:
+    """Writer of `log.jsonl`, `previews/` and TensorBoard events in a run's folder."""
+
+    def __init__(self, run_folder: Path, recipe: Recipe) -> None:
+        """Open the log.
+
+        Args:
+            run_folder: Folder of the run.
+            recipe: Recipe of the run; its stage names the TensorBoard file.
+        """
+        self.run_folder = run_folder
+        self.log_file = (run_folder / LOG_FILE).open("a", encoding="utf-8", buffering=1)
         self.writer: Any = None
         if find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
 
             self.writer = SummaryWriter(
-                str(run / "tensorboard"), filename_suffix=f".{recipe.stage}"
+                str(run_folder / "tensorboard"), filename_suffix=f".{recipe.stage}"
             )
 
-    def log(self, step: int, losses: dict[str, float], speed: float) -> None:
-        """One line of numbers after `step` updates; speed in steps a second."""
-        self.log_file.write(
-            json.dumps(
-                {
-                    "step": step,
-                    **{k: round(v, 6) for k, v in losses.items()},
-                    "speed": round(speed, 4),
-                }
-            )
-            + "\n"
-        )
+    def log(self, step: int, losses: dict[str, float], steps_per_second: float) -> None:
+        """Write one line of numbers.
+
+        Args:
+            step: Number of steps done.
+            losses: Losses by name.
+            steps_per_second: Speed of the run.
+        """
+        entry: dict[str, float] = {"step": step}
+        for name, value in losses.items():
+            entry[name] = round(value, 6)
+        entry["steps_per_second"] = round(steps_per_second, 4)
+        self.log_file.write(json.dumps(entry) + "\n")
         if self.writer is not None:
             for name, value in losses.items():
                 self.writer.add_scalar(name, value, step)
 
-    def show(self, step: int, preview: Preview) -> None:
-        """Store a preview; the newest of each name lies in `previews/`."""
-        folder = self.run / "previews"
+    def log_preview(self, step: int, preview: Preview) -> None:
+        """Write a preview; each file of `previews/` is overwritten by the next of its name.
+
+        Args:
+            step: Number of steps done.
+            preview: Images and audio of the stage.
+        """
+        folder = self.run_folder / "previews"
         folder.mkdir(exist_ok=True)
-        for name, log_mel in preview.pictures.items():
-            picture = spectrogram(log_mel)
-            Image.fromarray(picture).save(folder / f"{name}.png")
+        for name, log_mel in preview.images.items():
+            image = mel_to_image(log_mel)
+            Image.fromarray(image).save(folder / f"{name}.png")
             if self.writer is not None:
-                self.writer.add_image(name, picture, step, dataformats="HW")
-        for name, samples in preview.sounds.items():
+                self.writer.add_image(name, image, step, dataformats="HW")
+        for name, samples in preview.audio.items():
+            samples = samples.float()
             soundfile.write(
-                folder / f"{name}.flac", samples.float().clamp(-1, 1).cpu().numpy(), preview.rate
+                folder / f"{name}.flac",
+                samples.clamp(-1, 1).cpu().numpy(),
+                preview.sample_rate,
             )
             if self.writer is not None:
-                self.writer.add_audio(name, samples.float().cpu()[None], step, preview.rate)
+                self.writer.add_audio(name, samples.cpu()[None], step, preview.sample_rate)
 
     def close(self) -> None:
-        """Flush and close."""
+        """Flush and close all files."""
         self.log_file.close()
         if self.writer is not None:
             self.writer.close()
 
 
-def spectrogram(log_mel: Tensor) -> np.ndarray:
-    """A log-mel [T, F] as a grey picture [F, T] of bytes, low bands at the bottom, each cell three pixels high."""
-    low, high = float(np.log(1e-5)), 2.0
-    scaled = ((log_mel.float().cpu() - low) / (high - low)).clamp(0, 1).mul(255).to(torch.uint8)
-    return np.repeat(scaled.numpy().T[::-1], 3, axis=0)
+def read_log(run_folder: Path) -> list[dict[str, float]]:
+    """Return the entries of a run's log, one per `log_every` steps.
+
+    Args:
+        run_folder: Folder of the run.
+    """
+    lines = (run_folder / LOG_FILE).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def mel_to_image(log_mel: Tensor) -> np.ndarray:
+    """Return a log-mel spectrogram as a gray image [3 F, T] of bytes, low bands at the bottom.
+
+    Args:
+        log_mel: Natural logarithm of mel magnitudes [T, F].
+    """
+    span = _LOG_MEL_MAX - _LOG_MEL_MIN
+    scaled = (log_mel.float().cpu() - _LOG_MEL_MIN) / span
+    gray = scaled.clamp(0, 1).mul(255).to(torch.uint8)
+    return np.repeat(gray.numpy().T[::-1], _PIXELS_PER_BAND, axis=0)

@@ -1,285 +1,283 @@
-"""The only training loop: any stage, any device, exact resumption.
+"""The training loop: any stage on any device, with an exact resume.
 
-Knows steps, precision, accumulation, logs and checkpoints. Refuses to know what is learned. Step N is a pure function of the
-recipe and of the weights after step N - 1, because batches and dice are keyed by (seed, step): resuming needs no other state.
+Step N is a pure function of the recipe and of the state after step N - 1, because every random
+draw is keyed by the seed and the step. A resumed run is therefore bit-identical to one that was
+never stopped, and a checkpoint needs no state of a data loader or generator.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from ..config.architecture import ModelConfig
-from ..config.registry import variant
-from ..data.dataset import dice
-from ..data.manifest import digest
+from ..data.dataset import seeded_generator
 from ..device import fast_dtype, pick_device
-from ..errors import ConfigError
-from ..fileio import replacing
-from ..loaders.model_folder import copy_parts, model_folder, read_config, save_part, write_config
+from ..loaders.key_mapping import current_key
+from ..loaders.model_folder import save_component
 from . import checkpoint
-from .logger import Board
-from .optim import Ema, advance, optimiser, rate_at
+from .logger import LOG_FILE, RunLogger
+from .optim import Ema, build_optimizer, learning_rate, optimizer_step
 from .recipe import Recipe
-from .stages.base import Batch, Prepared, Stage, make_stage
+from .run_folder import UNTRAINED_MARKER, prepare_run_folder
+from .stages.base import Batch, PrepareProgress, Stage, build_stage
 
-Report: TypeAlias = Callable[[int, int, dict[str, float], float], None]
-"""Called after every step with (updates done, of how many, latest losses, seconds left)."""
+StepCallback: TypeAlias = Callable[[int, int, dict[str, float], float], None]
+"""Called after every step with (steps done, steps in all, losses by name, seconds left)."""
 
-
-_UNLEARNT = ".unlearnt"
-_MAY_CHANGE = ("steps", "device", "save_every", "preview_every", "log_every")
-"""Settings that a resumed run may be given anew; any other change is another run."""
+_SEED_STRIDE = 1_000_003  # a prime beyond the steps of any run, so that seeds do not overlap
 
 
 @dataclass
-class Player:
-    """One module in training with its optimiser and its averaged weights."""
+class Trainable:
+    """One module in training.
+
+    Attributes:
+        module: The module.
+        optimizer: Optimizer of its trainable parameters.
+        ema: Averaged weights.
+        parameters: Parameters that are trained, without those that the stage froze.
+    """
 
     module: nn.Module
-    optim: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     ema: Ema
+    parameters: list[nn.Parameter] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.learns = [
-            weight for weight in self.module.parameters() if weight.requires_grad
-        ]  # not what its stage froze
+        self.parameters = [p for p in self.module.parameters() if p.requires_grad]
 
-    def state(self) -> dict[str, Any]:
-        """What exact resumption needs."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return all state that an exact resume needs."""
         return {
             "module": self.module.state_dict(),
-            "optim": self.optim.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.shadow,
         }
 
-    def restore(self, state: dict[str, Any], device: torch.device) -> None:
-        """Take up a saved state."""
-        self.module.load_state_dict(state["module"])
-        self.optim.load_state_dict(state["optim"])
-        self.ema.shadow = {k: v.to(device) for k, v in state["ema"].items()}
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Restore a saved state.
+
+        Args:
+            state: Result of `state_dict`.
+            device: Device of the averaged weights.
+        """
+        # checkpoints of version 0.1 have older names of tensors
+        weights = {current_key(name): value for name, value in state["module"].items()}
+        self.module.load_state_dict(weights)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema.shadow = {
+            current_key(name): value.to(device) for name, value in state["ema"].items()
+        }
+
+
+@dataclass
+class _Clock:
+    """Speed and time limit of a run. Setup counts for the limit, but not for the speed."""
+
+    max_seconds: float
+    first_step: int
+    start: float
+    loop_start: float = field(default_factory=time.monotonic)
+
+    def seconds_per_step(self, step: int) -> float:
+        return (time.monotonic() - self.loop_start) / (step - self.first_step)
+
+    def is_out_of_time(self, seconds_per_step: float) -> bool:
+        """Return whether the next step would end after the limit."""
+        return time.monotonic() - self.start + seconds_per_step > self.max_seconds
+
+    def seconds_left(self, num_steps: int, seconds_per_step: float) -> float:
+        until_limit = self.max_seconds - (time.monotonic() - self.start)
+        return min(num_steps * seconds_per_step, until_limit)
 
 
 def train(
     recipe: Recipe,
     data: tuple[Path, ...],
-    run: Path,
-    init: tuple[Path, ...] = (),
-    minutes: float | None = None,
-    report: Report | None = None,
-    prepared: Prepared | None = None,
+    run_folder: Path,
+    init_from: tuple[Path, ...] = (),
+    max_minutes: float | None = None,
+    on_step: StepCallback | None = None,
+    on_prepare: PrepareProgress | None = None,
 ) -> int:
-    """Train the recipe's stage on `data` into the folder `run`, resuming what lies there; returns the updates done in all.
+    """Train the stage of a recipe, or resume the run that its folder holds.
 
-    init: model or run folders whose parts the stage builds on, until there is a checkpoint. minutes: stop (with a checkpoint)
-    after that time. prepared: see `stages.Prepared`; called before the first step.
+    Args:
+        recipe: Recipe of the run.
+        data: Folders of captioned audio.
+        run_folder: Folder of the run. `run_folder/model` becomes a model folder.
+        init_from: Model or run folders whose components the stage builds on. A run with a
+            checkpoint ignores them.
+        max_minutes: Stop with a checkpoint after this time.
+        on_step: Called after every step.
+        on_prepare: Called before the first step, while data is prepared.
+
+    Returns:
+        Number of steps done, including those before a resume.
+
+    Raises:
+        ConfigError: The recipe contradicts itself, the data or the run that the folder holds.
+        DataError: Data cannot be read, or the folder cannot be written.
+        WeightsError: Weights of a component or a checkpoint are missing or damaged.
     """
-    began = time.monotonic()
+    start = time.monotonic()
     device = pick_device(recipe.device)
-    config = _prepare(recipe, data, run, init)
-    torch.manual_seed(recipe.seed)
-    stage = make_stage(recipe, config, data, run / "model", prepared)
-    for module in (*stage.players.values(), *stage.frozen.values()):
-        module.to(device)
-    players = {
-        name: Player(module.train(), optimiser(module, recipe.optim), Ema(module, recipe.ema))
-        for name, module in stage.players.items()
-    }
-    done = _resume(run, players, device)
-    if done == recipe.steps:  # a kill may have come between the last checkpoint and its parts
-        _publish(stage, players, run)
-    with closing(Board(run, recipe)) as board:
-        start, started = done, time.monotonic()
-        while done < recipe.steps:
-            losses = _update(stage, players, recipe, done, device)
-            done += 1
-            pace = (time.monotonic() - started) / (done - start)
-            out_of_time = minutes is not None and time.monotonic() - began + pace > 60 * minutes
-            if done % recipe.log_every == 0:
-                board.log(done, losses, 1 / pace)
-            if done % recipe.preview_every == 0 or done == recipe.steps or out_of_time:
-                with averaged(players):
-                    board.show(done, stage.preview())
-            if done % recipe.save_every == 0 or done == recipe.steps or out_of_time:
-                _save(stage, players, run, done)
-            if report is not None:
-                given = (60 * minutes if minutes is not None else float("inf")) - (
-                    time.monotonic() - began
-                )
-                report(done, recipe.steps, losses, min((recipe.steps - done) * pace, given))
+    config = prepare_run_folder(recipe, data, run_folder, init_from)
+    torch.manual_seed(recipe.seed)  # initial weights
+    stage = build_stage(recipe, config, data, run_folder / "model", on_prepare)
+    trainables = _build_trainables(stage, recipe, device)
+    step = _resume(run_folder, trainables, device)
+    if step == recipe.steps:  # a kill may have come between the last checkpoint and the export
+        _export(stage, trainables, run_folder)
+    max_seconds = float("inf") if max_minutes is None else 60 * max_minutes
+    clock = _Clock(max_seconds, first_step=step, start=start)
+    with closing(RunLogger(run_folder, recipe)) as logger:
+        while step < recipe.steps:
+            losses = _train_step(stage, trainables, recipe, step, device)
+            step += 1
+            pace = clock.seconds_per_step(step)
+            out_of_time = clock.is_out_of_time(pace)
+            is_last = step == recipe.steps or out_of_time
+            if step % recipe.log_every == 0:
+                logger.log(step, losses, 1 / pace)
+            if step % recipe.sample_every == 0 or is_last:
+                with averaged_weights(trainables):
+                    logger.log_preview(step, stage.preview())
+            if step % recipe.save_every == 0 or is_last:
+                _save(stage, trainables, run_folder, step)
+            if on_step is not None:
+                seconds_left = clock.seconds_left(recipe.steps - step, pace)
+                on_step(step, recipe.steps, losses, seconds_left)
             if out_of_time:
                 break
-    return done
+    return step
 
 
-def _prepare(
-    recipe: Recipe, data: tuple[Path, ...], run: Path, init: tuple[Path, ...]
-) -> ModelConfig:
-    """The run's folder: its recipe and data, and a model folder holding the parts to build on.
-
-    Until there is a checkpoint nothing was learnt, so that a command which was refused may be corrected and repeated: the model
-    folder is marked until then, and what a marked one holds is thrown away. One without mark is somebody's model.
-    """
-    model, begun = run / "model", checkpoint.exists(run)
-    facts = {
-        "recipe.json": recipe.model_dump_json(indent=1),
-        "data.json": json.dumps([digest(folder) for folder in data]),
-    }
-    if begun:
-        _same_run(recipe, facts, run)
-    for name, text in facts.items():
-        with replacing(run / name) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
-    if begun:
-        return read_config(model)[1]
-    if (model / _UNLEARNT).is_file():
-        shutil.rmtree(model)
-    elif any(model.glob("*.safetensors")):
-        raise ConfigError(
-            f"{model} holds a model learnt elsewhere; choose another --out, or name it with --init"
-        )
-    model.mkdir(parents=True, exist_ok=True)
-    (model / _UNLEARNT).touch()
-    copy_parts(init, model)
-    config = variant(recipe.model).config
-    for source in map(model_folder, init):
-        if (
-            source / "vae.safetensors"
-        ).is_file():  # latent statistics belong to the VAE that has them
-            measured = read_config(source)[1]
-            config = replace(
-                config, latent_mean=measured.latent_mean, latent_std=measured.latent_std
-            )
-        if (
-            config.audiomae and (source / "audiomae.safetensors").is_file()
-        ):  # one that ships has lost its decoder
-            config = replace(config, audiomae=read_config(source)[1].audiomae)
-    write_config(model, config, recipe.model)
-    return config
+def _build_trainables(stage: Stage, recipe: Recipe, device: torch.device) -> dict[str, Trainable]:
+    for module in (*stage.trainables.values(), *stage.frozen.values()):
+        module.to(device)
+    trainables = {}
+    for name, module in stage.trainables.items():
+        optimizer = build_optimizer(module, recipe.optim)
+        trainables[name] = Trainable(module.train(), optimizer, Ema(module, recipe.ema_decay))
+    return trainables
 
 
-def _same_run(recipe: Recipe, facts: dict[str, str], run: Path) -> None:
-    """Refuse to go on with other settings, but for `_MAY_CHANGE`, or on other data."""
-    saved, data = run / "recipe.json", run / "data.json"
-    try:
-        before = Recipe.model_validate_json(saved.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise ConfigError(
-            f"{saved} is missing or damaged, so nobody knows what {run} learnt; choose another --out"
-        ) from None
-    if before.model_copy(update={key: getattr(recipe, key) for key in _MAY_CHANGE}) != recipe:
-        raise ConfigError(
-            f"{run} holds a run of another recipe; choose another --out, or repeat the settings in {saved}"
-        )
-    if data.is_file() and data.read_text(encoding="utf-8").strip() != facts[data.name]:
-        raise ConfigError(
-            f"{run} holds a run on other data; choose another --out, or repeat its --data in the same order"
-        )
+def _resume(run_folder: Path, trainables: dict[str, Trainable], device: torch.device) -> int:
+    """Restore the newest checkpoint; return its number of steps."""
+    latest = checkpoint.load_latest(run_folder)
+    step = 0
+    if latest is not None:
+        step, states = latest
+        for name, state in states.items():
+            trainables[name].load_state_dict(state, device)
+    checkpoint.trim_log(run_folder / LOG_FILE, step)
+    return step
 
 
-def _resume(run: Path, players: dict[str, Player], device: torch.device) -> int:
-    done, states = checkpoint.latest(run) or (0, {})
-    for name, state in states.items():
-        players[name].restore(state, device)
-    checkpoint.trim_log(run / "log.jsonl", done)
-    return done
-
-
-def _update(
-    stage: Stage, players: dict[str, Player], recipe: Recipe, step: int, device: torch.device
+def _train_step(
+    stage: Stage,
+    trainables: dict[str, Trainable],
+    recipe: Recipe,
+    step: int,
+    device: torch.device,
 ) -> dict[str, float]:
-    """One step: every player in turn, `accumulate` micro-batches each."""
+    """Update every trainable once, in order; return losses and gradient norms by name."""
+    num_micro_batches = recipe.gradient_accumulation_steps
     dtype = fast_dtype(device, recipe.precision)
-    rate = rate_at(step, recipe.steps, recipe.optim)
-    batches = [
-        _to(stage.batch(step * recipe.accumulate + micro), device)
-        for micro in range(recipe.accumulate)
-    ]
-    told: dict[str, float] = {}
-    torch.manual_seed(
-        recipe.seed * 1_000_003 + step
-    )  # dropout inside the parts draws from the global generator
-    for turn, (name, player) in enumerate(players.items()):
-        for other in players.values():
-            for weight in other.learns:
-                weight.requires_grad_(other is player)
+    lr = learning_rate(step, recipe.steps, recipe.optim)
+    batches = []
+    for micro in range(num_micro_batches):
+        batches.append(_to_device(stage.batch(step * num_micro_batches + micro), device))
+    logged: dict[str, float] = {}
+    # Dropout inside the modules draws from the global generator.
+    torch.manual_seed(recipe.seed * _SEED_STRIDE + step)
+    for index, (name, trainable) in enumerate(trainables.items()):
+        _enable_gradients_of(trainable, trainables)
         for micro, batch in enumerate(batches):
+            generator = seeded_generator(recipe.seed, step, micro, index)
             with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-                losses = stage.losses(batch, name, dice(recipe.seed, step, micro, turn))
-                total = sum(
-                    (stage.weights.get(k, 1.0) * v for k, v in losses.items()),
-                    torch.zeros((), device=device),
-                )
-            (total / recipe.accumulate).backward()
-            told |= {k: float(v.detach()) for k, v in losses.items()}
-        norm = advance(player.optim, player.module, rate, recipe.optim.clip)
-        player.ema.update(player.module, step)
-        told[f"{name}/norm"] = float(norm)
-    return told
+                losses = stage.losses(batch, name, generator)
+                total = torch.zeros((), device=device)
+                for loss_name, loss in losses.items():
+                    total = total + stage.loss_weights.get(loss_name, 1.0) * loss
+            (total / num_micro_batches).backward()
+            for loss_name, loss in losses.items():
+                logged[loss_name] = float(loss.detach())
+        norm = optimizer_step(trainable.optimizer, trainable.module, lr, recipe.optim.max_grad_norm)
+        trainable.ema.update(trainable.module, step)
+        logged[f"{name}/grad_norm"] = float(norm)
+    return logged
 
 
-def _to(batch: Batch, device: torch.device) -> Batch:
+def _enable_gradients_of(active: Trainable, trainables: dict[str, Trainable]) -> None:
+    """Let gradients reach one trainable only: a generator must not change its discriminator."""
+    for trainable in trainables.values():
+        for parameter in trainable.parameters:
+            parameter.requires_grad_(trainable is active)
+
+
+def _to_device(batch: Batch, device: torch.device) -> Batch:
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):
-        return {k: _to(v, device) for k, v in batch.items()}
+        return {name: _to_device(value, device) for name, value in batch.items()}
     if isinstance(batch, (list, tuple)):
-        return type(batch)(_to(v, device) for v in batch)
+        return type(batch)(_to_device(value, device) for value in batch)
     return batch
 
 
 @contextmanager
-def averaged(players: dict[str, Player]) -> Iterator[None]:
-    """Run the block with averaged weights in evaluation mode and without gradients, then put the raw ones back."""
-    raw = {
-        name: {k: v.clone() for k, v in p.module.state_dict().items()}
-        for name, p in players.items()
-    }
-    for p in players.values():
-        p.module.load_state_dict(p.ema.state_of(p.module))
-        p.module.eval()
+def averaged_weights(trainables: dict[str, Trainable]) -> Iterator[None]:
+    """Run a block with averaged weights, in evaluation mode and without gradients.
+
+    The raw weights and the training mode are restored after it.
+
+    Args:
+        trainables: Modules in training by name.
+    """
+    raw_states = {}
+    for name, trainable in trainables.items():
+        state = trainable.module.state_dict()
+        raw_states[name] = {key: value.clone() for key, value in state.items()}
+    for trainable in trainables.values():
+        trainable.module.load_state_dict(trainable.ema.averaged_state(trainable.module))
+        trainable.module.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        for name, p in players.items():
-            p.module.load_state_dict(raw[name])
-            p.module.train()
+        for name, trainable in trainables.items():
+            trainable.module.load_state_dict(raw_states[name])
+            trainable.module.train()
 
 
-def _save(stage: Stage, players: dict[str, Player], run: Path, done: int) -> None:
-    """The checkpoint first, then the parts that others load; a kill in between costs nothing."""
-    checkpoint.save(run, done, {name: player.state() for name, player in players.items()})
-    _publish(stage, players, run)
+def _save(stage: Stage, trainables: dict[str, Trainable], run_folder: Path, step: int) -> None:
+    """Write the checkpoint first, then the components: a kill in between loses nothing."""
+    states = {name: trainable.state_dict() for name, trainable in trainables.items()}
+    checkpoint.save(run_folder, step, states)
+    _export(stage, trainables, run_folder)
 
 
-def _publish(stage: Stage, players: dict[str, Player], run: Path) -> None:
-    """The averaged parts, for others to load."""
-    for part, path in stage.parts.items():
-        name, _, inner = path.partition(".")
-        state = players[name].ema.state_of(players[name].module)
-        prefix = f"{inner}." if inner else ""
-        save_part(
-            run / "model",
-            part,
-            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)},
-        )
-    with averaged(players):
-        stage.finish(run / "model")
-    (run / "model" / _UNLEARNT).unlink(missing_ok=True)
-
-
-def read_log(run: Path) -> list[dict[str, float]]:
-    """The run's log, one entry per `log_every` steps."""
-    return [
-        json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+def _export(stage: Stage, trainables: dict[str, Trainable], run_folder: Path) -> None:
+    """Write the averaged weights of the stage's components into the run's model folder."""
+    model_folder = run_folder / "model"
+    for component, path in stage.components.items():
+        name, _, submodule = path.partition(".")
+        trainable = trainables[name]
+        prefix = f"{submodule}." if submodule else ""
+        state = {}
+        for key, value in trainable.ema.averaged_state(trainable.module).items():
+            if key.startswith(prefix):
+                state[key.removeprefix(prefix)] = value
+        save_component(model_folder, component, state)
+    with averaged_weights(trainables):
+        stage.on_export(model_folder)
+    (model_folder / UNTRAINED_MARKER).unlink(missing_ok=True)

@@ -1,7 +1,4 @@
-"""Steps of weights: optimiser, learning rate over time, clipping, exponential moving average.
-
-Knows parameters and step numbers. Refuses to know losses.
-"""
+"""One optimizer step: AdamW, learning rate, gradient clipping and averaged weights."""
 
 from __future__ import annotations
 
@@ -10,64 +7,110 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .recipe import Optim
+from .recipe import OptimizerOptions
 
 
-def optimiser(module: nn.Module, settings: Optim) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters; gains, biases and tables of one axis are not decayed."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [g for g in groups if g["params"]], lr=settings.lr, betas=settings.betas, fused=True
-    )
+def build_optimizer(module: nn.Module, options: OptimizerOptions) -> torch.optim.AdamW:
+    """Return AdamW over the trainable parameters of a module.
 
-
-def rate_at(step: int, steps: int, settings: Optim) -> float:
-    """Learning rate of `step` (0-based): linear warm-up, then half a cosine from lr to final * lr over the rest."""
-    if step < settings.warmup:
-        return settings.lr * (step + 1) / settings.warmup
-    share = (step - settings.warmup) / max(1, steps - settings.warmup)
-    low = settings.final
-    return settings.lr * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
-
-
-def advance(optim: torch.optim.Optimizer, module: nn.Module, rate: float, clip: float) -> Tensor:
-    """One clipped update at learning rate `rate`; returns the gradient's norm before clipping.
-
-    A norm that is not finite skips the update.
+    Args:
+        module: Module to train. Parameters that need no gradient are left out.
+        options: Settings of the optimizer.
     """
-    for group in optim.param_groups:
-        group["lr"] = rate
-    norm = torch.nn.utils.clip_grad_norm_(module.parameters(), clip)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    # Decay shrinks matrices and kernels. Gains and biases have one axis and must stay free.
+    decayed = [p for p in parameters if p.ndim > 1]
+    undecayed = [p for p in parameters if p.ndim <= 1]
+    groups = []
+    if decayed:
+        groups.append({"params": decayed, "weight_decay": options.weight_decay})
+    if undecayed:
+        groups.append({"params": undecayed, "weight_decay": 0.0})
+    return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, fused=True)
+
+
+def learning_rate(step: int, num_steps: int, options: OptimizerOptions) -> float:
+    """Return the learning rate of a step: linear warm-up, then half a cosine.
+
+    Args:
+        step: Number of the step, from 0.
+        num_steps: Number of steps of the run.
+        options: Settings of the optimizer.
+    """
+    if step < options.warmup_steps:
+        return options.lr * (step + 1) / options.warmup_steps
+    progress = (step - options.warmup_steps) / max(1, num_steps - options.warmup_steps)
+    low = options.final_lr_frac
+    return options.lr * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+def optimizer_step(
+    optimizer: torch.optim.Optimizer, module: nn.Module, lr: float, max_grad_norm: float
+) -> Tensor:
+    """Apply one clipped update and clear the gradients.
+
+    A gradient norm that is not finite skips the update.
+
+    Args:
+        optimizer: Optimizer of the module.
+        module: Module that holds the gradients.
+        lr: Learning rate of this step.
+        max_grad_norm: Largest norm of the gradients.
+
+    Returns:
+        Norm of the gradients before clipping.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    norm = torch.nn.utils.clip_grad_norm_(module.parameters(), max_grad_norm)
     if torch.isfinite(norm):
-        optim.step()
-    optim.zero_grad(set_to_none=True)
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
     return norm
 
 
 class Ema:
-    """Exponential moving average of a module's trainable parameters; the decay ramps up as (1 + n) / (10 + n) (spec 10.2)."""
+    """Exponential moving average of a module's trainable parameters.
+
+    The decay rises as (1 + n) / (10 + n) with the step n, up to `decay` (numerics: training).
+    """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
+        """Start the average at the module's weights.
+
+        Args:
+            module: Module in training.
+            decay: Highest decay.
+        """
         self.decay = decay
-        self.shadow = {
-            k: p.detach().clone() for k, p in module.named_parameters() if p.requires_grad
-        }
+        self.shadow: dict[str, Tensor] = {}
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                self.shadow[name] = parameter.detach().clone()
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
-        """Move the average towards the module after update number `step` (0-based)."""
-        share = 1 - min(self.decay, (1 + step) / (10 + step))
-        for key, value in module.named_parameters():
-            if key in self.shadow:
-                self.shadow[key].lerp_(value.detach(), share)
+        """Move the average towards the module.
 
-    def state_of(self, module: nn.Module) -> dict[str, Tensor]:
-        """The module's whole state with averaged parameters in place of the raw ones, under every name a tied one has."""
-        averaged = {
-            p.data_ptr(): self.shadow[k] for k, p in module.named_parameters() if k in self.shadow
-        }
-        return {k: averaged.get(v.data_ptr(), v) for k, v in module.state_dict().items()}
+        Args:
+            module: Module in training.
+            step: Number of the update, from 0.
+        """
+        new_weight = 1 - min(self.decay, (1 + step) / (10 + step))
+        for name, parameter in module.named_parameters():
+            if name in self.shadow:
+                self.shadow[name].lerp_(parameter.detach(), new_weight)
+
+    def averaged_state(self, module: nn.Module) -> dict[str, Tensor]:
+        """Return the module's state with averaged parameters in place of the raw ones.
+
+        Args:
+            module: Module in training.
+        """
+        # By address: a tied parameter has one name here but several in the state.
+        averaged: dict[int, Tensor] = {}
+        for name, parameter in module.named_parameters():
+            if name in self.shadow:
+                averaged[parameter.data_ptr()] = self.shadow[name]
+        state = module.state_dict()
+        return {name: averaged.get(value.data_ptr(), value) for name, value in state.items()}

@@ -1,8 +1,10 @@
-"""From captioned sound to latents and conditions on disk, once per data set and set of frozen parts.
+"""Pre-encoding: latents and text states of a data set, computed once per set of frozen components.
 
-Knows which frozen part makes which array of `data.encoded`. Refuses to know what trains on them.
+Stages on latents read the result with `data.pre_encoded`. It is stored under a fingerprint of the
+data and of the weights that made it, in `pre_encoded/` beside the folders of the runs.
 
-Letters: B batch, C T' F' latent, n D language of audio, P CLAP width.
+Shapes: B batch, C T' F' latent, L D tokens and width of the language of audio, W text tokens,
+P CLAP width.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -25,276 +27,370 @@ from torch import Tensor, nn
 
 from ..audio.mel import CLAP_RATE, clap_mel, kaldi_fbank, vae_mel
 from ..audio.ops import resample
-from ..conditioning.base import clap_audio_vectors, clap_vectors, t5_states
+from ..conditioning.clap import clap_audio_embeds, clap_text_embeds
+from ..conditioning.t5 import t5_states
 from ..config.architecture import ModelConfig
-from ..data.dataset import dice, read_crop
-from ..data.manifest import Clip, digest, read_manifest
-from ..data.parallel import in_order
-from ..data.pre_encoded import INDEX, Encoded
+from ..data.dataset import read_crop, seeded_generator
+from ..data.manifest import Clip, manifest_fingerprint, read_manifest
+from ..data.parallel import parallel_map
+from ..data.pre_encoded import INDEX_FILE, PreEncodedDataset
 from ..errors import DataError
-from ..fileio import filling, replacing
-from ..loaders.model_folder import TOKENIZER_FILE, load_part
-from ..loaders.text_encoders import read_texts
+from ..fileio import atomic_directory, atomic_write
+from ..loaders.model_folder import TOKENIZER_FILE, load_component
+from ..loaders.tokenizers import load_text_encoders
 from ..types import Conditioning, Context
 
 if TYPE_CHECKING:
     from ..models.audiomae import AudioMAE
     from ..models.vae import VAE
 
-NULLS = "nulls.safetensors"
-_BATCH, _SHARD = 16, 128
-_WORTH_A_WORKER, _MOST_WORKERS = (
-    1024,
-    4,
-)  # clips that repay starting a process; each holds some 1.4 GB
-_STEP, _LONGEST = 128, 1024  # mel frames: one token of the language of audio, the longest clip
+UNCONDITIONAL_FILE = "unconditional.safetensors"
+_BATCH_SIZE = 16  # clips per forward pass
+SHARD_SIZE = 128  # clips that a worker process takes at once
+CLIPS_PER_WORKER = 1024  # fewer do not repay the start of a process
+_MAX_WORKERS = 4  # each needs some 1.4 GB
+_FRAMES_PER_TOKEN = 128  # mel frames of one token of the language of audio
+_MAX_FRAMES = 1024  # mel frames of the longest clip, 10.24 s
+_AUDIOMAE_RATE = 16000  # Hz
+
+Progress = Callable[[int, int], None]
+"""Called with (clips done, clips in all)."""
 
 
 @dataclass(frozen=True)
-class Nulls:
-    """What an absent condition sounds like (spec 5.4): zeros for language of audio and draft, the empty text for the others."""
+class UnconditionalInputs:
+    """The conditioning of classifier-free guidance's unconditional side (numerics: guidance).
+
+    The language of audio and the prior become zeros, texts the empty text.
+
+    Attributes:
+        text: T5 states [W, D] of the empty text, or an empty tensor.
+        film: CLAP vector [P] of the empty text, or an empty tensor.
+        has_loa: Whether the first context is a language of audio.
+    """
 
     text: Tensor
     film: Tensor
     has_loa: bool
 
-    def context(self, index: int, like: Context) -> Context:
-        """The null of context `index` in the shape of `like`."""
-        zeros = torch.zeros_like(like.tokens)
+    def context_like(self, index: int, context: Context) -> Context:
+        """Return the unconditional form of one context.
+
+        Args:
+            index: Position of the context among the UNet's contexts.
+            context: Context whose shape, device and type the result has.
+        """
+        tokens = torch.zeros_like(context.tokens)
         if index == 0 and self.has_loa:
-            return Context(zeros, torch.ones_like(like.mask))
-        tokens, mask = zeros, torch.zeros_like(like.mask)
-        count = min(len(self.text), tokens.shape[1])
-        tokens[:, :count] = self.text[:count].to(tokens)
-        mask[:, :count] = 1
+            return Context(tokens, torch.ones_like(context.mask))
+        mask = torch.zeros_like(context.mask)
+        num_tokens = min(len(self.text), tokens.shape[1])
+        tokens[:, :num_tokens] = self.text[:num_tokens].to(tokens)
+        mask[:, :num_tokens] = 1
         return Context(tokens, mask)
 
-    def of(self, conditioning: Conditioning) -> Conditioning:
-        """Everything null, in the shape of `conditioning`."""
+    def like(self, conditioning: Conditioning) -> Conditioning:
+        """Return the unconditional form of a conditioning.
+
+        Args:
+            conditioning: Conditioning whose shapes, device and types the result has.
+        """
         film = conditioning.film
-        contexts = tuple(self.context(i, c) for i, c in enumerate(conditioning.contexts))
-        draft = None if conditioning.draft is None else torch.zeros_like(conditioning.draft)
-        return Conditioning(
-            None if film is None else self.film.to(film).expand_as(film), contexts, draft
-        )
+        if film is not None:
+            film = self.film.to(film).expand_as(film)
+        contexts = []
+        for index, context in enumerate(conditioning.contexts):
+            contexts.append(self.context_like(index, context))
+        prior = conditioning.prior
+        if prior is not None:
+            prior = torch.zeros_like(prior)
+        return Conditioning(film, tuple(contexts), prior)
 
 
-def nulls(folder: Path) -> Nulls:
-    """The null conditions stored in an encoded folder."""
-    stored = load_file(folder / NULLS)
-    empty = torch.zeros(0)
-    return Nulls(stored.get("text", empty), stored.get("film", empty), bool(stored["has_loa"]))
+def load_unconditional_inputs(folder: Path) -> UnconditionalInputs:
+    """Return the unconditional inputs of a pre-encoded data set.
 
-
-def encoded_folder(
-    data: tuple[Path, ...],
-    model: Path,
-    config: ModelConfig,
-    progress: Callable[[int, int], None] | None = None,
-) -> Path:
-    """The encoded form of `data` under the frozen parts in `model`, made now unless it lies beside the run already.
-
-    It is kept in `encoded/<fingerprint>` beside the run's folder, where every stage with the same parts finds it; the VAE's
-    decoder may be another. `progress(done, total)` is called as clips are encoded.
+    Args:
+        folder: Folder that `pre_encode` wrote.
     """
-    parts = [p for p in ("audiomae", "clap", "t5") if getattr(config, p) is not None]
-    files = [*(model / f"{p}.safetensors" for p in parts), model / TOKENIZER_FILE]
+    stored = load_file(folder / UNCONDITIONAL_FILE)
+    empty = torch.zeros(0)
+    return UnconditionalInputs(
+        stored.get("text", empty), stored.get("film", empty), bool(stored["has_loa"])
+    )
+
+
+def pre_encode(
+    data: tuple[Path, ...],
+    model_folder: Path,
+    config: ModelConfig,
+    progress: Progress | None = None,
+) -> Path:
+    """Return the folder of the pre-encoded data, which is computed if it does not exist.
+
+    All runs side by side share it if their frozen components agree. The VAE's decoder may differ,
+    because no latent depends on it.
+
+    Args:
+        data: Folders of captioned audio.
+        model_folder: Folder of the run's model, with all frozen components.
+        config: Architecture of the model.
+        progress: Called while clips are encoded.
+
+    Raises:
+        DataError: A clip cannot be read, or the result cannot be written.
+    """
+    weights = []
+    for component in ("audiomae", "clap", "t5"):
+        if getattr(config, component) is not None:
+            weights.append(model_folder / f"{component}.safetensors")
     settings = [
         f"{config.latent_mean}{config.latent_std}".encode(),
-        *_of_encoder(load_part(model, "vae", config)),
+        *_encoder_weights(load_component(model_folder, "vae", config)),
     ]
-    folder = model.parent.parent / "encoded" / _fingerprint(data, files, settings)
-    if not (folder / INDEX).is_file():
-        _encode(data, model, config, folder, progress or (lambda done, total: None))
+    fingerprint = _fingerprint(data, [*weights, model_folder / TOKENIZER_FILE], settings)
+    folder = model_folder.parent.parent / "pre_encoded" / fingerprint
+    if not (folder / INDEX_FILE).is_file():
+        _write(data, model_folder, config, folder, progress or _no_progress)
     return folder
 
 
-def add_written(
-    encoded: Encoded,
+def add_translated(
+    dataset: PreEncodedDataset,
     folder: Path,
-    model: Path,
-    writer: Callable[[], Callable[[dict[str, Tensor], int], Tensor]],
-    progress: Callable[[int, int], None] | None = None,
+    model_folder: Path,
+    load_translator: Callable[[], Callable[[dict[str, Tensor], int], Tensor]],
+    progress: Progress | None = None,
 ) -> None:
-    """Give `encoded`, read from `folder`, what the translator in `model` writes for every caption.
+    """Attach the translator's language of audio of every caption to a data set.
 
-    It is kept in the folder under the translator's fingerprint, so a resumed run has it at once; only where it is missing,
-    `writer()` loads the translator as what `Encoded.write` asks. Captions, T5 and CLAP are in the folder's own fingerprint.
+    It is computed once and stored in the data set's folder under the translator's fingerprint, so a
+    resumed run finds it.
+
+    Args:
+        dataset: Data set to extend.
+        folder: Folder of the data set.
+        model_folder: Model folder with the translator.
+        load_translator: Returns the function for `PreEncodedDataset.map_captions`. Called only if
+            the result does not exist.
+        progress: Called with (captions done, captions in all).
     """
-    kept = folder / f"written_{_fingerprint((), [model / 'translator.safetensors'])}.safetensors"
-    if not kept.is_file():
-        made = encoded.write(writer(), progress or (lambda done, total: None))
-        with replacing(kept) as temporary:
-            save_file(made, temporary)
-    encoded.take(load_file(kept))
+    fingerprint = _fingerprint((), [model_folder / "translator.safetensors"])
+    path = folder / f"generated_loa_{fingerprint}.safetensors"
+    if not path.is_file():
+        generated_loa = dataset.map_captions(load_translator(), progress or _no_progress)
+        with atomic_write(path) as temporary:
+            save_file(generated_loa, temporary)
+    dataset.attach(load_file(path))
 
 
-def _of_encoder(vae: nn.Module) -> Iterator[bytes]:
-    """The weights that make a latent, whatever type they are stored in."""
+def bucket_by_length(clips: Sequence[Clip], config: ModelConfig) -> dict[int, list[Clip]]:
+    """Return the clips by length in mel frames, as a pre-encoded data set has them.
+
+    Lengths are rounded up to whole tokens of the language of audio and limited to 10.24 s.
+
+    Args:
+        clips: Clips of the data set.
+        config: Architecture of the model.
+    """
+    buckets: dict[int, list[Clip]] = {}
+    for clip in clips:
+        frames = clip.duration * config.mel.sample_rate / config.mel.hop_length
+        num_tokens = max(1, int(np.ceil(frames / _FRAMES_PER_TOKEN - 1e-6)))
+        num_frames = min(_MAX_FRAMES, _FRAMES_PER_TOKEN * num_tokens)
+        buckets.setdefault(num_frames, []).append(clip)
+    return buckets
+
+
+def _no_progress(num_done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def _encoder_weights(vae: nn.Module) -> Iterator[bytes]:
+    """Yield the float32 weights that a latent depends on."""
     for name, value in vae.state_dict().items():
-        if name.startswith(("encoder.", "quant.")):
+        if name.startswith(("encoder.", "quant")):
             yield value.contiguous().numpy().tobytes()
 
 
 def _fingerprint(
     data: tuple[Path, ...], files: Sequence[Path], settings: Iterable[bytes] = ()
 ) -> str:
-    found = hashlib.blake2b(b"".join(settings), digest_size=6)
+    result = hashlib.blake2b(b"".join(settings), digest_size=6)
     for folder in data:
-        found.update(digest(folder).encode())
+        result.update(manifest_fingerprint(folder).encode())
     for file in files:
         if file.is_file():
-            found.update(file.read_bytes())
-    return found.hexdigest()
+            result.update(file.read_bytes())
+    return result.hexdigest()
 
 
-def _encode(
+def _write(
     data: tuple[Path, ...],
-    model: Path,
+    model_folder: Path,
     config: ModelConfig,
     folder: Path,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> None:
+    """Encode all clips into `folder`, in several processes if there are many."""
     clips = read_manifest(*data)
-    captions, done = max(len(c.captions) for c in clips), 0
-    workers = max(1, min(os.cpu_count() or 1, _MOST_WORKERS, len(clips) // _WORTH_A_WORKER))
-    job = partial(_shard, _Parts(model, config, folder.name), captions)
-    groups = by_length(clips, config)
-    work = [
-        (frames, run)
-        for frames, members in sorted(groups.items())
-        for run in _runs(members, _SHARD)
-    ]
+    captions_per_clip = max(len(clip.captions) for clip in clips)
+    num_workers = min(os.cpu_count() or 1, _MAX_WORKERS, len(clips) // CLIPS_PER_WORKER)
+    source = _EncoderSource(model_folder, config, folder.name)
+    encode = partial(_encode_shard, source, captions_per_clip)
+    buckets = sorted(bucket_by_length(clips, config).items())
+    shards = []
+    for num_frames, members in buckets:
+        shards += [(num_frames, shard) for shard in _chunks(members, SHARD_SIZE)]
     try:
-        with filling(folder) as temporary:
-            for frames, shards in groupby(in_order(job, work, workers), key=lambda shard: shard[0]):
+        with (
+            atomic_directory(folder) as temporary,
+            closing(parallel_map(encode, shards, max(1, num_workers))) as results,
+        ):
+            num_done = 0
+            index = []
+            for num_frames, members in buckets:
                 columns: dict[str, list[Tensor]] = {}
-                for _, arrays in shards:
+                for _ in _chunks(members, SHARD_SIZE):
+                    arrays = next(results)
                     for name, rows in arrays.items():
                         columns.setdefault(name, []).append(torch.from_numpy(rows))
-                    done += len(arrays["latent"])
-                    progress(done, len(clips))
-                save_file(_joined(columns), temporary / f"frames_{frames}.safetensors")
-            index = [
-                {"frames": frames, "count": len(members)}
-                for frames, members in sorted(groups.items())
-            ]
-            save_file(Encoder(model, config).nulls(), temporary / NULLS)
-            (temporary / INDEX).write_text(
-                json.dumps({"captions": captions, "buckets": index}), encoding="utf-8"
-            )
+                    num_done += len(arrays["latent"])
+                    progress(num_done, len(clips))
+                save_file(_concatenate(columns), temporary / f"frames_{num_frames}.safetensors")
+                index.append({"frames": num_frames, "count": len(members)})
+            unconditional = PreEncoder(model_folder, config).encode_unconditional()
+            save_file(unconditional, temporary / UNCONDITIONAL_FILE)
+            content = json.dumps({"captions": captions_per_clip, "buckets": index})
+            (temporary / INDEX_FILE).write_text(content, encoding="utf-8")
     except FileExistsError:  # another run on the same data was faster; its arrays are the same
-        if not (folder / INDEX).is_file():
+        if not (folder / INDEX_FILE).is_file():
             raise
-    except (OSError, SafetensorError) as problem:
+    except (OSError, SafetensorError) as error:
         raise DataError(
-            f"cannot write {folder} ({problem}); free some space or choose another --out"
+            f"cannot write {folder} ({error}); free some space or choose another --output"
         ) from None
     finally:
         _encoder.cache_clear()
 
 
-def by_length(clips: Sequence[Clip], config: ModelConfig) -> dict[int, list[Clip]]:
-    """Clips by mel frames, up to whole tokens of the language of audio and cut at the longest: an encoded set's buckets."""
-    groups: dict[int, list[Clip]] = {}
-    for clip in clips:
-        frames = clip.seconds * config.mel.rate / config.mel.hop
-        groups.setdefault(
-            min(_LONGEST, _STEP * max(1, int(np.ceil(frames / _STEP - 1e-6)))), []
-        ).append(clip)
-    return groups
+class _EncoderSource(NamedTuple):
+    """Arguments of an encoder; the fingerprint tells apart weights of the same path."""
 
-
-class _Parts(NamedTuple):
-    """What an encoder is made of; `fingerprint` tells apart parts of the same name and place."""
-
-    model: Path
+    model_folder: Path
     config: ModelConfig
     fingerprint: str
 
 
 @lru_cache(maxsize=1)
-def _encoder(parts: _Parts) -> Encoder:
-    """One encoder a process."""
-    return Encoder(parts.model, parts.config)
+def _encoder(source: _EncoderSource) -> PreEncoder:
+    """Return this process's encoder: loading it takes longer than a shard."""
+    return PreEncoder(source.model_folder, source.config)
 
 
 @torch.no_grad()
-def _shard(
-    parts: _Parts, captions: int, work: tuple[int, Sequence[Clip]]
-) -> tuple[int, dict[str, np.ndarray]]:
-    """Mel frames and the arrays of some clips that have as many. NumPy's, because those travel between processes by value."""
-    encoder, (frames, clips) = _encoder(parts), work
+def _encode_shard(
+    source: _EncoderSource, captions_per_clip: int, shard: tuple[int, Sequence[Clip]]
+) -> dict[str, np.ndarray]:
+    """Return the arrays of some clips of one length, as NumPy arrays, which processes copy."""
+    num_frames, clips = shard
+    encoder = _encoder(source)
     columns: dict[str, list[Tensor]] = {}
-    for batch in _runs(clips, _BATCH):
-        spoken = [text for clip in batch for text in (clip.captions * captions)[:captions]]
-        for name, rows in {**encoder.sounds(batch, frames), **encoder.words(spoken)}.items():
+    for batch in _chunks(clips, _BATCH_SIZE):
+        captions: list[str] = []
+        for clip in batch:  # clips with fewer captions repeat theirs
+            captions += (clip.captions * captions_per_clip)[:captions_per_clip]
+        arrays = encoder.encode_audio(batch, num_frames) | encoder.encode_captions(captions)
+        for name, rows in arrays.items():
             columns.setdefault(name, []).append(rows.half() if rows.is_floating_point() else rows)
-    return frames, {name: torch.cat(rows).numpy() for name, rows in columns.items()}
+    return {name: torch.cat(rows).numpy() for name, rows in columns.items()}
 
 
-def _joined(columns: dict[str, list[Tensor]]) -> dict[str, Tensor]:
+def _concatenate(columns: dict[str, list[Tensor]]) -> dict[str, Tensor]:
     arrays = {name: torch.cat(rows) for name, rows in columns.items()}
     if "text_lengths" in arrays:
         arrays["text_ends"] = arrays.pop("text_lengths").cumsum(0)
     return arrays
 
 
-def _runs(clips: Sequence[Clip], size: int) -> Iterator[Sequence[Clip]]:
+def _chunks(clips: Sequence[Clip], size: int) -> Iterator[Sequence[Clip]]:
     for start in range(0, len(clips), size):
         yield clips[start : start + size]
 
 
-class Encoder:
-    """The frozen parts of one model folder."""
+class PreEncoder:
+    """The frozen components of a model folder that make the arrays of a pre-encoded data set."""
 
-    def __init__(self, model: Path, config: ModelConfig) -> None:
+    def __init__(self, model_folder: Path, config: ModelConfig) -> None:
+        """Load the components.
+
+        Args:
+            model_folder: Folder of the model.
+            config: Architecture of the model.
+        """
         self.config = config
-        self.vae = cast("VAE", load_part(model, "vae", config))
-        self.audiomae = (
-            cast("AudioMAE", load_part(model, "audiomae", config)) if config.audiomae else None
-        )
-        readers = {
-            part: load_part(model, part, config)
-            for part in ("clap", "t5", "phonemes")
-            if getattr(config, part)
-        }
-        self.texts = read_texts(model, config, readers)
+        self.vae = cast("VAE", load_component(model_folder, "vae", config))
+        self.audiomae: AudioMAE | None = None
+        if config.audiomae is not None:
+            self.audiomae = cast("AudioMAE", load_component(model_folder, "audiomae", config))
+        modules = {}
+        for component in ("clap", "t5", "phonemes"):
+            if getattr(config, component):
+                modules[component] = load_component(model_folder, component, config)
+        self.text_encoders = load_text_encoders(model_folder, config, modules)
 
-    def sounds(self, clips: Sequence[Clip], frames: int) -> dict[str, Tensor]:
-        """latent [B, C, T', F'] (the posterior's mode), loa [B, n, D] and, with no translator, clap_audio [B, P]."""
+    def encode_audio(self, clips: Sequence[Clip], num_frames: int) -> dict[str, Tensor]:
+        """Encode the audio of a batch.
+
+        Args:
+            clips: B clips.
+            num_frames: Length of the clips in mel frames.
+
+        Returns:
+            `latent` [B, C, T', F'], the mode of the VAE's posterior; `loa` [B, L, D] if the model
+            has an AudioMAE; `clap_audio` [B, P] if it has a CLAP and no translator.
+        """
         spec = self.config.mel
-        samples = np.stack(
-            [read_crop(c, spec.rate, frames * spec.hop, dice(0, i)) for i, c in enumerate(clips)]
-        )
-        waves = torch.from_numpy(samples)
-        out = {"latent": self.vae.latent(self.vae.encode(vae_mel(waves, spec)).mode()).z}
+        num_samples = num_frames * spec.hop_length
+        crops = []
+        for index, clip in enumerate(clips):
+            crops.append(read_crop(clip, spec.sample_rate, num_samples, seeded_generator(0, index)))
+        samples = np.stack(crops)
+        mel = vae_mel(torch.from_numpy(samples), spec)
+        arrays = {"latent": self.vae.normalize(self.vae.encode(mel).mode()).z}
         if self.audiomae is not None:
-            waves_16k = torch.from_numpy(resample(samples, spec.rate, 16000))
-            out["loa"] = self.audiomae.language_of_audio(kaldi_fbank(waves_16k, frames)).tokens
-        if self.texts.clap is not None and self.config.translator is None:
-            waves_48k = torch.from_numpy(resample(samples, spec.rate, CLAP_RATE))
-            out["clap_audio"] = clap_audio_vectors(self.texts.clap, clap_mel(waves_48k))
-        return out
+            audio = torch.from_numpy(resample(samples, spec.sample_rate, _AUDIOMAE_RATE))
+            arrays["loa"] = self.audiomae.language_of_audio(kaldi_fbank(audio, num_frames)).tokens
+        if self.text_encoders.clap is not None and self.config.translator is None:
+            audio = torch.from_numpy(resample(samples, spec.sample_rate, CLAP_RATE))
+            arrays["clap_audio"] = clap_audio_embeds(self.text_encoders.clap, clap_mel(audio))
+        return arrays
 
-    def words(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """clap_text [B, P]; text: T5's states of all texts in a row [sum, D], text_lengths [B]."""
-        out: dict[str, Tensor] = {}
-        if self.texts.clap is not None:
-            out["clap_text"] = clap_vectors(self.texts, texts)
-        if self.texts.t5 is not None:
-            states = t5_states(self.texts, texts)
-            out["text"], out["text_lengths"] = (
-                states.tokens[states.mask > 0],
-                states.mask.sum(1).long(),
-            )
-        return out
+    def encode_captions(self, captions: Sequence[str]) -> dict[str, Tensor]:
+        """Encode a batch of captions.
 
-    def nulls(self) -> dict[str, Tensor]:
-        """See `Nulls`."""
-        out = {"has_loa": torch.tensor(self.audiomae is not None)}
-        if self.texts.t5 is not None:
-            out["text"] = t5_states(self.texts, [""]).tokens[0]
-        if self.texts.clap is not None:
-            out["film"] = clap_vectors(self.texts, [""])[0]
-        return out
+        Args:
+            captions: B captions.
+
+        Returns:
+            `clap_text` [B, P]; `text`, the T5 states of all captions in a row [sum of W, D], and
+            `text_lengths` [B], their numbers W. Those of a text encoder that the model lacks are
+            left out.
+        """
+        arrays: dict[str, Tensor] = {}
+        if self.text_encoders.clap is not None:
+            arrays["clap_text"] = clap_text_embeds(self.text_encoders, captions)
+        if self.text_encoders.t5 is not None:
+            states = t5_states(self.text_encoders, captions)
+            arrays["text"] = states.tokens[states.mask > 0]
+            arrays["text_lengths"] = states.mask.sum(1).long()
+        return arrays
+
+    def encode_unconditional(self) -> dict[str, Tensor]:
+        """Return the fields of `UnconditionalInputs`."""
+        arrays = {"has_loa": torch.tensor(self.audiomae is not None)}
+        if self.text_encoders.t5 is not None:
+            arrays["text"] = t5_states(self.text_encoders, [""]).tokens[0]
+        if self.text_encoders.clap is not None:
+            arrays["film"] = clap_text_embeds(self.text_encoders, [""])[0]
+        return arrays

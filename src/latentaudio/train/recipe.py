@@ -1,6 +1,7 @@
-"""Recipes: a YAML file, its base, and overrides from the command line become one checked value.
+"""Recipes: YAML files with the settings of one training run.
 
-Knows names and types; an unknown key is an error. Refuses to know what a stage does with its options.
+A recipe may name a `base`, another recipe whose values it changes. Overrides from the command line
+come last. An unknown key is an error. The options of a stage are checked by the stage itself.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import ConfigError, said
+from ..errors import ConfigError, first_line
 
 StageName = Literal[
     "text",
@@ -20,28 +21,55 @@ StageName = Literal[
     "clap",
     "audiomae",
     "translator",
-    "draft",
+    "latent_prior",
     "diffusion",
     "joint",
-    "student",
+    "distillation",
 ]
 
 
-class Optim(BaseModel):
-    """AdamW with linear warm-up, then constant or cosine down to `final` times the rate at the last step."""
+class OptimizerOptions(BaseModel):
+    """AdamW and its learning-rate schedule.
+
+    Attributes:
+        lr: Highest learning rate.
+        betas: Decay rates of AdamW's moments.
+        weight_decay: Decay of matrices and kernels. Gains and biases are not decayed.
+        warmup_steps: Steps in which the learning rate rises linearly.
+        final_lr_frac: Learning rate of the last step, as a fraction of `lr`. The rate falls along
+            half a cosine; 1 keeps it constant.
+        max_grad_norm: Gradients with a larger norm are scaled down to it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     lr: float = Field(3e-4, gt=0, allow_inf_nan=False)
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(0.01, ge=0)
-    warmup: int = Field(100, ge=0)
-    final: float = Field(1.0, ge=0, le=1)
-    clip: float = Field(1.0, gt=0)
+    warmup_steps: int = Field(100, ge=0)
+    final_lr_frac: float = Field(1.0, ge=0, le=1)
+    max_grad_norm: float = Field(1.0, gt=0)
 
 
 class Recipe(BaseModel):
-    """One training run. `options` are the stage's own settings; the stage refuses keys that it does not know."""
+    """Settings of one training run.
+
+    Attributes:
+        stage: What is trained. See `train.stages.base.STAGES`.
+        model: Name of the model whose architecture is used.
+        seed: Seed of all batches, initial weights and noise.
+        steps: Number of optimizer steps.
+        batch_size: Clips per micro-batch. Stages on latents use `options.frames_per_batch` instead.
+        gradient_accumulation_steps: Micro-batches per optimizer step.
+        precision: "bf16" uses autocast; "auto" uses it if the device is fast in it.
+        device: "auto", "cpu", "cuda" or "mps".
+        ema_decay: Decay of the exponential moving average of the weights.
+        optim: Optimizer and learning rate.
+        save_every: Steps between checkpoints.
+        sample_every: Steps between previews.
+        log_every: Steps between lines of the log.
+        options: Settings of the stage.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,20 +77,28 @@ class Recipe(BaseModel):
     model: str = "mini"
     seed: int = Field(0, ge=0)
     steps: int = Field(gt=0)
-    batch: int = Field(16, gt=0)
-    accumulate: int = Field(1, gt=0)
+    batch_size: int = Field(16, gt=0)
+    gradient_accumulation_steps: int = Field(1, gt=0)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     device: str = "auto"
-    ema: float = Field(0.999, ge=0, lt=1)
-    optim: Optim = Optim()
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    optim: OptimizerOptions = OptimizerOptions()
     save_every: int = Field(500, gt=0)
-    preview_every: int = Field(500, gt=0)
+    sample_every: int = Field(500, gt=0)
     log_every: int = Field(20, gt=0)
     options: dict[str, Any] = {}
 
 
 def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
-    """The recipe in `path` over its `base` (a path beside it, recursively), with `key.sub=value` overrides on top."""
+    """Read a recipe over its base, with overrides on top.
+
+    Args:
+        path: YAML file. Its `base` is a path relative to the file's folder.
+        overrides: Changes as "key=value", for example "optim.lr=1e-4".
+
+    Raises:
+        ConfigError: A file is missing or not valid YAML, or a key or value is not allowed.
+    """
     merged = _read(Path(path), ())
     for override in overrides:
         key, separator, text = override.partition("=")
@@ -77,38 +113,54 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
         _assign(merged, key.split("."), value)
     try:
         return Recipe.model_validate(merged)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {first_problem(error)}") from None
 
 
-def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
-    if path.resolve() in above:
-        raise ConfigError(f"{path}: its base leads back to itself")
+def first_problem(error: ValidationError) -> str:
+    """Return the first problem of a validation as "key: message".
+
+    Args:
+        error: Error of a pydantic model.
+    """
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _read(path: Path, derived: tuple[Path, ...]) -> dict[str, Any]:
+    """Read a file over its bases; `derived` are the files that have it as a base."""
+    if path.resolve() in derived:
+        raise ConfigError(f"{path}: its base leads back to itself; name another base")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError:
         raise ConfigError(
-            f"there is no recipe {path}; the project's own lie under recipes/ of its source"
+            f"there is no recipe {path}; the project's recipes are in recipes/ of its source"
         ) from None
-    except yaml.MarkedYAMLError as problem:
-        line = f"line {problem.problem_mark.line + 1}: " if problem.problem_mark else ""
-        raise ConfigError(f"{path}: not valid YAML ({line}{problem.problem})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise ConfigError(f"{path}: not valid YAML ({said(problem)})") from None
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ConfigError(f"{path}: not valid YAML ({line}{error.problem})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML ({first_line(error)})") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: a recipe is a mapping of keys to values")
+        raise ConfigError(f"{path}: a recipe must be a mapping of keys to values")
     base = content.pop("base", None)
     if not isinstance(base, str | None):
-        raise ConfigError(f"{path}: base is the name of a recipe beside it, not {base!r}")
-    return _over(_read(path.parent / base, (*above, path.resolve())), content) if base else content
+        raise ConfigError(f"{path}: base must be the path of another recipe, not {base!r}")
+    if not base:
+        return content
+    return _merge(_read(path.parent / base, (*derived, path.resolve())), content)
 
 
-def _over(base: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` with changes, key by key in nested mappings."""
     merged = dict(base)
-    for key, value in delta.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _over(merged[key], value) if both else value
+    for key, value in changes.items():
+        old = merged.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            merged[key] = _merge(old, value)
+        else:
+            merged[key] = value
     return merged
 
 
@@ -116,14 +168,14 @@ def _assign(tree: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
         tree = tree.setdefault(key, {})
         if not isinstance(tree, dict):
-            raise ConfigError(f"--set {'.'.join(keys)}: {key} is a value, not a group")
+            raise ConfigError(f"--set {'.'.join(keys)}: {key} is a value, not a group of keys")
     if isinstance(value, str):
         value = _number(value)
     tree[keys[-1]] = value
 
 
 def _number(text: str) -> str | float:
-    """YAML 1.1 reads `1e-4` as text; a person means the number."""
+    """Convert a number such as `1e-4`, which YAML 1.1 reads as text."""
     try:
         return float(text)
     except ValueError:

@@ -1,25 +1,44 @@
-"""The text stage learns: on a handful of lessons a student finds the teacher's vectors, and batches repeat by step."""
+"""The text stage: students learn the teacher's vectors, and batches repeat by step."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from latentaudio.conditioning.tokenizer import build
+from latentaudio.conditioning.tokenizer import build_tokenizer
 from latentaudio.config.architecture import CLAPConfig, ModelConfig, T5Config
 from latentaudio.errors import ConfigError
 from latentaudio.train.recipe import Recipe
-from latentaudio.train.stages.text import TextStage, fourier
+from latentaudio.train.stages import text as text_stage
+from latentaudio.train.stages.text import TextStage, fourier_features
 from latentaudio.train.text_distillation import lexicon
-from latentaudio.train.text_distillation.dataset import Lessons
+from latentaudio.train.text_distillation.dataset import DistillationSet
 
+VOCAB_SIZE = 1400
 CONFIG = ModelConfig(
     clap=CLAPConfig(
-        projection=32, text_width=32, text_layers=1, text_heads=2, text_hidden=32, text_positions=18, vocabulary=1400,
-        text_length=16, audio_width=8, audio_depths=(1, 1, 1, 1), audio_heads=(1, 1, 2, 2),
+        projection_dim=32,
+        text_hidden_size=32,
+        text_num_layers=1,
+        text_num_heads=2,
+        text_ffn_dim=32,
+        text_max_positions=18,
+        vocab_size=VOCAB_SIZE,
+        text_max_length=16,
+        audio_hidden_size=8,
+        audio_depths=(1, 1, 1, 1),
+        audio_num_heads=(1, 1, 2, 2),
     ),
-    t5=T5Config(width=32, head_width=16, heads=2, layers=1, hidden=32, vocabulary=1400, length=16),
-)  # fmt: skip
+    t5=T5Config(
+        hidden_size=32,
+        head_dim=16,
+        num_heads=2,
+        num_layers=1,
+        ffn_dim=32,
+        vocab_size=VOCAB_SIZE,
+        max_length=16,
+    ),
+)
 TEXTS = (
     "a dog",
     "a dog barking three times",
@@ -34,66 +53,77 @@ TEXTS = (
 
 @pytest.fixture
 def stage(tmp_path, monkeypatch):
+    """A text stage with random vectors in the place of the teacher's."""
     torch.manual_seed(0)
-    (tmp_path / "model").mkdir()
-    build(lexicon.words(), 1400).save(str(tmp_path / "model" / "tokenizer.json"))
+    model_folder = tmp_path / "model"
+    model_folder.mkdir()
+    tokenizer = build_tokenizer(lexicon.list_words(), VOCAB_SIZE)
+    tokenizer.save(str(model_folder / "tokenizer.json"))
     targets = torch.nn.functional.normalize(torch.randn(len(TEXTS), 384), dim=-1)
-    monkeypatch.setattr(Lessons, "prepare", lambda *asked: Lessons(TEXTS, targets.half()))
-    monkeypatch.setattr(
-        "latentaudio.train.stages.base.text.ask", lambda texts: torch.randn(len(texts), 384)
-    )
-    return TextStage(Recipe(stage="text", steps=9, batch=8, seed=3), CONFIG, (), tmp_path / "model")
+    prepared = DistillationSet(TEXTS, targets.half())
+    monkeypatch.setattr(DistillationSet, "prepare", lambda *arguments: prepared)
+    monkeypatch.setattr(text_stage, "teacher_embed", lambda texts: torch.randn(len(texts), 384))
+    recipe = Recipe(stage="text", steps=9, batch_size=8, seed=3)
+    return TextStage(recipe, CONFIG, (), model_folder)
 
 
-def test_lessons_are_kept_for_who_asks_the_same(stage, tmp_path, monkeypatch):
-    [kept] = tmp_path.glob("lessons_*.safetensors")
-    monkeypatch.setattr(Lessons, "prepare", lambda *asked: pytest.fail("prepared again"))
+def test_targets_are_stored_and_used_again_with_the_same_settings(stage, tmp_path, monkeypatch):
+    [path] = tmp_path.glob("distillation_set_*.safetensors")
+
+    def prepare(*arguments):
+        pytest.fail("prepared again")
+
+    monkeypatch.setattr(DistillationSet, "prepare", prepare)
     TextStage(stage.recipe, CONFIG, (), tmp_path / "model")
-    assert list(tmp_path.glob("lessons_*.safetensors")) == [kept]
+    assert list(tmp_path.glob("distillation_set_*.safetensors")) == [path]
+    other_seed = stage.recipe.model_copy(update={"seed": 4})
     with pytest.raises(pytest.fail.Exception, match="prepared again"):
-        TextStage(stage.recipe.model_copy(update={"seed": 4}), CONFIG, (), tmp_path / "model")
+        TextStage(other_seed, CONFIG, (), tmp_path / "model")
 
 
 def test_batches_repeat_by_step_and_pool_only_real_tokens(stage):
-    first, again, other = stage.batch(5), stage.batch(5), stage.batch(6)
-    assert all(torch.equal(first[k].nan_to_num(), again[k].nan_to_num()) for k in first)
-    assert not torch.equal(first["target"], other["target"])
-    assert (first["pool"] <= first["mask"]).all()
-    assert (first["pool"].sum(1) >= 1).all()
+    batch = stage.batch(5)
+    repeated = stage.batch(5)
+    assert all(torch.equal(batch[k].nan_to_num(), repeated[k].nan_to_num()) for k in batch)
+    assert not torch.equal(batch["target"], stage.batch(6)["target"])
+    assert (batch["pool"] <= batch["mask"]).all()
+    assert (batch["pool"].sum(1) >= 1).all()
 
 
-def test_facts_ride_with_their_texts(stage):
+def test_quantities_are_those_of_the_texts(stage):
     pitches = stage.octaves[:, 0]
-    assert sorted(pitches[~pitches.isnan()].tolist()) == pytest.approx([7.7814, 8.7814], abs=0.011)
+    octaves = sorted(pitches[~pitches.isnan()].tolist())
+    assert octaves == pytest.approx([7.7814, 8.7814], abs=0.011)
     assert stage.counts.max() == 3
 
 
 def test_students_learn(stage):
-    optim = torch.optim.Adam([p for p in stage.students.parameters() if p.requires_grad], lr=1e-2)
+    parameters = [p for p in stage.students.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=1e-2)
     history = []
     for step in range(60):
         losses = stage.losses(stage.batch(step), "model", torch.Generator())
-        total = sum(stage.weights[name] * loss for name, loss in losses.items())
-        optim.zero_grad()
+        total = sum(stage.loss_weights[name] * loss for name, loss in losses.items())
+        optimizer.zero_grad()
         total.backward()
-        optim.step()
+        optimizer.step()
         history.append({name: float(loss.detach()) for name, loss in losses.items()})
     for name in ("t5/cosine", "clap/cosine", "t5/quantity"):
         assert history[-1][name] < 0.5 * history[0][name], name
-    assert set(stage.weights) == set(history[0])
+    assert set(stage.loss_weights) == set(history[0])
     assert all(p.grad is None for p in stage.students.clap.audio_model.parameters())
 
 
-def test_fourier_has_the_asked_period():
-    same, other = fourier(torch.tensor([3.0, 67.0])), fourier(torch.tensor([3.0, 4.0]))
+def test_fourier_features_have_periods_of_1_to_64_octaves():
+    same = fourier_features(torch.tensor([3.0, 67.0]))
+    other = fourier_features(torch.tensor([3.0, 4.0]))
     torch.testing.assert_close(same[0], same[1], atol=1e-4, rtol=0)
-    torch.testing.assert_close(
-        other[0, 5], other[1, 5], atol=1e-5, rtol=0
-    )  # the last sine: one octave
+    # The last sine has a period of one octave.
+    torch.testing.assert_close(other[0, 5], other[1, 5], atol=1e-5, rtol=0)
     assert (other[0] - other[1]).abs().max() > 0.1
 
 
-def test_two_vocabularies_are_refused(tmp_path):
-    config = replace(CONFIG, t5=replace(CONFIG.t5, vocabulary=1500))
+def test_two_vocabularies_are_an_error(tmp_path):
+    config = replace(CONFIG, t5=replace(CONFIG.t5, vocab_size=1500))
     with pytest.raises(ConfigError, match="one vocabulary"):
         TextStage(Recipe(stage="text", steps=9), config, (), tmp_path)

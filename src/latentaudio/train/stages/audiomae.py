@@ -1,4 +1,4 @@
-"""AudioMAE (spec 7, arXiv 2207.06405): rebuild hidden patches of Kaldi filterbanks. Knows losses and crops, nothing else."""
+"""The AudioMAE stage: reconstruct masked patches of Kaldi filter banks (arXiv 2207.06405)."""
 
 from __future__ import annotations
 
@@ -7,48 +7,64 @@ from typing import cast
 from torch import Generator, Tensor
 
 from ...audio.mel import kaldi_fbank
-from ...data.dataset import crops, dice, draw
+from ...config.streams import Stream
+from ...data.dataset import batch_indices, read_crops, seeded_generator
 from ...data.manifest import read_manifest
 from ...errors import ConfigError
 from ...models.audiomae import AudioMAE
 from .base import Losses, Stage, StageOptions
 
+_SAMPLE_RATE = 16000  # Hz
+_SAMPLES_PER_FRAME = 160  # 10 ms
+
 
 class AudioMAEOptions(StageOptions):
-    """frames: fbank frames of a crop (10 ms each). mask_ratio: share of hidden patches."""
+    """Options of the AudioMAE stage.
 
-    frames: int = 512
+    Attributes:
+        crop_frames: Filter-bank frames of a crop, 10 ms each.
+        mask_ratio: Fraction of patches that are masked.
+    """
+
+    crop_frames: int = 512
     mask_ratio: float = 0.8
 
 
 class AudioMAEStage(Stage):
-    """Player: the autoencoder."""
+    """Train the encoder and decoder of AudioMAE. Trainables: "audiomae"."""
 
     Options = AudioMAEOptions
-    parts = {"audiomae": "audiomae"}  # noqa: RUF012
+    components = {"audiomae": "audiomae"}  # noqa: RUF012
 
     def setup(self) -> None:
+        """Read the manifest and build the autoencoder."""
         assert self.config.audiomae is not None
-        if self.options.frames % self.config.audiomae.patch:
+        patch_size = self.config.audiomae.patch_size
+        if self.options.crop_frames % patch_size:
             raise ConfigError(
-                f"options.frames must be a multiple of {self.config.audiomae.patch}, not {self.options.frames}"
+                f"options.crop_frames must be a multiple of {patch_size}, "
+                f"not {self.options.crop_frames}"
             )
-        if not self.config.audiomae.decoder_depth:
+        if not self.config.audiomae.decoder_num_layers:
             raise ConfigError(
-                "the AudioMAE of --init has lost its decoder, as those that ship do: train one without --init"
+                "the AudioMAE of --init-from has no decoder, as in published models; "
+                "train one without --init-from"
             )
         self.clips = read_manifest(*self.data)
-        self.audiomae = cast(AudioMAE, self.learnt("audiomae"))
-        self.players = {"audiomae": self.audiomae}
+        self.audiomae = cast(AudioMAE, self.load_trainable("audiomae"))
+        self.trainables = {"audiomae": self.audiomae}
 
     def batch(self, position: int) -> Tensor:
-        """Normalised filterbanks [B, 1, frames, F]."""
-        recipe, frames = self.recipe, self.options.frames
-        indices = draw(len(self.clips), recipe.batch, recipe.seed, position)
-        return kaldi_fbank(
-            crops(self.clips, indices, 16000, frames * 160, dice(recipe.seed, 3, position)), frames
-        )
+        """Return normalized filter banks [B, 1, crop_frames, F]."""
+        recipe = self.recipe
+        num_frames = self.options.crop_frames
+        indices = batch_indices(len(self.clips), recipe.batch_size, recipe.seed, position)
+        generator = seeded_generator(recipe.seed, Stream.AUDIOMAE_CROPS, position)
+        num_samples = num_frames * _SAMPLES_PER_FRAME
+        samples = read_crops(self.clips, indices, _SAMPLE_RATE, num_samples, generator)
+        return kaldi_fbank(samples, num_frames)
 
-    def losses(self, batch: Tensor, player: str, dice: Generator) -> Losses:
-        loss, _, _ = self.audiomae.reconstruct(batch, self.options.mask_ratio, dice)
-        return {"audiomae/patches": loss}
+    def losses(self, batch: Tensor, trainable: str, generator: Generator) -> Losses:
+        """Return the squared error of the masked patches (arXiv 2111.06377, section 3)."""
+        loss, _, _ = self.audiomae.reconstruct(batch, self.options.mask_ratio, generator)
+        return {"audiomae/mse": loss}

@@ -1,6 +1,7 @@
-"""Stages as data: what each learns, from which batches, by which losses. The loop is elsewhere (`train.loop`).
+"""The interface of a stage, and the table of stages.
 
-Knows the contract and the table of stages. Refuses to know steps, optimisers and files.
+A stage declares what is trained, on which batches and with which losses. The loop does the rest:
+steps, optimizers, checkpoints and logs (`train.loop`).
 """
 
 from __future__ import annotations
@@ -17,122 +18,193 @@ from torch import Generator, Tensor, nn
 
 from ...config.architecture import ModelConfig
 from ...errors import ConfigError
-from ...loaders.model_folder import build, load_part
-from ..recipe import Recipe
+from ...loaders.components import build_component
+from ...loaders.model_folder import load_component
+from ..recipe import Recipe, StageName, first_problem
 
 Batch: TypeAlias = Any
+"""A tensor, or a dict, list or tuple of tensors. The loop moves it to the device."""
 Losses: TypeAlias = dict[str, Tensor]
-Prepared: TypeAlias = Callable[[int, int], None]
-"""Called with (done, of how many) while clips are encoded and, where a stage needs it, while captions are translated."""
+PrepareProgress: TypeAlias = Callable[[int, int], None]
+"""Called with (done, total) while clips are pre-encoded and while captions are translated."""
 
 
 @dataclass
 class Preview:
-    """What a stage shows of itself: pictures (name -> log-mel [T, F]) and sounds (name -> samples [T]) at `rate` Hz."""
+    """Images and audio that show the state of a training.
 
-    pictures: dict[str, Tensor] = field(default_factory=dict)
-    sounds: dict[str, Tensor] = field(default_factory=dict)
-    rate: int = 16000
+    Attributes:
+        images: Log-mel spectrograms [T, F] by name.
+        audio: Samples [T] by name.
+        sample_rate: Sample rate of the audio in Hz.
+    """
+
+    images: dict[str, Tensor] = field(default_factory=dict)
+    audio: dict[str, Tensor] = field(default_factory=dict)
+    sample_rate: int = 16000
 
 
 class StageOptions(BaseModel):
-    """Base of a stage's own settings; an unknown key is an error."""
+    """Base of the options of a stage. An unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Stage(ABC):
-    """One thing to learn.
+    """One thing to train.
 
-    players: modules by name, each with its own optimiser, updated in order within a step. weights: factor of each named loss
-    in the sum. parts: model part -> player, or "player.submodule", whose averaged weights become that part in the run's folder.
+    Attributes:
+        Options: Class of the stage's options.
+        components: Component of a model -> trainable, or "trainable.submodule", whose averaged
+            weights are saved as that component.
+        options: Options from the recipe.
+        trainables: Modules by name. Each has its own optimizer; they are updated in this order.
+        frozen: Modules that are only used. The loop moves them to the device.
+        loss_weights: Factor of each named loss in the sum; 1 for those that are missing.
     """
 
     Options: ClassVar[type[StageOptions]] = StageOptions
-    parts: ClassVar[dict[str, str]] = {}
+    components: ClassVar[dict[str, str]] = {}
 
     def __init__(
         self,
         recipe: Recipe,
         config: ModelConfig,
         data: tuple[Path, ...],
-        model: Path,
-        prepared: Prepared | None = None,
+        model_folder: Path,
+        on_prepare: PrepareProgress | None = None,
     ) -> None:
-        self.recipe, self.config, self.data, self.model, self.prepared = (
-            recipe,
-            config,
-            data,
-            model,
-            prepared,
-        )
+        """Check the options and set up the stage.
+
+        Args:
+            recipe: Recipe of the run.
+            config: Architecture of the model.
+            data: Folders of captioned audio.
+            model_folder: Folder of the run's model, with the components to build on.
+            on_prepare: Called while data is prepared.
+
+        Raises:
+            ConfigError: An option is unknown or not allowed.
+        """
+        self.recipe = recipe
+        self.config = config
+        self.data = data
+        self.model_folder = model_folder
+        self.on_prepare = on_prepare
         try:
             self.options: Any = self.Options.model_validate(recipe.options)
-        except ValidationError as problem:
-            first = problem.errors()[0]
+        except ValidationError as error:
             raise ConfigError(
-                f"options.{'.'.join(map(str, first['loc']))} of stage {recipe.stage}: {first['msg']}"
+                f"options of stage {recipe.stage}: options.{first_problem(error)}"
             ) from None
-        self.weights: dict[str, float] = {}
-        self.players: dict[str, nn.Module] = {}
+        self.loss_weights: dict[str, float] = {}
+        self.trainables: dict[str, nn.Module] = {}
         self.frozen: dict[str, nn.Module] = {}
         self.setup()
 
-    def given(self, part: str) -> nn.Module:
-        """A part of the run's model folder, frozen."""
-        module = load_part(self.model, part, self.config).requires_grad_(False)
-        self.frozen[part] = module
+    def load_frozen(self, component: str) -> nn.Module:
+        """Return a component of the model folder that is not trained.
+
+        Args:
+            component: Name of the component.
+        """
+        module = load_component(self.model_folder, component, self.config).requires_grad_(False)
+        self.frozen[component] = module
         return module
 
-    def learnt(self, part: str) -> nn.Module:
-        """The part to train: what the run's model folder already holds (fine-tuning), or freshly initialised."""
-        there = (self.model / f"{part}.safetensors").is_file()
-        return load_part(self.model, part, self.config) if there else build(part, self.config)
+    def load_trainable(self, component: str) -> nn.Module:
+        """Return a component to train, with its weights from the model folder if it has them.
+
+        Args:
+            component: Name of the component.
+        """
+        if self.has_component(component):
+            return load_component(self.model_folder, component, self.config)
+        return build_component(component, self.config)
+
+    def has_component(self, component: str) -> bool:
+        """Return whether the model folder has weights of a component.
+
+        Args:
+            component: Name of the component.
+        """
+        return (self.model_folder / f"{component}.safetensors").is_file()
 
     @abstractmethod
     def setup(self) -> None:
-        """Read the manifest, make the players."""
+        """Read the data and build the trainables."""
 
     @abstractmethod
     def batch(self, position: int) -> Batch:
-        """The batch at `position` among the run's micro-batches, a pure function of it and the recipe's seed (CPU tensors)."""
+        """Return a batch of CPU tensors, a pure function of the position and the recipe's seed.
+
+        Args:
+            position: Number of the micro-batch in the run.
+        """
 
     @abstractmethod
-    def losses(self, batch: Batch, player: str, dice: Generator) -> Losses:
-        """Named losses of one player on a batch that lies on the device; all randomness comes from `dice` (CPU)."""
+    def losses(self, batch: Batch, trainable: str, generator: Generator) -> Losses:
+        """Return the named losses of one trainable.
+
+        Args:
+            batch: Batch on the device.
+            trainable: Name of the trainable that is updated.
+            generator: Source of all randomness, on the CPU.
+        """
 
     def preview(self) -> Preview:
-        """Something to look at and listen to; called without gradients, with averaged weights in place."""
+        """Return images and audio, with averaged weights in place and without gradients."""
         return Preview()
 
-    def finish(self, model: Path) -> None:  # noqa: B027 - most stages have nothing to add
-        """Anything to store beside the parts once they are written (statistics, tables)."""
+    def on_export(self, model_folder: Path) -> None:  # noqa: B027 - most stages add nothing
+        """Store what belongs to the components but is no weight, for example statistics.
+
+        Args:
+            model_folder: Folder of the run's model, with the components of this stage.
+        """
 
 
-STAGES: dict[str, str] = {
+STAGES: dict[StageName, str] = {
     "text": "text:TextStage",
     "vae": "vae:VAEStage",
     "vocoder": "vocoder:VocoderStage",
     "clap": "clap:CLAPStage",
     "audiomae": "audiomae:AudioMAEStage",
     "translator": "translator:TranslatorStage",
-    "draft": "draft:DraftStage",
+    "latent_prior": "latent_prior:LatentPriorStage",
     "diffusion": "diffusion:DiffusionStage",
     "joint": "diffusion:JointStage",
-    "student": "student:StudentStage",
+    "distillation": "distillation:DistillationStage",
 }
+"""Stage -> "module:class" in this package, imported when a recipe names the stage."""
 
 
-def make_stage(
+def stage_class(name: StageName) -> type[Stage]:
+    """Return the class of a stage.
+
+    Args:
+        name: Name in `STAGES`.
+    """
+    module_name, class_name = STAGES[name].split(":")
+    module = import_module(f".{module_name}", __package__)
+    stage: type[Stage] = getattr(module, class_name)
+    return stage
+
+
+def build_stage(
     recipe: Recipe,
     config: ModelConfig,
     data: tuple[Path, ...],
-    model: Path,
-    prepared: Prepared | None = None,
+    model_folder: Path,
+    on_prepare: PrepareProgress | None = None,
 ) -> Stage:
-    """The stage a recipe names, ready to train."""
-    module, name = STAGES[recipe.stage].split(":")
-    stage: Stage = getattr(import_module(f".{module}", __name__), name)(
-        recipe, config, data, model, prepared
-    )
-    return stage
+    """Return the stage that a recipe names, ready to train.
+
+    Args:
+        recipe: Recipe of the run.
+        config: Architecture of the model.
+        data: Folders of captioned audio.
+        model_folder: Folder of the run's model.
+        on_prepare: Called while data is prepared.
+    """
+    return stage_class(recipe.stage)(recipe, config, data, model_folder, on_prepare)

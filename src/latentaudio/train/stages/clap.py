@@ -1,6 +1,6 @@
-"""CLAP (arXiv 2211.06687): captions and sounds of the same clip agree, all others do not.
+"""The CLAP stage: a contrastive loss on captions and audio (arXiv 2211.06687).
 
-Knows losses and batches, nothing else.
+Shapes: B clips, L F frames and bands of CLAP's mel, D joint embedding.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from torch.nn.functional import cross_entropy
 
 from ...audio.mel import CLAP_RATE, clap_mel
 from ...audio.ops import resample
-from ...conditioning.base import TextParts, clap_audio_vectors, clap_vectors
+from ...conditioning.base import TextEncoders
+from ...conditioning.clap import clap_audio_embeds, clap_text_embeds
 from ...conditioning.tokenizer import Tokenizer
-from ...data.dataset import dice, draw, read_crop
+from ...config.streams import Stream
+from ...data.dataset import batch_indices, read_crop, seeded_generator
 from ...data.manifest import Clip, read_manifest
 from ...errors import ConfigError
 from ...loaders.model_folder import TOKENIZER_FILE
@@ -25,61 +27,72 @@ from .base import Batch, Losses, Stage, StageOptions
 if TYPE_CHECKING:
     from transformers import ClapModel
 
+_SOURCE_RATE = CLAP_RATE // 3  # 16 kHz: clips are read as the model generates them
+_MAX_LOGIT_SCALE = 100  # inverse temperature; larger ones make the training unstable
+
 
 class CLAPOptions(StageOptions):
-    """longest: seconds of a clip that are heard; shorter clips are tiled to 10 s as at inference."""
+    """Options of the CLAP stage.
 
-    longest: float = 10.0
+    Attributes:
+        max_seconds: Longest crop of a clip. Shorter clips are repeated to 10 s, as in inference.
+    """
+
+    max_seconds: float = 10.0
 
 
 class CLAPStage(Stage):
-    """Player: the whole two-tower model; a text tower that is already trained is taken up from the model folder."""
+    """Train both towers of CLAP. Trainables: "clap".
+
+    A text tower from the text stage is used if the model folder has it.
+    """
 
     Options = CLAPOptions
-    parts = {"clap": "clap"}  # noqa: RUF012
+    components = {"clap": "clap"}  # noqa: RUF012
 
     def setup(self) -> None:
-        file = self.model / TOKENIZER_FILE
-        if self.config.clap is None or not file.is_file():
+        """Read the manifest and the tokenizer and build CLAP."""
+        tokenizer_file = self.model_folder / TOKENIZER_FILE
+        if self.config.clap is None or not tokenizer_file.is_file():
             raise ConfigError(
-                f"{self.model} has no {TOKENIZER_FILE}; name a folder that has it with --init (stage text makes it)"
+                f"{self.model_folder} has no {TOKENIZER_FILE}; "
+                "name a folder that has it with --init-from (stage text makes it)"
             )
         self.clips = read_manifest(*self.data)
-        self.clap = cast("ClapModel", self.learnt("clap"))
-        self.texts = TextParts(
-            self.config,
-            {"clap": self.clap},
-            clap_tokens=Tokenizer.from_file(file, self.config.clap.text_length),
+        self.clap = cast("ClapModel", self.load_trainable("clap"))
+        tokenizer = Tokenizer.from_file(tokenizer_file, self.config.clap.text_max_length)
+        self.text_encoders = TextEncoders(
+            self.config, {"clap": self.clap}, clap_tokenizer=tokenizer
         )
-        self.players = {"clap": self.clap}
+        self.trainables = {"clap": self.clap}
 
     def batch(self, position: int) -> Batch:
-        """mel [B, 1, L, F] in decibels and one caption of each clip."""
+        """Return `mel` [B, 1, L, F] in decibels and `captions`, one per clip."""
         recipe = self.recipe
-        clips = [self.clips[i] for i in draw(len(self.clips), recipe.batch, recipe.seed, position)]
-        generator = dice(recipe.seed, 4, position)
-        chosen = [
-            c.captions[int(torch.randint(len(c.captions), (1,), generator=generator))]
-            for c in clips
-        ]
-        return {
-            "mel": torch.cat([self._mel(clip, generator) for clip in clips]),
-            "captions": chosen,
-        }
+        indices = batch_indices(len(self.clips), recipe.batch_size, recipe.seed, position)
+        generator = seeded_generator(recipe.seed, Stream.CLAP_CLIPS, position)
+        captions = []
+        for index in indices:
+            choices = self.clips[index].captions
+            captions.append(choices[int(torch.randint(len(choices), (1,), generator=generator))])
+        mels = [self._mel(self.clips[index], generator) for index in indices]
+        return {"mel": torch.cat(mels), "captions": captions}
 
     def _mel(self, clip: Clip, generator: Generator) -> Tensor:
-        seconds = min(clip.seconds, self.options.longest)
-        samples = read_crop(clip, CLAP_RATE // 3, round(seconds * CLAP_RATE / 3), generator)
-        return clap_mel(
-            torch.from_numpy(np.atleast_2d(resample(samples, CLAP_RATE // 3, CLAP_RATE)))
-        )
+        seconds = min(clip.duration, self.options.max_seconds)
+        samples = read_crop(clip, _SOURCE_RATE, round(seconds * CLAP_RATE / 3), generator)
+        audio = np.atleast_2d(resample(samples, _SOURCE_RATE, CLAP_RATE))
+        return clap_mel(torch.from_numpy(audio))
 
-    def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
-        sound = clap_audio_vectors(self.clap, batch["mel"])
-        words = clap_vectors(self.texts, cast("list[str]", batch["captions"]))
-        logits = self.clap.logit_scale_a.exp().clamp(max=100) * sound @ words.T
-        same = torch.arange(len(logits), device=logits.device)
+    def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
+        """Return the symmetric cross-entropy of the similarities (arXiv 2211.06687, eq. 1)."""
+        audio_embeds = clap_audio_embeds(self.clap, batch["mel"])
+        captions = cast("list[str]", batch["captions"])
+        text_embeds = clap_text_embeds(self.text_encoders, captions)
+        scale = self.clap.logit_scale_a.exp().clamp(max=_MAX_LOGIT_SCALE)
+        logits = scale * audio_embeds @ text_embeds.T
+        matching = torch.arange(len(logits), device=logits.device)
         return {
-            "clap/sound": cross_entropy(logits, same) / 2,
-            "clap/words": cross_entropy(logits.T, same) / 2,
+            "clap/audio_to_text": cross_entropy(logits, matching) / 2,
+            "clap/text_to_audio": cross_entropy(logits.T, matching) / 2,
         }

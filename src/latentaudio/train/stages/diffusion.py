@@ -1,8 +1,8 @@
-"""The UNet, alone or jointly with the translator (spec 6.6, 10.2), on pre-encoded latents and conditions.
+"""The diffusion stages: the UNet alone, or jointly with the translator, on pre-encoded latents.
 
-Knows what is dropped, mixed and predicted. Refuses to know steps, files and samplers' inner arithmetic.
+See numerics: training, schedules and samplers, guidance.
 
-Letters: B batch, C T' F' latent, n tokens of D: language of audio.
+Shapes: B batch, C T' F' latent, L D tokens and width of the language of audio.
 """
 
 from __future__ import annotations
@@ -15,234 +15,357 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn.functional import l1_loss
 
-from ...diffusion.guidance import Guidance, guided
+from ...diffusion.guidance import Guidance, cfg_denoiser
 from ...diffusion.samplers import dpmpp_2m
 from ...diffusion.schedule import Schedule
-from ...loaders.model_folder import load_part
-from ...models.latent_prior import Draft
+from ...loaders.model_folder import load_component
+from ...models.latent_prior import LatentPrior
 from ...models.translator import Translator
 from ...models.unet import UNet
 from ...models.vae import VAE
 from ...types import Conditioning, Context, Latent, Step
-from ..pre_encode import Nulls, add_written, nulls
-from .base import Losses, Preview
-from .latent_stage import EncodedOptions, EncodedStage, sources_of
+from ..pre_encode import UnconditionalInputs, add_translated, load_unconditional_inputs
+from .base import Losses, Preview, StageOptions
+from .latent_stage import LatentStage, LatentStageOptions, translator_sources
 
-PREVIEW_STEPS, PREVIEW_GUIDANCE = 20, Guidance(3.0)
-_AUDIBLE_OVER = 4096  # mel frames
+PREVIEW_STEPS = 20
+PREVIEW_GUIDANCE = Guidance(3.0)
+_CHANNEL_WEIGHT_FRAMES = 4096  # mel frames of the clips that measure the channels' weights
 
 
-class HearingOptions(EncodedOptions):
-    """truth: share of clips that hear AudioMAE's language of audio instead of the translator's, drawn per clip (the
-    probabilistic switcher, spec 6.6). audible: 1 weighs each latent channel's error by the energy that noise in it adds to the
-    decoded log-mel, 0 weighs all alike, between is between.
+class LatentDiffusionOptions(LatentStageOptions):
+    """Options of all stages that train a UNet.
+
+    Attributes:
+        frames_per_batch: Mel frames of a whole batch.
+        true_loa_prob: Probability that a clip is conditioned on AudioMAE's language of audio
+            instead of the translator's: the probabilistic switcher of AudioLDM 2 (arXiv 2308.05734,
+            section 3.4).
+        channel_loss_weighting: 1 weights the error of each latent channel by the energy that noise
+            in it adds to the decoded log-mel. 0 weights all alike. Values between are exponents.
     """
 
-    frames: int = Field(16384, gt=0)
-    truth: float = 1.0
-    audible: float = Field(0.0, ge=0.0, le=1.0)
+    frames_per_batch: int = Field(16384, gt=0)
+    true_loa_prob: float = 1.0
+    channel_loss_weighting: float = Field(0.0, ge=0.0, le=1.0)
 
 
-class HearingStage(EncodedStage):
-    """What stages of UNets share: what one hears of a clip, and pictures of what it draws.
+class LatentDiffusionStage(LatentStage):
+    """Base of stages that train a UNet.
 
-    With `truth` below 1 the other clips hear what the frozen translator writes for their captions, once for each data set.
+    With `true_loa_prob` below 1 the frozen translator's language of audio is computed once per data
+    set, for every caption.
+
+    Attributes:
+        component: Component that the UNet is saved as.
+        unconditional: Inputs of classifier-free guidance's unconditional side.
+        unet: The network in training.
+        latent_prior: Frozen latent prior, if the model has one.
+        channel_weights: Weights [1, C, 1, 1] of the channels' errors, or None.
     """
 
-    Options = HearingOptions
-    taught = "unet"
+    Options = LatentDiffusionOptions
+    component = "unet"
 
     def setup(self) -> None:
-        self.read()
-        if self.config.translator is not None and self.options.truth < 1:
-            add_written(self.encoded, self.folder, self.model, self._writer, self.prepared)
+        """Open the data, build the UNet and translate the captions if needed."""
+        self.load_data()
+        if self.config.translator is not None and self.options.true_loa_prob < 1:
+            add_translated(
+                self.dataset,
+                self.dataset_folder,
+                self.model_folder,
+                self._load_translator,
+                self.on_prepare,
+            )
 
-    def _writer(self) -> Callable[[dict[str, Tensor], int], Tensor]:
-        translator = cast(Translator, load_part(self.model, "translator", self.config))
-        return torch.no_grad()(
-            lambda words, tokens: translator.generate(sources_of(words), tokens).tokens
-        )
+    def _load_translator(self) -> Callable[[dict[str, Tensor], int], Tensor]:
+        """Return the translator as the function that `add_translated` needs."""
+        translator = cast(Translator, load_component(self.model_folder, "translator", self.config))
 
-    def read(self) -> None:
-        """The encoded data and the network that learns from them."""
-        super().read()
-        self.null: Nulls = nulls(self.folder)
+        @torch.no_grad()
+        def translate(captions: dict[str, Tensor], num_tokens: int) -> Tensor:
+            return translator.generate(translator_sources(captions), num_tokens).tokens
+
+        return translate
+
+    def load_data(self) -> None:
+        """Open the pre-encoded data and build the networks that read it."""
+        super().load_data()
+        self.unconditional: UnconditionalInputs = load_unconditional_inputs(self.dataset_folder)
         self.schedule = Schedule(self.config.schedule)
-        self.unet = cast(UNet, self.learnt(self.taught))
-        self.players = {"unet": self.unet}
-        self.draft = cast(Draft, self.given("draft")) if self.config.draft else None
-        self.audible = self._audible() if self.options.audible > 0 else None
+        self.unet = cast(UNet, self.load_trainable(self.component))
+        self.trainables = {"unet": self.unet}
+        self.latent_prior: LatentPrior | None = None
+        if self.config.latent_prior is not None:
+            self.latent_prior = cast(LatentPrior, self.load_frozen("latent_prior"))
+        self.channel_weights: Tensor | None = None
+        if self.options.channel_loss_weighting > 0:
+            self.channel_weights = self._measure_channel_weights()
 
     @torch.no_grad()
-    def _audible(self) -> Tensor:
-        """Weights of the latent channels' errors [1, C, 1, 1], 1 on average, by the energy each adds to decoded log-mels."""
-        vae = cast(VAE, load_part(self.model, "vae", self.config))
-        latent = self.encoded.batch(self.recipe.seed, 0, _AUDIBLE_OVER)["latent"]
-        noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(self.recipe.seed))
-        plain, channels = (
-            vae.decode(Latent(latent)),
-            torch.eye(latent.shape[1])[:, None, :, None, None],
-        )
-        added = torch.stack(
-            [(vae.decode(Latent(latent + one * noise)) - plain).square().mean() for one in channels]
-        )
-        weight: Tensor = added**self.options.audible
-        return (weight / weight.mean())[None, :, None, None]
+    def _measure_channel_weights(self) -> Tensor:
+        """Return weights [1, C, 1, 1] of mean 1, from the energy that a channel adds to mels."""
+        vae = cast(VAE, load_component(self.model_folder, "vae", self.config))
+        latent = self.dataset.batch(self.recipe.seed, 0, _CHANNEL_WEIGHT_FRAMES)["latent"]
+        generator = torch.Generator().manual_seed(self.recipe.seed)
+        noise = torch.randn(latent.shape, generator=generator)
+        clean = vae.decode(Latent(latent))
+        energies = []
+        for one_channel in torch.eye(latent.shape[1])[:, None, :, None, None]:
+            noisy = vae.decode(Latent(latent + one_channel * noise))
+            energies.append((noisy - clean).square().mean())
+        weights: Tensor = torch.stack(energies) ** self.options.channel_loss_weighting
+        return (weights / weights.mean())[None, :, None, None]
 
-    def _mixed(self, batch: dict[str, Tensor], dice: Generator) -> Tensor | None:
-        """The language of audio that each clip of a batch hears."""
-        heard = batch.get("loa")
-        return (
-            self._switched(heard, batch["written"], dice)
-            if heard is not None and "written" in batch
-            else heard
-        )
+    def select_loa(self, batch: dict[str, Tensor], generator: Generator) -> Tensor | None:
+        """Return the language of audio [B, L, D] that conditions each clip, or None.
 
-    def _switched(self, truth: Tensor, written: Tensor, dice: Generator) -> Tensor:
-        """True language of audio for some clips, written for the others."""
-        true = (torch.rand(len(truth), generator=dice) < self.options.truth).to(truth.device)
-        return torch.where(true[:, None, None], truth, written)
+        Args:
+            batch: Arrays of a pre-encoded batch.
+            generator: Source of the switcher's choices.
+        """
+        true_loa = batch.get("loa")
+        if true_loa is None or "generated_loa" not in batch:
+            return true_loa
+        return self.switch_loa(true_loa, batch["generated_loa"], generator)
 
-    def _conditioning(self, batch: dict[str, Tensor], heard: Tensor | None) -> Conditioning:
-        film = (
-            batch["clap_audio" if self.config.translator is None else "clap_text"]
-            if self.config.unet.film
-            else None
-        )
-        contexts = [Context.full(heard)] if heard is not None else []
+    def switch_loa(self, true_loa: Tensor, generated_loa: Tensor, generator: Generator) -> Tensor:
+        """Return AudioMAE's language of audio for some clips, the translator's for the others.
+
+        Args:
+            true_loa: AudioMAE's [B, L, D].
+            generated_loa: The translator's [B, L, D].
+            generator: Source of the choices.
+        """
+        is_true = torch.rand(len(true_loa), generator=generator) < self.options.true_loa_prob
+        return torch.where(is_true.to(true_loa.device)[:, None, None], true_loa, generated_loa)
+
+    def build_conditioning(self, batch: dict[str, Tensor], loa: Tensor | None) -> Conditioning:
+        """Return the UNet's conditioning of a batch.
+
+        Args:
+            batch: Arrays of a pre-encoded batch.
+            loa: Language of audio [B, L, D], or None.
+        """
+        unet = self.config.unet
+        film = None
+        if unet.film_dim:
+            # AudioLDM trains on CLAP vectors of audio, AudioLDM 2 on those of text.
+            film = batch["clap_audio" if self.config.translator is None else "clap_text"]
+        contexts = []
+        if loa is not None:
+            contexts.append(Context.unmasked(loa))
         if "text" in batch:
             contexts.append(Context(batch["text"], batch["text_mask"]))
-        draft = None if self.draft is None else self._drafted(batch)
-        return Conditioning(film, tuple(contexts[: len(self.config.unet.heard)]), draft)
+        prior = None if self.latent_prior is None else self._predict_prior(batch)
+        return Conditioning(film, tuple(contexts[: len(unet.cross_attention_dims)]), prior)
 
     @torch.no_grad()
-    def _drafted(self, batch: dict[str, Tensor]) -> Tensor:
-        assert self.draft is not None
-        drawn: Tensor = self.draft(
-            Context(batch["text"], batch["text_mask"]), batch["latent"].shape[2]
-        )
-        return drawn.float()
+    def _predict_prior(self, batch: dict[str, Tensor]) -> Tensor:
+        assert self.latent_prior is not None
+        text = Context(batch["text"], batch["text_mask"])
+        prior: Tensor = self.latent_prior(text, batch["latent"].shape[2])
+        return prior.float()
+
+    def weight_channels(self, error: Tensor) -> Tensor:
+        """Return squared errors [B, C, T', F'], weighted by channel.
+
+        Args:
+            error: Squared errors.
+        """
+        if self.channel_weights is None:
+            return error
+        return self.channel_weights.to(error) * error
 
     def preview(self) -> Preview:
-        """A few captions of the data, sampled with guidance and decoded to mels."""
+        """Return mels of a few clips beside those generated from their captions."""
         device = next(self.unet.parameters()).device
-        batch = self.few(device)
-        conditioning = self._conditioning(batch, self._heard(batch))
-        null = self.null.of(conditioning)
-        z = torch.randn(batch["latent"].shape, generator=torch.Generator().manual_seed(0)).to(
-            device
+        batch = self.preview_batch(device)
+        conditioning = self.build_conditioning(batch, self.preview_loa(batch))
+        unconditional = self.unconditional.like(conditioning)
+        noise = torch.randn(batch["latent"].shape, generator=torch.Generator().manual_seed(0))
+        *_, last = self.sample(noise.to(device), conditioning, unconditional)
+        return self.comparison_preview("samples", batch["latent"], last.z)
+
+    def sample(
+        self, z: Tensor, conditioning: Conditioning, unconditional: Conditioning
+    ) -> Iterator[Step]:
+        """Yield the sampling steps of a preview.
+
+        Args:
+            z: Noise [B, C, T', F'].
+            conditioning: Conditioning of the clips.
+            unconditional: Its unconditional form.
+        """
+        denoise = cfg_denoiser(
+            self.unet, conditioning, unconditional, PREVIEW_GUIDANCE, self.schedule
         )
-        *_, last = self.walk(z, conditioning, null)
-        return self.beside("samples", batch["latent"], last.z)
+        timesteps = self.schedule.timesteps(PREVIEW_STEPS, "log_snr")
+        return dpmpp_2m(denoise, z, self.schedule, timesteps)
 
-    def walk(self, z: Tensor, conditioning: Conditioning, null: Conditioning) -> Iterator[Step]:
-        """From noise to the latents of a preview."""
-        denoise = guided(self.unet, conditioning, null, PREVIEW_GUIDANCE, self.schedule)
-        return dpmpp_2m(denoise, z, self.schedule, PREVIEW_STEPS)
+    def preview_loa(self, batch: dict[str, Tensor]) -> Tensor | None:
+        """Return the language of audio of a preview: the translator's if it is known.
 
-    def _heard(self, batch: dict[str, Tensor]) -> Tensor | None:
-        return batch.get("written", batch.get("loa"))
+        Args:
+            batch: Arrays of a pre-encoded batch.
+        """
+        return batch.get("generated_loa", batch.get("loa"))
 
 
-class DiffusionOptions(HearingOptions):
-    """drop: share of clips whose conditions are all nulled; drop_each: contexts and draft, each by itself.
+class DiffusionOptions(LatentDiffusionOptions):
+    """Options of the diffusion stage.
 
-    min_snr: clamp of the loss weight (arXiv 2303.09556) or null. logit_normal: mean and deviation of the logit of t / steps
-    (arXiv 2403.03206, eq. 19), or null for steps drawn evenly.
+    Attributes:
+        cfg_dropout_prob: Probability that all conditions of a clip become unconditional.
+        cond_dropout_prob: Probability of the same for each context and for the prior by itself.
+        snr_gamma: Largest loss weight of min-SNR weighting (arXiv 2303.09556). null: no weighting.
+        logit_mean: Mean of the logit-normal distribution of timesteps (arXiv 2403.03206, eq. 19).
+            null: a uniform distribution.
+        logit_std: Its standard deviation.
     """
 
-    drop: float = 0.1
-    drop_each: float = 0.05
-    min_snr: float | None = 5.0
-    logit_normal: tuple[float, float] | None = None
+    cfg_dropout_prob: float = 0.1
+    cond_dropout_prob: float = 0.05
+    snr_gamma: float | None = 5.0
+    logit_mean: float | None = None
+    logit_std: float = Field(1.0, gt=0)
 
 
-class DiffusionStage(HearingStage):
-    """Player: the UNet, hearing the sound's own language of audio, or with no translator its CLAP vector, and its caption."""
+class DiffusionStage(LatentDiffusionStage):
+    """Train the UNet. Trainables: "unet".
+
+    It is conditioned on the caption and on the clip's language of audio or, in a model without a
+    translator, on the clip's CLAP vector.
+    """
 
     Options = DiffusionOptions
-    parts = {"unet": "unet"}  # noqa: RUF012
+    components = {"unet": "unet"}  # noqa: RUF012
 
-    def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
-        return self._denoising(batch, self._mixed(batch, dice), dice)
+    def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
+        """Return the weighted squared error of the prediction (arXiv 2006.11239, eq. 14)."""
+        return self.denoising_losses(batch, self.select_loa(batch, generator), generator)
 
-    def _denoising(self, batch: dict[str, Tensor], heard: Tensor | None, dice: Generator) -> Losses:
+    def denoising_losses(
+        self, batch: dict[str, Tensor], loa: Tensor | None, generator: Generator
+    ) -> Losses:
+        """Return the UNet's loss at random timesteps.
+
+        Args:
+            batch: Arrays of a pre-encoded batch.
+            loa: Language of audio [B, L, D], or None.
+            generator: Source of timesteps, noise and condition dropout, in this order.
+        """
         latent = batch["latent"]
-        t = self._times(len(latent), dice).to(latent.device)
-        noise = torch.randn(latent.shape, generator=dice).to(latent.device)
-        conditioning = self._dropped(self._conditioning(batch, heard), dice)
+        t = self.sample_timesteps(len(latent), generator).to(latent.device)
+        noise = torch.randn(latent.shape, generator=generator).to(latent.device)
+        conditioning = self.drop_conditions(self.build_conditioning(batch, loa), generator)
         z = self.schedule.q_sample(latent, noise, t)
-        error = (
-            self.unet(z, t, conditioning).float() - self.schedule.target(latent, noise, t)
-        ).square()
-        if self.audible is not None:
-            error = self.audible.to(error) * error
-        return {
-            "unet/mse": (
-                self.schedule.weight(t, self.options.min_snr) * error.mean(dim=(1, 2, 3))
-            ).mean()
-        }
+        target = self.schedule.training_target(latent, noise, t)
+        error = (self.unet(z, t, conditioning).float() - target).square()
+        clip_error = self.weight_channels(error).mean(dim=(1, 2, 3))
+        weight = self.schedule.loss_weight(t, self.options.snr_gamma)
+        return {"unet/mse": (weight * clip_error).mean()}
 
-    def _times(self, count: int, dice: Generator) -> Tensor:
-        """The steps t [count] to learn from."""
-        steps = self.config.schedule.steps
-        if self.options.logit_normal is None:
-            return torch.randint(steps, (count,), generator=dice)
-        mean, deviation = self.options.logit_normal
-        share = torch.sigmoid(mean + deviation * torch.randn(count, generator=dice))
-        return (share * steps).long().clamp(max=steps - 1)
+    def sample_timesteps(self, num_clips: int, generator: Generator) -> Tensor:
+        """Return random train-time steps t [B].
 
-    def _dropped(self, conditioning: Conditioning, dice: Generator) -> Conditioning:
-        """Null every condition of some clips, and single conditions of others."""
-        size = len(
-            conditioning.film if conditioning.film is not None else conditioning.contexts[0].tokens
+        Args:
+            num_clips: Number B of clips.
+            generator: Source of the steps.
+        """
+        num_timesteps = self.config.schedule.num_train_timesteps
+        if self.options.logit_mean is None:
+            return torch.randint(num_timesteps, (num_clips,), generator=generator)
+        logits = self.options.logit_mean + self.options.logit_std * torch.randn(
+            num_clips, generator=generator
         )
-        whole = torch.rand(size, generator=dice) < self.options.drop
-        contexts = []
-        for i, context in enumerate(conditioning.contexts):
-            out = (whole | (torch.rand(size, generator=dice) < self.options.drop_each)).to(
-                context.tokens.device
-            )
-            null = self.null.context(i, context)
-            tokens = torch.where(out[:, None, None], null.tokens, context.tokens)
-            contexts.append(Context(tokens, torch.where(out[:, None], null.mask, context.mask)))
+        timesteps = (torch.sigmoid(logits) * num_timesteps).long()
+        return timesteps.clamp(max=num_timesteps - 1)
+
+    def drop_conditions(self, conditioning: Conditioning, generator: Generator) -> Conditioning:
+        """Return the conditioning with some conditions of some clips made unconditional.
+
+        Classifier-free guidance needs a network that was trained without conditions (arXiv
+        2207.12598, algorithm 1).
+
+        Args:
+            conditioning: Conditioning of B clips.
+            generator: Source of the choices.
+        """
         film = conditioning.film
+        prior = conditioning.prior
+        num_clips = len(film if film is not None else conditioning.contexts[0].tokens)
+        drops_all = torch.rand(num_clips, generator=generator) < self.options.cfg_dropout_prob
+
+        def is_dropped() -> Tensor:
+            draws = torch.rand(num_clips, generator=generator)
+            return torch.logical_or(drops_all, draws < self.options.cond_dropout_prob)
+
+        contexts = []
+        for index, context in enumerate(conditioning.contexts):
+            dropped = is_dropped().to(context.tokens.device)[:, None]
+            replacement = self.unconditional.context_like(index, context)
+            tokens = torch.where(dropped[..., None], replacement.tokens, context.tokens)
+            contexts.append(Context(tokens, torch.where(dropped, replacement.mask, context.mask)))
         if film is not None:
-            film = torch.where(whole.to(film.device)[:, None], self.null.film.to(film), film)
-        draft = conditioning.draft
-        if draft is not None:
-            out = (whole | (torch.rand(size, generator=dice) < self.options.drop_each)).to(
-                draft.device
-            )
-            draft = draft * ~out[:, None, None, None]
-        return Conditioning(film, tuple(contexts), draft)
+            dropped = drops_all.to(film.device)[:, None]
+            film = torch.where(dropped, self.unconditional.film.to(film), film)
+        if prior is not None:
+            prior = prior * ~is_dropped().to(prior.device)[:, None, None, None]
+        return Conditioning(film, tuple(contexts), prior)
+
+
+class JointLossWeights(StageOptions):
+    """Weights of the joint stage's losses. The UNet's loss has weight 1.
+
+    Attributes:
+        translator: Weight of the translator's own L1.
+    """
+
+    translator: float = 1.0
 
 
 class JointOptions(DiffusionOptions):
-    """translation: weight of the translator's own loss."""
+    """Options of the joint stage.
 
-    truth: float = 0.25
-    translation: float = 1.0
+    Attributes:
+        true_loa_prob: See `LatentDiffusionOptions`.
+        weights: Weights of the losses.
+    """
+
+    true_loa_prob: float = 0.25
+    weights: JointLossWeights = JointLossWeights()
 
 
 class JointStage(DiffusionStage):
-    """Player: UNet and translator as one model, with the switcher between true and written language of audio."""
+    """Train UNet and translator together (arXiv 2308.05734, section 3.4). Trainables: "model".
+
+    Gradients of the UNet's loss reach the translator through the language of audio it generates.
+    """
 
     Options = JointOptions
-    parts = {"unet": "model.unet", "translator": "model.translator"}  # noqa: RUF012
+    components = {"unet": "model.unet", "translator": "model.translator"}  # noqa: RUF012
 
     def setup(self) -> None:
-        self.read()
-        self.weights = {"translator/l1": self.options.translation}
-        self.translator = cast(Translator, self.learnt("translator"))
-        self.players = {"model": nn.ModuleDict({"unet": self.unet, "translator": self.translator})}
+        """Open the data and build both networks."""
+        self.load_data()
+        self.loss_weights = {"translator/l1": self.options.weights.translator}
+        self.translator = cast(Translator, self.load_trainable("translator"))
+        model = nn.ModuleDict({"unet": self.unet, "translator": self.translator})
+        self.trainables = {"model": model}
 
-    def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
-        sources, truth = sources_of(batch), batch["loa"]
-        taught = l1_loss(self.translator.teacher(sources, truth).float(), truth)
-        written = self.translator.generate(sources, truth.shape[1]).tokens.float()
-        heard = self._switched(truth, written, dice)
-        return {"translator/l1": taught, **self._denoising(batch, heard, dice)}
+    def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
+        """Return the translator's teacher-forced L1 and the UNet's loss."""
+        sources = translator_sources(batch)
+        true_loa = batch["loa"]
+        teacher_forced = self.translator.teacher_forced(sources, true_loa).float()
+        losses = {"translator/l1": l1_loss(teacher_forced, true_loa)}
+        generated_loa = self.translator.generate(sources, true_loa.shape[1]).tokens.float()
+        loa = self.switch_loa(true_loa, generated_loa, generator)
+        return losses | self.denoising_losses(batch, loa, generator)
 
-    def _heard(self, batch: dict[str, Tensor]) -> Tensor:
-        return self.translator.generate(sources_of(batch), batch["loa"].shape[1]).tokens.float()
+    def preview_loa(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the language of audio that the translator generates now."""
+        num_tokens = batch["loa"].shape[1]
+        return self.translator.generate(translator_sources(batch), num_tokens).tokens.float()

@@ -1,13 +1,12 @@
-"""A UNet that goes from noise to sound in few leaps, taught by the one that takes many small steps with guidance.
+"""The distillation stage: a UNet that samples in few steps, without guidance.
 
-Knows which points of the teacher's path must lead to the same place. Refuses to know how a leap is taken when sampling.
+Sampling is cut into phases at the student's timesteps. Within a phase all points of the teacher's
+trajectory lead to the end of the phase (consistency distillation, arXiv 2303.01469, in phases as in
+arXiv 2405.18407). The student's jump from t must agree with one small, guided step of the teacher
+and the student's own jump from there. Guidance is distilled as in arXiv 2310.04378. The target is
+the student itself without gradients (arXiv 2310.14189, section 3.2), so no third network is needed.
 
-The way from noise to sound is cut at the student's stops. Within a piece every point of the teacher's path belongs to one end:
-what the student says from t, and what it says itself from a little further on after one small step of the teacher, must agree
-(consistency distillation, arXiv 2303.01469, piecewise as in arXiv 2405.18407; guidance distilled as in arXiv 2310.04378).
-With the student itself, held fixed, as the target (arXiv 2310.14189, section 3.2) a run needs no third network.
-
-Letters: B batch, C T' F' latent.
+Shapes: B batch, C T' F' latent, P phases.
 """
 
 from __future__ import annotations
@@ -21,147 +20,174 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from ...config.architecture import StudentConfig
+from ...config.architecture import DistilledUNetConfig
 from ...diffusion.guidance import Guidance
-from ...diffusion.samplers import leaps
+from ...diffusion.samplers import lcm
 from ...errors import ConfigError
 from ...loaders.model_folder import read_config, write_config
 from ...models.unet import UNet
 from ...types import Conditioning, Step, cat_conditionings
 from .base import Losses
-from .diffusion import HearingOptions, HearingStage
+from .diffusion import LatentDiffusionOptions, LatentDiffusionStage
+
+_CLEAN = -1  # index of clean data in the tables of alpha and sigma
 
 
-class StudentOptions(HearingOptions):
-    """stops: the steps t that the student will be asked at, noisiest first. substeps: steps of the teacher from one stop to the
-    next. guidance, parallel, guidance_stop: how the teacher is guided; the student needs no guidance any more.
+class DistillationOptions(LatentDiffusionOptions):
+    """Options of the distillation stage.
+
+    Attributes:
+        true_loa_prob: See `LatentDiffusionOptions`.
+        timesteps: Timesteps that the student samples at, the noisiest first.
+        teacher_substeps: Steps of the teacher per phase.
+        guidance_scale: Guidance of the teacher.
+        apg_eta: Weight of the guidance component parallel to the prediction (0 = full APG,
+            1 = plain classifier-free guidance).
+        guidance_stop: Fraction of the sampling after which the teacher is not guided.
     """
 
-    truth: float = 0.0
-    stops: tuple[int, ...] = StudentConfig().stops
-    substeps: int = Field(8, gt=0)
-    guidance: float = Field(3.0, gt=1)
-    parallel: float = 0.0
+    true_loa_prob: float = 0.0
+    timesteps: tuple[int, ...] = DistilledUNetConfig().timesteps
+    teacher_substeps: int = Field(8, gt=0)
+    guidance_scale: float = Field(3.0, gt=1)
+    apg_eta: float = 0.0
     guidance_stop: float = 0.76
 
 
-class StudentStage(HearingStage):
-    """Player: the student, which begins as its teacher, the UNet of the run's model folder."""
+class DistillationStage(LatentDiffusionStage):
+    """Train the distilled UNet. Trainables: "unet", which starts as a copy of the teacher."""
 
-    Options = StudentOptions
-    taught = "student"
-    parts = {"student": "unet"}  # noqa: RUF012
+    Options = DistillationOptions
+    component = "distilled_unet"
+    components = {"distilled_unet": "unet"}  # noqa: RUF012
 
     def setup(self) -> None:
+        """Open the data, load the teacher and build the student."""
         super().setup()
-        self.teacher = cast(UNet, self.given("unet"))
-        if not (self.model / "student.safetensors").is_file():
-            self.unet.load_state_dict(self.teacher.state_dict())
         options = self.options
-        self.guidance = Guidance(options.guidance, options.parallel, stop=options.guidance_stop)
-        self.alpha, self.sigma = (
-            torch.tensor(
-                [
-                    *(
-                        pair[i]
-                        for pair in map(
-                            self.schedule.alpha_sigma, range(self.schedule.config.steps)
-                        )
-                    ),
-                    1.0 - i,
-                ]
-            )
-            for i in (0, 1)
-        )  # index -1 is clean data
-        self.grid = self._grid()
+        self.teacher = cast(UNet, self.load_frozen("unet"))
+        if not self.has_component(self.component):
+            self.unet.load_state_dict(self.teacher.state_dict())
+        self.guidance = Guidance(
+            options.guidance_scale, options.apg_eta, stop=options.guidance_stop
+        )
+        num_timesteps = self.schedule.config.num_train_timesteps
+        # The last row is clean data, so that index -1 finds it.
+        table = [self.schedule.alpha_sigma(t) for t in (*range(num_timesteps), _CLEAN)]
+        self.alpha = torch.tensor([alpha for alpha, _ in table])
+        self.sigma = torch.tensor([sigma for _, sigma in table])
+        self.grid = self._build_grid()
 
-    def _grid(self) -> Tensor:
-        """Times [pieces, substeps + 1] of the teacher's path, each piece from a stop to the next, the last to clean data."""
-        stops, steps = StudentConfig(self.options.stops).stops, self.schedule.config.steps
-        ends = [*stops[1:], -1]
-        pieces = [
-            torch.linspace(a, b, self.options.substeps + 1).round().long()
-            for a, b in zip(stops, ends, strict=True)
-        ]
-        grid = torch.stack(pieces)
-        if stops[0] >= steps or int(grid[:, :-1].min()) < 0 or not bool((grid.diff() < 0).all()):
+    def _build_grid(self) -> Tensor:
+        """Return the teacher's timesteps [P, teacher_substeps + 1], each row one phase.
+
+        A phase goes from one timestep of the student to the next, the last one to clean data.
+        """
+        timesteps = DistilledUNetConfig(self.options.timesteps).timesteps
+        num_substeps = self.options.teacher_substeps
+        num_timesteps = self.schedule.config.num_train_timesteps
+        phases = []
+        for start, end in zip(timesteps, [*timesteps[1:], _CLEAN], strict=True):
+            phases.append(torch.linspace(start, end, num_substeps + 1).round().long())
+        grid = torch.stack(phases)
+        is_in_range = timesteps[0] < num_timesteps and int(grid[:, :-1].min()) >= 0
+        is_falling = bool((grid.diff() < 0).all())
+        if not is_in_range or not is_falling:
             raise ConfigError(
-                f"stops {list(stops)} leave no room for {self.options.substeps} substeps each below {steps}"
+                f"options.timesteps {list(timesteps)} are too close for {num_substeps} teacher "
+                f"substeps each, or not below {num_timesteps}; use fewer or choose others"
             )
         return grid
 
-    def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
+    def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
+        """Return the squared error of the student's prediction to `consistency_target`."""
         latent = batch["latent"]
-        piece = torch.randint(len(self.grid), (len(latent),), generator=dice)
-        place = torch.randint(self.options.substeps, (len(latent),), generator=dice)
-        t, u, s = (
-            self.grid[piece, at].to(latent.device)
-            for at in (place, place + 1, torch.full_like(place, -1))
-        )
-        conditioning = self._conditioning(batch, self._mixed(batch, dice))
-        z = self.schedule.q_sample(
-            latent, torch.randn(latent.shape, generator=dice).to(latent.device), t
-        )
-        target = self._target(z, t, u, s, conditioning)
+        num_clips = len(latent)
+        phase = torch.randint(len(self.grid), (num_clips,), generator=generator)
+        substep = torch.randint(self.options.teacher_substeps, (num_clips,), generator=generator)
+        t = self.grid[phase, substep].to(latent.device)
+        t_next = self.grid[phase, substep + 1].to(latent.device)
+        t_end = self.grid[phase, -1].to(latent.device)
+        conditioning = self.build_conditioning(batch, self.select_loa(batch, generator))
+        noise = torch.randn(latent.shape, generator=generator).to(latent.device)
+        z = self.schedule.q_sample(latent, noise, t)
+        target = self.consistency_target(z, t, t_next, t_end, conditioning)
         error = (self.unet(z, t, conditioning).float() - target).square()
-        if self.audible is not None:
-            error = self.audible.to(error) * error
-        return {"unet/mse": error.mean()}
+        return {"unet/mse": self.weight_channels(error).mean()}
 
     @torch.no_grad()
-    def _target(
-        self, z: Tensor, t: Tensor, u: Tensor, s: Tensor, conditioning: Conditioning
+    def consistency_target(
+        self, z: Tensor, t: Tensor, t_next: Tensor, t_end: Tensor, conditioning: Conditioning
     ) -> Tensor:
-        """What the student should predict for z at t: that whose leap from t to s ends where the teacher's step to u and then
-        the student's own leap from u to s end.
+        """Return the prediction [B, C, T', F'] whose jump from t to t_end ends at the right place.
 
-        A leap moves z to z' = c x0 + (sigma' / sigma) z with c = alpha' - sigma' alpha / sigma, so the x0 wanted is a mean of
-        the teacher's and the student's later one, weighted by their shares of c.
+        That is the end of the teacher's step from t to t_next followed by the student's jump from
+        t_next to t_end. A jump moves z to z' = c x0 + (sigma' / sigma) z with
+        c = alpha' - sigma' alpha / sigma. The x0 of the whole jump is therefore the mean of the
+        teacher's and the student's x0, weighted by their fractions of c.
+
+        Args:
+            z: Noisy latents [B, C, T', F'].
+            t: Timesteps [B] of z.
+            t_next: Timesteps [B] after the teacher's step.
+            t_end: Timesteps [B] at the end of the phase, -1 for clean data.
+            conditioning: Conditioning of the clips.
         """
-        first = self._guided(z, t, conditioning)
-        between = self._moved(z, first, t, u)
-        later, _ = self.schedule.split(
-            between, u.clamp(min=0), self.unet(between, u.clamp(min=0), conditioning).float()
-        )
-        share = torch.where(u == s, 0.0, self._reach(u, s) / self._reach(t, s))[:, None, None, None]
-        x0 = first + share * (later - first)
-        alpha, sigma = self._at(t)
-        return self.schedule.target(x0, (z - alpha * x0) / sigma, t)
+        teacher_x0 = self._teacher_x0(z, t, conditioning)
+        z_next = self._jump(z, teacher_x0, t, t_next)
+        # At the end of a phase the student's x0 has weight 0, and its timestep may be -1.
+        student_t = t_next.clamp(min=0)
+        prediction = self.unet(z_next, student_t, conditioning).float()
+        student_x0, _ = self.schedule.to_x0_and_eps(z_next, student_t, prediction)
+        fraction = self._x0_coefficient(t_next, t_end) / self._x0_coefficient(t, t_end)
+        weight = torch.where(t_next == t_end, 0.0, fraction)[:, None, None, None]
+        x0 = teacher_x0 + weight * (student_x0 - teacher_x0)
+        alpha, sigma = self._alpha_sigma(t)
+        return self.schedule.training_target(x0, (z - alpha * x0) / sigma, t)
 
-    def _guided(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
-        """The teacher's x0, guided where guidance reaches."""
-        both = cat_conditionings(self.null.of(conditioning), conditioning)
-        without, with_ = self.teacher(torch.cat([z, z]), torch.cat([t, t]), both).float().chunk(2)
-        plain = self.schedule.split(z, t, with_)[0]
-        total = self.schedule.config.steps
-        inside = (total - t <= self.guidance.stop * total)[:, None, None, None]
-        return self.schedule.split(
-            z, t, torch.where(inside, self.guidance.mix(with_, without, plain), with_)
-        )[0]
+    def _teacher_x0(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        """Return the teacher's x0, guided before `guidance_stop`."""
+        both = cat_conditionings(self.unconditional.like(conditioning), conditioning)
+        predictions = self.teacher(torch.cat([z, z]), torch.cat([t, t]), both).float()
+        uncond, cond = predictions.chunk(2)
+        cond_x0 = self.schedule.to_x0_and_eps(z, t, cond)[0]
+        total = self.schedule.config.num_train_timesteps
+        is_guided = (total - t <= self.guidance.stop * total)[:, None, None, None]
+        guided = self.guidance.combine(cond, uncond, cond_x0)
+        return self.schedule.to_x0_and_eps(z, t, torch.where(is_guided, guided, cond))[0]
 
-    def _at(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        return tuple(
-            table.to(t.device)[t][:, None, None, None] for table in (self.alpha, self.sigma)
-        )  # type: ignore[return-value]
+    def _alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return alpha and sigma [B, 1, 1, 1] of timesteps [B]; -1 is clean data."""
+        alpha = self.alpha.to(t.device)[t]
+        sigma = self.sigma.to(t.device)[t]
+        return alpha[:, None, None, None], sigma[:, None, None, None]
 
-    def _reach(self, t: Tensor, s: Tensor) -> Tensor:
-        """c of the leap from t to s, [B]; 0 where there is none."""
-        (alpha, sigma), (alpha_s, sigma_s) = self._at(t), self._at(s)
-        return torch.where(
-            t == s, 0.0, (alpha_s - sigma_s * alpha / sigma.clamp(min=1e-9)).flatten()
-        )
+    def _x0_coefficient(self, t: Tensor, t_end: Tensor) -> Tensor:
+        """Return c [B] of a jump from t to t_end, 0 if both are equal."""
+        alpha, sigma = self._alpha_sigma(t)
+        alpha_end, sigma_end = self._alpha_sigma(t_end)
+        coefficient = alpha_end - sigma_end * alpha / sigma.clamp(min=1e-9)
+        return torch.where(t == t_end, 0.0, coefficient.flatten())
 
-    def _moved(self, z: Tensor, x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        alpha, sigma = self._at(t)
-        alpha_s, sigma_s = self._at(s)
-        return alpha_s * x0 + sigma_s / sigma * (z - alpha * x0)
+    def _jump(self, z: Tensor, x0: Tensor, t: Tensor, t_end: Tensor) -> Tensor:
+        """Return z at t_end after one DDIM step (arXiv 2010.02502, eq. 12)."""
+        alpha, sigma = self._alpha_sigma(t)
+        alpha_end, sigma_end = self._alpha_sigma(t_end)
+        return alpha_end * x0 + sigma_end / sigma * (z - alpha * x0)
 
-    def walk(self, z: Tensor, conditioning: Conditioning, null: Conditioning) -> Iterator[Step]:
-        """In leaps, unguided."""
-        return leaps(
-            lambda z, t: self.unet(z, t, conditioning), z, self.schedule, self.options.stops
-        )
+    def sample(
+        self, z: Tensor, conditioning: Conditioning, unconditional: Conditioning
+    ) -> Iterator[Step]:
+        """Yield the steps of a preview: the student's own timesteps, without guidance."""
 
-    def finish(self, model: Path) -> None:
-        name, config, card = read_config(model)
-        write_config(model, replace(config, student=StudentConfig(self.options.stops)), name, card)
+        def denoise(z: Tensor, t: Tensor) -> Tensor:
+            prediction: Tensor = self.unet(z, t, conditioning)
+            return prediction
+
+        return lcm(denoise, z, self.schedule, self.options.timesteps)
+
+    def on_export(self, model_folder: Path) -> None:
+        """Store the student's timesteps in the model's config."""
+        name, config, card = read_config(model_folder)
+        distilled = DistilledUNetConfig(self.options.timesteps)
+        write_config(model_folder, replace(config, distilled_unet=distilled), name, card)

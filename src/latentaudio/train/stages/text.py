@@ -1,8 +1,9 @@
-"""The text encoders' stage: a small T5 and CLAP's text tower learn what words mean from a sentence encoder, and numbers.
+"""The text stage: distill a sentence encoder into a small T5 and CLAP's text tower.
 
-Knows the students and the losses. Refuses to know where texts come from (see `train.lessons`), optimisers and sound.
+The students also learn the quantities that a text names, from linear heads that are dropped after
+the training. See `train.text_distillation` for the texts.
 
-Letters: B texts, N tokens, D width of a student, V = 384 width of the teacher, Q = 3 quantities (pitch, rate, tempo).
+Shapes: B texts, W tokens, D width of a student, V = 384 width of the teacher, Q = 3 quantities.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from ...conditioning.tokenizer import Tokenizer, build
-from ...data.dataset import dice
-from ...data.manifest import digest, read_manifest
+from ...conditioning.tokenizer import Tokenizer, build_tokenizer
+from ...data.dataset import seeded_generator
+from ...data.manifest import manifest_fingerprint, read_manifest
 from ...errors import ConfigError
-from ...fileio import replacing
+from ...fileio import atomic_write
 from ...loaders.model_folder import TOKENIZER_FILE
 from ..text_distillation.dataset import (
-    COUNTS,
+    NUM_COUNT_CLASSES,
     TEACHER_WIDTH,
     VALUES,
-    Lessons,
-    ask,
-    stated,
-    vocabulary,
+    DistillationSet,
+    build_vocabulary,
+    extract_quantities,
+    teacher_embed,
 )
 from .base import Batch, Losses, Stage, StageOptions
 
@@ -38,191 +39,255 @@ if TYPE_CHECKING:
 
 QUANTITIES = ("pitch_hz", "rate_hz", "bpm")
 _PERIODS = (64.0, 16.0, 8.0, 4.0, 2.0, 1.0)  # octaves
-_WAVES = len(QUANTITIES) * 2 * len(_PERIODS)
-_T5_RMS, _CLAP_RMS = (
-    1.0,
-    0.05,
-)  # T5 adds unit-sized blocks to its embeddings; CLAP normalises the sum of word and position
-_WEIGHTS = {"cosine": 1.0, "similarity": 10.0, "quantity": 1.0, "count": 0.1}
+_NUM_FEATURES = len(QUANTITIES) * 2 * len(_PERIODS)
+_T5_EMBEDDING_RMS = 1.0  # T5 adds blocks of unit size to its embeddings
+_CLAP_EMBEDDING_RMS = 0.05  # CLAP normalizes the sum of word and position
+_LOSS_WEIGHTS = {"cosine": 1.0, "similarity": 10.0, "quantity": 1.0, "count": 0.1}
+_LENGTH_GROUP = 8  # a batch is drawn from this many batches of neighboring length
+_FULL_POOL_PROB = 0.5
+_MIN_POOL_FRACTION = 0.15
 
 
-def fourier(octaves: Tensor) -> Tensor:
-    """Sines and cosines of log2 of a value at periods of 1 to 64 octaves, [...] -> [..., 12]: linear to read."""
+def fourier_features(octaves: Tensor) -> Tensor:
+    """Return sines and cosines of log2 values at periods of 1 to 64 octaves.
+
+    A linear layer can predict them, unlike a value over many octaves.
+
+    Args:
+        octaves: log2 of the values [...].
+
+    Returns:
+        Features [..., 12].
+    """
     phase = octaves[..., None] * (2 * math.pi / torch.tensor(_PERIODS, device=octaves.device))
     return torch.cat([phase.sin(), phase.cos()], -1)
 
 
-class Students(nn.Module):
-    """T5, CLAP and, per student, the linear heads that compare them with the teacher and read numbers from them."""
+class TextStudents(nn.Module):
+    """T5 and CLAP with linear heads that compare them with the teacher and predict quantities.
+
+    CLAP's audio tower is frozen.
+    """
 
     def __init__(self, t5: T5EncoderModel, clap: ClapModel, widths: dict[str, int]) -> None:
+        """Add the heads.
+
+        Args:
+            t5: T5 encoder.
+            clap: CLAP.
+            widths: Width D of "t5" and "clap".
+        """
         super().__init__()
-        self.t5, self.clap = t5, clap
+        self.t5 = t5
+        self.clap = clap
         clap.audio_model.requires_grad_(False)
         clap.audio_projection.requires_grad_(False)
-        self.meaning = nn.ModuleDict(
-            {name: nn.Linear(width, TEACHER_WIDTH) for name, width in widths.items()}
-        )
-        self.numbers = nn.ModuleDict(
-            {name: nn.Linear(width, _WAVES + COUNTS) for name, width in widths.items()}
-        )
+        self.teacher_heads = nn.ModuleDict()
+        for name, width in widths.items():
+            self.teacher_heads[name] = nn.Linear(width, TEACHER_WIDTH)
+        self.quantity_heads = nn.ModuleDict()
+        for name, width in widths.items():
+            self.quantity_heads[name] = nn.Linear(width, _NUM_FEATURES + NUM_COUNT_CLASSES)
 
     def forward(self, ids: Tensor, mask: Tensor, pool: Tensor) -> dict[str, Tensor]:
-        """One vector a text from each student, [B, D]: T5 averaged over the tokens in `pool` [B, N], CLAP's projection."""
+        """Return one vector [B, D] per text and student.
+
+        Args:
+            ids: Token ids [B, W].
+            mask: 1 for tokens, 0 for padding [B, W].
+            pool: 1 for tokens of which T5's states are averaged [B, W]. CLAP has its own pooling.
+        """
         states = self.t5(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-        feature = self.clap.get_text_features(
-            input_ids=ids, attention_mask=mask
-        ).pooler_output.float()
-        return {
-            "t5": torch.einsum("bnd,bn->bd", states, pool / pool.sum(1, keepdim=True)),
-            "clap": feature,
-        }
+        clap_output = self.clap.get_text_features(input_ids=ids, attention_mask=mask)
+        mean = torch.einsum("bnd,bn->bd", states, pool / pool.sum(1, keepdim=True))
+        return {"t5": mean, "clap": clap_output.pooler_output.float()}
 
     @torch.no_grad()
-    def warm_start(self, tokenizer: Tokenizer, dice: Generator) -> None:
-        """Start words from the teacher's vectors along its principal axes, and numbers from their Fourier features."""
-        pieces = tokenizer.rules.get_vocab()
-        known = [piece for piece in sorted(pieces) if re.fullmatch(r"[a-z]{2,}", piece)]
-        vectors = ask(known).float()
+    def init_embeddings(self, tokenizer: Tokenizer, generator: Generator) -> None:
+        """Start words at the teacher's vectors, and numbers at their Fourier features.
+
+        Args:
+            tokenizer: Tokenizer of both students.
+            generator: Source of the random projections of the features.
+        """
+        ids = tokenizer.rules.get_vocab()
+        words = [piece for piece in sorted(ids) if re.fullmatch(r"[a-z]{2,}", piece)]
+        vectors = teacher_embed(words).float()
         vectors -= vectors.mean(0)
+        # A student is narrower than the teacher: the first principal axes keep the most.
         axes = torch.linalg.svd(vectors, full_matrices=False).Vh
-        numbers = {piece: value for piece, value in VALUES.items() if piece in pieces and value > 0}
-        waves = fourier(torch.tensor(list(numbers.values())).log2())
-        for table, rms in (
-            (self.t5.shared.weight, _T5_RMS),
-            (self.clap.text_model.embeddings.word_embeddings.weight, _CLAP_RMS),
+        numbers = {piece: value for piece, value in VALUES.items() if piece in ids and value > 0}
+        features = fourier_features(torch.tensor(list(numbers.values())).log2())
+        word_ids = [ids[piece] for piece in words]
+        number_ids = [ids[piece] for piece in numbers]
+        clap_embeddings = self.clap.text_model.embeddings.word_embeddings.weight
+        for embeddings, rms in (
+            (self.t5.shared.weight, _T5_EMBEDDING_RMS),
+            (clap_embeddings, _CLAP_EMBEDDING_RMS),
         ):
-            table[[pieces[piece] for piece in known]] = _scaled(
-                vectors @ axes[: table.shape[1]].T, rms
-            )
-            spread = torch.randn(waves.shape[1], table.shape[1], generator=dice)
-            table[[pieces[piece] for piece in numbers]] = _scaled(waves @ spread, rms)
+            width = embeddings.shape[1]
+            embeddings[word_ids] = _scale_rows(vectors @ axes[:width].T, rms)
+            projection = torch.randn(features.shape[1], width, generator=generator)
+            embeddings[number_ids] = _scale_rows(features @ projection, rms)
 
 
-def _scaled(rows: Tensor, rms: float) -> Tensor:
+def _scale_rows(rows: Tensor, rms: float) -> Tensor:
     return rows * (rms / rows.square().mean(1, keepdim=True).sqrt())
 
 
 class TextOptions(StageOptions):
-    """sentences, everyday: texts to prepare of the lexicon and on everyday words; data folders add their captions."""
+    """Options of the text stage. Data folders, if any, add their captions.
 
-    sentences: int = 110_000
-    everyday: int = 75_000
+    Attributes:
+        num_lexicon_texts: Sentences of the lexicon.
+        num_common_word_texts: Short texts about words of the teacher's vocabulary.
+    """
+
+    num_lexicon_texts: int = 110_000
+    num_common_word_texts: int = 75_000
 
 
 class TextStage(Stage):
-    """Player: the students. A tokenizer and the lessons are made once and kept in the run's folder."""
+    """Train the text encoders. Trainables: "model".
+
+    The tokenizer and the teacher's vectors are computed once and stored in the run's folder.
+    """
 
     Options = TextOptions
-    parts = {"t5": "model.t5", "clap": "model.clap"}  # noqa: RUF012
+    components = {"t5": "model.t5", "clap": "model.clap"}  # noqa: RUF012
 
     def setup(self) -> None:
-        t5, clap = self.config.t5, self.config.clap
+        """Prepare tokenizer and texts, and build the students."""
+        t5 = self.config.t5
+        clap = self.config.clap
         if (
             t5 is None
             or clap is None
-            or (t5.vocabulary, t5.length) != (clap.vocabulary, clap.text_length)
+            or t5.vocab_size != clap.vocab_size
+            or t5.max_length != clap.text_max_length
         ):
             raise ConfigError(
-                f"the text stage trains a T5 and a CLAP of one vocabulary and length; {self.recipe.model} has not both"
+                f"the text stage trains a T5 and a CLAP of one vocabulary and length, which "
+                f"{self.recipe.model} does not have; choose another model"
             )
-        self.weights = {
-            f"{name}/{loss}": weight for name in ("t5", "clap") for loss, weight in _WEIGHTS.items()
-        }
-        fresh = not (self.model / "t5.safetensors").is_file()
-        tokenizer = self._tokenizer(t5.vocabulary, t5.length)
-        self.learn(self._lessons(), tokenizer)
-        towers = cast("T5EncoderModel", self.learnt("t5")), cast("ClapModel", self.learnt("clap"))
-        self.students = Students(*towers, {"t5": t5.width, "clap": clap.projection})
-        if fresh:
-            self.students.warm_start(tokenizer, dice(self.recipe.seed))
-        self.players = {"model": self.students}
-
-    def _tokenizer(self, size: int, length: int) -> Tokenizer:
-        path = self.model / TOKENIZER_FILE
-        if not path.is_file():
-            with replacing(path) as temporary:
-                build(vocabulary(size), size).save(str(temporary))
-        return Tokenizer.from_file(path, length)
-
-    def _lessons(self) -> Lessons:
-        asked = f"{self.recipe.seed} {self.options.sentences} {self.options.everyday} {[digest(d) for d in self.data]}"
-        path = (
-            self.model.parent
-            / f"lessons_{blake2b(asked.encode(), digest_size=6).hexdigest()}.safetensors"
+        for name in ("t5", "clap"):
+            for loss, weight in _LOSS_WEIGHTS.items():
+                self.loss_weights[f"{name}/{loss}"] = weight
+        is_new = not self.has_component("t5")
+        tokenizer = self._load_tokenizer(t5.vocab_size, t5.max_length)
+        self.set_texts(self._load_texts(), tokenizer)
+        self.students = TextStudents(
+            cast("T5EncoderModel", self.load_trainable("t5")),
+            cast("ClapModel", self.load_trainable("clap")),
+            {"t5": t5.hidden_size, "clap": clap.projection_dim},
         )
+        if is_new:
+            self.students.init_embeddings(tokenizer, seeded_generator(self.recipe.seed))
+        self.trainables = {"model": self.students}
+
+    def _load_tokenizer(self, vocab_size: int, max_length: int) -> Tokenizer:
+        path = self.model_folder / TOKENIZER_FILE
         if not path.is_file():
-            captions = (
-                [caption for clip in read_manifest(*self.data) for caption in clip.captions]
-                if self.data
-                else []
-            )
-            Lessons.prepare(
-                self.recipe.seed, self.options.sentences, self.options.everyday, captions
+            with atomic_write(path) as temporary:
+                vocabulary = build_vocabulary(vocab_size)
+                build_tokenizer(vocabulary, vocab_size).save(str(temporary))
+        return Tokenizer.from_file(path, max_length)
+
+    def _load_texts(self) -> DistillationSet:
+        options = self.options
+        seed = self.recipe.seed
+        fingerprints = [manifest_fingerprint(folder) for folder in self.data]
+        settings = (
+            f"{seed} {options.num_lexicon_texts} {options.num_common_word_texts} {fingerprints}"
+        )
+        name = blake2b(settings.encode(), digest_size=6).hexdigest()
+        path = self.model_folder.parent / f"distillation_set_{name}.safetensors"
+        if not path.is_file():
+            captions: list[str] = []
+            if self.data:
+                for clip in read_manifest(*self.data):
+                    captions += clip.captions
+            DistillationSet.prepare(
+                seed, options.num_lexicon_texts, options.num_common_word_texts, captions
             ).save(path)
-        return Lessons.load(path)
+        return DistillationSet.load(path)
 
-    def learn(self, lessons: Lessons, tokenizer: Tokenizer) -> None:
-        """Take these lessons: token ids, targets and stated quantities as tensors over all texts, sorted by length."""
-        ids, mask = tokenizer(lessons.texts)
+    def set_texts(self, texts: DistillationSet, tokenizer: Tokenizer) -> None:
+        """Train on these texts from now on.
+
+        Args:
+            texts: Texts and the teacher's vectors.
+            tokenizer: Tokenizer of both students.
+        """
+        ids, mask = tokenizer(texts.texts)
+        # Sorted by length, so that a batch of neighbors needs little padding.
         order = mask.sum(1).argsort(stable=True)
-        facts = [stated(lessons.texts[i]) for i in order.tolist()]
-        self.ids, self.mask, self.targets = (
-            ids[order].to(torch.int16),
-            mask[order].bool(),
-            lessons.targets[order],
-        )
-        self.octaves = torch.tensor(
-            [
-                [math.log2(cast(float, fact.get(name, math.nan))) for name in QUANTITIES]
-                for fact in facts
-            ]
-        )
-        self.counts = torch.tensor([fact.get("count", -1) for fact in facts])
+        self.ids = ids[order].to(torch.int16)
+        self.mask = mask[order].bool()
+        self.targets = texts.targets[order]
+        octaves = []
+        counts = []
+        for index in order.tolist():
+            quantities = extract_quantities(texts.texts[index])
+            values = [cast(float, quantities.get(name, math.nan)) for name in QUANTITIES]
+            octaves.append([math.log2(value) for value in values])
+            counts.append(quantities.get("count", -1))
+        self.octaves = torch.tensor(octaves)
+        """log2 of each quantity [M, Q], NaN if a text names none."""
+        self.counts = torch.tensor(counts)
+        """Count of each text [M], -1 if it names none."""
 
     def batch(self, position: int) -> Batch:
-        """Texts of like length (little padding), with the tokens to pool: all of them, or for half the rows a random part.
+        """Return texts of similar length with the tokens to pool.
 
-        Averages over random parts must mean the same, so every token's state carries the sense of the whole text.
+        For half of the rows T5's states are averaged over a random part of the tokens, which must
+        mean the same as the whole. Every token's state therefore carries the meaning of the text.
         """
-        throw, size = dice(self.recipe.seed, position, 0), self.recipe.batch
-        reach = min(8 * size, len(self.ids))
-        start = int(torch.randint(len(self.ids) - reach + 1, (1,), generator=throw))
-        rows = start + torch.randint(reach, (size,), generator=throw)
-        mask = self.mask[rows, : int(self.mask[rows].sum(1).max())]
-        share = torch.rand(size, 1, generator=throw).clamp(min=0.15)
-        share[torch.rand(size, generator=throw) < 0.5] = 1.0
-        part = mask & (torch.rand(mask.shape, generator=throw) < share)
-        part[:, 0] |= ~part.any(1)
+        batch_size = self.recipe.batch_size
+        generator = seeded_generator(self.recipe.seed, position, 0)
+        group_size = min(_LENGTH_GROUP * batch_size, len(self.ids))
+        start = int(torch.randint(len(self.ids) - group_size + 1, (1,), generator=generator))
+        rows = start + torch.randint(group_size, (batch_size,), generator=generator)
+        length = int(self.mask[rows].sum(1).max())
+        mask = self.mask[rows, :length]
+        fraction = torch.rand(batch_size, 1, generator=generator).clamp(min=_MIN_POOL_FRACTION)
+        fraction[torch.rand(batch_size, generator=generator) < _FULL_POOL_PROB] = 1.0
+        pool = mask & (torch.rand(mask.shape, generator=generator) < fraction)
+        pool[:, 0] |= ~pool.any(1)  # at least one token
         return {
-            "ids": self.ids[rows, : mask.shape[1]].long(),
+            "ids": self.ids[rows, :length].long(),
             "mask": mask.long(),
-            "pool": part.float(),
+            "pool": pool.float(),
             "target": self.targets[rows].float(),
             "octaves": self.octaves[rows],
             "count": self.counts[rows],
         }
 
-    def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
-        """Per student: 1 - cosine to the teacher, error of in-batch similarities and Fourier features, NLL of counts."""
-        found: Losses = {}
-        for name, vector in self.students(batch["ids"], batch["mask"], batch["pool"]).items():
-            meaning, unit = self.students.meaning[name](vector).float(), F.normalize(vector, dim=-1)
-            found[f"{name}/cosine"] = (
-                1 - F.cosine_similarity(meaning, batch["target"], dim=-1).mean()
-            )
-            found[f"{name}/similarity"] = F.mse_loss(
-                unit @ unit.T, batch["target"] @ batch["target"].T
-            )
-            waves, count = self.students.numbers[name](vector).float().split([_WAVES, COUNTS], -1)
-            truth = fourier(batch["octaves"].nan_to_num())
-            found[f"{name}/quantity"] = _mean(
-                (waves.view_as(truth) - truth).square().mean(-1), ~batch["octaves"].isnan()
-            )
-            nll = F.cross_entropy(count, batch["count"].clamp(min=0), reduction="none")
-            found[f"{name}/count"] = _mean(nll, batch["count"] >= 0)
-        return found
+    def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
+        """Return four losses per student.
+
+        They are 1 - cosine to the teacher, the squared errors of the similarities within the batch
+        and of the Fourier features, and the cross-entropy of counts.
+        """
+        losses: Losses = {}
+        vectors = self.students(batch["ids"], batch["mask"], batch["pool"])
+        for name, vector in vectors.items():
+            prediction = self.students.teacher_heads[name](vector).float()
+            unit = F.normalize(vector, dim=-1)
+            target = batch["target"]
+            cosine = F.cosine_similarity(prediction, target, dim=-1)
+            losses[f"{name}/cosine"] = 1 - cosine.mean()
+            losses[f"{name}/similarity"] = F.mse_loss(unit @ unit.T, target @ target.T)
+            output = self.students.quantity_heads[name](vector).float()
+            features, count_logits = output.split([_NUM_FEATURES, NUM_COUNT_CLASSES], -1)
+            target_features = fourier_features(batch["octaves"].nan_to_num())
+            error = (features.view_as(target_features) - target_features).square().mean(-1)
+            losses[f"{name}/quantity"] = _masked_mean(error, ~batch["octaves"].isnan())
+            counts = batch["count"]
+            nll = F.cross_entropy(count_logits, counts.clamp(min=0), reduction="none")
+            losses[f"{name}/count"] = _masked_mean(nll, counts >= 0)
+        return losses
 
 
-def _mean(values: Tensor, valid: Tensor) -> Tensor:
+def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     return (values * valid).sum() / valid.sum().clamp(min=1)

