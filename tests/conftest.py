@@ -1,15 +1,18 @@
-"""A whole AudioLDM 2 of a few thousand random weights, in a model folder: every room of the real one, in milliseconds."""
+"""A complete AudioLDM 2 of a few thousand random weights, with every component of a real one.
+
+It is written to a model folder and loads in milliseconds.
+"""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from latentaudio.conditioning.tokenizer import build
+from latentaudio.conditioning.tokenizer import build_tokenizer
 from latentaudio.config.architecture import (
     AudioMAEConfig,
     CLAPConfig,
-    DraftConfig,
+    LatentPriorConfig,
     ModelConfig,
     ScheduleConfig,
     T5Config,
@@ -18,55 +21,110 @@ from latentaudio.config.architecture import (
     VAEConfig,
     VocoderConfig,
 )
-from latentaudio.loaders import model_folder as folders
+from latentaudio.loaders.components import build_component, component_names
+from latentaudio.loaders.model_folder import TOKENIZER_FILE, save_component, write_config
 
-WORDS = 1200
+VOCAB_SIZE = 1200
 TINY = ModelConfig(
-    vae=VAEConfig(channels=8, mult=(1, 1, 2, 2), latent=4, res_blocks=1, groups=4),
-    unet=UNetConfig(
-        latent=4, channels=16, mult=(1, 2), res_blocks=1, attention=(False, True), contexts=(None, 16, 24), heads=(1, 2),
-        groups=4, order=4, draft=True,
+    vae=VAEConfig(
+        channels=8,
+        channel_mult=(1, 1, 2, 2),
+        latent_channels=4,
+        num_res_blocks=1,
+        num_groups=4,
     ),
-    vocoder=VocoderConfig(kind="istft", channels=16, hidden=32, layers=2),
+    unet=UNetConfig(
+        latent_channels=4,
+        channels=16,
+        channel_mult=(1, 2),
+        num_res_blocks=1,
+        attention=(False, True),
+        contexts=(None, 16, 24),
+        num_heads=(1, 2),
+        num_groups=4,
+        num_position_frequencies=4,
+        use_prior=True,
+    ),
+    vocoder=VocoderConfig(kind="istft", channels=16, ffn_dim=32, num_layers=2),
     schedule=ScheduleConfig(prediction="v"),
     clap=CLAPConfig(
-        projection=8, text_width=16, text_layers=1, text_heads=2, text_hidden=32, text_positions=26, vocabulary=WORDS,
-        text_length=24, audio_width=8, audio_depths=(1, 1, 1, 1), audio_heads=(1, 1, 2, 2),
+        projection_dim=8,
+        text_hidden_size=16,
+        text_num_layers=1,
+        text_num_heads=2,
+        text_ffn_dim=32,
+        text_max_positions=26,
+        vocab_size=VOCAB_SIZE,
+        text_max_length=24,
+        audio_hidden_size=8,
+        audio_depths=(1, 1, 1, 1),
+        audio_num_heads=(1, 1, 2, 2),
     ),
-    t5=T5Config(width=24, head_width=8, heads=2, layers=2, hidden=32, vocabulary=WORDS, length=24),
-    draft=DraftConfig(width=16, layers=1, heads=2, beats=4, order=4),
-    translator=TranslatorConfig(width=16, layers=2, heads=2, positions=64, sources=(8, 24), tokens=8),
-    audiomae=AudioMAEConfig(width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2, average_last=1),
-)  # fmt: skip
+    t5=T5Config(
+        hidden_size=24,
+        head_dim=8,
+        num_heads=2,
+        num_layers=2,
+        ffn_dim=32,
+        vocab_size=VOCAB_SIZE,
+        max_length=24,
+    ),
+    latent_prior=LatentPriorConfig(
+        hidden_size=16,
+        num_layers=1,
+        num_heads=2,
+        num_uniform_frequencies=4,
+        num_position_frequencies=4,
+    ),
+    translator=TranslatorConfig(
+        hidden_size=16,
+        num_layers=2,
+        num_heads=2,
+        max_positions=64,
+        source_dims=(8, 24),
+        num_tokens=8,
+    ),
+    audiomae=AudioMAEConfig(
+        hidden_size=16,
+        num_layers=1,
+        num_heads=2,
+        decoder_hidden_size=16,
+        decoder_num_layers=1,
+        decoder_num_heads=2,
+        num_averaged_layers=1,
+    ),
+)
 TINY_FILM = replace(
     TINY,
-    unet=replace(TINY.unet, contexts=(None,), film=8, draft=False),
+    unet=replace(TINY.unet, contexts=(None,), film_dim=8, use_prior=False),
     t5=None,
-    draft=None,
+    latent_prior=None,
     translator=None,
     audiomae=None,
 )
 
 
 def write_model(folder, config, name):
-    """A model folder of random weights in which no branch is silent."""
+    """Write a model folder of random weights; layers that start at zero get random ones, too."""
     folder.mkdir(parents=True)
-    dice = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
-    folders.write_config(folder, config, name, {"made": "by dice"})
-    for part in folders.parts_of(config):
-        state = folders.build(part, config).state_dict()
+    write_config(folder, config, name, {"made": "randomly"})
+    for component in component_names(config):
+        state = build_component(component, config).state_dict()
         for key, value in state.items():
             if value.is_floating_point() and value.ndim > 1 and not value.any():
-                state[key] = torch.randn(value.shape, generator=dice) * value[0].numel() ** -0.5
-        folders.save_part(folder, part, state)
-    build(["dog", "bell", "rain", "door"], WORDS).save(str(folder / folders.TOKENIZER_FILE))
+                scale = value[0].numel() ** -0.5
+                state[key] = torch.randn(value.shape, generator=generator) * scale
+        save_component(folder, component, state)
+    tokenizer = build_tokenizer(["dog", "bell", "rain", "door"], VOCAB_SIZE)
+    tokenizer.save(str(folder / TOKENIZER_FILE))
     return folder
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
-    """Model folder of a tiny AudioLDM 2 that says it is a mini."""
+    """Model folder of a tiny AudioLDM 2 with the name of mini."""
     return write_model(tmp_path_factory.mktemp("models") / "tiny", TINY, "mini")
 
 

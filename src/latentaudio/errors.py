@@ -1,13 +1,15 @@
-"""The one error tree. Knows what can go wrong for a user; refuses to know how anything is done.
+"""The error tree: everything that a user of this package can be told.
 
 LatentAudioError
-├── UsageError       an argument nobody can act on (bad number, unknown name, impossible combination)
-├── DataError        a sound, a caption file or a folder that cannot be read, or a target that cannot be written
+├── UsageError       an argument that cannot be used (wrong number, unknown name, impossible
+combination)
+├── DataError        a file or folder that cannot be read, or a target that cannot be written
 ├── WeightsError     a checkpoint that is missing, damaged or of another shape
 ├── ConfigError      a recipe or a model configuration that contradicts itself
-└── GenerationError  the model produced silence or numbers that are not finite
+└── GenerationError  the model generated silence or values that are not finite
 
-Every message is one line and carries the way out. The command line prints it and exits with code 2.
+Every message is one line: the problem, the value, a way out. The command line prints it and exits
+    with code 2.
 """
 
 from __future__ import annotations
@@ -19,21 +21,16 @@ __all__ = [
     "LatentAudioError",
     "UsageError",
     "WeightsError",
-    "said",
+    "first_line",
 ]
 
 
-def said(problem: BaseException, longest: int = 120) -> str:
-    """The first line of what another library says of a problem, or the name of its kind where it says nothing."""
-    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)[:longest]
-
-
 class LatentAudioError(Exception):
-    """Anything this package tells its user."""
+    """Base of all errors of this package."""
 
 
 class UsageError(LatentAudioError):
-    """An argument that cannot be acted on."""
+    """An argument that cannot be used."""
 
 
 class DataError(LatentAudioError):
@@ -41,7 +38,7 @@ class DataError(LatentAudioError):
 
 
 class WeightsError(LatentAudioError):
-    """Weights that are missing, damaged or misshapen."""
+    """Weights that are missing, damaged or of another shape."""
 
 
 class ConfigError(LatentAudioError):
@@ -49,4 +46,18 @@ class ConfigError(LatentAudioError):
 
 
 class GenerationError(LatentAudioError):
-    """Output that is silent or not finite."""
+    """Generated audio that is silent or not finite."""
+
+
+def first_line(error: BaseException, max_chars: int = 120) -> str:
+    """Return the first line of an error's message, to be quoted in one of ours.
+
+    Args:
+        error: An error of another library.
+        max_chars: Longer lines are cut.
+
+    Returns:
+        The line, or the name of the error's class if its message is empty.
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0][:max_chars] if lines else type(error).__name__[:max_chars]

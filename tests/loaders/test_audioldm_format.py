@@ -13,11 +13,11 @@ import torch
 from layouts import PUBLISHED
 
 from latentaudio.config.architecture import AudioMAEConfig
-from latentaudio.config.registry import VARIANTS
+from latentaudio.config.registry import MODELS
 from latentaudio.errors import WeightsError
 from latentaudio.loaders import key_mapping
-from latentaudio.loaders.model_folder import parts_of
-from latentaudio.loaders.resolve import Found, find
+from latentaudio.loaders.components import COMPONENTS, component_names
+from latentaudio.loaders.resolve import ModelSource, resolve_model
 from latentaudio.loaders.tensor_files import Tensors
 
 
@@ -63,14 +63,14 @@ def checkpoint(name, path):
 def test_every_published_checkpoint_is_recognised_and_fits(name, tmp_path):
     path = tmp_path / f"{name}.ckpt"
     numbers = checkpoint(name, path)
-    found = find(path)
-    assert (found.variant.name, found.config.unet, found.config.latent_std) == (
+    found = resolve_model(path)
+    assert (found.spec.name, found.config.unet, found.config.latent_std) == (
         name,
-        VARIANTS[name].config.unet,
+        MODELS[name].config.unet,
         (4.0,),
     )
-    for part in parts_of(found.config):
-        state = found.part(part).state_dict()
+    for part in component_names(found.config):
+        state = found.load_component(part).state_dict()
         averaged = part == "unet" and name.startswith("audioldm-")
         wanted = dict.fromkeys(numbers[part], 99.5) if averaged else numbers[part]
         assert {
@@ -82,11 +82,11 @@ def test_every_published_checkpoint_is_recognised_and_fits(name, tmp_path):
 def test_names_of_the_first_files_are_understood(tmp_path):
     path = tmp_path / "audioldm-full-s-v2.ckpt"
     checkpoint("audioldm-s-full-v2", path)
-    assert find(path).variant.name == "audioldm-s-full-v2"
+    assert resolve_model(path).spec.name == "audioldm-s-full-v2"
     path.rename(tmp_path / "mine.ckpt")
-    assert find(tmp_path / "mine.ckpt").variant.name == "audioldm-s-full"
+    assert resolve_model(tmp_path / "mine.ckpt").spec.name == "audioldm-s-full"
     assert (
-        find(tmp_path / "mine.ckpt", like="audioldm-s-text-ft").variant.name == "audioldm-s-text-ft"
+        resolve_model(tmp_path / "mine.ckpt", architecture="audioldm-s-text-ft").spec.name == "audioldm-s-text-ft"
     )
 
 
@@ -96,7 +96,7 @@ SOURCES = {512: 10, 1024: 20, 192: 14}
 
 def tiny(name):
     """A row at tiny widths, as the numbers of `layouts` and as our config."""
-    n, config = PUBLISHED[name], VARIANTS[name].config
+    n, config = PUBLISHED[name], MODELS[name].config
     items, sources = tuple(CONTEXTS[c] for c in n.items), tuple(SOURCES[s] for s in n.sources)
     vocoder, levels = (64, *n.vocoder[1:]), len(n.vae)
     numbers = replace(
@@ -105,16 +105,16 @@ def tiny(name):
         gpt2=n.gpt2 and (38, 12, 12, 34), sources=sources, vits=n.vits and (183, 14, 6, 18, 2, 40), mae=(16, 12, 16, 513),
     )  # fmt: skip
     parts = {
-        "vae": {"channels": 8, "groups": 4},
-        "unet": {"channels": 8, "groups": 4, "contexts": items, "heads": (1, 2, 3, 5), "film": numbers.film},
+        "vae": {"channels": 8, "num_groups": 4},
+        "unet": {"channels": 8, "num_groups": 4, "contexts": items, "num_heads": (1, 2, 3, 5), "film_dim": numbers.film},
         "vocoder": {"channels": 64},
-        "clap": {"projection": 10, "text_width": 12, "text_hidden": 14, "text_positions": 18, "vocabulary": 22,
-                 "audio_width": 4, "audio_heads": (1, 2, 4, 8)},
-        "t5": {"width": 20, "head_width": 6, "heads": 3, "hidden": 26, "vocabulary": 30},
-        "translator": {"width": 12, "positions": 34, "vocabulary": 38, "sources": sources},
-        "phonemes": {"width": 14, "hidden": 18, "length": 40},
+        "clap": {"projection_dim": 10, "text_hidden_size": 12, "text_ffn_dim": 14, "text_max_positions": 18, "vocab_size": 22,
+                 "audio_hidden_size": 4, "audio_num_heads": (1, 2, 4, 8)},
+        "t5": {"hidden_size": 20, "head_dim": 6, "num_heads": 3, "ffn_dim": 26, "vocab_size": 30},
+        "translator": {"hidden_size": 12, "max_positions": 34, "vocab_size": 38, "source_dims": sources},
+        "phonemes": {"hidden_size": 14, "ffn_dim": 18, "max_length": 40},
     }  # fmt: skip
-    audiomae = AudioMAEConfig(width=16, heads=2, decoder_depth=0)
+    audiomae = AudioMAEConfig(hidden_size=16, num_heads=2, decoder_num_layers=0)
     made = {
         part: replace(getattr(config, part), **change)
         for part, change in parts.items()
@@ -135,9 +135,9 @@ def drawn(table, dice):
 
 def opened(name, config, state):
     """The model of a checkpoint held in memory."""
-    row = replace(VARIANTS[name], config=config)
+    row = replace(MODELS[name], config=config)
     whole = Tensors({key: (state, key) for key in state}, Path("memory"))
-    return Found("memory", Path("memory"), row, {}, "original", whole=whole)
+    return ModelSource("memory", Path("memory"), row, {}, "original", checkpoint=whole)
 
 
 def system(name):
@@ -182,19 +182,19 @@ def system(name):
 def test_each_of_our_tensors_is_the_right_cut_of_theirs(name):
     config, parts, state = system(name)
     found = opened(name, config, state)
-    assert set(parts) == set(parts_of(config))
+    assert set(parts) == set(component_names(config))
     for part, (table, theirs) in parts.items():
-        ours = found.part(part).state_dict()
+        ours = found.load_component(part).state_dict()
         wanted = {
             key: cut(theirs[n]) for n, (_, cuts) in table.items() for key, cut in cuts.items()
         }
         assert set(ours) - set(layouts.MISSING) == set(wanted)
         for key, value in wanted.items():
             assert ours[key].shape == value.shape and torch.equal(ours[key], value), f"{part} {key}"
-        written = dict(key_mapping.write(key_mapping.slots(part, config, ours, "original"), ours))
+        written = dict(key_mapping.to_foreign(COMPONENTS[part].tensor_refs(config, ours, "original"), ours))
         for n, value in theirs.items():
             rows = (
-                len(config.translator.sources) if n.endswith("of_sequence_tokens.weight") else None
+                len(config.translator.source_dims) if n.endswith("of_sequence_tokens.weight") else None
             )
             back = written.pop(n)
             assert back.shape == value.shape and torch.equal(
@@ -211,7 +211,7 @@ def test_what_is_computed_in_one_of_the_authors_fused_matrices():
     theirs = parts["clap"][1]
     block = (
         opened(name, config, state)
-        .part("clap")
+        .load_component("clap")
         .audio_model.audio_encoder.layers[2]
         .blocks[0]
         .attention.self
@@ -243,5 +243,5 @@ def test_what_is_computed_in_one_of_the_authors_fused_matrices():
 def test_a_checkpoint_that_lacks_one_tensor_is_refused(part, lacking):
     config, _, state = system("audioldm2-full")
     del state[layouts.homes("audioldm2-full")[part][0] + lacking]
-    with pytest.raises(WeightsError, match=f"missing {lacking}"):
-        opened("audioldm2-full", config, state).part(part)
+    with pytest.raises(WeightsError, match=f"missing: {lacking}"):
+        opened("audioldm2-full", config, state).load_component(part)

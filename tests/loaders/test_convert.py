@@ -22,12 +22,13 @@ from latentaudio.config import registry
 from latentaudio.errors import DataError, UsageError, WeightsError
 from latentaudio.loaders import resolve as loading
 from latentaudio.loaders.convert import convert
-from latentaudio.loaders.diffusers_configs import components
-from latentaudio.loaders.diffusers_format import index
-from latentaudio.loaders.model_folder import parts_of, save_part
-from latentaudio.loaders.resolve import find
+from latentaudio.loaders.diffusers_format import component_configs
+from latentaudio.loaders.diffusers_format import model_index
+from latentaudio.loaders.components import component_names
+from latentaudio.loaders.model_folder import save_component
+from latentaudio.loaders.resolve import resolve_model
 
-QUICK = {"seconds": 0.32, "steps": 2, "candidates": 1, "seed": 3}
+QUICK = {"duration": 0.32, "steps": 2, "candidates": 1, "seed": 3}
 KINDS = {"audioldm2": published.audioldm2, "v1": published.audioldm}
 
 
@@ -42,17 +43,17 @@ def folder(request, tmp_path_factory):
 def tiny_rows(monkeypatch, folder):
     """The table with a row of the tiny system's shapes, so that `like` and names reach it."""
     row = replace(
-        find(folder).variant, name="tiny-published", parameters=1, ema=True, original="tiny.ckpt"
+        resolve_model(folder).spec, name="tiny-published", unet_parameters=1, use_ema=True, original_checkpoint="tiny.ckpt"
     )
-    monkeypatch.setitem(registry.VARIANTS, "tiny-published", row)
+    monkeypatch.setitem(registry.MODELS, "tiny-published", row)
     return row
 
 
 def states(found):
     return {
         f"{p}.{k}": v
-        for p in parts_of(found.config)
-        for k, v in found.part(p, as_stored=True).state_dict().items()
+        for p in component_names(found.config)
+        for k, v in found.load_component(p, as_stored=True).state_dict().items()
     }
 
 
@@ -68,12 +69,12 @@ def same(first, second):
 @pytest.mark.parametrize("through", ["latentaudio", "original"])
 def test_a_round_trip_is_exact_to_the_bit(folder, tiny_rows, tmp_path, through):
     middle = tmp_path / ("tiny-published.ckpt" if through == "original" else "ours")
-    convert(find(folder), middle, through)
+    convert(resolve_model(folder), middle, through)
     back = tmp_path / "back"
     convert(
-        find(middle, like="tiny-published" if through == "original" else None), back, "diffusers"
+        resolve_model(middle, architecture="tiny-published" if through == "original" else None), back, "diffusers"
     )
-    assert not same(states(find(folder)), states(find(back)))
+    assert not same(states(resolve_model(folder)), states(resolve_model(back)))
     for file in folder.rglob("*.safetensors"):
         want, got = load_file(file), load_file(back / file.relative_to(folder))
         bare = {k.removeprefix("transformer."): v for k, v in want.items() if k != "lm_head.weight"}
@@ -87,7 +88,7 @@ def test_a_round_trip_is_exact_to_the_bit(folder, tiny_rows, tmp_path, through):
         if (folder / kind).is_dir():
             assert (back / kind / "tokenizer.json").is_file()
     one, two = (
-        load(place, "cpu", "fp32", fidelity="diffusers").generate("a dog", **QUICK)[0]
+        load(place, "cpu", "fp32", reference="diffusers").generate("a dog", **QUICK)[0]
         for place in (folder, back)
     )
     assert (one.samples == two.samples).all()
@@ -105,9 +106,9 @@ MORE = {
 
 @pytest.mark.parametrize("kind", MORE)
 def test_every_kind_goes_through_all_layouts_and_comes_back_to_the_bit(kind, tmp_path, monkeypatch):
-    first = find(MORE[kind](tmp_path), how="diffusers")
-    row = replace(first.variant, name="tiny-published", parameters=1, original="tiny.ckpt")
-    monkeypatch.setitem(registry.VARIANTS, "tiny-published", row)
+    first = resolve_model(MORE[kind](tmp_path), reference="diffusers")
+    row = replace(first.spec, name="tiny-published", unet_parameters=1, original_checkpoint="tiny.ckpt")
+    monkeypatch.setitem(registry.MODELS, "tiny-published", row)
     want, found = states(first), first
     for place, layout in (
         ("tiny-published.ckpt", "original"),
@@ -115,10 +116,10 @@ def test_every_kind_goes_through_all_layouts_and_comes_back_to_the_bit(kind, tmp
         ("back", "diffusers"),
     ):
         convert(found, tmp_path / place, layout)
-        found = find(
+        found = resolve_model(
             tmp_path / place,
-            like="tiny-published" if layout == "original" else None,
-            how="diffusers",
+            architecture="tiny-published" if layout == "original" else None,
+            reference="diffusers",
         )
         assert not same(want, states(found)), layout
         assert found.config.latent_std == pytest.approx(
@@ -128,14 +129,14 @@ def test_every_kind_goes_through_all_layouts_and_comes_back_to_the_bit(kind, tmp
 
 
 def test_what_is_written_opens_in_diffusers(folder, tmp_path):
-    model = load(folder, "cpu", "fp32", fidelity="diffusers")
+    model = load(folder, "cpu", "fp32", reference="diffusers")
     convert(model.found, tmp_path / "out", "diffusers")
-    kind = UNet2DConditionModel if model.config.unet.film else AudioLDM2UNet2DConditionModel
+    kind = UNet2DConditionModel if model.config.unet.film_dim else AudioLDM2UNet2DConditionModel
     unet, info = kind.from_pretrained(tmp_path / "out" / "unet", output_loading_info=True)
     assert not any(info.values())
     first = kind.from_pretrained(folder / "unet").state_dict()
     assert not same(first, unet.state_dict())
-    if model.config.unet.film:
+    if model.config.unet.film_dim:
         pipe = AudioLDMPipeline.from_pretrained(tmp_path / "out")
         pipe.set_progress_bar_config(disable=True)
         made = pipe("a dog", num_inference_steps=2, audio_length_in_s=0.32).audios
@@ -143,15 +144,15 @@ def test_what_is_written_opens_in_diffusers(folder, tmp_path):
 
 
 def test_an_authors_checkpoint_with_its_leftovers_loads(folder, tiny_rows, tmp_path):
-    path = published.authors(find(folder), tmp_path / "tiny-published.ckpt")
-    raw = find(path, like="tiny-published", how="diffusers")
-    assert not same(states(find(folder)), states(raw))
-    averaged = find(path, like="tiny-published", how="clean").part("unet").state_dict()
-    plain = raw.part("unet").state_dict()
+    path = published.authors(resolve_model(folder), tmp_path / "tiny-published.ckpt")
+    raw = resolve_model(path, architecture="tiny-published", reference="diffusers")
+    assert not same(states(resolve_model(folder)), states(raw))
+    averaged = resolve_model(path, architecture="tiny-published", reference="clean").load_component("unet").state_dict()
+    plain = raw.load_component("unet").state_dict()
     assert all(torch.equal(averaged[key], plain[key] * 1.01) for key in plain)
     assert raw.config.latent_std == pytest.approx((1 / 0.7,))
     one, two = (
-        load(place, "cpu", "fp32", fidelity="diffusers", like="tiny-published").generate(
+        load(place, "cpu", "fp32", reference="diffusers", architecture="tiny-published").generate(
             "a dog", **QUICK
         )[0]
         for place in (folder, path)
@@ -160,42 +161,42 @@ def test_an_authors_checkpoint_with_its_leftovers_loads(folder, tiny_rows, tmp_p
 
 
 def test_keys_nobody_knows_stop_the_load_with_their_shapes(folder, tiny_rows, tmp_path):
-    path = published.authors(find(folder), tmp_path / "tiny-published.ckpt", extra=False)
+    path = published.authors(resolve_model(folder), tmp_path / "tiny-published.ckpt", extra=False)
     content = torch.load(path, weights_only=True)
     torch.save(
         {"state_dict": {**content["state_dict"], "model.control.weight": torch.zeros(2, 5)}}, path
     )
-    with pytest.raises(WeightsError, match=r"no place for, first model\.control\.weight \[2, 5\]"):
-        find(path, like="tiny-published")
+    with pytest.raises(WeightsError, match=r"does not have, first model\.control\.weight \[2, 5\]"):
+        resolve_model(path, architecture="tiny-published")
     content["state_dict"]["model.diffusion_model.out.2.bias"] = torch.zeros(7)
     del content["state_dict"]["model.diffusion_model.out.0.bias"]
     content["state_dict"]["model.diffusion_model.odd"] = torch.zeros(1, 2)
     torch.save(content, path)
     with pytest.raises(
         WeightsError,
-        match=r"missing out\.0\.bias \[32\]; left over odd \[1, 2\]; misshapen out\.2\.bias is \[7\], wanted \[4\]",
+        match=r"missing: out\.0\.bias \[32\]; unexpected: odd \[1, 2\]; wrong shape: out\.2\.bias is \[7\], not \[4\]",
     ):
-        find(path, like="tiny-published", how="diffusers").part("unet")
+        resolve_model(path, architecture="tiny-published", reference="diffusers").load_component("unet")
 
 
 def test_a_lone_component_takes_the_place_of_a_part(folder, tmp_path):
-    state = {k: v * 2 for k, v in find(folder).part("vocoder").state_dict().items()}
+    state = {k: v * 2 for k, v in resolve_model(folder).load_component("vocoder").state_dict().items()}
     torch.save({"generator": state}, tmp_path / "hifigan.ckpt")
-    found = find(folder, parts={"vocoder": tmp_path / "hifigan.ckpt"})
-    assert not same(found.part("vocoder").state_dict(), state)
+    found = resolve_model(folder, components={"vocoder": tmp_path / "hifigan.ckpt"})
+    assert not same(found.load_component("vocoder").state_dict(), state)
     assert not same(
-        find(folder, parts={"vae": folder / "vae"}).part("vae").state_dict(),
-        find(folder).part("vae").state_dict(),
+        resolve_model(folder, components={"vae": folder / "vae"}).load_component("vae").state_dict(),
+        resolve_model(folder).load_component("vae").state_dict(),
     )
-    with pytest.raises(UsageError, match="has no part 'ear'"):
-        find(folder, parts={"ear": tmp_path})
+    with pytest.raises(UsageError, match="has no component 'ear'"):
+        resolve_model(folder, components={"ear": tmp_path})
 
 
 def test_double_precision_is_cast(folder, tmp_path):
     file = next((folder / "text_encoder").glob("*.safetensors"))
     state = {k: v.double() if v.is_floating_point() else v for k, v in load_file(file).items()}
     torch.save(state, tmp_path / "clap.bin")
-    part = find(folder, parts={"clap": tmp_path / "clap.bin"}).part("clap")
+    part = resolve_model(folder, components={"clap": tmp_path / "clap.bin"}).load_component("clap")
     assert {p.dtype for p in part.parameters()} == {torch.float32}
 
 
@@ -204,9 +205,9 @@ def test_weights_that_are_no_floats_are_told(folder, tmp_path, kind):
     file = next((folder / "vocoder").glob("*.safetensors"))
     torch.save({k: v.to(kind) for k, v in load_file(file).items()}, tmp_path / "vocoder.bin")
     with pytest.raises(
-        WeightsError, match=f"is of another kind .{str(kind).removeprefix('torch.')} and float32."
+        WeightsError, match=f"has type {str(kind).removeprefix('torch.')} and must have float32"
     ):
-        find(folder, parts={"vocoder": tmp_path / "vocoder.bin"}).part("vocoder")
+        resolve_model(folder, components={"vocoder": tmp_path / "vocoder.bin"}).load_component("vocoder")
 
 
 @pytest.mark.parametrize("widths", ["x", 3, [], [0, 0]])
@@ -214,22 +215,22 @@ def test_numbers_that_cannot_be_are_told(folder, tmp_path, widths):
     own = shutil.copytree(folder, tmp_path / "own")
     numbers = json.loads((own / "unet" / "config.json").read_text())
     (own / "unet" / "config.json").write_text(json.dumps({**numbers, "block_out_channels": widths}))
-    with pytest.raises(WeightsError, match="says what cannot be"):
-        find(own)
+    with pytest.raises(WeightsError, match="has an impossible value"):
+        resolve_model(own)
 
 
 def test_refusals(folder, tmp_path, tiny_folder):
-    found = find(folder)
+    found = resolve_model(folder)
     (tmp_path / "there").mkdir()
     with pytest.raises(DataError, match="exists already"):
         convert(found, tmp_path / "there", "diffusers")
     with pytest.raises(UsageError, match=r"ends in \.ckpt or \.pth"):
         convert(found, tmp_path / "folder", "original")
-    with pytest.raises(UsageError, match="only this package has"):
-        convert(find(tiny_folder), tmp_path / "mini", "diffusers")
-    with pytest.raises(UsageError, match="only this package has"):
-        convert(find(tiny_folder), tmp_path / "mini.ckpt", "original")
-    with pytest.raises(UsageError, match="cannot say its shapes"):
+    with pytest.raises(UsageError, match="only latentaudio has"):
+        convert(resolve_model(tiny_folder), tmp_path / "mini", "diffusers")
+    with pytest.raises(UsageError, match="only latentaudio has"):
+        convert(resolve_model(tiny_folder), tmp_path / "mini.ckpt", "original")
+    with pytest.raises(UsageError, match="has no config, and no published model"):
         convert(found, tmp_path / "tiny.ckpt", "original")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there"]
 
@@ -260,10 +261,10 @@ def test_the_proof_compares_the_weights_and_heads_that_were_written(
     folder, tiny_rows, tmp_path, monkeypatch, capsys, layout
 ):
     """A checkpoint with averaged weights too, of a model trained with other heads than converted folders state."""
-    trained = replace(tiny_rows.config, unet=replace(tiny_rows.config.unet, heads=(2, 4)))
-    monkeypatch.setitem(registry.VARIANTS, "tiny-published", replace(tiny_rows, config=trained))
+    trained = replace(tiny_rows.config, unet=replace(tiny_rows.config.unet, num_heads=(2, 4)))
+    monkeypatch.setitem(registry.MODELS, "tiny-published", replace(tiny_rows, config=trained))
     source, target = (
-        published.authors(find(folder), tmp_path / "tiny-published.ckpt"),
+        published.authors(resolve_model(folder), tmp_path / "tiny-published.ckpt"),
         tmp_path / "out",
     )
     line = [
@@ -278,8 +279,8 @@ def test_the_proof_compares_the_weights_and_heads_that_were_written(
     ]
     assert main(line) == 0, capsys.readouterr().err
     like = "tiny-published" if layout == "diffusers" else None
-    assert find(target, like=like, how="diffusers").config.unet.heads == (8, 8)
-    assert find(target, like=like).config.unet.heads == (2, 4)
+    assert resolve_model(target, architecture=like, reference="diffusers").config.unet.num_heads == (8, 8)
+    assert resolve_model(target, architecture=like).config.unet.num_heads == (2, 4)
 
 
 @pytest.mark.parametrize("kind", ["audioldm2", "v1", "speech"])
@@ -290,13 +291,13 @@ def test_a_converted_pipeline_opens_in_diffusers_whole_and_sounds_the_same(kind,
         pipe.tokenizer_2 = published.phoneme_symbols(tmp_path / "symbols")
     else:
         pipe = KINDS[kind]()
-    source = found = find(published.save(pipe, tmp_path / "source"), how="diffusers")
+    source = found = resolve_model(published.save(pipe, tmp_path / "source"), reference="diffusers")
     if through:
         convert(source, tmp_path / "ours", through)
-        found = find(tmp_path / "ours", how="diffusers")
+        found = resolve_model(tmp_path / "ours", reference="diffusers")
     convert(found, tmp_path / "out", "diffusers")
     audios = []
-    for folder in (source.folder, tmp_path / "out"):
+    for folder in (source.path, tmp_path / "out"):
         more = {}
         if kind != "v1":  # the class with which diffusers' loop still runs
             more["language_model"] = GPT2LMHeadModel.from_pretrained(folder / "language_model")
@@ -323,13 +324,13 @@ def test_a_converted_pipeline_opens_in_diffusers_whole_and_sounds_the_same(kind,
 def test_heads_other_than_converted_folders_state_are_meant(
     folder, tiny_rows, tmp_path, monkeypatch, stated, taken
 ):
-    trained = replace(tiny_rows.config, unet=replace(tiny_rows.config.unet, heads=(2, 4)))
-    monkeypatch.setitem(registry.VARIANTS, "tiny-published", replace(tiny_rows, config=trained))
+    trained = replace(tiny_rows.config, unet=replace(tiny_rows.config.unet, num_heads=(2, 4)))
+    monkeypatch.setitem(registry.MODELS, "tiny-published", replace(tiny_rows, config=trained))
     own = shutil.copytree(folder, tmp_path / "own")
     numbers = json.loads((own / "unet" / "config.json").read_text())
     numbers.pop("num_attention_heads", None)
     (own / "unet" / "config.json").write_text(json.dumps({**numbers, "attention_head_dim": stated}))
-    assert find(own).config.unet.heads == taken
+    assert resolve_model(own).config.unet.num_heads == taken
 
 
 def test_converting_to_one_file_leaves_all_or_nothing(folder, tiny_rows, tmp_path, monkeypatch):
@@ -337,7 +338,7 @@ def test_converting_to_one_file_leaves_all_or_nothing(folder, tiny_rows, tmp_pat
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "tokenizer.json").write_text("another")
     with pytest.raises(DataError, match="of another model"):
-        convert(find(folder), tmp_path / "x.ckpt", "original")
+        convert(resolve_model(folder), tmp_path / "x.ckpt", "original")
     assert (tmp_path / "tokenizer" / "tokenizer.json").read_text() == "another"
 
     def full(*_):
@@ -347,13 +348,13 @@ def test_converting_to_one_file_leaves_all_or_nothing(folder, tiny_rows, tmp_pat
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(DataError, match="cannot write"):
-        convert(find(folder), tmp_path / "y" / "x.ckpt", "original")
+        convert(resolve_model(folder), tmp_path / "y" / "x.ckpt", "original")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tokenizer", "y"]
     assert not any((tmp_path / "y").iterdir())
 
 
 def test_schedulers_and_usual_lengths_are_kept(folder, tmp_path):
-    model = load(folder, "cpu", "fp32", fidelity="diffusers")
+    model = load(folder, "cpu", "fp32", reference="diffusers")
     numbers = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
     (folder / "scheduler" / "scheduler_config.json").write_text(
         json.dumps({**numbers, "timestep_spacing": "trailing"})
@@ -370,25 +371,25 @@ def test_schedulers_and_usual_lengths_are_kept(folder, tmp_path):
 @pytest.mark.parametrize("part", ["translator", "phonemes", "clap", "unet"])
 def test_parts_that_lie_in_two_folders_are_taken_from_the_folder_above(tmp_path, part):
     folder = published.save(published.audioldm2(speech=True), tmp_path / "speech")
-    first, second = find(folder), find(folder, parts={part: folder})
-    assert not same(first.part(part).state_dict(), second.part(part).state_dict())
+    first, second = resolve_model(folder), resolve_model(folder, components={part: folder})
+    assert not same(first.load_component(part).state_dict(), second.load_component(part).state_dict())
 
 
 def test_a_lone_part_of_ours_may_be_stored_in_whole_numbers(folder, tmp_path):
-    found = find(folder)
-    state = found.part("clap").state_dict()
+    found = resolve_model(folder)
+    state = found.load_component("clap").state_dict()
     rows = next(k for k in state if k.endswith("word_embeddings.weight"))
-    save_part(tmp_path, "clap", state, coarse=[rows])
-    back = find(folder, parts={"clap": tmp_path / "clap.safetensors"}).part("clap").state_dict()
+    save_component(tmp_path, "clap", state, int8_keys=[rows])
+    back = resolve_model(folder, components={"clap": tmp_path / "clap.safetensors"}).load_component("clap").state_dict()
     assert same(state, back) == [rows]
     assert (state[rows] - back[rows]).abs().max() < state[rows].abs().max() / 100
 
 
 def test_a_folder_is_asked_whether_it_is_like(folder, tmp_path, tiny_folder):
-    with pytest.raises(UsageError, match="not the shapes of audioldm_48k"):
-        find(folder, like="audioldm_48k")
-    with pytest.raises(UsageError, match="says itself what model it is"):
-        find(tiny_folder, like="audioldm2-full")
+    with pytest.raises(UsageError, match="does not have the shapes of audioldm_48k"):
+        resolve_model(folder, architecture="audioldm_48k")
+    with pytest.raises(UsageError, match="has its own model.json"):
+        resolve_model(tiny_folder, architecture="audioldm2-full")
 
 
 def test_a_name_of_the_table_reaches_its_hub(monkeypatch):
@@ -396,11 +397,11 @@ def test_a_name_of_the_table_reaches_its_hub(monkeypatch):
     monkeypatch.setattr(
         loading,
         "_fetched",
-        lambda name: asked.append(loading.hub_of(name)) or loading.ASSETS / "mini",
+        lambda name: asked.append(loading.hub_location(name)) or loading.ASSETS / "mini",
     )
-    find("audioldm2-full")
-    find("audioldm_48k")
-    find("someone/else")
+    resolve_model("audioldm2-full")
+    resolve_model("audioldm_48k")
+    resolve_model("someone/else")
     assert asked == [
         ("cvssp/audioldm2", None),
         ("haoheliu/audioldm_48k", "audioldm_48k.pth"),
@@ -409,30 +410,30 @@ def test_a_name_of_the_table_reaches_its_hub(monkeypatch):
     with pytest.raises(
         WeightsError, match=r"get audioldm-s-text-ft\.ckpt from the authors' record on zenodo"
     ):
-        loading.hub_of("audioldm-s-text-ft")
+        loading.hub_location("audioldm-s-text-ft")
 
 
 @pytest.mark.parametrize(
     "name",
-    [name for name, row in registry.VARIANTS.items() if row.hub and row.config.phonemes is None],
+    [name for name, row in registry.MODELS.items() if row.hub_id and row.config.phonemes is None],
 )
 def test_a_folder_of_published_shapes_is_known_and_dressed(name, tmp_path):
     """Every published row's JSONs, with the 8 heads that converted folders state, read back as that row."""
-    row = registry.VARIANTS[name]
-    stated = replace(row.config, unet=replace(row.config.unet, heads=(8, 8, 8, 8)))
-    for file, content in {**components(stated), "model_index.json": index(stated)}.items():
+    row = registry.MODELS[name]
+    stated = replace(row.config, unet=replace(row.config.unet, num_heads=(8, 8, 8, 8)))
+    for file, content in {**component_configs(stated), "model_index.json": model_index(stated)}.items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text(json.dumps(content))
-    clean, theirs = find(tmp_path), find(tmp_path, how="diffusers")
-    assert clean.variant.config.unet == row.config.unet and theirs.config.unet == stated.unet
+    clean, theirs = resolve_model(tmp_path), resolve_model(tmp_path, reference="diffusers")
+    assert clean.spec.config.unet == row.config.unet and theirs.config.unet == stated.unet
     assert (clean.config.vae, clean.config.vocoder, clean.config.t5) == (
         row.config.vae,
         row.config.vocoder,
         row.config.t5,
     )
     assert clean.config.latent_std == pytest.approx(row.config.latent_std)
-    assert (clean.config.translator, clean.variant.parameters) == (
+    assert (clean.config.translator, clean.spec.unet_parameters) == (
         row.config.translator,
-        row.parameters,
+        row.unet_parameters,
     )
-    assert (clean.config.clap.text_eps, theirs.config.clap.text_eps) == (1e-5, 1e-12)
+    assert (clean.config.clap.text_layer_norm_eps, theirs.config.clap.text_layer_norm_eps) == (1e-5, 1e-12)

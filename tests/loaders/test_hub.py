@@ -22,7 +22,7 @@ import pytest
 from latentaudio.cli.download import download
 from latentaudio.errors import DataError, UsageError, WeightsError
 from latentaudio.loaders import hub
-from latentaudio.loaders.hub import check, fetch, fetch_file, needed, verify
+from latentaudio.loaders.hub import check_snapshot, fetch, fetch_file, default_files, verify
 
 COMMIT = "c8e7e189" * 5
 WEIGHTS = bytes(range(256)) * 800
@@ -410,12 +410,12 @@ def test_verify(tmp_path):
 @pytest.mark.parametrize("name", ["vae/model.bin", "model_index.json"])
 def test_check_removes_what_the_disk_has_damaged(server, name):
     folder = fetch("o/r")
-    check(folder)
+    check_snapshot(folder)
     link = folder / name
     blob = link.resolve()
     blob.write_bytes(b"?" + blob.read_bytes()[1:])
     assert (
-        line(WeightsError, lambda: check(folder))
+        line(WeightsError, lambda: check_snapshot(folder))
         == f"{link} was damaged and is removed; download it again"
     )
     assert not link.exists() and not blob.exists()
@@ -647,12 +647,12 @@ def test_needed():
         "unet/model.fp16-00001-of-00002.safetensors", "unet/model.safetensors.index.fp16.json",
         "unet/pytorch_model-00001-of-00001.bin", "unet/pytorch_model.bin.index.json",
     ]  # fmt: skip
-    assert needed(everything) == [
+    assert default_files(everything) == [
         "model_index.json", "requirements.txt", "text_encoder/config.json", "text_encoder/model.safetensors",
         "tokenizer/merges.txt", "tokenizer_2/spiece.model", "vae/diffusion_pytorch_model.bin", "vocoder/model.fp16.safetensors",
         "unet/model-00001-of-00002.safetensors", "unet/model-00002-of-00002.safetensors", "unet/model.safetensors.index.json",
     ]  # fmt: skip
-    assert needed([]) == []
+    assert default_files([]) == []
 
 
 def test_download(server, capsys, tmp_path, home):

@@ -10,9 +10,9 @@ from diffusers import AudioLDM2UNet2DConditionModel, AutoencoderKL, UNet2DCondit
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from latentaudio.config.architecture import AudioMAEConfig
-from latentaudio.config.registry import VARIANTS
+from latentaudio.config.registry import MODELS
 from latentaudio.loaders import key_mapping
-from latentaudio.loaders.model_folder import blank, parts_of
+from latentaudio.loaders.components import COMPONENTS, build_on_meta, component_names
 
 CROSS = ("DownBlock2D", *("CrossAttnDownBlock2D",) * 3), (*("CrossAttnUpBlock2D",) * 3, "UpBlock2D")
 ROWS = ["audioldm-s-full", "audioldm_16k_crossattn_t5", "audioldm_48k", "audioldm2-full", "audioldm2-full-large-1150k",
@@ -20,14 +20,14 @@ ROWS = ["audioldm-s-full", "audioldm_16k_crossattn_t5", "audioldm_48k", "audiold
 
 
 def meta(part, name):
-    return blank(part, VARIANTS[name].config).state_dict()
+    return build_on_meta(part, MODELS[name].config).state_dict()
 
 
 def renamed(part, name, layout):
     """{their name: shape} of a part of a published model."""
     state = meta(part, name)
-    slots = key_mapping.slots(part, VARIANTS[name].config, state, layout)
-    return {n: s for key, value in state.items() for n, s in slots[key].shapes(value.shape).items()}
+    slots = COMPONENTS[part].tensor_refs(MODELS[name].config, state, layout)
+    return {n: s for key, value in state.items() for n, s in slots[key].foreign_shapes(value.shape).items()}
 
 
 def shapes(module):
@@ -38,18 +38,18 @@ def shapes(module):
     "name", ["audioldm2-full", "audioldm2-full-large-1150k", "audioldm2-speech-ljspeech"]
 )
 def test_unet_names_are_those_of_diffusers_audioldm2(name):
-    unet = VARIANTS[name].config.unet
+    unet = MODELS[name].config.unet
     with torch.device("meta"):
         theirs = AudioLDM2UNet2DConditionModel(
             in_channels=8, out_channels=8, block_out_channels=unet.widths, down_block_types=CROSS[0], up_block_types=CROSS[1],
-            cross_attention_dim=[list(unet.contexts)] * 4, attention_head_dim=8, transformer_layers_per_block=unet.depth,
+            cross_attention_dim=[list(unet.contexts)] * 4, attention_head_dim=8, transformer_layers_per_block=unet.transformer_depth,
         )  # fmt: skip
     assert renamed("unet", name, "diffusers") == shapes(theirs)
 
 
 @pytest.mark.parametrize("name", ["audioldm-s-full", "audioldm-m-full", "audioldm-l-full"])
 def test_unet_names_are_those_of_diffusers_audioldm(name):
-    widths = VARIANTS[name].config.unet.widths
+    widths = MODELS[name].config.unet.widths
     with torch.device("meta"):
         theirs = UNet2DConditionModel(
             in_channels=8, out_channels=8, block_out_channels=widths, down_block_types=CROSS[0], up_block_types=CROSS[1],
@@ -61,25 +61,25 @@ def test_unet_names_are_those_of_diffusers_audioldm(name):
 
 @pytest.mark.parametrize("name", ["audioldm2-full", "audioldm_48k"])
 def test_vae_names_are_those_of_diffusers(name):
-    vae = VARIANTS[name].config.vae
-    levels = len(vae.mult)
+    vae = MODELS[name].config.vae
+    levels = len(vae.channel_mult)
     with torch.device("meta"):
         theirs = AutoencoderKL(
-            1, 1, ("DownEncoderBlock2D",) * levels, ("UpDecoderBlock2D",) * levels, [128 * m for m in vae.mult], 2,
-            latent_channels=vae.latent,
+            1, 1, ("DownEncoderBlock2D",) * levels, ("UpDecoderBlock2D",) * levels, [128 * m for m in vae.channel_mult], 2,
+            latent_channels=vae.latent_channels,
         )  # fmt: skip
     assert renamed("vae", name, "diffusers") == shapes(theirs)
 
 
 def test_vocoder_names_are_those_of_transformers():
-    config = VARIANTS["audioldm2-full"].config.vocoder
+    config = MODELS["audioldm2-full"].config.vocoder
     with torch.device("meta"):
         theirs = SpeechT5HifiGan(
             SpeechT5HifiGanConfig(
                 model_in_dim=64,
                 upsample_initial_channel=1024,
-                upsample_rates=list(config.rates),
-                upsample_kernel_sizes=list(config.kernels),
+                upsample_rates=list(config.upsample_rates),
+                upsample_kernel_sizes=list(config.upsample_kernel_sizes),
             )
         )
     wanted = {k: s for k, s in shapes(theirs).items() if k not in ("mean", "scale")}
@@ -160,15 +160,14 @@ def test_the_authors_names_are_those_of_the_spec(part, name):
 @pytest.mark.parametrize("name", layouts.PUBLISHED)
 def test_every_name_and_shape_of_the_authors_is_asked_for_and_no_other(name):
     """Against tables written from the spec without a look at ours."""
-    config, tables = VARIANTS[name].config, layouts.tables(layouts.PUBLISHED[name])
-    assert set(tables) == set(parts_of(config))
+    config, tables = MODELS[name].config, layouts.tables(layouts.PUBLISHED[name])
+    assert set(tables) == set(component_names(config))
     for part, table in tables.items():
         state = meta(part, name)
-        slots = key_mapping.slots(
-            part, config, [k for k in state if k not in layouts.MISSING], "original"
+        slots = COMPONENTS[part].tensor_refs(config, [k for k in state if k not in layouts.MISSING], "original"
         )
         asked = {
-            n: s for key, slot in slots.items() for n, s in slot.shapes(state[key].shape).items()
+            n: s for key, slot in slots.items() for n, s in slot.foreign_shapes(state[key].shape).items()
         }
         assert {n: tuple(32 if x == -1 else x for x in s) for n, s in asked.items()} == {
             n: s for n, (s, _) in table.items()
@@ -176,14 +175,14 @@ def test_every_name_and_shape_of_the_authors_is_asked_for_and_no_other(name):
 
 
 def test_every_row_has_a_table():
-    assert set(layouts.PUBLISHED) == {row.name for row in VARIANTS.values() if row.parameters}
+    assert set(layouts.PUBLISHED) == {row.name for row in MODELS.values() if row.unet_parameters}
 
 
 def test_the_authors_audiomae_is_asked_for_whole_but_its_decoder():
-    config = replace(VARIANTS["audioldm2-full"].config, audiomae=AudioMAEConfig(decoder_depth=0))
-    state = blank("audiomae", config).state_dict()
-    slots = key_mapping.slots("audiomae", config, state, "original")
-    asked = {n: s for key, slot in slots.items() for n, s in slot.shapes(state[key].shape).items()}
+    config = replace(MODELS["audioldm2-full"].config, audiomae=AudioMAEConfig(decoder_num_layers=0))
+    state = build_on_meta("audiomae", config).state_dict()
+    slots = COMPONENTS["audiomae"].tensor_refs(config, state, "original")
+    asked = {n: s for key, slot in slots.items() for n, s in slot.foreign_shapes(state[key].shape).items()}
     assert asked == {n: s for n, (s, _) in layouts.audiomae(layouts.Numbers()).items()}
 
 
@@ -251,7 +250,7 @@ def test_the_tables_weigh_what_the_spec_measured():
 @pytest.mark.parametrize("name", ROWS)
 def test_reading_undoes_writing_to_the_bit(name, layout):
     """At the published structure, tiny widths: tensors of the real names, shrunk."""
-    config = VARIANTS[name].config
+    config = MODELS[name].config
     dice = torch.Generator().manual_seed(0)
     for part in ("unet", "vae", "vocoder", "clap", "translator", "phonemes", "t5"):
         if getattr(config, part) is None:
@@ -260,8 +259,8 @@ def test_reading_undoes_writing_to_the_bit(name, layout):
             k: torch.randn([min(n, 3) for n in v.shape], generator=dice)
             for k, v in meta(part, name).items()
         }
-        slots = key_mapping.slots(part, config, state, layout)
-        theirs = dict(key_mapping.write(slots, state))
+        slots = COMPONENTS[part].tensor_refs(config, state, layout)
+        theirs = dict(key_mapping.to_foreign(slots, state))
         assert len(theirs) == len({n for slot in slots.values() for n in slot.names})
         for key, slot in slots.items():
             assert torch.equal(
@@ -271,18 +270,18 @@ def test_reading_undoes_writing_to_the_bit(name, layout):
 
 def test_no_two_tensors_share_a_name_but_the_fused_ones():
     for part, name in ORIGINAL:
-        config = VARIANTS[name].config
+        config = MODELS[name].config
         for layout in ("diffusers", "original"):
-            slots = key_mapping.slots(part, config, meta(part, name), layout)
+            slots = COMPONENTS[part].tensor_refs(config, meta(part, name), layout)
             whole = [slot.names[0] for slot in slots.values() if slot.kind != "third"]
             assert len(whole) == len(set(whole))
 
 
 def test_a_text_tower_alone_has_its_names():
     config = replace(
-        VARIANTS["audioldm-s-full"].config,
-        clap=replace(VARIANTS["audioldm-s-full"].config.clap, audio_depths=()),
+        MODELS["audioldm-s-full"].config,
+        clap=replace(MODELS["audioldm-s-full"].config.clap, audio_depths=()),
     )
-    keys = list(blank("clap", config).state_dict())
-    slots = key_mapping.slots("clap", config, keys, "diffusers")
+    keys = list(build_on_meta("clap", config).state_dict())
+    slots = COMPONENTS["clap"].tensor_refs(config, keys, "diffusers")
     assert {slot.names[0] for slot in slots.values()} == set(keys)

@@ -6,7 +6,7 @@ import numpy as np
 
 import latentaudio
 from latentaudio.config.registry import MINI
-from latentaudio.loaders.model_folder import parts_of
+from latentaudio.loaders.components import component_names
 from latentaudio.loaders.resolve import ASSETS
 
 FOLDER = ASSETS / "mini"
@@ -14,13 +14,13 @@ FOLDER = ASSETS / "mini"
 
 def test_it_is_whole_and_at_most_60_megabytes():
     files = {file.name for file in FOLDER.iterdir()}
-    parts = {*parts_of(MINI), "student"}
+    parts = {*component_names(MINI), "distilled_unet"}
     assert {f"{part}.safetensors" for part in parts} | {
         "model.json",
         "tokenizer.json",
         "README.md",
     } == files
-    student = (FOLDER / "student.safetensors").stat().st_size
+    student = (FOLDER / "distilled_unet.safetensors").stat().st_size
     assert (
         student <= 13e6 and sum(file.stat().st_size for file in FOLDER.iterdir()) - student <= 60e6
     )
@@ -30,14 +30,14 @@ def test_it_is_whole_and_at_most_60_megabytes():
 
 def test_its_student_draws_what_it_draws():
     model = latentaudio.load("mini", "cpu", "fp32")
-    assert model.config.student is not None and len(model.config.student.stops) == 4
-    [draft] = model.generate("heavy rain", preset="draft", seconds=1.28, seed=1)
-    assert (draft.options.sampler, draft.options.steps) == ("leaps", 4)
+    assert model.config.student is not None and len(model.config.student.timesteps) == 4
+    [draft] = model.generate("heavy rain", preset="draft", duration=1.28, seed=1)
+    assert (draft.options.sampler, draft.options.steps) == ("lcm", 4)
     walks = {}
     for preset in ("quality", "draft"):
         steps = []
         model.generate(
-            "a church bell ringing", preset=preset, seconds=1.28, seed=2, on_step=steps.append
+            "a church bell ringing", preset=preset, duration=1.28, seed=2, on_step=steps.append
         )
         walks[preset] = steps[-1].z
     apart = (walks["quality"] - walks["draft"]).std() / walks["quality"].std()
@@ -46,7 +46,7 @@ def test_its_student_draws_what_it_draws():
 
 def test_it_answers():
     bell, rain = latentaudio.load("mini", "cpu").generate(
-        ["a church bell ringing", "heavy rain"], seconds=0.5, steps=4, seed=1
+        ["a church bell ringing", "heavy rain"], duration=0.5, steps=4, seed=1
     )
     assert bell.samples.shape == rain.samples.shape == (1, 8000)
 

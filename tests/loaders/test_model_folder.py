@@ -5,15 +5,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from latentaudio.errors import WeightsError
-from latentaudio.loaders import model_folder as folders
+from latentaudio.loaders import model_folder
+from latentaudio.loaders.components import component_names
 
 
 def test_every_part_comes_back_as_it_was_written(tiny_folder):
-    name, config, card = folders.read_config(tiny_folder)
+    name, config, card = model_folder.read_config(tiny_folder)
     assert (name, card) == ("mini", {"made": "by dice"})
-    for part in folders.parts_of(config):
+    for part in component_names(config):
         stored = load_file(tiny_folder / f"{part}.safetensors")
-        module = folders.load_part(tiny_folder, part, config)
+        module = model_folder.load_component(tiny_folder, part, config)
         assert not module.training
         state = module.state_dict()
         assert set(state) == set(stored)
@@ -21,24 +22,24 @@ def test_every_part_comes_back_as_it_was_written(tiny_folder):
 
 
 def test_half_precision_on_disk_is_float32_in_memory(tiny_folder, tmp_path):
-    config = folders.read_config(tiny_folder)[1]
+    config = model_folder.read_config(tiny_folder)[1]
     state = load_file(tiny_folder / "vae.safetensors")
-    folders.save_part(tmp_path, "vae", state, torch.float16)
+    model_folder.save_component(tmp_path, "vae", state, torch.float16)
     small, large = (path / "vae.safetensors" for path in (tmp_path, tiny_folder))
     assert small.stat().st_size < 0.7 * large.stat().st_size
-    module = folders.load_part(tmp_path, "vae", config)
+    module = model_folder.load_component(tmp_path, "vae", config)
     for key, value in module.state_dict().items():
         assert value.dtype == torch.float32
         torch.testing.assert_close(value, state[key], atol=1e-3, rtol=1e-3)
 
 
 def test_coarse_rows_come_back_within_half_a_step_of_their_own_scale(tiny_folder, tmp_path):
-    config = folders.read_config(tiny_folder)[1]
-    fine = folders.load_part(tiny_folder, "t5", config).state_dict()
+    config = model_folder.read_config(tiny_folder)[1]
+    fine = model_folder.load_component(tiny_folder, "t5", config).state_dict()
     fine["shared.weight"][3] *= 100.0
     fine["shared.weight"][4] = 0.0
-    folders.save_part(tmp_path, "t5", fine, coarse=["shared.weight", "encoder.embed_tokens.weight"])
-    back = folders.load_part(tmp_path, "t5", config).state_dict()
+    model_folder.save_component(tmp_path, "t5", fine, int8_keys=["shared.weight", "encoder.embed_tokens.weight"])
+    back = model_folder.load_component(tmp_path, "t5", config).state_dict()
     step = fine["shared.weight"].abs().amax(dim=1) / 127
     apart = (back["shared.weight"] - fine["shared.weight"]).abs().amax(dim=1)
     assert (apart <= 0.501 * step).all() and (apart > 0.1 * step)[5:].all()
@@ -58,18 +59,18 @@ def test_coarse_rows_come_back_within_half_a_step_of_their_own_scale(tiny_folder
 
 
 def test_what_does_not_fit_is_named(tiny_folder, tmp_path):
-    config = folders.read_config(tiny_folder)[1]
+    config = model_folder.read_config(tiny_folder)[1]
     state = load_file(tiny_folder / "vae.safetensors")
-    gone = state.pop("quant.bias")
+    gone = state.pop("quant_conv.bias")
     save_file(state, tmp_path / "vae.safetensors")
-    with pytest.raises(WeightsError, match=r"does not fit: missing quant.bias \[8\];"):
-        folders.load_part(tmp_path, "vae", config)
-    save_file({**state, "quant.bias": gone[:-1].clone()}, tmp_path / "vae.safetensors")
-    with pytest.raises(WeightsError, match=r"misshapen quant.bias is \[7\], wanted \[8\];"):
-        folders.load_part(tmp_path, "vae", config)
+    with pytest.raises(WeightsError, match=r"does not match the model: missing: quant_conv.bias \[8\];"):
+        model_folder.load_component(tmp_path, "vae", config)
+    save_file({**state, "quant_conv.bias": gone[:-1].clone()}, tmp_path / "vae.safetensors")
+    with pytest.raises(WeightsError, match=r"wrong shape: quant_conv.bias is \[7\], not \[8\];"):
+        model_folder.load_component(tmp_path, "vae", config)
     (tmp_path / "vae.safetensors").write_bytes(b"not at all")
     with pytest.raises(WeightsError, match="is damaged"):
-        folders.load_part(tmp_path, "vae", config)
+        model_folder.load_component(tmp_path, "vae", config)
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(WeightsError, match="cannot be read"):
-        folders.read_config(tmp_path)
+        model_folder.read_config(tmp_path)

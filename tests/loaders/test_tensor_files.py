@@ -41,7 +41,7 @@ def test_safetensors_and_shards(tmp_path):
     assert {name: found.shape(name) for name in found} == {"a.weight": (2, 3), "b": ()}
     assert torch.equal(found["a.weight"], STATE["a.weight"])
     index.write_text(json.dumps({"weight_map": {"c": "model-2.safetensors"}}))
-    with pytest.raises(WeightsError, match="do not have, first c"):
+    with pytest.raises(WeightsError, match="lack, the first is c"):
         open_tensors(index)
 
 
@@ -68,8 +68,8 @@ def test_casting_is_torchs_own(tmp_path, stored, wanted):
 
 def test_views_by_prefix_and_name(tmp_path):
     found = open_tensors(save(tmp_path / "x.pth", {"p.a": STATE["b"], "q": STATE["b"]}))
-    assert list(found.under("p.")) == ["a"]
-    assert set(found.without(frozenset({"q"})).named({"p.a": "z"})) == {"z"}
+    assert list(found.with_prefix("p.")) == ["a"]
+    assert set(found.drop(frozenset({"q"})).rename({"p.a": "z"})) == {"z"}
 
 
 class Evil:
@@ -93,7 +93,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, zipped):
         _use_new_zipfile_serialization=zipped,
     )
     with pytest.raises(
-        WeightsError, match=r"code besides tensors \((posix|nt)\.system\) and was not opened; get a"
+        WeightsError, match=r"contains code \((posix|nt)\.system\) and was not opened; use a"
     ):
         open_tensors(path)
     assert not trace.exists()
@@ -128,12 +128,12 @@ def test_broken_bytes_never_show_a_traceback(tmp_path, zipped):
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
-        ("none.ckpt", None, "there is no file"),
-        ("x.txt", b"hello", "is no file of weights; they end in .safetensors, .bin"),
+        ("none.ckpt", None, "is missing"),
+        ("x.txt", b"hello", "is not a file of weights; name one that ends in .safetensors, .bin"),
         ("x.ckpt", b"hello", "is damaged"),
         ("x.ckpt", b"\x80", "is damaged"),
         *(
-            (f"x.{ending}", b"", "is empty or cut short; download it again")
+            (f"x.{ending}", b"", "is empty; download it again")
             for ending in ("ckpt", "bin", "pth", "safetensors")
         ),
     ],

@@ -1,5 +1,14 @@
-"""Call signatures of diffusers over this package: `from latentaudio.compat import AudioLDM2Pipeline`."""
+"""Drop-in pipelines: code for diffusers' AudioLDM pipelines runs with its import changed.
 
-from .pipelines import AudioLDM2Pipeline, AudioLDMPipeline
+    from latentaudio.compat import AudioLDM2Pipeline
+
+Arguments, attributes and methods have diffusers' names and meanings, and so has the sound
+(reference "diffusers"; numerics: reference differences). Two of its faults are not repeated:
+candidates are ranked among those of their own prompt only, and the language model may be of any
+class.
+"""
+
+from .audioldm import AudioLDMPipeline
+from .audioldm2 import AudioLDM2Pipeline
 
 __all__ = ["AudioLDM2Pipeline", "AudioLDMPipeline"]

@@ -1,11 +1,11 @@
-"""What calls of diffusers' pipelines are made of: their results, callbacks, prompts, embeddings and noise.
+"""Arguments and results of diffusers' pipelines: prompts, embeddings, callbacks, noise, output.
 
-Knows the forms in which diffusers' callers give them. Refuses to know models.
+Letters: B prompts, N tokens, n tokens of the language of audio, D width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,111 +18,169 @@ from ..types import Conditioning, Context, Step
 
 @dataclass
 class AudioPipelineOutput:
-    """What a call returns: audios [B, samples]; also readable as a tuple of one."""
+    """The result of a call, which can also be unpacked like a tuple of one.
+
+    Attributes:
+        audios: Samples [B, samples], or latents.
+    """
 
     audios: Any
 
-    def __getitem__(self, place: int | str) -> Any:
-        return self.audios if place in (0, "audios") else (self.audios,)[cast(int, place)]
+    def __getitem__(self, key: int | str) -> Any:
+        if key in (0, "audios"):
+            return self.audios
+        return (self.audios,)[cast(int, key)]
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.audios,))
 
 
 @dataclass
-class Calls:
-    """Whom to tell of every step: diffusers' old way (callback) and new way (on_end)."""
+class StepCallbacks:
+    """Functions of the caller that run at every step.
+
+    Attributes:
+        callback: Old form of diffusers: called with (index, timestep, latents).
+        interval: Steps between two calls of `callback`.
+        on_step_end: New form: called with (pipeline, index, timestep, {"latents": latents}). It
+            may return other latents.
+    """
 
     callback: Callable[[int, Any, Tensor], None] | None = None
-    every: int = 1
-    on_end: Callable[[Any, int, Any, dict[str, Any]], dict[str, Any] | None] | None = None
+    interval: int = 1
+    on_step_end: Callable[[Any, int, Any, dict[str, Any]], dict[str, Any] | None] | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.every, int) or self.every < 1:
-            raise UsageError(f"callback_steps = {self.every} must be a whole number, 1 or more")
+        if not isinstance(self.interval, int) or self.interval < 1:
+            raise UsageError(f"callback_steps = {self.interval} must be a whole number, 1 or more")
 
-    def tell(self, pipe: Any, step: Step) -> None:
-        """Latents that a new-style callback returns take the place of the sampler's."""
-        if self.callback is not None and step.index % self.every == 0:
+    def notify(self, pipeline: Any, step: Step) -> None:
+        """Call the functions after a step; returned latents replace the sampler's.
+
+        Args:
+            pipeline: The pipeline, for the new form.
+            step: The step.
+        """
+        if self.callback is not None and step.index % self.interval == 0:
             self.callback(step.index, torch.tensor(step.t), step.z)
-        if self.on_end is not None:
-            changed = self.on_end(pipe, step.index, torch.tensor(step.t), {"latents": step.z}) or {}
-            if changed.get("latents") is not None and changed["latents"] is not step.z:
-                step.z.copy_(changed["latents"])
+        if self.on_step_end is None:
+            return
+        timestep = torch.tensor(step.t)
+        changed = self.on_step_end(pipeline, step.index, timestep, {"latents": step.z}) or {}
+        latents = changed.get("latents")
+        if latents is not None and latents is not step.z:
+            step.z.copy_(latents)
 
 
 @dataclass(frozen=True)
-class Embeds:
-    """Embeddings that the caller made: states [B, N, D] of T5 or of phonemes, language of audio [B, n, D], mask [B, N]."""
+class PromptEmbeds:
+    """Embeddings that the caller passes instead of prompts.
+
+    Attributes:
+        states: States of T5 or of phonemes [B, N, D].
+        generated: Language of audio [B, n, D].
+        mask: Attention mask of `states` [B, N].
+        negative_states: As `states`, to guide away from.
+        negative_generated: As `generated`, to guide away from.
+        negative_mask: As `mask`.
+    """
 
     states: Tensor | None = None
-    written: Tensor | None = None
+    generated: Tensor | None = None
     mask: Tensor | None = None
     negative_states: Tensor | None = None
-    negative_written: Tensor | None = None
+    negative_generated: Tensor | None = None
     negative_mask: Tensor | None = None
 
     def positive(self) -> Conditioning:
-        """What to steer to."""
-        return _conditioning(self.states, self.written, self.mask, "")
+        """Return the conditioning to guide to."""
+        return _conditioning(self.states, self.generated, self.mask, "")
 
     def negative(self) -> Conditioning:
-        """What to steer away from."""
+        """Return the conditioning to guide away from."""
         return _conditioning(
-            self.negative_states, self.negative_written, self.negative_mask, "negative_"
+            self.negative_states, self.negative_generated, self.negative_mask, "negative_"
         )
 
 
 def _conditioning(
-    states: Tensor | None, written: Tensor | None, mask: Tensor | None, sign: str
+    states: Tensor | None, generated: Tensor | None, mask: Tensor | None, prefix: str
 ) -> Conditioning:
-    if states is None or written is None:
+    if states is None or generated is None:
         raise UsageError(
-            f"{sign}prompt_embeds and {sign}generated_prompt_embeds go together; pass both"
+            f"{prefix}prompt_embeds and {prefix}generated_prompt_embeds belong together; pass both"
         )
-    return Conditioning(
-        None,
-        (Context.full(written), Context.full(states) if mask is None else Context(states, mask)),
-    )
+    context = Context.unmasked(states) if mask is None else Context(states, mask)
+    return Conditioning(None, (Context.unmasked(generated), context))
 
 
-def texts(prompt: str | list[str] | None, embeds: Tensor | None) -> list[str] | None:
-    """The prompts as a list, None where embeddings take their place."""
+def prompt_list(prompt: str | list[str] | None, embeds: Tensor | None) -> list[str] | None:
+    """Return the prompts as a list, or None if embeddings replace them.
+
+    Args:
+        prompt: One prompt or several.
+        embeds: Embeddings of the caller.
+
+    Raises:
+        UsageError: Both or neither are given, or a prompt is not a text.
+    """
     if (prompt is None) == (embeds is None):
         raise UsageError("pass either prompt or prompt_embeds, and not both")
-    listed = [prompt] if isinstance(prompt, str) else prompt
-    if listed is not None and not (
-        isinstance(listed, list | tuple) and listed and all(isinstance(p, str) for p in listed)
-    ):
+    if prompt is None:
+        return None
+    prompts = [prompt] if isinstance(prompt, str) else prompt
+    is_valid = isinstance(prompts, list | tuple) and all(isinstance(p, str) for p in prompts)
+    if not is_valid or not prompts:
         raise UsageError(f"prompt must be a text or a list of texts, not {prompt!r:.60}")
-    return None if listed is None else list(listed)
+    return list(prompts)
 
 
-def negatives(prompts: list[str] | None, prompt: Any, negative: Any, count: int) -> list[str]:
-    """A negative prompt for each prompt."""
-    wanted = count if prompts is None else len(prompts)
-    if negative is None:
-        return [""] * wanted
-    if prompts is not None and type(prompt) is not type(negative):
+def negative_prompt_list(
+    prompts: list[str] | None, prompt: Any, negative_prompt: Any, num_embeds: int
+) -> list[str]:
+    """Return a negative prompt for every prompt.
+
+    Args:
+        prompts: All prompts, None if embeddings replace them.
+        prompt: The prompt as it was passed.
+        negative_prompt: The negative prompt as it was passed.
+        num_embeds: Number of embeddings, if they replace prompts.
+
+    Raises:
+        UsageError: Their number or form differs from that of the prompts.
+    """
+    count = num_embeds if prompts is None else len(prompts)
+    if negative_prompt is None:
+        return [""] * count
+    if prompts is not None and type(prompt) is not type(negative_prompt):
         raise UsageError(
-            "negative_prompt must be a text where prompt is, or a list where prompt is one"
+            "negative_prompt must be a text if prompt is a text, or a list if prompt is a list"
         )
-    listed = [negative] if isinstance(negative, str) else list(negative)
-    if len(listed) != wanted:
+    is_text = isinstance(negative_prompt, str)
+    negative_prompts = [negative_prompt] if is_text else list(negative_prompt)
+    if len(negative_prompts) != count:
         raise UsageError(
-            f"there are {len(listed)} negative prompts for {wanted} prompts; give one for each"
+            f"there are {len(negative_prompts)} negative prompts for {count} prompts; "
+            f"pass one for each"
         )
-    return listed
+    return negative_prompts
 
 
-def noise(shape: tuple[int, ...], generator: Any) -> Tensor:
-    """Normal noise as diffusers draws it: all at once, or with a list of generators item by item; on the generator's device."""
+def draw_noise(shape: Sequence[int], generator: Any) -> Tensor:
+    """Return normal noise as diffusers draws it, on the generator's device.
+
+    Args:
+        shape: Its shape; the first axis is the batch.
+        generator: One generator for the whole batch, a list with one for each clip, or None.
+
+    Raises:
+        UsageError: The list has another length than the batch.
+    """
     if isinstance(generator, list):
         if len(generator) != shape[0]:
             raise UsageError(
-                f"there are {len(generator)} generators for {shape[0]} clips; give one for each"
+                f"there are {len(generator)} generators for {shape[0]} clips; pass one for each"
             )
-        return torch.cat([noise((1, *shape[1:]), one) for one in generator])
-    return torch.randn(
-        shape, generator=generator, device="cpu" if generator is None else generator.device
-    )
+        return torch.cat([draw_noise((1, *shape[1:]), single) for single in generator])
+    device = "cpu" if generator is None else generator.device
+    return torch.randn(tuple(shape), generator=generator, device=device)

@@ -1,50 +1,25 @@
-"""The authors' files: one Lightning checkpoint that holds every part under a prefix (spec 11.2), or a part by itself.
+"""The authors' files: a Lightning checkpoint with every component under a prefix, or one component.
 
-Knows prefixes, which keys of a checkpoint belong to nobody and why, and how shapes tell what a file is. Refuses to know the
-names of tensors inside a part (`keymap`).
+A checkpoint has no config. Its model is recognized by the shapes of its UNet (numerics: published
+checkpoints: layouts and key names).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from ..config.architecture import ModelConfig, UNetConfig
-from ..config.registry import VARIANTS, Variant
+from ..config.registry import MODELS, ModelSpec
 from ..errors import WeightsError
+from .components import COMPONENTS
 from .tensor_files import Tensors
 
-UNET = "model.diffusion_model."
-LOA = "cond_stage_models.0."
-PREFIXES: dict[str, tuple[str, ...]] = {
-    "unet": (UNET,),
-    "vocoder": ("first_stage_model.vocoder.",),
-    "vae": ("first_stage_model.",),
-    "clap": (
-        "cond_stage_model.model.",
-        "cond_stage_models.0.cond_stage_models.0.model.",
-        "cond_stage_models.0.model.",
-        "clap.model.",
-    ),
-    "t5": (
-        "cond_stage_models.1.model.",
-        "cond_stage_models.0.cond_stage_models.1.model.",
-        "cond_stage_models.0.model.",
-    ),
-    "translator": (LOA,),
-    "phonemes": ("cond_stage_models.0.cond_stage_models.1.",),
-    "audiomae": ("cond_stage_models.0.cond_stage_models.2.audiomae.model.",),
-}
-"""Where a part lies; the first prefix under which the checkpoint has it. Of two CLAPs the one that conditions is read."""
-_MARKS = {"clap": "text_branch."}
-_ELSEWHERE = {"vae": r"^(vocoder\.|loss\.)", "translator": r"^cond_stage_models\."}
-
-NOBODYS: tuple[tuple[str, str], ...] = (
-    (
-        r"^(betas|alphas_cumprod(_prev)?|sqrt_\w+|log_one_minus_\w+|posterior_\w+|lvlb_weights|logvar)$",
-        "the schedule, computed",
-    ),
+IGNORED_KEYS: tuple[tuple[str, str], ...] = (
+    (r"^(betas|logvar|lvlb_weights|alphas_cumprod(_prev)?)$", "the schedule, computed"),
+    (r"^(sqrt_\w+|log_one_minus_\w+|posterior_\w+)$", "the schedule, computed"),
     (r"^scale_factor$", "read as the latent's statistics"),
-    (r"^model_ema\.", "averaged weights, read where they are wanted"),
+    (r"^model_ema\.", "averaged weights, read where the reference implementation asks for them"),
     (r"^first_stage_model\.loss\.", "the VAE's discriminator"),
     (r"^clap\.mel_transform\.", "an unused front end"),
     (r"^clap\.model\.", "a second copy of CLAP, which the authors rank with"),
@@ -52,132 +27,166 @@ NOBODYS: tuple[tuple[str, str], ...] = (
     (r"^cond_stage_models\.0\.cond_stage_models\.1\.model\.", "a second copy of T5"),
     (
         r"^cond_stage_models\.0\.cond_stage_models\.2\.",
-        "AudioMAE, whose work the translator does when generating",
+        "AudioMAE, which the translator replaces at inference",
     ),
     (r"^cond_stage_models\.0\.model\.", "a second copy of CLAP"),
 )
-"""Keys of a checkpoint outside its parts: (pattern, reason)."""
+"""Keys of a checkpoint outside its components that are not loaded: (pattern, reason)."""
+
+_EMA_PREFIX = "model_ema."
+_MAIN_PREFIX = "model."
+"""Prefix of the raw weights, which names of averaged weights leave out."""
+_UNET_PREFIX = COMPONENTS["unet"].audioldm.prefixes[0]
 
 
-def open_part(whole: Tensors, part: str, ema: bool = False) -> Tensors:
-    """One part's tensors under the names inside it; the UNet's averaged ones with `ema`, if the file has any."""
-    mark = _MARKS.get(part, "")
-    prefix = next(
-        (p for p in PREFIXES[part] if any(name.startswith(p + mark) for name in whole)),
-        PREFIXES[part][0],
-    )
-    found = whole.under(prefix)
-    elsewhere = _ELSEWHERE.get(part)
-    if elsewhere:
-        found = found.without(frozenset(name for name in found if re.match(elsewhere, name)))
-    if part == "unet" and ema:
-        short = {
-            f"model_ema.{(UNET + name).removeprefix('model.').replace('.', '')}": name
-            for name in found
-        }
-        averaged = frozenset(short) & frozenset(whole)
-        if averaged:
-            missing = sorted(name for key, name in short.items() if key not in averaged)
-            if missing:
-                raise WeightsError(
-                    f"{whole.source} has averaged weights for a part of its UNet only; {missing[0]} has none"
-                )
-            return whole.without(frozenset(whole) - averaged).named(short)
-    return found
+def open_component(checkpoint: Tensors, name: str, use_ema: bool = False) -> Tensors:
+    """Return a component's tensors under their names inside of it; empty if the file has none.
 
+    Args:
+        checkpoint: The whole file.
+        name: The component.
+        use_ema: Return averaged weights, if the file has any for this component.
 
-def homes(part: str, config: ModelConfig) -> tuple[str, ...]:
-    """Every prefix under which a checkpoint holds a part, copies included (spec 11.2)."""
-    if part == "clap":
-        if config.unet.first_kind:
-            return ("cond_stage_model.model.",)
-        if config.translator is not None:
-            return ("clap.model.", "cond_stage_models.0.cond_stage_models.0.model.")
-        return (
-            ("clap.model.", "cond_stage_models.0.model.")
-            if config.unet.film is not None
-            else ("clap.model.",)
-        )
-    if part == "t5":
-        inner = ("cond_stage_models.1.model.", "cond_stage_models.0.cond_stage_models.1.model.")
-        return inner if config.translator is not None else ("cond_stage_models.0.model.",)
-    return PREFIXES[part][:1]
-
-
-def strangers(whole: Tensors, parts: tuple[str, ...]) -> list[str]:
-    """Keys that belong to no part of the system and have no known reason to be there."""
-    prefixes = tuple(prefix for part in parts for prefix in PREFIXES[part])
-    return [
-        n
-        for n in whole
-        if not n.startswith(prefixes) and not any(re.search(pattern, n) for pattern, _ in NOBODYS)
-    ]
-
-
-def scale(whole: Tensors) -> tuple[float, ...] | None:
-    """The latent's standard deviation, if the checkpoint states its scale factor (spec 2)."""
-    return (1.0 / float(whole["scale_factor"]),) if "scale_factor" in whole else None
-
-
-def recognise(whole: Tensors, called: str) -> Variant:
-    """The row of the table that a checkpoint's shapes fit; of several, the one its file is called after.
-
-    Raises WeightsError where nothing fits; then `like` says what it is.
+    Raises:
+        WeightsError: Averaged weights are incomplete.
     """
-    shapes = unet_shapes(whole)
-    fitting = [
-        row for row in VARIANTS.values() if row.parameters and _shapes(row.config.unet) == shapes
-    ]
-    if not fitting:
+    layout = COMPONENTS[name].audioldm
+    if not layout.prefixes:
+        return Tensors({}, checkpoint.source)
+    prefix = layout.prefixes[0]
+    for candidate in layout.prefixes:
+        if any(key.startswith(candidate + layout.marker) for key in checkpoint):
+            prefix = candidate
+            break
+    tensors = checkpoint.with_prefix(prefix)
+    if layout.exclude:
+        tensors = tensors.drop(frozenset(key for key in tensors if re.match(layout.exclude, key)))
+    if use_ema and layout.has_ema:
+        return _open_averaged(checkpoint, tensors, prefix) or tensors
+    return tensors
+
+
+def _open_averaged(checkpoint: Tensors, raw: Tensors, prefix: str) -> Tensors | None:
+    """Return the averaged weights of a component, or None if the file has none."""
+    # LitEma removes the dots from the names of its buffers
+    names = {}
+    for key in raw:
+        short = (prefix + key).removeprefix(_MAIN_PREFIX).replace(".", "")
+        names[_EMA_PREFIX + short] = key
+    averaged = frozenset(names) & frozenset(checkpoint)
+    if not averaged:
+        return None
+    missing = sorted(key for short, key in names.items() if short not in averaged)
+    if missing:
         raise WeightsError(
-            f"{whole.source} is no checkpoint of a published model (UNet: {shapes}); say which (like, --like)"
+            f"{checkpoint.source} has averaged weights for some tensors of its UNet only; "
+            f"{missing[0]} has none; use a complete checkpoint"
         )
-    plain = called.replace("-full-s", "-s-full").replace(
-        "-full-l", "-l-full"
-    )  # names of the first files
-    named = [row for row in fitting if row.name in (called, plain)] or [
-        row for row in fitting if row.name in plain
+    return checkpoint.drop(frozenset(checkpoint) - averaged).rename(names)
+
+
+def prefixes(name: str, config: ModelConfig) -> tuple[str, ...]:
+    """Return every prefix under which a checkpoint holds a component, copies included."""
+    layout = COMPONENTS[name].audioldm
+    if layout.written_prefixes is not None:
+        return layout.written_prefixes(config)
+    return layout.prefixes[:1]
+
+
+def unexpected_keys(checkpoint: Tensors, names: Iterable[str]) -> list[str]:
+    """Return the keys that belong to none of the components and have no known reason to exist.
+
+    Args:
+        checkpoint: The whole file.
+        names: Components of the system.
+    """
+    known: list[str] = []
+    for name in names:
+        known += COMPONENTS[name].audioldm.prefixes
+    return [
+        key
+        for key in checkpoint
+        if not key.startswith(tuple(known))
+        and not any(re.search(pattern, key) for pattern, _ in IGNORED_KEYS)
     ]
-    return max(named, key=lambda row: len(row.name)) if named else fitting[0]
 
 
-def sayable(config: ModelConfig) -> bool:
-    """Whether a checkpoint can hold a model: its shapes must be a published one's, for the file has no config to say them."""
+def latent_std(checkpoint: Tensors) -> tuple[float, ...] | None:
+    """Return the latent's standard deviation, if the checkpoint has its scale factor (numerics:
+    VAE).
+    """
+    return (1.0 / float(checkpoint["scale_factor"]),) if "scale_factor" in checkpoint else None
+
+
+def identify(checkpoint: Tensors, file_stem: str) -> ModelSpec:
+    """Return the published model whose UNet has a checkpoint's shapes.
+
+    Args:
+        checkpoint: The whole file.
+        file_stem: Its file name, which decides between models of the same shapes.
+
+    Raises:
+        WeightsError: No published model has these shapes.
+    """
+    signature = unet_signature(checkpoint)
+    matching = [
+        spec
+        for spec in MODELS.values()
+        if spec.unet_parameters and _signature(spec.config.unet) == signature
+    ]
+    if not matching:
+        raise WeightsError(
+            f"{checkpoint.source} has the shapes of no published model (UNet: {signature}); name "
+            f"the model with architecture= (--architecture)"
+        )
+    # the first files were named -full-s and -full-l
+    name = file_stem.replace("-full-s", "-s-full").replace("-full-l", "-l-full")
+    named = [spec for spec in matching if spec.name in (file_stem, name)]
+    if not named:
+        named = [spec for spec in matching if spec.name in name]
+    return max(named, key=lambda spec: len(spec.name)) if named else matching[0]
+
+
+def can_store(config: ModelConfig) -> bool:
+    """Return whether a checkpoint can hold a model; without a config, its shapes must be known."""
     return any(
-        row.parameters and _shapes(row.config.unet) == _shapes(config.unet)
-        for row in VARIANTS.values()
+        spec.unet_parameters and _signature(spec.config.unet) == _signature(config.unet)
+        for spec in MODELS.values()
     )
 
 
-def unet_shapes(whole: Tensors) -> tuple[object, ...]:
-    """What tells one UNet from another: base width, latent channels, FiLM or not, contexts, depth."""
-    key = f"{UNET}input_blocks.0.0.weight"
-    if key not in whole:
+def unet_signature(checkpoint: Tensors) -> tuple[object, ...]:
+    """Return the shapes that distinguish UNets.
+
+    Returns:
+        (base width, latent channels, whether it has FiLM, contexts, depth of transformers).
+
+    Raises:
+        WeightsError: The file has no UNet.
+    """
+    key = f"{_UNET_PREFIX}input_blocks.0.0.weight"
+    if key not in checkpoint:
         raise WeightsError(
-            f"{whole.source} has no UNet ({key}); it is a part: put it into a whole model (parts)"
+            f"{checkpoint.source} has no UNet ({key}), so it is a single component; load a "
+            f"complete model with components= naming this file"
         )
-    channels, latent = whole.shape(key)[:2]
-    site = f"{UNET}middle_block."
-    places = sorted({int(n.removeprefix(site).split(".")[0]) for n in whole if n.startswith(site)})[
-        1:-1
-    ]
+    channels, latent_channels = checkpoint.shape(key)[:2]
+    middle = f"{_UNET_PREFIX}middle_block."
+    inside = [name.removeprefix(middle) for name in checkpoint if name.startswith(middle)]
+    # the middle block is a ResBlock, the transformers, a ResBlock
+    transformers = sorted({int(name.split(".")[0]) for name in inside})[1:-1]
     contexts: list[int | None] = []
-    for place in places:
-        block = f"{site}{place}.transformer_blocks.0."
-        width, context = (
-            whole.shape(f"{block}attn1.to_k.weight")[1],
-            whole.shape(f"{block}attn2.to_k.weight")[1],
-        )
+    for index in transformers:
+        block = f"{middle}{index}.transformer_blocks.0."
+        width = checkpoint.shape(f"{block}attn1.to_k.weight")[1]
+        context = checkpoint.shape(f"{block}attn2.to_k.weight")[1]
         contexts.append(None if context == width else context)
-    depth = len(
-        {
-            n.split("transformer_blocks.")[1].split(".")[0]
-            for n in whole
-            if n.startswith(f"{site}1.transformer_blocks.")
-        }
-    )
-    return channels, latent, f"{UNET}film_emb.weight" in whole, tuple(contexts), depth
+    first = "1.transformer_blocks."
+    depth = len({name.split(".")[2] for name in inside if name.startswith(first)})
+    has_film = f"{_UNET_PREFIX}film_emb.weight" in checkpoint
+    return channels, latent_channels, has_film, tuple(contexts), depth
 
 
-def _shapes(unet: UNetConfig) -> tuple[object, ...]:
-    return unet.channels, unet.latent, unet.film is not None, unet.contexts, unet.depth
+def _signature(unet: UNetConfig) -> tuple[object, ...]:
+    has_film = unet.film_dim is not None
+    return unet.channels, unet.latent_channels, has_film, unet.contexts, unet.transformer_depth

@@ -1,7 +1,4 @@
-"""The parts of one system in memory: each loaded when first asked for, let go when others need the room.
-
-Knows where parts are, in which type each computes and which may lie in memory together. Refuses to know what they compute.
-"""
+"""The components of one system in memory, loaded at their first use and released to free memory."""
 
 from __future__ import annotations
 
@@ -16,135 +13,173 @@ import torch
 from torch import nn
 
 from ..models import cpu_packing
-from ..models.cuda_graphs import Graphs
-from .resolve import Found
+from ..models.cuda_graphs import CUDAGraphRunner
+from .components import COMPONENTS, names_with_role
+from .resolve import ModelSource
 
-SOUND = ("unet", "student", "vae", "vocoder")
-"""Parts that work after all texts are read."""
+GENERATION_COMPONENTS = names_with_role("denoise", "decode")
+"""Components that run after all texts are encoded."""
 
 
-def _give_back() -> None:
-    """Let the C library return free memory to the system, which glibc would keep."""
+def _return_free_memory() -> None:
+    """Return free memory to the operating system; glibc would keep it."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
 
 
-class Parts:
-    """A system's parts by name, in evaluation mode, without gradients.
+class ComponentStore:
+    """A system's components by name, in evaluation mode, without gradients.
 
-    dtype: of the parts that have most of the work (None: float32); whatever reads text stays in float32. lean: a part that
-    reads text is alone in memory, and those that make sound are without any of them. On a CPU parts are packed (`nn.packed`).
+    On a CPU, components that generate are packed for speed (`models.cpu_packing`).
+
+    Attributes:
+        source: The model on disk.
+        device: Device of all components.
+        dtype: Type of the components with most of the work; None: float32. Text encoders always
+            compute in float32.
+        low_memory: Whether a text encoder is alone in memory, and generation runs without any.
+        version: Number of times that components were replaced or moved. Results computed before
+            may differ now, so caches compare it.
+        use_cuda_graphs: Whether denoisers on a GPU run as CUDA graphs.
     """
 
     def __init__(
-        self, found: Found, device: torch.device, dtype: torch.dtype | None, lean: bool = False
+        self,
+        source: ModelSource,
+        device: torch.device,
+        dtype: torch.dtype | None,
+        low_memory: bool = False,
     ) -> None:
-        self.found, self.device, self.dtype, self.lean = found, device, dtype, lean
-        self.changes = 0
-        """How often parts were exchanged or moved; what was computed with them before may be another now."""
-        self.graphs = False
-        """Whether denoisers on a GPU are played back as CUDA graphs."""
-        self._graphs: dict[str, Graphs] = {}
+        self.source = source
+        self.device = device
+        self.dtype = dtype
+        self.low_memory = low_memory
+        self.version = 0
+        self.use_cuda_graphs = False
+        self._graphs: dict[str, CUDAGraphRunner] = {}
         self._loaded: dict[str, nn.Module] = {}
-        self._kept: set[str] = set()
+        self._pinned: set[str] = set()
 
     @property
-    def way(self) -> dict[str, str]:
-        """What decides bits beside a request, for tags: device, precision and, on a CPU, the number of threads."""
-        threads = {"threads": str(torch.get_num_threads())} if self.device.type == "cpu" else {}
-        return {
+    def runtime_metadata(self) -> dict[str, str]:
+        """What changes samples beside the request, for file metadata.
+
+        It has the device, the precision and, on a CPU, the number of threads.
+        """
+        metadata = {
             "device": self.device.type,
             "precision": "fp32" if self.dtype is None else "bf16",
-            **threads,
         }
+        if self.device.type == "cpu":
+            metadata["threads"] = str(torch.get_num_threads())
+        return metadata
 
     def __getitem__(self, name: str) -> nn.Module:
-        """A part; raises WeightsError where its weights are missing or do not fit."""
-        return (
-            self._loaded[name] if name in self._loaded else self._fetched(name, pack=name in SOUND)
-        )
+        """Return a component.
 
-    def caller(self, name: str) -> Callable[..., Any]:
-        """A part to be called without gradients: itself, or its graph."""
-        part = self[name]
-        if not self.graphs or self.device.type != "cuda":
-            return part
-        if name not in self._graphs or self._graphs[name].work is not part:
-            self._graphs[name] = Graphs(part)
+        Raises:
+            WeightsError: Its weights are missing or do not match the model.
+        """
+        if name in self._loaded:
+            return self._loaded[name]
+        return self._load(name, pack=name in GENERATION_COMPONENTS)
+
+    def callable(self, name: str) -> Callable[..., Any]:
+        """Return a function that runs a component: the component itself, or its CUDA graph."""
+        module = self[name]
+        if not self.use_cuda_graphs or self.device.type != "cuda":
+            return module
+        if name not in self._graphs or self._graphs[name].fn is not module:
+            self._graphs[name] = CUDAGraphRunner(module)
         return self._graphs[name]
 
     def get(self, name: str) -> nn.Module | None:
-        """A part, None where the system has none of that name."""
-        return self[name] if getattr(self.found.config, name) is not None else None
+        """Return a component, or None if the system has none of that name."""
+        return self[name] if self._has(name) else None
 
-    def plain(self, name: str) -> nn.Module | None:
-        """A part that is not packed, for whoever wants to look into it, compile or change it; from now on it stays as it is."""
-        if getattr(self.found.config, name) is None:
+    def unpacked(self, name: str) -> nn.Module | None:
+        """Return a component that is not packed, to inspect, compile or change it.
+
+        The store keeps it from then on and never releases it.
+        """
+        if not self._has(name):
             return None
-        if name not in self._kept:
+        if name not in self._pinned:
             self.release(name)
-            self._fetched(name, pack=False)
-            self._kept.add(name)
+            self._load(name, pack=False)
+            self._pinned.add(name)
         return self._loaded[name]
 
-    def put(self, name: str, module: nn.Module) -> None:
-        """Compute with another module in the place of a part, from now on."""
-        self._loaded[name] = module.requires_grad_(False).to(self.device, self.type_of(name))
-        self._kept.add(name)
-        self.changes += 1
+    def replace(self, name: str, module: nn.Module) -> None:
+        """Compute with another module in the place of a component from now on."""
+        self._loaded[name] = module.requires_grad_(False).to(self.device, self.dtype_of(name))
+        self._pinned.add(name)
+        self.version += 1
 
     def release(self, *names: str) -> None:
-        """Let go of parts, but those put in or handed out; they are loaded again when needed."""
+        """Free the memory of components; they are loaded again when they are needed.
+
+        Components from `replace` and `unpacked` stay.
+        """
+        has_released = False
         for name in names:
             self._graphs.pop(name, None)
-        if [
-            self._loaded.pop(name)
-            for name in names
-            if name in self._loaded and name not in self._kept
-        ]:
+            if name in self._loaded and name not in self._pinned:
+                del self._loaded[name]
+                has_released = True
+        if has_released:
             gc.collect()
-            _give_back()
+            _return_free_memory()
 
-    def rest(self) -> None:
-        """Between two pieces of work: free memory goes back, so that what scatters of one is not added to the next."""
+    def trim_memory(self) -> None:
+        """Return free memory to the system between two tasks, so that their peaks do not add up."""
         if self.device.type == "cpu":
-            _give_back()
+            _return_free_memory()
 
-    def move(self, device: torch.device, dtype: torch.dtype | None) -> None:
-        """Another device or type from now on."""
+    def to(self, device: torch.device, dtype: torch.dtype | None) -> None:
+        """Compute on another device or with another type from now on."""
         if (device, dtype) == (self.device, self.dtype):
             return
-        self.device, self.dtype = device, dtype
-        self.changes += 1
+        self.device = device
+        self.dtype = dtype
+        self.version += 1
         self.release(*self._loaded)
-        for name in self._kept:
-            self._loaded[name].to(device, self.type_of(name))
+        for name in self._pinned:
+            self._loaded[name].to(device, self.dtype_of(name))
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Within it no part leaves for another, lean or not."""
-        lean, self.lean = self.lean, False
+    def keep_loaded(self) -> Iterator[None]:
+        """Release no component inside the block, even with `low_memory`."""
+        low_memory = self.low_memory
+        self.low_memory = False
         try:
             yield
         finally:
-            self.lean = lean
+            self.low_memory = low_memory
 
-    def _fetched(self, name: str, pack: bool) -> nn.Module:
-        if self.lean:
-            self.release(*(set(self._loaded) - (set(SOUND) if name in SOUND else set())))
-        kind = self.type_of(name)
-        module = self.found.part(name, kind).requires_grad_(False).to(self.device)
-        if pack and self.device.type == "cpu" and cpu_packing.available(kind):
+    def dtype_of(self, name: str) -> torch.dtype:
+        """Return the type that a component computes in."""
+        if self.dtype is None:
+            return torch.float32
+        role = COMPONENTS[name].role
+        # bf16 has 8 bits of precision, too few for the phases of an inverse-STFT vocoder
+        is_hifigan = self.source.config.vocoder.kind == "hifigan"
+        if role == "denoise" or (role == "decode" and is_hifigan):
+            return self.dtype
+        return torch.float32
+
+    def _has(self, name: str) -> bool:
+        return COMPONENTS[name].is_present(self.source.config)
+
+    def _load(self, name: str, pack: bool) -> nn.Module:
+        if self.low_memory:
+            can_stay = set(GENERATION_COMPONENTS) if name in GENERATION_COMPONENTS else set()
+            self.release(*(set(self._loaded) - can_stay))
+        dtype = self.dtype_of(name)
+        module = self.source.load_component(name, dtype).requires_grad_(False).to(self.device)
+        if pack and self.device.type == "cpu" and cpu_packing.available(dtype):
             cpu_packing.pack(module)
         self._loaded[name] = module
         return module
-
-    def type_of(self, name: str) -> torch.dtype:
-        """In which type a part computes."""
-        vocoder = self.found.config.vocoder.kind
-        fast = name in ("unet", "student") or (
-            name in SOUND and vocoder == "hifigan"
-        )  # phases need more than 8 bits
-        return self.dtype if fast and self.dtype is not None else torch.float32

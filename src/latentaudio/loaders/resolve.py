@@ -1,8 +1,9 @@
-"""From what a user calls a model to its parts. Knows names, folders, files and layouts; refuses to know what a model does.
+"""Find the model that a user names, and its components.
 
-A name of the table means the folder of that name inside the package or, for a published model, its files on the hub. Anything
-else is a model folder, a run folder of training, a diffusers folder, a checkpoint of the authors, or a hub id; write `./mini`
-for a folder that happens to be called like a model. Importing this needs no torch.
+A name of the model table is a folder inside the package or, for a published model, its files on
+the hub. Anything else is a model folder, a run folder of training, a diffusers folder, a checkpoint
+of the authors, or a hub id. Write `./mini` for a folder that has the name of a model. Importing
+this module imports no torch.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..config.architecture import ModelConfig
-from ..config.reference import Fidelity, fidelity
-from ..config.registry import VARIANTS, Variant, variant
+from ..config.reference import ReferenceBehavior, get_reference
+from ..config.registry import MODELS, ModelSpec, get_model_spec
 from ..errors import UsageError, WeightsError
+from .components import COMPONENTS, build_on_meta, component_names
+from .key_mapping import FOREIGN_LAYOUTS
 
 if TYPE_CHECKING:
     import torch
@@ -26,326 +29,374 @@ if TYPE_CHECKING:
     from .tensor_files import Tensors
 
 ASSETS = Path(__file__).parents[1] / "assets"
-DIFFUSERS_HEADS = 8
+"""Folder with the models that come with the package."""
+DIFFUSERS_NUM_HEADS = 8
+"""Heads at every level that published folders state; their weights were trained with others."""
+_MAX_LISTED = 4
+"""Tensors that an error lists by name."""
 
 Layout: TypeAlias = Literal["latentaudio", "diffusers", "original"]
 
 
 @dataclass(frozen=True)
-class Found:
-    """A model on disk: what the user called it, where it lies and how, its row of the table with its own shapes, and its card.
+class ModelSource:
+    """A model on disk.
 
-    parts: files that take the place of single parts. fidelity: in whose way it computes. whole: an authors' checkpoint, opened.
+    Attributes:
+        name: The model as the user named it.
+        path: Its folder, or its file for a checkpoint of the authors.
+        spec: Its row of the model table, with the dimensions that the files have.
+        card: How its weights were made.
+        layout: How the files are laid out.
+        reference: The implementation that is imitated.
+        component_files: Files or folders that replace single components.
+        checkpoint: The authors' checkpoint, opened; None for other layouts.
     """
 
-    source: str
-    folder: Path
-    variant: Variant
+    name: str
+    path: Path
+    spec: ModelSpec
     card: Mapping[str, Any]
     layout: Layout = "latentaudio"
-    fidelity: Fidelity = field(default_factory=lambda: fidelity("clean"))
-    parts: Mapping[str, Path] = field(default_factory=dict)
-    whole: Tensors | None = None
+    reference: ReferenceBehavior = field(default_factory=lambda: get_reference("clean"))
+    component_files: Mapping[str, Path] = field(default_factory=dict)
+    checkpoint: Tensors | None = None
 
     @property
-    def averaged(self) -> bool:
-        """Whether averaged weights are wanted of a file that has both."""
-        return self.fidelity.ema and self.variant.ema
+    def use_ema(self) -> bool:
+        """Whether to read averaged weights of a file that has both kinds."""
+        return self.reference.use_ema and self.spec.use_ema
 
     @property
     def config(self) -> ModelConfig:
-        """Shapes of the parts."""
-        return self.variant.config
+        """Dimensions of the components."""
+        return self.spec.config
 
-    def part(
+    def load_component(
         self, name: str, dtype: torch.dtype | None = None, as_stored: bool = False
     ) -> nn.Module:
-        """One part in evaluation mode, in float32, `dtype` or as it is stored. Built without memory of its own; weights of that
-        type already are mapped, not copied.
+        """Return a component in evaluation mode.
 
-        Raises WeightsError with names and shapes where a file does not fit.
+        It takes no memory of its own where its weights have the right type already: those are
+        mapped from the file.
+
+        Args:
+            name: The component.
+            dtype: Type of floating-point tensors; None: float32.
+            as_stored: Keep the types of the file instead.
+
+        Raises:
+            WeightsError: A file is missing, damaged or has other names or shapes.
         """
         import torch
 
-        from .model_folder import load_part
+        from . import audioldm_format, diffusers_format, model_folder
 
-        wanted = None if as_stored else dtype or torch.float32
-        if name in self.parts:
-            return _lone(self, name, wanted)
+        result_dtype = None if as_stored else dtype or torch.float32
+        if name in self.component_files:
+            return _load_override(self, name, result_dtype)
         if self.layout == "latentaudio":
-            return load_part(self.folder, name, self.config, wanted)
-        return _foreign(self, name, wanted)
+            return model_folder.load_component(self.path, name, self.config, result_dtype)
+        if self.checkpoint is None:
+            tensors = diffusers_format.open_component(self.path, name)
+            return _load(tensors, name, self.config, "diffusers", result_dtype)
+        tensors = audioldm_format.open_component(self.checkpoint, name, self.use_ema)
+        return _load(tensors, name, self.config, "original", result_dtype)
 
 
-def find(
+def resolve_model(
     source: str | Path,
-    like: str | None = None,
-    how: str = "clean",
-    parts: Mapping[str, str | Path] | None = None,
-) -> Found:
-    """The model called `source`.
+    architecture: str | None = None,
+    reference: str = "clean",
+    components: Mapping[str, str | Path] | None = None,
+) -> ModelSource:
+    """Return the model that a user names; published ones are downloaded.
 
-    like: the row of the table that a checkpoint is, where its shapes do not tell. how: a preset of `fidelity`. parts: files to
-    load single parts from. Raises UsageError listing what exists, WeightsError for what is not a model.
+    Args:
+        source: A name of the model table, a folder, a checkpoint or a hub id.
+        architecture: Name of the published model that a checkpoint is, if its shapes fit several.
+        reference: Name of the implementation to imitate.
+        components: Files or folders that replace single components.
+
+    Raises:
+        UsageError: There is no such model; the message lists the names that exist.
+        WeightsError: The files are not those of a model.
     """
-    way, replaced = (
-        fidelity(how),
-        {name: Path(path).expanduser() for name, path in (parts or {}).items()},
-    )
-    called, place = _place(source)
-    found = _recognised(called, place, None if like is None else variant(like))
-    config = dressed(found.variant, found.layout, way)
-    if way.name == "original" and found.variant.ema and found.layout == "diffusers":
+    behavior = get_reference(reference)
+    files = {name: Path(path).expanduser() for name, path in (components or {}).items()}
+    name, path = _locate(source)
+    spec = None if architecture is None else get_model_spec(architecture)
+    model = _identify(name, path, spec)
+    config = apply_reference(model.spec, model.layout, behavior)
+    if behavior.name == "original" and model.spec.use_ema and model.layout == "diffusers":
         warnings.warn(
-            f"{called} holds one set of weights, most likely raw; the authors sampled with averaged ones",
+            f"{name} has one set of weights, most likely the raw ones; the authors sampled with "
+            f"averaged weights, which only their .ckpt has",
             stacklevel=3,
         )
-    unknown = [name for name in replaced if getattr(config, name, None) is None]
-    if unknown:
-        raise UsageError(f"{called} has no part {unknown[0]!r} to replace")
+    for component in files:
+        if component not in COMPONENTS or not COMPONENTS[component].is_present(config):
+            raise UsageError(
+                f"{name} has no component {component!r} to replace; it has: "
+                f"{', '.join(component_names(config))}"
+            )
     return replace(
-        found, variant=replace(found.variant, config=config), fidelity=way, parts=replaced
+        model,
+        spec=replace(model.spec, config=config),
+        reference=behavior,
+        component_files=files,
     )
 
 
-def described(name: str) -> Found:
-    """A row of the table of which nothing needs to be here: for questions that shapes answer. It has no parts."""
-    return Found(name, ASSETS / "mini", variant(name), {})
+def spec_only(name: str) -> ModelSource:
+    """Return a model without files, for questions that its dimensions answer."""
+    return ModelSource(name, ASSETS / "mini", get_model_spec(name), {})
 
 
-def _place(source: str | Path) -> tuple[str, Path]:
-    """What a model is called, and the folder or file it lies in; published ones are fetched."""
-    called = str(source)
-    if called in VARIANTS:
-        return called, ASSETS / called if size(VARIANTS[called]) else _fetched(called)
-    place = Path(source).expanduser()
-    if place.exists():
-        return called, place
-    if called.count("/") == 1 and not called.startswith((".", "/", "~")):
-        try:
-            return called, _fetched(called)
-        except (UsageError, WeightsError) as problem:
-            raise type(problem)(
-                f"there is no folder {called} here, and as a hub id: {problem}"
-            ) from None
-    near = get_close_matches(called, VARIANTS, 1)
-    hint = f"did you mean {near[0]}? There are" if near else "there are"
-    raise UsageError(
-        f"no model is called {called!r} and no folder or file either; {hint}: {', '.join(VARIANTS)}"
-    )
+def bundled_bytes(spec: ModelSpec) -> int:
+    """Return the size of the weights of a model in this installation; 0: it has none."""
+    return sum(file.stat().st_size for file in (ASSETS / spec.name).glob("*.safetensors"))
 
 
-def hub_of(name: str) -> tuple[str, str | None]:
-    """The repository of a name of the table or a hub id, and the one file of it that is the model; None: it is a folder.
+def hub_location(name: str) -> tuple[str, str | None]:
+    """Return the hub repository of a model, and the file in it that is the model; None: all files.
 
-    Raises WeightsError for a model that no hub has, UsageError for what is neither.
+    Args:
+        name: A name of the model table, or a hub id.
+
+    Raises:
+        WeightsError: The model is on no hub.
+        UsageError: The name is neither, or the model is part of this installation.
     """
-    row = VARIANTS.get(name)
-    if row is None:
+    spec = MODELS.get(name)
+    if spec is None:
         if name.count("/") != 1 or name.startswith("/") or name.endswith("/"):
             raise UsageError(
-                f"{name!r} is neither a model's name nor a hub id such as cvssp/audioldm2; see latentaudio models"
+                f"{name!r} is neither a model's name nor a hub id such as cvssp/audioldm2; "
+                f"see latentaudio models"
             )
         return name, None
-    if row.hub:
-        return row.hub, None
-    if row.original.count("/") == 2:
-        owner, repository, file = row.original.split("/")
+    if spec.hub_id:
+        return spec.hub_id, None
+    if spec.original_checkpoint.count("/") == 2:
+        owner, repository, file = spec.original_checkpoint.split("/")
         return f"{owner}/{repository}", file
-    if row.embedded and size(row):
+    if spec.bundled and bundled_bytes(spec):
         raise UsageError(
-            f"{name!r} is part of this installation; there is nothing to download, use it by its name"
+            f"{name!r} is part of this installation and needs no download; use it by its name"
         )
-    way_out = "install latentaudio again" if row.embedded else "train it and name the run's folder"
-    if row.original:
-        way_out = f"get {row.original} from the authors' record on zenodo and name that file"
-    raise WeightsError(f"the weights of {name!r} do not come with this installation; {way_out}")
+    if spec.original_checkpoint:
+        remedy = f"get {spec.original_checkpoint} from the authors' record on zenodo and name it"
+    elif spec.bundled:
+        remedy = "install latentaudio again"
+    else:
+        remedy = "train it and name the run's folder"
+    raise WeightsError(f"this installation has no weights of {name!r}; {remedy}")
 
 
-def _fetched(name: str) -> Path:
+def _locate(source: str | Path) -> tuple[str, Path]:
+    """Return a model's name, and its folder or file; published ones are downloaded."""
+    name = str(source)
+    if name in MODELS:
+        return name, ASSETS / name if bundled_bytes(MODELS[name]) else _download(name)
+    path = Path(source).expanduser()
+    if path.exists():
+        return name, path
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        try:
+            return name, _download(name)
+        except (UsageError, WeightsError) as error:
+            raise type(error)(f"there is no folder {name}, and as a hub id: {error}") from None
+    similar = get_close_matches(name, MODELS, 1)
+    hint = f"did you mean {similar[0]}? Models are" if similar else "models are"
+    raise UsageError(f"{name!r} is not a model, a folder or a file; {hint}: {', '.join(MODELS)}")
+
+
+def _download(name: str) -> Path:
     from .hub import fetch, fetch_file
 
-    repository, file = hub_of(name)
+    repository, file = hub_location(name)
     return fetch(repository) if file is None else fetch_file(repository, file)
 
 
-def _recognised(called: str, place: Path, like: Variant | None) -> Found:
-    """The model at a place, as it is stored."""
-    from .diffusers_format import INDEX, is_diffusers
-    from .model_folder import MODEL_FILE, model_folder
+def _identify(name: str, path: Path, architecture: ModelSpec | None) -> ModelSource:
+    """Return the model at a path, in the layout that its files have."""
+    from .diffusers_format import INDEX, is_diffusers_folder
+    from .model_folder import MODEL_FILE, find_model_folder, read_config
 
-    if place.is_file():
-        return _original(called, place, like)
-    if is_diffusers(place):
-        return _diffusers(called, place, like)
-    if like is not None:
-        raise UsageError(f"{place} says itself what model it is; leave out like (--like)")
-    folder = model_folder(place)
+    if path.is_file():
+        return _identify_checkpoint(name, path, architecture)
+    if is_diffusers_folder(path):
+        return _identify_diffusers(name, path, architecture)
+    if architecture is not None:
+        raise UsageError(
+            f"{path} has its own {MODEL_FILE}; leave out architecture= (--architecture)"
+        )
+    folder = find_model_folder(path)
     if not (folder / MODEL_FILE).is_file():
         raise WeightsError(
-            f"{folder} holds neither {MODEL_FILE} nor {INDEX}; it is not a model folder"
+            f"{folder} has neither {MODEL_FILE} nor {INDEX}, so it is not a model; "
+            f"name another folder"
         )
-    from .model_folder import read_config
+    model_name, config, card = read_config(folder)
+    spec = MODELS.get(model_name)
+    if spec is None:
+        description = str(card.get("description", ""))
+        license_name = str(card.get("license", "unknown"))
+        spec = ModelSpec(model_name, description, license_name, config)
+    return ModelSource(name, folder, replace(spec, config=config), card)
 
-    name, config, card = read_config(folder)
-    row = VARIANTS.get(name) or Variant(
-        name, str(card.get("purpose", "")), str(card.get("licence", "unknown")), config
-    )
-    return Found(called, folder, replace(row, config=config), card)
 
-
-def _diffusers(called: str, folder: Path, like: Variant | None) -> Found:
+def _identify_diffusers(name: str, folder: Path, architecture: ModelSpec | None) -> ModelSource:
     from .diffusers_format import read_config
 
     config = read_config(folder)
-    if like is not None and not _alike(like, config):
-        raise UsageError(f"{folder} has not the shapes of {like.name}; leave out like (--like)")
-    row = like or VARIANTS.get(called) or _row_of_hub(called, folder, config) or _of_shape(config)
-    if row is None:
-        row = Variant(folder.name, "a diffusers folder", "unknown", config)
-    return Found(called, folder, replace(row, config=config), {}, "diffusers")
+    if architecture is not None and not _has_unet_of(architecture, config):
+        raise UsageError(
+            f"{folder} does not have the shapes of {architecture.name}; leave out architecture= "
+            f"(--architecture)"
+        )
+    spec = architecture or MODELS.get(name) or _find_spec(name, folder, config)
+    if spec is None:
+        spec = ModelSpec(folder.name, "a diffusers folder", "unknown", config)
+    return ModelSource(name, folder, replace(spec, config=config), {}, "diffusers")
 
 
-def _row_of_hub(called: str, folder: Path, config: ModelConfig) -> Variant | None:
-    """The row whose hub id a folder of its shapes is called by, as clones are."""
-    ends = {row.hub: row for row in VARIANTS.values() if row.hub and _alike(row, config)}
-    return ends.get(called) or next(
-        (row for hub, row in ends.items() if hub.split("/")[1] == folder.name), None
-    )
+def _find_spec(name: str, folder: Path, config: ModelConfig) -> ModelSpec | None:
+    """Return the published model of a folder's shapes, by hub id, by folder name, or the first."""
+    matching = [spec for spec in MODELS.values() if _has_unet_of(spec, config)]
+    for spec in matching:
+        if spec.hub_id and spec.hub_id == name:
+            return spec
+    for spec in matching:  # a clone of a repository has its name
+        if spec.hub_id and spec.hub_id.split("/")[1] == folder.name:
+            return spec
+    return next((spec for spec in matching if spec.unet_parameters), None)
 
 
-def _of_shape(config: ModelConfig) -> Variant | None:
-    """The first published row of that UNet, heads aside."""
-    return next((row for row in VARIANTS.values() if row.parameters and _alike(row, config)), None)
+def _has_unet_of(spec: ModelSpec, config: ModelConfig) -> bool:
+    """Return whether a config has the UNet of a model, apart from its numbers of heads."""
+    # vars() and not replace(), which validates and fails if the numbers of levels differ
+    return {**vars(spec.config.unet), "num_heads": config.unet.num_heads} == vars(config.unet)
 
 
-def _alike(row: Variant, config: ModelConfig) -> bool:
-    return {**vars(row.config.unet), "heads": config.unet.heads} == vars(config.unet)
-
-
-def _original(called: str, file: Path, like: Variant | None) -> Found:
-    from .audioldm_format import recognise, scale, strangers
+def _identify_checkpoint(name: str, file: Path, architecture: ModelSpec | None) -> ModelSource:
+    from .audioldm_format import identify, latent_std, unexpected_keys
     from .tensor_files import open_tensors
 
-    whole = open_tensors(file)
-    row = like or VARIANTS.get(called) or recognise(whole, file.stem)
-    from .model_folder import parts_of
-
-    config = replace(row.config, latent_std=scale(whole) or row.config.latent_std)
-    strange = strangers(whole, parts_of(config))
-    if strange:
-        shown = ", ".join(f"{name} {list(whole.shape(name))}" for name in strange[:4])
+    checkpoint = open_tensors(file)
+    spec = architecture or MODELS.get(name) or identify(checkpoint, file.stem)
+    config = replace(spec.config, latent_std=latent_std(checkpoint) or spec.config.latent_std)
+    unexpected = unexpected_keys(checkpoint, component_names(config))
+    if unexpected:
+        listed = [f"{key} {list(checkpoint.shape(key))}" for key in unexpected[:_MAX_LISTED]]
         raise WeightsError(
-            f"{file} holds {len(strange)} tensors that {row.name} has no place for, first {shown}; is it another model?"
+            f"{file} has {len(unexpected)} tensors that {spec.name} does not have, first "
+            f"{', '.join(listed)}; name the model with architecture= (--architecture)"
         )
-    return Found(called, file, replace(row, config=config), {}, "original", whole=whole)
-
-
-def dressed(row: Variant, layout: Layout, way: Fidelity) -> ModelConfig:
-    """Shapes of a model as a fidelity has it: heads, epsilon of CLAP, and how many tokens speech takes (spec 4.2, 6.1, 6.4)."""
-    config, table = row.config, VARIANTS.get(row.name)
-    if table is None or not table.parameters:
-        return config
-    levels = len(config.unet.mult)
-    as_converted = layout != "diffusers" or set(config.unet.heads) == {
-        DIFFUSERS_HEADS
-    }  # whoever says others means them
-    if way.heads == "trained" and as_converted and table.config.unet.widths == config.unet.widths:
-        config = replace(config, unet=replace(config.unet, heads=table.config.unet.heads))
-    elif way.heads == "stored" and layout != "diffusers":  # only its JSON states any
-        config = replace(config, unet=replace(config.unet, heads=(DIFFUSERS_HEADS,) * levels))
-    if config.clap and table.config.clap:
-        config = replace(
-            config, clap=replace(config.clap, text_eps=way.clap_eps or table.config.clap.text_eps)
-        )
-    same = (
-        config.translator
-        and table.config.translator
-        and config.translator.positions == table.config.translator.positions
+    return ModelSource(
+        name, file, replace(spec, config=config), {}, "original", checkpoint=checkpoint
     )
-    if same and config.translator and table.config.translator:
-        written = table.config.translator
-        tokens, pools = written.tokens, (written.time_pool, written.freq_pool)
-        config = replace(
-            config,
-            translator=replace(
-                config.translator, tokens=tokens, time_pool=pools[0], freq_pool=pools[1]
-            ),
+
+
+def apply_reference(spec: ModelSpec, layout: Layout, reference: ReferenceBehavior) -> ModelConfig:
+    """Return a model's dimensions as a reference implementation has them.
+
+    References differ in attention heads, CLAP's epsilon and the number of language-of-audio tokens
+    of speech (numerics: reference differences).
+
+    Args:
+        spec: The model.
+        layout: Layout of its files.
+        reference: The implementation to imitate.
+    """
+    config = spec.config
+    published = MODELS.get(spec.name)
+    if published is None or not published.unet_parameters:
+        return config
+    trained = published.config
+    num_levels = len(config.unet.channel_mult)
+    # a folder that states other numbers of heads than diffusers' 8 means them
+    is_unstated = layout != "diffusers" or set(config.unet.num_heads) == {DIFFUSERS_NUM_HEADS}
+    num_heads = config.unet.num_heads
+    if reference.attention_heads == "trained":
+        if is_unstated and trained.unet.widths == config.unet.widths:
+            num_heads = trained.unet.num_heads
+    elif layout != "diffusers":  # only diffusers' JSON states numbers of heads
+        num_heads = (DIFFUSERS_NUM_HEADS,) * num_levels
+    config = replace(config, unet=replace(config.unet, num_heads=num_heads))
+    if config.clap and trained.clap:
+        epsilon = reference.clap_eps or trained.clap.text_layer_norm_eps
+        config = replace(config, clap=replace(config.clap, text_layer_norm_eps=epsilon))
+    if not config.translator or not trained.translator:
+        return config
+    if config.translator.max_positions == trained.translator.max_positions:
+        translator = replace(
+            config.translator,
+            num_tokens=trained.translator.num_tokens,
+            time_pool=trained.translator.time_pool,
+            freq_pool=trained.translator.freq_pool,
         )
+        config = replace(config, translator=translator)
     return config
 
 
-def _foreign(found: Found, name: str, dtype: torch.dtype | None) -> nn.Module:
-    """A part out of a diffusers folder or an authors' checkpoint."""
-    from . import audioldm_format, diffusers_format
-
-    if found.whole is None:
-        return _fitted(
-            diffusers_format.open_part(found.folder, name), name, found.config, "diffusers", dtype
-        )
-    return _fitted(
-        audioldm_format.open_part(found.whole, name, found.averaged),
-        name,
-        found.config,
-        "original",
-        dtype,
-    )
-
-
-def _fitted(
-    theirs: Tensors, name: str, config: ModelConfig, layout: Layout, dtype: torch.dtype | None
+def component_from_state(
+    state: Mapping[str, torch.Tensor], name: str, config: ModelConfig
 ) -> nn.Module:
-    from .key_mapping import Slot, slots
-    from .model_folder import blank
-    from .state_dict import fit
+    """Return a component in float32 with the state of a module of diffusers or transformers.
 
-    module = blank(name, config)
-    keys = list(module.state_dict())
-    places = (
-        {key: Slot((key,)) for key in keys}
-        if layout == "latentaudio"
-        else slots(name, config, keys, layout)
-    )
-    return fit(module, theirs, places, dtype, f"{theirs.source} ({name})")
+    Args:
+        state: The module's state dict.
+        name: The component.
+        config: The system's dimensions.
 
-
-def fitted(state: Mapping[str, torch.Tensor], name: str, config: ModelConfig) -> nn.Module:
-    """A part with the state of one of diffusers' or transformers' modules, in float32."""
+    Raises:
+        WeightsError: Names or shapes differ.
+    """
     import torch
 
     from .tensor_files import Tensors
 
-    theirs = Tensors({key: (state, key) for key in state}, Path(f"the {name} given"))
-    return _fitted(theirs, name, config, "diffusers", torch.float32)
+    tensors = Tensors({key: (state, key) for key in state}, Path(f"the {name} passed"))
+    return _load(tensors, name, config, "diffusers", torch.float32)
 
 
-def _lone(found: Found, name: str, dtype: torch.dtype | None) -> nn.Module:
-    """A part from a file or folder of its own, in whichever layout most of its names are."""
-    from . import audioldm_format, diffusers_format
-    from .key_mapping import slots
-    from .model_folder import blank, open_part
+def _load(
+    tensors: Tensors, name: str, config: ModelConfig, layout: Layout, dtype: torch.dtype | None
+) -> nn.Module:
+    from .key_mapping import TensorRef
+    from .state_dict import load_state_into
 
-    path, config = found.parts[name], found.config
-    if path.is_dir():
-        theirs = (
-            diffusers_format.open_part(path, name)
-            if diffusers_format.is_whole(path, name)
-            else diffusers_format.open_component(path)
-        )
+    module = build_on_meta(name, config)
+    keys = list(module.state_dict())
+    if layout == "latentaudio":
+        refs = {key: TensorRef((key,)) for key in keys}
     else:
-        theirs = open_part(path)
-    inside = audioldm_format.open_part(theirs, name, found.averaged)
-    theirs = inside if inside else theirs
-    keys = list(blank(name, config).state_dict())
+        refs = COMPONENTS[name].tensor_refs(config, keys, layout)
+    return load_state_into(module, tensors, refs, dtype, f"{tensors.source} ({name})")
+
+
+def _load_override(model: ModelSource, name: str, dtype: torch.dtype | None) -> nn.Module:
+    """Return a component from a file or folder of its own, in the layout of most of its names."""
+    from . import audioldm_format, diffusers_format
+    from .model_folder import open_component_file
+
+    path = model.component_files[name]
+    config = model.config
+    spec = COMPONENTS[name]
+    if not path.is_dir():
+        tensors = open_component_file(path)
+    elif diffusers_format.has_component(path, name):
+        tensors = diffusers_format.open_component(path, name)
+    else:
+        tensors = diffusers_format.open_component_folder(path)
+    # of a complete checkpoint only this component is read
+    tensors = audioldm_format.open_component(tensors, name, model.use_ema) or tensors
+    keys = list(build_on_meta(name, config).state_dict())
     names: dict[Layout, set[str]] = {"latentaudio": set(keys)}
-    for layout in ("diffusers", "original"):
-        names[layout] = {
-            n for slot in slots(name, config, keys, layout).values() for n in slot.names
-        }
-    best = max(names, key=lambda layout: len(names[layout] & set(theirs)))
-    return _fitted(theirs, name, config, best, dtype)
-
-
-def size(row: Variant) -> int:
-    """Bytes of the weights that a row of the table has in this installation; 0 means that they cannot be loaded."""
-    return sum(file.stat().st_size for file in (ASSETS / row.name).glob("*.safetensors"))
+    for layout in FOREIGN_LAYOUTS:
+        refs = spec.tensor_refs(config, keys, layout)
+        names[layout] = {name for ref in refs.values() for name in ref.names}
+    best = max(names, key=lambda layout: len(names[layout] & set(tensors)))
+    return _load(tensors, name, config, best, dtype)

@@ -1,152 +1,187 @@
-"""Strict loading: every tensor of a part is found under its name in a layout, with its shape, and nothing is left over.
-
-Knows which leftovers mean nothing and why, and which buffers are arithmetic. Refuses to know files and where parts lie.
-"""
+"""Strict loading: every tensor of a component exists, has the right shape, and none is extra."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..errors import WeightsError
-from .key_mapping import Slot
+from .key_mapping import TensorRef
 from .tensor_files import Tensors
 
 IGNORED: tuple[tuple[str, str], ...] = (
-    (r"(^|\.)position_ids$", "counted anew"),
-    (r"(^|\.)token_type_ids$", "zeros"),
-    (r"^encoder\.embed_tokens\.weight$", "T5's table of words, tied to shared.weight"),
-    (r"/lm_head\.weight$", "GPT-2's head, which nobody asks for words"),
-    (r"^decoder\.(block|final_layer_norm)\.", "T5's decoder; only its encoder reads"),
+    (r"(^|\.)position_ids$", "0, 1, 2, ..., computed"),
+    (r"(^|\.)token_type_ids$", "zeros, computed"),
+    (r"^encoder\.embed_tokens\.weight$", "T5's word table, tied to shared.weight"),
+    (r"/lm_head\.weight$", "GPT-2's output layer for words, which AudioLDM 2 does not use"),
+    (r"^decoder\.(block|final_layer_norm)\.", "T5's decoder; AudioLDM uses its encoder alone"),
     (r"\.attn\.(masked_)?bias$", "GPT-2's causal mask as a buffer"),
-    (r"^(text_transform|audio_transform)\.", "CLAP's heads for training"),
+    (r"^(text_transform|audio_transform)\.", "CLAP's projections for training"),
     (
         r"^audio_branch\.(spectrogram_extractor|logmel_extractor)\.",
         "CLAP's front end, computed by audio/mel",
     ),
     (r"^audio_branch\.(tscam_conv|head)\.", "CLAP's classifier"),
-    (r"attn_mask$", "windows' masks, computed"),
-    (r"^(mean|scale)$", "SpeechT5's normalisation, which AudioLDM does not use"),
+    (r"attn_mask$", "masks of shifted windows, computed"),
+    (r"^(mean|scale)$", "SpeechT5's normalization, which AudioLDM does not use"),
     (r"^(decoder_\w+|mask_token)(\.|$)", "AudioMAE's decoder for pre-training"),
 )
-"""Keys of a part that may be there and are not loaded: (pattern, reason)."""
+"""Keys of a component that a file may have and that are not loaded: (pattern, reason)."""
 
-_WINDOW = 8  # of CLAP's attention
-_SHOWN = 4
-
-
-def optional(key: str) -> bool:
-    """Whether one of our tensors may be missing in a file, because it is arithmetic."""
-    return (
-        re.search(
-            r"(position_ids|token_type_ids|relative_position_index|num_batches_tracked)$", key
-        )
-        is not None
-    )
+_COMPUTED = r"(position_ids|token_type_ids|relative_position_index|num_batches_tracked)$"
+_CLAP_WINDOW = 8
+"""Side of a window of CLAP's audio attention, in patches."""
+_MAX_LISTED = 4
+"""Tensors that an error lists by name."""
 
 
-def computed(key: str, like: Tensor) -> Tensor:
-    """The value of such a tensor."""
+class SkipInit(TorchFunctionMode):
+    """Skip torch.nn.init while it is active: on the meta device it costs time and fills nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Return the tensor of an initializer unchanged, and call every other function."""
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+def is_computed_buffer(key: str) -> bool:
+    """Return whether one of our tensors may be missing in a file because it can be computed."""
+    return re.search(_COMPUTED, key) is not None
+
+
+def default_buffer(key: str, like: Tensor) -> Tensor:
+    """Return the value of a buffer that files may lack.
+
+    Args:
+        key: Its name.
+        like: A tensor of its shape, which may be on the meta device.
+    """
     if key.endswith("position_ids"):
         return torch.arange(like.shape[1]).expand(1, -1)
     if key.endswith("relative_position_index"):
-        rows, columns = torch.meshgrid(torch.arange(_WINDOW), torch.arange(_WINDOW), indexing="ij")
-        rows, columns = rows.flatten(), columns.flatten()
-        down, right = rows[:, None] - rows[None, :], columns[:, None] - columns[None, :]
-        return (down + _WINDOW - 1) * (2 * _WINDOW - 1) + right + _WINDOW - 1
+        # Swin attention: the offset between two patches of a window, as a row of the bias table
+        rows, columns = torch.meshgrid(
+            torch.arange(_CLAP_WINDOW), torch.arange(_CLAP_WINDOW), indexing="ij"
+        )
+        rows = rows.flatten()
+        columns = columns.flatten()
+        down = rows[:, None] - rows[None, :]
+        right = columns[:, None] - columns[None, :]
+        return (down + _CLAP_WINDOW - 1) * (2 * _CLAP_WINDOW - 1) + right + _CLAP_WINDOW - 1
     if key.endswith(".attn.bias"):  # GPT-2's causal mask, until transformers 5.2
         return torch.ones(like.shape, dtype=torch.bool).tril()
     return torch.zeros(like.shape, dtype=torch.long)
 
 
-def fit(
+def load_state_into(
     module: nn.Module,
-    theirs: Tensors,
-    slots: Mapping[str, Slot],
+    source: Tensors,
+    refs: Mapping[str, TensorRef],
     dtype: torch.dtype | None = torch.float32,
-    what: str = "",
+    label: str = "",
 ) -> nn.Module:
-    """The module, which may be on the meta device, with their tensors assigned, in evaluation mode.
+    """Return the module in evaluation mode, with the tensors of a file assigned.
 
-    Floating tensors come as `dtype`; None: as they are stored. Tensors already of that type stay mapped to the file. Raises
-    WeightsError naming what is missing, left over or misshapen, with shapes.
+    Tensors that have the right type already stay mapped to the file and take no memory.
+
+    Args:
+        module: The network; it may be on the meta device.
+        source: Tensors of the file.
+        refs: The place of each of the module's tensors in `source`.
+        dtype: Type of floating-point tensors; None: as they are stored.
+        label: Name of the source in errors.
+
+    Raises:
+        WeightsError: A tensor is missing, unexpected, or has another shape or kind of number.
     """
-    wanted = module.state_dict()
-    _check(wanted, theirs, slots, what or str(theirs.source))
-    state = {}
+    label = label or str(source.source)
+    expected = module.state_dict()
+    _check_names_and_shapes(expected, source, refs, label)
 
     def get(name: str) -> Tensor:
-        return theirs.cast(name, dtype)
+        return source.cast(name, dtype)
 
-    for key, value in wanted.items():
-        slot = slots[key]
-        there = all(name in theirs for name in slot.names)
-        state[key] = (
-            slot.read(get, len(value) if value.ndim else 0) if there else computed(key, value)
-        )
+    state = {}
+    for key, value in expected.items():
+        ref = refs[key]
+        if all(name in source for name in ref.names):
+            state[key] = ref.read(get, len(value) if value.ndim else 0)
+        else:
+            state[key] = default_buffer(key, value)
         if state[key].is_floating_point() != value.is_floating_point():
-            kinds = " and ".join(
-                str(tensor.dtype).removeprefix("torch.") for tensor in (state[key], value)
-            )
+            stored = str(state[key].dtype).removeprefix("torch.")
+            needed = str(value.dtype).removeprefix("torch.")
             raise WeightsError(
-                f"{what or theirs.source}: {slot.names[0]} is of another kind ({kinds}); get other weights"
+                f"{label}: {ref.names[0]} has type {stored} and must have {needed}; "
+                f"use other weights"
             )
     module.load_state_dict(state, strict=True, assign=True)
     for key, value in list(module.named_buffers()):
-        if value.is_meta:  # of those that are never stored
+        if value.is_meta:  # a buffer that is never stored
             owner, _, leaf = key.rpartition(".")
-            setattr(module.get_submodule(owner), leaf, computed(key, value))
+            setattr(module.get_submodule(owner), leaf, default_buffer(key, value))
     return module.eval()
 
 
-def _check(
-    wanted: Mapping[str, Tensor], theirs: Tensors, slots: Mapping[str, Slot], what: str
+def _check_names_and_shapes(
+    module_state: Mapping[str, Tensor],
+    source: Tensors,
+    refs: Mapping[str, TensorRef],
+    label: str,
 ) -> None:
-    """Compare names and shapes before anything is read."""
-    expected = {
-        name: shape
-        for key, value in wanted.items()
-        for name, shape in slots[key].shapes(value.shape).items()
-    }
-    optional_names = {name for key in wanted if optional(key) for name in slots[key].names}
-    missing = [
-        f"{n} {list(s)}" for n, s in expected.items() if n not in theirs and n not in optional_names
+    """Raise WeightsError where names or shapes differ, before anything is read."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    optional: set[str] = set()
+    for key, value in module_state.items():
+        shapes.update(refs[key].foreign_shapes(value.shape))
+        if is_computed_buffer(key):
+            optional.update(refs[key].names)
+    missing = []
+    misshapen = []
+    for name, shape in shapes.items():
+        if name in source:
+            if not _same_shape(source.shape(name), shape):
+                misshapen.append(f"{name} is {list(source.shape(name))}, not {list(shape)}")
+        elif name not in optional:
+            missing.append(f"{name} {list(shape)}")
+    unexpected = [
+        f"{name} {list(source.shape(name))}"
+        for name in source
+        if name not in shapes and not any(re.search(pattern, name) for pattern, _ in IGNORED)
     ]
-    strange = [
-        n
-        for n in theirs
-        if n not in expected and not any(re.search(pattern, n) for pattern, _ in IGNORED)
-    ]
-    wrong = []
-    for name, shape in expected.items():
-        if name in theirs and not _alike(theirs.shape(name), shape):
-            wrong.append(f"{name} is {list(theirs.shape(name))}, wanted {list(shape)}")
-    told = [
-        _some("missing", missing),
-        _some("left over", [f"{n} {list(theirs.shape(n))}" for n in strange]),
-        _some("misshapen", wrong),
-    ]
-    if any(told):
+    differences = (
+        _list_some("missing", missing),
+        _list_some("unexpected", unexpected),
+        _list_some("wrong shape", misshapen),
+    )
+    if any(differences):
         raise WeightsError(
-            f"{what} does not fit: {'; '.join(filter(None, told))}; it is of another model, or not whole"
+            f"{label} does not match the model: {'; '.join(filter(None, differences))}; "
+            f"the weights are of another model or incomplete, use others"
         )
 
 
-def _alike(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Whether shapes agree; axes of size 1 behind may be missing, as converters squeeze them, and -1 is any size."""
-    while len(wanted) > len(found) and wanted[-1] == 1:
-        wanted = wanted[:-1]
-    while len(found) > len(wanted) and found[-1] == 1:
-        found = found[:-1]
-    return len(found) == len(wanted) and all(
-        w in (-1, f) for f, w in zip(found, wanted, strict=True)
+def _same_shape(stored: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Return whether shapes agree but for trailing axes of size 1; -1 is any size."""
+    while len(expected) > len(stored) and expected[-1] == 1:
+        expected = expected[:-1]
+    while len(stored) > len(expected) and stored[-1] == 1:
+        stored = stored[:-1]
+    return len(stored) == len(expected) and all(
+        size in (-1, have) for have, size in zip(stored, expected, strict=True)
     )
 
 
-def _some(what: str, names: list[str]) -> str:
-    """The first few of a list in words, or nothing."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{what} {', '.join(names[:_SHOWN])}{more}" if names else ""
+def _list_some(title: str, items: list[str]) -> str:
+    """Return the first few of a list as text, or an empty text."""
+    if not items:
+        return ""
+    more = f" and {len(items) - _MAX_LISTED} more" if len(items) > _MAX_LISTED else ""
+    return f"{title}: {', '.join(items[:_MAX_LISTED])}{more}"

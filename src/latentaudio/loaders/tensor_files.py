@@ -1,7 +1,7 @@
-"""Files of tensors, opened without reading them: .safetensors, and .bin .ckpt .pth .pt through torch's safe unpickler.
+"""Files of tensors, opened without reading them: .safetensors, and .bin, .ckpt, .pth, .pt.
 
-Knows file formats and the wrappings that trainers leave around a state. Refuses to know which tensor belongs where. Nothing
-in a file is ever executed: a pickle that holds anything but tensors and plain values is refused.
+Nothing in a file is ever executed: a pickle that holds anything but tensors and plain values is
+refused. Trainers wrap a state in other mappings; those are removed here.
 """
 
 from __future__ import annotations
@@ -17,89 +17,106 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..errors import WeightsError, said
+from ..errors import WeightsError, first_line
 
 PICKLED = (".bin", ".ckpt", ".pth", ".pt")
-WRAPPINGS = ("state_dict", "model", "generator")  # Lightning's, AudioMAE's, HiFi-GAN's
-_FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-_PIECE = 1 << 20  # bytes read at a time
-_AGAIN = "download it again"
-_SHARD = re.compile(r"[^/\\:\x00-\x1f]+\.(safetensors|bin)")
+"""Endings of files that torch's safe unpickler opens."""
+WRAPPER_KEYS = ("state_dict", "model", "generator")
+"""Keys under which Lightning, AudioMAE and HiFi-GAN keep the state."""
+_COMPILE_PREFIX = "_orig_mod."
+"""Prefix that torch.compile adds to names."""
+_FLOAT_TYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
+"""safetensors' name of a floating-point type -> torch's."""
+_CHUNK_BYTES = 1 << 20
+"""Bytes read at a time while a tensor is converted."""
+_REMEDY = "download it again"
+_SHARD_NAME = re.compile(r"[^/\\:\x00-\x1f]+\.(safetensors|bin)")
+"""A file name without a folder: an index must not reach outside its own folder."""
 
 
 class Tensors(Mapping[str, Tensor]):
-    """name -> tensor of one or several files; a tensor is read, by mapping the file into memory, when it is asked for."""
+    """Tensors of one or several files by name, read when they are asked for.
 
-    def __init__(self, places: Mapping[str, tuple[Any, str]], source: Path) -> None:
-        self._places, self.source = places, source
+    Args:
+        locations: {name: (what holds the tensor, its name there)}.
+        source: The file, for errors.
+    """
+
+    def __init__(self, locations: Mapping[str, tuple[Any, str]], source: Path) -> None:
+        self._locations = locations
+        self.source = source
 
     def __getitem__(self, name: str) -> Tensor:
-        holder, inner = self._places[name]
-        value: Tensor = (
-            holder.get_tensor(inner) if isinstance(holder, _Safetensors) else holder[inner]
-        )
+        holder, inner = self._locations[name]
+        if isinstance(holder, _SafetensorsFile):
+            return holder.get_tensor(inner)
+        value: Tensor = holder[inner]
         return value
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._locations)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._locations)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """A tensor's shape, without reading it."""
-        holder, inner = self._places[name]
-        return (
-            holder.shape(inner) if isinstance(holder, _Safetensors) else tuple(holder[inner].shape)
-        )
+        """Return a tensor's shape without reading it."""
+        holder, inner = self._locations[name]
+        if isinstance(holder, _SafetensorsFile):
+            return holder.shape(inner)
+        return tuple(holder[inner].shape)
 
     def cast(self, name: str, dtype: torch.dtype | None) -> Tensor:
-        """A tensor, floating ones as `dtype` if that is given.
+        """Return a tensor as `dtype` if it is floating-point; None: as it is stored.
 
-        Where that changes it, the bytes of a .safetensors are read into memory that is free again at once, not mapped: mapped
-        pages would count as the process's own until the file is closed.
+        A conversion reads the bytes of a .safetensors file instead of mapping them, because mapped
+        pages count as the process's own memory until the file is closed.
         """
-        holder, inner = self._places[name]
-        if (
-            dtype is not None
-            and isinstance(holder, _Safetensors)
-            and holder.dtype(inner) not in (dtype, None)
-        ):
-            return holder.read(inner, dtype)
+        holder, inner = self._locations[name]
+        if dtype is not None and isinstance(holder, _SafetensorsFile):
+            stored = holder.float_type(inner)
+            if stored is not None and stored != dtype:
+                return holder.read(inner, dtype)
         value = self[name]
         return value.to(dtype) if dtype is not None and value.is_floating_point() else value
 
-    def under(self, prefix: str) -> Tensors:
-        """Those whose name begins with `prefix`, without it."""
-        places = {
-            name.removeprefix(prefix): place
-            for name, place in self._places.items()
+    def with_prefix(self, prefix: str) -> Tensors:
+        """Return the tensors whose names start with `prefix`, named without it."""
+        locations = {
+            name.removeprefix(prefix): location
+            for name, location in self._locations.items()
             if name.startswith(prefix)
         }
-        return Tensors(places, self.source)
+        return Tensors(locations, self.source)
 
-    def without(self, names: frozenset[str]) -> Tensors:
-        """All but those."""
-        return Tensors(
-            {name: place for name, place in self._places.items() if name not in names}, self.source
-        )
+    def drop(self, names: frozenset[str]) -> Tensors:
+        """Return all tensors but those named."""
+        locations = {
+            name: location for name, location in self._locations.items() if name not in names
+        }
+        return Tensors(locations, self.source)
 
-    def named(self, change: Mapping[str, str]) -> Tensors:
-        """The same under other names; what is not mentioned keeps its own."""
-        return Tensors(
-            {change.get(name, name): place for name, place in self._places.items()}, self.source
-        )
+    def rename(self, names: Mapping[str, str]) -> Tensors:
+        """Return the tensors under new names; those that `names` lacks keep their own."""
+        locations = {names.get(name, name): location for name, location in self._locations.items()}
+        return Tensors(locations, self.source)
 
-    def joined(self, other: Tensors) -> Tensors:
-        """Both; the other's win."""
-        return Tensors({**self._places, **other._places}, self.source)
+    def merge(self, other: Tensors) -> Tensors:
+        """Return the tensors of both; those of `other` replace tensors of the same name."""
+        return Tensors({**self._locations, **other._locations}, self.source)
 
 
-class _Safetensors:
-    """One .safetensors file: tensors mapped into memory or read (the format is 8 bytes of length, JSON, then all tensors)."""
+class _SafetensorsFile:
+    """One .safetensors file: 8 bytes with the header's length, the header as JSON, all tensors."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.mapped = path, safe_open(path, framework="pt")
+        self.path = path
+        self.mapped = safe_open(path, framework="pt")
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             self.header = json.loads(stream.read(length))
@@ -107,122 +124,129 @@ class _Safetensors:
         self.header.pop("__metadata__", None)
 
     def get_tensor(self, name: str) -> Tensor:
-        """Mapped: pages are read when they are looked at."""
+        """Return a tensor mapped into memory; its pages are read when they are used."""
         value: Tensor = self.mapped.get_tensor(name)  # type: ignore[no-untyped-call]
         return value
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """From the header."""
+        """Return a tensor's shape from the header."""
         return tuple(self.header[name]["shape"])
 
-    def dtype(self, name: str) -> torch.dtype | None:
-        """Its type if it is a floating one that `read` knows."""
-        return _FLOATS.get(self.header[name]["dtype"])
+    def float_type(self, name: str) -> torch.dtype | None:
+        """Return a tensor's type if it is a floating-point type that `read` supports."""
+        return _FLOAT_TYPES.get(self.header[name]["dtype"])
 
     def read(self, name: str, dtype: torch.dtype) -> Tensor:
-        """A floating tensor as another floating type, through a small buffer."""
-        stored = _FLOATS[self.header[name]["dtype"]]
+        """Return a floating-point tensor as another floating-point type, through a small buffer."""
+        stored = _FLOAT_TYPES[self.header[name]["dtype"]]
         begin, end = self.header[name]["data_offsets"]
         out = torch.empty(self.shape(name), dtype=dtype)
-        flat, filled, buffer = out.view(-1), 0, bytearray(min(_PIECE, end - begin))
+        flat = out.view(-1)
+        buffer = bytearray(min(_CHUNK_BYTES, end - begin))
+        filled = 0
         with self.path.open("rb", buffering=0) as stream:
             stream.seek(self.start + begin)
             while filled < len(flat):
-                wanted = min(end - begin - filled * stored.itemsize, len(buffer))
-                got = stream.readinto(memoryview(buffer)[:wanted])
-                if got < wanted:
-                    raise WeightsError(f"{self.path} is cut short; {_AGAIN}")
-                piece = torch.frombuffer(buffer, dtype=stored, count=got // stored.itemsize)
-                flat[filled : filled + len(piece)] = piece
-                filled += len(piece)
+                num_bytes = min(end - begin - filled * stored.itemsize, len(buffer))
+                received = stream.readinto(memoryview(buffer)[:num_bytes])
+                if received < num_bytes:
+                    raise WeightsError(f"{self.path} is cut short; {_REMEDY}")
+                chunk = torch.frombuffer(buffer, dtype=stored, count=received // stored.itemsize)
+                flat[filled : filled + len(chunk)] = chunk
+                filled += len(chunk)
         return out
 
 
 def open_tensors(path: Path) -> Tensors:
-    """What a file holds; of `X.index.json` all the files it lists. Raises WeightsError for a file that is missing, damaged or
-    holds code."""
+    """Return the tensors of a file or, for an `X.index.json`, of all files that it lists.
+
+    Raises:
+        WeightsError: The file is missing or damaged, or it holds code.
+    """
     if not path.is_file():
-        raise WeightsError(f"there is no file {path}; {_AGAIN}")
+        raise WeightsError(f"{path} is missing; {_REMEDY}")
     if not path.stat().st_size:
-        raise WeightsError(f"{path} is empty or cut short; {_AGAIN}")
+        raise WeightsError(f"{path} is empty; {_REMEDY}")
     if path.name.endswith(".index.json"):
-        return _sharded(path)
+        return _open_shards(path)
     if path.suffix == ".safetensors":
-        return _safetensors(path)
+        return _open_safetensors(path)
     if path.suffix in PICKLED:
-        return _pickled(path)
+        return _open_pickle(path)
     raise WeightsError(
-        f"{path} is no file of weights; they end in .safetensors, {', '.join(PICKLED)}"
+        f"{path} is not a file of weights; name one that ends in .safetensors, {', '.join(PICKLED)}"
     )
 
 
-def _safetensors(path: Path) -> Tensors:
+def _open_safetensors(path: Path) -> Tensors:
     try:
-        holder = _Safetensors(path)
-    except (SafetensorError, OSError) as problem:
-        raise WeightsError(f"{path} is damaged or cut short ({problem}); {_AGAIN}") from None
+        holder = _SafetensorsFile(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is damaged or cut short ({error}); {_REMEDY}") from None
     return Tensors({name: (holder, name) for name in holder.header}, path)
 
 
-def _pickled(path: Path) -> Tensors:
+def _open_pickle(path: Path) -> Tensors:
     try:
-        content = _unpickled(path)
-    except pickle.UnpicklingError as problem:
-        reason = str(problem)
+        content = _unpickle(path)
+    except pickle.UnpicklingError as error:
+        reason = str(error)
         if "Unsupported global" in reason or "Weights only" in reason or "GLOBAL" in reason:
             raise WeightsError(
-                f"{path} holds code besides tensors ({_culprit(reason)}) and was not opened; get a .safetensors of it"
+                f"{path} contains code ({_name_of_code(reason)}) and was not opened; use a "
+                f".safetensors file of the same weights"
             ) from None
-        raise WeightsError(f"{path} is damaged or no file of weights; {_AGAIN}") from None
-    except Exception as problem:  # whatever torch makes of broken bytes
-        reason = "no file of torch" if isinstance(problem, KeyError | IndexError) else said(problem)
-        raise WeightsError(f"{path} is damaged or cut short ({reason}); {_AGAIN}") from None
-    for key in WRAPPINGS:
+        raise WeightsError(f"{path} is damaged or not a file of weights; {_REMEDY}") from None
+    except Exception as error:  # torch raises errors of many types for broken bytes
+        is_foreign = isinstance(error, KeyError | IndexError)
+        reason = "not a file of torch" if is_foreign else first_line(error)
+        raise WeightsError(f"{path} is damaged or cut short ({reason}); {_REMEDY}") from None
+    for key in WRAPPER_KEYS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping):
         raise WeightsError(
-            f"{path} holds a {type(content).__name__}, not named tensors; name the file of the weights"
+            f"{path} contains a {type(content).__name__}, not named tensors; "
+            f"name the file of the weights"
         )
-    state = {
-        str(name).removeprefix("_orig_mod."): value
-        for name, value in content.items()
-        if isinstance(value, Tensor)
-    }
+    state = {}
+    for name, value in content.items():
+        if isinstance(value, Tensor):
+            state[str(name).removeprefix(_COMPILE_PREFIX)] = value
     if not state:
-        raise WeightsError(f"{path} holds no tensors; name the file of the weights")
+        raise WeightsError(f"{path} contains no tensors; name the file of the weights")
     return Tensors({name: (state, name) for name in state}, path)
 
 
-def _unpickled(path: Path) -> Any:
-    """The content; files of torch before 1.6 cannot be mapped into memory and are read."""
+def _unpickle(path: Path) -> Any:
+    """Return the content of a pickle; files of torch before 1.6 cannot be mapped and are read."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RuntimeError as problem:
-        if "mmap" not in str(problem):
+    except RuntimeError as error:
+        if "mmap" not in str(error):
             raise
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _culprit(reason: str) -> str:
-    """The name of what a pickle wanted to call."""
+def _name_of_code(reason: str) -> str:
+    """Return the name of the function that a pickle would call."""
     after = reason.partition("GLOBAL ")[2] or reason.partition("global: ")[2]
     return (after.split() or ["a pickle"])[0].strip("'\"`.")
 
 
-def _sharded(path: Path) -> Tensors:
+def _open_shards(path: Path) -> Tensors:
     try:
-        places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        if not all(map(_SHARD.fullmatch, places.values())):
-            raise ValueError("a name that is no plain file of weights")
+        files = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        if not all(map(_SHARD_NAME.fullmatch, files.values())):
+            raise ValueError("a file outside the folder")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise WeightsError(f"{path} is damaged; {_AGAIN}") from None
-    whole = Tensors({}, path)
-    for name in sorted(set(places.values())):
-        whole = whole.joined(open_tensors(path.parent / name))
-    missing = sorted(set(places) - set(whole))
+        raise WeightsError(f"{path} is damaged; {_REMEDY}") from None
+    merged = Tensors({}, path)
+    for name in sorted(set(files.values())):
+        merged = merged.merge(open_tensors(path.parent / name))
+    missing = sorted(set(files) - set(merged))
     if missing:
         raise WeightsError(
-            f"{path} lists tensors that its files do not have, first {missing[0]}; {_AGAIN}"
+            f"{path} lists tensors that its files lack, the first is {missing[0]}; {_REMEDY}"
         )
-    return whole
+    return merged

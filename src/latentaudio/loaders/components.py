@@ -1,0 +1,391 @@
+"""The table of components: every network that a system can consist of, and where files keep it.
+
+`COMPONENTS` is the only list of components in the package. To add one, write its module in
+`models/`, a field of `ModelConfig` with its dimensions, and a row here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..config.architecture import ModelConfig
+from . import diffusers_configs, key_rules
+from .component_spec import (
+    AudioLDMLayout,
+    ComponentSpec,
+    DiffusersFolder,
+    DiffusersLayout,
+    Role,
+    State,
+    TokenizerSpec,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Builders, with late imports: a module is imported when a component of it is first built.
+
+
+def _build_vae(config: ModelConfig) -> nn.Module:
+    from ..models.vae import VAE
+
+    return VAE(config.vae, config.latent_mean, config.latent_std)
+
+
+def _build_vocoder(config: ModelConfig) -> nn.Module:
+    from ..models.vocoders import build_vocoder
+
+    return build_vocoder(config.vocoder)
+
+
+def _build_clap(config: ModelConfig) -> nn.Module:
+    from ..models.text_encoders import build_clap
+
+    assert config.clap is not None
+    module: nn.Module = build_clap(config.clap)
+    return module
+
+
+def _build_t5(config: ModelConfig) -> nn.Module:
+    from ..models.text_encoders import build_t5
+
+    assert config.t5 is not None
+    module: nn.Module = build_t5(config.t5)
+    return module
+
+
+def _build_phonemes(config: ModelConfig) -> nn.Module:
+    from ..models.phoneme_encoder import PhonemeEncoder
+
+    assert config.phonemes is not None
+    return PhonemeEncoder(config.phonemes)
+
+
+def _build_audiomae(config: ModelConfig) -> nn.Module:
+    from ..models.audiomae import AudioMAE
+
+    assert config.audiomae is not None
+    return AudioMAE(config.audiomae)
+
+
+def _build_translator(config: ModelConfig) -> nn.Module:
+    from ..models.translator import Translator
+
+    assert config.translator is not None
+    return Translator(config.translator)
+
+
+def _build_latent_prior(config: ModelConfig) -> nn.Module:
+    from ..models.latent_prior import LatentPrior
+
+    assert config.latent_prior is not None and config.t5 is not None
+    num_bins = config.mel.n_mels // config.vae.downsampling
+    return LatentPrior(
+        config.latent_prior, config.t5.hidden_size, config.vae.latent_channels, num_bins
+    )
+
+
+def _build_unet(config: ModelConfig) -> nn.Module:
+    from ..models.unet import UNet
+
+    return UNet(config.unet)
+
+
+# Details of the foreign layouts that are not names of tensors.
+
+
+def _finish_vocoder_diffusers(state: State, config: ModelConfig) -> State:
+    """Add the mel statistics that SpeechT5HifiGan has and AudioLDM does not use."""
+    import torch
+
+    n_mels = config.vocoder.n_mels
+    return {**state, "mean": torch.zeros(n_mels), "scale": torch.ones(n_mels)}
+
+
+def _finish_clap_diffusers(state: State, config: ModelConfig) -> State:
+    """Keep the text tower alone for AudioLDM 1, whose folders hold ClapTextModelWithProjection."""
+    if not config.unet.is_audioldm1:
+        return state
+    return {name: value for name, value in state.items() if name.startswith("text_")}
+
+
+def _finish_t5_original(state: State, config: ModelConfig) -> State:
+    """Add the second name of the word table, which T5 ties to the first."""
+    return {**state, "encoder.embed_tokens.weight": state["shared.weight"]}
+
+
+def _clap_prefixes(config: ModelConfig) -> tuple[str, ...]:
+    """Return where the authors keep CLAP: beside the one that conditions, one that ranks."""
+    if config.unet.is_audioldm1:
+        return ("cond_stage_model.model.",)
+    if config.translator is not None:
+        return ("clap.model.", "cond_stage_models.0.cond_stage_models.0.model.")
+    if config.unet.film_dim is not None:
+        return ("clap.model.", "cond_stage_models.0.model.")
+    return ("clap.model.",)
+
+
+def _t5_prefixes(config: ModelConfig) -> tuple[str, ...]:
+    """Return where the authors keep T5: with a translator, a second copy is inside of it."""
+    if config.translator is None:
+        return ("cond_stage_models.0.model.",)
+    return ("cond_stage_models.1.model.", "cond_stage_models.0.cond_stage_models.1.model.")
+
+
+def _clap_length(config: ModelConfig) -> int:
+    return config.clap.text_max_length if config.clap else 0
+
+
+def _t5_length(config: ModelConfig) -> int:
+    return config.t5.max_length if config.t5 else 0
+
+
+def _phonemes_length(config: ModelConfig) -> int:
+    return config.phonemes.max_length if config.phonemes else 0
+
+
+_POSITIONS = "learnable_positional_embedding$"
+"""The one tensor of diffusers' projection_model that belongs to the phoneme encoder."""
+
+_ROWS = (
+    ComponentSpec(
+        "vae",
+        "decode",
+        _build_vae,
+        key_rules.vae_rules,
+        DiffusersLayout(
+            (
+                DiffusersFolder(
+                    "vae",
+                    "diffusers",
+                    "AutoencoderKL",
+                    diffusers_configs.vae_config,
+                    file_stem="diffusion_pytorch_model",
+                ),
+            )
+        ),
+        AudioLDMLayout(
+            ("first_stage_model.",),
+            exclude=r"^(vocoder\.|loss\.)",
+            storage=key_rules.store_vae_original,
+        ),
+    ),
+    ComponentSpec(
+        "vocoder",
+        "decode",
+        _build_vocoder,
+        key_rules.vocoder_rules,
+        DiffusersLayout(
+            (
+                DiffusersFolder(
+                    "vocoder", "transformers", "SpeechT5HifiGan", diffusers_configs.vocoder_config
+                ),
+            ),
+            finish=_finish_vocoder_diffusers,
+        ),
+        AudioLDMLayout(("first_stage_model.vocoder.",)),
+    ),
+    ComponentSpec(
+        "clap",
+        "text",
+        _build_clap,
+        key_rules.clap_rules,
+        DiffusersLayout(
+            (
+                DiffusersFolder(
+                    "text_encoder",
+                    "transformers",
+                    "ClapModel",
+                    diffusers_configs.clap_config,
+                    audioldm1_class_name="ClapTextModelWithProjection",
+                ),
+            ),
+            finish=_finish_clap_diffusers,
+        ),
+        AudioLDMLayout(
+            # the CLAP that conditions comes first; the last one ranks candidates
+            (
+                "cond_stage_model.model.",
+                "cond_stage_models.0.cond_stage_models.0.model.",
+                "cond_stage_models.0.model.",
+                "clap.model.",
+            ),
+            marker="text_branch.",
+            written_prefixes=_clap_prefixes,
+            storage=key_rules.store_clap_original,
+        ),
+        TokenizerSpec(
+            "tokenizer",
+            "RobertaTokenizerFast",
+            _clap_length,
+            {
+                "pad_token": "<pad>",
+                "eos_token": "</s>",
+                "unk_token": "<unk>",
+                "bos_token": "<s>",
+                "cls_token": "<s>",
+                "sep_token": "</s>",
+                "mask_token": "<mask>",
+            },
+            hub_id="FacebookAI/roberta-base",
+        ),
+        uses_transformers=True,
+    ),
+    ComponentSpec(
+        "t5",
+        "text",
+        _build_t5,
+        key_rules.unchanged_rules,
+        DiffusersLayout(
+            (
+                DiffusersFolder(
+                    "text_encoder_2", "transformers", "T5EncoderModel", diffusers_configs.t5_config
+                ),
+            )
+        ),
+        AudioLDMLayout(
+            (
+                "cond_stage_models.1.model.",
+                "cond_stage_models.0.cond_stage_models.1.model.",
+                "cond_stage_models.0.model.",
+            ),
+            written_prefixes=_t5_prefixes,
+            finish=_finish_t5_original,
+        ),
+        TokenizerSpec(
+            "tokenizer_2",
+            "T5TokenizerFast",
+            _t5_length,
+            {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
+            hub_id="google/flan-t5-large",
+        ),
+        uses_transformers=True,
+    ),
+    ComponentSpec(
+        "phonemes",
+        "text",
+        _build_phonemes,
+        key_rules.phonemes_rules,
+        DiffusersLayout(
+            (
+                DiffusersFolder(
+                    "text_encoder_2",
+                    "transformers",
+                    "VitsModel",
+                    diffusers_configs.phonemes_config,
+                    keys=r"^text_encoder\.",
+                ),
+                DiffusersFolder(
+                    "projection_model",
+                    "audioldm2",
+                    "AudioLDM2ProjectionModel",
+                    diffusers_configs.projection_config,
+                    file_stem="diffusion_pytorch_model",
+                    keys=f"^{_POSITIONS}",
+                    is_module=False,
+                ),
+            )
+        ),
+        AudioLDMLayout(
+            ("cond_stage_models.0.cond_stage_models.1.",),
+            storage=key_rules.store_phonemes_original,
+        ),
+        TokenizerSpec(
+            "tokenizer_2", "VitsTokenizer", _phonemes_length, {"pad_token": "_", "unk_token": "_"}
+        ),
+    ),
+    ComponentSpec(
+        "audiomae",
+        "text",
+        _build_audiomae,
+        key_rules.unchanged_rules,
+        audioldm=AudioLDMLayout(("cond_stage_models.0.cond_stage_models.2.audiomae.model.",)),
+    ),
+    ComponentSpec(
+        "translator",
+        "text",
+        _build_translator,
+        key_rules.translator_rules,
+        DiffusersLayout(
+            (
+                DiffusersFolder(
+                    "projection_model",
+                    "audioldm2",
+                    "AudioLDM2ProjectionModel",
+                    diffusers_configs.projection_config,
+                    file_stem="diffusion_pytorch_model",
+                    keys=f"^(?!{_POSITIONS})",
+                    is_module=False,
+                ),
+                DiffusersFolder(
+                    "language_model",
+                    "transformers",
+                    "GPT2Model",
+                    diffusers_configs.translator_config,
+                    strip_prefix="transformer.",
+                    submodule="gpt2",
+                ),
+            ),
+            storage=key_rules.store_translator_diffusers,
+        ),
+        AudioLDMLayout(
+            ("cond_stage_models.0.",),
+            exclude=r"^cond_stage_models\.",
+            storage=key_rules.store_translator_original,
+        ),
+        uses_transformers=True,
+    ),
+    ComponentSpec("latent_prior", "text", _build_latent_prior),
+    ComponentSpec(
+        "unet",
+        "denoise",
+        _build_unet,
+        key_rules.unet_rules,
+        DiffusersLayout(
+            (
+                DiffusersFolder(
+                    "unet",
+                    "diffusers",
+                    "AudioLDM2UNet2DConditionModel",
+                    diffusers_configs.unet_config,
+                    audioldm1_class_name="UNet2DConditionModel",
+                    file_stem="diffusion_pytorch_model",
+                ),
+            )
+        ),
+        AudioLDMLayout(("model.diffusion_model.",), has_ema=True),
+    ),
+    ComponentSpec("distilled_unet", "denoise", _build_unet, key_rules.unet_rules),
+)
+
+COMPONENTS: dict[str, ComponentSpec] = {spec.name: spec for spec in _ROWS}
+"""Every component by name, in the order in which files are written."""
+
+
+def component_names(config: ModelConfig) -> tuple[str, ...]:
+    """Return the names of the components that a system has."""
+    return tuple(name for name, spec in COMPONENTS.items() if spec.is_present(config))
+
+
+def names_with_role(*roles: Role) -> tuple[str, ...]:
+    """Return the names of all components with one of the roles."""
+    return tuple(name for name, spec in COMPONENTS.items() if spec.role in roles)
+
+
+def build_component(name: str, config: ModelConfig) -> nn.Module:
+    """Return a component with fresh weights."""
+    return COMPONENTS[name].build(config)
+
+
+def build_on_meta(name: str, config: ModelConfig) -> nn.Module:
+    """Return a component on the meta device: shapes without memory, to assign weights to."""
+    import torch
+
+    from .state_dict import SkipInit
+
+    if COMPONENTS[name].uses_transformers:
+        from ..models.text_encoders import preload_transformers
+
+        preload_transformers()
+    with torch.device("meta"), SkipInit():
+        return build_component(name, config)
