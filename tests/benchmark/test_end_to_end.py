@@ -11,7 +11,7 @@ class FakeModel:
         self.calls = []
 
     def generate(self, prompt, **options):
-        self.calls.append((prompt, options["seconds"], options["seed"]))
+        self.calls.append((prompt, options["duration"], options["seed"]))
 
 
 def test_every_measure_comes_from_its_run(tmp_path):

@@ -1,43 +1,67 @@
-"""`latentaudio bench`: the model's own verbs reach the bench, and its report the user."""
+"""`latentaudio evaluate`: the benchmark gets the model's functions, and the user its report."""
 
 import json
 
 import numpy as np
+import pytest
 
 from latentaudio.cli.main import main
-from latentaudio.evaluate.mini import classifier, quality
-from latentaudio.evaluate.report import Line, Report
+from latentaudio.evaluate.mini import classifier, editing, quality
+from latentaudio.evaluate.report import Metric, Report
 
 
-def test_the_bench_gets_the_models_verbs(tiny, tiny_folder, tmp_path, monkeypatch, capsys):
-    def run(examined, model, resynthesise, similarity, together, flags):
-        assert flags == ("--device", "cpu", "--precision", "fp32")
-        close = together(["a dog", "bell"], 0.3, 4)
-        np.testing.assert_allclose(
-            close[1], together(["bell"], 0.3, 5)[0], atol=1e-3
-        )  # rounding, some steps on
-        first, second = examined.generate(["a dog", "bell"], 0.3, 4)
-        [alone] = tiny.generate("bell", seconds=0.3, seed=5)
-        np.testing.assert_array_equal(second, alone.samples[0])
-        np.testing.assert_array_equal(resynthesise([first])[0], tiny.resynthesise(first)[0])
+@pytest.fixture
+def fake_classifier(monkeypatch):
+    monkeypatch.setattr(classifier, "load_classifier", lambda folder: folder)
+
+
+@pytest.mark.usefixtures("fake_classifier")
+def test_the_quality_benchmark_gets_the_models_functions(
+    tiny, tiny_folder, tmp_path, monkeypatch, capsys
+):
+    def evaluate_quality(benchmark, model, reconstruct, similarity, generate_batched):
+        assert benchmark.num_clips == 12 and benchmark.prompts_per_attribute == 3
+        batched = generate_batched(["a dog", "bell"], 0.3, 4)
+        single = generate_batched(["bell"], 0.3, 5)[0]
+        np.testing.assert_allclose(batched[1], single, atol=1e-3)  # rounding over several steps
+        first, second = benchmark.generate(["a dog", "bell"], 0.3, 4)
+        [expected] = tiny.generate("bell", duration=0.3, seed=5)
+        np.testing.assert_array_equal(second, expected.samples[0])
+        np.testing.assert_array_equal(reconstruct([first])[0], tiny.reconstruct(first)[0])
         assert similarity([first, second], ["a", "b", "c"]).shape == (2, 3)
-        examined.progress("judging", 1, 2)
-        return Report(model, [Line("judge top-1", 0.5, "%", examined.count, examined.seed, 0.9)])
+        benchmark.progress("classifying", 1, 2)
+        return Report(model, [Metric("accuracy", 0.5, "%", benchmark.num_clips, 0, 0.9)])
 
-    monkeypatch.setattr(quality, "run_bench", run)
-    monkeypatch.setattr(classifier, "load_judge", lambda folder: folder)
-    flags = ["--judge", str(tmp_path), "--clips", "12", "--device", "cpu", "--precision", "fp32"]
-    assert main(["bench", str(tiny_folder), *flags, "--output", str(tmp_path / "r.json")]) == 0
-    assert "judge top-1  50.0%  >= 90.0%" in capsys.readouterr().out
-    assert json.loads((tmp_path / "r.json").read_text())["lines"][0]["count"] == 12
-
-
-def test_a_report_that_cannot_be_written_is_refused_first(tiny_folder, tmp_path, capsys):
-    for target in (tmp_path, tmp_path / "nowhere" / "r.json"):
-        assert main(["bench", str(tiny_folder), "--output", str(target)]) == 2
-        assert "name one in a folder that exists" in capsys.readouterr().err
+    monkeypatch.setattr(quality, "evaluate_quality", evaluate_quality)
+    report = tmp_path / "report.json"
+    flags = ["--clips", "12", "--prompts-per-attribute", "3", "--device", "cpu"]
+    flags += ["--precision", "fp32", "--output", str(report)]
+    assert main(["evaluate", str(tiny_folder), *flags]) == 0
+    assert "accuracy  50.0%  >= 90.0%" in capsys.readouterr().out
+    assert json.loads(report.read_text())["metrics"][0]["n"] == 12
 
 
-def test_without_a_judge(tiny_folder, tmp_path, capsys):
-    assert main(["bench", str(tiny_folder), "--judge", str(tmp_path / "none")]) == 2
-    assert "judge" in capsys.readouterr().err
+@pytest.mark.usefixtures("fake_classifier")
+def test_the_editing_benchmark_gets_the_model(tiny_folder, monkeypatch, capsys):
+    def evaluate_editing(benchmark, name):
+        assert benchmark.model.config.vae.latent_channels == 4 and benchmark.num_clips == 2
+        benchmark.progress("transfer", 1, 2)
+        return Report(name, [Metric("transfer", 0.5, "%", benchmark.num_clips, benchmark.seed)])
+
+    monkeypatch.setattr(editing, "evaluate_editing", evaluate_editing)
+    flags = ["--clips", "2", "--seed", "3", "--device", "cpu", "--json"]
+    assert main(["evaluate", "editing", str(tiny_folder), *flags]) == 0
+    [metric] = json.loads(capsys.readouterr().out)["metrics"]
+    assert (metric["name"], metric["n"], metric["seed"]) == ("transfer", 2, 3)
+
+
+def test_a_file_that_cannot_be_written_is_rejected_before_the_work(tiny_folder, tmp_path, capsys):
+    for command in (["evaluate"], ["evaluate", "editing"]):
+        for output in (tmp_path, tmp_path / "nowhere" / "report.json"):
+            assert main([*command, str(tiny_folder), "--output", str(output)]) == 2
+            assert f"--output {output}" in capsys.readouterr().err
+
+
+def test_a_missing_classifier_is_an_error_that_says_how_to_train_one(tiny_folder, tmp_path, capsys):
+    assert main(["evaluate", str(tiny_folder), "--classifier", str(tmp_path / "none")]) == 2
+    assert "train_classifier.py" in capsys.readouterr().err

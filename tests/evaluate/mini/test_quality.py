@@ -1,229 +1,180 @@
-"""The whole bench with toy generators: one that returns true renders scores like renders, one of noise like chance."""
-
-import json
-import sys
+"""The quality benchmark with toy models: ground truth scores as ground truth, noise as chance."""
 
 import numpy as np
 import pytest
 
-from latentaudio.benchmark import process_cost
-from latentaudio.errors import ConfigError, DataError, GenerationError
-from latentaudio.evaluate.mini import quality as module
-from latentaudio.evaluate.mini.attributes import QUESTIONS
-from latentaudio.evaluate.mini.classifier import Verdict, mel_of
-from latentaudio.evaluate.mini.prompts import RATE, in_order, of_every_kind, render, spelling_out
-from latentaudio.evaluate.mini.quality import Bench, right, run_bench
-from latentaudio.evaluate.report import Line, Report
-from procedural_audio.captions.ood_prompts import foreign_prompts
-from procedural_audio.registry import find, table
+from latentaudio.errors import ConfigError, GenerationError
+from latentaudio.evaluate.mini.attributes import ATTRIBUTE_CHECKS
+from latentaudio.evaluate.mini.classifier import Predictions, log_mel_of
+from latentaudio.evaluate.mini.prompts import (
+    RATE,
+    attribute_prompts,
+    class_prompts,
+    order_prompts,
+    render_class,
+)
+from latentaudio.evaluate.mini.quality import QualityBenchmark, evaluate_quality, is_correct
+from procedural_audio.captions.ood_prompts import ood_prompts
+from procedural_audio.registry import get_classes, get_registry
 
-COUNT, EACH, SECONDS = 12, 6, 2.56
+NUM_CLIPS = 12
+PROMPTS_PER_ATTRIBUTE = 6
+DURATION = 2.56
+
+ACCURACY = "classifier top-1 accuracy"
+FRECHET = "Fréchet distance ratio (classifier embedding)"
+RECONSTRUCTION = "reconstruction Fréchet ratio"
+OUT_OF_DISTRIBUTION = "out-of-distribution prompts, top-1"
+ORDER = "event-order accuracy"
+REPEATED = "determinism, max abs difference"
+SEQUENTIAL = "batch invariance (sequential), max abs difference"
+BATCHED = "batch invariance (batched), max abs difference"
 
 
 class Oracle:
-    """A judge that knows by heart which clips are which; anything else it takes for the last kind. It embeds their mean mel."""
+    """A classifier with a list of clips and their classes; all others are of the last class.
+
+    Its embedding is the mean mel.
+    """
 
     def __init__(self, known):
-        self.kinds = tuple(table())
-        self.known = {clip.tobytes(): kind for kind, clip in known}
+        self.class_names = tuple(get_registry())
+        self.known = {clip.tobytes(): name for name, clip in known}
 
-    def hear(self, clips):
-        scores = np.full((len(clips), len(self.kinds)), -9.0)
-        for row, clip in zip(scores, clips, strict=True):
-            row[
-                self.kinds.index(
-                    self.known.get(np.asarray(clip, np.float32).tobytes(), self.kinds[-1])
-                )
-            ] = -0.1
-        return Verdict(
-            scores, np.stack([mel_of(clip).float().mean(dim=0)[::8].numpy() for clip in clips])
-        )
+    def predict(self, clips):
+        log_probs = np.full((len(clips), len(self.class_names)), -9.0)
+        embeddings = []
+        for row, clip in zip(log_probs, clips, strict=True):
+            name = self.known.get(np.asarray(clip, np.float32).tobytes(), self.class_names[-1])
+            row[self.class_names.index(name)] = -0.1
+            embeddings.append(log_mel_of(clip).float().mean(dim=0)[::8].numpy())
+        return Predictions(log_probs, np.stack(embeddings))
 
 
 @pytest.fixture(scope="module")
 def truths():
-    """Prompt -> (kind, render) of everything that the bench will ask for."""
-    asked = list(of_every_kind(COUNT, 0, SECONDS)) + list(in_order(EACH, 0, SECONDS))
-    for question in QUESTIONS.values():
-        asked += spelling_out(question, EACH, 0, SECONDS)
-    found = {a.prompt: (a.kinds[0], a.truth) for a in asked}
-    for index, (kind, prompt) in enumerate(foreign_prompts()):
-        found[prompt] = (kind, render(find([kind])[0], 1.28, 7, index)[0])
-    return found
+    """Prompt -> (class, ground truth) of every prompt of the benchmark."""
+    prompts = list(class_prompts(NUM_CLIPS, 0, DURATION))
+    prompts += order_prompts(PROMPTS_PER_ATTRIBUTE, 0, DURATION)
+    for check in ATTRIBUTE_CHECKS.values():
+        prompts += attribute_prompts(check, PROMPTS_PER_ATTRIBUTE, 0, DURATION)
+    known = {prompt.prompt: (prompt.class_names[0], prompt.ground_truth) for prompt in prompts}
+    for index, (name, prompt) in enumerate(ood_prompts()):
+        known[prompt] = (name, render_class(get_classes([name])[0], 1.28, 7, index)[0])
+    return known
 
 
-def noise(prompts, seconds, seed):
-    """The same white noise for the same seed, alone or in company."""
-    return [
-        np.random.default_rng(seed + k).standard_normal(round(seconds * RATE)).astype(np.float32)
-        for k in range(len(prompts))
-    ]
+def noise(prompts, duration, seed):
+    """The same white noise for the same seed, in any batch."""
+    clips = []
+    for k in range(len(prompts)):
+        rng = np.random.default_rng(seed + k)
+        clips.append(rng.standard_normal(round(duration * RATE)).astype(np.float32))
+    return clips
 
 
-def examined(truths, generate, **extra):
+def evaluate(truths, generate, **functions):
     calls = []
-    exam = Bench(
+    benchmark = QualityBenchmark(
         generate,
         Oracle(truths.values()),
-        COUNT,
-        EACH,
-        SECONDS,
+        NUM_CLIPS,
+        PROMPTS_PER_ATTRIBUTE,
+        DURATION,
         progress=lambda *call: calls.append(call),
     )
-    report = run_bench(exam, "toy", command=None, **extra)
-    assert ("every kind", COUNT, COUNT) in calls and (
-        "foreign wording",
-        len(foreign_prompts()),
-        len(foreign_prompts()),
-    ) in calls
+    report = evaluate_quality(benchmark, "toy", **functions)
+    num_ood = len(ood_prompts())
+    assert ("all classes", NUM_CLIPS, NUM_CLIPS) in calls
+    assert ("out-of-distribution prompts", num_ood, num_ood) in calls
     return report
 
 
-def test_true_renders_score_like_renders(truths):
+def test_ground_truth_reaches_every_ceiling(truths):
     def similarity(clips, prompts):
-        return np.array(
-            [
-                [float(np.array_equal(clip, truths[prompt][1])) for prompt in prompts]
-                for clip in clips
-            ]
-        )
+        matches = np.zeros((len(clips), len(prompts)))
+        for i, clip in enumerate(clips):
+            for j, prompt in enumerate(prompts):
+                matches[i, j] = np.array_equal(clip, truths[prompt][1])
+        return matches
 
-    def generate(prompts, seconds, seed):
-        return [
-            truths[p][1] if p in truths else noise([p], seconds, seed + k)[0]
-            for k, p in enumerate(prompts)
-        ]
+    def generate(prompts, duration, seed):
+        clips = []
+        for k, prompt in enumerate(prompts):
+            if prompt in truths:
+                clips.append(truths[prompt][1])
+            else:
+                clips += noise([prompt], duration, seed + k)
+        return clips
 
-    report = examined(
-        truths,
-        generate,
-        similarity=similarity,
-        resynthesise=lambda clips: [c[::-1].copy() for c in clips],
-    )
-    assert report.line("judge top-1").value == report.line("judge top-1").ceiling == 1.0
-    assert report.line("foreign wording").value == report.line("CLAP R@1").value == 1.0
-    assert report.line("Frechet ratio").value == pytest.approx(1.0)
-    assert report.line("resynthesis ratio").value == pytest.approx(1.0, abs=0.2), (
-        "a mean spectrum does not hear the direction"
-    )
-    for name in (*QUESTIONS, "order"):
-        line = report.line(name)
-        assert line.value == line.ceiling >= 0.65 and line.count == EACH
-    assert (
-        report.line("same seed, difference").reached
-        and report.line("list or alone, difference").reached
-    )
-    assert len(report.kinds) == COUNT and not report.mistakes
+    def reverse(clips):
+        return [clip[::-1].copy() for clip in clips]
+
+    report = evaluate(truths, generate, similarity=similarity, reconstruct=reverse)
+    assert report.metric(ACCURACY).value == report.metric(ACCURACY).ceiling == 1.0
+    assert report.metric(OUT_OF_DISTRIBUTION).value == report.metric("CLAP R@1").value == 1.0
+    assert report.metric(FRECHET).value == pytest.approx(1.0)
+    # The mean spectrum of the oracle's embedding is the same for a reversed clip.
+    assert report.metric(RECONSTRUCTION).value == pytest.approx(1.0, abs=0.2)
+    for name in (*(check.metric for check in ATTRIBUTE_CHECKS.values()), ORDER):
+        metric = report.metric(name)
+        assert metric.value == metric.ceiling >= 0.65 and metric.n == PROMPTS_PER_ATTRIBUTE
+    assert report.metric(REPEATED).result == report.metric(SEQUENTIAL).result == "pass"
+    assert len(report.class_accuracy) == NUM_CLIPS and not report.confusions
 
 
-def test_noise_scores_like_chance(truths):
-    report = examined(truths, noise, resynthesise=lambda clips: noise(clips, SECONDS, 1))
-    assert report.line("judge top-1").value == 0.0 and report.line("judge top-1").reached is False
-    assert report.line("Frechet ratio").value > 2.5 and report.line("resynthesis ratio").value > 1.3
-    assert report.line("foreign wording").value <= 0.05 and report.line("bell").value == 0.0
-    assert all(report.line(name).value <= 0.35 for name in (*QUESTIONS, "order"))
-    assert report.worst[1] == 0.0 and sum(times for *_, times in report.mistakes) == COUNT
+def test_noise_scores_as_chance(truths):
+    report = evaluate(truths, noise, reconstruct=lambda clips: noise(clips, DURATION, 1))
+    assert report.metric(ACCURACY).value == 0.0 and report.metric(ACCURACY).result == "fail"
+    assert report.metric(FRECHET).value > 2.5 and report.metric(RECONSTRUCTION).value > 1.3
+    assert report.metric(OUT_OF_DISTRIBUTION).value <= 0.05
+    assert report.metric(ATTRIBUTE_CHECKS["bell"].metric).value == 0.0
+    for name in (*(check.metric for check in ATTRIBUTE_CHECKS.values()), ORDER):
+        assert report.metric(name).value <= 0.35
+    assert report.worst_class[1] == 0.0
+    assert sum(n for *_, n in report.confusions) == NUM_CLIPS
 
 
-def test_a_clip_that_is_refused_counts_as_silence_and_its_neighbours_stay(truths):
-    def moody(prompts, seconds, seed):
+def test_a_clip_that_fails_counts_as_silence_and_its_batch_is_kept():
+    def fails_for_b(prompts, duration, seed):
         if "b" in prompts:
             raise GenerationError("silence")
         return [np.full(3, seed, np.float32) for _ in prompts]
 
-    exam = Bench(moody, Oracle(()), seconds=1.0, seed=5)
-    first, second, third = exam.clips("x", ["a", "b", "c"], 0)
+    benchmark = QualityBenchmark(fails_for_b, Oracle(()), duration=1.0, seed=5)
+    first, second, third = benchmark.clips("x", ["a", "b", "c"], 0)
     assert first[0] == 5 and third[0] == 7 and second.shape == (RATE,) and not second.any()
 
 
-def test_either_voice_passes_for_the_other():
-    verdict = Verdict(np.eye(3)[[0, 1, 2]], np.zeros((3, 1)))
-    kinds = ("male speech", "female speech", "dog")
-    assert right(verdict, kinds, ["female speech", "female speech", "male speech"]).tolist() == [
-        True,
-        True,
-        False,
-    ]
+def test_male_and_female_speech_count_as_one_class():
+    predictions = Predictions(np.eye(3)[[0, 1, 2]], np.zeros((3, 1)))
+    class_names = ("male speech", "female speech", "dog")
+    targets = ["female speech", "female speech", "male speech"]
+    assert is_correct(predictions, class_names, targets).tolist() == [True, True, False]
 
 
-def test_a_batch_that_changes_its_clips_is_seen(truths):
-    def company(prompts, seconds, seed):
-        return [clip + 1e-3 * (len(prompts) - 1) for clip in noise(prompts, seconds, seed)]
+def test_a_batch_that_changes_its_clips_is_detected(truths):
+    def depends_on_batch(prompts, duration, seed):
+        return [clip + 1e-3 * (len(prompts) - 1) for clip in noise(prompts, duration, seed)]
 
-    report = examined(truths, noise, together=company)
-    assert report.line("one batch or alone, difference").value == pytest.approx(1e-3, rel=1e-3)
-    assert (
-        examined(truths, noise, together=noise).line("one batch or alone, difference").value == 0.0
-    )
-    assert examined(truths, company).line("list or alone, difference").reached is False
+    report = evaluate(truths, noise, generate_batched=depends_on_batch)
+    assert report.metric(BATCHED).value == pytest.approx(1e-3, rel=1e-3)
+    assert evaluate(truths, noise, generate_batched=noise).metric(BATCHED).value == 0.0
+    assert evaluate(truths, depends_on_batch).metric(SEQUENTIAL).result == "fail"
 
 
-def test_a_bench_of_one_clip_is_refused():
-    with pytest.raises(ConfigError, match="at least 2 clips"):
-        run_bench(Bench(noise, Oracle(()), count=1), "toy")
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [({"num_clips": 1}, "1 clips are too few"), ({"prompts_per_attribute": 0}, "0 prompts per")],
+)
+def test_too_few_prompts_are_rejected(sizes, message):
+    with pytest.raises(ConfigError, match=message):
+        evaluate_quality(QualityBenchmark(noise, Oracle(()), **sizes), "toy")
 
 
-def test_a_judge_of_another_table_is_refused():
-    exam = Bench(noise, Oracle(()))
-    exam.judge.kinds = exam.judge.kinds[1:]
-    with pytest.raises(ConfigError, match=rf"{next(iter(table()))}.*recipes/mini/judge\.py"):
-        run_bench(exam, "toy")
-
-
-def test_a_report_is_a_table_and_json(tmp_path):
-    lines = [
-        Line("good", 0.91, "%", 440, 3, 0.9, ceiling=0.98),
-        Line("slow", 4.0, "s", 5, 3, 3.0, True),
-        Line("tiny", 2e-6, "", 2, 0),
-    ]
-    report = Report("toy", lines, {"dog": 1.0, "cat": 0.25}, [("cat", "dog", 3)])
-    assert [line.reached for line in lines] == [True, False, None]
-    words = str(report).splitlines()
-    assert "91.0%" in words[3] and "98.0%" in words[3] and "440" in words[3] and "yes" in words[3]
-    assert "2e-06" in words[5] and "NO" in words[4] and report.worst == ("cat", 0.25)
-    assert words[-2].endswith("cat 25%, dog 100%") and words[-1] == "mistaken: cat for dog (3x)"
-    report.save(tmp_path / "bench.json")
-    told = json.loads((tmp_path / "bench.json").read_text())
-    assert told == report.as_dict() and told["lines"][1]["reached"] is False
-
-
-def test_a_command_is_timed_and_weighed():
-    cost = process_cost.cost_of(
-        (sys.executable, "-c", "import time; x = bytearray(b'1' * 300_000_000); time.sleep(0.2)")
-    )
-    assert 0.3 <= cost.gigabytes <= 1.0 and cost.seconds >= 0.2
-    small = process_cost.cost_of((sys.executable, "-c", "pass"))
-    assert small.gigabytes < 0.1, "the weight is the command's own, not that of the heaviest so far"
-
-
-def test_a_failing_command_says_its_last_words():
-    with pytest.raises(DataError, match="code 3: no such model"):
-        process_cost.cost_of(
-            (
-                sys.executable,
-                "-c",
-                "import sys; print('a\\nno such model', file=sys.stderr); sys.exit(3)",
-            )
-        )
-
-
-def test_the_cold_start_wants_a_file(tmp_path):
-    script = tmp_path / "toy.py"
-    script.write_text(
-        "import sys; from pathlib import Path; Path(sys.argv[sys.argv.index('-o') + 1]).write_bytes(b'x')\n"
-    )
-    assert process_cost.cold_clip("toy", "a bell", 1.0, (sys.executable, str(script))).seconds > 0
-    with pytest.raises(DataError, match="wrote no file"):
-        process_cost.cold_clip("toy", "a bell", 1.0, (sys.executable, "-c", "pass"))
-
-
-def test_the_speed_lines_come_from_the_command(monkeypatch):
-    monkeypatch.setattr(module.speed, "cold_clip", lambda *_: process_cost.Cost(11.0, 1.0))
-    monkeypatch.setattr(module.speed, "help_seconds", lambda **_: 0.4)
-    report = Report("toy")
-    module._timed(Bench(noise, Oracle(()), seconds=0.1), report, "toy", ("x",), ())
-    assert [report.line(n).reached for n in ("cold shell to file", "peak memory", "--help")] == [
-        False,
-        True,
-        True,
-    ]
+def test_a_classifier_of_other_classes_is_rejected():
+    benchmark = QualityBenchmark(noise, Oracle(()))
+    benchmark.classifier.class_names = benchmark.classifier.class_names[1:]
+    first = next(iter(get_registry()))
+    with pytest.raises(ConfigError, match=rf"{first}.*recipes/mini/train_classifier\.py"):
+        evaluate_quality(benchmark, "toy")
