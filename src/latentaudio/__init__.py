@@ -1,11 +1,11 @@
-"""latentaudio: AudioLDM and AudioLDM 2, whole. Text becomes sound.
+"""latentaudio: text to audio with AudioLDM and AudioLDM 2.
 
     import latentaudio
     model = latentaudio.load("mini")
-    [clip] = model.generate("a dog barking in the rain", seconds=5, seed=7)
+    [clip] = model.generate("a dog barking in the rain", duration=5, seed=7)
     clip.save("dog.flac")
 
-Knows where the public names live. Refuses to import any of them before it is used: importing this package costs nothing.
+Public names are imported when they are first used, so that importing this package costs nothing.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors
     from .audio.io import Audio
-    from .config import registry
-    from .config.options import Options
+    from .config.options import GenerationOptions
+    from .config.registry import list_models
     from .pipeline import AudioLDM, load
 
-__all__ = ["Audio", "AudioLDM", "Options", "errors", "load", "registry"]
+__all__ = ["Audio", "AudioLDM", "GenerationOptions", "errors", "list_models", "load"]
 
-_HOMES = {
+_MODULES = {
     "Audio": "audio.io",
     "AudioLDM": "pipeline",
-    "Options": "config.options",
+    "GenerationOptions": "config.options",
+    "list_models": "config.registry",
     "load": "pipeline",
 }
-_MODULES = {"errors": "errors", "registry": "config.registry"}
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, imported now (PEP 562)."""
-    if name not in __all__:
+    """Import a public name (PEP 562)."""
+    if name == "errors":
+        return import_module(".errors", __name__)
+    if name not in _MODULES:
         raise AttributeError(
             f"module 'latentaudio' has no attribute {name!r}; public names: {', '.join(__all__)}"
         )
-    if name in _MODULES:
-        return import_module(f".{_MODULES[name]}", __name__)
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
-    """What tab completion shows."""
+    """Names for tab completion."""
     return list(__all__)

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there. Knows nothing of what they hold."""
+"""Atomic writes: a file or folder appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ from .errors import DataError
 
 
 @contextmanager
-def replacing(target: Path, create: bool = True) -> Iterator[Path]:
-    """A temporary path beside `target` that takes its place when the block ends well and vanishes when it does not.
+def atomic_write(target: Path, create: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `target` that replaces it if the block succeeds.
 
-    Neither Ctrl-C nor a full disk leaves half a file. create: make the folder where it is missing. Raises DataError for a
-    folder that is missing or cannot be written to and for whatever the system says against writing in the block.
+    Neither Ctrl-C nor a full disk leaves a partial file: if the block fails, the temporary file is
+    deleted.
+
+    Args:
+        target: The file to write.
+        create: Whether to create its folder.
+
+    Raises:
+        DataError: If the folder is missing or not writable, or for any `OSError` in the block.
     """
     folder = target.parent
     try:
@@ -35,24 +42,31 @@ def replacing(target: Path, create: bool = True) -> Iterator[Path]:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as problem:
+    except OSError as error:
+        reason = error.strerror or error
         raise DataError(
-            f"cannot write {target} ({problem.strerror or problem}); choose another place or free some"
+            f"cannot write {target} ({reason}); choose another place or free some space"
         ) from None
 
 
 @contextmanager
-def filling(target: Path) -> Iterator[Path]:
-    """A temporary folder beside `target` that becomes it when the block ends well and vanishes when it does not.
+def atomic_directory(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `target` that becomes it if the block succeeds.
 
-    What processes that were killed left of theirs is swept. Errors are the system's own: what fills a folder knows better what
-    to say. FileExistsError if `target` holds something by then.
+    Temporary folders of processes that were killed are deleted first.
+
+    Args:
+        target: The folder to create; it may exist if it is empty.
+
+    Raises:
+        FileExistsError: If `target` holds something when the block ends.
+        OSError: As the system raises it; the caller can say more about its cause.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    for left in target.parent.glob(f".{target.name}.*.part"):
-        number = left.suffixes[-2][1:]
-        if number.isdecimal() and not _alive(int(number)):
-            shutil.rmtree(left, ignore_errors=True)
+    for abandoned in target.parent.glob(f".{target.name}.*.part"):
+        process = abandoned.suffixes[-2][1:]
+        if process.isdecimal() and not _is_running(int(process)):
+            shutil.rmtree(abandoned, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -65,12 +79,12 @@ def filling(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _alive(process: int) -> bool:
+def _is_running(process: int) -> bool:
     """Whether a process of that number runs on this machine."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it runs, as somebody else
+    except OSError:  # it belongs to another user
         return True
     return True

@@ -1,6 +1,6 @@
-"""The few values that travel between rooms. Knows torch tensors and their shapes; refuses to know networks and files.
+"""Values that travel between packages: latents, conditionings, steps of a sampler.
 
-Letters: B batch, C channels, T samples or frames, F frequency bins, N tokens, D width; a prime marks the latent grid.
+Letters: B batch, C channels, T' F' frames and bins of a latent, N tokens, D width.
 """
 
 from __future__ import annotations
@@ -15,17 +15,25 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Latent:
-    """z [B, C, T', F'], always unit-scaled: the VAE's encode scales, its decode unscales, nobody else may."""
+    """A unit-scaled latent: only the VAE's `encode` scales it, only its `decode` unscales it.
+
+    Attributes:
+        z: [B, C, T', F'].
+    """
 
     z: Tensor
 
 
 @dataclass(frozen=True)
 class LatentEdit:
-    """What a sampler is given of a sound: generating, transferring, inpainting, extending differ by this alone.
+    """The part of a given clip that a sampler starts from and preserves.
 
-    init [1, C, T', F']: its latent, unit-scaled. strength: the part of the way from noise to sound that is gone anew; 1 begins
-    in noise alone. mask [1, 1, T', F']: 1 where the sound is kept while the rest is made; None: nothing is.
+    Attributes:
+        init: Latent of the clip, [1, C, T', F'], unit-scaled.
+        strength: Noise level to start from, 0 to 1; 1 starts from pure noise (SDEdit, arXiv
+            2108.01073).
+        mask: [1, 1, T', F'], 1 where the clip is preserved, 0 where it is regenerated; None
+            preserves nothing.
     """
 
     init: Tensor
@@ -35,58 +43,81 @@ class LatentEdit:
 
 @dataclass(frozen=True)
 class Context:
-    """tokens [B, N, D] to attend to and mask [B, N] (1 = look, 0 = ignore)."""
+    """A sequence for cross-attention.
+
+    Attributes:
+        tokens: [B, N, D].
+        mask: [B, N], 1 for tokens that are attended to, 0 for padding.
+    """
 
     tokens: Tensor
     mask: Tensor
 
     @staticmethod
-    def full(tokens: Tensor) -> Context:
-        """A context in which every token counts."""
+    def unmasked(tokens: Tensor) -> Context:
+        """Return a context without padding."""
         return Context(tokens, tokens.new_ones(tokens.shape[:2]))
 
     def padded(self, length: int) -> Context:
-        """The same context with masked zero tokens appended up to `length`."""
+        """Return the same context with masked zero tokens up to `length`."""
         missing = length - self.tokens.shape[1]
         if missing <= 0:
             return self
         tokens = torch.nn.functional.pad(self.tokens, (0, 0, 0, missing))
-        return Context(tokens, torch.nn.functional.pad(self.mask, (0, missing)))
+        mask = torch.nn.functional.pad(self.mask, (0, missing))
+        return Context(tokens, mask)
 
 
 @dataclass(frozen=True)
 class LanguageOfAudio(Context):
-    """A context of AudioMAE's kind (spec 6.5): read from sound ("audio") or written by the translator ("text")."""
+    """AudioMAE features as a context (numerics: language of audio).
+
+    Attributes:
+        origin: "audio" if AudioMAE computed them from a clip, "text" if the translator generated
+            them.
+    """
 
     origin: Literal["audio", "text"] = "text"
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the UNet hears besides noise and time: a FiLM vector [B, D] or None, contexts in site order, and a draft or None.
+    """Inputs of the UNet beside the noisy latent and the timestep.
 
-    draft [B, C, T', F']: what the text alone says of the clean latent; zeros where nothing is said.
+    Attributes:
+        film: Vector for FiLM, [B, D], or None.
+        contexts: Contexts for cross-attention, in the order of `UNetConfig.contexts`.
+        prior: Estimate of the clean latent from the prompt alone, [B, C, T', F'], zeros if
+            unconditional; or None.
     """
 
     film: Tensor | None = None
     contexts: tuple[Context, ...] = ()
-    draft: Tensor | None = None
+    prior: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
-        """The same conditioning with `change` applied to every tensor."""
-        contexts = tuple(
-            replace(c, tokens=change(c.tokens), mask=change(c.mask)) for c in self.contexts
+        """Return the same conditioning with `change` applied to every tensor."""
+        contexts = []
+        for context in self.contexts:
+            contexts.append(
+                replace(context, tokens=change(context.tokens), mask=change(context.mask))
+            )
+        return Conditioning(
+            None if self.film is None else change(self.film),
+            tuple(contexts),
+            None if self.prior is None else change(self.prior),
         )
-        film, draft = (
-            None if value is None else change(value) for value in (self.film, self.draft)
-        )
-        return Conditioning(film, contexts, draft)
 
 
 @dataclass(frozen=True)
 class WeightedConditioning:
-    """One of the things that a window of a latent hears: itself, what guidance steers away from, and its share [T'] of every
-    cell, None where there is no other."""
+    """One of several conditionings that are composed in a window of a latent.
+
+    Attributes:
+        cond: The conditioning.
+        uncond: The unconditional or negative one for guidance.
+        weight: Weight of every latent frame, [T'], or None if it is the only one.
+    """
 
     cond: Conditioning
     uncond: Conditioning
@@ -94,28 +125,36 @@ class WeightedConditioning:
 
 
 def cat_conditionings(first: Conditioning, second: Conditioning) -> Conditioning:
-    """Two conditionings as one batch, `first` before `second`; shorter contexts are padded and masked."""
+    """Return two conditionings as one batch, `first` first; shorter contexts are padded."""
     contexts = []
-    for a, b in zip(first.contexts, second.contexts, strict=True):
-        length = max(a.tokens.shape[1], b.tokens.shape[1])
-        a, b = a.padded(length), b.padded(length)
+    for one, other in zip(first.contexts, second.contexts, strict=True):
+        length = max(one.tokens.shape[1], other.tokens.shape[1])
+        a = one.padded(length)
+        b = other.padded(length)
         contexts.append(Context(torch.cat([a.tokens, b.tokens]), torch.cat([a.mask, b.mask])))
-    film, draft = (
-        None if a is None or b is None else torch.cat([a, b])
-        for a, b in ((first.film, second.film), (first.draft, second.draft))
-    )
-    return Conditioning(film, tuple(contexts), draft)
+    film = _cat_optional(first.film, second.film)
+    return Conditioning(film, tuple(contexts), _cat_optional(first.prior, second.prior))
+
+
+def _cat_optional(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Both tensors as one batch; None unless there are two."""
+    return None if first is None or second is None else torch.cat([first, second])
 
 
 Denoiser: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""(z [B, C, T', F'], t [B] train-time step index) -> the network's prediction, same shape as z."""
+"""(z [B, C, T', F'], t [B] training timestep) -> the network's prediction, of z's shape."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a sampler yields after each update: index of total, train-time step t, the new z and its estimate of clean x0.
+    """A sampler's state after one update.
 
-    t is a whole number but with solvers of others that step between those of training.
+    Attributes:
+        index: Number of the step, from 0.
+        total: Number of steps.
+        t: Training timestep; not an integer for solvers that step between training timesteps.
+        z: The new latent, [B, C, T', F'].
+        x0: Its estimate of the clean latent, of the same shape.
     """
 
     index: int

@@ -1,5 +1,9 @@
-"""Files come back as they went, whole or not at all, whatever the format (oracle: soundfile, the wave module, RFC 3533)."""
+"""Audio files of every format: round trips, tags, atomic writes.
 
+Oracles: soundfile, wave, RFC 3533.
+"""
+
+import base64
 import errno
 import io
 import re
@@ -13,17 +17,18 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from latentaudio.audio import io as sound_io
-from latentaudio.audio import metadata as tagging
-from latentaudio.audio.io import Audio, encode, info, read, safe_name, write
-from latentaudio.config.options import Options
+from latentaudio.audio import metadata
+from latentaudio.audio.io import FORMATS, Audio, encode, info, read, safe_name, write
+from latentaudio.audio.plot import plot_image
+from latentaudio.config.options import GenerationOptions
 from latentaudio.errors import DataError, UsageError
 
-ENDINGS = [".wav", ".flac", ".ogg", ".mp3", ".opus"]
+EXTENSIONS = [".wav", ".flac", ".ogg", ".mp3", ".opus"]
 LONG = {
     "prompt": "колокол \"x\" 'y' 🎉 " + "ж" * 1900,
-    "negative": "a\nb",
+    "negative_prompt": "a\nb",
     "seed": "9223372036854775807",
 }
 
@@ -35,52 +40,48 @@ def chirp(samples: int = 16000, channels: int = 1) -> np.ndarray:
     ).astype(np.float32)
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("extension", EXTENSIONS)
 @pytest.mark.parametrize("channels", [1, 2])
-def test_sound_comes_back(tmp_path, ending, channels):
+def test_samples_survive_a_round_trip(tmp_path, extension, channels):
     sound = chirp(16001, channels)
-    path = write(tmp_path / f"clip{ending}", sound, 16000)
+    path = write(tmp_path / f"clip{extension}", sound, 16000)
     found, rate = read(path, mono=False)
     assert (found.dtype, found.shape, rate) == (np.float32, sound.shape, 16000)
-    exact = ending in (".wav", ".flac")
+    exact = extension in (".wav", ".flac")
     np.testing.assert_allclose(found[:, 100:-100], sound[:, 100:-100], atol=4e-5 if exact else 0.1)
     assert np.corrcoef(found.ravel(), sound.ravel())[0, 1] > 0.99
     assert np.array_equal(read(path)[0][0], found.mean(axis=0))
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("extension", EXTENSIONS)
 @pytest.mark.parametrize("samples", [1, 1151, 8000, 16384])
-def test_counts_are_exact(ending, samples):
-    frames, _ = soundfile.read(io.BytesIO(encode(chirp(samples), 16000, ending, {"a": "b"})))
+def test_number_of_samples_is_exact(extension, samples):
+    frames, _ = soundfile.read(io.BytesIO(encode(chirp(samples), 16000, extension, {"a": "b"})))
     assert len(frames) == samples
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("extension", EXTENSIONS)
 @pytest.mark.parametrize("tags", [{"prompt": "rain", "seed": "7"}, LONG], ids=["short", "long"])
-def test_tags_come_back(tmp_path, ending, tags):
-    path = write(tmp_path / f"clip{ending}", chirp(5000), 16000, tags)
+def test_tags_survive_a_round_trip(tmp_path, extension, tags):
+    path = write(tmp_path / f"clip{extension}", chirp(5000), 16000, tags)
     found = info(path)
     assert found["tags"] == tags
-    assert (found["rate"], found["channels"], found["samples"], found["seconds"]) == (
-        16000,
-        1,
-        5000,
-        0.3125,
-    )
+    assert (found["sample_rate"], found["channels"]) == (16000, 1)
+    assert (found["samples"], found["duration"]) == (5000, 0.3125)
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_foreign_and_missing_tags(tmp_path, ending):
-    assert info(write(tmp_path / f"bare{ending}", chirp(), 16000))["tags"] == {}
-    path = tmp_path / f"foreign{ending}"
-    container, subtype = sound_io.FORMATS[ending]
-    with soundfile.SoundFile(path, "w", 16000, 1, subtype, format=container) as file:
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_tags_of_other_programs_and_missing_tags(tmp_path, extension):
+    assert info(write(tmp_path / f"bare{extension}", chirp(), 16000))["tags"] == {}
+    path = tmp_path / f"foreign{extension}"
+    row = FORMATS[extension]
+    with soundfile.SoundFile(path, "w", 16000, 1, row.subtype, format=row.container) as file:
         file.title, file.comment = "a song", "[1, 2]"
         file.write(chirp()[0])
     assert info(path)["tags"] == {"comment": "[1, 2]"}
 
 
-def test_wav_is_plain_16_bit_pcm_that_anyone_reads(tmp_path):
+def test_wav_is_16_bit_pcm(tmp_path):
     path = write(
         tmp_path / "clip.wav", np.array([0.0, 0.5, -1.0, 1.0, 7.0], np.float32), 16000, LONG
     )
@@ -90,14 +91,14 @@ def test_wav_is_plain_16_bit_pcm_that_anyone_reads(tmp_path):
     assert found == pytest.approx([0, 16384, -32768, 32767, 32767], abs=1)
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_same_sound_same_bytes(ending):
-    first = encode(chirp(), 16000, ending, LONG)
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_equal_samples_and_tags_give_equal_bytes(extension):
+    first = encode(chirp(), 16000, extension, LONG)
     time.sleep(0.01)
-    assert encode(chirp(), 16000, ending, LONG) == first
+    assert encode(chirp(), 16000, extension, LONG) == first
 
 
-def test_ogg_pages_carry_valid_checksums():
+def test_ogg_pages_have_valid_checksums():
     """Bit-by-bit CRC of RFC 3533: polynomial 0x04c11db7, no inversion, checksum field zero."""
     page = bytearray(
         encode(chirp(2000), 16000, ".ogg")[:58]
@@ -111,10 +112,10 @@ def test_ogg_pages_carry_valid_checksums():
     assert struct.unpack("<I", claimed) == (crc,)
 
 
-def test_steady_ogg_changes_serial_and_checksum_only():
+def test_deterministic_ogg_changes_serial_and_checksum_only():
     buffer = io.BytesIO()
     soundfile.write(buffer, chirp()[0], 16000, format="OGG", subtype="VORBIS")
-    before, after = buffer.getvalue(), tagging.steady_ogg(buffer.getvalue())
+    before, after = buffer.getvalue(), metadata.deterministic_ogg(buffer.getvalue())
     starts = [match.start() for match in re.finditer(b"OggS", before)]
     allowed = {start + offset for start in starts for offset in (*range(14, 18), *range(22, 26))}
     assert {i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b} <= allowed
@@ -125,84 +126,96 @@ def test_steady_ogg_changes_serial_and_checksum_only():
 
 def test_read_resamples_and_averages(tmp_path):
     path = write(tmp_path / "clip.wav", chirp(16000, 2), 16000)
-    found, rate = read(path, rate=48000)
+    found, rate = read(path, sample_rate=48000)
     assert (found.shape, rate) == ((1, 48000), 48000)
     np.testing.assert_allclose(
         found[0, 300:-300:3], chirp(16000, 2).mean(axis=0)[100:-100], atol=1e-3
     )
 
 
-def test_audio_saves_its_own_story(tmp_path):
-    options = Options(prompt="a bell", seconds=1, seed=7)
-    clip = Audio(chirp(), 16000, options, score=0.51234, notes={"licence": "Apache-2.0"})
-    assert (clip.seed, clip.seconds) == (7, 1.0)
+def test_a_saved_clip_carries_its_request_and_tags(tmp_path):
+    options = GenerationOptions(prompt="a bell", duration=1, seed=7)
+    clip = Audio(chirp(), 16000, options, score=0.51234, extra_tags={"license": "Apache-2.0"})
+    assert (clip.seed, clip.duration) == (7, 1.0)
     tags = info(clip.save(tmp_path / "bell.flac"))["tags"]
-    assert Options.from_tags(tags) == options
-    assert (tags["made"], tags["score"], tags["licence"]) == (
+    assert GenerationOptions.from_tags(tags) == options
+    assert (tags["made"], tags["score"], tags["license"]) == (
         "AI generated",
         "0.5123",
         "Apache-2.0",
     )
     assert tags["software"].startswith("latentaudio ")
-    assert info(clip.save(tmp_path / "bare.flac", tagged=False))["tags"] == {}
-    assert "audio/wav;base64,UklGR" in clip._repr_html_()
+    assert info(clip.save(tmp_path / "bare.flac", with_tags=False))["tags"] == {}
 
 
-def test_unknown_endings_list_the_known():
+def test_a_clip_plays_and_shows_its_spectrogram_in_a_notebook():
+    clip = Audio(chirp(channels=2), 16000, GenerationOptions(prompt='a <bell> & "rain"'))
+    page = clip._repr_html_()
+    sound = re.search(r'<audio controls src="data:audio/wav;base64,([^"]+)">', page)
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound[1])))
+    assert rate == 16000
+    np.testing.assert_allclose(samples.T, clip.samples, atol=4e-5)
+    image = re.search(r'<img alt="spectrogram" src="data:image/png;base64,([^"]+)"', page)
+    with Image.open(io.BytesIO(base64.b64decode(image[1]))) as found:
+        assert np.array_equal(np.asarray(found), np.asarray(plot_image(clip.samples, 16000)))
+    assert 'title="a &lt;bell&gt; &amp; &quot;rain&quot;"' in page
+
+
+def test_unknown_extension_lists_the_known_ones():
     for name in ("clip.aiff", "clip"):
         with pytest.raises(UsageError, match=r"end the name in \.wav, \.flac, \.ogg, \.mp3"):
             write(name, chirp(), 16000)
 
 
-def test_rates_a_format_cannot_hold_name_the_way_out():
+def test_a_rate_that_a_format_lacks_is_an_error():
     with pytest.raises(UsageError, match=r"MP3 cannot hold 1 channels at 96000 Hz .*; use \.wav"):
         encode(chirp(), 96000, ".mp3")
 
 
-def test_opus_has_five_rates_and_others_say_that_they_were_resampled(tmp_path):
+def test_opus_resamples_rates_it_lacks_and_tags_it(tmp_path):
     for rate in (8000, 12000, 16000, 24000, 48000):
         assert info(write(tmp_path / "x.opus", chirp(), rate, {"a": "b"}))["tags"] == {"a": "b"}
         assert soundfile.info(tmp_path / "x.opus").samplerate == rate
     for tags, said in (({}, ""), ({"derived": "stereo"}, "stereo; ")):
         found = info(write(tmp_path / "x.opus", chirp(22050, 2), 22050, tags))
-        assert (found["rate"], found["channels"], found["samples"]) == (48000, 2, 48000)
+        assert (found["sample_rate"], found["channels"], found["samples"]) == (48000, 2, 48000)
         assert found["tags"]["derived"] == f"{said}48000 Hz by resampling from 22050 Hz, for Opus"
     with soundfile.SoundFile(tmp_path / "x.opus") as file:
         assert (file.format, file.subtype) == ("OGG", "OPUS")
 
 
-def test_files_that_are_no_sound(tmp_path):
+def test_files_that_are_not_audio(tmp_path):
     (tmp_path / "noise.wav").write_bytes(bytes(range(256)) * 9)
     (tmp_path / "empty.wav").write_bytes(encode(np.zeros((1, 0), np.float32), 16000, ".wav"))
     (tmp_path / "half.flac").write_bytes(encode(chirp(), 16000, ".flac")[:6000] + bytes(99))
     (tmp_path / "listed.txt").write_text("rain\n")
     for name in ("half.flac", "listed.txt"):
-        with pytest.raises(DataError, match=r"cannot read .* as sound"):
+        with pytest.raises(DataError, match=r"cannot read .* as audio"):
             read(tmp_path / name)
     for name, line in (
-        ("noise.wav", "cannot read .* as sound"),
-        ("gone.wav", "no sound file"),
+        ("noise.wav", "cannot read .* as audio"),
+        ("gone.wav", "no audio file"),
         ("empty.wav", "no samples"),
     ):
         with pytest.raises(DataError, match=line) as refusal:
             read(tmp_path / name)
         assert "\n" not in str(refusal.value)
-    with pytest.raises(DataError, match="no sound file"):
+    with pytest.raises(DataError, match="no audio file"):
         info(tmp_path)
 
 
 @pytest.mark.parametrize("odd", [b"", b"LIST\3\0\0\0abc\0"])
-def test_what_a_wav_promises_is_told_from_what_there_is(odd):
+def test_truncated_wav_data_is_measured(odd):
     data = encode(chirp(1000), 16000, ".wav")
     place = data.index(b"data")
     data = data[:place] + odd + data[place:]
-    assert tagging.riff_data(io.BytesIO(data)) == (2000, 2000)
-    assert tagging.riff_data(io.BytesIO(data[:-500])) == (1500, 2000)
-    assert tagging.riff_data(io.BytesIO(data + b"more")) == (2000, 2000)
-    assert tagging.riff_data(io.BytesIO(b"no RIFF")) == (0, 0)
+    assert metadata.riff_data_sizes(io.BytesIO(data)) == (2000, 2000)
+    assert metadata.riff_data_sizes(io.BytesIO(data[:-500])) == (1500, 2000)
+    assert metadata.riff_data_sizes(io.BytesIO(data + b"more")) == (2000, 2000)
+    assert metadata.riff_data_sizes(io.BytesIO(b"no RIFF")) == (0, 0)
 
 
-def test_places_that_cannot_be_written(tmp_path):
+def test_unwritable_targets(tmp_path):
     (tmp_path / "file").write_text("")
     for place in ("gone/clip.wav", "file/clip.wav"):
         with pytest.raises(DataError, match=r"no folder .*; create it"):
@@ -214,19 +227,19 @@ def test_places_that_cannot_be_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "problem", [OSError(errno.EACCES, "Permission denied"), OSError(errno.ENOSPC, "No space left")]
+    "error", [OSError(errno.EACCES, "Permission denied"), OSError(errno.ENOSPC, "No space left")]
 )
-def test_failed_writes_leave_the_old_file_and_nothing_else(tmp_path, monkeypatch, problem):
+def test_failed_writes_leave_the_old_file_and_nothing_else(tmp_path, monkeypatch, error):
     path = write(tmp_path / "clip.wav", chirp(), 16000)
     before = path.read_bytes()
 
     def fail(self: Path, data: bytes) -> None:
         with self.open("wb") as file:
             file.write(data[:10])
-        raise problem
+        raise error
 
     monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(DataError, match=rf"cannot write .*clip.wav \({problem.strerror}\)"):
+    with pytest.raises(DataError, match=rf"cannot write .*clip.wav \({error.strerror}\)"):
         write(path, -chirp(), 16000)
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == before
@@ -264,19 +277,19 @@ def test_safe_names(prompt, name):
 
 
 @given(st.text())
-def test_safe_names_are_short_and_stay_themselves(prompt):
+def test_safe_names_are_short_and_stable(prompt):
     name = safe_name(prompt)
     assert 0 < len(name.encode()) <= 101
     assert not re.search(r'[\x00-\x1f/\\:*?"<>|. ]', name)
     assert safe_name(name).rstrip("_") == name.rstrip("_")
 
 
-@pytest.mark.parametrize("ending", [".wav", ".opus"])
-def test_tags_that_have_no_room_are_left_out_with_a_line(tmp_path, ending):
+@pytest.mark.parametrize("extension", [".wav", ".opus"])
+def test_tags_that_are_too_long_are_left_out_with_a_warning(tmp_path, extension):
     sound = np.full((1, 16000), 0.1, np.float32)
-    with pytest.warns(UserWarning, match="no room for tags"):
-        write(tmp_path / f"a{ending}", sound, 16000, {"prompt": "a" * 60_000})
-    found = info(tmp_path / f"a{ending}")
-    assert found["tags"].get("prompt") is None and found["seconds"] == pytest.approx(1.0, abs=0.02)
-    write(tmp_path / f"b{ending}", sound, 16000, {"prompt": "a" * 47_000})
-    assert len(info(tmp_path / f"b{ending}")["tags"]["prompt"]) == 47_000
+    with pytest.warns(UserWarning, match="they are left out, use .flac, .ogg, .mp3"):
+        write(tmp_path / f"a{extension}", sound, 16000, {"prompt": "a" * 60_000})
+    found = info(tmp_path / f"a{extension}")
+    assert found["tags"].get("prompt") is None and found["duration"] == pytest.approx(1.0, abs=0.02)
+    write(tmp_path / f"b{extension}", sound, 16000, {"prompt": "a" * 47_000})
+    assert len(info(tmp_path / f"b{extension}")["tags"]["prompt"]) == 47_000

@@ -1,1 +1,1 @@
-"""Sound in and out: mel front ends, files, small operations. Knows nothing of networks."""
+"""Audio: files, tags, mel front ends, operations on samples, post-processing."""

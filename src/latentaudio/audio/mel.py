@@ -1,14 +1,11 @@
-"""The three front ends of the system (spec 1.1, 1.3, 1.4).
+"""Mel front ends of the VAE and vocoder, of CLAP and of AudioMAE (numerics: mel front ends).
 
-Knows waveforms [B, T] float32 and what each published front end makes of them. Refuses to know files and networks.
-
-Letters: B batch, T samples, L frames, F bands, K FFT bins.
+Letters: B batch, T samples, L frames, F mel bands, K FFT bins.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -16,106 +13,162 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..config.architecture import MelSpec, mel_edges
+from ..config.reference import CLAPPadding, MelFraming
 
-Framing: TypeAlias = Literal["vocoder", "centred"]
-Ear: TypeAlias = Literal["tile", "stretch"]
+CLAP_RATE = 48000  # Hz
+CLAP_DURATION_S = 10
+_CLAP_N_FFT = 1024
+_CLAP_HOP = 480
+_CLAP_N_MELS = 64
+_CLAP_FMIN = 50.0
+_CLAP_FMAX = 14000.0
+_CLAP_FLOOR = 1e-10  # of the power, before decibels
 
-CLAP_RATE = 48000
-FBANK_MEAN, FBANK_STD = -4.2677393, 4.5689974
-_FBANK_FRAME, _FBANK_HOP, _FBANK_FFT = 400, 160, 512
+FBANK_MEAN = -4.2677393  # of AudioMAE's training data
+FBANK_STD = 4.5689974
+_FBANK_FRAME = 400  # samples at 16 kHz: 25 ms
+_FBANK_HOP = 160
+_FBANK_N_FFT = 512
+_FBANK_N_MELS = 128
+_FBANK_PREEMPHASIS = 0.97
 
 
 @lru_cache(maxsize=16)
-@torch.inference_mode(False)  # kept for callers that need gradients too
-def filterbank(rate: int, n_fft: int, bins: int, fmin: float, fmax: float) -> Tensor:
-    """Slaney mel filters with Slaney area normalisation, [F, K] float32 (what librosa.filters.mel makes by default)."""
-    edges = np.array(mel_edges(bins, fmin, fmax))
-    bins_hz = np.linspace(0.0, rate / 2, n_fft // 2 + 1)
+@torch.inference_mode(False)  # cached for callers that need gradients too
+def filterbank(sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float) -> Tensor:
+    """Return Slaney mel filters with area normalization, the default of `librosa.filters.mel`.
+
+    Args:
+        sample_rate: Samples per second.
+        n_fft: Size of the FFT, K = n_fft // 2 + 1.
+        n_mels: Number of bands F.
+        fmin: Lowest edge in Hz.
+        fmax: Highest edge in Hz.
+
+    Returns:
+        [F, K] float32.
+    """
+    edges = np.array(mel_edges(n_mels, fmin, fmax))
+    bins_hz = np.linspace(0.0, sample_rate / 2, n_fft // 2 + 1)
     ramps = edges[:, None] - bins_hz[None, :]
     widths = np.diff(edges)
     rising = -ramps[:-2] / widths[:-1, None]
     falling = ramps[2:] / widths[1:, None]
     area = 2.0 / (edges[2:] - edges[:-2])
-    return torch.from_numpy(
-        (np.maximum(0.0, np.minimum(rising, falling)) * area[:, None]).astype(np.float32)
-    )
+    bank = np.maximum(0.0, np.minimum(rising, falling)) * area[:, None]
+    return torch.from_numpy(bank.astype(np.float32))
 
 
 @lru_cache(maxsize=8)
-@torch.inference_mode(False)  # kept for callers that need gradients too
+@torch.inference_mode(False)  # cached for callers that need gradients too
 def _hann(size: int, periodic: bool) -> Tensor:
     return torch.hann_window(size, periodic=periodic)
 
 
-def magnitudes(samples: Tensor, n_fft: int, hop: int, edge: int) -> Tensor:
-    """|STFT| of [B, T] after reflecting `edge` samples at both ends; periodic Hann, un-centred: [B, L, K]."""
-    padded = pad(samples[:, None], (edge, edge), mode="reflect")[:, 0] if edge else samples
-    window = _hann(n_fft, True).to(samples)
-    return (
-        torch.stft(padded, n_fft, hop, window=window, center=False, return_complex=True)
-        .abs()
-        .transpose(1, 2)
-    )
+def magnitudes(samples: Tensor, n_fft: int, hop_length: int, padding: int) -> Tensor:
+    """Return the magnitudes of an STFT with a periodic Hann window, frames not centered.
 
+    Args:
+        samples: [B, T].
+        n_fft: Size of window and FFT.
+        hop_length: Samples between frames.
+        padding: Samples by which both ends are reflected first.
 
-def vae_mel(samples: Tensor, spec: MelSpec, framing: Framing = "vocoder") -> Tensor:
-    """Natural-log mel of the VAE and the vocoder (spec 1.1).
-
-    samples: [B, T] in [-1, 1] at spec.rate -> [B, 1, L, F]. "vocoder" framing (training, HiFi-GAN): L = T // hop;
-    "centred" (published editing path): every frame 80 samples (16 kHz) earlier, L = T // hop + 1.
+    Returns:
+        [B, L, K].
     """
-    edge = (spec.n_fft - spec.hop) // 2 if framing == "vocoder" else spec.n_fft // 2
-    bank = filterbank(spec.rate, spec.n_fft, spec.bins, spec.fmin, spec.fmax).to(samples)
-    mel = magnitudes(samples, spec.n_fft, spec.hop, edge) @ bank.T
+    if padding:
+        samples = pad(samples[:, None], (padding, padding), mode="reflect")[:, 0]
+    window = _hann(n_fft, True).to(samples)
+    stft = torch.stft(samples, n_fft, hop_length, window=window, center=False, return_complex=True)
+    return stft.abs().transpose(1, 2)
+
+
+def vae_mel(samples: Tensor, spec: MelSpec, framing: MelFraming = "vocoder") -> Tensor:
+    """Return the natural-log mel of the VAE and the vocoder.
+
+    Args:
+        samples: [B, T] in [-1, 1] at `spec.sample_rate`.
+        spec: The front end.
+        framing: "vocoder" as in training: L = T // hop. "centered" as in the authors' editing:
+            every frame is 80 samples (at 16 kHz) earlier, L = T // hop + 1.
+
+    Returns:
+        [B, 1, L, F].
+    """
+    overlap = spec.n_fft - spec.hop_length if framing == "vocoder" else spec.n_fft
+    padding = overlap // 2
+    bank = filterbank(spec.sample_rate, spec.n_fft, spec.n_mels, spec.fmin, spec.fmax).to(samples)
+    mel = magnitudes(samples, spec.n_fft, spec.hop_length, padding) @ bank.T
     return mel.clamp_min(spec.floor).log()[:, None]
 
 
-def clap_mel(samples: Tensor, ear: Ear = "tile") -> Tensor:
-    """CLAP's decibel mel (spec 1.4): [B, T] at 48 kHz -> [B, 1, L, 64], L = 1 + T // 480, at most 1001.
+def clap_mel(samples: Tensor, padding: CLAPPadding = "repeatpad") -> Tensor:
+    """Return CLAP's mel in decibels (numerics: CLAP).
 
-    Clips longer than 10 s are cut. Shorter ones are tiled a whole number of times and zero-padded to it ("repeatpad"), or with
-    "stretch" left as they are, for the network to stretch, as the authors' second version does.
+    Clips longer than 10 s are cut.
+
+    Args:
+        samples: [B, T] at 48 kHz.
+        padding: "repeatpad": a shorter clip is repeated a whole number of times and zero-padded to
+            10 s. "stretch": it is left as it is, and the network stretches it, as in the second
+            version of the authors' code.
+
+    Returns:
+        [B, 1, L, 64] with L = 1 + T // 480, at most 1001.
     """
-    target = 10 * CLAP_RATE
-    if ear == "tile" and samples.shape[1] < target:
+    target = CLAP_DURATION_S * CLAP_RATE
+    if padding == "repeatpad" and samples.shape[1] < target:
         samples = samples.repeat(1, max(1, target // max(1, samples.shape[1])))
         samples = pad(samples, (0, target - samples.shape[1]))
     samples = samples[:, :target]
-    bank = filterbank(CLAP_RATE, 1024, 64, 50.0, 14000.0).to(samples)
-    power = magnitudes(samples, 1024, 480, 512).square() @ bank.T
-    return 10.0 * power.clamp_min(1e-10).log10()[:, None]
+    bank = filterbank(CLAP_RATE, _CLAP_N_FFT, _CLAP_N_MELS, _CLAP_FMIN, _CLAP_FMAX).to(samples)
+    power = magnitudes(samples, _CLAP_N_FFT, _CLAP_HOP, _CLAP_N_FFT // 2).square() @ bank.T
+    return 10.0 * power.clamp_min(_CLAP_FLOOR).log10()[:, None]
 
 
 @lru_cache(maxsize=1)
-@torch.inference_mode(False)  # kept for callers that need gradients too
+@torch.inference_mode(False)  # cached for callers that need gradients too
 def _kaldi_bank() -> Tensor:
-    """Kaldi's triangular filters on its own mel scale, 20 Hz to Nyquist at 16 kHz, [128, 256] (no Nyquist bin)."""
+    """Kaldi's triangular filters on its own mel scale, 20 Hz to 8 kHz: [128, 256]."""
 
-    def mel(hertz: np.ndarray) -> np.ndarray:
+    def to_mel(hertz: np.ndarray) -> np.ndarray:
         return 1127.0 * np.log(1.0 + hertz / 700.0)
 
-    edges = np.linspace(mel(np.array(20.0)), mel(np.array(8000.0)), 130)
-    bins = mel(np.arange(_FBANK_FFT // 2) * 16000.0 / _FBANK_FFT)[None, :]
-    left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    bank = np.maximum(
-        0.0, np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre))
-    )
+    edges = np.linspace(to_mel(np.array(20.0)), to_mel(np.array(8000.0)), _FBANK_N_MELS + 2)
+    bins = to_mel(np.arange(_FBANK_N_FFT // 2) * 16000.0 / _FBANK_N_FFT)[None, :]
+    left = edges[:-2, None]
+    center = edges[1:-1, None]
+    right = edges[2:, None]
+    rising = (bins - left) / (center - left)
+    falling = (right - bins) / (right - center)
+    bank = np.maximum(0.0, np.minimum(rising, falling))
     return torch.from_numpy(bank.astype(np.float32))
 
 
-def kaldi_fbank(samples: Tensor, frames: int) -> Tensor:
-    """AudioMAE's normalised Kaldi filterbank (spec 1.3): [B, T] at 16 kHz -> [B, 1, frames, 128].
+def kaldi_fbank(samples: Tensor, num_frames: int) -> Tensor:
+    """Return AudioMAE's normalized Kaldi filterbank (numerics: AudioMAE).
 
-    Padding or cutting to `frames` happens before normalisation, so that padded rows become +0.467.
+    Padding or cutting comes before normalization, so that padded frames become +0.467.
+
+    Args:
+        samples: [B, T] at 16 kHz.
+        num_frames: Frames L of the result.
+
+    Returns:
+        [B, 1, L, 128].
     """
     samples = samples - samples.mean(dim=1, keepdim=True)
     if samples.shape[1] < _FBANK_FRAME:
         samples = pad(samples, (0, _FBANK_FRAME - samples.shape[1]))
-    cut = samples.unfold(1, _FBANK_FRAME, _FBANK_HOP)
-    cut = cut - cut.mean(dim=2, keepdim=True)
-    before = torch.cat([cut[..., :1], cut[..., :-1]], dim=2)
-    windowed = (cut - 0.97 * before) * _hann(_FBANK_FRAME, False).to(samples)
-    power = torch.fft.rfft(windowed, _FBANK_FFT).abs().square()[..., : _FBANK_FFT // 2]
-    energies = (power @ _kaldi_bank().to(samples).T).clamp_min(torch.finfo(torch.float32).eps).log()
-    fitted = pad(energies, (0, 0, 0, max(0, frames - energies.shape[1])))[:, :frames]
-    return ((fitted - FBANK_MEAN) / (2 * FBANK_STD))[:, None]
+    frames = samples.unfold(1, _FBANK_FRAME, _FBANK_HOP)
+    frames = frames - frames.mean(dim=2, keepdim=True)
+    # Pre-emphasis inside each frame; the sample before the first is the first itself.
+    previous = torch.cat([frames[..., :1], frames[..., :-1]], dim=2)
+    windowed = (frames - _FBANK_PREEMPHASIS * previous) * _hann(_FBANK_FRAME, False).to(samples)
+    power = torch.fft.rfft(windowed, _FBANK_N_FFT).abs().square()[..., : _FBANK_N_FFT // 2]
+    energies = power @ _kaldi_bank().to(samples).T
+    log_energies = energies.clamp_min(torch.finfo(torch.float32).eps).log()
+    missing = max(0, num_frames - log_energies.shape[1])
+    log_energies = pad(log_energies, (0, 0, 0, missing))[:, :num_frames]
+    return ((log_energies - FBANK_MEAN) / (2 * FBANK_STD))[:, None]

@@ -1,6 +1,6 @@
-"""Small operations on sound: resampling, edges, peak, loudness, and the check that there is any.
+"""Operations on audio: resampling, fades, peak limiting, spectral filters, check for silence.
 
-Knows numpy arrays of samples [..., T] or [C, T] float32 in [-1, 1]. Refuses to know files, tensors and networks.
+Letters: C channels, T or N samples, K bins of a spectrum, M spectra.
 """
 
 from __future__ import annotations
@@ -15,34 +15,50 @@ from numpy.typing import NDArray
 from ..errors import GenerationError
 
 Samples: TypeAlias = NDArray[np.float32]
-
+"""[..., T] or [C, T], in [-1, 1]."""
 Gains: TypeAlias = NDArray[np.float32]
-_HEARD = 8  # frames of `shaped` that hear each sample
+"""[M, K]: factors for the bins of `stft_filter`, for each of M equal parts of a clip."""
 
-FADE = 0.02
-"""Seconds over which what is made fades into what is kept of a sound, outside the span that is made anew."""
-SILENCE = 1e-4
-"""Peak below which a clip counts as silent: -80 dBFS, three steps of 16-bit sound."""
+CROSSFADE_S = 0.02
+"""Seconds over which an edit fades into the preserved audio, outside the regenerated range."""
+SILENCE_PEAK = 1e-4
+"""Peak below which a clip counts as silent: -80 dBFS, three steps of 16-bit audio."""
+EDGE_FADE_S = 0.005
+"""Seconds of the fades at both ends of a clip; a cut in the middle of a sound would click."""
+
+_FILTER_OVERLAP = 8  # frames of `stft_filter` that contain each sample
+_FILTER_WINDOW_S = 1 / 8  # its window, rounded to a power of two: 128 ms at 16 kHz
+_WINDOW_REACH_BINS = 2.0  # half of the main lobe of a Hann window
+_EDGE_WIDTH_BINS = 4.0  # width of the flanks of `bandpass_gains`
 
 
-def resample(samples: Samples, rate: int, target: int) -> Samples:
-    """Samples [..., T] at `rate` as [..., round(T * target / rate)] at `target`, by soxr at its high quality."""
-    if rate == target:
+def resample(samples: Samples, sample_rate: int, target_rate: int) -> Samples:
+    """Resample by soxr at its high quality.
+
+    Args:
+        samples: [..., T].
+        sample_rate: Their rate in Hz.
+        target_rate: The new rate in Hz.
+
+    Returns:
+        [..., round(T * target_rate / sample_rate)].
+    """
+    if sample_rate == target_rate:
         return samples
     import soxr
 
-    length = round(samples.shape[-1] * target / rate)
-    lanes = samples.reshape(-1, samples.shape[-1])
-    out = np.zeros((len(lanes), length), np.float32)
-    for lane, row in zip(lanes, out, strict=True):
-        made = soxr.resample(lane, rate, target)[:length]
-        row[: len(made)] = made
+    length = round(samples.shape[-1] * target_rate / sample_rate)
+    channels = samples.reshape(-1, samples.shape[-1])
+    out = np.zeros((len(channels), length), np.float32)
+    for channel, row in zip(channels, out, strict=True):
+        resampled = soxr.resample(channel, sample_rate, target_rate)[:length]
+        row[: len(resampled)] = resampled
     return out.reshape(*samples.shape[:-1], length)
 
 
-def fade_edges(samples: Samples, rate: int, seconds: float = 0.005) -> Samples:
-    """Samples [..., T] that begin and end at zero, by half a raised cosine each: a clip cut out of sound clicks otherwise."""
-    length = min(round(seconds * rate), samples.shape[-1] // 2)
+def fade_edges(samples: Samples, sample_rate: int, duration: float = EDGE_FADE_S) -> Samples:
+    """Fade samples [..., T] in and out by half a raised cosine of `duration` seconds each."""
+    length = min(round(duration * sample_rate), samples.shape[-1] // 2)
     if length == 0:
         return samples
     ramp = (0.5 - 0.5 * np.cos(np.pi * np.arange(length) / length)).astype(np.float32)
@@ -53,128 +69,84 @@ def fade_edges(samples: Samples, rate: int, seconds: float = 0.005) -> Samples:
 
 
 def limit_peak(samples: Samples, peak: float = 0.98) -> Samples:
-    """Samples turned down as a whole where they would exceed `peak`; quieter ones stay as they are."""
+    """Scale samples [..., T] down if they exceed `peak`; quieter ones are returned unchanged."""
     loudest = float(np.abs(samples).max(initial=0.0))
     return samples if loudest <= peak else (samples * (peak / loudest)).astype(np.float32)
 
 
-def loudness(samples: Samples, rate: int) -> float:
-    """Integrated loudness of [C, T] in LUFS (ITU-R BS.1770-4), channels of equal weight; -inf for silence.
-
-    Blocks of 0.4 s, overlapping by 3/4, count if above -70 LUFS and no more than 10 LU below the mean of those that are; a
-    shorter clip is one block.
-    """
-    from scipy.signal import lfilter
-
-    weighted = np.asarray(samples, np.float64)
-    for b, a in _k_weighting(rate):
-        weighted = lfilter(b, a, weighted, axis=-1)
-    size = min(round(0.4 * rate), samples.shape[-1])
-    starts = range(0, samples.shape[-1] - size + 1, max(1, size // 4))
-    power = np.array(
-        [np.square(weighted[:, start : start + size]).mean(axis=1).sum() for start in starts]
-    )
-    power = power[power > _from_lufs(-70.0)]
-    if power.size == 0:
-        return -math.inf
-    power = power[power > power.mean() / 10.0]
-    return -0.691 + 10.0 * math.log10(float(power.mean()))
-
-
-def to_loudness(samples: Samples, rate: int, lufs: float) -> Samples:
-    """Samples [C, T] at that integrated loudness, or as near as a peak of 0.98 allows; silence stays silence."""
-    now = loudness(samples, rate)
-    if now == -math.inf:
-        return samples
-    return limit_peak((samples * 10.0 ** ((lufs - now) / 20.0)).astype(np.float32))
-
-
-def check_sound(samples: Samples) -> None:
+def check_audible(samples: Samples) -> None:
     """Raise `GenerationError` if any sample is not finite or all are silent."""
     if not np.isfinite(samples).all():
         raise GenerationError(
-            "the model produced values that are not finite; try another seed, less guidance or float32"
+            "the model generated values that are not finite; "
+            "try another seed, a lower guidance_scale or precision fp32"
         )
-    if np.abs(samples).max(initial=0.0) < SILENCE:
+    if np.abs(samples).max(initial=0.0) < SILENCE_PEAK:
         raise GenerationError(
-            "the model produced silence; try another seed, other words, or more guidance"
+            "the model generated silence; try another seed, prompt or a higher guidance_scale"
         )
 
 
-def _from_lufs(lufs: float) -> float:
-    """Mean square of a K-weighted signal of that loudness."""
-    return float(10.0 ** ((lufs + 0.691) / 10.0))
+def bandpass_gains(bands: Sequence[tuple[float, float]], sample_rate: int) -> Gains:
+    """Return gains for `stft_filter` that pass some frequency bands.
 
+    The flanks lie inside the bands and are six bins wide. 0 Hz and half the sample rate have no
+    flank. Bands that touch add up to less than 1 at their border only.
 
-def _k_weighting(rate: int) -> list[tuple[list[float], list[float]]]:
-    """BS.1770's two filters as (b, a): a shelf of +4 dB for the head, a high-pass for the ear, for any rate.
+    Args:
+        bands: Lowest and highest frequency of each band in Hz.
+        sample_rate: Samples per second.
 
-    The standard gives coefficients for 48 kHz only; these are the analogue filters they are bilinear transforms of.
+    Returns:
+        [1, K].
     """
-    gain, shelf_q, k = (
-        10.0 ** (3.999843853973347 / 20.0),
-        0.7071752369554196,
-        math.tan(math.pi * 1681.974450955533 / rate),
-    )
-    middle = gain**0.4996667741545416
-    norm, middle = 1.0 + k / shelf_q + k * k, middle * k / shelf_q
-    shelf = (
-        [
-            (gain + middle + k * k) / norm,
-            2.0 * (k * k - gain) / norm,
-            (gain - middle + k * k) / norm,
-        ],
-        [1.0, 2.0 * (k * k - 1.0) / norm, (1.0 - k / shelf_q + k * k) / norm],
-    )
-    pass_q, k = 0.5003270373238773, math.tan(math.pi * 38.13547087602444 / rate)
-    norm = 1.0 + k / pass_q + k * k
-    high_pass = (
-        [1.0, -2.0, 1.0],
-        [1.0, 2.0 * (k * k - 1.0) / norm, (1.0 - k / pass_q + k * k) / norm],
-    )
-    return [shelf, high_pass]
-
-
-def passing(bands: Sequence[tuple[float, float]], rate: int) -> Gains:
-    """Gains [1, K] of `shaped` that let bands (Hz) through; their edges rise inside, over six bins of its spectra.
-
-    0 and half the rate are no edges. Bands that touch add up to less than the whole at their border only.
-    """
-    size = 2 ** round(math.log2(rate / 8))  # 128 ms
-    hertz, total = np.arange(size // 2 + 1) * (rate / size), np.zeros(size // 2 + 1)
+    window_size = 2 ** round(math.log2(sample_rate * _FILTER_WINDOW_S))
+    bin_hz = sample_rate / window_size
+    hertz = np.arange(window_size // 2 + 1) * bin_hz
+    total = np.zeros(window_size // 2 + 1)
     for low, high in bands:
         gain = np.ones(len(hertz))
         for edge, inwards in ((low, 1.0), (high, -1.0)):
-            if 0.0 < edge < rate / 2:
-                place = (
-                    inwards * (hertz - edge) / (rate / size) - 2.0
-                )  # a Hann window hears two bins to either side
-                gain *= 0.5 - 0.5 * np.cos(np.pi * np.clip(place / 4.0, 0.0, 1.0))
+            if 0.0 < edge < sample_rate / 2:
+                # The window smears every frequency over two bins, so the flank starts behind them.
+                place = inwards * (hertz - edge) / bin_hz - _WINDOW_REACH_BINS
+                ramp = np.clip(place / _EDGE_WIDTH_BINS, 0.0, 1.0)
+                gain *= 0.5 - 0.5 * np.cos(np.pi * ramp)
         total += gain
     return total.astype(np.float32)[None]
 
 
-def shaped(samples: Samples, gains: Gains, begin: int = 0, end: int | None = None) -> Samples:
-    """Samples begin to end of [1, N] whose short-time spectra are multiplied by gains [M, K], without delay: the first of them
-    for the first of M equal stretches of the whole sound, and so on.
+def stft_filter(samples: Samples, gains: Gains, begin: int = 0, end: int | None = None) -> Samples:
+    """Multiply the short-time spectra of a clip by gains, without delay.
 
-    Overlap-add (Griffin and Lim 1984) of frames of 2 K - 2 samples, Hann windows before and after; the sound is taken to go
-    round. A stretch costs memory for itself only, and is the same whatever others are asked for.
+    Overlap-add (Griffin and Lim 1984) of frames of 2 K - 2 samples with Hann windows before and
+    after. The clip is taken as periodic. A range costs memory for itself only, and equals the same
+    range of the filtered clip.
+
+    Args:
+        samples: [1, N].
+        gains: [M, K]; row m filters the m-th of M equal parts of the clip.
+        begin: First sample to return.
+        end: Sample behind the last to return; None is the end of the clip.
+
+    Returns:
+        [1, end - begin].
     """
-    size, (_, total), end = (
-        2 * gains.shape[1] - 2,
-        samples.shape,
-        samples.shape[1] if end is None else end,
-    )
-    hop = size // _HEARD
-    first, last = (begin - size) // hop + 1, -(-end // hop)
+    size = 2 * gains.shape[1] - 2
+    total = samples.shape[1]
+    end = total if end is None else end
+    hop = size // _FILTER_OVERLAP
+    first = (begin - size) // hop + 1
+    last = -(-end // hop)
     window = np.hanning(size + 1)[:-1]
-    piece = np.take(samples[0], np.arange(first * hop, (last - 1) * hop + size), mode="wrap")
-    frames = np.lib.stride_tricks.sliding_window_view(piece, size)[::hop] * window
-    middles = np.arange(first, last) * hop + size // 2
-    stretch = np.clip(middles * len(gains) // total, 0, len(gains) - 1)
-    made = np.fft.irfft(np.fft.rfft(frames) * gains[stretch], size) * (window / (_HEARD * 3 / 8))
-    out = np.zeros(len(piece))
-    for frame, row in enumerate(made):
+    chunk = np.take(samples[0], np.arange(first * hop, (last - 1) * hop + size), mode="wrap")
+    frames = np.lib.stride_tricks.sliding_window_view(chunk, size)[::hop] * window
+    centers = np.arange(first, last) * hop + size // 2
+    part = np.clip(centers * len(gains) // total, 0, len(gains) - 1)
+    # Squared Hann windows at this overlap sum to 3/8 of the number of overlapping frames.
+    synthesis_window = window / (_FILTER_OVERLAP * 3 / 8)
+    filtered = np.fft.irfft(np.fft.rfft(frames) * gains[part], size) * synthesis_window
+    out = np.zeros(len(chunk))
+    for frame, row in enumerate(filtered):
         out[frame * hop : frame * hop + size] += row
     return out[None, begin - first * hop : end - first * hop].astype(np.float32)

@@ -1,6 +1,6 @@
-"""A picture of a clip: its waveform above its mel spectrogram, with seconds below. Pillow only, imported late.
+"""Image of a clip: its waveform above its mel spectrogram, with a time axis below.
 
-Knows arrays of numbers and pixels. Refuses to know spectra (the log-mel comes ready made) and models.
+Needs Pillow only, which is imported when an image is drawn.
 """
 
 from __future__ import annotations
@@ -8,83 +8,124 @@ from __future__ import annotations
 import io
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..fileio import replacing
+from ..fileio import atomic_write
 from .ops import Samples
 
 if TYPE_CHECKING:
     from PIL import Image
 
-WIDTH, WAVE_HEIGHT, MEL_HEIGHT, FOOT = 1000, 160, 256, 22
-_PAPER, _INK, _GREY = (255, 255, 255), (70, 30, 110), (110, 110, 110)
-_COLOURS = np.array(
+LogMel: TypeAlias = NDArray[np.float32]
+"""Natural-log mel [L, F]: L frames, F bands."""
+
+# Heights and width in pixels.
+WIDTH = 1000
+WAVE_HEIGHT = 160
+MEL_HEIGHT = 256
+AXIS_HEIGHT = 22
+
+_BACKGROUND = (255, 255, 255)
+_WAVE_COLOR = (70, 30, 110)
+_AXIS_COLOR = (110, 110, 110)
+_MEL_COLORS = np.array(
     [(0, 0, 4), (80, 18, 123), (182, 54, 121), (251, 136, 97), (252, 253, 191)], np.float64
-)
-"""Dark to bright through violet and orange, even in brightness."""
+)  # dark to bright through violet and orange, in even steps of brightness
+_MEL_RANGE = 11.5  # nepers (100 dB) below the loudest band, shown as black
+_MAX_TICKS = 10
+_TICK_STEPS = (1, 2, 5, 10)  # times a power of ten
 
 
-def picture(samples: Samples, rate: int, log_mel: NDArray[np.float32]) -> Image.Image:
-    """An RGB picture of samples [C, T] or [T] in [-1, 1] (channels averaged) and their log-mel [L, F]."""
+def log_mel_of(samples: Samples, sample_rate: int) -> LogMel:
+    """Return the log-mel [L, F] of the first channel of samples [C, T]."""
+    import torch
+
+    from ..config.architecture import MelSpec
+    from .mel import vae_mel
+
+    spec = MelSpec(sample_rate=sample_rate, fmax=sample_rate / 2)
+    waveform = np.atleast_2d(samples)
+    missing = max(0, spec.n_fft - waveform.shape[1])  # reflection needs half a window
+    waveform = np.pad(waveform, ((0, 0), (0, missing)))
+    log_mel: LogMel = vae_mel(torch.from_numpy(waveform), spec)[0, 0].numpy()
+    return log_mel
+
+
+def plot_image(samples: Samples, sample_rate: int, log_mel: LogMel | None = None) -> Image.Image:
+    """Draw a clip as an RGB image.
+
+    Args:
+        samples: [C, T] or [T] in [-1, 1]; the waveform is the average of the channels.
+        sample_rate: Samples per second.
+        log_mel: [L, F]; None computes that of the first channel.
+    """
     from PIL import Image
 
+    if log_mel is None:
+        log_mel = log_mel_of(samples, sample_rate)
     mono = np.atleast_2d(samples).mean(axis=0)
-    page = Image.new("RGB", (WIDTH, WAVE_HEIGHT + MEL_HEIGHT + FOOT), _PAPER)
+    page = Image.new("RGB", (WIDTH, WAVE_HEIGHT + MEL_HEIGHT + AXIS_HEIGHT), _BACKGROUND)
     page.paste(Image.fromarray(_wave_pixels(mono)), (0, 0))
-    mel = Image.fromarray(_mel_pixels(np.asarray(log_mel))).resize(
-        (WIDTH, MEL_HEIGHT), Image.Resampling.BILINEAR
-    )
-    page.paste(mel, (0, WAVE_HEIGHT))
-    _write_seconds(page, len(mono) / rate)
+    mel = Image.fromarray(_mel_pixels(np.asarray(log_mel)))
+    page.paste(mel.resize((WIDTH, MEL_HEIGHT), Image.Resampling.BILINEAR), (0, WAVE_HEIGHT))
+    _draw_time_axis(page, len(mono) / sample_rate)
     return page
 
 
-def save_picture(
-    path: str | Path, samples: Samples, rate: int, log_mel: NDArray[np.float32]
-) -> Path:
-    """Write `picture` as PNG; raises DataError where nothing can be written."""
+def plot_png(samples: Samples, sample_rate: int, log_mel: LogMel | None = None) -> bytes:
+    """Return the image of `plot_image` as a PNG file."""
     buffer = io.BytesIO()
-    picture(samples, rate, log_mel).save(buffer, "PNG")
-    with replacing(Path(path), create=False) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    plot_image(samples, sample_rate, log_mel).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def save_plot(
+    path: str | Path, samples: Samples, sample_rate: int, log_mel: LogMel | None = None
+) -> Path:
+    """Write the image of `plot_image` as a PNG file; raises DataError if it cannot be written."""
+    data = plot_png(samples, sample_rate, log_mel)
+    with atomic_write(Path(path), create=False) as temporary:
+        temporary.write_bytes(data)
     return Path(path)
 
 
 def _wave_pixels(mono: Samples) -> NDArray[np.uint8]:
-    """Each column filled from the lowest to the highest sample of its share: [WAVE_HEIGHT, WIDTH, 3]."""
+    """Pixels [WAVE_HEIGHT, WIDTH, 3]; columns span the lowest to the highest sample."""
     edges = np.linspace(0, len(mono), WIDTH + 1).astype(int)
-    shares = [mono[a : max(b, a + 1)] for a, b in pairwise(edges)]
-    rows = (WAVE_HEIGHT - 1) / 2
-    top = np.round(rows * (1.0 - np.clip([share.max() for share in shares], -1, 1)))
-    bottom = np.round(rows * (1.0 - np.clip([share.min() for share in shares], -1, 1)))
+    highest = []
+    lowest = []
+    for start, end in pairwise(edges):
+        part = mono[start : max(end, start + 1)]
+        highest.append(part.max())
+        lowest.append(part.min())
+    center = (WAVE_HEIGHT - 1) / 2
+    top = np.round(center * (1.0 - np.clip(highest, -1, 1)))
+    bottom = np.round(center * (1.0 - np.clip(lowest, -1, 1)))
     row = np.arange(WAVE_HEIGHT)[:, None]
-    inked = (row >= top) & (row <= bottom)
-    return np.where(inked[..., None], _INK, _PAPER).astype(np.uint8)
+    is_wave = (row >= top) & (row <= bottom)
+    return np.where(is_wave[..., None], _WAVE_COLOR, _BACKGROUND).astype(np.uint8)
 
 
-def _mel_pixels(log_mel: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Low bands at the bottom, the loudest cell brightest, 11.5 nepers (100 dB) below it black: [F, L, 3]."""
-    level = np.clip(1.0 + (log_mel - log_mel.max()) / 11.5, 0.0, 1.0).T[::-1]
-    stops = np.linspace(0.0, 1.0, len(_COLOURS))
-    return (
-        np.stack([np.interp(level, stops, _COLOURS[:, channel]) for channel in range(3)], axis=-1)
-        .round()
-        .astype(np.uint8)
-    )
+def _mel_pixels(log_mel: LogMel) -> NDArray[np.uint8]:
+    """Pixels [F, L, 3], low bands at the bottom, the loudest bin brightest."""
+    level = np.clip(1.0 + (log_mel - log_mel.max()) / _MEL_RANGE, 0.0, 1.0).T[::-1]
+    stops = np.linspace(0.0, 1.0, len(_MEL_COLORS))
+    channels = [np.interp(level, stops, _MEL_COLORS[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
-def _write_seconds(page: Image.Image, seconds: float) -> None:
-    """Marks at 1, 2 or 5 times a power of ten, at most ten of them."""
+def _draw_time_axis(page: Image.Image, duration: float) -> None:
+    """Draw at most ten ticks at 1, 2 or 5 times a power of ten seconds."""
     from PIL import ImageDraw
 
     draw = ImageDraw.Draw(page)
-    scale = 10.0 ** np.floor(np.log10(max(seconds, 1e-3) / 10.0))
-    stride = scale * next(unit for unit in (1, 2, 5, 10) if seconds / (unit * scale) <= 10.0)
-    base = WAVE_HEIGHT + MEL_HEIGHT
-    for mark in np.arange(0.0, seconds, stride):
-        x = round(mark / seconds * WIDTH)
-        draw.line([(x, base), (x, base + 5)], fill=_GREY)
-        draw.text((x + 3, base + 6), f"{mark:g} s", fill=_GREY)
+    scale = 10.0 ** np.floor(np.log10(max(duration, 1e-3) / _MAX_TICKS))
+    stride = scale * next(step for step in _TICK_STEPS if duration / (step * scale) <= _MAX_TICKS)
+    top = WAVE_HEIGHT + MEL_HEIGHT
+    for tick in np.arange(0.0, duration, stride):
+        x = round(tick / duration * WIDTH)
+        draw.line([(x, top), (x, top + 5)], fill=_AXIS_COLOR)
+        draw.text((x + 3, top + 6), f"{tick:g} s", fill=_AXIS_COLOR)

@@ -1,7 +1,4 @@
-"""What is done to a clip once it is made: width, silence cut off, rate, fades, loudness, a ceiling for its peaks.
-
-Knows samples [C, N] float32 and what is asked of them. Refuses to know models: a side comes from whoever has one.
-Source: ITU-R BS.1770-4, for loudness and (annex 2) true peaks.
+"""Post-processing of a generated clip: stereo, trimming, resampling, fades, loudness, true peak.
 
 Letters: C channels, N samples.
 """
@@ -9,156 +6,132 @@ Letters: C channels, N samples.
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config.options import Options
-from .ops import Samples, limit_peak, loudness, resample
+from ..config.options import GenerationOptions
+from .loudness import limit_true_peak, loudness, normalize_loudness
+from .ops import Samples, limit_peak, resample
 
-SIDE = 0.4
-"""How much of a clip is made anew for its side: alike in time and colour, unlike in every wave."""
-_LOWEST = 200.0  # Hz; below, no ear tells where sound comes from, and one channel keeps its weight
-_MOMENT, _LOUDER = 0.05, 4.0  # seconds; how much a side is turned up at most where it is too quiet
-_SILENT, _MARGIN = 1e-3, 0.01  # of the peak; seconds that are kept beside what is heard
-_REACH = 0.0015  # seconds: the limiter holds twice that to both sides of a peak, and falls and rises in twice that
-_NEAR, _DRIVE, _PASSES = (
-    0.05,
-    24.0,
-    24,
-)  # LU; dB into the limiter at most; tries to reach a loudness
+_Channel: TypeAlias = NDArray[np.float64]
+
+_DEFAULT_TRUE_PEAK = -1.0  # dBTP, the ceiling if only a loudness is asked for
+_REPORTED_ERROR_LU = 0.5  # distance from the target loudness that is noted in the file
+_STEREO_HIGH_PASS_HZ = 200.0  # below, hearing does not localize, and one channel keeps its weight
+_STEREO_WINDOW_S = 0.05  # over which mid and side are compared
+_MAX_SIDE_GAIN = 4.0  # of a side that is quieter than mid
+_SILENCE_RATIO = 1e-3  # of the peak: -60 dB
+_TRIM_MARGIN_S = 0.01  # kept beside the audible part
 
 
-def finished(
-    samples: Samples, rate: int, asked: Options, side: Samples | None = None
+def postprocess(
+    samples: Samples,
+    sample_rate: int,
+    options: GenerationOptions,
+    side: Samples | None = None,
 ) -> tuple[Samples, int, dict[str, str]]:
-    """Samples [1, N] at `rate` as they were asked for: [C, N'], their rate, and what a file should say of it.
+    """Apply the post-processing options of a request.
 
-    side [1, N]: what becomes the difference of two channels (see `widened`). Where nothing is asked samples stay as they are.
-    Without a ceiling (`peak`, or `lufs`, whose ceiling is -1 dBTP) what exceeds 1 is turned down as a whole.
+    Without any of them the samples are returned unchanged. Without a ceiling (`true_peak`, or
+    `lufs`, whose ceiling is -1 dBTP), a clip that exceeds 1 is scaled down.
+
+    Args:
+        samples: [1, N].
+        sample_rate: Their rate in Hz.
+        options: The request.
+        side: A variation of the clip, [1, N], that becomes the difference of two channels (see
+            `to_stereo`); None: mono.
+
+    Returns:
+        Samples [C, N'], their rate, and tags that describe the processing.
     """
-    out, derived, notes, target = samples, [], {}, asked.rate or rate
+    out = samples
+    derived = []
+    tags: dict[str, str] = {}
+    target_rate = options.sample_rate or sample_rate
     if side is not None:
-        out = widened(out, side, rate, asked.stereo)
+        out = to_stereo(out, side, sample_rate, options.stereo_width)
         derived.append(
-            f"stereo: a variation of the clip is the difference of the channels, width {asked.stereo:g}"
+            "stereo: a variation of the clip is the difference of the channels, "
+            f"width {options.stereo_width:g}"
         )
-    if asked.trim:
-        out = trimmed(out, rate)
-    if target != rate:
-        out = resample(out, rate, target)
-        derived.append(f"{target} Hz by resampling from {rate} Hz")
-    out = faded(out, target, asked.fade_in, asked.fade_out)
-    ceiling = -1.0 if asked.peak is None and asked.lufs is not None else asked.peak
-    if asked.lufs is not None and ceiling is not None:
-        out = levelled(out, target, asked.lufs, ceiling)
-        reached = loudness(out, target)
-        if abs(reached - asked.lufs) > 0.5:
-            notes["loudness"] = f"{reached:.1f} LUFS, all that a ceiling of {ceiling:g} dBTP leaves"
+    if options.trim_silence:
+        out = trim_silence(out, sample_rate)
+    if target_rate != sample_rate:
+        out = resample(out, sample_rate, target_rate)
+        derived.append(f"{target_rate} Hz by resampling from {sample_rate} Hz")
+    out = fade(out, target_rate, options.fade_in, options.fade_out)
+    ceiling = options.true_peak
+    if options.lufs is not None:
+        ceiling = _DEFAULT_TRUE_PEAK if ceiling is None else ceiling
+        out = normalize_loudness(out, target_rate, options.lufs, ceiling)
+        reached = loudness(out, target_rate)
+        if abs(reached - options.lufs) > _REPORTED_ERROR_LU:
+            tags["loudness"] = f"{reached:.1f} LUFS, limited by the ceiling of {ceiling:g} dBTP"
     elif ceiling is not None:
-        out = limited(out, target, ceiling)
-    return (
-        limit_peak(out, 1.0),
-        target,
-        notes | ({"derived": "; ".join(derived)} if derived else {}),
-    )
+        out = limit_true_peak(out, target_rate, ceiling)
+    if derived:
+        tags["derived"] = "; ".join(derived)
+    return limit_peak(out, 1.0), target_rate, tags
 
 
-def widened(mid: Samples, side: Samples, rate: int, width: float) -> Samples:
-    """Samples [1, N] as left and right [2, N], whose mean they are: mid plus and minus `width` times the side.
+def to_stereo(mid: Samples, side: Samples, sample_rate: int, width: float) -> Samples:
+    """Return left and right, mid plus and minus `width` times the side, so that their mean is mid.
 
-    Of the side only what lies above 200 Hz is taken, from moment to moment without what it has in common with mid there, and as
-    strong as mid: both channels have the same energy, and at width 1 nothing in common above 200 Hz.
+    Only the side above 200 Hz is used. From moment to moment it is made orthogonal to mid and as
+    strong as mid. Both channels have the same energy, and at width 1 they have nothing in common
+    above 200 Hz.
+
+    Args:
+        mid: [1, N].
+        side: [1, N].
+        sample_rate: Samples per second.
+        width: 0 (mono) to 1.
+
+    Returns:
+        [2, N].
     """
     from scipy.ndimage import uniform_filter1d
     from scipy.signal import butter, sosfiltfilt
 
-    def near(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-        mean: NDArray[np.float64] = uniform_filter1d(first * second, round(_MOMENT * rate))
+    def local_product(first: _Channel, second: _Channel) -> _Channel:
+        window = round(_STEREO_WINDOW_S * sample_rate)
+        mean: _Channel = uniform_filter1d(first * second, window)
         return mean + 1e-12
 
-    high = butter(2, _LOWEST, "highpass", fs=rate, output="sos")
-    whole, apart = (sosfiltfilt(high, np.asarray(lane[0], np.float64)) for lane in (mid, side))
-    here = mid[0].astype(np.float64)
-    apart -= near(whole, apart) / near(whole, whole) * whole
-    apart *= np.minimum(np.sqrt(near(whole, whole) / near(apart, apart)), _LOUDER)
-    apart -= whole * (apart @ here) / max(float(whole @ here), 1e-12)
-    apart *= width * math.sqrt(float(whole @ whole) / max(float(apart @ apart), 1e-12))
-    return np.stack([here + apart, here - apart]).astype(np.float32)
+    high_pass = butter(2, _STEREO_HIGH_PASS_HZ, "highpass", fs=sample_rate, output="sos")
+    high_mid = sosfiltfilt(high_pass, np.asarray(mid[0], np.float64))
+    difference = sosfiltfilt(high_pass, np.asarray(side[0], np.float64))
+    full_mid = mid[0].astype(np.float64)
+    difference -= local_product(high_mid, difference) / local_product(high_mid, high_mid) * high_mid
+    level = np.sqrt(local_product(high_mid, high_mid) / local_product(difference, difference))
+    difference *= np.minimum(level, _MAX_SIDE_GAIN)
+    # The local steps leave a little correlation over the whole clip, which would move it to a side.
+    difference -= high_mid * (difference @ full_mid) / max(float(high_mid @ full_mid), 1e-12)
+    energy = float(high_mid @ high_mid) / max(float(difference @ difference), 1e-12)
+    difference *= width * math.sqrt(energy)
+    return np.stack([full_mid + difference, full_mid - difference]).astype(np.float32)
 
 
-def trimmed(samples: Samples, rate: int) -> Samples:
-    """Samples [C, N] without what lies below -60 dB of their peak at both ends, but for 10 ms there."""
-    loud = np.abs(samples).max(axis=0)
-    heard = np.flatnonzero(loud > _SILENT * loud.max(initial=0.0))
-    if heard.size == 0:
+def trim_silence(samples: Samples, sample_rate: int) -> Samples:
+    """Cut off both ends of samples [C, N] that are below -60 dB of the peak, except for 10 ms."""
+    level = np.abs(samples).max(axis=0)
+    audible = np.flatnonzero(level > _SILENCE_RATIO * level.max(initial=0.0))
+    if audible.size == 0:
         return samples
-    margin = round(_MARGIN * rate)
-    return samples[:, max(0, int(heard[0]) - margin) : int(heard[-1]) + 1 + margin]
+    margin = round(_TRIM_MARGIN_S * sample_rate)
+    return samples[:, max(0, int(audible[0]) - margin) : int(audible[-1]) + 1 + margin]
 
 
-def faded(samples: Samples, rate: int, rise: float, fall: float) -> Samples:
-    """Samples [C, N] that rise and fall by half a raised cosine over that many seconds, at most their length."""
+def fade(samples: Samples, sample_rate: int, fade_in: float, fade_out: float) -> Samples:
+    """Fade samples [C, N] in and out by half a raised cosine of that many seconds each."""
     out = samples
-    for seconds, turn in ((rise, 1), (fall, -1)):
-        if length := min(round(seconds * rate), out.shape[1]):
+    for duration, direction in ((fade_in, 1), (fade_out, -1)):
+        length = min(round(duration * sample_rate), out.shape[1])
+        if length:
             gain = np.ones(out.shape[1], np.float32)
             gain[:length] = 0.5 - 0.5 * np.cos(np.pi * np.arange(length) / length)
-            out = out * gain[::turn]
+            out = out * gain[::direction]
     return out
-
-
-def levelled(samples: Samples, rate: int, lufs: float, peak: float) -> Samples:
-    """Samples [C, N] at an integrated loudness of `lufs` under a ceiling of `peak` dBTP; silence stays silence.
-
-    What the limiter takes is given back, up to 24 dB: sounds of few short peaks can stay below the target.
-    """
-    off = lufs - loudness(samples, rate)
-    if off == math.inf:
-        return samples
-    out, gain, most = samples, 0.0, max(0.0, off) + _DRIVE
-    for _ in range(_PASSES):
-        gain = min(gain + off, most)
-        out = limited((samples * 10.0 ** (gain / 20.0)).astype(np.float32), rate, peak)
-        off = lufs - loudness(out, rate)
-        if abs(off) < _NEAR or not math.isfinite(off) or gain == most:
-            break
-    return out
-
-
-def limited(samples: Samples, rate: int, peak: float) -> Samples:
-    """Samples [C, N] whose true peak is at most `peak` dBTP, all channels turned down alike around what exceeds it.
-
-    The gain that each moment needs, the least of its surroundings, smoothed over just these: it is never above what is
-    needed. Multiplying moves peaks a little, hence some turns.
-    """
-    from scipy.ndimage import minimum_filter1d, uniform_filter1d
-
-    ceiling, out, size = 10.0 ** (peak / 20.0), samples, 2 * round(_REACH * rate) + 1
-    for _ in range(4):
-        peaks = true_peaks(out, rate)
-        if peaks.max(initial=0.0) <= ceiling:
-            return out
-        gain = minimum_filter1d(
-            np.minimum(1.0, ceiling / np.maximum(peaks, 1e-9)), 2 * size - 1, mode="nearest"
-        )
-        for _ in range(2):
-            gain = uniform_filter1d(gain, size, mode="nearest")
-        out = (out * gain).astype(np.float32)
-    return limit_peak(out, ceiling * float(np.abs(out).max()) / float(true_peaks(out, rate).max()))
-
-
-def true_peaks(samples: Samples, rate: int) -> Samples:
-    """The highest that samples [C, N] reach between each and the next, over all channels: [N].
-
-    Oversampled four times, below 32 kHz eight times, by a filter that passes all up to half the rate; soxr's reads sounds that
-    are full to there up to 1 dB too low.
-    """
-    from scipy.signal import resample_poly
-
-    factor = 8 if rate < 32_000 else 4
-    lanes = (
-        np.abs(resample_poly(lane, factor, 1)).reshape(-1, factor).max(axis=1) for lane in samples
-    )
-    peaks: Samples = np.maximum(np.max(list(lanes), axis=0), np.abs(samples).max(axis=0))
-    return peaks

@@ -1,1 +1,1 @@
-"""Shapes, registry, options and presets. Needs no torch."""
+"""Configuration: shapes of networks, table of models, options, presets. Torch-free."""
