@@ -1,4 +1,4 @@
-"""Transcripts become the ids that the published speech models learnt (spec 6.7)."""
+"""Transcripts become the ids that the published speech models were trained with."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -7,21 +7,30 @@ import numpy as np
 import pytest
 import torch
 
-from latentaudio.conditioning.g2p import END, SYMBOLS, ascii_text, encode, fits, phonemes, spelled
+from latentaudio.conditioning.g2p import (
+    END,
+    SYMBOLS,
+    ascii_text,
+    clean_text,
+    fits,
+    phonemize,
+    transcript_to_ids,
+)
 from latentaudio.errors import UsageError
 from procedural_audio.captions.sentences import SENTENCES
-from procedural_audio.sources.speech import Speaker, say
+from procedural_audio.sources.speech import Speaker, synthesize
 
 IPA = """
-0251 0250 0252 00E6 0253 0299 03B2 0254 0255 00E7 0257 0256 00F0 02A4 0259 0258 025A 025B 025C 025D 025E 025F 0284 0261 0260
-0262 029B 0266 0267 0127 0265 029C 0268 026A 029D 026D 026C 026B 026E 029F 0271 026F 0270 014B 0273 0272 0274 00F8 0275 0278
-03B8 0153 0276 0298 0279 027A 027E 027B 0280 0281 027D 0282 0283 0288 02A7 0289 028A 028B 2C71 028C 0263 0264 028D 03C7 028E
-028F 0291 0290 0292 0294 02A1 0295 02A2 01C0 01C1 01C2 01C3 02C8 02CC 02D0 02D1 02BC 02B4 02B0 02B1 02B2 02B7 02E0 02E4 02DE
+0251 0250 0252 00E6 0253 0299 03B2 0254 0255 00E7 0257 0256 00F0 02A4 0259 0258 025A 025B 025C 025D
+025E 025F 0284 0261 0260 0262 029B 0266 0267 0127 0265 029C 0268 026A 029D 026D 026C 026B 026E 029F
+0271 026F 0270 014B 0273 0272 0274 00F8 0275 0278 03B8 0153 0276 0298 0279 027A 027E 027B 0280 0281
+027D 0282 0283 0288 02A7 0289 028A 028B 2C71 028C 0263 0264 028D 03C7 028E 028F 0291 0290 0292 0294
+02A1 0295 02A2 01C0 01C1 01C2 01C3 02C8 02CC 02D0 02D1 02BC 02B4 02B0 02B1 02B2 02B7 02E0 02E4 02DE
 2193 2191 2192 2197 2198 0027 0329 0027 1D7B
 """
 
 
-def test_the_table_is_the_published_one():
+def test_the_symbol_table_is_the_published_one():
     assert len(SYMBOLS) == 183
     assert SYMBOLS[:17] == (
         "_",
@@ -63,9 +72,9 @@ def test_the_table_is_the_published_one():
         ("字", 0),
     ],
 )
-def test_ids(monkeypatch, symbol, number):
-    monkeypatch.setattr("latentaudio.conditioning.g2p.phonemes", lambda text: text)
-    assert encode(symbol, 3).tolist() == [[number, 182, 0]]
+def test_symbols_have_their_published_ids(monkeypatch, symbol, number):
+    monkeypatch.setattr("latentaudio.conditioning.g2p.phonemize", lambda text: text)
+    assert transcript_to_ids(symbol, 3).tolist() == [[number, 182, 0]]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +107,7 @@ def test_text_becomes_ascii(text, ascii):
     ],
 )
 def test_abbreviations_are_written_out(text, written):
-    assert spelled(text) == written
+    assert clean_text(text) == written
 
 
 @pytest.mark.parametrize(
@@ -113,50 +122,50 @@ def test_abbreviations_are_written_out(text, written):
         ("", ""),
     ],
 )
-def test_espeak_speaks_and_punctuation_stays(text, spoken):
-    assert phonemes(text) == spoken
+def test_text_becomes_phonemes_and_punctuation_stays(text, spoken):
+    assert phonemize(text) == spoken
 
 
-def test_a_text_of_many_clauses_is_spoken_to_its_end():
-    assert phonemes("word " * 400) == " ".join(["wˈɜːd"] * 400)
+def test_a_text_of_many_clauses_is_converted_to_its_end():
+    assert phonemize("word " * 400) == " ".join(["wˈɜːd"] * 400)
 
 
 def test_every_phoneme_of_english_has_a_symbol():
-    assert not set("".join(phonemes(text) for text in SENTENCES)) - set(SYMBOLS[1:])
+    assert not set("".join(phonemize(text) for text in SENTENCES)) - set(SYMBOLS[1:])
 
 
 def test_ids_end_with_the_end_symbol_and_zeros():
-    ids = encode("hello", 12)
+    ids = transcript_to_ids("hello", 12)
     assert ids.dtype == torch.int64
     assert ids.shape == (1, 12)
     assert [SYMBOLS[i] for i in ids[0]] == [*"həlˈoʊ", END, *"_____"]
-    assert encode("", 4).tolist() == [[182, 0, 0, 0]]
+    assert transcript_to_ids("", 4).tolist() == [[182, 0, 0, 0]]
 
 
 def test_a_long_transcript_is_cut_and_loses_its_end_symbol():
-    assert [SYMBOLS[i] for i in encode("hello", 6)[0]] == [*"həlˈoʊ"]
-    assert [SYMBOLS[i] for i in encode("hello", 3)[0]] == [*"həl"]
+    assert [SYMBOLS[i] for i in transcript_to_ids("hello", 6)[0]] == [*"həlˈoʊ"]
+    assert [SYMBOLS[i] for i in transcript_to_ids("hello", 3)[0]] == [*"həl"]
     assert (fits("hello", 6), fits("hello", 7), fits("", 1)) == (False, True, True)
 
 
-def test_without_espeak_the_way_out_is_named(monkeypatch):
+def test_without_espeak_the_error_names_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(UsageError) as problem:
-        encode("hello", 9)
+        transcript_to_ids("hello", 9)
     assert str(problem.value) == "speech needs espeak-ng; pip install espeakng-loader"
-    assert encode("", 2).tolist() == [[182, 0]]  # nothing to say needs nobody to say it
+    assert transcript_to_ids("", 2).tolist() == [[182, 0]]  # an empty text needs no espeak-ng
 
 
-def test_phonemes_and_rendered_speech_share_a_process():
+def test_phonemes_and_rendered_speech_work_in_one_process():
     speaker = Speaker("en-gb-scotland+f2", 160, 50, 50)
-    spoken, first = phonemes("hello world"), say("hello world", speaker, 16000)
+    spoken, first = phonemize("hello world"), synthesize("hello world", speaker, 16000)
     for _ in range(2):
-        assert phonemes("hello world") == spoken
-        np.testing.assert_array_equal(say("hello world", speaker, 16000), first)
+        assert phonemize("hello world") == spoken
+        np.testing.assert_array_equal(synthesize("hello world", speaker, 16000), first)
 
 
-def test_threads_do_not_disturb_each_other():
+def test_threads_have_no_effect_on_each_other():
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(phonemes, SENTENCES[:40])) == [
-            phonemes(text) for text in SENTENCES[:40]
+        assert list(pool.map(phonemize, SENTENCES[:40])) == [
+            phonemize(text) for text in SENTENCES[:40]
         ]

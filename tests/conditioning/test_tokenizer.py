@@ -1,17 +1,10 @@
-"""Numbers and notes become one token each; everything else can be spelt."""
+"""Numbers and notes become one token each; all other text has word pieces."""
 
 import librosa
 import pytest
 
-from latentaudio.conditioning.tokenizer import (
-    NOTE,
-    PAD_ID,
-    Tokenizer,
-    build,
-    number_token,
-    number_tokens,
-    quantities,
-)
+from latentaudio.conditioning.numbers import NOTE, number_token, number_tokens, replace_numbers
+from latentaudio.conditioning.tokenizer import PAD_ID, Tokenizer, build_tokenizer
 from latentaudio.errors import WeightsError
 
 A4 = number_token(440)
@@ -19,7 +12,7 @@ A4 = number_token(440)
 
 @pytest.fixture(scope="module")
 def rules():
-    return build(["dog", "bark", "##ing", "a", "bell", "at", "hz", "note"], 1300)
+    return build_tokenizer(["dog", "bark", "##ing", "a", "bell", "at", "hz", "note"], 1300)
 
 
 @pytest.mark.parametrize(
@@ -39,8 +32,8 @@ def rules():
         ("", ""),
     ],
 )
-def test_quantities(text, written):
-    assert quantities(text) == written
+def test_numbers_and_notes_are_replaced_by_tokens(text, written):
+    assert replace_numbers(text) == written
 
 
 @pytest.mark.parametrize(
@@ -49,19 +42,19 @@ def test_quantities(text, written):
 )
 def test_a_note_shares_the_token_of_its_frequency(note, name):
     token = number_token(librosa.note_to_hz(name), exact=False)
-    assert quantities(f"on {note} now") == f"on {token} {NOTE} now"
+    assert replace_numbers(f"on {note} now") == f"on {token} {NOTE} now"
 
 
 def test_grid_is_within_one_percent_and_monotonic():
     value = number_tokens()
-    for asked in (0.3, 2.5, 50, 55.5, 441.7, 999, 4186, 16000):
-        assert abs(value[number_token(asked)] / asked - 1) < 0.0075
+    for number in (0.3, 2.5, 50, 55.5, 441.7, 999, 4186, 16000):
+        assert abs(value[number_token(number)] / number - 1) < 0.0075
     assert value[number_token(17.0)] == 17
     grid = [v for k, v in value.items() if k.startswith("[n")]
     assert grid == sorted(grid)
 
 
-def test_nothing_in_latin_letters_is_unknown(rules):
+def test_no_text_in_latin_letters_is_unknown(rules):
     row = rules.encode("Zyxqwérty barking & 'dog' (#5)")
     assert "[UNK]" not in row.tokens
     assert row.tokens[0] == "[START]"
@@ -69,9 +62,9 @@ def test_nothing_in_latin_letters_is_unknown(rules):
     assert row.tokens[row.tokens.index("bark") :][:2] == ["bark", "##ing"]
 
 
-def test_rows_are_padded_and_cut_with_their_end_kept(rules, tmp_path):
+def test_rows_are_padded_or_cut_and_keep_their_end_token(rules, tmp_path):
     rules.save(str(tmp_path / "tokenizer.json"))
-    tokenizer = Tokenizer.from_file(tmp_path / "tokenizer.json", length=6)
+    tokenizer = Tokenizer.from_file(tmp_path / "tokenizer.json", max_length=6)
     ids, mask = tokenizer(["dog", "dog " * 4000, ""])
     end = rules.token_to_id("[END]")
     assert ids.shape == mask.shape == (3, 6)
@@ -79,16 +72,16 @@ def test_rows_are_padded_and_cut_with_their_end_kept(rules, tmp_path):
     assert [int(row[n - 1]) for row, n in zip(ids, mask.sum(1), strict=True)] == [end] * 3
     assert (ids[mask == 0] == PAD_ID).all()
     assert tokenizer(["dog"])[0].shape == (1, 3)
-    assert tokenizer(["dog"], width=6)[0].shape == (1, 6)
+    assert tokenizer(["dog"], length=6)[0].shape == (1, 6)
 
 
-def test_a_note_and_its_hertz_give_the_same_id(rules):
+def test_a_note_and_its_frequency_have_the_same_id(rules):
     tokenizer = Tokenizer(rules, 16)
     ids, _ = tokenizer(["bell A4", "bell 440"])
     assert ids[0, 2] == ids[1, 2] == rules.token_to_id(A4)
 
 
-def test_a_tokenizer_without_number_tokens_gets_the_text_as_it_is():
+def test_a_tokenizer_without_number_tokens_gets_the_unchanged_text():
     from tokenizers import Tokenizer as Rules
     from tokenizers import models, pre_tokenizers
 
@@ -97,7 +90,7 @@ def test_a_tokenizer_without_number_tokens_gets_the_text_as_it_is():
     assert Tokenizer(rules, 8)(["A4 440"])[0].tolist() == [[2, 3]]
 
 
-def test_a_damaged_file_says_so(tmp_path):
+def test_a_damaged_file_is_an_error(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(WeightsError, match="not a readable tokenizer"):
         Tokenizer.from_file(tmp_path / "tokenizer.json", 8)

@@ -1,13 +1,16 @@
-"""Samplers against hand-computed steps, diffusers' trajectories and Gaussian data whose denoiser is known (spec 5.2)."""
+"""Samplers against hand-computed steps, diffusers, and Gaussian data with a known denoiser."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-from latentaudio.config.architecture import ScheduleConfig
-from latentaudio.diffusion.samplers import Noise, ddim, dpmpp_2m, noise_for
+from latentaudio.config.architecture import DistilledUNetConfig, ScheduleConfig
+from latentaudio.config.options import GenerationOptions
+from latentaudio.config.samplers import SAMPLER_TRAITS
+from latentaudio.diffusion.samplers import SAMPLERS, Noise, ddim, dpmpp_2m, lcm, noise_for
 from latentaudio.diffusion.schedule import Schedule
 from latentaudio.errors import UsageError
 
@@ -16,32 +19,39 @@ NAMES = {"epsilon": "epsilon", "v": "v_prediction", "x0": "sample"}
 MEAN, STD = 0.7, 0.4
 
 
+def leading(schedule, steps):
+    return schedule.timesteps(steps, "leading")
+
+
 def curved(z, t):
-    """A smooth denoiser of no particular meaning."""
+    """A smooth denoiser."""
     return torch.tanh(z + torch.cos(t.to(z) / 300).view(-1, 1, 1, 1)) + 0.1 * z
 
 
 def gaussian(schedule: Schedule):
-    """The perfect denoiser of data distributed as N(MEAN, STD^2), in the schedule's parameterisation."""
+    """The perfect denoiser of data distributed as N(MEAN, STD^2), as the schedule predicts."""
 
     def denoise(z, t):
         a = schedule.alphas_cumprod[t].view(-1, 1, 1, 1).to(z)
         x0 = MEAN + a.sqrt() * STD**2 / (a * STD**2 + 1 - a) * (z - a.sqrt() * MEAN)
-        return schedule.target(x0, (z - a.sqrt() * x0) / (1 - a).sqrt(), t)
+        return schedule.training_target(x0, (z - a.sqrt() * x0) / (1 - a).sqrt(), t)
 
     return denoise
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_ddim_takes_the_hand_computed_step(eta):
-    """The last step of every run, t = 1 to abar[0], from published numbers; noise is 2 everywhere, epsilon 0.5, z 1."""
+    """The last step of every run, t = 1 to abar[0], from published numbers.
+
+    Noise is 2 everywhere, epsilon 0.5, z 1.
+    """
     a, a_next = 0.9969944271, 0.9985
     sigma = eta * math.sqrt((1 - a_next) / (1 - a) * (1 - a / a_next))
     x0 = (1 - math.sqrt(1 - a) * 0.5) / math.sqrt(a)
     expected = math.sqrt(a_next) * x0 + math.sqrt(1 - a_next - sigma**2) * 0.5 + sigma * 2
     z = torch.ones(1, 1, 2, 2)
     [step] = ddim(
-        lambda z, t: 0.5 * z, z, Schedule(), 1, eta, lambda shape: torch.full((1, *shape), 2.0)
+        lambda z, t: 0.5 * z, z, Schedule(), [1], eta, lambda shape: torch.full((1, *shape), 2.0)
     )
     assert step.t == 1
     assert torch.allclose(step.x0, torch.full_like(z, x0), atol=1e-6)
@@ -61,7 +71,9 @@ def test_ddim_follows_diffusers(kind, steps, eta):
     oracle.set_timesteps(steps)
     theirs = ours = noise_for([5, 6], (2, 3, 4))
     draws, again = Noise([1, 2]), Noise([1, 2])
-    for step in ddim(curved, ours, Schedule(ScheduleConfig(prediction=kind)), steps, eta, draws):
+    schedule = Schedule(ScheduleConfig(prediction=kind))
+    timesteps = schedule.timesteps(steps, "leading")
+    for step in ddim(curved, ours, schedule, timesteps, eta, draws):
         t = int(oracle.timesteps[step.index])
         variance_noise = again((2, 3, 4)) if eta else None
         answer = curved(theirs, torch.tensor([t, t]))
@@ -79,11 +91,10 @@ def test_dpmpp_2m_follows_diffusers(kind, steps, spacing):
     oracle = DPMSolverMultistepScheduler(
         **BETAS, prediction_type=NAMES[kind], algorithm_type="dpmsolver++"
     )
-    oracle.set_timesteps(timesteps=schedule.timesteps(steps, spacing))
+    timesteps = schedule.timesteps(steps, spacing)
+    oracle.set_timesteps(timesteps=timesteps)
     theirs = ours = noise_for([5, 6], (2, 3, 4))
-    for step, t in zip(
-        dpmpp_2m(curved, ours, schedule, steps, spacing=spacing), oracle.timesteps, strict=True
-    ):
+    for step, t in zip(dpmpp_2m(curved, ours, schedule, timesteps), oracle.timesteps, strict=True):
         theirs = oracle.step(curved(theirs, t.repeat(2)), t, theirs).prev_sample
         assert torch.allclose(step.z, theirs, atol=1e-5, rtol=1e-5)
     assert torch.equal(step.z, step.x0)
@@ -91,14 +102,14 @@ def test_dpmpp_2m_follows_diffusers(kind, steps, spacing):
 
 @pytest.mark.parametrize("kind", list(NAMES))
 @pytest.mark.parametrize("sampler", ["ddim", "ancestral", "dpm++"])
-def test_perfect_denoisers_sample_the_data(kind, sampler):
+def test_a_perfect_denoiser_samples_the_data_distribution(kind, sampler):
     schedule = Schedule(ScheduleConfig(prediction=kind))
     noise = Noise([11])
     z, denoise = noise((1, 100, 100)), gaussian(schedule)
     run = {
-        "ddim": lambda: ddim(denoise, z, schedule, 100),
-        "ancestral": lambda: ddim(denoise, z, schedule, 1000, 1.0, noise),
-        "dpm++": lambda: dpmpp_2m(denoise, z, schedule, 20),
+        "ddim": lambda: ddim(denoise, z, schedule, leading(schedule, 100)),
+        "ancestral": lambda: ddim(denoise, z, schedule, leading(schedule, 1000), 1.0, noise),
+        "dpm++": lambda: dpmpp_2m(denoise, z, schedule, schedule.timesteps(20, "log_snr")),
     }[sampler]
     *_, last = run()
     assert float(last.z.mean()) == pytest.approx(MEAN, abs=0.02)
@@ -106,33 +117,37 @@ def test_perfect_denoisers_sample_the_data(kind, sampler):
 
 
 def exact(schedule: Schedule, z: torch.Tensor, t: int) -> torch.Tensor:
-    """Where the probability flow carries z at t for Gaussian data: to the same quantile of the data."""
+    """End of the probability flow ODE from z at t: for Gaussian data the same quantile."""
     a = float(schedule.alphas_cumprod[t])
     return MEAN + STD * (z - math.sqrt(a) * MEAN) / math.sqrt(a * STD**2 + 1 - a)
 
 
 def test_dpmpp_2m_is_of_second_order():
-    """Halving the stride must quarter the error that is not the last step's: far better than halving it."""
+    """Halving the stride must quarter the error that is not the last step's.
+
+    Far better than halving it.
+    """
     schedule = Schedule()
     z = noise_for([3], (1, 8, 8)).double()
 
     def error(steps):
-        *_, before_last, _ = dpmpp_2m(gaussian(schedule), z, schedule, steps)
+        timesteps = schedule.timesteps(steps, "log_snr")
+        *_, before_last, _ = dpmpp_2m(gaussian(schedule), z, schedule, timesteps)
         reached = exact(schedule, before_last.z, 0)
         return float((reached - exact(schedule, z, 999)).abs().max())
 
     assert error(40) < error(20) / 3
 
 
-@pytest.mark.parametrize("run", [ddim, dpmpp_2m])
-def test_a_late_start_finishes_what_was_noised(run):
+@pytest.mark.parametrize("name", ["ddim", "dpm++"])
+def test_a_late_start_denoises_a_noised_latent(name):
     schedule = Schedule()
     x0 = torch.full((1, 1, 4, 4), 1.3).double()
     steps, start = 200, 160
-    spacing = {ddim: "leading", dpmpp_2m: "log_snr"}[run]
-    t = schedule.timesteps(steps, spacing)[start]
+    timesteps = SAMPLERS[name].timesteps(schedule, steps)
+    t = timesteps[start]
     noisy = schedule.q_sample(x0, noise_for([1], (1, 4, 4)).double(), torch.tensor([t]))
-    taken = list(run(gaussian(schedule), noisy, schedule, steps, start=start))
+    taken = list(SAMPLERS[name].sample(gaussian(schedule), noisy, schedule, timesteps, start=start))
     assert [step.index for step in taken] == list(range(start, steps))
     assert torch.allclose(taken[-1].z, exact(schedule, noisy, t), atol=0.02)
 
@@ -148,29 +163,64 @@ def test_noise_is_drawn_once_after_every_prediction():
         events.append("noise")
         return torch.zeros(1, *shape)
 
-    list(ddim(denoise, torch.zeros(1, 1, 2, 2), Schedule(), 4, 1.0, noise))
+    schedule = Schedule()
+    list(ddim(denoise, torch.zeros(1, 1, 2, 2), schedule, leading(schedule, 4), 1.0, noise))
     assert events == [751, "noise", 501, "noise", 251, "noise", 1, "noise"]
 
 
-def test_item_of_a_batch_equals_the_item_alone():
+def test_batch_item_equals_itself_alone():
+    schedule = Schedule()
+
     def last(seeds):
         noise = Noise(seeds)
-        *_, step = ddim(curved, noise((2, 4, 4)), Schedule(), 10, 1.0, noise)
+        timesteps = leading(schedule, 10)
+        *_, step = ddim(curved, noise((2, 4, 4)), schedule, timesteps, 1.0, noise)
         return step.z
 
-    together = last([7, 8, 9])
+    batched = last([7, 8, 9])
     for k, seed in enumerate([7, 8, 9]):
-        assert torch.allclose(together[k], last([seed])[0], atol=1e-5)
-    assert not torch.allclose(together[0], together[1], atol=0.1)
+        assert torch.allclose(batched[k], last([seed])[0], atol=1e-5)
+    assert not torch.allclose(batched[0], batched[1], atol=0.1)
 
 
-def test_noise_goes_on_and_is_torchs():
+def test_noise_is_the_sequence_of_torchs_generator():
     noise = Noise([4])
     generator = torch.Generator().manual_seed(4)
     for _ in range(2):
         assert torch.equal(noise((3, 5))[0], torch.randn(3, 5, generator=generator))
 
 
-def test_eta_without_noise_says_what_to_pass():
+def test_eta_without_noise_is_an_error_that_names_the_argument():
     with pytest.raises(UsageError, match="noise=Noise"):
-        next(ddim(curved, torch.zeros(1, 1, 2, 2), Schedule(), 4, eta=1.0))
+        next(ddim(curved, torch.zeros(1, 1, 2, 2), Schedule(), [751, 501], eta=1.0))
+
+
+def test_lcm_takes_its_own_timesteps_and_ends_with_clean_data():
+    """z' = alpha' x0 + sigma' epsilon, written out; the last step returns x0."""
+    schedule = Schedule()
+    z = start = noise_for([2], (1, 4, 4))
+    timesteps = [999, 499]
+    steps = list(lcm(curved, z, schedule, timesteps))
+    for step, t, t_next in zip(steps, timesteps, [499, None], strict=True):
+        x0, epsilon = schedule.to_x0_and_eps(z, torch.tensor([t]), curved(z, torch.tensor([t])))
+        a = 1.0 if t_next is None else float(schedule.alphas_cumprod[t_next])
+        z = math.sqrt(a) * x0 + math.sqrt(1 - a) * epsilon
+        assert (step.t, step.total) == (t, 2)
+        torch.testing.assert_close(step.z, z)
+    torch.testing.assert_close(steps[-1].z, steps[-1].x0)
+    assert start.shape == steps[-1].z.shape
+
+
+def test_every_sampler_of_the_options_is_in_both_tables():
+    names = set(get_args(GenerationOptions.model_fields["sampler"].annotation))
+    assert names == set(SAMPLERS) == set(SAMPLER_TRAITS)
+
+
+def test_the_table_runs_each_sampler_with_what_it_takes():
+    schedule = Schedule()
+    noise = Noise([1])
+    z = noise((1, 4, 4))
+    for name, sampler in SAMPLERS.items():
+        timesteps = sampler.timesteps(schedule, 4, DistilledUNetConfig((999, 499)))
+        *_, last = sampler.sample(curved, z, schedule, timesteps, 0.5, noise)
+        assert last.index == len(timesteps) - 1 == (1 if name == "lcm" else 3)

@@ -56,11 +56,23 @@ NAMES = {  # transformers' part of a key -> ours
 def transformers_mae():
     torch.manual_seed(0)
     config = ViTMAEConfig(
-        hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8,
-        num_channels=1, decoder_hidden_size=8, decoder_num_hidden_layers=2, decoder_num_attention_heads=2,
-        decoder_intermediate_size=32, mask_ratio=0.8, norm_pix_loss=True, layer_norm_eps=1e-6,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=64,
+        image_size=32,
+        patch_size=8,
+        num_channels=1,
+        decoder_hidden_size=8,
+        decoder_num_hidden_layers=2,
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=32,
+        mask_ratio=0.8,
+        norm_pix_loss=True,
+        layer_norm_eps=1e-6,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     return ViTMAEForPreTraining(config).eval()
 
 
@@ -93,14 +105,14 @@ def ours_from(theirs, config):
     return model
 
 
-def test_positions_are_diffusers():
+def test_position_table_equals_diffusers():
     expected = get_2d_sincos_pos_embed(
         16, 4, base_size=4, cls_token=True, extra_tokens=1, output_type="pt"
     )
     torch.testing.assert_close(sin_cos_table((4, 4), 16)[0], expected.float(), atol=1e-6, rtol=0)
 
 
-def test_masked_pretraining_is_transformers():
+def test_masked_pretraining_equals_transformers():
     theirs = transformers_mae()
     for parameter in theirs.parameters():
         if parameter.requires_grad:
@@ -117,7 +129,7 @@ def test_masked_pretraining_is_transformers():
     torch.testing.assert_close(loss, expected.loss, atol=1e-5, rtol=1e-5)
 
 
-def test_features_are_transformers_hidden_states_normalised_and_averaged():
+def test_features_are_transformers_hidden_states_normalized_and_averaged():
     theirs = transformers_mae()
     ours = ours_from(theirs, TINY)
     fbank = torch.randn(2, 1, 32, 32)
@@ -133,7 +145,7 @@ def test_features_are_transformers_hidden_states_normalised_and_averaged():
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_published_encoder_has_vit_bs_size():
+def test_published_encoder_has_the_size_of_vit_b():
     with torch.device("meta"):
         model = AudioMAE(AudioMAEConfig(decoder_num_layers=0))
     # ViT-B/16 without its classifier has 85,798,656: three colours for our one, and its 197
@@ -144,15 +156,15 @@ def test_published_encoder_has_vit_bs_size():
 
 def test_keys_are_the_published_ones():
     keys = set(AudioMAE(LONG).state_dict())
-    parts = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+    layers = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
     kinds = ("weight", "bias")
-    expected = {f"blocks.{i}.{part}.{kind}" for i in range(2) for part in parts for kind in kinds}
+    expected = {f"blocks.{i}.{part}.{kind}" for i in range(2) for part in layers for kind in kinds}
     assert keys == expected | {"cls_token", "pos_embed"} | {
         f"{part}.{kind}" for part in ("patch_embed.proj", "norm") for kind in kinds
     }
 
 
-def test_a_short_clip_uses_the_first_rows_of_positions():
+def test_a_short_clip_has_the_first_positions():
     model = AudioMAE(LONG).eval()
     short = torch.randn(1, 1, 32, 16)
     with torch.no_grad():
@@ -173,15 +185,15 @@ def test_pooling_is_half_average_half_maximum_in_time_major_cells(time_pool, fre
     np.testing.assert_allclose(pooled, expected.reshape(2, -1, 16), atol=1e-6)
 
 
-def test_language_of_audio_is_full_and_says_where_it_came_from():
+def test_language_of_audio_is_unmasked_and_has_its_origin():
     model = AudioMAE(LONG).eval()
     with torch.no_grad():
-        spoken = model.language_of_audio(torch.randn(2, 1, 32, 16), time_pool=4, freq_pool=4)
-    assert (spoken.tokens.shape, spoken.origin) == ((2, 2, 16), "audio")
-    assert spoken.mask.eq(1).all()
+        loa = model.language_of_audio(torch.randn(2, 1, 32, 16), time_pool=4, freq_pool=4)
+    assert (loa.tokens.shape, loa.origin) == ((2, 2, 16), "audio")
+    assert loa.mask.eq(1).all()
 
 
-def test_clips_that_do_not_fill_cells_are_refused():
+def test_clips_that_do_not_fill_cells_are_an_error():
     model = AudioMAE(LONG)
     with pytest.raises(AssertionError, match="36 frames do not fill"):
         model.pool(torch.zeros(1, 37, 16), 36, 8, 4)

@@ -23,9 +23,17 @@ def pair():
     """Our tiny encoder and transformers' with the same weights, all of them of some size."""
     torch.manual_seed(0)
     numbers = VitsConfig(
-        vocab_size=20, hidden_size=12, num_hidden_layers=3, num_attention_heads=2, ffn_dim=20, window_size=4, flow_size=12,
-        upsample_initial_channel=32, hidden_act="relu", pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=20,
+        hidden_size=12,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        ffn_dim=20,
+        window_size=4,
+        flow_size=12,
+        upsample_initial_channel=32,
+        hidden_act="relu",
+        pad_token_id=0,
+    )
     theirs = VitsModel(numbers).text_encoder.eval()
     with torch.no_grad():
         for parameter in theirs.parameters():
@@ -76,18 +84,18 @@ def test_agrees_with_transformers(pair, width, lengths):
 
 
 @torch.no_grad()
-def test_places_are_added_on_pads_too(pair):
+def test_positions_are_added_to_padding_too(pair):
     context = pair[0](rows(16, 4))
     torch.testing.assert_close(context.tokens[0, 4:], pair[0].positional[0].T[4:])
 
 
 @torch.no_grad()
-def test_an_unknown_symbol_shortens_the_mask_from_the_end(pair):
+def test_an_unknown_symbol_masks_the_last_token(pair):
     assert pair[0](torch.tensor([[3, 0, 5, 7, 0, 0]])).mask.tolist() == [[1, 1, 1, 0, 0, 0]]
 
 
 @torch.no_grad()
-def test_nothing_said_is_finite_and_only_places(pair):
+def test_an_empty_transcript_is_finite_and_only_positions(pair):
     context = pair[0](torch.zeros(1, 16, dtype=torch.int64))
     assert context.mask.sum() == 0
     torch.testing.assert_close(context.tokens[0], pair[0].positional[0].T)
@@ -96,13 +104,13 @@ def test_nothing_said_is_finite_and_only_places(pair):
 @torch.no_grad()
 def test_batch_item_equals_itself_alone(pair):
     ids = rows(16, 16, 2, 11)
-    together, alone = pair[0](ids), pair[0](ids[1:2])
-    torch.testing.assert_close(together.tokens[1:2], alone.tokens, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(together.mask[1:2], alone.mask)
+    batched, alone = pair[0](ids), pair[0](ids[1:2])
+    torch.testing.assert_close(batched.tokens[1:2], alone.tokens, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(batched.mask[1:2], alone.mask)
 
 
-def test_more_ids_than_places_are_refused(pair):
-    with pytest.raises(AssertionError, match="17 phonemes are more than the 16"):
+def test_more_ids_than_positions_are_an_error(pair):
+    with pytest.raises(AssertionError, match="17 phonemes exceed the model's 16 positions"):
         pair[0](rows(17, 17))
 
 

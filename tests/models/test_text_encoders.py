@@ -1,4 +1,4 @@
-"""The builders make the published networks: their parameter counts (spec 6) are the oracle."""
+"""The builders make networks of the published sizes."""
 
 import pytest
 import torch
@@ -14,15 +14,15 @@ def count(module):
 @pytest.mark.parametrize(
     ("build", "config", "parameters"),
     [
-        (text_encoders.t5, T5Config(), 341_231_104),
+        (text_encoders.build_t5, T5Config(), 341_231_104),
         (
-            text_encoders.gpt2,
+            text_encoders.build_gpt2,
             TranslatorConfig(),
-            124_439_808 - 50_256 * 768,
-        ),  # all but the unused word table
-        (text_encoders.clap, CLAPConfig(), 193_913_882),
+            124_439_808 - 50_256 * 768,  # all but the unused word table
+        ),
+        (text_encoders.build_clap, CLAPConfig(), 193_913_882),
         (
-            text_encoders.clap,
+            text_encoders.build_clap,
             CLAPConfig(audio_hidden_size=96, audio_depths=(2, 2, 6, 2)),
             153_492_890,
         ),
@@ -37,19 +37,28 @@ def test_published_parameter_counts_on_meta(build, config, parameters):
 
 def test_clap_text_tower_ignores_padding_of_id_one():
     config = CLAPConfig(
-        projection_dim=8, text_hidden_size=16, text_num_layers=1, text_num_heads=2, text_ffn_dim=32, text_max_positions=12, vocab_size=20,
-        text_max_length=10, audio_hidden_size=8, audio_depths=(1, 1, 1, 1), audio_num_heads=(1, 1, 2, 2),
-    )  # fmt: skip
-    model = text_encoders.clap(config).eval()
+        projection_dim=8,
+        text_hidden_size=16,
+        text_num_layers=1,
+        text_num_heads=2,
+        text_ffn_dim=32,
+        text_max_positions=12,
+        vocab_size=20,
+        text_max_length=10,
+        audio_hidden_size=8,
+        audio_depths=(1, 1, 1, 1),
+        audio_num_heads=(1, 1, 2, 2),
+    )
+    model = text_encoders.build_clap(config).eval()
     ids = torch.tensor([[0, 7, 9, 2]])
     padded = torch.nn.functional.pad(ids, (0, 3), value=1)
     alone = model.get_text_features(
         input_ids=ids, attention_mask=torch.ones_like(ids)
     ).pooler_output
-    beside = model.get_text_features(
+    with_padding = model.get_text_features(
         input_ids=padded, attention_mask=(padded != 1).long()
     ).pooler_output
-    torch.testing.assert_close(alone, beside, atol=1e-6, rtol=0)
+    torch.testing.assert_close(alone, with_padding, atol=1e-6, rtol=0)
     torch.testing.assert_close(alone.norm(dim=-1), torch.ones(1))
 
 
@@ -63,7 +72,7 @@ def test_t5_has_its_embedding_table_once_in_files_and_in_memory():
         vocab_size=30,
         max_length=8,
     )
-    first, second = text_encoders.t5(config).eval(), text_encoders.t5(config).eval()
+    first, second = text_encoders.build_t5(config).eval(), text_encoders.build_t5(config).eval()
     state = {f"inner.{k}": v.clone() + 0.1 for k, v in first.state_dict().items()}
     assert sum(v.shape == (30, 16) for v in state.values()) == 1
     outer = torch.nn.ModuleDict({"inner": second})

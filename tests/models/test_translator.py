@@ -38,7 +38,7 @@ def one(sources, k):
 
 
 @torch.no_grad()
-def test_sequence_is_diffusers_projection(model):
+def test_prompt_equals_diffusers_projection(model):
     diffusers = pytest.importorskip("diffusers.pipelines.audioldm2.modeling_audioldm2")
     theirs = diffusers.AudioLDM2ProjectionModel(
         text_encoder_dim=12, text_encoder_1_dim=20, langauge_model_dim=32
@@ -57,45 +57,47 @@ def test_sequence_is_diffusers_projection(model):
 
 
 @torch.no_grad()
-def test_generate_is_plain_recomputation_without_a_cache(model):
+def test_generate_equals_recomputation_without_a_cache(model):
     sources = one(prompts(), 0)
-    heard = model.build_prompt(sources).tokens
+    inputs = model.build_prompt(sources).tokens
     for _ in range(CONFIG.num_tokens):
-        state = model.gpt2(inputs_embeds=heard, use_cache=False).last_hidden_state[:, -1:]
-        heard = torch.cat([heard, state], dim=1)
+        state = model.gpt2(inputs_embeds=inputs, use_cache=False).last_hidden_state[:, -1:]
+        inputs = torch.cat([inputs, state], dim=1)
     loa = model.generate(sources)
-    torch.testing.assert_close(loa.tokens, heard[:, -CONFIG.num_tokens :], atol=1e-5, rtol=0)
+    torch.testing.assert_close(loa.tokens, inputs[:, -CONFIG.num_tokens :], atol=1e-5, rtol=0)
     assert (loa.origin, loa.mask.shape, bool(loa.mask.all())) == ("text", (1, 5), True)
 
 
 @torch.no_grad()
-def test_an_item_of_a_batch_is_the_item_alone(model):
+def test_batch_item_equals_itself_alone(model):
     sources, target = prompts(), torch.randn(3, 5, 32)
-    together, taught = model.generate(sources, 5).tokens, model.teacher_forced(sources, target)
+    generated, forced = model.generate(sources, 5).tokens, model.teacher_forced(sources, target)
     for k in range(3):
         torch.testing.assert_close(
-            together[k : k + 1], model.generate(one(sources, k), 5).tokens, atol=1e-5, rtol=0
+            generated[k : k + 1], model.generate(one(sources, k), 5).tokens, atol=1e-5, rtol=0
         )
         torch.testing.assert_close(
-            taught[k : k + 1],
+            forced[k : k + 1],
             model.teacher_forced(one(sources, k), target[k : k + 1]),
             atol=1e-5,
             rtol=0,
         )
-    assert (together[0] - together[1]).abs().max() > 0.01
+    assert (generated[0] - generated[1]).abs().max() > 0.01
 
 
 @torch.no_grad()
-def test_the_teacher_hearing_what_was_written_predicts_it(model):
+def test_teacher_forcing_with_generated_tokens_predicts_them(model):
     sources = prompts()
-    written = model.generate(sources, 4).tokens
-    torch.testing.assert_close(model.teacher_forced(sources, written), written, atol=1e-5, rtol=0)
-    changed = written.clone()
+    generated = model.generate(sources, 4).tokens
+    torch.testing.assert_close(
+        model.teacher_forced(sources, generated), generated, atol=1e-5, rtol=0
+    )
+    changed = generated.clone()
     changed[:, 2, 0] += 5
     torch.testing.assert_close(
-        model.teacher_forced(sources, changed)[:, :3], written[:, :3], atol=1e-5, rtol=0
-    )  # no peeking
-    assert (model.teacher_forced(sources, changed)[:, 3] - written[:, 3]).abs().max() > 0.01
+        model.teacher_forced(sources, changed)[:, :3], generated[:, :3], atol=1e-5, rtol=0
+    )  # later tokens have no effect
+    assert (model.teacher_forced(sources, changed)[:, 3] - generated[:, 3]).abs().max() > 0.01
 
 
 def test_gradients_flow_through_every_step(model):
@@ -103,13 +105,13 @@ def test_gradients_flow_through_every_step(model):
     words = Context(words.tokens.requires_grad_(), words.mask)
     model.generate((clap, words), 5).tokens[:, -1].square().sum().backward()
     assert words.tokens.grad[0].abs().sum(-1).min() > 0
-    assert words.tokens.grad[1, 4:].abs().max() == 0  # padding is not heard
+    assert words.tokens.grad[1, 4:].abs().max() == 0  # padding has no effect
     assert model.start.grad.abs().sum() > 0
     model.zero_grad()
 
 
 @torch.no_grad()
-def test_a_long_prompt_is_cut_to_leave_room(model):
+def test_a_long_prompt_is_cut_to_leave_room_for_the_tokens(model):
     clap, words = prompts(1, 200, (200,))
     assert model.build_prompt((clap, words)).tokens.shape[1] == 64 - 5
     assert model.generate((clap, words), 7).tokens.shape == (1, 7, 32)

@@ -21,13 +21,21 @@ SHAPE = {
     "latent_channels": 4,
 }
 FROM_DIFFUSERS = [
-    (r"time_embedding\.linear_1", "time_in"), (r"time_embedding\.linear_2", "time_out"), ("class_embedding", "film"),
-    ("conv_norm_out", "norm_out"), (r"mid_block\.resnets\.(\d)", r"middle.\1.res"),
-    (r"mid_block\.attentions", "middle.0.transformers"), (r"(down|up)_blocks\.(\d)\.resnets\.(\d)", r"\1.\2.blocks.\3.res"),
-    (r"(down|up)_blocks\.(\d)\.(?:down|up)samplers\.0", r"\1.\2.step"), (r"\.transformer_blocks\.", ".blocks."),
-    (r"ff\.net\.0\.proj", "ff_in"), (r"ff\.net\.2", "ff_out"), (r"to_out\.0", "to_out"), ("time_emb_proj", "embed"),
+    (r"time_embedding\.linear_1", "time_in"),
+    (r"time_embedding\.linear_2", "time_out"),
+    ("class_embedding", "film"),
+    ("conv_norm_out", "norm_out"),
+    (r"mid_block\.resnets\.(\d)", r"middle.\1.res"),
+    (r"mid_block\.attentions", "middle.0.transformers"),
+    (r"(down|up)_blocks\.(\d)\.resnets\.(\d)", r"\1.\2.blocks.\3.res"),
+    (r"(down|up)_blocks\.(\d)\.(?:down|up)samplers\.0", r"\1.\2.step"),
+    (r"\.transformer_blocks\.", ".blocks."),
+    (r"ff\.net\.0\.proj", "ff_in"),
+    (r"ff\.net\.2", "ff_out"),
+    (r"to_out\.0", "to_out"),
+    ("time_emb_proj", "embed"),
     ("conv_shortcut", "shortcut"),
-]  # fmt: skip
+]
 
 
 def renamed(name, per_block):

@@ -12,11 +12,19 @@ TINY = VAEConfig(
     channels=16, channel_mult=(1, 2, 3), latent_channels=4, num_res_blocks=2, num_groups=8
 )
 FROM_DIFFUSERS = [
-    ("down_blocks", "down"), ("up_blocks", "up"), ("downsamplers.0", "step"), ("upsamplers.0", "step"),
-    ("mid_block.resnets.0", "middle.0"), ("mid_block.resnets.1", "middle.2"),
-    ("mid_block.attentions.0.group_norm", "middle.1.norm"), ("mid_block.attentions.0", "middle.1.attention"),
-    ("to_out.0", "to_out"), ("resnets", "blocks"), ("conv_shortcut", "shortcut"), ("conv_norm_out", "norm_out"),
-]  # fmt: skip
+    ("down_blocks", "down"),
+    ("up_blocks", "up"),
+    ("downsamplers.0", "step"),
+    ("upsamplers.0", "step"),
+    ("mid_block.resnets.0", "middle.0"),
+    ("mid_block.resnets.1", "middle.2"),
+    ("mid_block.attentions.0.group_norm", "middle.1.norm"),
+    ("mid_block.attentions.0", "middle.1.attention"),
+    ("to_out.0", "to_out"),
+    ("resnets", "blocks"),
+    ("conv_shortcut", "shortcut"),
+    ("conv_norm_out", "norm_out"),
+]
 
 
 def renamed(name):

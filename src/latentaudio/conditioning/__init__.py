@@ -1,4 +1,4 @@
-"""From prompts to conditioning.
+"""From prompts to conditioning: the conditioners and `encode`.
 
 A table of conditioners, and `encode`, which runs those that a model uses.
 
@@ -54,6 +54,7 @@ def encode(encoders: TextEncoders, inputs: Sequence[EncoderInputs]) -> list[Cond
     """
     encodings: list[dict[str, Encoding]] = [{} for _ in inputs]
     for conditioner in CONDITIONERS:
+        # its components may not even exist
         if not conditioner.is_used_by(encoders.config):
             continue
         results = conditioner.encode(encoders, inputs, encodings)
@@ -118,6 +119,7 @@ def encode_unconditional(
     """
     texts = ("",) * count if negative_prompts is None else tuple(negative_prompts)
     assert len(texts) == count, f"{len(texts)} negative prompts for {count} prompts"
+    # only diffusers pads the empty text to the prompt's length
     length = t5_length if encoders.reference.pad_uncond else None
     inputs = EncoderInputs(
         texts, num_loa_tokens, num_frames, t5_length=length, is_unconditional=True

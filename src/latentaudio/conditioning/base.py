@@ -119,6 +119,7 @@ class AudioPrompt:
 
     name: str
     mode: Literal["clap", "loa"]
+    # `name` stands for the audio in comparisons and hashes
     samples: Samples = field(compare=False)
     sample_rate: int = 16000
     weight: float = 1.0
@@ -214,12 +215,14 @@ class Conditioner(Protocol):
 
 def has_text_mask(inputs: EncoderInputs, like: Tensor) -> Tensor:
     """Return 1 for each text that is not empty, else 0, in a shape that multiplies `like`."""
+    # white space is no text
     has_text = torch.tensor([bool(text.strip()) for text in inputs.texts], device=like.device)
     return has_text.view(-1, *(1,) * (like.ndim - 1))
 
 
 def token_states(encodings: Mapping[str, Encoding]) -> Context | None:
     """Return the token states of the model's text encoder: phonemes for speech models, else T5."""
+    # a model has one of both
     encoding = encodings.get("phonemes") or encodings.get("t5")
     return None if encoding is None else encoding.context
 
@@ -228,6 +231,7 @@ def tokenize(
     module: nn.Module, tokenizer: Tokenizer, texts: Sequence[str], length: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return ids and mask [B, N] of the texts, on the device of `module`."""
+    # a component may be on another device than the UNet
     device = next(module.parameters()).device
     ids, mask = tokenizer(texts, length)
     return ids.to(device), mask.to(device)

@@ -42,15 +42,17 @@ Id 0 is padding and any unknown symbol; of the two apostrophes the latter's id i
 
 _IDS = {symbol: index for index, symbol in enumerate(SYMBOLS)}
 _ABBREVIATIONS = {
-    "mrs": "misess", "mr": "mister", "dr": "doctor", "st": "saint", "co": "company", "jr": "junior", "maj": "major",
-    "gen": "general", "drs": "doctors", "rev": "reverend", "lt": "lieutenant", "hon": "honorable", "sgt": "sergeant",
-    "capt": "captain", "esq": "esquire", "ltd": "limited", "col": "colonel", "ft": "fort",
+    "mrs": "misess", "mr": "mister", "dr": "doctor", "st": "saint", "co": "company", "jr": "junior",
+    "maj": "major", "gen": "general", "drs": "doctors", "rev": "reverend", "lt": "lieutenant",
+    "hon": "honorable", "sgt": "sergeant", "capt": "captain", "esq": "esquire", "ltd": "limited",
+    "col": "colonel", "ft": "fort",
 }  # fmt: skip
 _ABBREVIATED = re.compile(rf"\b({'|'.join(_ABBREVIATIONS)})\.")
 _SIGNS = str.maketrans({
-    "‘": "'", "’": "'", "‚": "'", "‛": "'", "′": "'", "ʼ": "'", "“": '"', "”": '"', "„": '"', "‟": '"', "«": '"', "»": '"',
-    "‹": "'", "›": "'", "‐": "-", "–": "-", "−": "-", "—": "--", "―": "--", "⁄": "/", "¡": "!", "¿": "?", "ß": "ss", "ı": "i",
-    "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D",
+    "‘": "'", "’": "'", "‚": "'", "‛": "'", "′": "'", "ʼ": "'", "“": '"', "”": '"', "„": '"',
+    "‟": '"', "«": '"', "»": '"', "‹": "'", "›": "'", "‐": "-", "–": "-", "−": "-", "—": "--",
+    "―": "--", "⁄": "/", "¡": "!", "¿": "?", "ß": "ss", "ı": "i", "æ": "ae", "Æ": "AE", "œ": "oe",
+    "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D",
     "þ": "th", "Þ": "Th", "€": " euros ", "£": " pounds ", "°": " degrees ",
 })  # fmt: skip
 _PUNCTUATION = re.compile(rf"((?:\s*[{re.escape(_MARKS)}])+\s*)")
@@ -60,7 +62,7 @@ _OUTPUT_SYNCHRONOUS = 2  # no sound device
 _DONT_EXIT = 0x8000  # an error must not end the process
 _CHARS_UTF8 = 1
 _PHONEMES_IPA = 2
-_VOICE = b"en-us"
+_ESPEAK_VOICE = b"en-us"
 
 _lock = Lock()  # espeak-ng has global state
 
@@ -92,7 +94,7 @@ def _open_espeak() -> Iterator[Any]:
         data_path = espeakng_loader.get_data_path().encode()
         rate = library.espeak_Initialize(_OUTPUT_SYNCHRONOUS, 0, data_path, _DONT_EXIT)
         assert rate > 0, "espeak-ng found no voice data beside its library"
-        has_voice = library.espeak_SetVoiceByName(_VOICE) == 0
+        has_voice = library.espeak_SetVoiceByName(_ESPEAK_VOICE) == 0
         assert has_voice, "espeak-ng has no voice en-us"  # it would go on with another one
         library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         yield library

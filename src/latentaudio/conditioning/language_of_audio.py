@@ -1,6 +1,6 @@
-"""The language of audio.
+"""The language of audio: AudioMAE features of a clip that a prompt describes.
 
-AudioMAE features, generated from the text by a translator or computed from an audio prompt.
+A translator generates them from the text, or AudioMAE computes them from an audio prompt.
 
 arXiv 2308.05734. B prompts, N text tokens, n tokens of the language of audio, D width.
 """

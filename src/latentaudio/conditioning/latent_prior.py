@@ -49,8 +49,10 @@ def _predict(encoders: TextEncoders, inputs: EncoderInputs, states: Context) -> 
     prompt = inputs.audio_prompt
     has_text = has_text_mask(inputs, predicted)
     if inputs.is_unconditional or prompt:
+        # zeros stand for no prediction, as in training
         predicted = predicted * has_text
     if prompt is None or prompt.prior_fn is None:
         return predicted
+    # without text, the audio prompt alone
     weight = torch.where(has_text > 0, prompt.weight, 1.0)
     return predicted + weight * (prompt.prior_fn().to(predicted) - predicted)

@@ -39,6 +39,7 @@ class PhonemeConditioner:
         results = []
         for batch in inputs:
             if batch.transcripts is None:
+                # sound without speech
                 states = empty_transcripts(encoders, len(batch.texts))
             else:
                 states = encode_transcripts(encoders, batch.transcripts)
@@ -49,7 +50,7 @@ class PhonemeConditioner:
 def encode_transcripts(encoders: TextEncoders, transcripts: Sequence[str]) -> Context:
     """Return the phoneme encoder's states of each transcript, [B, N, D], with their mask.
 
-    See numerics: phonemes.
+    Source of formula and constants: (numerics: phonemes).
     """
     encoder, config = encoders.phonemes, encoders.config.phonemes
     assert encoder is not None and config is not None
@@ -61,7 +62,7 @@ def encode_transcripts(encoders: TextEncoders, transcripts: Sequence[str]) -> Co
 def empty_transcripts(encoders: TextEncoders, count: int) -> Context:
     """Return the states of `count` missing transcripts: masked zeros [B, N, D].
 
-    See numerics: guidance.
+    Source of formula and constants: (numerics: guidance).
     """
     assert encoders.config.phonemes is not None and encoders.phonemes is not None
     like = next(encoders.phonemes.parameters())

@@ -119,6 +119,7 @@ class Tokenizer:
             Ids and mask, both int64 [B, N]; the mask is 1 for real tokens.
         """
         if length is not None:
+            # for this call only
             self.rules.enable_truncation(length)
         rows = self._tokenize(texts)
         self.rules.enable_truncation(self.max_length)
@@ -132,5 +133,6 @@ class Tokenizer:
 
     def _tokenize(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
         if self.has_number_tokens:
+            # word pieces would split a number into digits
             texts = [replace_numbers(text) for text in texts]
         return self.rules.encode_batch(list(texts))

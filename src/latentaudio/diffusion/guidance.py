@@ -1,6 +1,6 @@
 """Classifier-free guidance: one `Denoiser` made of a network and two conditionings.
 
-ArXiv 2207.12598.
+See arXiv 2207.12598.
 
 B clips of one call, k B clips of a batched call with k conditionings, C channels, T' F' latent
 grid.
@@ -131,7 +131,7 @@ def compose_weighted(
 ) -> Denoiser:
     """Return a denoiser of several conditionings at once: the weighted sum of their predictions.
 
-    ArXiv 2206.01714, eq. 11.
+    See arXiv 2206.01714, eq. 11.
 
     Args:
         make_denoiser: Guidance of one conditioning.

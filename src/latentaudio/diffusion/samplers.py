@@ -60,7 +60,7 @@ def keep_known_region(
 ) -> PreStepHook:
     """Return the inpainting hook: m q_sample(x0, t) + (1 - m) z before every step.
 
-    ArXiv 2301.12503, section 3.5.
+    See arXiv 2301.12503, section 3.5.
 
     Args:
         x0: Clean latent [B, C, T', F'] of the source.
@@ -73,6 +73,7 @@ def keep_known_region(
     """
 
     def pre_step(z: Tensor, t: Tensor) -> Tensor:
+        # new noise at every step, drawn before the prediction
         return mask * schedule.q_sample(x0, noise(z.shape[1:]).to(z), t) + (1 - mask) * z
 
     return pre_step
@@ -118,6 +119,7 @@ def ddim(
         t = z.new_full(z.shape[:1], timesteps[index], dtype=torch.long)
         z = pre_step(z, t) if pre_step is not None else z
         x0, epsilon = schedule.to_x0_and_eps(z, t, denoise(z, t))
+        # the last step goes to timestep 0, as published
         next_timestep = timesteps[index + 1] if index + 1 < steps else 0
         a = float(schedule.alphas_cumprod[timesteps[index]])
         a_next = float(schedule.alphas_cumprod[next_timestep])
@@ -171,6 +173,7 @@ def dpmpp_2m(
             h = math.log(alpha_next / sigma_next) - math.log(alpha / sigma)
         # previous_h is infinite before the first step and h after the last one: no correction at
         # both ends
+        # second order needs the previous x0
         correction = 0.0 if math.inf in (h, previous_h) else h / (2.0 * previous_h)
         z = sigma_next / sigma * z - alpha_next * math.expm1(-h) * (
             x0 + correction * (x0 - previous_x0)
@@ -210,6 +213,7 @@ def lcm(
         t = z.new_full(z.shape[:1], times[index], dtype=torch.long)
         z = pre_step(z, t) if pre_step is not None else z
         x0, epsilon = schedule.to_x0_and_eps(z, t, denoise(z, t))
+        # of the next timestep: a jump to its noise level
         alpha, sigma = schedule.alpha_sigma(times[index + 1])
         z = alpha * x0 + sigma * epsilon
         yield Step(index, len(timesteps), times[index], z, x0)

@@ -39,6 +39,7 @@ class Schedule:
         self.config = config or ScheduleConfig()
         roots = (math.sqrt(self.config.beta_start), math.sqrt(self.config.beta_end))
         steps = self.config.num_train_timesteps
+        # as the authors compute them: the square of a straight line
         self.betas = torch.linspace(*roots, steps, dtype=torch.float64).square()
         self.alphas_cumprod = torch.cumprod(1.0 - self.betas, dim=0)
         self._alpha = self.alphas_cumprod.sqrt()
@@ -107,7 +108,7 @@ class Schedule:
     def loss_weight(self, t: Tensor, snr_gamma: float | None = None) -> Tensor:
         """Return the loss weight of each train-time step: ones, or min-SNR.
 
-        ArXiv 2303.09556, section 3.4.
+        See arXiv 2303.09556, section 3.4.
 
         Args:
             t: Train-time steps [B].
@@ -146,6 +147,7 @@ class Schedule:
         count = np.arange(steps)
         match spacing:
             case "leading":
+                # published: whole strides, and one step of offset
                 stride = total // steps
                 offset = min(1, total - 1 - (steps - 1) * stride)  # S = 1000 leaves no room for + 1
                 rising = count * stride + offset

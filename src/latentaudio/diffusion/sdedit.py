@@ -1,6 +1,6 @@
 """SDEdit: begin sampling from a noised clip instead of pure noise, and keep its masked part.
 
-ArXiv 2108.01073.
+See arXiv 2108.01073.
 
 B batch, C channels, T' F' latent grid.
 """
@@ -43,6 +43,7 @@ def init_from_latent(
         pre_step = keep_known_region(init, edit.mask.to(z), schedule, noise)
     if edit.strength == 1.0:
         return z, 0, times, pre_step
+    # the timestep whose noise level is the strength
     first = round(edit.strength * schedule.config.num_train_timesteps) - 1
     if first < 0:
         return init, len(times), times, pre_step

@@ -1,4 +1,1 @@
-"""Networks and nothing else: tensors in, tensors out.
-
-Refuses to know files, devices, prompts or the names of checkpoints.
-"""
+"""Networks: tensors in, tensors out, without files, printing or names of published models."""

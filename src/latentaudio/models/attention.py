@@ -91,6 +91,7 @@ class Attention(nn.Module):
 
     def attend_to(self, x: Tensor, kv: KeyValue | None = None) -> Tensor:
         """x [B, N, D] attends to `kv`, or to itself -> [B, N, D], before `to_out`."""
+        # no kv: self-attention, whose keys change at every call
         keys, values, mask = kv or self.project_kv(x)
         out = attend(self.split_heads(self.to_q(x)), keys, values, mask)
         return out.transpose(1, 2).flatten(2)
@@ -104,7 +105,7 @@ class Attention(nn.Module):
 class TransformerBlock(nn.Module):
     """Self-attention, attention to a context (or again to itself), GEGLU feed-forward.
 
-    Each a residual (numerics: UNet).
+    Each is a residual (numerics: UNet).
     """
 
     packable_layers: ClassVar = {"ff_in": "geglu", "ff_out": "linear"}
@@ -156,11 +157,13 @@ class Transformer(nn.Module):
         """
         if context is None:
             return [None] * len(self.blocks)
+        # the same mask for all heads and queries
         mask = context.mask[:, None, None].bool()
         return [block.attn2.project_kv(context.tokens, mask) for block in self.blocks]
 
     def forward(self, x: Tensor, kv: list[KeyValue | None]) -> Tensor:
         """x [B, C, T', F'] -> same."""
+        # [B, C, T', F'] -> [B, T' F', C]
         tokens = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)
         for block, block_kv in zip(self.blocks, kv, strict=True):
             tokens = block(tokens, block_kv)

@@ -1,6 +1,6 @@
 """AudioMAE: a masked autoencoder over filterbanks, whose features are the language of audio.
 
-ArXiv 2207.06405.
+See arXiv 2207.06405.
 
 A vision transformer with its masked pre-training and the pooling of its features (numerics:
 AudioMAE, language of audio). Modules have the published checkpoint's names, so that its encoder
@@ -133,6 +133,7 @@ class AudioMAE(nn.Module):
         assert bins == self.config.n_mels and frames % self.config.patch_size == 0, (
             f"AudioMAE takes no fbank of {frames} x {bins}"
         )
+        # [B, D, T / P, F / P] -> [B, N, D]
         x = self.patch_embed(fbank).flatten(2).transpose(1, 2)
         assert x.shape[1] < self.pos_embed.shape[1], (
             f"{frames} frames are more than {self.config.num_frames}"
@@ -173,6 +174,7 @@ class AudioMAE(nn.Module):
         assert fills_cells, (
             f"{frames} frames do not fill cells of {time_pool} x {freq_pool} patches"
         )
+        # without CLS, back to [B, D, rows, columns]
         grid = features[:, 1:].transpose(1, 2).reshape(features.shape[0], -1, rows, columns)
         cell = (time_pool, freq_pool)
         pooled = (F.avg_pool2d(grid, cell) + F.max_pool2d(grid, cell)) / 2
@@ -201,7 +203,7 @@ class AudioMAE(nn.Module):
     ) -> Reconstruction:
         """Run one pass of masked pre-training: hide patches, predict them, squared error.
 
-        ArXiv 2111.06377.
+        See arXiv 2111.06377.
 
         Each target patch is normalized by its own mean and deviation; only hidden patches count.
 
@@ -216,6 +218,7 @@ class AudioMAE(nn.Module):
         """
         x = self.embed(fbank)
         batch, count, _ = x.shape
+        # a random permutation for each clip; its first part stays visible
         order = torch.rand(batch, count, generator=generator).argsort(dim=1).to(x.device)
         visible = order[:, : int(count * (1 - mask_ratio))]
         mask = x.new_ones(batch, count).scatter(1, visible, 0.0)
@@ -224,6 +227,7 @@ class AudioMAE(nn.Module):
             x = block(x)
         prediction = self._decode(self.norm(x), order)
         patch = self.config.patch_size
+        # the target: pixels of every patch, [B, N, P P]
         patches = F.unfold(fbank, patch, stride=patch).transpose(1, 2)
         variance, mean = torch.var_mean(patches, dim=2, keepdim=True)
         error = (prediction.float() - (patches - mean) / (variance + EPS).sqrt()).square().mean(2)
@@ -248,7 +252,7 @@ class AudioMAE(nn.Module):
 def sin_cos_table(grid: tuple[int, int], width: int) -> Tensor:
     """Return the fixed position table [1, 1 + rows * columns, width], zeros first for CLS.
 
-    ArXiv 2111.06377.
+    See arXiv 2111.06377.
 
     The first half of the width encodes the column, the second the row, each as sines then cosines
     of falling frequency.

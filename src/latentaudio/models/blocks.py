@@ -74,7 +74,7 @@ def conv3(
 def sinusoidal_embedding(t: Tensor, width: int) -> Tensor:
     """Embed timesteps or positions as cosines, then sines, of geometrically falling frequency.
 
-    See numerics: UNet.
+    Source of formula and constants: (numerics: UNet).
 
     Args:
         t: Timesteps or positions [B], integer or fractional.
@@ -85,6 +85,7 @@ def sinusoidal_embedding(t: Tensor, width: int) -> Tensor:
     """
     half = width // 2
     frequencies = torch.exp(-math.log(MAX_PERIOD) * torch.arange(half, device=t.device) / half)
+    # float32 even for a bf16 network: timesteps up to 999 need the mantissa
     angles = t.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
@@ -159,6 +160,7 @@ class ResBlock(nn.Module):
         """x [B, C, T, F] and the already activated embedding [B, E] -> [B, C', T, F]."""
         h = self.conv1(F.silu(self.norm1(x)))
         if self.embed is not None:
+            # one number per channel, the same for every cell
             h = h + self.embed(embedding)[:, :, None, None]
         h = F.silu(self.norm2(h))
         return fused_add(self.conv2, h, x if self.shortcut is None else self.shortcut(x))
@@ -223,6 +225,7 @@ class FrequencyMerge(nn.Module):
         # the convolution's windows do not overlap, so it is one matrix product
         spectra = x.transpose(1, 2).flatten(2)
         out = F.linear(spectra, self.conv.weight.flatten(1), self.conv.bias)
+        # a 1-D network has no padding at the start of a clip to find its position by
         positions = torch.arange(x.shape[2], device=x.device)
         out = out + sinusoidal_embedding(positions, out.shape[2]).to(out)
         if self.uniform_proj is not None:

@@ -114,11 +114,12 @@ class PackedLinear(nn.Module):
 class PackedGEGLU(nn.Module):
     """x [..., D] -> [..., D']: value * gelu(gate), both from one linear layer to 2 D'.
 
-    GEGLU, arXiv 2002.05202.
+    GEGLU: arXiv 2002.05202.
     """
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
+        # two layers, so that the gate's GELU and the product fuse into them
         value_weight, gate_weight = layer.weight.chunk(2)
         value_bias, gate_bias = (None, None) if layer.bias is None else layer.bias.chunk(2)
         self.value = PackedLinear(value_weight.contiguous(), value_bias)
@@ -138,6 +139,7 @@ class PackedConv(nn.Module):
         self.is_1d = weight.ndim == 3
         self.bias = None if layer.bias is None else layer.bias.detach()
         self.is_transposed_conv = layer.transposed
+        # oneDNN takes numbers only
         padding = layer.padding
         if isinstance(padding, str):
             assert padding == "same", padding
@@ -201,6 +203,7 @@ class PackedConv(nn.Module):
 
     def _to_channels_last(self, x: Tensor) -> Tensor:
         x = x[:, :, None] if self.is_1d else x
+        # oneDNN's convolutions are fastest in this layout, and keep it
         return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -214,7 +217,7 @@ def fused_add(layer: nn.Module, x: Tensor, other: Tensor) -> Tensor:
 def geglu(layer: nn.Module, x: Tensor) -> Tensor:
     """Return value * gelu(gate) of the two halves of layer(x), x [..., D].
 
-    GEGLU, arXiv 2002.05202.
+    GEGLU: arXiv 2002.05202.
     """
     if isinstance(layer, PackedGEGLU):
         return cast(Tensor, layer(x))
@@ -266,6 +269,7 @@ def pack(module: nn.Module) -> None:
         elif type(child) in (nn.Conv2d, nn.Conv1d, nn.ConvTranspose1d) and _should_pack(
             cast(nn.Conv2d, child)
         ):
+            # subclasses have a forward of their own, hence the exact type above
             setattr(module, name, PackedConv(cast(nn.Conv2d, child)))
         else:
             pack(child)

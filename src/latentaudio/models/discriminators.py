@@ -1,6 +1,6 @@
-"""Discriminators for adversarial training.
+"""Discriminators for adversarial training of waveforms and mels.
 
-Of waveforms (by period and by resolution) and of mels (PatchGAN).
+Waveforms are scored by period and by resolution, mels by patches (PatchGAN).
 
 The losses are the training stages'. HiFi-GAN is arXiv 2010.05646, UnivNet 2106.07889, pix2pix
 1611.07004.
@@ -49,6 +49,7 @@ class ConvDiscriminator(nn.Module):
         features = []
         for conv in self.convs[:-1]:
             x = F.leaky_relu(conv(x), LEAKY_SLOPE)
+            # the feature-matching loss compares these
             features.append(x)
         return DiscriminatorOutput(self.convs[-1](x), features)
 
@@ -121,6 +122,7 @@ class WaveformDiscriminator(nn.Module):
         resolutions: tuple[int, ...] = (512, 1024, 2048),
     ) -> None:
         super().__init__()
+        # in this order, which is that of their outputs and initial weights
         self.discriminators = nn.ModuleList()
         for period in periods:
             self.discriminators.append(PeriodDiscriminator(period, width, max_width))
@@ -157,6 +159,7 @@ class PatchDiscriminator(nn.Module):
             activation = nn.LeakyReLU(PATCH_LEAKY_SLOPE)
             self.stages.append(nn.Sequential(conv, nn.BatchNorm2d(out), activation))
         self.score = nn.Conv2d(widths[-1], 1, 4, 1, 1)
+        # pix2pix's initialization, of convolutions and norms
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0.0, PATCH_INIT_STD)

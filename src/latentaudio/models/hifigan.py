@@ -1,6 +1,6 @@
 """HiFi-GAN generator, the vocoder of the published models: log-mel to samples.
 
-ArXiv 2010.05646; numerics: vocoder.
+See arXiv 2010.05646 (numerics: vocoder).
 
 B batch, T mel frames, F mel bins, N samples, C channels.
 """

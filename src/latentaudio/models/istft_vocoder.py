@@ -40,7 +40,7 @@ WEIGHT_STD = 0.02
 class ConvNeXtBlock(nn.Module):
     """Depthwise convolution over time, then a two-layer perceptron over channels, scaled and added.
 
-    ArXiv 2201.03545.
+    See arXiv 2201.03545.
     """
 
     def __init__(self, channels: int, ffn_dim: int, scale: float) -> None:
@@ -187,7 +187,7 @@ class ISTFTVocoder(nn.Module):
     def _predict_section(self, log_mel: Tensor, noise: Tensor) -> Tensor:
         """`_predict` of log-mel [B, 1, T, F] and noise [B, (T - 1) hop + n_fft], chunk by chunk.
 
-        [B, hop + 2F, T].
+        The result is [B, hop + 2F, T].
         """
         hop = self.inverse.hop_length
 
@@ -207,7 +207,7 @@ class ISTFTVocoder(nn.Module):
     def _predict(self, log_mel: Tensor, noise: Tensor) -> Tensor:
         """Samples without sines, frequency in Hz and amplitude of the sines, side by side.
 
-        [B, hop + 2F, T].
+        The result is [B, hop + 2F, T].
 
         log_mel: [B, T, F]. noise: [B, T, K].
         """

@@ -59,6 +59,7 @@ class LatentPrior(nn.Module):
         """
         positions = torch.arange(num_frames, device=text.tokens.device)
         num_frequencies = self.uniform_proj.in_features // 2
+        # all that a frame has before it attends to the text: its position
         features = uniform_fourier_features(positions, num_frequencies).to(text.tokens)
         frames = self.uniform_proj(features)
         frames = frames + sinusoidal_embedding(positions, frames.shape[1]).to(frames)
@@ -68,5 +69,6 @@ class LatentPrior(nn.Module):
         for block in self.blocks:
             # dropout on the residual branch of the whole block
             x = x + self.dropout(block(x, block.attn2.project_kv(tokens, mask)) - x)
+        # [B, T', C F'] -> [B, C, T', F']
         out: Tensor = self.out(self.norm(x)).unflatten(2, (self.latent_channels, -1))
         return out.transpose(1, 2)

@@ -149,7 +149,7 @@ class MelAnalyzer(nn.Module):
 def noise_stft(noise: Tensor, hop: int, window: Tensor) -> Tensor:
     """Return the STFT [B, T, K], of mean magnitude 1, of normal noise [B, (T - 1) hop + n_fft].
 
-    Window [n_fft].
+    `window` is [n_fft].
     """
     n_fft = window.shape[0]
     spectrum = torch.stft(

@@ -48,6 +48,7 @@ class RelativeAttention(nn.Module):
             layer(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for layer in (self.q_proj, self.k_proj, self.v_proj)
         )
+        # before both products, so that distances are scaled too
         q = q * q.shape[-1] ** -0.5
         positions = torch.arange(x.shape[1], device=x.device)
         by_distance = q @ self.emb_rel_k[0].T
@@ -60,6 +61,7 @@ class RelativeAttention(nn.Module):
 
     def _distance_scores(self, by_distance: Tensor, positions: Tensor) -> Tensor:
         """Scores by distance [B, H, N, W] -> by token [B, H, N, N], zero beyond the window."""
+        # 0 to 2w inside the window; other distances have score 0
         distance = positions[None, :] - positions[:, None] + self.window_size
         clamped = distance.clamp(0, 2 * self.window_size)
         index = clamped.expand(*by_distance.shape[:2], -1, -1)
@@ -157,6 +159,7 @@ class PhonemeEncoder(nn.Module):
         assert count <= self.config.max_length, (
             f"{count} phonemes exceed the model's {self.config.max_length} positions"
         )
+        # VITS scales embeddings by the square root of the width
         embedded = self.embed_tokens(ids) * math.sqrt(self.config.hidden_size)
         num_real = (ids != 0).sum(dim=1, keepdim=True)
         mask = (torch.arange(count, device=ids.device) < num_real).to(embedded.dtype)

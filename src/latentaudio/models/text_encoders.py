@@ -29,13 +29,18 @@ def preload_transformers() -> None:
 
     An import on the meta device would lose the values of their constants.
     """
-    from transformers import ClapModel, ClapTextModelWithProjection, GPT2Model, T5EncoderModel  # noqa: F401
+    from transformers import (  # noqa: F401
+        ClapModel,
+        ClapTextModelWithProjection,
+        GPT2Model,
+        T5EncoderModel,
+    )
 
 
 def build_t5(config: T5Config) -> T5EncoderModel:
     """Build a FLAN-T5 encoder: ids, mask [B, N] -> last_hidden_state [B, N, hidden_size].
 
-    See numerics: T5.
+    Source of formula and constants: (numerics: T5).
 
     transformers lists its one embedding table under two names; the state dict has it once, as
     "shared.weight".
@@ -75,7 +80,7 @@ def _restore_copy(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: 
 def build_gpt2(config: TranslatorConfig) -> GPT2Model:
     """Build a GPT-2 without a head: inputs_embeds [B, N, hidden_size] -> last_hidden_state.
 
-    See numerics: translator.
+    Source of formula and constants: (numerics: translator).
 
     It never reads token ids. Its table of word embeddings exists because published files contain
     one.

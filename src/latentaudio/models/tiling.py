@@ -18,6 +18,7 @@ def window_starts(total: int, length: int, overlap: int) -> list[int]:
     """Return the starts of chunks that cover `total` evenly and overlap by at least `overlap`."""
     if total <= length:
         return [0]
+    # rounded up: the smallest number that covers everything
     count = -(-(total - overlap) // (length - overlap))
     return [round(k * (total - length) / (count - 1)) for k in range(count)]
 
@@ -25,7 +26,7 @@ def window_starts(total: int, length: int, overlap: int) -> list[int]:
 def crossfade_window(length: int, overlap: int, is_first: bool, is_last: bool) -> Tensor:
     """Return the weights [length] of a chunk.
 
-    1, with linear ramps over `overlap` where it has a neighbor.
+    They are 1, with linear ramps over `overlap` where it has a neighbor.
     """
     rising = torch.arange(1, overlap + 1, dtype=torch.float32) / (overlap + 1)
     weight = torch.ones(length)
@@ -63,6 +64,8 @@ def apply_overlapping(
             weights = out.new_zeros(x.shape[2] * scale)
         is_last = start == starts[-1]
         weight = crossfade_window(out.shape[2], overlap * scale, start == 0, is_last)
+        # linear ramps of neighbors add up to 1 where the overlap is even; the division below
+        # corrects the rest
         weight = weight.to(out.device)
         position = slice(start * scale, (start + length) * scale)
         total[:, :, position] += out * weight.view(-1, *(1,) * (out.ndim - 3))
@@ -96,6 +99,7 @@ def apply_chunked(
     count = len(window_starts(total, length, 2 * margin))
     length = -(-(total + (count - 1) * 2 * margin) // count)
     starts = window_starts(total, length, 2 * margin)
+    # each chunk supplies the outputs between two cuts
     cuts = [0, *(start + margin for start in starts[1:]), total]
     result: Tensor | None = None
     for start, (begin, end) in zip(starts, pairwise(cuts), strict=True):

@@ -1,6 +1,6 @@
 """The translator: a GPT-2 that generates the language of audio from a prompt's embeddings.
 
-ArXiv 2308.05734.
+See arXiv 2308.05734.
 
 It works on vectors: no vocabulary and no head (numerics: translator).
 
@@ -63,6 +63,7 @@ class Translator(nn.Module):
                 project(source.tokens),
                 self.end[i].expand(batch, 1, -1),
             ]
+            # learned start and end vectors separate the sources
             tokens.append(torch.cat(pieces, dim=1))
             masks.append(nn.functional.pad(source.mask, (1, 1), value=1))
         num_tokens = self.config.num_tokens if num_tokens is None else num_tokens
@@ -105,11 +106,13 @@ class Translator(nn.Module):
         prompt = self.build_prompt(sources, num_tokens)
         mask = prompt.mask
         positions = _positions(torch.ones_like(mask) if count_padding else mask)
+        # the whole prompt at once; later steps reuse its keys and values
         state = self.gpt2(
             inputs_embeds=prompt.tokens, attention_mask=mask, position_ids=positions, use_cache=True
         )
         generated = [replace_known(state.last_hidden_state[:, -1:], 0)]
         for position in range(1, num_tokens):
+            # the new token counts as real
             mask = nn.functional.pad(mask, (0, 1), value=1)
             positions = positions[:, -1:] + 1
             state = self.gpt2(
@@ -126,11 +129,12 @@ class Translator(nn.Module):
     def teacher_forced(self, sources: Sequence[Context], target: Tensor) -> Tensor:
         """Predict each target token [B, n, D] from the true ones before it, in one pass.
 
-        See numerics: training.
+        Source of formula and constants: (numerics: training).
         """
         count = target.shape[1]
         prompt = self.build_prompt(sources, count)
         mask = nn.functional.pad(prompt.mask, (0, count - 1), value=1)
+        # shifted by one: token i is predicted from the tokens before i
         inputs = torch.cat([prompt.tokens, target[:, :-1].to(prompt.tokens.dtype)], dim=1)
         state = self.gpt2(
             inputs_embeds=inputs,

@@ -1,6 +1,6 @@
 """The UNet of every model, published and new: `UNetConfig` describes its levels and contexts.
 
-See numerics: UNet.
+Source of formula and constants: (numerics: UNet).
 
 It resembles the UNet of latent diffusion (arXiv 2112.10752). Below its first level it may be 1-D:
 the frequency axis is then merged into channels, and the network runs over time alone.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +111,7 @@ class ResAttentionBlock(nn.Module):
 
     def project_kv(self, contexts: tuple[Context, ...]) -> list[list[KeyValue | None]]:
         """Keys and values: the k-th transformer that takes a context gets the k-th context."""
+        # self-attention takes none
         remaining = iter(contexts)
         result = []
         for transformer in self.transformers:
@@ -231,6 +231,7 @@ class UNet(nn.Module):
             # before the blocks: the order of construction is the order of the initial weights'
             # random draws
             up_step = _up_step(config, level)
+            # the next level up gets the step's channels
             width = out if up_step is None else up_step.conv.out_channels
             blocks = [ResAttentionBlock(channels, out, config, level) for channels in inputs]
             self.up.append(UNetStage(blocks, up_step))
@@ -246,7 +247,7 @@ class UNet(nn.Module):
     def prepare_for_packing(self) -> None:
         """Transpose time and frequency from now on.
 
-        OneDNN is faster when the longer axis, time, is the innermost.
+        oneDNN is faster when the longer axis, time, is the innermost.
 
         Attention ignores the order of cells. Everything else is symmetric in both axes but the
         kernels, which are transposed.
@@ -275,7 +276,7 @@ class UNet(nn.Module):
         Returns:
             The projected FiLM vector, the prior, and keys and values of all contexts.
         """
-        self._check(conditioning)
+        self._check_conditioning(conditioning)
         conditioning = conditioning.map(lambda value: value.to(self.norm_out.weight.dtype))
         film = None if self.film is None else self.film(conditioning.film)
         contexts = list(conditioning.contexts)
@@ -288,11 +289,11 @@ class UNet(nn.Module):
         kv = [block.project_kv(tuple(contexts)) for block in self.blocks()]
         return PreparedConditioning(num_clips, film, conditioning.prior, kv)
 
-    def _check(self, conditioning: Conditioning) -> None:
+    def _check_conditioning(self, conditioning: Conditioning) -> None:
         """Fail if the conditioning lacks an input that the config asks for, or has another one."""
         widths = tuple(context.tokens.shape[-1] for context in conditioning.contexts)
         assert widths == self.config.cross_attention_dims, (
-            f"UNet wants contexts {self.config.cross_attention_dims} wide, conditioning has {widths}"
+            f"UNet wants contexts of width {self.config.cross_attention_dims}, not {widths}"
         )
         assert (self.film is None) == (conditioning.film is None), (
             "a FiLM vector is needed if and only if config.film_dim is set"
@@ -301,8 +302,17 @@ class UNet(nn.Module):
             "a prior is needed if and only if config.use_prior is set"
         )
 
+    def _check_latent(self, z: Tensor) -> None:
+        """Fail if the latent's frequency axis is not the one that this UNet merges."""
+        bins = self.config.merge_frequency_bins
+        if bins is not None and z.shape[3] != bins:
+            raise UsageError(
+                f"latent has {z.shape[3]} frequency bins; this UNet merges {bins} of them"
+            )
+
     def embed(self, t: Tensor, film: Tensor | None) -> Tensor:
         """Timesteps t [B] and the projected FiLM vector -> activated embedding [B, E]."""
+        # computed in float32, then cast
         features = sinusoidal_embedding(t, self.config.channels).to(self.time_in.weight.dtype)
         time = self.time_out(F.silu(self.time_in(features)))
         return F.silu(time if film is None else torch.cat([time, film], dim=1))
@@ -333,25 +343,18 @@ class UNet(nn.Module):
         Raises:
             UsageError: F' is not `config.merge_frequency_bins`, for a UNet that merges frequencies.
         """
-        bins = self.config.merge_frequency_bins
-        if bins is not None and z.shape[3] != bins:
-            raise UsageError(
-                f"latent has {z.shape[3]} frequency bins; this UNet merges {bins} of them"
-            )
-        prepared = (
-            self.prepare(conditioning) if isinstance(conditioning, Conditioning) else conditioning
-        )
+        self._check_latent(z)
+        prepared = conditioning
+        if isinstance(prepared, Conditioning):
+            prepared = self.prepare(prepared)
+        # the sampler computes in float32, the network in its own dtype
         z = z.to(self.norm_out.weight.dtype)
         num_clips = max(len(z), prepared.num_clips)
         embedding = self.embed(t.repeat(num_clips // len(z)), prepared.film)
-        if self.film is not None or self.config.use_prior:
-            z = _repeat_batch(z, num_clips)  # these inputs differ between clips from the start
-        if prepared.prior is not None:
-            z = torch.cat([z, prepared.prior.to(z)], dim=1)
-        h = self.conv_in(z.transpose(2, 3) if self.is_transposed else z)
+        h = self._first_features(z, prepared, num_clips)
         skips = [h]
-        first = cast(UNetStage, self.down[0])
-        last = cast(UNetStage, self.up[-1])
+        first, *_ = self.down
+        *_, last = self.up
         # the first level always runs; the levels below it run at the steps that the cache asks for
         kv = iter(prepared.kv)
         for block in first.blocks:
@@ -366,13 +369,21 @@ class UNet(nn.Module):
         else:
             assert deep_cache.cached is not None
             h = deep_cache.cached[-num_clips:]
-        # its skips are the ones left; its keys and values the last ones, wherever the iterator
-        # stands
+        # its keys and values are the last ones, also where the inner levels did not run
         kv = iter(prepared.kv[-len(last.blocks) :])
         for block in last.blocks:
             h = block(_concat_skip(h, skips.pop()), embedding, next(kv))
         out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
         return out.transpose(2, 3) if self.is_transposed else out
+
+    def _first_features(self, z: Tensor, prepared: PreparedConditioning, num_clips: int) -> Tensor:
+        """Output of the first convolution, [B or k B, C, T', F'], or transposed."""
+        if self.film is not None or self.config.use_prior:
+            z = _repeat_batch(z, num_clips)  # these inputs differ between clips from the start
+        if prepared.prior is not None:
+            z = torch.cat([z, prepared.prior.to(z)], dim=1)
+        out: Tensor = self.conv_in(z.transpose(2, 3) if self.is_transposed else z)
+        return out
 
     def _inner_levels(
         self, skips: list[Tensor], embedding: Tensor, kv: Iterator[list[list[KeyValue | None]]]
@@ -395,6 +406,7 @@ class UNet(nn.Module):
             for block in stage.blocks:
                 h = block(_concat_skip(h, skips.pop()), embedding, next(kv))
             if isinstance(stage.step, Upsample):
+                # to the size that was halved, which may have been odd
                 h = stage.step(h, (skips[-1].shape[2], skips[-1].shape[3]))
             elif stage.step is not None:
                 h = stage.step(h)

@@ -53,7 +53,7 @@ class Posterior:
     def kl(self) -> Tensor:
         """Return the KL divergence from the standard normal, summed over each item's cells.
 
-        [B], in nats.
+        The result is [B], in nats.
         """
         return self.divergence().sum(dim=(1, 2, 3))
 
@@ -72,6 +72,7 @@ class SpatialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, T, F] -> same."""
+        # [B, C, T, F] -> [B, T F, C]
         tokens = self.norm(x).flatten(2).transpose(1, 2)
         out: Tensor = x + self.attention(tokens).transpose(1, 2).reshape(x.shape)
         return out
@@ -125,11 +126,13 @@ class Encoder(nn.Module):
         self.conv_in = conv3(1, config.channels)
         self.down = TypedModuleList[VAEStage]()
         for inp, out in pairwise([config.channels, *widths]):
+            # the coarsest grid is not halved again
             is_last = len(self.down) == len(widths) - 1
             step = None if is_last else Downsample(out, asymmetric_padding=True)
             self.down.append(VAEStage(inp, out, config.num_res_blocks, config.num_groups, step))
         self.middle = MidBlock(widths[-1], config.num_groups)
         self.norm_out = nn.GroupNorm(config.num_groups, widths[-1], EPS)
+        # mean and log-variance
         self.conv_out = conv3(widths[-1], 2 * config.latent_channels)
 
     def forward(self, mel: Tensor) -> Tensor:
@@ -190,6 +193,7 @@ class VAE(nn.Module):
         self.post_quant_conv = nn.Conv2d(channels, channels, 1)
         self.decoder = Decoder(config)
         for name, values in (("latent_mean", mean), ("latent_std", std)):
+            # on the CPU even under torch.device('meta')
             column = torch.tensor(values, dtype=torch.float32, device="cpu").view(1, -1, 1, 1)
             value = column.expand(1, channels, 1, 1).clone()
             self.register_buffer(name, value, persistent=False)
@@ -203,6 +207,7 @@ class VAE(nn.Module):
         Returns:
             The posterior over raw latents [B, C, T', F'], in float32.
         """
+        # the posterior is float32, whatever the weights are
         h = self.encoder(mel.to(self.encoder.norm_out.weight.dtype))
         mean, logvar = self.quant_conv(h).float().chunk(2, dim=1)
         return Posterior(mean, logvar.clamp(*LOGVAR_RANGE))
@@ -210,7 +215,7 @@ class VAE(nn.Module):
     def normalize(self, raw: Tensor) -> Latent:
         """Scale a sample or the mode of a posterior [B, C, T', F'] to unit variance.
 
-        (raw - mean) / std.
+        The result is (raw - mean) / std.
         """
         return Latent((raw - self.latent_mean) / self.latent_std)
 
