@@ -1,9 +1,10 @@
-"""When things happen and what a listener may say of it: counted calls, steady pulses, and dice that leave other dice alone.
+"""Timing of events inside a clip, random curves, and the annotations that follow from them.
 
-Knows onsets, curves and the facts that follow from them. Refuses to know what sounds at those onsets.
+Parameters are drawn from the context and noise from `noise_context`. The number of noise samples
+depends on the sample rate; with its own generator it never shifts a parameter. So one seed is the
+same performance at every sample rate.
 
-Letters: T samples. Parameters are drawn from the stage itself and noise from `aside`, so that the number of samples drawn,
-which depends on the rate, never shifts a parameter: one seed is one performance at every sample rate.
+Letters: T samples.
 """
 
 from __future__ import annotations
@@ -13,126 +14,175 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from .sound_class import Facts, Take
-from .synth import Array, Stage, add, normalised
+from .sound_class import Annotations, Take
+from .synth import Array, RenderContext, mix_into, normalize_peak
 
-SHORTEST_GAP = 0.2
-"""Seconds between onsets below which an ear no longer counts with ease."""
-QUICK_HZ = 3.0
-"""Events a second above which a series is called rapid."""
-MOST_COUNTED = 8
-"""Events of a steady series above which a listener states a rate instead of a number."""
-
-
-def aside(stage: Stage) -> Stage:
-    """The same stage with dice of its own: what is drawn there leaves `stage.rng` where it was, whatever the rate."""
-    return Stage(np.random.default_rng(int(stage.rng.integers(2**63))), stage.rate, stage.seconds)
-
-
-def air(hiss: Stage, seconds: float) -> Array:
-    """White noise `[T]` of equal power per hertz at every rate, unit deviation at 16 kHz: breath and tone stay balanced."""
-    return hiss.white(seconds) * float(np.sqrt(hiss.rate / 16000))
+MIN_COUNTABLE_GAP_S = 0.2
+"""Seconds between onsets below which listeners no longer count with ease."""
+RAPID_HZ = 3.0
+"""Events per second above which a series is called rapid."""
+SLOW_HZ = 1.1
+"""Events per second below which a series is called slow."""
+MAX_COUNTED = 8
+"""Events of a steady series above which a listener states a rate and no number."""
+_LONG_PAUSE_S = 0.8
+_END_MARGIN_S = 0.02
 
 
-def contour(n: int, *points: tuple[float, float]) -> Array:
-    """A smooth curve `[n]` through points (share of the way 0..1, value) that never overshoots them (monotone cubic)."""
-    where, value = zip(*points, strict=True)
-    return np.asarray(PchipInterpolator(where, value)(np.linspace(0.0, 1.0, n)))
+def noise_context(ctx: RenderContext) -> RenderContext:
+    """Return the same context with its own random generator, for noise.
+
+    Draws from it leave `ctx.rng` unchanged, whatever the sample rate.
+    """
+    rng = np.random.default_rng(int(ctx.rng.integers(2**63)))
+    return RenderContext(rng, ctx.sample_rate, ctx.duration)
 
 
-def between(low: float, high: float, share: float) -> float:
-    """Geometric interpolation: `low` at share 0, `high` at share 1."""
-    return float(low * (high / low) ** share)
+def white_noise_per_hz(noise: RenderContext, seconds: float) -> Array:
+    """Draw white noise `[T]` of equal power per hertz at every sample rate.
+
+    The deviation is 1 at 16 kHz. So noise and tone stay balanced when the rate changes.
+    """
+    return noise.white_noise(seconds) * float(np.sqrt(noise.sample_rate / 16000))
 
 
-def worded(share: float, low: tuple[str, ...], high: tuple[str, ...]) -> tuple[str, ...]:
-    """The words for the clear thirds of a 0..1 dial; none for its middle, where two listeners would disagree."""
-    return low if share < 0.33 else (high if share > 0.67 else ())
+def breakpoint_curve(n: int, *points: tuple[float, float]) -> Array:
+    """Interpolate a smooth curve `[n]` through breakpoints (position 0 to 1, value).
+
+    The interpolation is monotone cubic (PCHIP): the curve never overshoots its breakpoints.
+    """
+    positions, values = zip(*points, strict=True)
+    return np.asarray(PchipInterpolator(positions, values)(np.linspace(0.0, 1.0, n)))
 
 
-def first_onset(stage: Stage) -> float:
-    """When a clip's first event starts: at once, but not at the very edge."""
-    return stage.draw(0.07, min(0.13, 0.18 * stage.seconds))
+def log_interpolate(low: float, high: float, amount: float) -> float:
+    """Interpolate geometrically: `low` at amount 0, `high` at amount 1."""
+    return float(low * (high / low) ** amount)
 
 
-def fitting(stage: Stage, seconds: float) -> float:
-    """A call's length, shortened where the clip would cut it."""
-    return min(seconds, 0.75 * stage.seconds)
+def descriptor(amount: float, low: tuple[str, ...], high: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the adjectives for a parameter between 0 and 1.
+
+    Only the outer thirds have a word. In the middle third two listeners would disagree.
+    """
+    if amount < 0.33:
+        return low
+    return high if amount > 0.67 else ()
 
 
-def spread(stage: Stage, length: float, gaps: tuple[float, float], most: int) -> list[float]:
-    """Onsets in seconds of one to `most` calls of `length` seconds that all fit, at an even pace, rests drawn from `gaps`."""
-    first = first_onset(stage)
-    period = max(SHORTEST_GAP, length + stage.log_draw(*gaps))
-    room = stage.seconds - first - length - 0.02
-    count = stage.integer(1, max(1, min(most, 1 + int(room / period))))
+def first_onset(ctx: RenderContext) -> float:
+    """Draw the start of a clip's first event, about 0.1 s after the start of the clip."""
+    return ctx.triangular(0.07, min(0.13, 0.18 * ctx.duration))
+
+
+def limit_length(ctx: RenderContext, seconds: float) -> float:
+    """Shorten an event that would not end within the clip."""
+    return min(seconds, 0.75 * ctx.duration)
+
+
+def counted_onsets(
+    ctx: RenderContext, length: float, gaps: tuple[float, float], max_count: int
+) -> list[float]:
+    """Draw the onsets of a series of one to `max_count` events at an even pace.
+
+    Args:
+        ctx: Context of the clip.
+        length: Length of one event in seconds.
+        gaps: Range of the silence between two events in seconds.
+        max_count: Largest number of events.
+
+    Returns:
+        Onsets in seconds. All events end within the clip.
+    """
+    first = first_onset(ctx)
+    period = max(MIN_COUNTABLE_GAP_S, length + ctx.log_triangular(*gaps))
+    available = ctx.duration - first - length - _END_MARGIN_S
+    count = ctx.integer(1, max(1, min(max_count, 1 + int(available / period))))
     return [first + k * period for k in range(count)]
 
 
-def steady(stage: Stage, rate_hz: float, length: float) -> list[float]:
-    """Onsets in seconds of an exactly regular series at `rate_hz` that fills the clip and cuts no event of `length` seconds."""
-    first = first_onset(stage)
-    return [
-        first + k / rate_hz
-        for k in range(1 + max(0, int((stage.seconds - first - length) * rate_hz)))
-    ]
+def periodic_onsets(ctx: RenderContext, rate_hz: float, length: float) -> list[float]:
+    """Return the onsets in seconds of an exactly periodic series that fills the clip.
+
+    No event of `length` seconds is cut by the end of the clip.
+    """
+    first = first_onset(ctx)
+    count = 1 + max(0, int((ctx.duration - first - length) * rate_hz))
+    return [first + k / rate_hz for k in range(count)]
 
 
-def regular(times: Sequence[float], rate_hz: float) -> Facts:
-    """Facts of a steady series: its rate from three events on, their number while a listener would still count."""
-    facts = Facts(onsets=tuple(times))
-    if len(times) >= 3:
-        facts["rate_hz"] = rate_hz
-        facts["manner"] = (
-            ("rapidly",) if rate_hz > QUICK_HZ else (("slowly",) if rate_hz < 1.1 else ())
-        )
-    if len(times) <= MOST_COUNTED:
-        facts["count"] = len(times)
-    return facts
+def periodic_annotations(onsets: Sequence[float], rate_hz: float) -> Annotations:
+    """Annotate a periodic series.
+
+    It has a rate from three events on, and a number as long as a listener would count.
+    """
+    annotations = Annotations(onsets=tuple(onsets))
+    if len(onsets) >= 3:
+        annotations["rate_hz"] = rate_hz
+        if rate_hz > RAPID_HZ:
+            annotations["manner"] = ("rapidly",)
+        else:
+            annotations["manner"] = ("slowly",) if rate_hz < SLOW_HZ else ()
+    if len(onsets) <= MAX_COUNTED:
+        annotations["count"] = len(onsets)
+    return annotations
 
 
-def _levels(stage: Stage, count: int) -> tuple[list[float], tuple[str, ...]]:
-    """Gains of a series of calls and how they are called: mostly even, sometimes a clear climb or fall."""
-    dice = float(stage.rng.random())
-    even = [stage.draw(0.8, 1.0) for _ in range(count)]
-    if count < 3 or dice > 0.24:
+def _call_gains(ctx: RenderContext, count: int) -> tuple[list[float], tuple[str, ...]]:
+    """Draw the gains of a series of calls: mostly even, sometimes rising or falling."""
+    choice = float(ctx.rng.random())
+    even = [ctx.triangular(0.8, 1.0) for _ in range(count)]
+    if count < 3 or choice > 0.24:
         return even, ()
-    climb = np.geomspace(0.25, 1.0, count).tolist()
-    return (climb, ("getting louder",)) if dice < 0.12 else (climb[::-1], ("getting quieter",))
+    rising = np.geomspace(0.25, 1.0, count).tolist()
+    if choice < 0.12:
+        return rising, ("getting louder",)
+    return rising[::-1], ("getting quieter",)
 
 
-def _pace(times: Sequence[float], length: float) -> tuple[str, ...]:
-    """How a series of three or more calls is paced, where it is clearly so."""
-    if len(times) < 3:
+def _pace_words(onsets: Sequence[float], length: float) -> tuple[str, ...]:
+    """Name the pace of three or more calls, if it is clearly fast or slow."""
+    if len(onsets) < 3:
         return ()
-    gap = (times[-1] - times[0]) / (len(times) - 1)
-    return (
-        ("rapidly",)
-        if gap < 1 / QUICK_HZ
-        else (("with long pauses",) if gap - length > 0.8 else ())
-    )
+    period = (onsets[-1] - onsets[0]) / (len(onsets) - 1)
+    if period < 1 / RAPID_HZ:
+        return ("rapidly",)
+    return ("with long pauses",) if period - length > _LONG_PAUSE_S else ()
 
 
-def chorus(
-    stage: Stage,
+def repeat_calls(
+    ctx: RenderContext,
     length: float,
     gaps: tuple[float, float],
-    most: int,
+    max_count: int,
     call: Callable[[float], Array],
     qualities: tuple[str, ...] = (),
 ) -> Take:
-    """A counted series of calls. `call(vary)` plays one of at most `length` seconds; `vary`, near 1, bends its pitch."""
-    times = spread(stage, length, gaps, most)
-    gains, trend = _levels(stage, len(times))
-    canvas = stage.silence()
-    for start, gain in zip(times, gains, strict=True):
-        add(canvas, normalised(call(stage.log_draw(0.96, 1.04))), round(start * stage.rate), gain)
-    facts = Facts(
-        count=len(times),
-        onsets=tuple(times),
+    """Render a counted series of calls.
+
+    Args:
+        ctx: Context of the clip.
+        length: Length of one call in seconds.
+        gaps: Range of the silence between two calls in seconds.
+        max_count: Largest number of calls.
+        call: Renders one call. Its argument, a factor near 1, scales the pitch of the call.
+        qualities: Adjectives for the source.
+
+    Returns:
+        The take, with the number of calls, their onsets and their rate.
+    """
+    onsets = counted_onsets(ctx, length, gaps, max_count)
+    gains, trend = _call_gains(ctx, len(onsets))
+    canvas = ctx.silence()
+    for onset, gain in zip(onsets, gains, strict=True):
+        sound = normalize_peak(call(ctx.log_triangular(0.96, 1.04)))
+        mix_into(canvas, sound, round(onset * ctx.sample_rate), gain)
+    annotations = Annotations(
+        count=len(onsets),
+        onsets=tuple(onsets),
         qualities=qualities,
-        manner=_pace(times, length) + trend,
+        manner=_pace_words(onsets, length) + trend,
     )
-    if len(times) >= 3:
-        facts["rate_hz"] = (len(times) - 1) / (times[-1] - times[0])
-    return Take(canvas, facts)
+    if len(onsets) >= 3:
+        annotations["rate_hz"] = (len(onsets) - 1) / (onsets[-1] - onsets[0])
+    return Take(canvas, annotations)

@@ -1,8 +1,6 @@
-"""Where a sound is heard: how far away, in which room, how loud.
+"""Room acoustics: distance, reverberation and level of a dry sound.
 
-Knows arrays, distances, rooms and levels. Refuses to know what the sound is, how it is described or where it is stored.
-
-Letters: T samples. Mono float64 `[T]`, seconds, hertz, as in `synth`.
+Letters: T samples. Sounds are mono float64 `[T]`; times are in seconds, frequencies in hertz.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import lfilter
 
-from .synth import Array, normalised
+from .synth import Array, normalize_peak
 
 Distance: TypeAlias = Literal["near", "mid", "far"]
 Room: TypeAlias = Literal["none", "small room", "large hall", "cathedral"]
@@ -24,87 +22,126 @@ DISTANCES: tuple[Distance, ...] = ("near", "mid", "far")
 ROOMS: tuple[Room, ...] = ("none", "small room", "large hall", "cathedral")
 LOUDNESSES: tuple[Loudness, ...] = ("quiet", "normal", "loud")
 
-PEAKS: dict[Loudness, float] = {"quiet": 0.12, "normal": 0.4, "loud": 0.9}
+PEAK_LEVELS: dict[Loudness, float] = {"quiet": 0.12, "normal": 0.4, "loud": 0.9}
+"""Largest absolute sample of a sound, by loudness."""
 _FAR_GAIN = 0.6
 _FADE_S = 0.005
 
 
 @dataclass(frozen=True)
-class _Walls:
-    """A room as the ear knows it: range of its 60 dB decay time (s), gap before the first echo (s), echo to direct energy."""
+class _Reverb:
+    """Reverberation of a place: range of the 60 dB decay time, pre-delay, wet to dry energy."""
 
     decay_s: tuple[float, float]
-    gap_s: float
-    wet: float
+    predelay_s: float
+    wet_energy: float
 
 
-_WALLS: dict[Room, _Walls] = {
-    "small room": _Walls((0.25, 0.45), 0.003, 0.5),
-    "large hall": _Walls((1.3, 2.2), 0.018, 0.45),
-    "cathedral": _Walls((3.5, 6.0), 0.035, 0.9),
+_REVERBS: dict[Room, _Reverb] = {
+    "small room": _Reverb((0.25, 0.45), 0.003, 0.5),
+    "large hall": _Reverb((1.3, 2.2), 0.018, 0.45),
+    "cathedral": _Reverb((3.5, 6.0), 0.035, 0.9),
 }
-_OPEN_AIR = _Walls(
-    (0.5, 0.9), 0.03, 0.12
-)  # trees, houses and ground give back a little of what is far away
-_WETNESS: dict[Distance, float] = {"near": 0.35, "mid": 1.0, "far": 3.0}
-# Upper edge in Hz and share of the decay time: walls and air eat treble.
+# Outdoors, trees, houses and the ground reflect a little of a far sound.
+_OPEN_AIR = _Reverb((0.5, 0.9), 0.03, 0.12)
+# A far source has more reverberation in proportion to its direct sound.
+_WET_GAINS: dict[Distance, float] = {"near": 0.35, "mid": 1.0, "far": 3.0}
+# Upper edge of a band in Hz, and its decay time relative to that of the room: walls and air
+# absorb high frequencies.
 _BANDS = ((250.0, 1.1), (1000.0, 1.0), (4000.0, 0.7), (np.inf, 0.4))
+_NEAR_BASS_GAIN = 0.6  # proximity effect of a close microphone
+_NEAR_BASS_HZ = 220.0
 
 
-def echoes(rng: np.random.Generator, rate: int, decay_s: float, size: int) -> Array:
-    """A room's impulse response `[<= size]` of unit energy: noise that loses 60 dB in `decay_s`, treble sooner than bass."""
-    n = max(2, min(size, round(1.1 * decay_s * rate)))
+def impulse_response(
+    rng: np.random.Generator, sample_rate: int, decay_s: float, max_samples: int
+) -> Array:
+    """Draw the impulse response of a room: noise that decays, high frequencies first.
+
+    Args:
+        rng: Source of the noise.
+        sample_rate: Sample rate in Hz.
+        decay_s: Time in seconds in which the middle frequencies lose 60 dB.
+        max_samples: Largest length.
+
+    Returns:
+        Impulse response of unit energy, at most `max_samples` long.
+    """
+    n = max(2, min(max_samples, round(1.1 * decay_s * sample_rate)))
     spectrum = rfft(rng.standard_normal(n))
-    hertz = np.fft.rfftfreq(n, 1 / rate)
-    t = np.arange(n) / rate
-    out, low = np.zeros(n), 0.0
-    for high, share in _BANDS:
-        band = np.where((hertz >= low) & (hertz < high), spectrum, 0)
-        out += irfft(band, n) * 10 ** (-3 * t / (share * decay_s))
+    frequencies = np.fft.rfftfreq(n, 1 / sample_rate)
+    t = np.arange(n) / sample_rate
+    out = np.zeros(n)
+    low = 0.0
+    for high, relative_decay in _BANDS:
+        band = np.where((frequencies >= low) & (frequencies < high), spectrum, 0)
+        out += irfft(band, n) * 10 ** (-3 * t / (relative_decay * decay_s))
         low = high
     return np.asarray(out / (np.sqrt(np.sum(out**2)) + 1e-12))
 
 
-def spread(
-    x: Array, rate: int, rng: np.random.Generator, distance: Distance, room: Room, size: int
+def place_in_room(
+    x: Array,
+    sample_rate: int,
+    rng: np.random.Generator,
+    distance: Distance,
+    room: Room,
+    num_samples: int,
 ) -> Array:
-    """`x` as heard from `distance` in `room`: a canvas `[size]` that leaves space for the tail; its level is not set yet.
+    """Render a dry sound at a distance in a room.
 
-    Far away the air takes the treble and the echoes outweigh the direct sound; close up the bass grows and the room recedes.
+    At "far" the air absorbs high frequencies and reverberation outweighs the direct sound. At
+    "near" the bass is stronger and the reverberation weaker. The level is not set yet.
+
+    Args:
+        x: Dry samples `[T]`.
+        sample_rate: Sample rate in Hz.
+        rng: Source of the reverberation.
+        distance: Distance of the source.
+        room: Room, or "none" for the open air.
+        num_samples: Length of the result, which has space for the reverberation tail.
+
+    Returns:
+        Samples `[num_samples]`.
     """
     if distance == "far":
-        x = _softened(x, rate, float(rng.uniform(1400, 2200)))
+        x = _one_pole_lowpass(x, sample_rate, float(rng.uniform(1400, 2200)))
     elif distance == "near":
-        x = x + 0.6 * _softened(x, rate, 220.0)
-    out = np.zeros(size)
-    out[: len(x)] = x[:size]
-    walls = _WALLS.get(room, _OPEN_AIR if distance == "far" else None)
-    if walls is None:
+        x = x + _NEAR_BASS_GAIN * _one_pole_lowpass(x, sample_rate, _NEAR_BASS_HZ)
+    out = np.zeros(num_samples)
+    out[: len(x)] = x[:num_samples]
+    reverb = _REVERBS.get(room, _OPEN_AIR if distance == "far" else None)
+    if reverb is None:
         return out
-    response = echoes(rng, rate, float(rng.uniform(*walls.decay_s)), size)
+    decay_s = float(rng.uniform(*reverb.decay_s))
+    response = impulse_response(rng, sample_rate, decay_s, num_samples)
     n = next_fast_len(len(x) + len(response) - 1, real=True)
     tail = irfft(rfft(x, n) * rfft(response, n), n)
-    gap = min(round(walls.gap_s * rate), size)
-    span = min(size - gap, len(tail))
-    out[gap : gap + span] += np.sqrt(walls.wet * _WETNESS[distance]) * tail[:span]
+    predelay = min(round(reverb.predelay_s * sample_rate), num_samples)
+    length = min(num_samples - predelay, len(tail))
+    wet_gain = np.sqrt(reverb.wet_energy * _WET_GAINS[distance])
+    out[predelay : predelay + length] += wet_gain * tail[:length]
     return out
 
 
-def levelled(x: Array, distance: Distance, loudness: Loudness) -> Array:
-    """`x` at the peak its loudness promises; what is far is weaker. Nobody normalises later, so this is the level heard."""
-    return normalised(x, PEAKS[loudness] * (_FAR_GAIN if distance == "far" else 1.0))
+def set_peak_level(x: Array, distance: Distance, loudness: Loudness) -> Array:
+    """Scale a sound to the peak level of its loudness; a far sound is weaker.
+
+    Nothing normalizes the clip afterwards, so this is its final level.
+    """
+    return normalize_peak(x, PEAK_LEVELS[loudness] * (_FAR_GAIN if distance == "far" else 1.0))
 
 
-def faded(x: Array, rate: int, seconds: float = _FADE_S) -> Array:
-    """`x` with a short ramp at either end, so that cutting a sound never clicks."""
-    n = min(max(1, round(seconds * rate)), len(x) // 2)
+def fade_ends(x: Array, sample_rate: int, seconds: float = _FADE_S) -> Array:
+    """Return a copy with a linear fade of `seconds` at both ends, so that cuts do not click."""
+    n = min(max(1, round(seconds * sample_rate)), len(x) // 2)
     out = x.copy()
     out[:n] *= np.arange(n) / n
     out[len(x) - n :] *= np.arange(n)[::-1] / n
     return out
 
 
-def _softened(x: Array, rate: int, hertz: float) -> Array:
-    """One-pole low-pass, 6 dB per octave: the gentle slope of air and of proximity, not of a closed door."""
-    pole = float(np.exp(-2 * np.pi * hertz / rate))
+def _one_pole_lowpass(x: Array, sample_rate: int, cutoff_hz: float) -> Array:
+    """Low-pass by 6 dB per octave, the gentle slope of air absorption."""
+    pole = float(np.exp(-2 * np.pi * cutoff_hz / sample_rate))
     return np.asarray(lfilter([1 - pole], [1.0, -pole], x))

@@ -1,6 +1,8 @@
-"""One clip: a sound alone, one sound and then another, or one sound while another goes on.
+"""Scenes: one sound alone, one sound and then another, or one sound while another goes on.
 
-Knows kinds, space and time. Refuses to know the words of a caption and the files a clip ends in.
+A scene renders its sound classes into one clip and keeps the annotations that captions need.
+
+Letters: T samples.
 """
 
 from __future__ import annotations
@@ -12,27 +14,55 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .room import DISTANCES, LOUDNESSES, ROOMS, Distance, Loudness, Room, faded, levelled, spread
-from .sound_class import Facts, Kind
-from .synth import Array, Stage, add, normalised
+from .room import (
+    DISTANCES,
+    LOUDNESSES,
+    ROOMS,
+    Distance,
+    Loudness,
+    Room,
+    fade_ends,
+    place_in_room,
+    set_peak_level,
+)
+from .sound_class import Annotations, SoundClass
+from .synth import Array, RenderContext, mix_into, normalize_peak
 
 Relation: TypeAlias = Literal["alone", "then", "while"]
 
 _RELATIONS: tuple[Relation, ...] = ("alone", "then", "while")
-SHARES = (0.72, 0.18, 0.1)
-"""How often one sound is alone, is followed by another, passes while another goes on."""
-_THEN_SECONDS = 2.5  # shorter clips leave neither of two sounds the time to be recognised
-_SEAM_S = 0.03
-_FRAME_S = 0.01
-_HEARD = 0.02  # a frame counts as sound above this share (-34 dB) of the loudest frame
+MIX_PROBABILITIES = (0.72, 0.18, 0.1)
+"""Probabilities that a sound is alone, precedes or follows another, or overlaps another."""
+
+_MIN_SEQUENCE_S = 2.5  # in shorter clips, two successive sounds are too short to be recognized
+_CUT_FADE_S = 0.03  # fade at the end of the first of two successive sounds
+_FRAME_S = 0.01  # frame of the level measurement
+_AUDIBLE = 0.02  # a frame is audible above this fraction (-34 dB) of the loudest frame
+_ACTIVE = 0.1  # a frame is active above this fraction (-20 dB) of the loudest frame
+_MAX_PEAK = 0.98
+_ROOM_PROBABILITIES = (0.82, 0.06, 0.06, 0.06)
+_DISTANCE_PROBABILITIES = (0.12, 0.76, 0.12)
+_DISTANCE_PROBABILITIES_WITHOUT_FAR = (0.15, 0.85, 0.0)
+_LOUDNESS_PROBABILITIES = (0.15, 0.7, 0.15)
+_LOUDNESS_PROBABILITIES_FAR = (0.25, 0.75, 0.0)  # a far sound is never loud
 
 
 @dataclass(frozen=True)
 class Event:
-    """One sound of a scene: its kind, the facts true of this take (onsets in clip time), when it is heard, and from where."""
+    """One sound of a scene.
 
-    kind: Kind
-    facts: Facts
+    Attributes:
+        sound_class: Class of the sound.
+        annotations: Properties of this take; onsets are in clip time.
+        start_s: Time in seconds at which the sound becomes audible.
+        stop_s: Time in seconds at which it is no longer audible.
+        distance: Distance of the source.
+        room: Room, or "none".
+        loudness: Loudness of the source.
+    """
+
+    sound_class: SoundClass
+    annotations: Annotations
     start_s: float
     stop_s: float
     distance: Distance = "mid"
@@ -42,138 +72,186 @@ class Event:
 
 @dataclass(frozen=True)
 class Scene:
-    """What happens in a clip of `seconds`. "then": events in order. "while": first the passing event, second what goes on."""
+    """The content of a clip.
+
+    Attributes:
+        events: One or two sounds. "then": in order of time. "while": first the event, then the
+            sustained sound behind it.
+        relation: Relation of the sounds.
+        duration: Duration of the clip in seconds.
+    """
 
     events: tuple[Event, ...]
     relation: Relation
-    seconds: float
+    duration: float
 
 
-def play(
-    kinds: Sequence[Kind],
+@dataclass(frozen=True)
+class _Clip:
+    """Format and generator of the clip that a scene fills."""
+
+    rng: np.random.Generator
+    sample_rate: int
+    duration: float
+    room: Room
+
+
+def render_scene(
+    classes: Sequence[SoundClass],
     rng: np.random.Generator,
-    rate: int,
-    seconds: float,
-    lead: Kind | None = None,
-    shares: Sequence[float] = SHARES,
+    sample_rate: int,
+    duration: float,
+    main_class: SoundClass | None = None,
+    mix_probabilities: Sequence[float] = MIX_PROBABILITIES,
 ) -> tuple[NDArray[np.float32], Scene]:
-    """Invent and render one clip: samples `[T]` float32, |x| <= 1, T = round(seconds * rate), and the scene that is true of it.
+    """Compose and render one clip.
 
-    `lead` is the kind that must be heard (otherwise drawn evenly from `kinds`); a partner is drawn evenly from those that fit.
-    shares: see `SHARES`.
+    Args:
+        classes: Sound classes that the scene may hold.
+        rng: Source of every random number of the clip.
+        sample_rate: Sample rate in Hz.
+        duration: Duration in seconds.
+        main_class: Class that the scene must hold. None: drawn uniformly from `classes`. A second
+            class is drawn uniformly from those that can be combined with it.
+        mix_probabilities: See `MIX_PROBABILITIES`. The sound is alone if no second class is
+            possible.
+
+    Returns:
+        Samples `[T]` float32 with |x| <= 1 and T = round(duration * sample_rate), and the scene.
     """
-    lead = lead or kinds[int(rng.integers(len(kinds)))]
-    relation = _RELATIONS[int(rng.choice(3, p=shares))]
-    partners = [kind for kind in kinds if _fits(lead, kind, relation, seconds)]
-    cast: tuple[Kind, ...] = (lead,)
+    main_class = main_class or classes[int(rng.integers(len(classes)))]
+    relation = _RELATIONS[int(rng.choice(3, p=mix_probabilities))]
+    partners = [other for other in classes if _can_combine(main_class, other, relation, duration)]
+    members: tuple[SoundClass, ...] = (main_class,)
     if partners:
-        cast = _ordered(rng, relation, lead, partners[int(rng.integers(len(partners)))])
+        partner = partners[int(rng.integers(len(partners)))]
+        members = _order_members(rng, relation, main_class, partner)
     else:
         relation = "alone"
-    room = _drawn_room(rng, all(kind.indoors for kind in cast))
-    perform = {"alone": _alone, "then": _then, "while": _while}[relation]
-    canvas, events = perform(cast, rng, rate, seconds, room)
+    room = _draw_room(rng, all(member.can_be_indoors for member in members))
+    clip = _Clip(rng, sample_rate, duration, room)
+    render = {"alone": _render_alone, "then": _render_then, "while": _render_while}[relation]
+    canvas, events = render(members, clip)
     peak = float(np.max(np.abs(canvas)))
-    canvas = faded(canvas * min(1.0, 0.98 / peak), rate)
-    return canvas.astype(np.float32), Scene(events, relation, seconds)
+    canvas = fade_ends(canvas * min(1.0, _MAX_PEAK / peak), sample_rate)
+    return canvas.astype(np.float32), Scene(events, relation, duration)
 
 
-def _fits(lead: Kind, other: Kind, relation: Relation, seconds: float) -> bool:
-    """Whether the two can share a clip: anything may follow anything; only a passing event is heard over a sustained one."""
-    if relation == "alone" or other.name == lead.name:
+def _can_combine(
+    main_class: SoundClass, other: SoundClass, relation: Relation, duration: float
+) -> bool:
+    """Whether two classes can share a clip: two sustained or two short sounds cannot overlap."""
+    if relation == "alone" or other.name == main_class.name:
         return False
-    return seconds >= _THEN_SECONDS if relation == "then" else lead.sustained != other.sustained
+    if relation == "then":
+        return duration >= _MIN_SEQUENCE_S
+    return main_class.is_sustained != other.is_sustained
 
 
-def _ordered(
-    rng: np.random.Generator, relation: Relation, lead: Kind, partner: Kind
-) -> tuple[Kind, ...]:
+def _order_members(
+    rng: np.random.Generator, relation: Relation, main_class: SoundClass, partner: SoundClass
+) -> tuple[SoundClass, ...]:
+    """Order two classes: in time, or the event before the sustained sound."""
     if relation == "while":
-        return (partner, lead) if lead.sustained else (lead, partner)
-    return (lead, partner) if rng.random() < 0.5 else (partner, lead)
+        if main_class.is_sustained:
+            return (partner, main_class)
+        return (main_class, partner)
+    return (main_class, partner) if rng.random() < 0.5 else (partner, main_class)
 
 
-def _alone(
-    cast: tuple[Kind, ...], rng: np.random.Generator, rate: int, seconds: float, room: Room
-) -> tuple[Array, tuple[Event, ...]]:
-    sound, event = _placed(cast[0], rng, rate, seconds, room, 0.0, seconds)
+def _render_alone(members: tuple[SoundClass, ...], clip: _Clip) -> tuple[Array, tuple[Event, ...]]:
+    sound, event = _render_event(members[0], clip, 0.0, clip.duration)
     return sound, (event,)
 
 
-def _then(
-    cast: tuple[Kind, ...], rng: np.random.Generator, rate: int, seconds: float, room: Room
-) -> tuple[Array, tuple[Event, ...]]:
-    """Each takes about half the clip; the room's echo of the first rings into the second."""
-    cut = round(seconds * float(rng.uniform(0.48, 0.52)) * rate) / rate
-    first, before = _placed(cast[0], rng, rate, seconds, room, 0.0, cut)
-    second, after = _placed(cast[1], rng, rate, seconds, room, cut, seconds)
-    return first + second, (before, after)
+def _render_then(members: tuple[SoundClass, ...], clip: _Clip) -> tuple[Array, tuple[Event, ...]]:
+    """Render two sounds of about half the clip each. The first's reverberation overlaps."""
+    cut = round(clip.duration * float(clip.rng.uniform(0.48, 0.52)) * clip.sample_rate)
+    cut_s = cut / clip.sample_rate
+    first, first_event = _render_event(members[0], clip, 0.0, cut_s)
+    second, second_event = _render_event(members[1], clip, cut_s, clip.duration)
+    return first + second, (first_event, second_event)
 
 
-def _while(
-    cast: tuple[Kind, ...], rng: np.random.Generator, rate: int, seconds: float, room: Room
-) -> tuple[Array, tuple[Event, ...]]:
-    """The event stands 4 to 10 dB above what goes on, measured where each sounds, so that both are heard."""
-    front, event = _placed(cast[0], rng, rate, seconds, room, 0.0, seconds, balanced=True)
-    back, steady = _placed(cast[1], rng, rate, seconds, room, 0.0, seconds, balanced=True)
-    ratio = 10 ** (-float(rng.uniform(4, 10)) / 20)
-    back = back * (ratio * _active_rms(front, rate) / _active_rms(back, rate))
-    return normalised(front + back, float(rng.uniform(0.4, 0.7))), (event, steady)
+def _render_while(members: tuple[SoundClass, ...], clip: _Clip) -> tuple[Array, tuple[Event, ...]]:
+    """Render an event 4 to 10 dB above a sustained sound, measured where each is active."""
+    front, event = _render_event(members[0], clip, 0.0, clip.duration, has_loudness=False)
+    back, steady = _render_event(members[1], clip, 0.0, clip.duration, has_loudness=False)
+    ratio = 10 ** (-float(clip.rng.uniform(4, 10)) / 20)
+    front_level = _active_rms(front, clip.sample_rate)
+    back = back * (ratio * front_level / _active_rms(back, clip.sample_rate))
+    return normalize_peak(front + back, float(clip.rng.uniform(0.4, 0.7))), (event, steady)
 
 
-def _placed(
-    kind: Kind,
-    rng: np.random.Generator,
-    rate: int,
-    seconds: float,
-    room: Room,
-    start: float,
-    stop: float,
-    balanced: bool = False,
+def _render_event(
+    sound_class: SoundClass, clip: _Clip, start: float, stop: float, has_loudness: bool = True
 ) -> tuple[Array, Event]:
-    """One kind played from `start` to `stop` on a canvas of `seconds`; `balanced` leaves the level to the caller."""
-    offset, size = round(start * rate), round(seconds * rate)
-    take = kind.play(Stage(rng, rate, round((stop - start) * rate) / rate))
-    far = kind.far and room != "small room"  # nothing is far away in a small room
-    distance = DISTANCES[int(rng.choice(3, p=(0.12, 0.76, 0.12) if far else (0.15, 0.85, 0.0)))]
-    odds = (0.25, 0.75, 0.0) if distance == "far" else (0.15, 0.7, 0.15)  # far away nothing is loud
-    loudness = "normal" if balanced else LOUDNESSES[int(rng.choice(3, p=odds))]
+    """Render one class from `start` to `stop` seconds on a canvas of the whole clip.
+
+    Without a loudness of its own the sound is "normal", and the caller sets its level.
+    """
+    rng = clip.rng
+    sample_rate = clip.sample_rate
+    offset = round(start * sample_rate)
+    num_samples = round(clip.duration * sample_rate)
+    event_duration = round((stop - start) * sample_rate) / sample_rate
+    take = sound_class.render(RenderContext(rng, sample_rate, event_duration))
+    distance, loudness = _draw_place(sound_class, clip, has_loudness)
     peak = float(np.max(np.abs(take.samples)))
     assert np.isfinite(peak) and peak > 1e-6, (
-        f"{kind.name} played silence or numbers that are not finite"
+        f"{sound_class.name} rendered silence or numbers that are not finite"
     )
-    dry = faded(take.samples, rate, _SEAM_S if stop < seconds else 0.0)
-    sound = levelled(spread(dry, rate, rng, distance, room, size - offset), distance, loudness)
-    canvas = np.zeros(size)
-    add(canvas, sound, offset)
-    facts = take.facts.copy()
-    if "onsets" in facts:
-        facts["onsets"] = tuple(round(onset + start, 4) for onset in facts["onsets"])
-    heard, ended = _heard(sound, rate)
-    return canvas, Event(kind, facts, start + heard, start + ended, distance, room, loudness)
+    dry = fade_ends(take.samples, sample_rate, _CUT_FADE_S if stop < clip.duration else 0.0)
+    wet = place_in_room(dry, sample_rate, rng, distance, clip.room, num_samples - offset)
+    sound = set_peak_level(wet, distance, loudness)
+    canvas = np.zeros(num_samples)
+    mix_into(canvas, sound, offset)
+    annotations = take.annotations.copy()
+    if "onsets" in annotations:
+        onsets = [round(onset + start, 4) for onset in annotations["onsets"]]
+        annotations["onsets"] = tuple(onsets)
+    audible_from, audible_to = _audible_range(sound, sample_rate)
+    times = (start + audible_from, start + audible_to)
+    return canvas, Event(sound_class, annotations, *times, distance, clip.room, loudness)
 
 
-def _drawn_room(rng: np.random.Generator, allowed: bool) -> Room:
-    room = ROOMS[int(rng.choice(4, p=(0.82, 0.06, 0.06, 0.06)))]
-    return room if allowed else "none"
+def _draw_place(
+    sound_class: SoundClass, clip: _Clip, has_loudness: bool
+) -> tuple[Distance, Loudness]:
+    """Draw distance and loudness. Nothing is far away in a small room."""
+    can_be_far = sound_class.can_be_far and clip.room != "small room"
+    distances = _DISTANCE_PROBABILITIES if can_be_far else _DISTANCE_PROBABILITIES_WITHOUT_FAR
+    distance = DISTANCES[int(clip.rng.choice(3, p=distances))]
+    if not has_loudness:
+        return distance, "normal"
+    is_far = distance == "far"
+    loudnesses = _LOUDNESS_PROBABILITIES_FAR if is_far else _LOUDNESS_PROBABILITIES
+    return distance, LOUDNESSES[int(clip.rng.choice(3, p=loudnesses))]
 
 
-def _frames(x: Array, rate: int) -> Array:
-    """Level of each 10 ms, root mean square."""
-    hop = max(1, round(_FRAME_S * rate))
-    return np.asarray(np.sqrt(np.mean(x[: len(x) // hop * hop].reshape(-1, hop) ** 2, axis=1)))
+def _draw_room(rng: np.random.Generator, is_allowed: bool) -> Room:
+    """Draw a room. The draw happens even where no room is allowed, so later draws do not shift."""
+    room = ROOMS[int(rng.choice(4, p=_ROOM_PROBABILITIES))]
+    return room if is_allowed else "none"
 
 
-def _active_rms(x: Array, rate: int) -> float:
-    """Level while the sound sounds: frames within 20 dB of the loudest."""
-    frames = _frames(x, rate)
-    return float(np.sqrt(np.mean(frames[frames > 0.1 * frames.max()] ** 2)))
+def _frame_levels(x: Array, sample_rate: int) -> Array:
+    """Root mean square of every frame of 10 ms."""
+    frame = max(1, round(_FRAME_S * sample_rate))
+    frames = x[: len(x) // frame * frame].reshape(-1, frame)
+    return np.asarray(np.sqrt(np.mean(frames**2, axis=1)))
 
 
-def _heard(x: Array, rate: int) -> tuple[float, float]:
-    """First and last moment in seconds at which the sound is audible."""
-    frames = _frames(x, rate)
-    loud = np.flatnonzero(frames > _HEARD * frames.max())
-    return round(float(loud[0]) * _FRAME_S, 2), round(
-        min(float(loud[-1] + 1) * _FRAME_S, len(x) / rate), 2
-    )
+def _active_rms(x: Array, sample_rate: int) -> float:
+    """Root mean square over the active frames, those within 20 dB of the loudest."""
+    levels = _frame_levels(x, sample_rate)
+    return float(np.sqrt(np.mean(levels[levels > _ACTIVE * levels.max()] ** 2)))
+
+
+def _audible_range(x: Array, sample_rate: int) -> tuple[float, float]:
+    """First and last time in seconds at which the sound is audible."""
+    levels = _frame_levels(x, sample_rate)
+    audible = np.flatnonzero(levels > _AUDIBLE * levels.max())
+    first = round(float(audible[0]) * _FRAME_S, 2)
+    last = round(min(float(audible[-1] + 1) * _FRAME_S, len(x) / sample_rate), 2)
+    return first, last

@@ -1,7 +1,7 @@
-"""What a kind of sound is: its words, its sound-making function and the facts that function reports.
+"""The data types of one sound class: its words, its render function and its annotations.
 
-Knows the shape of the table. Refuses to know any single kind (they live in `animals`, `nature`, `impacts`, `machines`,
-`signals`, `music` and `speech`), grammar, rooms and files.
+The classes themselves are functions in `sources/` and `music/`, each with a row in the `CLASSES`
+table of its module. `registry` collects these tables.
 """
 
 from __future__ import annotations
@@ -10,18 +10,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypedDict
 
-from .synth import Array, Stage
+from .synth import Array, RenderContext
 
 Family: TypeAlias = Literal["effects", "music", "speech"]
 
 
-class Facts(TypedDict, total=False):
-    """What the ear can check in a take. A caption may name any of them; a kind reports the ones that are true of it.
+class Annotations(TypedDict, total=False):
+    """Properties of one take that a listener can check. Captions may name any of them.
 
-    pitch_hz: heard fundamental. count: separate events, exact. rate_hz: events per second of a steady repetition below
-    about 20 Hz. bpm: musical tempo. qualities: adjectives that describe how the source was made ("wooden", "small",
-    "heavy", "minor") and that fit before the noun. manner: adverbs or phrases that fit after the verb ("slowly", "with a
-    long echo"). onsets: seconds at which counted events begin.
+    A render function reports only the properties that are true of its take.
+
+    Attributes:
+        pitch_hz: Fundamental frequency as perceived.
+        count: Number of separate events, exact.
+        rate_hz: Events per second of a steady repetition, below about 20 Hz.
+        bpm: Musical tempo in beats per minute.
+        qualities: Adjectives for the source ("wooden", "small", "minor"). They stand before the
+            noun.
+        manner: Adverbs or phrases ("slowly", "with a long echo"). They stand after the verb.
+        onsets: Start times of the counted events, in seconds.
     """
 
     pitch_hz: float
@@ -35,27 +42,53 @@ class Facts(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Take:
-    """One performance: samples `[T]` (any level; the scene sets it) and the facts that are true of it."""
+    """One rendering of a sound class.
+
+    Attributes:
+        samples: Samples `[T]` at any level. `scene` sets the level later.
+        annotations: Properties of this take.
+    """
 
     samples: Array
-    facts: Facts
+    annotations: Annotations
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One kind of sound.
+class SoundClass:
+    """One class of sound.
 
-    nouns: noun phrases without article, singular ("church bell"); a leading "~" marks a mass or plural noun that takes no
-    article ("~rain", "~footsteps"). actions: what it does, as a present participle with anything that belongs to it
-    ("ringing", "slamming shut"). sustained: fills the whole clip (rain) rather than happening in it (a bark).
-    indoors: may be placed in a room with reverberation. far: may be placed at a distance.
+    Attributes:
+        name: Unique name, the label in metadata.
+        family: Effects, music or speech.
+        nouns: Singular noun phrases without article ("church bell"). A leading "~" marks a mass
+            or plural noun that takes no article ("~rain", "~footsteps").
+        actions: Present participles with their complements ("ringing", "slamming shut").
+        render: Renders one take of the duration that the context states.
+        is_sustained: The sound fills the clip (rain). Otherwise it is an event (a bark).
+        can_be_indoors: The sound may be placed in a room with reverberation.
+        can_be_far: The sound may be placed at a distance.
     """
 
     name: str
     family: Family
     nouns: tuple[str, ...]
     actions: tuple[str, ...]
-    play: Callable[[Stage], Take]
-    sustained: bool = False
-    indoors: bool = True
-    far: bool = True
+    render: Callable[[RenderContext], Take]
+    is_sustained: bool = False
+    can_be_indoors: bool = True
+    can_be_far: bool = True
+
+
+def effect_class(
+    name: str,
+    render: Callable[[RenderContext], Take],
+    nouns: tuple[str, ...],
+    actions: tuple[str, ...],
+    is_sustained: bool = False,
+    can_be_indoors: bool = True,
+    can_be_far: bool = True,
+) -> SoundClass:
+    """Build a class of the family "effects". The arguments are those of `SoundClass`."""
+    return SoundClass(
+        name, "effects", nouns, actions, render, is_sustained, can_be_indoors, can_be_far
+    )

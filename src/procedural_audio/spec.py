@@ -1,7 +1,7 @@
-"""What is asked of the corpus renderer: lengths, kinds, format, and the dice of every clip.
+"""The specification of a corpus, and the random generator of each clip.
 
-Knows which orders can be rendered and how a clip's randomness follows from split, seed and index alone. Refuses to know how
-anything is rendered or stored.
+Split, seed and index alone fix a clip. So clips can be rendered in any order, by any number of
+processes.
 """
 
 from __future__ import annotations
@@ -9,105 +9,156 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from latentaudio.errors import UsageError
-
 from .captions.grammar import Split
-from .scene import SHARES
-from .sound_class import Kind
+from .errors import RenderError
+from .scene import MIX_PROBABILITIES
+from .sound_class import SoundClass
 
 FileType: TypeAlias = Literal["flac", "wav"]
 
 VERSION = 4
-"""Raised whenever a kind, the space or the grammar changes what a seed renders."""
+"""Raised whenever a sound class, the room acoustics or the grammar changes what a seed renders."""
 
-_SALT: dict[Split, tuple[int, ...]] = {
-    "train": (),
-    "test": (1,),
-}  # one seed never gives both splits the same dice
-_SHUFFLE = (2,)
-_SHORTEST_S = 0.6  # what a kind can be asked for
+_SPLIT_SEEDS: dict[Split, tuple[int, ...]] = {"train": (), "test": (1,)}
+"""Added to the seed of a clip, so that the same seed never gives both splits the same numbers."""
+_SHUFFLE_SEED = (2,)
+_MIN_DURATION_S = 0.6  # the shortest clip that every render function supports
+_MIN_SAMPLE_RATE = 16000
+_MAX_SAMPLE_RATE = 48000
+_CLIPS_PER_FOLDER = 1000
 
 
 @dataclass(frozen=True)
-class Order:
-    """What was asked for; together with VERSION it fixes every byte of the corpus. shares: see `scene.SHARES`."""
+class CorpusSpec:
+    """Everything that fixes the bytes of a corpus, together with `VERSION`.
+
+    Attributes:
+        hours: Least amount of sound in hours.
+        seed: Whole number from 0 up.
+        classes: Names of the sound classes. None: all of them.
+        sample_rate: Sample rate in Hz, 16000 to 48000.
+        durations: Possible durations of a clip in seconds, each at least 0.6.
+        duration_weights: Relative frequency of each duration.
+        file_type: "flac" or "wav".
+        num_captions: Captions per clip.
+        split: "train" or "test": which of the two disjoint sets of sentences is used.
+        mix_probabilities: See `scene.MIX_PROBABILITIES`.
+
+    Raises:
+        RenderError: A value cannot be rendered.
+    """
 
     hours: float
     seed: int = 0
-    kinds: tuple[str, ...] | None = None
-    rate: int = 16000
-    seconds: tuple[float, ...] = (1.28, 2.56, 5.12, 10.24)
-    weights: tuple[float, ...] = (0.08, 0.12, 0.65, 0.15)
+    classes: tuple[str, ...] | None = None
+    sample_rate: int = 16000
+    durations: tuple[float, ...] = (1.28, 2.56, 5.12, 10.24)
+    duration_weights: tuple[float, ...] = (0.08, 0.12, 0.65, 0.15)
     file_type: FileType = "flac"
-    captions: int = 3
+    num_captions: int = 3
     split: Split = "train"
-    shares: tuple[float, ...] = SHARES
+    mix_probabilities: tuple[float, ...] = MIX_PROBABILITIES
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be rendered. Raises UsageError."""
+        """Validate the values."""
         if not (np.isfinite(self.hours) and self.hours > 0):
-            raise UsageError(f"hours is {self.hours}: ask for more than 0, for example 0.1")
+            raise RenderError(f"hours is {self.hours}: use a number above 0, for example 0.1")
         if self.seed < 0:
-            raise UsageError(f"seed is {self.seed}: use a whole number from 0 up")
-        if not 16000 <= self.rate <= 48000:
-            raise UsageError(f"rate is {self.rate} Hz: use 16000 to 48000")
-        if self.captions < 1:
-            raise UsageError(f"captions is {self.captions}: every clip needs at least 1")
-        if not self.seconds or not all(_SHORTEST_S <= length < math.inf for length in self.seconds):
-            raise UsageError(
-                f"seconds is {self.seconds}: give one or more lengths of at least {_SHORTEST_S}"
-            )
-        if len(self.weights) != len(self.seconds) or not _shares(self.weights):
-            raise UsageError(
-                f"weights {self.weights} do not fit seconds {self.seconds}: one weight >= 0 per length, not all 0"
-            )
-        if (
-            len(self.shares) != len(SHARES)
-            or not _shares(self.shares)
-            or abs(sum(self.shares) - 1) > 1e-6
-        ):
-            raise UsageError(
-                f"shares are {self.shares}: give three from 0 up that add to 1 (alone, then, while)"
-            )
+            raise RenderError(f"seed is {self.seed}: use a whole number from 0 up")
+        if not _MIN_SAMPLE_RATE <= self.sample_rate <= _MAX_SAMPLE_RATE:
+            raise RenderError(f"sample_rate is {self.sample_rate} Hz: use 16000 to 48000")
+        if self.num_captions < 1:
+            raise RenderError(f"num_captions is {self.num_captions}: use at least 1")
+        self._validate_durations()
+        self._validate_mix_probabilities()
         if self.file_type not in ("flac", "wav"):
-            raise UsageError(f"file type is '{self.file_type}': use 'flac' or 'wav'")
-        if self.split not in _SALT:
-            raise UsageError(f"split is '{self.split}': use 'train' or 'test'")
+            raise RenderError(f"file_type is '{self.file_type}': use 'flac' or 'wav'")
+        if self.split not in _SPLIT_SEEDS:
+            raise RenderError(f"split is '{self.split}': use 'train' or 'test'")
 
-    def dice(self, index: int) -> np.random.Generator:
-        """The randomness of one clip, and of nothing else."""
-        return np.random.default_rng([self.seed, index, *_SALT[self.split]])
+    def _validate_durations(self) -> None:
+        are_long_enough = all(_MIN_DURATION_S <= each < math.inf for each in self.durations)
+        if not self.durations or not are_long_enough:
+            raise RenderError(
+                f"durations is {self.durations}: give one or more durations of at least "
+                f"{_MIN_DURATION_S} seconds"
+            )
+        has_same_length = len(self.duration_weights) == len(self.durations)
+        if not has_same_length or not _are_weights(self.duration_weights):
+            raise RenderError(
+                f"duration_weights {self.duration_weights} do not match durations "
+                f"{self.durations}: give one weight >= 0 per duration, not all 0"
+            )
 
-    def length(self, rng: np.random.Generator) -> float:
-        """Seconds of a clip: its first throw of the dice."""
-        odds = np.asarray(self.weights, float)
-        return self.seconds[int(rng.choice(len(odds), p=odds / odds.sum()))]
+    def _validate_mix_probabilities(self) -> None:
+        has_three = len(self.mix_probabilities) == len(MIX_PROBABILITIES)
+        if (
+            not has_three
+            or not _are_weights(self.mix_probabilities)
+            or abs(sum(self.mix_probabilities) - 1) > 1e-6
+        ):
+            raise RenderError(
+                f"mix_probabilities is {self.mix_probabilities}: give three numbers from 0 up "
+                "that add to 1 (alone, then, while)"
+            )
+
+    def clip_generator(self, index: int) -> np.random.Generator:
+        """Return the random generator of one clip."""
+        return np.random.default_rng([self.seed, index, *_SPLIT_SEEDS[self.split]])
+
+    def draw_duration(self, rng: np.random.Generator) -> float:
+        """Draw the duration of a clip in seconds. It is the first draw from its generator."""
+        weights = np.asarray(self.duration_weights, float)
+        return self.durations[int(rng.choice(len(weights), p=weights / weights.sum()))]
 
     def file_name(self, index: int) -> str:
-        """Where a clip lies inside the folder, in drawers of a thousand."""
-        return f"clips/{index // 1000:03d}/{index:06d}.{self.file_type}"
+        """Return the path of a clip inside the corpus, in subfolders of a thousand clips."""
+        return f"clips/{index // _CLIPS_PER_FOLDER:03d}/{index:06d}.{self.file_type}"
 
-    def lead(self, cast: Sequence[Kind], index: int) -> Kind:
-        """The kind that clip `index` must hold: shuffled rounds through the cast, so that each gets its equal share."""
-        turn, place = divmod(index, len(cast))
-        return cast[
-            int(np.random.default_rng([self.seed, turn, *_SHUFFLE]).permutation(len(cast))[place])
-        ]
+    def main_class(self, classes: Sequence[SoundClass], index: int) -> SoundClass:
+        """Return the class that clip `index` must hold.
 
-    def lengths(self) -> list[float]:
-        """Seconds of clips 0, 1, ... until the hours are filled."""
-        drawn: list[float] = []
-        wanted = self.hours * 3600
-        while wanted > 1e-6:
-            drawn.append(self.length(self.dice(len(drawn))))
-            wanted -= drawn[-1]
-        return drawn
+        The classes are shuffled anew every `len(classes)` clips, so each is equally frequent.
+        """
+        cycle, position = divmod(index, len(classes))
+        rng = np.random.default_rng([self.seed, cycle, *_SHUFFLE_SEED])
+        return classes[int(rng.permutation(len(classes))[position])]
+
+    def clip_durations(self) -> list[float]:
+        """Return the durations of clips 0, 1, ... in seconds, until the hours are reached."""
+        durations: list[float] = []
+        remaining = self.hours * 3600
+        while remaining > 1e-6:
+            rng = self.clip_generator(len(durations))
+            durations.append(self.draw_duration(rng))
+            remaining -= durations[-1]
+        return durations
+
+    def to_record(self, classes: Sequence[SoundClass], num_clips: int) -> dict[str, Any]:
+        """Return the content of `corpus.json`.
+
+        Its keys are those of the first corpora, so that old and new folders read alike.
+        """
+        return {
+            "version": VERSION,
+            "hours": self.hours,
+            "seed": self.seed,
+            "kinds": [each.name for each in classes],
+            "rate": self.sample_rate,
+            "seconds": self.durations,
+            "weights": self.duration_weights,
+            "file_type": self.file_type,
+            "captions": self.num_captions,
+            "split": self.split,
+            "shares": self.mix_probabilities,
+            "clips": num_clips,
+        }
 
 
-def _shares(values: Sequence[float]) -> bool:
-    """Whether these are shares of something: finite, from 0 up, not all 0."""
+def _are_weights(values: Sequence[float]) -> bool:
+    """Whether all values are finite and from 0 up, and not all 0."""
     return all(0 <= value < math.inf for value in values) and sum(values) > 0

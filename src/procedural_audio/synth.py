@@ -1,9 +1,7 @@
-"""Sound-making primitives shared by every kind: noise, envelopes, filters, oscillators, modes.
+"""Building blocks of sound synthesis: noise, envelopes, filters, oscillators, damped modes.
 
-Knows arrays and sample rates. Refuses to know captions, kinds, files or torch.
-
-Letters: T samples. Every function takes and returns mono float64 `[T]` unless it says otherwise; times are seconds,
-frequencies hertz, levels linear.
+Letters: T samples, M modes. Every function takes and returns mono float64 `[T]` unless its
+docstring names another shape. Times are in seconds, frequencies in hertz, levels linear.
 """
 
 from __future__ import annotations
@@ -17,154 +15,217 @@ from scipy.signal import butter, lfilter, sosfilt
 
 Array: TypeAlias = NDArray[np.float64]
 
+HIGHEST_PARTIAL = 0.47
+"""Partials above this fraction of the sample rate are left out, to avoid aliasing."""
+_HIGHEST_EDGE = 0.49
+"""Highest filter edge as a fraction of the sample rate; Butterworth design needs less than 0.5."""
+
 
 @dataclass(frozen=True)
-class Stage:
-    """What a kind is given to play on: its dice, the sample rate in Hz and the clip's length in seconds."""
+class RenderContext:
+    """Random generator and format of the clip that a render function fills.
+
+    Attributes:
+        rng: Source of every random number of the take.
+        sample_rate: Sample rate in Hz.
+        duration: Duration of the clip in seconds.
+    """
 
     rng: np.random.Generator
-    rate: int
-    seconds: float
+    sample_rate: int
+    duration: float
 
     @property
-    def size(self) -> int:
-        """Samples in the clip: exactly `round(seconds * rate)`."""
-        return round(self.seconds * self.rate)
+    def num_samples(self) -> int:
+        """Number of samples of the clip: exactly `round(duration * sample_rate)`."""
+        return round(self.duration * self.sample_rate)
 
     def silence(self) -> Array:
-        """A clip of zeros, `[size]`."""
-        return np.zeros(self.size)
+        """Return a clip of zeros, `[num_samples]`."""
+        return np.zeros(self.num_samples)
 
-    def draw(self, low: float, high: float) -> float:
-        """A number between low and high, ordinary ones more often than extremes: the mean of two even draws."""
+    def triangular(self, low: float, high: float) -> float:
+        """Draw a number between two limits from the symmetric triangular distribution.
+
+        It is the mean of two uniform draws: ordinary values are more frequent than extremes.
+        """
         return low + (high - low) * 0.5 * float(self.rng.random() + self.rng.random())
 
-    def log_draw(self, low: float, high: float) -> float:
-        """A number whose logarithm is drawn so: right for pitches, rates and sizes."""
-        return float(np.exp(self.draw(np.log(low), np.log(high))))
+    def log_triangular(self, low: float, high: float) -> float:
+        """Draw a number whose logarithm is triangular: right for pitches, rates and sizes."""
+        return float(np.exp(self.triangular(np.log(low), np.log(high))))
 
     def integer(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """Draw a whole number from `low` to `high`, both included."""
         return int(self.rng.integers(low, high + 1))
 
-    def samples(self, seconds: float) -> int:
-        """How many samples a duration takes, at least one."""
-        return max(1, round(seconds * self.rate))
+    def to_samples(self, seconds: float) -> int:
+        """Convert a duration to a number of samples, at least one."""
+        return max(1, round(seconds * self.sample_rate))
 
-    def clock(self, seconds: float) -> Array:
-        """Times 0, 1/rate, ... of a span, in seconds."""
-        return np.arange(self.samples(seconds)) / self.rate
+    def time_axis(self, seconds: float) -> Array:
+        """Return the times 0, 1/sample_rate, ... of a duration, in seconds."""
+        return np.arange(self.to_samples(seconds)) / self.sample_rate
 
-    def white(self, seconds: float) -> Array:
-        """White Gaussian noise of unit deviation."""
-        return self.rng.standard_normal(self.samples(seconds))
+    def white_noise(self, seconds: float) -> Array:
+        """Draw white Gaussian noise of unit standard deviation."""
+        return self.rng.standard_normal(self.to_samples(seconds))
 
 
-def add(canvas: Array, sound: Array, start: int, gain: float = 1.0) -> None:
-    """Mix `sound` into `canvas` in place from sample `start`; what falls outside either end is cut."""
+def mix_into(canvas: Array, sound: Array, start: int, gain: float = 1.0) -> None:
+    """Add `gain * sound` to `canvas` in place, from sample `start`. Samples outside are dropped."""
     skip = max(0, -start)
     stop = min(len(canvas), start + len(sound))
     if stop > start + skip:
         canvas[start + skip : stop] += gain * sound[skip : stop - start]
 
 
-def filtered(
-    x: Array, rate: int, low: float | None = None, high: float | None = None, order: int = 2
+def butterworth(
+    x: Array, sample_rate: int, low: float | None = None, high: float | None = None, order: int = 2
 ) -> Array:
-    """Butterworth filter: high-pass at `low`, low-pass at `high`, or the band between when both are given."""
-    top = 0.49 * rate
-    edges = [min(max(edge, 1.0), top) for edge in (low, high) if edge is not None]
+    """Apply a Butterworth filter.
+
+    Args:
+        x: Samples `[T]`.
+        sample_rate: Sample rate in Hz.
+        low: Edge of the high-pass in Hz. None: no high-pass.
+        high: Edge of the low-pass in Hz. None: no low-pass. With both edges it is a band-pass.
+        order: Order of the filter; a band-pass has twice as many poles.
+
+    Returns:
+        The filtered samples `[T]`.
+    """
+    highest_edge = _HIGHEST_EDGE * sample_rate
+    edges = [min(max(edge, 1.0), highest_edge) for edge in (low, high) if edge is not None]
     if not edges:
         return x
-    kind = "bandpass" if len(edges) == 2 else ("highpass" if low is not None else "lowpass")
-    if len(edges) == 2 and edges[1] <= edges[0] * 1.01:
-        edges[0] = edges[1] / 1.02
-    sos = butter(order, edges if len(edges) == 2 else edges[0], kind, fs=rate, output="sos")
+    if len(edges) == 2:
+        if edges[1] <= edges[0] * 1.01:  # the design fails for an empty band
+            edges[0] = edges[1] / 1.02
+        sos = butter(order, edges, "bandpass", fs=sample_rate, output="sos")
+    else:
+        kind = "highpass" if low is not None else "lowpass"
+        sos = butter(order, edges[0], kind, fs=sample_rate, output="sos")
     return np.asarray(sosfilt(sos, x))
 
 
-def coloured(stage: Stage, seconds: float, slope: float) -> Array:
-    """Noise whose power falls by 3*slope dB per octave (0 white, 1 pink, 2 brown), unit deviation."""
-    n = stage.samples(seconds)
-    spectrum = np.fft.rfft(stage.rng.standard_normal(n))
-    bins = np.fft.rfftfreq(n, 1 / stage.rate)
-    spectrum *= np.maximum(bins, 20.0) ** (-slope / 2)
+def colored_noise(ctx: RenderContext, seconds: float, slope: float) -> Array:
+    """Draw noise of unit deviation whose power falls by `3 * slope` dB per octave.
+
+    Slope 0 is white noise, 1 pink, 2 brown. Below 20 Hz the spectrum is flat.
+    """
+    n = ctx.to_samples(seconds)
+    spectrum = np.fft.rfft(ctx.rng.standard_normal(n))
+    frequencies = np.fft.rfftfreq(n, 1 / ctx.sample_rate)
+    spectrum *= np.maximum(frequencies, 20.0) ** (-slope / 2)
     spectrum[0] = 0.0
-    out = np.fft.irfft(spectrum, n)
-    return np.asarray(out / (out.std() + 1e-12))
+    noise = np.fft.irfft(spectrum, n)
+    return np.asarray(noise / (noise.std() + 1e-12))
 
 
-def resonate(x: Array, rate: int, hertz: float, bandwidth: float) -> Array:
-    """Two-pole resonator at `hertz` with the given 3 dB bandwidth in Hz, unit gain at its peak (formants, bodies)."""
-    r = float(np.exp(-np.pi * bandwidth / rate))
-    theta = 2 * np.pi * min(hertz, 0.49 * rate) / rate
-    gain = (1 - r) * np.sqrt(1 - 2 * r * np.cos(2 * theta) + r * r)
-    return np.asarray(lfilter([gain], [1.0, -2 * r * np.cos(theta), r * r], x))
+def resonator(x: Array, sample_rate: int, frequency_hz: float, bandwidth_hz: float) -> Array:
+    """Apply a two-pole resonator with unit gain at its peak: one formant or body resonance.
+
+    Args:
+        x: Samples `[T]`.
+        sample_rate: Sample rate in Hz.
+        frequency_hz: Frequency of the peak.
+        bandwidth_hz: Width of the peak 3 dB below its top.
+
+    Returns:
+        The filtered samples `[T]`.
+    """
+    radius = float(np.exp(-np.pi * bandwidth_hz / sample_rate))
+    angle = 2 * np.pi * min(frequency_hz, _HIGHEST_EDGE * sample_rate) / sample_rate
+    gain = (1 - radius) * np.sqrt(1 - 2 * radius * np.cos(2 * angle) + radius * radius)
+    return np.asarray(lfilter([gain], [1.0, -2 * radius * np.cos(angle), radius * radius], x))
 
 
-def decay(stage: Stage, seconds: float, half_life: float, attack: float = 0.002) -> Array:
-    """Percussive envelope: a linear attack in seconds, then halving every `half_life` seconds."""
-    t = stage.clock(seconds)
+def decay_envelope(
+    ctx: RenderContext, seconds: float, half_life: float, attack: float = 0.002
+) -> Array:
+    """Return a percussive envelope: a linear attack, and a level that halves every `half_life`."""
+    t = ctx.time_axis(seconds)
     return np.asarray(np.minimum(t / max(attack, 1e-4), 1.0) * 0.5 ** (t / half_life))
 
 
-def swell(stage: Stage, seconds: float, attack: float, release: float) -> Array:
-    """Sustained envelope: half-cosine attack and release in seconds, one between."""
-    n = stage.samples(seconds)
-    env = np.ones(n)
-    a, r = min(stage.samples(attack), n), min(stage.samples(release), n)
-    env[:a] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(a) / a)
-    env[n - r :] *= (0.5 - 0.5 * np.cos(np.pi * np.arange(r) / r))[::-1]
-    return env
+def attack_release(ctx: RenderContext, seconds: float, attack: float, release: float) -> Array:
+    """Return a sustained envelope: half-cosine attack and release, 1 between them."""
+    n = ctx.to_samples(seconds)
+    envelope = np.ones(n)
+    num_attack = min(ctx.to_samples(attack), n)
+    num_release = min(ctx.to_samples(release), n)
+    envelope[:num_attack] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(num_attack) / num_attack)
+    release_ramp = 0.5 - 0.5 * np.cos(np.pi * np.arange(num_release) / num_release)
+    envelope[n - num_release :] *= release_ramp[::-1]
+    return envelope
 
 
-def modes(stage: Stage, seconds: float, hertz: Array, gains: Array, half_lives: Array) -> Array:
-    """Struck body: a sum of exponentially decaying sines, one per row of the `[M]` arrays; above 0.47 rate none sounds."""
-    t = stage.clock(seconds)
+def damped_modes(
+    ctx: RenderContext, seconds: float, frequencies: Array, gains: Array, half_lives: Array
+) -> Array:
+    """Synthesize a struck body: a sum of exponentially decaying sines (modal synthesis).
+
+    Args:
+        ctx: Context of the clip.
+        seconds: Duration of the sound.
+        frequencies: Mode frequencies in Hz `[M]`. Those near half the sample rate are left out.
+        gains: Gain of each mode `[M]`.
+        half_lives: Time in seconds in which a mode loses half its level `[M]`.
+
+    Returns:
+        Samples `[T]`.
+    """
+    t = ctx.time_axis(seconds)
     out = np.zeros(len(t))
-    for f, g, h in zip(hertz, gains, half_lives, strict=True):
-        if f < 0.47 * stage.rate:
-            live = min(len(t), stage.samples(12 * float(h)))
-            out[:live] += g * np.sin(2 * np.pi * f * t[:live]) * 0.5 ** (t[:live] / h)
+    for frequency, gain, half_life in zip(frequencies, gains, half_lives, strict=True):
+        if frequency < HIGHEST_PARTIAL * ctx.sample_rate:
+            # After 12 half-lives a mode has lost 72 dB; the rest is not computed.
+            stop = min(len(t), ctx.to_samples(12 * float(half_life)))
+            decay = 0.5 ** (t[:stop] / half_life)
+            out[:stop] += gain * np.sin(2 * np.pi * frequency * t[:stop]) * decay
     return out
 
 
-def glide(hertz: Array, rate: int, phase: float = 0.0) -> Array:
-    """Phase in radians of an oscillator whose frequency follows `hertz` `[T]` sample by sample."""
-    return np.asarray(phase + 2 * np.pi * np.cumsum(hertz) / rate)
+def phase_from_frequency(frequency: Array, sample_rate: int, phase: float = 0.0) -> Array:
+    """Integrate a frequency curve in Hz `[T]` to the phase of an oscillator in radians `[T]`."""
+    return np.asarray(phase + 2 * np.pi * np.cumsum(frequency) / sample_rate)
 
 
-def harmonics(phase: Array, hertz: Array | float, rate: int, gains: Array) -> Array:
-    """Additive tone: harmonic k+1 of `phase` with gain `gains[k]`, dropped where it would pass 0.47 rate (no aliasing)."""
+def additive_tone(phase: Array, frequency: Array | float, sample_rate: int, gains: Array) -> Array:
+    """Synthesize a harmonic tone: the sum of `gains[k] * sin((k + 1) * phase)`.
+
+    Args:
+        phase: Phase of the fundamental in radians `[T]`.
+        frequency: Frequency of the fundamental in Hz, a number or a curve `[T]`.
+        sample_rate: Sample rate in Hz.
+        gains: Gain of each harmonic. Harmonics that would alias are left out.
+
+    Returns:
+        Samples `[T]`.
+    """
     out = np.zeros(len(phase))
-    top = float(np.max(hertz))
-    for k, g in enumerate(gains):
-        if (k + 1) * top < 0.47 * rate:
-            out += g * np.sin((k + 1) * phase)
+    highest = float(np.max(frequency))
+    for k, gain in enumerate(gains):
+        if (k + 1) * highest < HIGHEST_PARTIAL * sample_rate:
+            out += gain * np.sin((k + 1) * phase)
     return out
 
 
-def wander(stage: Stage, seconds: float, hertz: float) -> Array:
-    """A slow random curve of about zero mean and unit deviation whose corners come `hertz` times a second (drift, gusts)."""
-    n = stage.samples(seconds)
-    knots = stage.rng.standard_normal(max(4, int(seconds * hertz) + 4))
-    x = np.linspace(0, len(knots) - 3, n)
-    i = x.astype(int)
-    f = 0.5 - 0.5 * np.cos(np.pi * (x - i))
-    return np.asarray(knots[i] * (1 - f) + knots[i + 1] * f)
+def random_curve(ctx: RenderContext, seconds: float, rate_hz: float) -> Array:
+    """Draw a smooth random curve of mean 0 and unit deviation, for drift and gusts.
+
+    Random values, `rate_hz` of them a second, are joined by half-cosines.
+    """
+    n = ctx.to_samples(seconds)
+    values = ctx.rng.standard_normal(max(4, int(seconds * rate_hz) + 4))
+    position = np.linspace(0, len(values) - 3, n)
+    index = position.astype(int)
+    mix = 0.5 - 0.5 * np.cos(np.pi * (position - index))
+    return np.asarray(values[index] * (1 - mix) + values[index + 1] * mix)
 
 
-def at_times(
-    stage: Stage, rate_hz: float, jitter: float = 0.0, start: float | None = None
-) -> list[float]:
-    """Moments of a steady pulse over the whole clip in seconds; `jitter` is a share of the period."""
-    period = 1.0 / rate_hz
-    first = stage.draw(0, min(period, 0.3)) if start is None else start
-    count = max(1, int(np.ceil((stage.seconds - first) / period - 1e-9)))
-    return [first + period * (k + jitter * stage.draw(-0.5, 0.5)) for k in range(count)]
-
-
-def normalised(x: Array, peak: float = 0.9) -> Array:
-    """The same sound scaled so that its largest absolute sample is `peak`; silence stays silence."""
-    top = float(np.max(np.abs(x), initial=0.0))
-    return x * (peak / top) if top > 1e-9 else x
+def normalize_peak(x: Array, peak: float = 0.9) -> Array:
+    """Scale a sound so that its largest absolute sample is `peak`. Silence stays silence."""
+    largest = float(np.max(np.abs(x), initial=0.0))
+    return x * (peak / largest) if largest > 1e-9 else x

@@ -1,4 +1,4 @@
-"""`latentaudio corpus render`: the flags reach the renderer, and its refusals reach the user."""
+"""`latentaudio dataset render`: the flags reach the renderer, and its errors reach the user."""
 
 import json
 
@@ -6,57 +6,31 @@ import soundfile
 
 from latentaudio.cli.main import main
 
+RENDER = ["dataset", "render"]
 
-def test_a_small_corpus(tmp_path, capsys):
-    tokens = [
-        "--hours",
-        "0.0008",
-        "--seed",
-        "3",
-        "--kinds",
-        "bell",
-        "dog",
-        "--seconds",
-        "0.7",
-        "0.9",
-        "--workers",
-        "1",
-    ]
-    assert (
-        main(
-            [
-                "corpus",
-                "render",
-                str(tmp_path / "c"),
-                *tokens,
-                "--split",
-                "test",
-                "--file-type",
-                "wav",
-                "--json",
-            ]
-        )
-        == 0
-    )
-    told = json.loads(capsys.readouterr().out)
-    lines = [
-        json.loads(line) for line in (tmp_path / "c" / "metadata.jsonl").read_text().splitlines()
-    ]
-    assert told["clips"] == len(lines) >= 4
+
+def test_flags_reach_the_corpus(tmp_path, capsys):
+    folder = tmp_path / "c"
+    flags = ["--hours", "0.0008", "--seed", "3", "--classes", "bell", "dog"]
+    flags += ["--durations", "0.7", "0.9", "--num-workers", "1"]
+    flags += ["--split", "test", "--file-type", "wav", "--json"]
+    assert main([*RENDER, str(folder), *flags]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    lines = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+    assert summary["clips"] == len(lines) >= 4
     assert {line["seconds"] for line in lines} <= {0.7, 0.9}
-    assert {kind for line in lines for kind in line["kinds"][:1]} <= {"bell", "dog"}
-    about = json.loads((tmp_path / "c" / "corpus.json").read_text())
-    assert (about["seed"], about["split"], about["weights"]) == (3, "test", [1.0, 1.0])
-    assert soundfile.info(tmp_path / "c" / lines[0]["file_name"]).format == "WAV"
+    assert {name for line in lines for name in line["kinds"][:1]} <= {"bell", "dog"}
+    corpus = json.loads((folder / "corpus.json").read_text())
+    assert (corpus["seed"], corpus["split"], corpus["weights"]) == (3, "test", [1.0, 1.0])
+    assert soundfile.info(folder / lines[0]["file_name"]).format == "WAV"
 
 
-def test_refusals(tmp_path, capsys):
-    assert (
-        main(["corpus", "render", str(tmp_path / "c"), "--hours", "1", "--kinds", "unicorn"]) == 2
-    )
-    assert "unknown kind 'unicorn'" in capsys.readouterr().err
+def test_errors_are_one_line_with_exit_code_2(tmp_path, capsys):
+    assert main([*RENDER, str(tmp_path / "c"), "--hours", "1", "--classes", "unicorn"]) == 2
+    message = capsys.readouterr().err
+    assert "unknown sound class 'unicorn'" in message and message.count("\n") == 1
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
-    assert main(["corpus", "render", str(tmp_path / "full"), "--hours", "1"]) == 2
+    assert main([*RENDER, str(tmp_path / "full"), "--hours", "1"]) == 2
     assert "not an empty folder" in capsys.readouterr().err
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["full"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full"]

@@ -15,7 +15,7 @@ COUNTED = ("dog", "cat", "cow", "sheep", "wolf", "duck", "rooster", "crow", "owl
 
 
 def play(name, seed, seconds=5.12, rate=RATE):
-    return NAMED[name].play(Stage(np.random.default_rng([5, seed]), rate, seconds))
+    return NAMED[name].render(Stage(np.random.default_rng([5, seed]), rate, seconds))
 
 
 def heard(x, rate=RATE, floor=0.004, silence=0.03):
@@ -42,8 +42,8 @@ def test_calls_are_as_many_as_claimed_and_begin_where_claimed(name):
     for seed in range(12):
         take = play(name, seed)
         starts = heard(take.samples)
-        assert len(starts) == take.facts["count"]
-        np.testing.assert_allclose(starts, take.facts["onsets"], atol=0.05)
+        assert len(starts) == take.annotations["count"]
+        np.testing.assert_allclose(starts, take.annotations["onsets"], atol=0.05)
 
 
 @pytest.mark.parametrize("name", ["frog", "cricket"])
@@ -51,9 +51,9 @@ def test_steady_calls_keep_the_claimed_rate(name):
     for seed in range(8):
         take = play(name, seed)
         starts = heard(take.samples, silence=0.03)
-        assert len(starts) == len(take.facts["onsets"])
-        assert take.facts.get("count", len(starts)) == len(starts)
-        assert np.diff(starts) == pytest.approx(1 / take.facts["rate_hz"], rel=0.02)
+        assert len(starts) == len(take.annotations["onsets"])
+        assert take.annotations.get("count", len(starts)) == len(starts)
+        assert np.diff(starts) == pytest.approx(1 / take.annotations["rate_hz"], rel=0.02)
 
 
 def test_a_gallop_repeats_at_its_stride():
@@ -62,7 +62,7 @@ def test_a_gallop_repeats_at_its_stride():
         level = np.abs(take.samples[: len(take.samples) // 80 * 80]).reshape(-1, 80).mean(1)
         level -= level.mean()
         echo = np.correlate(level, level, "full")[len(level) - 1 :]
-        stride = round(200 / take.facts["rate_hz"])
+        stride = round(200 / take.annotations["rate_hz"])
         window = echo[round(0.75 * stride) : round(1.25 * stride)]
         assert abs(window.argmax() + round(0.75 * stride) - stride) <= 2
 
@@ -83,8 +83,8 @@ def test_pitch_is_what_a_tracker_finds(name):
         )
         level = librosa.feature.rms(y=take.samples, frame_length=2048, hop_length=256)[0]
         found = np.median(track[level > 0.6 * level.max()])
-        assert abs(12 * np.log2(found / take.facts["pitch_hz"])) < 0.25
-        claimed.append(take.facts["pitch_hz"])
+        assert abs(12 * np.log2(found / take.annotations["pitch_hz"])) < 0.25
+        claimed.append(take.annotations["pitch_hz"])
     assert max(claimed) / min(claimed) > 1.6
 
 
@@ -95,7 +95,9 @@ def test_large_animals_sound_darker_than_small_ones(name):
     brightness = {"large": [], "small": []}
     for seed in range(60):
         take = play(name, seed, 2.0)
-        words = {"small" if word == "young" else word for word in take.facts.get("qualities", ())}
+        words = {
+            "small" if word == "young" else word for word in take.annotations.get("qualities", ())
+        }
         for word in brightness.keys() & words:
             power = np.abs(np.fft.rfft(take.samples)) ** 2
             brightness[word].append(float(np.cumsum(power).searchsorted(power.sum() / 2)))

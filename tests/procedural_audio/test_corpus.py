@@ -11,7 +11,7 @@ from latentaudio.errors import DataError, UsageError
 from procedural_audio import corpus
 from procedural_audio.captions import grammar
 from procedural_audio.corpus import render_corpus
-from procedural_audio.registry import table
+from procedural_audio.registry import get_registry
 
 TINY = {
     "hours": 12 / 3600,
@@ -32,7 +32,7 @@ def content(folder):
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus") / "new" / "tiny"
-    return folder, render_corpus(folder, **TINY, seed=4, workers=1)
+    return folder, render_corpus(folder, **TINY, seed=4, num_workers=1)
 
 
 def rows(folder):
@@ -40,17 +40,17 @@ def rows(folder):
 
 
 def test_two_workers_write_the_same_bytes(tiny, tmp_path):
-    render_corpus(tmp_path / "two", **TINY, seed=4, workers=2)
+    render_corpus(tmp_path / "two", **TINY, seed=4, num_workers=2)
     assert content(tmp_path / "two") == content(tiny[0])
 
 
 def test_another_seed_and_another_split_sound_different(tiny, tmp_path):
     sounds = {data for name, data in content(tiny[0]).items() if name.endswith("flac")}
     for name, given in (("seed", {"seed": 5}), ("split", {"seed": 4, "split": "test"})):
-        render_corpus(tmp_path / name, **TINY, **given, workers=1)
+        render_corpus(tmp_path / name, **TINY, **given, num_workers=1)
         assert not sounds & set(content(tmp_path / name).values())
     assert {
-        grammar.belongs(text) for row in rows(tmp_path / "split") for text in row["captions"]
+        grammar.split_of(text) for row in rows(tmp_path / "split") for text in row["captions"]
     } == {"test"}
 
 
@@ -67,7 +67,7 @@ def test_metadata_tells_the_truth(tiny):
             and info.frames == round(row["seconds"] * 16000)
         )
         assert row["text"] == row["captions"][0] and len(row["captions"]) == 3
-        assert all(grammar.belongs(text) == "train" for text in row["captions"])
+        assert all(grammar.split_of(text) == "train" for text in row["captions"])
         assert row["index"] == index and row["seed"] == 4
         assert row["kinds"] == [event["kind"] for event in row["events"]]
     total = sum(row["seconds"] for row in lines)
@@ -86,11 +86,11 @@ def test_shares_of_one_sound_and_two_are_those_asked_for(tmp_path):
         tmp_path,
         hours=60 / 3600,
         seed=1,
-        kinds=("dog", "bell"),
-        seconds=(2.56,),
-        weights=(1,),
-        shares=(0, 1, 0),
-        workers=1,
+        classes=("dog", "bell"),
+        durations=(2.56,),
+        duration_weights=(1,),
+        mix_probabilities=(0, 1, 0),
+        num_workers=1,
     )
     assert {row["relation"] for row in rows(tmp_path)} == {"then"}
     for shares in ((0.5, 0.5), (0.5, 0.5, 0.5), (1.2, -0.2, 0)):
@@ -100,10 +100,10 @@ def test_shares_of_one_sound_and_two_are_those_asked_for(tmp_path):
 
 def test_every_kind_leads_equally_often(tiny):
     order = corpus.Order(hours=1.0, seed=9)
-    kinds = list(table().values())
+    kinds = list(get_registry().values())
     for turn in range(3):
         leads = [order.lead(kinds, turn * len(kinds) + n).name for n in range(len(kinds))]
-        assert sorted(leads) == sorted(table())
+        assert sorted(leads) == sorted(get_registry())
 
 
 def test_wav_and_progress(tmp_path):
@@ -111,9 +111,9 @@ def test_wav_and_progress(tmp_path):
     summary = render_corpus(
         tmp_path / "w",
         2 / 3600,
-        kinds=["dog"],
+        classes=["dog"],
         file_type="wav",
-        workers=1,
+        num_workers=1,
         progress=lambda *at: seen.append(at),
     )
     assert seen == [(n + 1, summary.clips) for n in range(summary.clips)]
@@ -122,10 +122,10 @@ def test_wav_and_progress(tmp_path):
 
 def test_an_empty_folder_is_filled_and_a_full_one_refused(tmp_path):
     (tmp_path / "x").mkdir()
-    render_corpus(tmp_path / "x", **TINY | {"hours": 1 / 3600}, workers=1)
+    render_corpus(tmp_path / "x", **TINY | {"hours": 1 / 3600}, num_workers=1)
     before = content(tmp_path / "x")
     with pytest.raises(DataError, match="choose another"):
-        render_corpus(tmp_path / "x", **TINY, workers=1)
+        render_corpus(tmp_path / "x", **TINY, num_workers=1)
     assert content(tmp_path / "x") == before and before
 
 
@@ -137,7 +137,7 @@ def test_an_interrupted_corpus_leaves_nothing(tmp_path, problem, workers):
         raise problem
 
     with pytest.raises(problem):
-        render_corpus(tmp_path / "x", **TINY, workers=workers, progress=stop)
+        render_corpus(tmp_path / "x", **TINY, num_workers=workers, progress=stop)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -149,7 +149,7 @@ def test_a_full_disk_is_noticed_before_the_first_clip(tmp_path, monkeypatch):
         render_corpus(
             tmp_path / "x",
             1.0,
-            workers=1,
+            num_workers=1,
             progress=lambda done, total: pytest.fail("rendered a clip"),
         )
     assert list(tmp_path.iterdir()) == []
@@ -158,7 +158,7 @@ def test_a_full_disk_is_noticed_before_the_first_clip(tmp_path, monkeypatch):
 def test_an_unwritable_parent_is_named(tmp_path):
     (tmp_path / "file").write_text("here")
     with pytest.raises(DataError, match="choose a folder you may write to"):
-        render_corpus(tmp_path / "file" / "corpus", **TINY, workers=1)
+        render_corpus(tmp_path / "file" / "corpus", **TINY, num_workers=1)
 
 
 @pytest.mark.parametrize(

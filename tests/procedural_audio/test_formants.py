@@ -65,7 +65,7 @@ def test_calls_keep_an_even_pace_and_say_it():
     named = 0
     for seed in range(40):
         stage = Stage(np.random.default_rng([4, seed]), RATE, 5.12)
-        facts = chorus(stage, 0.3, (0.1, 1.2), 7, lambda vary: np.ones(800)).facts
+        facts = chorus(stage, 0.3, (0.1, 1.2), 7, lambda vary: np.ones(800)).annotations
         gaps = np.diff(facts["onsets"])
         assert ("rate_hz" in facts) == (len(gaps) >= 2)
         if len(gaps) >= 2:

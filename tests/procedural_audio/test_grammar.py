@@ -11,18 +11,18 @@ import pytest
 from latentaudio.errors import UsageError
 from procedural_audio.captions import grammar, ood_prompts, verbalize
 from procedural_audio.captions.handwritten import wordings
-from procedural_audio.registry import find, table
-from procedural_audio.scene import Event, Scene, play
-from procedural_audio.sound_class import Kind
+from procedural_audio.registry import get_classes, get_registry
+from procedural_audio.scene import Event, Scene, render_scene
+from procedural_audio.sound_class import SoundClass
 
-BELL = Kind(
+BELL = SoundClass(
     "bell",
     "effects",
     ("bell", "iron bell", "ship's bell"),
     ("ringing", "tolling", "sounding"),
     lambda stage: None,
 )
-RAIN = Kind(
+RAIN = SoundClass(
     "rain",
     "effects",
     ("~rain", "~raindrops", "downpour"),
@@ -151,7 +151,7 @@ def test_facts_are_named_as_often_as_promised():
     ],
 )
 def test_article_a(phrase):
-    assert verbalize.article(phrase) == "a"
+    assert verbalize.indefinite_article(phrase) == "a"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_article_a(phrase):
     ],
 )
 def test_article_an(phrase):
-    assert verbalize.article(phrase) == "an"
+    assert verbalize.indefinite_article(phrase) == "an"
 
 
 def test_mass_and_plural_nouns():
@@ -202,12 +202,12 @@ def test_splits_are_disjoint_and_both_alive():
         alone(kind=RAIN),
     ]
     train, test = (
-        {grammar.normalise(s) for scene in scenes for s in captions(scene, split)}
+        {grammar.normalize_sentence(s) for scene in scenes for s in captions(scene, split)}
         for split in ("train", "test")
     )
     assert len(train) > 400 and len(test) > 150 and not train & test
-    assert all(grammar.belongs(s) == "train" for s in train) and all(
-        grammar.belongs(s) == "test" for s in test
+    assert all(grammar.split_of(s) == "train" for s in train) and all(
+        grammar.split_of(s) == "test" for s in test
     )
     for relation in ("alone", "then", "while"):
         assert not set(grammar.FRAMES["train"][relation]) & set(grammar.FRAMES["test"][relation])
@@ -217,18 +217,18 @@ def test_belongs_ignores_case_and_punctuation_and_never_changes():
     assert (
         len(
             {
-                grammar.belongs(s)
+                grammar.split_of(s)
                 for s in ("A dog barking, twice.", "a dog barking twice", " a dog  barking twice")
             }
         )
         == 1
     )
     sentences = [f"sentence number {n}" for n in range(4000)]
-    assert np.mean([grammar.belongs(s) == "test" for s in sentences]) == pytest.approx(
+    assert np.mean([grammar.split_of(s) == "test" for s in sentences]) == pytest.approx(
         1 / 8, abs=0.02
     )
     # The same digests from GNU coreutils: printf 'sentence number 1' | b2sum -l 64
-    assert [n for n in range(20) if grammar.belongs(f"sentence number {n}") == "test"] == [
+    assert [n for n in range(20) if grammar.split_of(f"sentence number {n}") == "test"] == [
         1,
         8,
         10,
@@ -244,10 +244,10 @@ def test_a_kind_without_words_is_an_error_with_a_way_out():
         captions(alone(kind=mute), "test", 1)
 
 
-@pytest.mark.parametrize("name", list(table()))
+@pytest.mark.parametrize("name", list(get_registry()))
 def test_every_real_kind_speaks_both_languages(name):
-    kind = table()[name]
-    _, scene = play([kind], np.random.default_rng(7), 16000, 1.28)
+    kind = get_registry()[name]
+    _, scene = render_scene([kind], np.random.default_rng(7), 16000, 1.28)
     for split in ("train", "test"):
         sentences = captions(scene, split, 12)
         assert len(set(sentences)) > 3
@@ -266,42 +266,46 @@ def test_foreign_prompts_are_outside_the_grammar():
             assert re.search(r"\{a\.(thing|bare)\}", frame) and re.search(
                 r"\{a\.(doing|act)\}", frame
             )
-    prompts = ood_prompts.foreign_prompts()
+    prompts = ood_prompts.ood_prompts()
     assert (
         len({text for _, text in prompts}) == len(prompts) >= 50
         and len({name for name, _ in prompts}) >= 50
     )
     for name, text in prompts:
-        assert name in table()
-        for kind in table().values():
-            said = f" {grammar.normalise(text)} "
+        assert name in get_registry()
+        for kind in get_registry().values():
+            said = f" {grammar.normalize_sentence(text)} "
             both = [
-                any(f" {grammar.normalise(w)} " in said for w in words)
+                any(f" {grammar.normalize_sentence(w)} " in said for w in words)
                 for words in (kind.nouns, kind.actions)
             ]
             assert not all(both), (text, kind.name)
 
 
 def test_every_kind_has_free_wordings_of_its_own_and_none_is_a_held_out_prompt():
-    assert list(wordings()) == list(table())
-    said = [grammar.normalise(text) for captions in wordings().values() for text in captions]
+    assert list(wordings()) == list(get_registry())
+    said = [
+        grammar.normalize_sentence(text) for captions in wordings().values() for text in captions
+    ]
     assert len(said) == len(set(said)) and min(map(len, wordings().values())) >= 30
-    assert not set(said) & {grammar.normalise(text) for _, text in ood_prompts.foreign_prompts()}
+    assert not set(said) & {
+        grammar.normalize_sentence(text) for _, text in ood_prompts.ood_prompts()
+    }
 
 
 def test_a_prompt_is_fresh_where_no_wording_taught_shares_two_words_with_it():
     taught = wordings()["drip"][0]
-    assert not ood_prompts.fresh("drip", f"{taught} again")
-    assert ood_prompts.fresh("drip", "qwertz und zuiop")
+    assert not ood_prompts.has_novel_wording("drip", f"{taught} again")
+    assert ood_prompts.has_novel_wording("drip", "qwertz und zuiop")
     assert (
         15
-        <= sum(ood_prompts.fresh(*pair) for pair in ood_prompts.foreign_prompts())
-        < len(ood_prompts.foreign_prompts())
+        <= sum(ood_prompts.has_novel_wording(*pair) for pair in ood_prompts.ood_prompts())
+        < len(ood_prompts.ood_prompts())
     )
 
 
 def test_free_wordings_are_for_training_on_a_sound_alone():
-    _, scene = play(find(["dog"]), np.random.default_rng(1), 16000, 1.0)
+    _, scene = render_scene(get_classes(["dog"]), np.random.default_rng(1), 16000, 1.0)
     assert scene.relation == "alone"
     rng = np.random.default_rng(0)
     drawn = [grammar.describe(scene, rng, "train") for _ in range(400)]

@@ -27,9 +27,9 @@ def test_what_repeats_does_so_at_the_claimed_rate(name, smooth):
     claimed = 0
     for seed in range(10):
         take = play(NAMED[name], seed)
-        if "rate_hz" in take.facts:
+        if "rate_hz" in take.annotations:
             claimed += 1
-            rate_hz = take.facts["rate_hz"]
+            rate_hz = take.annotations["rate_hz"]
             assert envelope_rate(take.samples, rate_hz, smooth) == pytest.approx(rate_hz, rel=0.02)
     assert claimed >= 3
 
@@ -38,21 +38,23 @@ def test_what_repeats_does_so_at_the_claimed_rate(name, smooth):
 def test_the_hum_stands_out_of_the_air(name):
     for seed in range(8):
         take = play(NAMED[name], seed)
-        assert abs(cents(strongest(take.samples), take.facts["pitch_hz"])) < 10
+        assert abs(cents(strongest(take.samples), take.annotations["pitch_hz"])) < 10
 
 
 @pytest.mark.parametrize("name", ["drill", "propeller"])
 def test_a_tracker_hears_the_claimed_pitch(name):
     for seed in range(6):
         take = play(NAMED[name], seed, 2.56)
-        pitch = take.facts["pitch_hz"]
+        pitch = take.annotations["pitch_hz"]
         assert abs(cents(np.median(track(take.samples, 0.6 * pitch, 1.9 * pitch)), pitch)) < 25
 
 
 def test_ticks_are_counted_where_they_are_claimed():
     for seed in range(8):
         take = play(NAMED["clock"], seed)
-        np.testing.assert_allclose(onsets(take.samples, rest=0.08), take.facts["onsets"], atol=0.01)
+        np.testing.assert_allclose(
+            onsets(take.samples, rest=0.08), take.annotations["onsets"], atol=0.01
+        )
 
 
 def test_a_parked_car_revs_as_often_as_claimed():
@@ -60,13 +62,13 @@ def test_a_parked_car_revs_as_often_as_claimed():
         take = play(NAMED["revving"], seed)
         smooth = np.convolve(level(take.samples), np.hanning(41) / 20, "same")
         peaks, _ = find_peaks(np.r_[0, smooth, 0], prominence=0.3 * smooth.max(), distance=40)
-        assert len(peaks) == take.facts["count"]
+        assert len(peaks) == take.annotations["count"]
 
 
 def test_a_motorcycle_speeds_up_within_a_gear():
     for seed in range(16):
         take = play(NAMED["motorcycle"], seed)
-        if take.facts["manner"] == ("speeding up",):
+        if take.annotations["manner"] == ("speeding up",):
             half = RATE * 2
             early, late = (
                 np.median(track(part, 20, 600, 4096))

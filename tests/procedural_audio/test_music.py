@@ -17,12 +17,12 @@ STRUCK = ("piano", "guitar", "xylophone", "marimba", "music box", "bongos")
 
 
 def play(name, seed, seconds=4.0, rate=RATE):
-    return NAMED[name].play(Stage(np.random.default_rng([11, seed]), rate, seconds))
+    return NAMED[name].render(Stage(np.random.default_rng([11, seed]), rate, seconds))
 
 
 def takes(name, wanted, count, seconds=4.0):
     """The first `count` takes of a kind whose facts are `wanted`."""
-    found = (take for seed in range(400) if wanted((take := play(name, seed, seconds)).facts))
+    found = (take for seed in range(400) if wanted((take := play(name, seed, seconds)).annotations))
     return [next(found) for _ in range(count)]
 
 
@@ -66,7 +66,7 @@ def test_a_take_is_whole_soon_heard_and_the_same_again(kind, seconds):
 @pytest.mark.parametrize("name", NAMED)
 def test_one_seed_sounds_alike_at_16_and_48_kilohertz(name):
     low, high = play(name, 3), play(name, 3, rate=48000)
-    assert low.facts == high.facts
+    assert low.annotations == high.annotations
     folded = librosa.resample(high.samples, orig_sr=48000, target_sr=RATE)
     mels = [
         librosa.power_to_db(librosa.feature.melspectrogram(y=x, sr=RATE, fmax=6000), top_db=40)
@@ -78,7 +78,7 @@ def test_one_seed_sounds_alike_at_16_and_48_kilohertz(name):
 @pytest.mark.parametrize("name", PITCHED)
 def test_a_stated_pitch_is_the_one_a_tracker_finds(name):
     for take in takes(name, lambda facts: "pitch_hz" in facts, 5):
-        stated, onsets = take.facts["pitch_hz"], take.facts["onsets"]
+        stated, onsets = take.annotations["pitch_hz"], take.annotations["onsets"]
         assert abs(69 + 12 * np.log2(stated / 440) - round(69 + 12 * np.log2(stated / 440))) < 1e-9
         until = onsets[1] if len(onsets) > 1 else onsets[0] + 0.9
         tone = take.samples[round((onsets[0] + 0.04) * RATE) : round(until * RATE)]
@@ -87,7 +87,7 @@ def test_a_stated_pitch_is_the_one_a_tracker_finds(name):
 
 @pytest.mark.parametrize("name", PITCHED)
 def test_single_pitches_are_frequent_and_cover_two_octaves(name):
-    _, compass = NAMED[name].play.args
+    _, compass = NAMED[name].render.args
     facts = [
         composition.compose(Stage(np.random.default_rng([5, seed]), RATE, 5.12), compass).facts
         for seed in range(300)
@@ -101,9 +101,11 @@ def test_single_pitches_are_frequent_and_cover_two_octaves(name):
 def test_counted_notes_are_there_and_evenly_spaced(name):
     for take in takes(name, lambda facts: facts.get("count", 0) >= 3 and "rate_hz" in facts, 3):
         heard = strokes(take.samples)
-        assert len(heard) == take.facts["count"]
-        np.testing.assert_allclose(heard, take.facts["onsets"], atol=0.03)
-        np.testing.assert_allclose(np.diff(heard).mean(), 1 / take.facts["rate_hz"], rtol=0.03)
+        assert len(heard) == take.annotations["count"]
+        np.testing.assert_allclose(heard, take.annotations["onsets"], atol=0.03)
+        np.testing.assert_allclose(
+            np.diff(heard).mean(), 1 / take.annotations["rate_hz"], rtol=0.03
+        )
 
 
 @pytest.mark.parametrize("name", ["piano", "organ", "accordion"])
@@ -139,7 +141,7 @@ def test_a_groove_comes_round_at_its_tempo(name):
     for take in takes(name, lambda facts: "bpm" in facts, 4, seconds=10.0):
         flux = librosa.onset.onset_strength(y=take.samples, sr=RATE, hop_length=80)
         flux -= flux.mean()
-        beat = 60 / take.facts["bpm"] * RATE / 80
+        beat = 60 / take.annotations["bpm"] * RATE / 80
 
         def again(lag, flux=flux):
             lags = range(round(lag) - 1, round(lag) + 2)

@@ -16,7 +16,7 @@ NAMED = {kind.name: kind for kind in KINDS}
 
 
 def play(name, seed, seconds=5.12):
-    return NAMED[name].play(Stage(np.random.default_rng([6, seed]), RATE, seconds))
+    return NAMED[name].render(Stage(np.random.default_rng([6, seed]), RATE, seconds))
 
 
 def centroid(x):
@@ -38,7 +38,8 @@ def split_by(name, word, other, measure, seeds=24, key="qualities"):
     """Medians of a measure over takes described by `word` and by `other`."""
     takes = [play(name, seed, 3.0) for seed in range(seeds)]
     groups = [
-        [measure(t.samples) for t in takes if w in t.facts.get(key, ())] for w in (word, other)
+        [measure(t.samples) for t in takes if w in t.annotations.get(key, ())]
+        for w in (word, other)
     ]
     assert min(map(len, groups)) >= 3
     return (float(np.median(group)) for group in groups)
@@ -73,14 +74,14 @@ def test_one_seed_has_one_colour_at_both_rates(kind):
 def test_drops_fall_at_the_claimed_rate():
     for seed in range(10):
         take = play("drip", seed)
-        onsets = np.array(take.facts["onsets"])
+        onsets = np.array(take.annotations["onsets"])
         level = np.abs(take.samples)
         for start in onsets:  # silence, then a drop
             at = round(start * RATE)
             assert level[at : at + 320].max() > 0.3 * level.max()
             assert level[max(0, at - 80) : at].max(initial=0) < 0.1 * level.max()
-        assert np.diff(onsets) == pytest.approx(1 / take.facts["rate_hz"])
-        assert onsets[-1] + 1 / take.facts["rate_hz"] > 5.12 - 0.5
+        assert np.diff(onsets) == pytest.approx(1 / take.annotations["rate_hz"])
+        assert onsets[-1] + 1 / take.annotations["rate_hz"] > 5.12 - 0.5
 
 
 def test_heavy_rain_is_fuller_below_and_light_rain_patters():
@@ -99,9 +100,11 @@ def test_a_whistling_wind_has_a_line_in_its_spectrum():
         return float(np.median(frames.max(0) / np.median(frames, 0)))
 
     takes = [play("wind", seed) for seed in range(16)]
-    whistling = [line(t.samples) for t in takes if t.facts["manner"]]
+    whistling = [line(t.samples) for t in takes if t.annotations["manner"]]
     assert len(whistling) >= 3
-    assert min(whistling) > np.median([line(t.samples) for t in takes if not t.facts["manner"]])
+    assert min(whistling) > np.median(
+        [line(t.samples) for t in takes if not t.annotations["manner"]]
+    )
 
 
 def test_waves_swell_and_their_spray_lags_their_body():
@@ -123,7 +126,7 @@ def test_thunder_claps_and_then_sinks_low():
         x = take.samples
         first, last = x[: len(x) // 3], x[-len(x) // 3 :]
         assert np.mean(first**2) > 3 * np.mean(last**2) and centroid(last) < 300
-        if "sharp" in take.facts["qualities"]:
+        if "sharp" in take.annotations["qualities"]:
             sharp += 1
             assert centroid(first) > 1.2 * centroid(last)
     assert sharp > 2

@@ -25,9 +25,9 @@ def test_the_claimed_pitch_is_the_strongest_line(name):
     claimed = 0
     for seed in range(14):
         take = play(NAMED[name], seed)
-        if "pitch_hz" in take.facts:
+        if "pitch_hz" in take.annotations:
             claimed += 1
-            assert abs(cents(strongest(take.samples), take.facts["pitch_hz"])) < 25
+            assert abs(cents(strongest(take.samples), take.annotations["pitch_hz"])) < 25
     assert claimed >= 3
 
 
@@ -35,8 +35,8 @@ def test_the_claimed_pitch_is_the_strongest_line(name):
 def test_a_tracker_hears_the_claimed_pitch(name):
     for seed in range(10):
         take = play(NAMED[name], seed, 2.56)
-        if "pitch_hz" in take.facts:
-            pitch = take.facts["pitch_hz"]
+        if "pitch_hz" in take.annotations:
+            pitch = take.annotations["pitch_hz"]
             assert abs(cents(np.median(track(take.samples, 0.55 * pitch, 1.9 * pitch)), pitch)) < 25
 
 
@@ -45,7 +45,7 @@ def test_blasts_and_rings_are_as_many_as_claimed(name):
     for seed in range(10):
         take = play(NAMED[name], seed)
         np.testing.assert_allclose(
-            stretches(take.samples, 0.06, 0.04), take.facts["onsets"], atol=0.03
+            stretches(take.samples, 0.06, 0.04), take.annotations["onsets"], atol=0.03
         )
 
 
@@ -53,17 +53,17 @@ def test_blasts_and_rings_are_as_many_as_claimed(name):
 def test_shots_are_as_many_as_claimed_and_begin_where_claimed(name):
     for seed in range(10):
         take = play(NAMED[name], seed)
-        shortest = min([1.0, *np.diff(take.facts["onsets"])])
+        shortest = min([1.0, *np.diff(take.annotations["onsets"])])
         found = onsets(take.samples, rise=1.8, rest=0.9 * shortest)
-        np.testing.assert_allclose(found, take.facts["onsets"], atol=0.03)
+        np.testing.assert_allclose(found, take.annotations["onsets"], atol=0.03)
 
 
 def test_beeps_keep_the_claimed_rate():
     for seed in range(8):
         take = play(NAMED["alarm"], seed)
-        rate_hz = take.facts["rate_hz"]
+        rate_hz = take.annotations["rate_hz"]
         assert envelope_rate(take.samples, rate_hz) == pytest.approx(rate_hz, rel=0.02)
-        assert len(onsets(take.samples, rest=0.1)) == len(take.facts["onsets"])
+        assert len(onsets(take.samples, rest=0.1)) == len(take.annotations["onsets"])
 
 
 def test_a_siren_sweeps_at_the_claimed_rate():
@@ -71,10 +71,10 @@ def test_a_siren_sweeps_at_the_claimed_rate():
     checked = 0
     for seed in range(12):
         take = play(NAMED["siren"], seed)
-        if "rate_hz" in take.facts and take.facts["rate_hz"] < 3:
+        if "rate_hz" in take.annotations and take.annotations["rate_hz"] < 3:
             checked += 1
             hertz = np.log(track(take.samples, 330, 2100, 1024))
-            period = round(RATE / 256 / take.facts["rate_hz"])
+            period = round(RATE / 256 / take.annotations["rate_hz"])
             swing = hertz - hertz.mean()
             assert np.corrcoef(swing[:-period], swing[period:])[0, 1] > 0.8
             assert np.corrcoef(swing[: -(period // 2)], swing[period // 2 :])[0, 1] < -0.5
@@ -84,7 +84,7 @@ def test_a_siren_sweeps_at_the_claimed_rate():
 def test_a_zap_falls():
     for seed in range(6):
         take = play(NAMED["laser"], seed)
-        start = round(take.facts["onsets"][0] * RATE)
+        start = round(take.annotations["onsets"][0] * RATE)
         assert centroid(take.samples[start : start + 400]) > 1.4 * centroid(
             take.samples[start + 800 : start + 1600]
         )
@@ -102,8 +102,8 @@ def test_a_heart_beats_at_its_tempo():
     for seed in range(8):
         take = play(NAMED["heartbeat"], seed, 8.0)
         assert envelope_rate(
-            take.samples, take.facts["bpm"] / 60, smooth=0.04
-        ) * 60 == pytest.approx(take.facts["bpm"], rel=0.02)
+            take.samples, take.annotations["bpm"] / 60, smooth=0.04
+        ) * 60 == pytest.approx(take.annotations["bpm"], rel=0.02)
         assert centroid(take.samples) < 200
 
 
@@ -111,6 +111,6 @@ def test_a_pure_tone_is_pure():
     for seed in range(8):
         take = play(NAMED["tone"], seed)
         spectrum = np.abs(np.fft.rfft(take.samples * np.hanning(len(take.samples)))) ** 2
-        k = round(take.facts["pitch_hz"] * len(take.samples) / RATE)
+        k = round(take.annotations["pitch_hz"] * len(take.samples) / RATE)
         rest = 1 - spectrum[k - 4 : k + 5].sum() / spectrum.sum()
-        assert (rest < 1e-4) == (take.facts["qualities"] == ("pure",))
+        assert (rest < 1e-4) == (take.annotations["qualities"] == ("pure",))

@@ -8,12 +8,12 @@ import pytest
 
 from procedural_audio.captions.sentences import SENTENCES
 from procedural_audio.sources import speech
-from procedural_audio.sources.speech import KINDS, Speaker, say
+from procedural_audio.sources.speech import KINDS, Speaker, synthesize
 from procedural_audio.synth import Stage
 
 RATE = 16000
 SENTENCE = "The train to the city leaves at nine."
-needs_espeak = pytest.mark.skipif(not speech.available(), reason="espeak-ng is not installed")
+needs_espeak = pytest.mark.skipif(not speech.is_available(), reason="espeak-ng is not installed")
 
 
 def voice_hz(x):
@@ -25,7 +25,7 @@ def voice_hz(x):
 
 def test_it_is_left_out_where_the_synthesiser_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    assert not speech.available()
+    assert not speech.is_available()
 
 
 def test_there_are_many_different_sentences():
@@ -35,17 +35,17 @@ def test_there_are_many_different_sentences():
 @needs_espeak
 def test_the_same_words_sound_the_same_whatever_was_said_before():
     speaker = Speaker("en-us+f2", 160, 50, 50)
-    first = say(SENTENCE, speaker, RATE)
+    first = synthesize(SENTENCE, speaker, RATE)
     for k in range(3):
-        say(SENTENCES[k], Speaker("en-gb-scotland+m3", 250, 60, 20 + k), RATE)
-        np.testing.assert_array_equal(first, say(SENTENCE, speaker, RATE))
+        synthesize(SENTENCES[k], Speaker("en-gb-scotland+m3", 250, 60, 20 + k), RATE)
+        np.testing.assert_array_equal(first, synthesize(SENTENCE, speaker, RATE))
 
 
 @needs_espeak
 def test_a_faster_speaker_takes_less_time_and_a_higher_one_is_higher():
-    plain = say(SENTENCE, Speaker("en-us+m3", 160, 40, 50), RATE)
-    fast = say(SENTENCE, Speaker("en-us+m3", 240, 40, 50), RATE)
-    high = say(SENTENCE, Speaker("en-us+m3", 160, 70, 50), RATE)
+    plain = synthesize(SENTENCE, Speaker("en-us+m3", 160, 40, 50), RATE)
+    fast = synthesize(SENTENCE, Speaker("en-us+m3", 240, 40, 50), RATE)
+    high = synthesize(SENTENCE, Speaker("en-us+m3", 160, 70, 50), RATE)
     assert len(plain) / len(fast) == pytest.approx(1.5, rel=0.15)
     assert voice_hz(high) > 1.2 * voice_hz(plain)
 
@@ -53,7 +53,7 @@ def test_a_faster_speaker_takes_less_time_and_a_higher_one_is_higher():
 @needs_espeak
 def test_every_rate_hears_the_same_sentence():
     low, high = (
-        say(SENTENCE, Speaker("en-gb-x-rp+f1", 150, 50, 50), rate) for rate in (RATE, 48000)
+        synthesize(SENTENCE, Speaker("en-gb-x-rp+f1", 150, 50, 50), rate) for rate in (RATE, 48000)
     )
     folded = librosa.resample(high, orig_sr=48000, target_sr=RATE)[: len(low)]
     assert np.corrcoef(low[: len(folded)], folded)[0, 1] > 0.99
@@ -80,10 +80,10 @@ def test_men_are_lower_than_women_and_words_for_a_voice_are_true():
     named = {kind.name: kind for kind in KINDS}
     for name, heard in pitches.items():
         for seed in range(12):
-            take = named[name].play(Stage(np.random.default_rng(seed), RATE, 3.0))
+            take = named[name].render(Stage(np.random.default_rng(seed), RATE, 3.0))
             hertz = voice_hz(take.samples)
             heard.append(hertz)
             low, high = (100, 105) if name == "male speech" else (205, 225)
-            assert hertz < low or "in a deep voice" not in take.facts["manner"]
-            assert hertz > high or "in a high voice" not in take.facts["manner"]
+            assert hertz < low or "in a deep voice" not in take.annotations["manner"]
+            assert hertz > high or "in a high voice" not in take.annotations["manner"]
     assert max(pitches["male speech"]) < min(pitches["female speech"])

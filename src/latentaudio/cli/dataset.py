@@ -1,4 +1,4 @@
-"""`latentaudio corpus render`: a captioned corpus made by synthesis."""
+"""`latentaudio dataset render`: render a captioned corpus of synthesized sounds."""
 
 from __future__ import annotations
 
@@ -9,81 +9,96 @@ from cyclopts import App, Parameter
 
 from . import console
 
-Several = Parameter(consume_multiple=True)
+_Multiple = Parameter(consume_multiple=True)
 
-corpus = App(name="corpus", help="Make captioned sound to train on.")
+dataset = App(name="dataset", help="Make captioned audio to train on.")
 
 
-@corpus.command
+@dataset.command
 def render(
     folder: Path,
     *,
     hours: float,
     seed: int = 0,
-    kinds: Annotated[list[str] | None, Several] = None,
-    rate: int = 16000,
-    seconds: Annotated[list[float] | None, Several] = None,
+    classes: Annotated[list[str] | None, _Multiple] = None,
+    sample_rate: int = 16000,
+    durations: Annotated[list[float] | None, _Multiple] = None,
     split: Literal["train", "test"] = "train",
-    shares: Annotated[list[float] | None, Several] = None,
-    captions: int = 3,
+    mix_probabilities: Annotated[list[float] | None, _Multiple] = None,
+    num_captions: int = 3,
     file_type: Literal["flac", "wav"] = "flac",
-    workers: int | None = None,
+    num_workers: int | None = None,
     json: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Render hours of captioned sound into a new folder; the same arguments always give the same bytes.
+    """Render a corpus of captioned clips into a new folder.
+
+    The same arguments always give the same bytes.
 
     Parameters
     ----------
     folder
-        Where to put it; must be new or empty.
+        Folder to write. It must be new or empty.
     hours
-        How much sound.
+        Least amount of audio, in hours, above 0.
     seed
-        Same seed, same corpus.
-    kinds
-        Kinds of sound; default: all.
-    rate
-        Samples a second.
-    seconds
-        Lengths of clips, equally often; default: 1.28, 2.56, 5.12 and 10.24, mostly 5.12.
+        Whole number from 0 up. Each seed gives another corpus.
+    classes
+        Names of sound classes, equally frequent. Default: all.
+    sample_rate
+        Sample rate in Hz, 16000 to 48000.
+    durations
+        Clip durations in seconds, at least 0.6, equally frequent. Default: 1.28, 2.56, 5.12 and
+        10.24, mostly 5.12.
     split
-        Whose sentences: those for training or the held-out ones.
-    shares
-        Of clips with one sound alone, one and then another, one while another goes on; default: 0.72 0.18 0.1.
-    captions
-        Sentences per clip.
+        Captions for training, or the held-out captions of the test split.
+    mix_probabilities
+        Probabilities of one sound alone, of one sound and then another, and of one sound while
+        another goes on. They add to 1. Default: 0.72 0.18 0.1.
+    num_captions
+        Captions per clip, at least 1.
     file_type
-        flac or wav.
-    workers
-        Processes; default: one per core.
+        File format, 16 bits.
+    num_workers
+        Number of processes. Default: one per core.
     json
-        Print one line of JSON.
+        Print the result as one line of JSON.
     quiet
         Print nothing.
     """
     from procedural_audio.corpus import render_corpus
 
-    asked: dict[str, Any] = {
-        "file_type": file_type,
-        "captions": captions,
-        "split": split,
-        "workers": workers,
-    }
-    asked |= {} if seconds is None else {"seconds": seconds, "weights": [1.0] * len(seconds)}
-    asked |= {} if shares is None else {"shares": shares}
-    with console.bar("rendering", quiet or json) as tick:
-        made = render_corpus(folder, hours, seed, kinds, rate, **asked, progress=tick)
-    facts = {
-        "folder": made.folder,
-        "clips": made.clips,
-        "hours": made.hours,
-        "workers": made.workers,
-        "speed": made.speed,
+    settings: dict[str, Any] = {}
+    if durations is not None:
+        settings["durations"] = durations
+        settings["duration_weights"] = [1.0] * len(durations)
+    if mix_probabilities is not None:
+        settings["mix_probabilities"] = mix_probabilities
+    with console.bar("rendering", quiet or json) as progress:
+        summary = render_corpus(
+            folder,
+            hours,
+            seed=seed,
+            classes=classes,
+            sample_rate=sample_rate,
+            file_type=file_type,
+            num_captions=num_captions,
+            split=split,
+            num_workers=num_workers,
+            progress=progress,
+            **settings,
+        )
+    record = {
+        "folder": summary.folder,
+        "clips": summary.num_clips,
+        "hours": summary.hours,
+        "workers": summary.num_workers,
+        "speed": summary.speed,
     }
     if json:
-        console.tell(facts, as_json=True)
+        console.tell(record, as_json=True)
     elif not quiet:
         console.say(
-            f"{made.folder}  {made.clips} clips, {made.hours:.2f} h, {made.speed:.0f} times real time per core"
+            f"{summary.folder}  {summary.num_clips} clips, {summary.hours:.2f} h, "
+            f"{summary.speed:.0f} times real time per core"
         )

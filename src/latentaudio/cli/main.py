@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
+from procedural_audio.errors import RenderError
+
 from ..errors import LatentAudioError
 from . import console
 from .audioldm_flags import translated
@@ -34,7 +36,7 @@ VERBS = {
     "models": "List the models, their licences and limits.",
     "download": "Fetch a model's files.",
     "convert": "Write a model in another layout.",
-    "corpus": "Make captioned sound to train on.",
+    "dataset": "Make captioned audio to train on.",
     "train": "Train one part of a model by a recipe.",
     "evaluate": "Measure the quality of a model.",
     "benchmark": "Measure speed and memory of models.",
@@ -44,7 +46,6 @@ HOMES = dict.fromkeys(("transfer", "vary", "inpaint", "upsample", "extend", "loo
     "morph": "generate",
     "play": "stream",
     "replay": "reproduce",
-    "corpus": "dataset",
 }
 """Verbs that do not live in a file of their own name."""
 
@@ -73,7 +74,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
         if tokens[:1] == ["generate"]:
             tokens = ["generate", *translated(tokens[1:])]
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-    except (LatentAudioError, CycloptsError) as problem:
+    except (LatentAudioError, RenderError, CycloptsError) as problem:
         if debug:
             raise
         said = str(problem).strip()

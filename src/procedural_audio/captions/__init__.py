@@ -1,1 +1,1 @@
-"""Captions of rendered sounds."""
+"""Captions of scenes, and the sentences that speakers say."""

@@ -1,9 +1,10 @@
-"""Captions: what is true of a scene, said in many ways of plain English.
+"""The caption grammar: many English sentences for a scene, all of them true.
 
-Knows words, word order and the two disjoint languages of captions, "train" and "test". Refuses to know samples and files.
-A sentence belongs to "test" when a hash of its normalised text says so (one in eight) and to "train" otherwise; besides, no
-sentence frame is shared. So no caption of one split can occur in the other, whatever the seeds. A sound alone is described, now
-and then and in training only, by a free wording (`wordings`) that no frame could make.
+Captions come in two disjoint splits, "train" and "test". A sentence belongs to "test" if a hash of
+its normalized text says so (one in eight), and to "train" otherwise. The splits also share no
+sentence frame. So no caption of one split can occur in the other, whatever the seeds.
+
+A sound alone is sometimes described by a handwritten caption (`handwritten`), in training only.
 """
 
 from __future__ import annotations
@@ -15,93 +16,99 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from latentaudio.errors import UsageError
-
+from ..errors import RenderError
 from ..room import Distance, Loudness, Room
 from ..scene import Event, Relation, Scene
-from ..sound_class import Facts
+from ..sound_class import Annotations
 from . import verbalize
-from .handwritten import wordings
+from .handwritten import handwritten_captions
 from .verbalize import pick
 
 Split: TypeAlias = Literal["train", "test"]
 
-_TEST_SHARE = 8  # one sentence in so many
-_DRAWS = 2000
-_NAMED, _NUMBER_NAMED, _OUTDOORS_NAMED = 0.8, 0.9, 0.15
-_FREE = 0.2  # of the training captions of a sound alone
+_TEST_FRACTION = 8  # one sentence in eight belongs to the test split
+_MAX_ATTEMPTS = 2000
+_HANDWRITTEN_PROBABILITY = 0.2  # for training captions of a sound alone
+# Probabilities that a property is named.
+_PROPERTY_PROBABILITY = 0.8
+_NUMBER_PROBABILITY = 0.9
+_OUTDOORS_PROBABILITY = 0.15
+_REGISTER_PROBABILITY = 0.3
+# Style of a sentence: plain lower case, capital letter with full stop, capital letter alone.
+_PLAIN_STYLE = 0.35
+_FULL_STOP_STYLE = 0.85
 
-# a, b: the clauses of the first and second event. thing: noun phrase with article. bare: without. be: is/are. doing: participle
-# and all that follows. act: the same without place and distance, which then stand as `where` (frames that use it need one).
+# a and b are the clauses of the first and the second event (see `_Clause`). A frame that names
+# a.place can be used only if the clause has a place.
 FRAMES: dict[Split, dict[Relation, tuple[str, ...]]] = {
     "train": {
         "alone": (
-            "{a.thing} {a.doing}",
-            "{a.thing} {a.doing}",
-            "{a.thing} {a.be} {a.doing}",
-            "{a.bare} {a.doing}",
-            "the sound of {a.thing} {a.doing}",
-            "a recording of {a.thing} {a.doing}",
-            "there {a.be} {a.thing} {a.doing}",
-            "you can hear {a.thing} {a.doing}",
-            "{a.thing} can be heard {a.doing}",
-            "{a.where}, {a.thing} {a.be} {a.act}",
-            "{a.where} there {a.be} {a.thing} {a.act}",
-            "{a.thing} {a.where}, {a.act}",
+            "{a.subject} {a.predicate}",
+            "{a.subject} {a.predicate}",
+            "{a.subject} {a.be} {a.predicate}",
+            "{a.bare_subject} {a.predicate}",
+            "the sound of {a.subject} {a.predicate}",
+            "a recording of {a.subject} {a.predicate}",
+            "there {a.be} {a.subject} {a.predicate}",
+            "you can hear {a.subject} {a.predicate}",
+            "{a.subject} can be heard {a.predicate}",
+            "{a.place}, {a.subject} {a.be} {a.action}",
+            "{a.place} there {a.be} {a.subject} {a.action}",
+            "{a.subject} {a.place}, {a.action}",
         ),
         "then": (
-            "{a.thing} {a.doing}, followed by {b.thing} {b.doing}",
-            "{a.thing} {a.doing} and then {b.thing} {b.doing}",
-            "{a.thing} {a.doing}, then {b.thing} {b.doing}",
-            "first {a.thing} {a.doing}, then {b.thing} {b.doing}",
-            "{a.thing} {a.doing}, and after that {b.thing} {b.doing}",
-            "{a.thing} {a.doing} before {b.thing} {b.doing}",
-            "{b.thing} {b.doing} after {a.thing} {a.doing}",
-            "{a.bare} {a.doing}, then {b.bare} {b.doing}",
+            "{a.subject} {a.predicate}, followed by {b.subject} {b.predicate}",
+            "{a.subject} {a.predicate} and then {b.subject} {b.predicate}",
+            "{a.subject} {a.predicate}, then {b.subject} {b.predicate}",
+            "first {a.subject} {a.predicate}, then {b.subject} {b.predicate}",
+            "{a.subject} {a.predicate}, and after that {b.subject} {b.predicate}",
+            "{a.subject} {a.predicate} before {b.subject} {b.predicate}",
+            "{b.subject} {b.predicate} after {a.subject} {a.predicate}",
+            "{a.bare_subject} {a.predicate}, then {b.bare_subject} {b.predicate}",
         ),
         "while": (
-            "{a.thing} {a.doing} while {b.thing} {b.be} {b.doing}",
-            "{a.thing} {a.be} {a.doing} while {b.thing} {b.be} {b.doing}",
-            "{a.thing} {a.doing} with {b.thing} {b.doing} in the background",
-            "{a.thing} {a.doing} over the sound of {b.thing} {b.doing}",
-            "{b.thing} {b.doing} while {a.thing} {a.be} {a.doing}",
-            "{b.thing} {b.doing} and {a.thing} {a.doing} over it",
-            "{a.thing} {a.doing}, {b.thing} {b.doing} in the background",
-            "{a.bare} {a.doing} and {b.bare} {b.doing} at the same time",
+            "{a.subject} {a.predicate} while {b.subject} {b.be} {b.predicate}",
+            "{a.subject} {a.be} {a.predicate} while {b.subject} {b.be} {b.predicate}",
+            "{a.subject} {a.predicate} with {b.subject} {b.predicate} in the background",
+            "{a.subject} {a.predicate} over the sound of {b.subject} {b.predicate}",
+            "{b.subject} {b.predicate} while {a.subject} {a.be} {a.predicate}",
+            "{b.subject} {b.predicate} and {a.subject} {a.predicate} over it",
+            "{a.subject} {a.predicate}, {b.subject} {b.predicate} in the background",
+            "{a.bare_subject} {a.predicate} and {b.bare_subject} {b.predicate} at the same time",
         ),
     },
     "test": {
         "alone": (
-            "we hear {a.thing} {a.doing}",
-            "a clip of {a.thing} {a.doing}",
-            "someone recorded {a.thing} {a.doing}",
-            "audio of {a.thing} {a.doing}",
-            "what you hear is {a.thing} {a.doing}",
-            "a sound effect of {a.thing} {a.doing}",
-            "this is {a.thing} {a.doing}",
-            "{a.where} we hear {a.thing} {a.act}",
-            "in this clip {a.thing} {a.be} {a.doing}",
-            "the noise of {a.thing} {a.doing}",
+            "we hear {a.subject} {a.predicate}",
+            "a clip of {a.subject} {a.predicate}",
+            "someone recorded {a.subject} {a.predicate}",
+            "audio of {a.subject} {a.predicate}",
+            "what you hear is {a.subject} {a.predicate}",
+            "a sound effect of {a.subject} {a.predicate}",
+            "this is {a.subject} {a.predicate}",
+            "{a.place} we hear {a.subject} {a.action}",
+            "in this clip {a.subject} {a.be} {a.predicate}",
+            "the noise of {a.subject} {a.predicate}",
         ),
         "then": (
-            "we hear {a.thing} {a.doing}, followed by {b.thing} {b.doing}",
-            "{a.thing} {a.doing} at first and then {b.thing} {b.doing}",
-            "{a.thing} {a.doing}; next comes {b.thing} {b.doing}",
-            "after {a.thing} {a.doing} comes {b.thing} {b.doing}",
-            "a clip of {a.thing} {a.doing} before {b.thing} {b.be} {b.doing}",
+            "we hear {a.subject} {a.predicate}, followed by {b.subject} {b.predicate}",
+            "{a.subject} {a.predicate} at first and then {b.subject} {b.predicate}",
+            "{a.subject} {a.predicate}; next comes {b.subject} {b.predicate}",
+            "after {a.subject} {a.predicate} comes {b.subject} {b.predicate}",
+            "a clip of {a.subject} {a.predicate} before {b.subject} {b.be} {b.predicate}",
         ),
         "while": (
-            "we hear {a.thing} {a.doing} while {b.thing} {b.be} {b.doing}",
-            "{b.thing} {b.be} {b.doing} as {a.thing} {a.be} {a.doing}",
-            "{a.thing} {a.doing} against a background of {b.thing} {b.doing}",
-            "with {b.thing} {b.doing} in the background, {a.thing} {a.be} {a.doing}",
-            "{a.thing} {a.doing} on top of {b.thing} {b.doing}",
+            "we hear {a.subject} {a.predicate} while {b.subject} {b.be} {b.predicate}",
+            "{b.subject} {b.be} {b.predicate} as {a.subject} {a.be} {a.predicate}",
+            "{a.subject} {a.predicate} against a background of {b.subject} {b.predicate}",
+            "with {b.subject} {b.predicate} in the background, {a.subject} {a.be} {a.predicate}",
+            "{a.subject} {a.predicate} on top of {b.subject} {b.predicate}",
         ),
     },
 }
 
-_OUTDOORS = ("outdoors", "outside", "in the open air")
-_PLACES: dict[Room, tuple[str, ...]] = {
+_OUTDOOR_PHRASES = ("outdoors", "outside", "in the open air")
+_ROOM_PHRASES: dict[Room, tuple[str, ...]] = {
     "none": (),
     "small room": ("in a small room", "indoors", "in a little room", "inside a small room"),
     "large hall": ("in a large hall", "in a big hall", "in an echoing hall", "inside a large hall"),
@@ -112,17 +119,17 @@ _PLACES: dict[Room, tuple[str, ...]] = {
         "with a long echo in a cathedral",
     ),
 }
-_DISTANCES: dict[Distance, tuple[str, ...]] = {
+_DISTANCE_PHRASES: dict[Distance, tuple[str, ...]] = {
     "near": ("close up", "nearby", "very close", "right next to the microphone"),
     "mid": (),
     "far": ("in the distance", "far away", "from afar", "a long way off"),
 }
-_LOUD: dict[Loudness, tuple[str, ...]] = {
+_LOUD_ADJECTIVES: dict[Loudness, tuple[str, ...]] = {
     "quiet": ("quiet", "soft", "faint"),
     "normal": (),
     "loud": ("loud", "very loud"),
 }
-_LOUDLY: dict[Loudness, tuple[str, ...]] = {
+_LOUD_ADVERBS: dict[Loudness, tuple[str, ...]] = {
     "quiet": ("quietly", "softly"),
     "normal": (),
     "loud": ("loudly", "very loudly"),
@@ -131,133 +138,174 @@ _LOUDLY: dict[Loudness, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class _Clause:
-    """One event in words, ready for a frame."""
+    """One event in words, for a sentence frame.
 
-    thing: str
-    bare: str
+    subject: noun phrase with article. bare_subject: without. be: "is" or "are". action: the verb
+    with manner and numbers. place: room and distance, or "".
+    """
+
+    subject: str
+    bare_subject: str
     be: str
-    act: str
-    where: str
+    action: str
+    place: str
 
     @property
-    def doing(self) -> str:
-        return f"{self.act} {self.where}".rstrip()
+    def predicate(self) -> str:
+        """The action, then the place."""
+        return f"{self.action} {self.place}".rstrip()
 
 
-def normalise(sentence: str) -> str:
-    """The sentence without case, punctuation and surplus spaces: what decides its split."""
+def normalize_sentence(sentence: str) -> str:
+    """Return a sentence without case, punctuation and extra spaces: the text that is hashed."""
     return " ".join(re.sub(r"[^\w#.\- ]+", " ", sentence.lower()).rstrip(". ").split())
 
 
-def belongs(sentence: str) -> Split:
-    """The split a sentence belongs to, by a hash of its normalised text: the same on every machine, for ever."""
-    digest = blake2b(normalise(sentence).encode(), digest_size=8).digest()
-    return "test" if int.from_bytes(digest, "big") % _TEST_SHARE == 0 else "train"
+def split_of(sentence: str) -> Split:
+    """Return the split of a sentence, by a hash of its text: the same on every machine."""
+    digest = blake2b(normalize_sentence(sentence).encode(), digest_size=8).digest()
+    return "test" if int.from_bytes(digest, "big") % _TEST_FRACTION == 0 else "train"
 
 
 def describe(scene: Scene, rng: np.random.Generator, split: Split) -> str:
-    """A caption of `scene` that belongs to `split`. Facts are left out at random; what is said is true.
+    """Write a caption of a scene. It omits properties at random; all it states is true.
 
-    Raises UsageError when the kinds of the scene have so few words that no sentence of the split exists.
+    Args:
+        scene: The scene.
+        rng: Source of the wording.
+        split: "train" or "test".
+
+    Returns:
+        A sentence that belongs to the split.
+
+    Raises:
+        RenderError: The sound classes have too few words for a sentence of this split.
     """
-    for _ in range(_DRAWS):
-        sentence = _sentence(scene, rng, split)
-        if sentence and belongs(sentence) == split:
+    for _ in range(_MAX_ATTEMPTS):
+        sentence = _draw_sentence(scene, rng, split)
+        if sentence and split_of(sentence) == split:
             return sentence
-    names = ", ".join(event.kind.name for event in scene.events)
-    raise UsageError(f"no {split} caption found for {names}: give the kind more nouns or actions")
+    names = ", ".join(event.sound_class.name for event in scene.events)
+    raise RenderError(
+        f"no {split} caption found for {names}: give the sound class more nouns or actions"
+    )
 
 
-def _sentence(scene: Scene, rng: np.random.Generator, split: Split) -> str:
-    """A free wording, or a caption from a frame of `split`; "" when the frame drawn needs a place and none is named."""
-    if split == "train" and scene.relation == "alone" and rng.random() < _FREE:
-        return pick(rng, wordings()[scene.events[0].kind.name])
-    shared = len({event.room for event in scene.events}) == 1 and len(scene.events) == 2
-    clauses = [
-        _clause(event, rng, room=i == 1 or not shared) for i, event in enumerate(scene.events)
-    ]
+def _draw_sentence(scene: Scene, rng: np.random.Generator, split: Split) -> str:
+    """Draw a handwritten caption or fill a frame; "" if the frame needs a place and has none."""
+    is_alone = scene.relation == "alone"
+    if split == "train" and is_alone and rng.random() < _HANDWRITTEN_PROBABILITY:
+        return pick(rng, handwritten_captions()[scene.events[0].sound_class.name])
+    # Two events in the same room: the second clause names it.
+    is_same_room = len({event.room for event in scene.events}) == 1 and len(scene.events) == 2
+    clauses: list[_Clause] = []
+    for index, event in enumerate(scene.events):
+        clauses.append(_draw_clause(event, rng, names_room=index == 1 or not is_same_room))
     frame = pick(rng, FRAMES[split][scene.relation])
-    if "{a.where}" in frame and not clauses[0].where:
+    if "{a.place}" in frame and not clauses[0].place:
         return ""
     sentence = frame.format(a=clauses[0], b=clauses[-1])
     style = rng.random()
-    if style < 0.35:
+    if style < _PLAIN_STYLE:
         return sentence
-    return sentence[0].upper() + sentence[1:] + ("." if style < 0.85 else "")
+    capitalized = sentence[0].upper() + sentence[1:]
+    return capitalized + ("." if style < _FULL_STOP_STYLE else "")
 
 
-def _clause(event: Event, rng: np.random.Generator, room: bool) -> _Clause:
-    """The event in words. `room` False leaves the room for the other clause to name."""
-    noun, action = pick(rng, event.kind.nouns), pick(rng, event.kind.actions)
-    said = set(f"{noun} {action}".lower().replace("~", "").split())
-    loud_first = rng.random() < 0.6
-    adjectives, act = _adjectives(event, rng, loud_first), _act(action, event, rng, loud_first)
-    adjectives = [word for word in adjectives if not said & set(word.split())]
-    bare = " ".join([*adjectives, noun.lstrip("~")])
-    thing = bare if noun.startswith("~") else f"{verbalize.article(bare)} {bare}"
-    where = _place(event, rng) if room else []
-    if event.distance != "mid" and rng.random() < _NAMED:
-        where.append(pick(rng, _DISTANCES[event.distance]))
+def _draw_clause(event: Event, rng: np.random.Generator, names_room: bool) -> _Clause:
+    """Put an event into words. Without `names_room` the other clause names the room."""
+    noun = pick(rng, event.sound_class.nouns)
+    verb = pick(rng, event.sound_class.actions)
+    used_words = set(f"{noun} {verb}".lower().replace("~", "").split())
+    loudness_as_adjective = rng.random() < 0.6
+    adjectives = _draw_adjectives(event, rng, loudness_as_adjective)
+    action = _draw_action(verb, event, rng, loudness_as_adjective)
+    adjectives = [word for word in adjectives if not used_words & set(word.split())]
+    bare_subject = " ".join([*adjectives, noun.lstrip("~")])
+    subject = bare_subject
+    if not noun.startswith("~"):
+        subject = f"{verbalize.indefinite_article(bare_subject)} {bare_subject}"
+    place = _draw_place(event, rng) if names_room else []
+    if event.distance != "mid" and rng.random() < _PROPERTY_PROBABILITY:
+        place.append(pick(rng, _DISTANCE_PHRASES[event.distance]))
     if rng.random() < 0.3:
-        where.reverse()
-    return _Clause(thing, bare, _be(noun), act, " ".join(where))
+        place.reverse()
+    return _Clause(subject, bare_subject, _is_or_are(noun), action, " ".join(place))
 
 
-def _place(event: Event, rng: np.random.Generator) -> list[str]:
-    """The room, or now and then the open air for what is heard far off or never indoors."""
+def _draw_place(event: Event, rng: np.random.Generator) -> list[str]:
+    """Name the room, or sometimes the open air for a sound that is far or never indoors."""
     if event.room != "none":
-        return [pick(rng, _PLACES[event.room])] if rng.random() < _NAMED else []
-    open_air = event.distance == "far" or not event.kind.indoors
-    return [pick(rng, _OUTDOORS)] if open_air and rng.random() < _OUTDOORS_NAMED else []
+        is_named = rng.random() < _PROPERTY_PROBABILITY
+        return [pick(rng, _ROOM_PHRASES[event.room])] if is_named else []
+    is_outdoors = event.distance == "far" or not event.sound_class.can_be_indoors
+    if is_outdoors and rng.random() < _OUTDOORS_PROBABILITY:
+        return [pick(rng, _OUTDOOR_PHRASES)]
+    return []
 
 
-def _be(noun: str) -> str:
-    """ "are" for a plural noun ("~footsteps on gravel", "~people"), "is" for all others ("~rain", "glass")."""
+def _is_or_are(noun: str) -> str:
+    """Return "are" for a plural ("~footsteps on gravel", "~people"), else "is" ("~rain")."""
     head = re.split(r" (?:of|on|in|from|at|with|through|against) ", noun)[0]
-    return (
-        "are" if noun.startswith("~") and re.search(r"([^s]s|people|children|men)$", head) else "is"
-    )
+    is_plural = noun.startswith("~") and re.search(r"([^s]s|people|children|men)$", head)
+    return "are" if is_plural else "is"
 
 
-def _adjectives(event: Event, rng: np.random.Generator, loud_first: bool) -> list[str]:
-    """Loudness, then how the source is made, then its register; each at random."""
-    facts, words = event.facts, []
-    if loud_first and event.loudness != "normal" and rng.random() < _NAMED:
-        words.append(pick(rng, _LOUD[event.loudness]))
-    words += [word for word in facts.get("qualities", ()) if rng.random() < _NAMED][:2]
-    if "pitch_hz" in facts and rng.random() < 0.3:
-        words += filter(None, [verbalize.register(facts["pitch_hz"], rng)])
+def _draw_adjectives(
+    event: Event, rng: np.random.Generator, loudness_as_adjective: bool
+) -> list[str]:
+    """Draw adjectives in their order: loudness, qualities of the source, pitch register."""
+    annotations = event.annotations
+    words: list[str] = []
+    has_loudness = loudness_as_adjective and event.loudness != "normal"
+    if has_loudness and rng.random() < _PROPERTY_PROBABILITY:
+        words.append(pick(rng, _LOUD_ADJECTIVES[event.loudness]))
+    qualities: list[str] = []
+    for word in annotations.get("qualities", ()):
+        if rng.random() < _PROPERTY_PROBABILITY:
+            qualities.append(word)
+    words += qualities[:2]
+    if "pitch_hz" in annotations and rng.random() < _REGISTER_PROBABILITY:
+        register = verbalize.register_adjective(annotations["pitch_hz"], rng)
+        if register:
+            words.append(register)
     return list(dict.fromkeys(words))
 
 
-def _act(action: str, event: Event, rng: np.random.Generator, loud_first: bool) -> str:
-    """The verb, then manner, then numbers in any order, now and then set off by commas."""
-    facts = event.facts
-    manner = [word for word in facts.get("manner", ()) if rng.random() < _NAMED][:2]
-    silent_on_level = not re.search(r"loud|quiet|soft", " ".join([action, *manner]))
-    if silent_on_level and not loud_first and event.loudness != "normal" and rng.random() < _NAMED:
-        manner.append(pick(rng, _LOUDLY[event.loudness]))
+def _draw_action(
+    verb: str, event: Event, rng: np.random.Generator, loudness_as_adjective: bool
+) -> str:
+    """Join the verb, its manner and the numbers in random order, sometimes with commas."""
+    annotations = event.annotations
+    manner: list[str] = []
+    for word in annotations.get("manner", ()):
+        if rng.random() < _PROPERTY_PROBABILITY:
+            manner.append(word)
+    manner = manner[:2]
+    names_loudness = bool(re.search(r"loud|quiet|soft", " ".join([verb, *manner])))
+    wants_loudness = not loudness_as_adjective and event.loudness != "normal"
+    if not names_loudness and wants_loudness and rng.random() < _PROPERTY_PROBABILITY:
+        manner.append(pick(rng, _LOUD_ADVERBS[event.loudness]))
     if len(manner) == 2 and " " not in manner[0] + manner[1]:
         manner = [" and ".join(manner)]
-    numbers = _numbers(facts, rng)
+    numbers = _draw_numbers(annotations, rng)
     rng.shuffle(numbers)
-    comma = ", " if rng.random() < 0.15 else " "
-    return comma.join(
-        [" ".join([action, *manner]), *(phrase for phrase in numbers if phrase not in manner)]
-    )
+    separator = ", " if rng.random() < 0.15 else " "
+    new_phrases = [phrase for phrase in numbers if phrase not in manner]
+    return separator.join([" ".join([verb, *manner]), *new_phrases])
 
 
-def _numbers(facts: Facts, rng: np.random.Generator) -> list[str]:
-    phrases = []
-    if "count" in facts and rng.random() < _NUMBER_NAMED:
-        phrases.append(verbalize.times(facts["count"], rng))
-    if "bpm" in facts and rng.random() < _NUMBER_NAMED:
-        phrases.append(verbalize.tempo(facts["bpm"], rng))
-    elif "rate_hz" in facts and rng.random() < _NUMBER_NAMED:
-        rate = verbalize.rate(
-            facts["rate_hz"], rng
-        )  # "three times every two seconds" would be three in two seconds
+def _draw_numbers(annotations: Annotations, rng: np.random.Generator) -> list[str]:
+    """Draw the phrases for count, tempo or rate, and pitch."""
+    phrases: list[str] = []
+    if "count" in annotations and rng.random() < _NUMBER_PROBABILITY:
+        phrases.append(verbalize.count_phrase(annotations["count"], rng))
+    if "bpm" in annotations and rng.random() < _NUMBER_PROBABILITY:
+        phrases.append(verbalize.tempo_phrase(annotations["bpm"], rng))
+    elif "rate_hz" in annotations and rng.random() < _NUMBER_PROBABILITY:
+        rate = verbalize.rate_phrase(annotations["rate_hz"], rng)
+        # "three times every two seconds" would mean three in two seconds.
         phrases.append(f"once {rate}" if phrases and rate.startswith("every ") else rate)
-    if "pitch_hz" in facts and rng.random() < _NUMBER_NAMED:
-        phrases.append(verbalize.pitch(facts["pitch_hz"], rng))
+    if "pitch_hz" in annotations and rng.random() < _NUMBER_PROBABILITY:
+        phrases.append(verbalize.pitch_phrase(annotations["pitch_hz"], rng))
     return phrases

@@ -1,6 +1,7 @@
-"""Captions in free wording, written by hand for every kind, so that training hears more English than a grammar can make.
+"""Handwritten captions of every sound class, for wordings that a grammar cannot produce.
 
-Knows `wordings.txt`. Refuses to know facts: what is said here holds for every take of its kind.
+They are in `handwritten.txt`. They name no measured property, so each is true of every take of
+its class.
 """
 
 from __future__ import annotations
@@ -10,17 +11,16 @@ from importlib import resources
 
 
 @cache
-def wordings() -> dict[str, tuple[str, ...]]:
-    """Captions by name of kind, in file order."""
-    found: dict[str, list[str]] = {}
-    text = (
-        resources.files("procedural_audio.captions")
-        .joinpath("handwritten.txt")
-        .read_text(encoding="utf-8")
-    )
-    for line in filter(None, map(str.strip, text.splitlines())):
+def handwritten_captions() -> dict[str, tuple[str, ...]]:
+    """Return the captions by name of the sound class, in the order of the file."""
+    path = resources.files("procedural_audio.captions").joinpath("handwritten.txt")
+    captions: dict[str, list[str]] = {}
+    section: list[str] = []
+    for raw_line in path.read_text(encoding="utf-8").splitlines():
+        line = raw_line.strip()
         if line.startswith("["):
-            found[line.strip("[]")] = captions = []
-        elif not line.startswith("#"):
-            captions.append(line)
-    return {kind: tuple(captions) for kind, captions in found.items()}
+            section = []
+            captions[line.strip("[]")] = section
+        elif line and not line.startswith("#"):
+            section.append(line)
+    return {name: tuple(texts) for name, texts in captions.items()}

@@ -1,16 +1,15 @@
-"""Prompts as strangers write them, in wordings the caption grammar cannot produce.
+"""Out-of-distribution prompts: wordings that the caption grammar cannot produce.
 
-Knows sentences and the kind each should sound like. Their author had seen the names of the kinds and nothing else of this
-project; six of sixty were left out, because a frame of the grammar could have made them. Refuses to know how they are rendered
-or scored.
+Their author knew only the names of the sound classes. Six of sixty prompts were removed, because a
+frame of the grammar could have produced them.
 """
 
 from __future__ import annotations
 
 import re
 
-from .grammar import normalise
-from .handwritten import wordings
+from .grammar import normalize_sentence
+from .handwritten import handwritten_captions
 
 _PROMPTS = (
     ("bell", "church tower chiming noon across the village"),
@@ -68,21 +67,31 @@ _PROMPTS = (
     ("piano", "slow chords on a concert steinway"),
     ("drum kit", "rock solo with snare, toms and crashing cymbals"),
 )
-_SMALL = re.compile(
-    r"\b(an?|and|as|at|by|for|from|her|his|i|in|into|is|its?|me|my|off?|on|onto|or|out|over|some(body|one|thing)?|the|their|then|"
-    r"through|to|up|us|we|while|with|your)\b"
+_FUNCTION_WORDS = re.compile(
+    r"\b(an?|and|as|at|by|for|from|her|his|i|in|into|is|its?|me|my|off?|on|onto|or|out|over"
+    r"|some(body|one|thing)?|the|their|then|through|to|up|us|we|while|with|your)\b"
 )
 
 
-def foreign_prompts() -> tuple[tuple[str, str], ...]:
-    """Pairs (name of a kind, prompt)."""
+def ood_prompts() -> tuple[tuple[str, str], ...]:
+    """Return pairs of a sound class and a prompt for it."""
     return _PROMPTS
 
 
-def fresh(kind: str, prompt: str) -> bool:
-    """Whether no wording that a kind is taught with shares two words of content with the prompt."""
-    return all(len(_content(prompt) & _content(taught)) < 2 for taught in wordings()[kind])
+def has_novel_wording(name: str, prompt: str) -> bool:
+    """Whether a prompt shares at most one content word with each caption of its class.
+
+    Args:
+        name: Name of the sound class.
+        prompt: The prompt.
+
+    Returns:
+        True if no handwritten caption of the class shares two content words with the prompt.
+    """
+    prompt_words = _content_words(prompt)
+    captions = handwritten_captions()[name]
+    return all(len(prompt_words & _content_words(caption)) < 2 for caption in captions)
 
 
-def _content(text: str) -> set[str]:
-    return set(_SMALL.sub(" ", normalise(text)).split())
+def _content_words(text: str) -> set[str]:
+    return set(_FUNCTION_WORDS.sub(" ", normalize_sentence(text)).split())

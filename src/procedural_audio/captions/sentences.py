@@ -1,7 +1,4 @@
-"""What people say in the rendered corpus: short everyday English sentences, written for it.
-
-Knows words only. Refuses to know who says them and how.
-"""
+"""Short everyday English sentences, written for the speech classes of the corpus."""
 
 from __future__ import annotations
 

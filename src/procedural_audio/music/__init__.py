@@ -1,1 +1,1 @@
-"""Instruments and what they play."""
+"""Music: composition of phrases, instruments, drums, and the classes of the family "music"."""

@@ -1,8 +1,9 @@
-"""Drums: the pieces of a kit, a pair of bongos, and the patterns that make a style.
+"""Drums: the drums of a kit, a pair of bongos, and the patterns of a style.
 
-Knows skins, cymbals, styles and steps of a bar. Refuses to know notes, captions and clips.
+A pattern has a string per drum for one bar, with a character per step: "x" is a full stroke, "o" a
+light one, "." none.
 
-A pattern writes one bar per piece, a character per step: "x" a full stroke, "o" a light one, "." none.
+Letters: T samples.
 """
 
 from __future__ import annotations
@@ -12,27 +13,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..events import air, aside
-from ..synth import Array, Stage, add, decay, filtered, glide
-from .instruments import rings
+from ..events import noise_context, white_noise_per_hz
+from ..synth import (
+    Array,
+    RenderContext,
+    butterworth,
+    decay_envelope,
+    mix_into,
+    phase_from_frequency,
+)
+from .instruments import decaying_partials
 
 
 @dataclass(frozen=True)
-class Style:
-    """A way of drumming: its usual tempi in beats per minute, steps in a beat, and a bar for each piece of the kit."""
+class DrumStyle:
+    """A style of drumming.
+
+    Attributes:
+        bpm: Usual range of tempi in beats per minute.
+        steps_per_beat: Steps of the pattern per beat.
+        bar: Pattern of one bar for each drum of the kit.
+    """
 
     bpm: tuple[float, float]
-    steps: int
+    steps_per_beat: int
     bar: Mapping[str, str]
 
 
-STYLES: Mapping[str, Style] = {
-    "rock": Style(
+STYLES: Mapping[str, DrumStyle] = {
+    "rock": DrumStyle(
         (95, 150),
         4,
         {"kick": "x.......x.x.....", "snare": "....x.......x...", "hat": "x.o.x.o.x.o.x.o."},
     ),
-    "disco": Style(
+    "disco": DrumStyle(
         (110, 132),
         4,
         {
@@ -42,7 +56,7 @@ STYLES: Mapping[str, Style] = {
             "hat": "o...o...o...o...",
         },
     ),
-    "swing": Style(
+    "swing": DrumStyle(
         (110, 190),
         3,
         {
@@ -52,17 +66,17 @@ STYLES: Mapping[str, Style] = {
             "snare": ".....o......",
         },
     ),
-    "reggae": Style(
+    "reggae": DrumStyle(
         (66, 90),
         4,
         {"kick": "........x.......", "rim": "........x.......", "hat": "..x.o.x...x.o.x."},
     ),
-    "hip hop": Style(
+    "hip hop": DrumStyle(
         (78, 98),
         4,
         {"kick": "x..x......x..x..", "snare": "....x.......x..o", "hat": "x.x.x.x.x.x.x.xx"},
     ),
-    "techno": Style(
+    "techno": DrumStyle(
         (122, 140),
         4,
         {
@@ -72,18 +86,18 @@ STYLES: Mapping[str, Style] = {
             "hat": "oooooooooooooooo",
         },
     ),
-    "bossa nova": Style(
+    "bossa nova": DrumStyle(
         (110, 145),
         4,
         {"kick": "x.....x.x.....x.", "rim": "x..x..x...x..x..", "hat": "o.o.o.o.o.o.o.o."},
     ),
-    "waltz": Style((90, 160), 2, {"kick": "x.....", "snare": "..o.o.", "hat": "..x.x."}),
-    "march": Style(
+    "waltz": DrumStyle((90, 160), 2, {"kick": "x.....", "snare": "..o.o.", "hat": "..x.x."}),
+    "march": DrumStyle(
         (100, 126),
         4,
         {"kick": "x.......x.......", "snare": "x...xoo.x...xoox", "foot": "....x.......x..."},
     ),
-    "funk": Style(
+    "funk": DrumStyle(
         (92, 116),
         4,
         {"kick": "x..x..x...x..x..", "snare": "....x..o.o..x..o", "hat": "xoxoxoxoxoxoxoxo"},
@@ -91,106 +105,155 @@ STYLES: Mapping[str, Style] = {
 }
 
 STROKES: Mapping[str, float] = {"x": 1.0, "o": 0.45}
+"""Level of each kind of stroke."""
 
 
-def kit(stage: Stage) -> Callable[[str], Array]:
-    """A drum kit drawn from the dice: name of a piece -> one stroke on it `[T]`."""
-    noise, size, tight = aside(stage), stage.log_draw(0.8, 1.25), stage.log_draw(0.7, 1.4)
-    wires, shine = stage.draw(0.5, 1.0), stage.draw(0.8, 1.2)
+class DrumKit:
+    """A drum kit whose size, tuning and damping are drawn once."""
 
-    def hiss(seconds: float, low: float, high: float, half: float) -> Array:
-        return filtered(air(noise, seconds), stage.rate, low, high) * decay(
-            stage, seconds, half, 0.001
-        )
+    def __init__(self, ctx: RenderContext) -> None:
+        """Draw a kit.
 
-    def skin(seconds: float, low: float, high: float, drop: float, half: float) -> Array:
-        t = stage.clock(seconds)
-        return np.sin(glide(low + (high - low) * 0.5 ** (t / drop), stage.rate)) * decay(
-            stage, seconds, half, 0.001
-        )
+        Args:
+            ctx: Context of the clip.
+        """
+        self._ctx = ctx
+        self._noise = noise_context(ctx)
+        self._size = ctx.log_triangular(0.8, 1.25)
+        self._decay = ctx.log_triangular(0.7, 1.4)
+        self._snare_wires = ctx.triangular(0.5, 1.0)
+        self._cymbal_tuning = ctx.triangular(0.8, 1.2)
+        self._drums: Mapping[str, Callable[[], Array]] = {
+            "kick": self._kick,
+            "snare": self._snare,
+            "hat": self._closed_hat,
+            "open": self._open_hat,
+            "foot": self._pedal_hat,
+            "ride": self._ride,
+            "rim": self._rim_shot,
+            "clap": self._hand_claps,
+        }
+        self._rendered: dict[str, Array] = {}
 
-    def metal(seconds: float, half: float) -> Array:
-        f = shine * np.array([2510.0, 3140, 3870, 4430, 5260, 5910, 6540, 7180])
-        return rings(stage, seconds, f, np.full(8, 0.12), np.full(8, half), np.arange(8.0))
+    def stroke(self, drum: str) -> Array:
+        """Return one stroke on a drum `[T]`. Each drum is rendered once per clip."""
+        if drum not in self._rendered:
+            self._rendered[drum] = self._drums[drum]()
+        return self._rendered[drum]
 
-    pieces: Mapping[str, Callable[[], Array]] = {
-        "kick": lambda: (
-            1.2 * skin(0.5, 48 / size, 190 / size, 0.018, 0.07 * tight)
-            + 0.08 * hiss(0.5, 800, 4000, 0.004)
-        ),
-        "snare": lambda: (
-            0.55 * skin(0.35, 185 / size, 260 / size, 0.02, 0.035)
-            + wires * 0.5 * hiss(0.35, 900, 7300, 0.045 * tight)
-        ),
-        "hat": lambda: 0.3 * hiss(0.12, 5200 * shine, 7800, 0.014) + 0.1 * metal(0.12, 0.01),
-        "open": lambda: 0.32 * hiss(0.4, 4600 * shine, 7800, 0.09) + 0.12 * metal(0.4, 0.07),
-        "foot": lambda: 0.25 * hiss(0.1, 3800, 7600, 0.012),
-        "ride": lambda: (
-            0.1 * hiss(0.7, 4500, 7800, 0.12)
-            + 0.35 * metal(0.7, 0.16)
-            + 0.2 * hiss(0.7, 3000, 7800, 0.006)
-        ),
-        "rim": lambda: (
-            0.5
-            * rings(
-                stage,
-                0.1,
-                np.array([820.0, 1700, 2600]),
-                np.array([1, 0.8, 0.5]),
-                np.full(3, 0.008),
-            )
-        ),
-        "clap": lambda: _clap(stage, hiss),
-    }
-    struck: dict[str, Array] = {}
+    def _band_noise(self, seconds: float, low_hz: float, high_hz: float, half_life: float) -> Array:
+        white = white_noise_per_hz(self._noise, seconds)
+        band = butterworth(white, self._ctx.sample_rate, low_hz, high_hz)
+        return band * decay_envelope(self._ctx, seconds, half_life, 0.001)
 
-    def stroke(piece: str) -> Array:
-        if piece not in struck:
-            struck[piece] = pieces[piece]()
-        return struck[piece]
+    def _membrane(
+        self, seconds: float, end_hz: float, start_hz: float, fall_time: float, half_life: float
+    ) -> Array:
+        """A sine whose frequency falls from `start_hz` to `end_hz`."""
+        t = self._ctx.time_axis(seconds)
+        frequency = end_hz + (start_hz - end_hz) * 0.5 ** (t / fall_time)
+        tone = np.sin(phase_from_frequency(frequency, self._ctx.sample_rate))
+        return tone * decay_envelope(self._ctx, seconds, half_life, 0.001)
 
-    return stroke
+    def _cymbal(self, seconds: float, half_life: float) -> Array:
+        modes = np.array([2510.0, 3140, 3870, 4430, 5260, 5910, 6540, 7180])
+        frequencies = self._cymbal_tuning * modes
+        gains = np.full(8, 0.12)
+        half_lives = np.full(8, half_life)
+        phases = np.arange(8.0)
+        return decaying_partials(self._ctx, seconds, frequencies, gains, half_lives, phases)
+
+    def _kick(self) -> Array:
+        tone = self._membrane(0.5, 48 / self._size, 190 / self._size, 0.018, 0.07 * self._decay)
+        return 1.2 * tone + 0.08 * self._band_noise(0.5, 800, 4000, 0.004)
+
+    def _snare(self) -> Array:
+        tone = self._membrane(0.35, 185 / self._size, 260 / self._size, 0.02, 0.035)
+        wires = self._band_noise(0.35, 900, 7300, 0.045 * self._decay)
+        return 0.55 * tone + self._snare_wires * 0.5 * wires
+
+    def _closed_hat(self) -> Array:
+        noise = self._band_noise(0.12, 5200 * self._cymbal_tuning, 7800, 0.014)
+        return 0.3 * noise + 0.1 * self._cymbal(0.12, 0.01)
+
+    def _open_hat(self) -> Array:
+        noise = self._band_noise(0.4, 4600 * self._cymbal_tuning, 7800, 0.09)
+        return 0.32 * noise + 0.12 * self._cymbal(0.4, 0.07)
+
+    def _pedal_hat(self) -> Array:
+        return 0.25 * self._band_noise(0.1, 3800, 7600, 0.012)
+
+    def _ride(self) -> Array:
+        wash = 0.1 * self._band_noise(0.7, 4500, 7800, 0.12)
+        wash = wash + 0.35 * self._cymbal(0.7, 0.16)
+        return wash + 0.2 * self._band_noise(0.7, 3000, 7800, 0.006)
+
+    def _rim_shot(self) -> Array:
+        frequencies = np.array([820.0, 1700, 2600])
+        gains = np.array([1, 0.8, 0.5])
+        return 0.5 * decaying_partials(self._ctx, 0.1, frequencies, gains, np.full(3, 0.008))
+
+    def _hand_claps(self) -> Array:
+        """Three claps 11 ms apart; the last one has the decay of a room."""
+        out = np.zeros(self._ctx.to_samples(0.4))
+        for k, half_life in enumerate((0.006, 0.006, 0.05)):
+            clap = 0.6 * self._band_noise(0.3, 900, 4200, half_life)
+            mix_into(out, clap, round(0.011 * k * self._ctx.sample_rate))
+        return out
 
 
-def _clap(stage: Stage, hiss: Callable[[float, float, float, float], Array]) -> Array:
-    """Three hands a hundredth of a second apart and the room's answer."""
-    out = np.zeros(stage.samples(0.4))
-    for k, half in enumerate((0.006, 0.006, 0.05)):
-        add(out, 0.6 * hiss(0.3, 900, 4200, half), round(0.011 * k * stage.rate))
-    return out
+def render_pattern(
+    ctx: RenderContext, style: DrumStyle, bpm: float, start: float, gain: float = 1.0
+) -> Array:
+    """Render the bar of a style, repeated to the end of the clip.
 
+    Args:
+        ctx: Context of the clip.
+        style: The style.
+        bpm: Tempo in beats per minute.
+        start: Onset of the first step in seconds.
+        gain: Gain of the drums.
 
-def groove(stage: Stage, style: Style, bpm: float, start: float, gain: float = 1.0) -> Array:
-    """The style's bar, over and over, from `start` to the end of the clip `[T]`."""
-    stroke, canvas = kit(stage), stage.silence()
-    step = 60 / bpm / style.steps
-    human = aside(stage).rng
-    for piece, bar in style.bar.items():
-        for k in range(int((stage.seconds - start) / step) + 1):
-            if bar[k % len(bar)] in STROKES:
-                level = STROKES[bar[k % len(bar)]] * human.uniform(0.85, 1.0)
-                add(canvas, stroke(piece), round((start + k * step) * stage.rate), gain * level)
+    Returns:
+        Samples of the clip `[T]`.
+    """
+    kit = DrumKit(ctx)
+    canvas = ctx.silence()
+    step_s = 60 / bpm / style.steps_per_beat
+    velocity_rng = noise_context(ctx).rng
+    for drum, bar in style.bar.items():
+        for k in range(int((ctx.duration - start) / step_s) + 1):
+            stroke = bar[k % len(bar)]
+            if stroke in STROKES:
+                level = STROKES[stroke] * velocity_rng.uniform(0.85, 1.0)
+                onset = round((start + k * step_s) * ctx.sample_rate)
+                mix_into(canvas, kit.stroke(drum), onset, gain * level)
     return canvas
 
 
-def bongos(stage: Stage) -> tuple[Callable[[int, float], Array], float]:
-    """A pair of hand drums: (0 high or 1 low, strength) -> one stroke `[T]`, and the high drum's pitch in Hz."""
-    noise, high = aside(stage), stage.log_draw(300, 460)
-    pitches = (high, high / stage.draw(1.3, 1.55))
-    half, slap = stage.log_draw(0.03, 0.06), stage.draw(0.15, 0.5)
+def bongos(ctx: RenderContext) -> Callable[[int, float], Array]:
+    """Build a pair of hand drums.
 
-    def stroke(which: int, strength: float) -> Array:
-        f = pitches[which] * np.array(
-            [1.0, 1.59, 2.14, 2.65]
-        )  # a round membrane's modes, Rayleigh 1877
-        x = rings(
-            stage, 0.5, f, np.array([1, 0.45, 0.25, 0.15]), half * np.array([1.4, 0.8, 0.6, 0.5])
-        )
-        x += (
-            slap
-            * filtered(air(noise, 0.5), stage.rate, 700, 4500)
-            * decay(stage, 0.5, 0.006, 0.0005)
-        )
-        return strength * x
+    Args:
+        ctx: Context of the clip.
 
-    return stroke, high
+    Returns:
+        A function (0 for the high drum or 1 for the low one, velocity) -> one stroke `[T]`.
+    """
+    noise = noise_context(ctx)
+    high_hz = ctx.log_triangular(300, 460)
+    pitches = (high_hz, high_hz / ctx.triangular(1.3, 1.55))
+    half_life = ctx.log_triangular(0.03, 0.06)
+    slap_gain = ctx.triangular(0.15, 0.5)
+
+    def render_stroke(drum: int, velocity: float) -> Array:
+        # Modes of a round membrane (Rayleigh 1877).
+        frequencies = pitches[drum] * np.array([1.0, 1.59, 2.14, 2.65])
+        gains = np.array([1, 0.45, 0.25, 0.15])
+        half_lives = half_life * np.array([1.4, 0.8, 0.6, 0.5])
+        x = decaying_partials(ctx, 0.5, frequencies, gains, half_lives)
+        slap = butterworth(white_noise_per_hz(noise, 0.5), ctx.sample_rate, 700, 4500)
+        x += slap_gain * slap * decay_envelope(ctx, 0.5, 0.006, 0.0005)
+        return velocity * x
+
+    return render_stroke

@@ -1,23 +1,25 @@
-"""Instruments that play: kinds of the family "music".
+"""Performances: the classes of the family "music", instruments that play phrases.
 
-Knows which instrument plays what, and the words for it. Refuses to know how a voice sounds (`strings`, `winds`, `instruments`,
-`drums`) and how a phrase is composed (`score`). What a soloist plays ("a rising scale") is named as a thing, and every verb of
-a soloist takes one.
+A soloist plays a thing ("a rising scale"), which stands in the manner of its caption. So every
+verb of a soloist takes an object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from ..events import first_onset
-from ..sound_class import Facts, Kind, Take
-from ..synth import Array, Stage, add, normalised
+from ..sound_class import Annotations, SoundClass, Take
+from ..synth import Array, RenderContext, mix_into, normalize_peak
 from . import composition, drums, instruments, strings, winds
-from .composition import Compass, Note, Shape
-from .instruments import Voice
+from .composition import InstrumentRange, Note, PhraseType
+from .instruments import Instrument
 
-_CHORDAL: dict[Shape, float] = {
+# Relative frequency of each type of phrase, for instruments that play chords, single melodies, or
+# sustained harmonies.
+_CHORDAL: dict[PhraseType, float] = {
     "note": 56,
     "repeats": 14,
     "scale": 8,
@@ -26,256 +28,309 @@ _CHORDAL: dict[Shape, float] = {
     "chords": 3,
     "melody": 5,
 }
-_MELODIC: dict[Shape, float] = {"note": 58, "repeats": 16, "scale": 12, "arpeggio": 6, "melody": 8}
-_SUNG: dict[Shape, float] = {"note": 60, "chord": 25, "scale": 8, "chords": 7}
-_VERBS = ("playing", "performing", "sounding")
+_MELODIC: dict[PhraseType, float] = {
+    "note": 58,
+    "repeats": 16,
+    "scale": 12,
+    "arpeggio": 6,
+    "melody": 8,
+}
+_SUSTAINED: dict[PhraseType, float] = {"note": 60, "chord": 25, "scale": 8, "chords": 7}
+_ACTIONS = ("playing", "performing", "sounding")
+_MIN_TEMPO_BEATS = 4  # beats that a clip must hold for its tempo to be annotated
+_MAX_COUNTED_STROKES = 8
+
+# Patterns of the bongos: 0 is the high drum, 1 the low one.
+_BONGO_PATTERNS = ((0, 0, 1, 0), (0, 1), (1, 0, 0), (0, 0, 1, 1), (0, 0, 0, 1))
 
 
-def _perform(make: Callable[[Stage], Voice], compass: Compass, stage: Stage) -> Take:
-    """One phrase on one instrument."""
-    voice, phrase = make(stage), composition.compose(stage, compass)
-    canvas = _voiced(stage, voice, phrase.notes)
-    facts = phrase.facts
-    facts["qualities"] = voice.qualities
-    return Take(normalised(voice.finish(canvas)), facts)
+def _solo(
+    build_instrument: Callable[[RenderContext], Instrument],
+    instrument_range: InstrumentRange,
+    ctx: RenderContext,
+) -> Take:
+    """Render one phrase on one instrument."""
+    instrument = build_instrument(ctx)
+    phrase = composition.compose(ctx, instrument_range)
+    canvas = _render_notes(ctx, instrument, phrase.notes)
+    annotations = phrase.annotations
+    annotations["qualities"] = instrument.qualities
+    return Take(normalize_peak(instrument.process_clip(canvas)), annotations)
 
 
-def _voiced(stage: Stage, voice: Voice, notes: tuple[Note, ...] | list[Note]) -> Array:
-    canvas = stage.silence()
+def _render_notes(ctx: RenderContext, instrument: Instrument, notes: Sequence[Note]) -> Array:
+    canvas = ctx.silence()
     for note in notes:
-        held = min(note.seconds, stage.seconds - note.start)
-        if held > 0:
-            add(canvas, voice.tone(note.hertz, held, note.strength), round(note.start * stage.rate))
+        duration = min(note.duration, ctx.duration - note.start)
+        if duration > 0:
+            tone = instrument.render_tone(note.frequency_hz, duration, note.velocity)
+            mix_into(canvas, tone, round(note.start * ctx.sample_rate))
     return canvas
 
 
-def _drum_kit(stage: Stage) -> Take:
-    """A named style at an exact tempo, from the first beat to the end of the clip."""
-    name = list(drums.STYLES)[stage.integer(0, len(drums.STYLES) - 1)]
+def _drum_kit(ctx: RenderContext) -> Take:
+    """Render drums in a named style at an exact tempo, to the end of the clip."""
+    name = list(drums.STYLES)[ctx.integer(0, len(drums.STYLES) - 1)]
     style = drums.STYLES[name]
-    bpm, start = stage.log_draw(*style.bpm), first_onset(stage)
-    facts = Facts(
-        manner=(
-            composition.pick(
-                stage, f"in a {name} style", f"with a {name} beat", f"with a {name} groove"
-            ),
-        )
-    )
-    if (stage.seconds - start) * bpm / 60 >= 4:
-        facts["bpm"] = bpm
-    return Take(normalised(drums.groove(stage, style, bpm, start)), facts)
+    bpm = ctx.log_triangular(*style.bpm)
+    start = first_onset(ctx)
+    options = (f"in a {name} style", f"with a {name} beat", f"with a {name} groove")
+    annotations = Annotations(manner=(composition.pick(ctx, *options),))
+    if (ctx.duration - start) * bpm / 60 >= _MIN_TEMPO_BEATS:
+        annotations["bpm"] = bpm
+    return Take(normalize_peak(drums.render_pattern(ctx, style, bpm, start)), annotations)
 
 
-def _bongos(stage: Stage) -> Take:
-    """A few counted strokes, or a steady pattern on both drums."""
-    stroke, _ = drums.bongos(stage)
-    canvas, start = stage.silence(), first_onset(stage)
-    rate_hz = stage.log_draw(1.5, 5.0)
-    fit = 1 + int(max(0.0, stage.seconds - start - 0.15) * rate_hz)
-    few = stage.rng.random() < 0.5
-    count = min(fit, stage.integer(2, 7)) if few else fit
-    both = _HANDS[stage.integer(0, len(_HANDS) - 1)] if not few else (stage.integer(0, 1),)
-    times = [start + k / rate_hz for k in range(count)]
-    for k, time in enumerate(times):
-        strength = 1.0 if k % len(both) == 0 else stage.draw(0.7, 0.95)
-        add(canvas, stroke(both[k % len(both)], strength), round(time * stage.rate))
-    facts = Facts(manner=("rapidly",) if rate_hz > 3.6 else (("slowly",) if rate_hz < 1.9 else ()))
-    if count <= 8:
-        facts["count"], facts["onsets"] = count, tuple(times)
-    if count >= 3:
-        facts["rate_hz"] = rate_hz
-    return Take(normalised(canvas), facts)
+def _bongos(ctx: RenderContext) -> Take:
+    """Render a few counted strokes on one drum, or a steady pattern on both."""
+    render_stroke = drums.bongos(ctx)
+    canvas = ctx.silence()
+    start = first_onset(ctx)
+    rate_hz = ctx.log_triangular(1.5, 5.0)
+    num_possible = 1 + int(max(0.0, ctx.duration - start - 0.15) * rate_hz)
+    is_counted = ctx.rng.random() < 0.5
+    pattern: tuple[int, ...]
+    if is_counted:
+        count = min(num_possible, ctx.integer(2, 7))
+        pattern = (ctx.integer(0, 1),)
+    else:
+        count = num_possible
+        pattern = _BONGO_PATTERNS[ctx.integer(0, len(_BONGO_PATTERNS) - 1)]
+    onsets = [start + k / rate_hz for k in range(count)]
+    for k, onset in enumerate(onsets):
+        position = k % len(pattern)
+        velocity = 1.0 if position == 0 else ctx.triangular(0.7, 0.95)
+        stroke = render_stroke(pattern[position], velocity)
+        mix_into(canvas, stroke, round(onset * ctx.sample_rate))
+    return Take(normalize_peak(canvas), _bongo_annotations(onsets, rate_hz))
 
 
-_HANDS = ((0, 0, 1, 0), (0, 1), (1, 0, 0), (0, 0, 1, 1), (0, 0, 0, 1))
+def _bongo_annotations(onsets: list[float], rate_hz: float) -> Annotations:
+    manner: tuple[str, ...] = ()
+    if rate_hz > 3.6:
+        manner = ("rapidly",)
+    elif rate_hz < 1.9:
+        manner = ("slowly",)
+    annotations = Annotations(manner=manner)
+    if len(onsets) <= _MAX_COUNTED_STROKES:
+        annotations["count"] = len(onsets)
+        annotations["onsets"] = tuple(onsets)
+    if len(onsets) >= 3:
+        annotations["rate_hz"] = rate_hz
+    return annotations
 
 
-def _band(stage: Stage) -> Take:
-    """Drums, a bass on the roots and an instrument on the chords, in a named style at an exact tempo."""
-    name = list(_COMPING)[stage.integer(0, len(_COMPING) - 1)]
-    make, comping, walk = _COMPING[name]
-    style = drums.STYLES[name]
-    bpm, start = stage.log_draw(*style.bpm), first_onset(stage)
-    mode: composition.Mode = "major" if stage.rng.random() < 0.5 else "minor"
-    changes = composition.CHANGES[mode][stage.integer(0, 2)]
-    tonic, step = stage.integer(40, 51), 60 / bpm / style.steps
-    bar = len(style.bar["kick"])
-    low, middle = [], []
-    for k in range(int((stage.seconds - start - 0.05) / step) + 1):
-        root, third, fifth = composition.triad(mode, changes[k // bar % 4])
-        time, mark = start + k * step, comping[k % bar]
-        if mark != ".":
-            length = {"x": 0.9 * style.steps, "o": 0.5 * style.steps, "-": 0.9 * bar}[mark] * step
-            middle += [
-                Note(
-                    time,
-                    length,
-                    composition.hertz(tonic + 12 + tone % 12 + 12 * (tone % 12 < 3)),
-                    0.8,
-                )
-                for tone in (root, third, fifth)
-            ]
-        if walk[k % bar] != ".":
-            tone = (root, third, fifth)[int(walk[k % bar])]
-            low.append(
-                Note(time, 0.9 * style.steps * step, composition.hertz(tonic - 12 + tone % 12), 0.9)
-            )
-    sound = drums.groove(stage, style, bpm, start, 0.6)
-    sound += 0.55 * normalised(_voiced(stage, strings.bass(stage), low), 1.0)
-    chords = make(stage)
-    sound += 0.5 * normalised(chords.finish(_voiced(stage, chords, middle)), 1.0)
-    facts = Facts(qualities=(name,), manner=(f"in a {mode} key",))
-    if (stage.seconds - start) * bpm / 60 >= 4:
-        facts["bpm"] = bpm
-    return Take(normalised(sound), facts)
+@dataclass(frozen=True)
+class _Accompaniment:
+    """The chords and the bass of a band, step by step through one bar.
+
+    chords: "x" lasts a beat, "o" half a beat, "-" the bar, "." is silent. bass: 0 root, 1 third,
+    2 fifth, "." silent.
+    """
+
+    build_chord_instrument: Callable[[RenderContext], Instrument]
+    chords: str
+    bass: str
 
 
-# Chords ("x" a beat, "o" short, "-" the whole bar) and bass (0 root, 1 third, 2 fifth) of a band, step by step.
-_COMPING: dict[str, tuple[Callable[[Stage], Voice], str, str]] = {
-    "rock": (strings.electric_guitar, "x...x...x...x...", "0.0.0.0.0.0.0.0."),
-    "disco": (instruments.lead, "..o...o...o...o.", "0.0.0.0.0.0.2.2."),
-    "swing": (strings.piano, "...o.....o..", "0..1..2..1.."),
-    "reggae": (winds.organ, "....o.......o...", "0.....2.0..0...."),
-    "bossa nova": (strings.guitar, "x..o..o...o..o..", "0.....2.0.....2."),
-    "waltz": (winds.accordion, "..o.o.", "0....."),
+_ACCOMPANIMENTS: dict[str, _Accompaniment] = {
+    "rock": _Accompaniment(strings.electric_guitar, "x...x...x...x...", "0.0.0.0.0.0.0.0."),
+    "disco": _Accompaniment(instruments.synth_lead, "..o...o...o...o.", "0.0.0.0.0.0.2.2."),
+    "swing": _Accompaniment(strings.piano, "...o.....o..", "0..1..2..1.."),
+    "reggae": _Accompaniment(winds.organ, "....o.......o...", "0.....2.0..0...."),
+    "bossa nova": _Accompaniment(strings.guitar, "x..o..o...o..o..", "0.....2.0.....2."),
+    "waltz": _Accompaniment(winds.accordion, "..o.o.", "0....."),
 }
 
 
-def _kind(
+def _band(ctx: RenderContext) -> Take:
+    """Render drums, a bass and an instrument on the chords, in a named style and tempo."""
+    name = list(_ACCOMPANIMENTS)[ctx.integer(0, len(_ACCOMPANIMENTS) - 1)]
+    accompaniment = _ACCOMPANIMENTS[name]
+    style = drums.STYLES[name]
+    bpm = ctx.log_triangular(*style.bpm)
+    start = first_onset(ctx)
+    mode: composition.Mode = "major" if ctx.rng.random() < 0.5 else "minor"
+    progression = composition.CHORD_PROGRESSIONS[mode][ctx.integer(0, 2)]
+    tonic = ctx.integer(40, 51)
+    step_s = 60 / bpm / style.steps_per_beat
+    steps_per_bar = len(style.bar["kick"])
+    bass_notes: list[Note] = []
+    chord_notes: list[Note] = []
+    for k in range(int((ctx.duration - start - 0.05) / step_s) + 1):
+        chord = composition.diatonic_triad(mode, progression[k // steps_per_bar % 4])
+        onset = start + k * step_s
+        stroke = accompaniment.chords[k % steps_per_bar]
+        if stroke != ".":
+            num_steps = {
+                "x": 0.9 * style.steps_per_beat,
+                "o": 0.5 * style.steps_per_beat,
+                "-": 0.9 * steps_per_bar,
+            }
+            chord_notes += _chord_notes(onset, num_steps[stroke] * step_s, tonic, chord)
+        degree = accompaniment.bass[k % steps_per_bar]
+        if degree != ".":
+            pitch = composition.midi_to_hz(tonic - 12 + chord[int(degree)] % 12)
+            bass_notes.append(Note(onset, 0.9 * style.steps_per_beat * step_s, pitch, 0.9))
+    mix = drums.render_pattern(ctx, style, bpm, start, 0.6)
+    bass = _render_notes(ctx, strings.bass_guitar(ctx), bass_notes)
+    mix += 0.55 * normalize_peak(bass, 1.0)
+    instrument = accompaniment.build_chord_instrument(ctx)
+    chords = instrument.process_clip(_render_notes(ctx, instrument, chord_notes))
+    mix += 0.5 * normalize_peak(chords, 1.0)
+    annotations = Annotations(qualities=(name,), manner=(f"in a {mode} key",))
+    if (ctx.duration - start) * bpm / 60 >= _MIN_TEMPO_BEATS:
+        annotations["bpm"] = bpm
+    return Take(normalize_peak(mix), annotations)
+
+
+def _chord_notes(
+    onset: float, duration: float, tonic: int, chord: tuple[int, int, int]
+) -> list[Note]:
+    """The notes of a chord in the octave above the tonic; low tones move up an octave."""
+    notes: list[Note] = []
+    for tone in chord:
+        pitch = tonic + 12 + tone % 12 + 12 * (tone % 12 < 3)
+        notes.append(Note(onset, duration, composition.midi_to_hz(pitch), 0.8))
+    return notes
+
+
+def _solo_class(
     name: str,
-    make: Callable[[Stage], Voice],
-    compass: Compass,
+    build_instrument: Callable[[RenderContext], Instrument],
+    instrument_range: InstrumentRange,
     nouns: tuple[str, ...],
-    verbs: tuple[str, ...] = _VERBS,
-) -> Kind:
-    return Kind(name, "music", nouns, verbs, partial(_perform, make, compass))
+    actions: tuple[str, ...] = _ACTIONS,
+) -> SoundClass:
+    render = partial(_solo, build_instrument, instrument_range)
+    return SoundClass(name, "music", nouns, actions, render)
 
 
-_SOLOISTS: tuple[Kind, ...] = (
-    _kind(
+_SOLOISTS: tuple[SoundClass, ...] = (
+    _solo_class(
         "piano",
         strings.piano,
-        Compass(36, 88, False, _CHORDAL),
+        InstrumentRange(36, 88, False, _CHORDAL),
         ("piano", "grand piano", "upright piano", "concert piano"),
     ),
-    _kind(
+    _solo_class(
         "guitar",
         strings.guitar,
-        Compass(40, 76, False, _CHORDAL),
+        InstrumentRange(40, 76, False, _CHORDAL),
         ("guitar", "plucked guitar", "solo guitar"),
     ),
-    _kind(
+    _solo_class(
         "electric guitar",
         strings.electric_guitar,
-        Compass(40, 79, False, {**_CHORDAL, "scale": 12, "chords": 3}),
+        InstrumentRange(40, 79, False, {**_CHORDAL, "scale": 12, "chords": 3}),
         ("electric guitar", "rock guitar", "electric lead guitar"),
     ),
-    _kind(
+    _solo_class(
         "bass guitar",
-        strings.bass,
-        Compass(28, 55, False, _MELODIC),
+        strings.bass_guitar,
+        InstrumentRange(28, 55, False, _MELODIC),
         ("bass guitar", "electric bass", "electric bass guitar"),
     ),
-    _kind(
+    _solo_class(
         "violin",
         strings.violin,
-        Compass(55, 91, True, _MELODIC),
+        InstrumentRange(55, 91, True, _MELODIC),
         ("violin", "fiddle", "bowed violin", "solo violin"),
     ),
-    _kind(
+    _solo_class(
         "cello",
         strings.cello,
-        Compass(36, 67, True, _MELODIC),
+        InstrumentRange(36, 67, True, _MELODIC),
         ("cello", "bowed cello", "solo cello"),
     ),
-    _kind(
+    _solo_class(
         "flute",
         winds.flute,
-        Compass(60, 93, True, _MELODIC),
+        InstrumentRange(60, 93, True, _MELODIC),
         ("flute", "concert flute", "solo flute"),
-        (*_VERBS, "blowing"),
+        (*_ACTIONS, "blowing"),
     ),
-    _kind(
+    _solo_class(
         "trumpet",
         winds.trumpet,
-        Compass(54, 82, True, _MELODIC),
+        InstrumentRange(54, 82, True, _MELODIC),
         ("trumpet", "brass trumpet", "solo trumpet"),
-        (*_VERBS, "blowing"),
+        (*_ACTIONS, "blowing"),
     ),
-    _kind(
+    _solo_class(
         "organ",
         winds.organ,
-        Compass(36, 84, True, _CHORDAL),
+        InstrumentRange(36, 84, True, _CHORDAL),
         ("pipe organ", "church organ", "organ"),
     ),
-    _kind(
+    _solo_class(
         "accordion",
         winds.accordion,
-        Compass(48, 84, True, _CHORDAL),
+        InstrumentRange(48, 84, True, _CHORDAL),
         ("accordion", "squeezebox", "reed accordion"),
     ),
-    _kind(
+    _solo_class(
         "xylophone",
         instruments.xylophone,
-        Compass(67, 98, False, _MELODIC),
+        InstrumentRange(67, 98, False, _MELODIC),
         ("xylophone", "xylophone struck with mallets", "toy xylophone"),
     ),
-    _kind(
+    _solo_class(
         "marimba",
         instruments.marimba,
-        Compass(45, 77, False, _MELODIC),
+        InstrumentRange(45, 77, False, _MELODIC),
         ("marimba", "marimba struck with soft mallets", "solo marimba"),
     ),
-    _kind(
+    _solo_class(
         "music box",
         instruments.music_box,
-        Compass(72, 99, False, {**_MELODIC, "melody": 16}),
+        InstrumentRange(72, 99, False, {**_MELODIC, "melody": 16}),
         ("music box", "toy music box", "musical box", "wind-up music box"),
     ),
-    _kind(
+    _solo_class(
         "synth lead",
-        instruments.lead,
-        Compass(40, 84, True, _MELODIC),
+        instruments.synth_lead,
+        InstrumentRange(40, 84, True, _MELODIC),
         ("synthesizer", "synth", "synth lead", "analogue synthesizer"),
     ),
-    _kind(
+    _solo_class(
         "synth pad",
-        instruments.pad,
-        Compass(40, 76, True, _SUNG),
+        instruments.synth_pad,
+        InstrumentRange(40, 76, True, _SUSTAINED),
         ("synthesizer pad", "synth pad", "ambient synthesizer pad"),
     ),
-    _kind(
+    _solo_class(
         "choir",
         winds.choir,
-        Compass(48, 79, True, _SUNG),
+        InstrumentRange(48, 79, True, _SUSTAINED),
         ("choir", "chorus of voices", "group of singers", "vocal choir"),
         ("singing", "vocalising", "chanting"),
     ),
 )
 
-KINDS: tuple[Kind, ...] = (
+CLASSES: tuple[SoundClass, ...] = (
     *_SOLOISTS,
-    Kind(
+    SoundClass(
         "drum kit",
         "music",
         ("drum kit", "drum set", "drummer", "~drums"),
         ("playing", "keeping the beat", "keeping time"),
         _drum_kit,
-        sustained=True,
+        is_sustained=True,
     ),
-    Kind(
+    SoundClass(
         "bongos",
         "music",
         ("~bongos", "pair of bongos", "~bongo drums"),
         ("playing", "being played by hand", "being tapped"),
         _bongos,
     ),
-    Kind(
+    SoundClass(
         "band",
         "music",
         ("band", "small band", "group of musicians", "band with drums and bass"),
         ("playing", "performing", "jamming"),
         _band,
-        sustained=True,
+        is_sustained=True,
     ),
 )

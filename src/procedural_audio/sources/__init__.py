@@ -1,1 +1,1 @@
-"""Sound sources, by family."""
+"""Sound sources: effects and speech, a module per family with a table `CLASSES`."""

@@ -1,333 +1,410 @@
-"""Sounds made to be noticed: siren, alarm, telephone, horns, whistle, tone, chime, arcade, heartbeat, camera; and the `blasts`.
+"""Alarms and other signals.
 
-Knows how each signal sounds and what a listener can check of it. Refuses to know sentences, rooms, distances or loudness.
+Siren, alarm, telephone, horns, whistle, heartbeat, test tone, door chime, arcade game, camera.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..events import air, aside, chorus, contour, fitting, spread, steady, worded
-from ..sound_class import Facts, Kind, Take
+from ..events import (
+    breakpoint_curve,
+    counted_onsets,
+    descriptor,
+    limit_length,
+    noise_context,
+    periodic_onsets,
+    repeat_calls,
+    white_noise_per_hz,
+)
+from ..sound_class import Annotations, SoundClass, Take, effect_class
 from ..synth import (
     Array,
-    Stage,
-    add,
-    decay,
-    filtered,
-    glide,
-    harmonics,
-    modes,
-    normalised,
-    resonate,
-    swell,
+    RenderContext,
+    additive_tone,
+    attack_release,
+    butterworth,
+    damped_modes,
+    decay_envelope,
+    mix_into,
+    normalize_peak,
+    phase_from_frequency,
+    resonator,
 )
-from . import explosions
-from .formants import buzz, mouth
-from .impacts_noise import burst, effect, placed, reed, rhythm
+from .formants import formant_filter, pulse_train
+from .impacts_noise import (
+    countable_annotations,
+    noise_burst,
+    place_strikes,
+    wavetable_tone,
+)
 
 
-def _squarish(hertz: float, rate: int, n: int, bright: float) -> Array:
-    """An electronic tone: from a sine (`bright` 0) to a square wave (1), odd harmonics only, none near half the rate."""
-    t = np.arange(n) / rate
-    gains = np.array([bright ** (k > 1) / k if k % 2 else 0.0 for k in range(1, 20)])
-    return harmonics(2 * np.pi * hertz * t, hertz, rate, gains)
+def _odd_harmonics(frequency: float, sample_rate: int, n: int, brightness: float) -> Array:
+    """An electronic tone `[n]` from a sine (brightness 0) to a square wave (1)."""
+    t = np.arange(n) / sample_rate
+    gains = np.zeros(19)
+    for k in range(1, 20, 2):
+        gains[k - 1] = brightness ** (k > 1) / k
+    return additive_tone(2 * np.pi * frequency * t, frequency, sample_rate, gains)
 
 
-def siren(stage: Stage) -> Take:
-    """A siren's pitch swept up and down at an exact rate from below, wailing or yelping, in round sweeps or two held tones."""
-    low, span = stage.log_draw(380, 800), stage.draw(1.5, 2.4)
-    rate_hz = max(stage.log_draw(0.18, 4.5), 1.2 / stage.seconds)
-    steep, bright = stage.log_draw(0.3, 12.0), stage.draw(0.5, 1.0)
-    swing = -np.cos(2 * np.pi * rate_hz * stage.clock(stage.seconds))
-    hertz = low * span ** (0.5 + 0.5 * np.tanh(steep * swing) / np.tanh(steep))
-    tone = buzz(hertz, stage.rate, 1.6 - bright, top=6500)
-    sound = mouth(tone, stage.rate, ((900, 600, 1.0), (2200, 900, 0.7))) + 0.3 * tone
-    facts = Facts(qualities=("two-tone",) if steep > 5 else ())
-    if rate_hz * stage.seconds >= 2:
-        facts["rate_hz"] = rate_hz
-        facts["manner"] = ("slowly",) if rate_hz < 0.4 else (("rapidly",) if rate_hz > 2.5 else ())
-    return Take(sound * swell(stage, stage.seconds, 0.03, 0.03), facts)
+def siren(ctx: RenderContext) -> Take:
+    """Render a siren: a pitch swept at an exact rate, in round sweeps or two held tones."""
+    low_hz = ctx.log_triangular(380, 800)
+    pitch_ratio = ctx.triangular(1.5, 2.4)
+    rate_hz = max(ctx.log_triangular(0.18, 4.5), 1.2 / ctx.duration)
+    steepness = ctx.log_triangular(0.3, 12.0)
+    brightness = ctx.triangular(0.5, 1.0)
+    sweep = -np.cos(2 * np.pi * rate_hz * ctx.time_axis(ctx.duration))
+    # tanh turns the sine sweep into two held tones as its steepness grows.
+    position = 0.5 + 0.5 * np.tanh(steepness * sweep) / np.tanh(steepness)
+    tone = pulse_train(low_hz * pitch_ratio**position, ctx.sample_rate, 1.6 - brightness, 6500)
+    horn_resonances = ((900, 600, 1.0), (2200, 900, 0.7))
+    mix = formant_filter(tone, ctx.sample_rate, horn_resonances) + 0.3 * tone
+    annotations = Annotations(qualities=("two-tone",) if steepness > 5 else ())
+    if rate_hz * ctx.duration >= 2:
+        annotations["rate_hz"] = rate_hz
+        if rate_hz < 0.4:
+            annotations["manner"] = ("slowly",)
+        else:
+            annotations["manner"] = ("rapidly",) if rate_hz > 2.5 else ()
+    return Take(mix * attack_release(ctx, ctx.duration, 0.03, 0.03), annotations)
 
 
-def alarm(stage: Stage) -> Take:
-    """Beep, beep, beep: one electronic pitch switched on and off at an exact rate."""
-    pitch, rate_hz = stage.log_draw(420, 3600), max(stage.log_draw(1.0, 7.0), 2.5 / stage.seconds)
-    on, bright = stage.draw(0.35, 0.6) / rate_hz, stage.draw(0.2, 1.0)
-    beep = _squarish(pitch, stage.rate, stage.samples(on), bright) * swell(stage, on, 0.004, 0.006)
-    times = steady(stage, rate_hz, on)
-    canvas = stage.silence()
-    for start in times:
-        add(canvas, beep, round(start * stage.rate))
-    return Take(canvas, rhythm(times, rate_hz) | Facts(pitch_hz=pitch))
+def alarm(ctx: RenderContext) -> Take:
+    """Render an alarm: one electronic pitch switched on and off at an exact rate."""
+    pitch = ctx.log_triangular(420, 3600)
+    rate_hz = max(ctx.log_triangular(1.0, 7.0), 2.5 / ctx.duration)
+    beep_s = ctx.triangular(0.35, 0.6) / rate_hz
+    brightness = ctx.triangular(0.2, 1.0)
+    beep = _odd_harmonics(pitch, ctx.sample_rate, ctx.to_samples(beep_s), brightness)
+    beep = beep * attack_release(ctx, beep_s, 0.004, 0.006)
+    onsets = periodic_onsets(ctx, rate_hz, beep_s)
+    canvas = ctx.silence()
+    for onset in onsets:
+        mix_into(canvas, beep, round(onset * ctx.sample_rate))
+    annotations = countable_annotations(onsets, rate_hz) | Annotations(pitch_hz=pitch)
+    return Take(canvas, annotations)
 
 
-def phone(stage: Stage) -> Take:
-    """A telephone: counted rings of a clapper between two small bells, or of an electronic warble between two pitches."""
-    dice, old = aside(stage), stage.rng.random() < 0.5
-    length = fitting(stage, stage.log_draw(0.4, 1.6))
-    beats, tune = stage.draw(17, 26), stage.log_draw(0.75, 1.35)
-    if old:
-        hits = np.arange(0, length - 0.03, 1 / beats)
-        bells = [
-            modes(
-                stage,
-                0.5,
-                tune * bend * np.array([1000.0, 1480, 2610, 4150]),
-                np.array([1.0, 0.6, 0.6, 0.3]),
-                np.array([0.12, 0.1, 0.06, 0.04]),
-            )
-            for bend in (1.0, 1.26)
-        ]
-        for metal in bells:
-            add(metal, burst(dice, 0.02, 2000, 7500, 0.002, 0.0003), 0, 0.3)
-        ring = np.zeros(stage.samples(length + 0.35))
-        for k, hit in enumerate(hits):
-            add(ring, bells[k % 2], round(hit * stage.rate))
-        ring *= swell(stage, len(ring) / stage.rate, 0.001, 0.15)[: len(ring)]
+def phone(ctx: RenderContext) -> Take:
+    """Render counted rings of a telephone: two small bells, or an electronic warble."""
+    noise = noise_context(ctx)
+    is_old = ctx.rng.random() < 0.5
+    length = limit_length(ctx, ctx.log_triangular(0.4, 1.6))
+    beat_hz = ctx.triangular(17, 26)
+    tuning = ctx.log_triangular(0.75, 1.35)
+    if is_old:
+        ring = _bell_ring(ctx, noise, length, beat_hz, tuning)
     else:
-        n, bright = stage.samples(length), stage.draw(0.15, 0.8)
-        first = (np.arange(n) * beats * 0.7 / stage.rate) % 1 < 0.5
-        tones = [_squarish(tune * hertz, stage.rate, n, bright) for hertz in (900.0, 1130.0)]
-        gate = filtered(first.astype(float), stage.rate, None, 300)
-        ring = (tones[0] * gate + tones[1] * (1 - gate)) * swell(stage, length, 0.005, 0.02)
-    times = spread(stage, length, (0.3, 1.8), 5)
-    facts = Facts(
-        count=len(times),
-        onsets=tuple(times),
-        qualities=("old", "rotary") if old else ("modern", "electronic"),
+        ring = _electronic_ring(ctx, length, beat_hz, tuning)
+    onsets = counted_onsets(ctx, length, (0.3, 1.8), 5)
+    annotations = Annotations(
+        count=len(onsets),
+        onsets=tuple(onsets),
+        qualities=("old", "rotary") if is_old else ("modern", "electronic"),
     )
-    return placed(stage, times, lambda: ring, facts)
+    return place_strikes(ctx, onsets, lambda: ring, annotations)
 
 
-def horn(stage: Stage) -> Take:
-    """A car horn: a hard steel buzz, one note (then the pitch is a fact) or two together, in counted honks."""
-    pitch, double = stage.log_draw(190, 760), stage.rng.random() < 0.3
-    length = fitting(stage, stage.log_draw(0.18, 0.9))
-    steps = (1.0, stage.draw(1.19, 1.27)) if double else (1.0,)
-    n, tilt = stage.samples(length), stage.draw(0.35, 0.7)
-    raw = np.sum(
-        [reed(np.full(n, pitch * step), stage.rate, tilt, top=6000) for step in steps], axis=0
-    )
-    honk = (
-        0.5 * raw + mouth(raw, stage.rate, ((700, 400, 0.8), (1700, 500, 1.0), (2900, 800, 0.8)))
-    ) * swell(stage, length, 0.012, 0.03)
-    size = worded(np.log(pitch / 190) / np.log(4), ("deep",), ())
-    take = chorus(stage, length, (0.08, 0.9), 6, lambda _: honk, size)
-    if not double:
-        take.facts["pitch_hz"] = pitch
+def _bell_ring(
+    ctx: RenderContext, noise: RenderContext, length: float, beat_hz: float, tuning: float
+) -> Array:
+    """A clapper that strikes two bells in turn, `beat_hz` times per second."""
+    strikes = np.arange(0, length - 0.03, 1 / beat_hz)
+    bells: list[Array] = []
+    for detuning in (1.0, 1.26):
+        frequencies = tuning * detuning * np.array([1000.0, 1480, 2610, 4150])
+        gains = np.array([1.0, 0.6, 0.6, 0.3])
+        half_lives = np.array([0.12, 0.1, 0.06, 0.04])
+        bells.append(damped_modes(ctx, 0.5, frequencies, gains, half_lives))
+    for bell in bells:
+        mix_into(bell, noise_burst(noise, 0.02, 2000, 7500, 0.002, 0.0003), 0, 0.3)
+    ring = np.zeros(ctx.to_samples(length + 0.35))
+    for k, onset in enumerate(strikes):
+        mix_into(ring, bells[k % 2], round(onset * ctx.sample_rate))
+    fade = attack_release(ctx, len(ring) / ctx.sample_rate, 0.001, 0.15)
+    ring *= fade[: len(ring)]
+    return ring
+
+
+def _electronic_ring(ctx: RenderContext, length: float, beat_hz: float, tuning: float) -> Array:
+    """A warble between two electronic tones."""
+    n = ctx.to_samples(length)
+    brightness = ctx.triangular(0.15, 0.8)
+    is_first = (np.arange(n) * beat_hz * 0.7 / ctx.sample_rate) % 1 < 0.5
+    first = _odd_harmonics(tuning * 900.0, ctx.sample_rate, n, brightness)
+    second = _odd_harmonics(tuning * 1130.0, ctx.sample_rate, n, brightness)
+    # The low-pass softens the switching, which would click.
+    gate = butterworth(is_first.astype(float), ctx.sample_rate, None, 300)
+    return (first * gate + second * (1 - gate)) * attack_release(ctx, length, 0.005, 0.02)
+
+
+def horn(ctx: RenderContext) -> Take:
+    """Render counted honks of a car horn: one note, whose pitch is annotated, or two."""
+    pitch = ctx.log_triangular(190, 760)
+    is_double = ctx.rng.random() < 0.3
+    length = limit_length(ctx, ctx.log_triangular(0.18, 0.9))
+    ratios = (1.0, ctx.triangular(1.19, 1.27)) if is_double else (1.0,)
+    n = ctx.to_samples(length)
+    tilt = ctx.triangular(0.35, 0.7)
+    notes: list[Array] = []
+    for ratio in ratios:
+        frequency = np.full(n, pitch * ratio)
+        notes.append(wavetable_tone(frequency, ctx.sample_rate, tilt, top_hz=6000))
+    tone = np.sum(notes, axis=0)
+    resonances = ((700, 400, 0.8), (1700, 500, 1.0), (2900, 800, 0.8))
+    honk = 0.5 * tone + formant_filter(tone, ctx.sample_rate, resonances)
+    honk = honk * attack_release(ctx, length, 0.012, 0.03)
+    qualities = descriptor(np.log(pitch / 190) / np.log(4), ("deep",), ())
+    take = repeat_calls(ctx, length, (0.08, 0.9), 6, lambda _: honk, qualities)
+    if not is_double:
+        take.annotations["pitch_hz"] = pitch
     return take
 
 
-def foghorn(stage: Stage) -> Take:
-    """A ship's horn: a very low brassy blast that speaks slowly and stops with a breath."""
-    dice, pitch = aside(stage), stage.log_draw(60, 250)
-    length = fitting(stage, stage.log_draw(0.9, 3.0))
-    n = stage.samples(length)
-    raw = reed(np.full(n, pitch), stage.rate, stage.draw(0.7, 1.1), top=2500)
-    blast = (
-        raw
-        + mouth(raw, stage.rate, ((2.5 * pitch, 1.5 * pitch, 1.0), (600, 250, 0.5)))
-        + 0.03 * filtered(air(dice, length), stage.rate, 200, 2000)[:n]
-    )
+def foghorn(ctx: RenderContext) -> Take:
+    """Render a ship's horn: a very low brassy tone with a slow attack and some air noise."""
+    noise = noise_context(ctx)
+    pitch = ctx.log_triangular(60, 250)
+    length = limit_length(ctx, ctx.log_triangular(0.9, 3.0))
+    n = ctx.to_samples(length)
+    tilt = ctx.triangular(0.7, 1.1)
+    tone = wavetable_tone(np.full(n, pitch), ctx.sample_rate, tilt, top_hz=2500)
+    resonances = ((2.5 * pitch, 1.5 * pitch, 1.0), (600, 250, 0.5))
+    body = formant_filter(tone, ctx.sample_rate, resonances)
+    air = butterworth(white_noise_per_hz(noise, length), ctx.sample_rate, 200, 2000)[:n]
+    blast = tone + body + 0.03 * air
     attack = min(0.15, 0.2 * length)
-    take = chorus(
-        stage,
-        length,
-        (0.5, 1.6),
-        3,
-        lambda _: blast * swell(stage, length, attack, 2 * attack),
-        worded(np.log(pitch / 60) / np.log(250 / 60), ("large", "deep"), ("small",)),
-    )
-    take.facts["pitch_hz"] = pitch
+    envelope = attack_release(ctx, length, attack, 2 * attack)
+    smallness = np.log(pitch / 60) / np.log(250 / 60)
+    qualities = descriptor(smallness, ("large", "deep"), ("small",))
+    take = repeat_calls(ctx, length, (0.5, 1.6), 3, lambda _: blast * envelope, qualities)
+    take.annotations["pitch_hz"] = pitch
     return take
 
 
-def whistle(stage: Stage) -> Take:
-    """A whistle blown in counted blasts: plain with a clear steady pitch, or with a pea that shakes the tone."""
-    dice, pitch, pea = aside(stage), stage.log_draw(1100, 4400), stage.draw(-1.0, 1.0)
-    length = fitting(stage, stage.log_draw(0.25, 1.1))
-    n = stage.samples(length)
-    roll = max(pea, 0.0) * np.sin(2 * np.pi * stage.draw(28, 55) * np.arange(n) / stage.rate)
-    attack = contour(n, (0, 0.93), (min(0.3, 0.04 / length), 1), (1, 1))
-    tone = np.sin(glide(pitch * attack * (1 + 0.04 * roll), stage.rate)) * (1 + 0.6 * roll)
-    breath = resonate(air(dice, length)[:n], stage.rate, pitch, 0.25 * pitch)
-    blast = (tone + stage.draw(0.15, 0.5) * breath) * swell(stage, length, 0.015, 0.03)
-    take = chorus(stage, length, (0.1, 1.0), 5, lambda _: blast, ("referee",) if pea > 0.3 else ())
+def whistle(ctx: RenderContext) -> Take:
+    """Render counted blasts of a whistle: a steady pitch, or a pea that modulates the tone."""
+    noise = noise_context(ctx)
+    pitch = ctx.log_triangular(1100, 4400)
+    pea = ctx.triangular(-1.0, 1.0)
+    length = limit_length(ctx, ctx.log_triangular(0.25, 1.1))
+    n = ctx.to_samples(length)
+    roll_phase = 2 * np.pi * ctx.triangular(28, 55) * np.arange(n) / ctx.sample_rate
+    roll = max(pea, 0.0) * np.sin(roll_phase)
+    scoop = breakpoint_curve(n, (0, 0.93), (min(0.3, 0.04 / length), 1), (1, 1))
+    frequency = pitch * scoop * (1 + 0.04 * roll)
+    tone = np.sin(phase_from_frequency(frequency, ctx.sample_rate)) * (1 + 0.6 * roll)
+    air = white_noise_per_hz(noise, length)[:n]
+    breath = resonator(air, ctx.sample_rate, pitch, 0.25 * pitch)
+    breath_gain = ctx.triangular(0.15, 0.5)
+    blast = (tone + breath_gain * breath) * attack_release(ctx, length, 0.015, 0.03)
+    qualities = ("referee",) if pea > 0.3 else ()
+    take = repeat_calls(ctx, length, (0.1, 1.0), 5, lambda _: blast, qualities)
     if pea <= 0:
-        take.facts["pitch_hz"] = pitch
+        take.annotations["pitch_hz"] = pitch
     return take
 
 
-def heartbeat(stage: Stage) -> Take:
-    """Lub-dub: two muffled thuds a beat, the second higher and shorter, at an exact tempo."""
-    dice, bpm = aside(stage), max(stage.log_draw(44, 165), 60 * 2.2 / stage.seconds)
-    tune, period = stage.log_draw(0.8, 1.3), 60 / bpm
-    gap = 0.3 * period**0.5 * stage.draw(0.9, 1.1)
+def heartbeat(ctx: RenderContext) -> Take:
+    """Render two muffled thuds per beat, the second higher and shorter, at an exact tempo."""
+    noise = noise_context(ctx)
+    bpm = max(ctx.log_triangular(44, 165), 60 * 2.2 / ctx.duration)
+    tuning = ctx.log_triangular(0.8, 1.3)
+    period = 60 / bpm
+    gap = 0.3 * period**0.5 * ctx.triangular(0.9, 1.1)
 
-    def thud(hertz: float, half_life: float) -> Array:
-        tone = modes(
-            stage,
+    def thud(frequency: float, half_life: float) -> Array:
+        modes = damped_modes(
+            ctx,
             0.3,
-            tune * hertz * np.array([1.0, 1.6, 2.4]),
+            tuning * frequency * np.array([1.0, 1.6, 2.4]),
             np.array([1.0, 0.6, 0.3]),
             half_life * np.array([1, 0.8, 0.6]),
         )
-        return normalised(
-            filtered(tone + 0.3 * burst(dice, 0.3, 40, 250, half_life, 0.01), stage.rate, None, 380)
-        )
+        blood_flow = noise_burst(noise, 0.3, 40, 250, half_life, 0.01)
+        muffled = butterworth(modes + 0.3 * blood_flow, ctx.sample_rate, None, 380)
+        return normalize_peak(muffled)
 
-    beats = [(0.0, thud(52, 0.035), 1.0), (gap, thud(70, 0.025), 0.75)]
-    times, canvas = steady(stage, bpm / 60, gap + 0.08), stage.silence()
-    for start in times:
-        for late, sound, gain in beats:
-            add(canvas, sound, round((start + late) * stage.rate), gain)
-    manner = ("slowly",) if bpm < 58 else (("fast", "racing") if bpm > 120 else ())
-    return Take(canvas, Facts(bpm=bpm, manner=manner) if len(times) > 2 else Facts())
-
-
-def tone(stage: Stage) -> Take:
-    """One electronic pitch held for the whole clip, from a pure sine to a bright reed, over five octaves."""
-    pitch, bright = stage.log_draw(110, 3520), max(0.0, stage.draw(-0.7, 1.0))
-    gains = np.array([1.0, *(bright * k**-1.2 for k in range(2, 16))])
-    sound = harmonics(2 * np.pi * pitch * stage.clock(stage.seconds), pitch, stage.rate, gains)
-    start = min(0.05, 0.05 * stage.seconds)
-    return Take(
-        sound * swell(stage, stage.seconds, start, start),
-        Facts(pitch_hz=pitch, qualities=("pure",) if bright == 0 else ()),
-    )
+    thuds = [(0.0, thud(52, 0.035), 1.0), (gap, thud(70, 0.025), 0.75)]
+    onsets = periodic_onsets(ctx, bpm / 60, gap + 0.08)
+    canvas = ctx.silence()
+    for onset in onsets:
+        for delay, sound, gain in thuds:
+            mix_into(canvas, sound, round((onset + delay) * ctx.sample_rate), gain)
+    if len(onsets) <= 2:
+        return Take(canvas, Annotations())
+    manner: tuple[str, ...] = ()
+    if bpm < 58:
+        manner = ("slowly",)
+    elif bpm > 120:
+        manner = ("fast", "racing")
+    return Take(canvas, Annotations(bpm=bpm, manner=manner))
 
 
-def doorbell(stage: Stage) -> Take:
-    """A door chime: ding-dong on two struck bars, or a single ding whose pitch is a fact; counted pushes of the button."""
-    pitch, ring, single = (
-        stage.log_draw(320, 1350),
-        stage.log_draw(0.15, 0.45),
-        stage.rng.random() < 0.35,
-    )
-    drop, lag = stage.draw(0.74, 0.86), min(stage.draw(0.35, 0.65), 0.3 * stage.seconds)
+def steady_tone(ctx: RenderContext) -> Take:
+    """Render one electronic pitch for the whole clip, from a pure sine to a bright tone."""
+    pitch = ctx.log_triangular(110, 3520)
+    brightness = max(0.0, ctx.triangular(-0.7, 1.0))
+    overtones = [brightness * k**-1.2 for k in range(2, 16)]
+    gains = np.array([1.0, *overtones])
+    phase = 2 * np.pi * pitch * ctx.time_axis(ctx.duration)
+    tone = additive_tone(phase, pitch, ctx.sample_rate, gains)
+    fade = min(0.05, 0.05 * ctx.duration)
+    qualities = ("pure",) if brightness == 0 else ()
+    envelope = attack_release(ctx, ctx.duration, fade, fade)
+    return Take(tone * envelope, Annotations(pitch_hz=pitch, qualities=qualities))
+
+
+def doorbell(ctx: RenderContext) -> Take:
+    """Render a door chime: two struck bars, or a single one whose pitch is annotated."""
+    pitch = ctx.log_triangular(320, 1350)
+    half_life = ctx.log_triangular(0.15, 0.45)
+    is_single = ctx.rng.random() < 0.35
+    second_ratio = ctx.triangular(0.74, 0.86)
+    delay = min(ctx.triangular(0.35, 0.65), 0.3 * ctx.duration)
     ratios = np.array([1.0, 2.0, 2.76, 5.4])
-    length = min(stage.seconds, 0.1 + 6 * ring)
+    gains = np.array([1.0, 0.25, 0.3, 0.12])
+    length = min(ctx.duration, 0.1 + 6 * half_life)
 
-    def bar(hertz: float) -> Array:
-        return modes(
-            stage, length, hertz * ratios, np.array([1.0, 0.25, 0.3, 0.12]), ring * ratios**-0.8
-        )
+    def bar(frequency: float) -> Array:
+        half_lives = half_life * ratios**-0.8
+        return damped_modes(ctx, length, frequency * ratios, gains, half_lives)
 
-    chime = np.zeros(stage.samples(length + lag))
-    add(chime, bar(pitch), 0)
-    if not single:
-        add(chime, bar(pitch * drop), stage.samples(lag), 1.0)
-    span = min(0.45 * stage.seconds, 0.35 if single else lag + 0.35)
-    take = chorus(stage, span, (0.3, 1.5), 3 if not single else 5, lambda _: chime)
-    if single:
-        take.facts["pitch_hz"] = pitch
+    chime = np.zeros(ctx.to_samples(length + delay))
+    mix_into(chime, bar(pitch), 0)
+    if not is_single:
+        mix_into(chime, bar(pitch * second_ratio), ctx.to_samples(delay), 1.0)
+    chime_length = min(0.45 * ctx.duration, 0.35 if is_single else delay + 0.35)
+    max_count = 5 if is_single else 3
+    take = repeat_calls(ctx, chime_length, (0.3, 1.5), max_count, lambda _: chime)
+    if is_single:
+        take.annotations["pitch_hz"] = pitch
     return take
 
 
-def arcade(stage: Stage) -> Take:
-    """The jingle of a coin in a video game: two square notes, the second higher and ringing on."""
-    base, leap, duty = stage.log_draw(600, 1500), stage.draw(1.26, 1.5), stage.draw(0.5, 1.0)
-    quick, length = stage.draw(0.05, 0.09), fitting(stage, stage.log_draw(0.3, 0.8))
-    blip = np.zeros(stage.samples(length))
-    add(blip, _squarish(base, stage.rate, stage.samples(quick), duty), 0)
-    rest = length - quick
-    add(
-        blip,
-        _squarish(base * leap, stage.rate, stage.samples(rest), duty)
-        * decay(stage, rest, 0.3 * rest)
-        * swell(stage, rest, 0.001, 0.03),
-        stage.samples(quick),
-    )
-    return chorus(stage, length, (0.1, 0.9), 5, lambda _: blip)
+def arcade(ctx: RenderContext) -> Take:
+    """Render a coin sound of a video game: two square-wave notes, the second higher."""
+    first_hz = ctx.log_triangular(600, 1500)
+    ratio = ctx.triangular(1.26, 1.5)
+    brightness = ctx.triangular(0.5, 1.0)
+    first_s = ctx.triangular(0.05, 0.09)
+    length = limit_length(ctx, ctx.log_triangular(0.3, 0.8))
+    jingle = np.zeros(ctx.to_samples(length))
+    num_first = ctx.to_samples(first_s)
+    mix_into(jingle, _odd_harmonics(first_hz, ctx.sample_rate, num_first, brightness), 0)
+    second_s = length - first_s
+    num_second = ctx.to_samples(second_s)
+    second = _odd_harmonics(first_hz * ratio, ctx.sample_rate, num_second, brightness)
+    second = second * decay_envelope(ctx, second_s, 0.3 * second_s)
+    second = second * attack_release(ctx, second_s, 0.001, 0.03)
+    mix_into(jingle, second, num_first)
+    return repeat_calls(ctx, length, (0.1, 0.9), 5, lambda _: jingle)
 
 
-def camera(stage: Stage) -> Take:
-    """A camera's shutter: mirror up, curtain, mirror down; two clicks and a whirr so short that they are one."""
-    dice, size = aside(stage), stage.draw(0, 1)
-    apart, tune = stage.draw(0.06, 0.14), 1.3 - 0.5 * size
+def camera(ctx: RenderContext) -> Take:
+    """Render a camera shutter: two clicks of the mirror and a whir between them."""
+    noise = noise_context(ctx)
+    size = ctx.triangular(0, 1)
+    click_gap = ctx.triangular(0.06, 0.14)
+    tuning = 1.3 - 0.5 * size
 
-    def clack(bright: float) -> Array:
-        click = burst(dice, 0.05, 1200 * tune, 7000, 0.004, 0.0003) * bright
-        add(
-            click,
-            modes(
-                stage,
-                0.05,
-                tune * np.array([420.0, 1050, 2400]),
-                np.array([0.6, 0.5, 0.3]),
-                np.array([0.008, 0.006, 0.004]),
-            ),
-            0,
+    def click(brightness: float) -> Array:
+        sound = noise_burst(noise, 0.05, 1200 * tuning, 7000, 0.004, 0.0003) * brightness
+        body = damped_modes(
+            ctx,
+            0.05,
+            tuning * np.array([420.0, 1050, 2400]),
+            np.array([0.6, 0.5, 0.3]),
+            np.array([0.008, 0.006, 0.004]),
         )
-        return click
+        mix_into(sound, body, 0)
+        return sound
 
-    whirr = filtered(air(dice, apart), stage.rate, 1500, 5000) * swell(stage, apart, 0.02, 0.02)
-    shutter = np.zeros(stage.samples(apart + 0.06))
-    add(shutter, clack(1.0), 0)
-    add(shutter, whirr, 0, 0.12)
-    add(shutter, clack(0.7), stage.samples(apart), 0.8)
-    return chorus(stage, apart + 0.05, (0.08, 1.2), 6, lambda _: shutter)
+    motor_noise = white_noise_per_hz(noise, click_gap)
+    whir = butterworth(motor_noise, ctx.sample_rate, 1500, 5000)
+    whir = whir * attack_release(ctx, click_gap, 0.02, 0.02)
+    shutter = np.zeros(ctx.to_samples(click_gap + 0.06))
+    mix_into(shutter, click(1.0), 0)
+    mix_into(shutter, whir, 0, 0.12)
+    mix_into(shutter, click(0.7), ctx.to_samples(click_gap), 0.8)
+    return repeat_calls(ctx, click_gap + 0.05, (0.08, 1.2), 6, lambda _: shutter)
 
 
-KINDS: tuple[Kind, ...] = (
-    effect(
+CLASSES: tuple[SoundClass, ...] = (
+    effect_class(
+        "siren",
         siren,
         ("siren", "police siren", "ambulance siren", "emergency siren"),
         ("wailing", "sounding", "blaring", "howling"),
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
-    effect(
+    effect_class(
+        "alarm",
         alarm,
         ("alarm", "alarm clock", "electronic alarm", "warning alarm"),
         ("beeping", "going off", "sounding"),
-        sustained=True,
+        is_sustained=True,
     ),
-    effect(phone, ("telephone", "phone", "desk phone"), ("ringing", "going off", "ringing out")),
-    effect(
+    effect_class(
+        "phone",
+        phone,
+        ("telephone", "phone", "desk phone"),
+        ("ringing", "going off", "ringing out"),
+    ),
+    effect_class(
+        "horn",
         horn,
         ("car horn", "automobile horn", "horn of a car"),
         ("honking", "beeping", "tooting", "sounding"),
-        indoors=False,
+        can_be_indoors=False,
     ),
-    effect(
+    effect_class(
+        "foghorn",
         foghorn,
         ("foghorn", "ship horn", "ship's horn", "ferry horn"),
         ("sounding", "blaring", "blowing", "booming"),
-        indoors=False,
+        can_be_indoors=False,
     ),
-    effect(
+    effect_class(
+        "whistle",
         whistle,
         ("whistle", "sports whistle", "tin whistle"),
         ("blowing", "being blown", "shrilling"),
     ),
-    effect(
+    effect_class(
+        "heartbeat",
         heartbeat,
         ("heart", "human heart", "heartbeat"),
         ("beating", "pounding", "thumping", "pulsing"),
-        sustained=True,
+        is_sustained=True,
     ),
-    effect(
-        tone,
+    effect_class(
+        "tone",
+        steady_tone,
         ("tone", "electronic tone", "test tone", "synthetic tone"),
         ("sounding", "playing", "humming", "being held"),
-        sustained=True,
+        is_sustained=True,
     ),
-    effect(
+    effect_class(
+        "doorbell",
         doorbell,
         ("doorbell", "door chime", "house doorbell"),
         ("ringing", "chiming", "being pressed", "sounding"),
     ),
-    effect(
+    effect_class(
+        "arcade",
         arcade,
         ("video game", "arcade game", "retro video game"),
         ("playing a coin sound", "blipping", "giving a coin jingle"),
     ),
-    effect(
+    effect_class(
+        "camera",
         camera,
         ("camera", "camera shutter", "photo camera"),
         ("clicking", "taking a picture", "snapping", "shooting a photo"),
     ),
-    *explosions.KINDS,
 )

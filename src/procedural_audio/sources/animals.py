@@ -1,223 +1,272 @@
-"""Mammals of house, farm and forest (dog, cat, cow, sheep, horse, wolf), and the list of all animals.
+"""Mammals of house, farm and forest: dog, cat, cow, sheep, horse, wolf.
 
-Knows how each sounds and what a listener can check of it. Refuses to know sentences, rooms, distances or loudness.
+Their calls are pulse trains with jitter and breath noise, filtered by formants of a mouth that
+opens and closes. A larger animal has a lower pitch, longer calls and lower formants.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..events import air, aside, between, chorus, contour, fitting, regular, steady, worded
-from ..sound_class import Kind, Take
-from ..synth import Array, Stage, add, decay, filtered, modes
-from . import birds_insects
-from .formants import buzz, mouth, opening, scaled, shaky
+from ..events import (
+    breakpoint_curve,
+    descriptor,
+    limit_length,
+    log_interpolate,
+    noise_context,
+    periodic_annotations,
+    periodic_onsets,
+    repeat_calls,
+    white_noise_per_hz,
+)
+from ..sound_class import SoundClass, Take, effect_class
+from ..synth import (
+    Array,
+    RenderContext,
+    butterworth,
+    damped_modes,
+    decay_envelope,
+    mix_into,
+)
+from .formants import (
+    formant_filter,
+    jitter,
+    moving_formant_filter,
+    pulse_train,
+    scale_formants,
+)
 
 
-def dog(stage: Stage) -> Take:
-    """Barks: a harsh chevron of pitch while the jaw snaps open and shut; a larger dog is lower, longer and darker."""
-    hiss, size = aside(stage), stage.draw(0, 1)
-    pitch = between(950, 210, size) * stage.log_draw(0.88, 1.14)
-    length = fitting(stage, between(0.11, 0.26, size) * stage.log_draw(0.85, 1.2))
-    rough, breath = stage.draw(0.02, 0.07), stage.draw(0.35, 0.8)
-    head = between(1.5, 0.72, size)
-    closed = scaled(((420, 160, 1.0), (950, 250, 0.4)), head)
-    opened = scaled(((760, 220, 1.0), (1450, 320, 0.8), (2700, 600, 0.35)), head)
+def dog(ctx: RenderContext) -> Take:
+    """Render barks: the pitch rises and falls while the jaw snaps open and shut."""
+    noise = noise_context(ctx)
+    size = ctx.triangular(0, 1)
+    pitch = log_interpolate(950, 210, size) * ctx.log_triangular(0.88, 1.14)
+    length = log_interpolate(0.11, 0.26, size) * ctx.log_triangular(0.85, 1.2)
+    length = limit_length(ctx, length)
+    roughness = ctx.triangular(0.02, 0.07)
+    breath = ctx.triangular(0.35, 0.8)
+    head = log_interpolate(1.5, 0.72, size)
+    closed = scale_formants(((420, 160, 1.0), (950, 250, 0.4)), head)
+    opened = scale_formants(((760, 220, 1.0), (1450, 320, 0.8), (2700, 600, 0.35)), head)
 
-    def bark(vary: float) -> Array:
-        n = stage.samples(length)
-        hertz = pitch * vary * contour(n, (0, 0.6), (0.25, 1), (0.6, 0.86), (1, 0.5))
-        source = buzz(shaky(stage, hertz, rough, 120), stage.rate, 0.7) + breath * air(hiss, length)
-        share = contour(n, (0, 0), (0.25, 1), (0.6, 0.9), (1, 0))
-        level = contour(n, (0, 0), (0.07, 1), (0.4, 0.75), (1, 0))
-        return opening(source, stage.rate, closed, opened, share) * level
+    def bark(pitch_factor: float) -> Array:
+        n = ctx.to_samples(length)
+        contour = breakpoint_curve(n, (0, 0.6), (0.25, 1), (0.6, 0.86), (1, 0.5))
+        frequency = jitter(ctx, pitch * pitch_factor * contour, roughness, 120)
+        excitation = pulse_train(frequency, ctx.sample_rate, 0.7)
+        excitation = excitation + breath * white_noise_per_hz(noise, length)
+        opening = breakpoint_curve(n, (0, 0), (0.25, 1), (0.6, 0.9), (1, 0))
+        envelope = breakpoint_curve(n, (0, 0), (0.07, 1), (0.4, 0.75), (1, 0))
+        sound = moving_formant_filter(excitation, ctx.sample_rate, closed, opened, opening)
+        return sound * envelope
 
-    return chorus(
-        stage, length, (0.08, 0.7), 7, bark, worded(size, ("small", "yappy"), ("large", "deep"))
-    )
-
-
-def cat(stage: Stage) -> Take:
-    """Meows: lips open from a hum through a bright vowel and close again, the pitch arching with them."""
-    hiss, size = aside(stage), stage.draw(0, 1)
-    pitch = between(900, 330, size) * stage.log_draw(0.92, 1.08)
-    length = fitting(stage, stage.log_draw(0.45, 1.1))
-    peak, head, breath = stage.draw(0.22, 0.55), between(1.25, 0.9, size), stage.draw(0.03, 0.12)
-    rise, fall = stage.draw(0.68, 0.98), stage.draw(0.55, 0.95)
-    closed = scaled(((450, 150, 1.0), (1100, 250, 0.15)), head)
-    opened = scaled(((1000, 200, 1.0), (2200, 300, 0.9), (3500, 500, 0.5)), head)
-
-    def meow(vary: float) -> Array:
-        n = stage.samples(length)
-        hertz = pitch * vary * contour(n, (0, rise), (peak, 1.12), (0.75, 1), (1, fall))
-        source = buzz(shaky(stage, hertz, 0.006, 12), stage.rate, 0.6) + breath * air(hiss, length)
-        share = contour(n, (0, 0), (0.12, 0.05), (peak, 1), (0.7, 0.55), (1, 0))
-        level = contour(n, (0, 0), (0.1, 0.5), (peak, 1), (0.75, 0.6), (1, 0))
-        return opening(source, stage.rate, closed, opened, share) * level
-
-    return chorus(stage, length, (0.25, 1.2), 4, meow, worded(size, ("small", "young"), ("large",)))
+    qualities = descriptor(size, ("small", "yappy"), ("large", "deep"))
+    return repeat_calls(ctx, length, (0.08, 0.7), 7, bark, qualities)
 
 
-def cow(stage: Stage) -> Take:
-    """Moos: a long low buzz that starts through the nose and opens to a round vowel."""
-    hiss, size = aside(stage), stage.draw(0, 1)
-    pitch = between(210, 85, size) * stage.log_draw(0.93, 1.07)
-    length = fitting(stage, stage.log_draw(1.0, 2.2))
-    peak, breath, rough = stage.draw(0.45, 0.7), stage.draw(0.03, 0.15), stage.draw(0.004, 0.02)
-    head = between(1.3, 0.85, size)
-    closed = scaled(((230, 90, 1.0), (900, 300, 0.06)), head)
-    opened = scaled(((430, 110, 1.0), (850, 160, 0.6), (2300, 400, 0.12)), head)
+def cat(ctx: RenderContext) -> Take:
+    """Render meows: the lips open from a hum to a bright vowel and close again."""
+    noise = noise_context(ctx)
+    size = ctx.triangular(0, 1)
+    pitch = log_interpolate(900, 330, size) * ctx.log_triangular(0.92, 1.08)
+    length = limit_length(ctx, ctx.log_triangular(0.45, 1.1))
+    peak = ctx.triangular(0.22, 0.55)
+    head = log_interpolate(1.25, 0.9, size)
+    breath = ctx.triangular(0.03, 0.12)
+    start_pitch = ctx.triangular(0.68, 0.98)
+    end_pitch = ctx.triangular(0.55, 0.95)
+    closed = scale_formants(((450, 150, 1.0), (1100, 250, 0.15)), head)
+    opened = scale_formants(((1000, 200, 1.0), (2200, 300, 0.9), (3500, 500, 0.5)), head)
 
-    def moo(vary: float) -> Array:
-        n = stage.samples(length)
-        hertz = pitch * vary * contour(n, (0, 0.8), (peak, 1.1), (0.85, 1), (1, 0.7))
-        source = buzz(shaky(stage, hertz, rough, 60), stage.rate, 0.8, top=4000) + breath * air(
-            hiss, length
-        )
-        share = contour(n, (0, 0), (0.2, 0.05), (0.5, 1), (0.85, 0.8), (1, 0.2))
-        level = contour(n, (0, 0), (0.12, 0.6), (peak, 1), (0.85, 0.7), (1, 0))
-        return opening(source, stage.rate, closed, opened, share) * level
+    def meow(pitch_factor: float) -> Array:
+        n = ctx.to_samples(length)
+        contour = breakpoint_curve(n, (0, start_pitch), (peak, 1.12), (0.75, 1), (1, end_pitch))
+        frequency = jitter(ctx, pitch * pitch_factor * contour, 0.006, 12)
+        excitation = pulse_train(frequency, ctx.sample_rate, 0.6)
+        excitation = excitation + breath * white_noise_per_hz(noise, length)
+        opening = breakpoint_curve(n, (0, 0), (0.12, 0.05), (peak, 1), (0.7, 0.55), (1, 0))
+        envelope = breakpoint_curve(n, (0, 0), (0.1, 0.5), (peak, 1), (0.75, 0.6), (1, 0))
+        sound = moving_formant_filter(excitation, ctx.sample_rate, closed, opened, opening)
+        return sound * envelope
 
-    return chorus(
-        stage, length, (0.3, 1.2), 3, moo, worded(size, ("young", "small"), ("large", "deep"))
-    )
-
-
-def sheep(stage: Stage) -> Take:
-    """Bleats: a flat nasal vowel shaken some ten times a second in level and pitch."""
-    hiss, size = aside(stage), stage.draw(0, 1)
-    pitch = between(480, 170, size) * stage.log_draw(0.93, 1.07)
-    length = fitting(stage, stage.log_draw(0.55, 1.2))
-    shake, depth, breath = stage.draw(7, 13), stage.draw(0.4, 0.75), stage.draw(0.05, 0.2)
-    vowel = scaled(((720, 150, 1.0), (1700, 220, 0.8), (2700, 350, 0.5)), between(1.3, 0.84, size))
-
-    def bleat(vary: float) -> Array:
-        n = stage.samples(length)
-        tremble = np.sin(2 * np.pi * shake * stage.clock(length)) * contour(
-            n, (0, 0), (0.2, 1), (1, 1)
-        )
-        hertz = (
-            pitch
-            * vary
-            * contour(n, (0, 0.85), (0.15, 1.05), (0.7, 1), (1, 0.85))
-            * (1 + 0.06 * depth * tremble)
-        )
-        source = buzz(shaky(stage, hertz, 0.012, 90), stage.rate, 0.6) + breath * air(hiss, length)
-        level = (1 - depth * (0.5 - 0.5 * tremble)) * contour(
-            n, (0, 0), (0.08, 0.9), (0.3, 1), (0.8, 0.7), (1, 0)
-        )
-        return mouth(source, stage.rate, vowel) * level
-
-    return chorus(stage, length, (0.3, 1.2), 4, bleat, worded(size, ("young", "small"), ("large",)))
+    qualities = descriptor(size, ("small", "young"), ("large",))
+    return repeat_calls(ctx, length, (0.25, 1.2), 4, meow, qualities)
 
 
-def horse(stage: Stage) -> Take:
-    """A gallop: three hoofbeats and a rest in every stride; hard ground clops, soft ground thuds."""
-    hiss, hard = aside(stage), stage.draw(0, 1)
-    stride = stage.log_draw(1.3, 2.8)
-    body, lean = stage.log_draw(0.75, 1.3), stage.draw(0.17, 0.23)
-    times = steady(stage, stride, 0.7 / stride)
-    canvas = stage.silence()
-    for start in times:
+def cow(ctx: RenderContext) -> Take:
+    """Render moos: a long low tone that starts nasal and opens to a round vowel."""
+    noise = noise_context(ctx)
+    size = ctx.triangular(0, 1)
+    pitch = log_interpolate(210, 85, size) * ctx.log_triangular(0.93, 1.07)
+    length = limit_length(ctx, ctx.log_triangular(1.0, 2.2))
+    peak = ctx.triangular(0.45, 0.7)
+    breath = ctx.triangular(0.03, 0.15)
+    roughness = ctx.triangular(0.004, 0.02)
+    head = log_interpolate(1.3, 0.85, size)
+    closed = scale_formants(((230, 90, 1.0), (900, 300, 0.06)), head)
+    opened = scale_formants(((430, 110, 1.0), (850, 160, 0.6), (2300, 400, 0.12)), head)
+
+    def moo(pitch_factor: float) -> Array:
+        n = ctx.to_samples(length)
+        contour = breakpoint_curve(n, (0, 0.8), (peak, 1.1), (0.85, 1), (1, 0.7))
+        frequency = jitter(ctx, pitch * pitch_factor * contour, roughness, 60)
+        excitation = pulse_train(frequency, ctx.sample_rate, 0.8, top_hz=4000)
+        excitation = excitation + breath * white_noise_per_hz(noise, length)
+        opening = breakpoint_curve(n, (0, 0), (0.2, 0.05), (0.5, 1), (0.85, 0.8), (1, 0.2))
+        envelope = breakpoint_curve(n, (0, 0), (0.12, 0.6), (peak, 1), (0.85, 0.7), (1, 0))
+        sound = moving_formant_filter(excitation, ctx.sample_rate, closed, opened, opening)
+        return sound * envelope
+
+    qualities = descriptor(size, ("young", "small"), ("large", "deep"))
+    return repeat_calls(ctx, length, (0.3, 1.2), 3, moo, qualities)
+
+
+def sheep(ctx: RenderContext) -> Take:
+    """Render bleats: a nasal vowel with a tremolo and vibrato of about ten hertz."""
+    noise = noise_context(ctx)
+    size = ctx.triangular(0, 1)
+    pitch = log_interpolate(480, 170, size) * ctx.log_triangular(0.93, 1.07)
+    length = limit_length(ctx, ctx.log_triangular(0.55, 1.2))
+    tremolo_hz = ctx.triangular(7, 13)
+    depth = ctx.triangular(0.4, 0.75)
+    breath = ctx.triangular(0.05, 0.2)
+    head = log_interpolate(1.3, 0.84, size)
+    formants = scale_formants(((720, 150, 1.0), (1700, 220, 0.8), (2700, 350, 0.5)), head)
+
+    def bleat(pitch_factor: float) -> Array:
+        n = ctx.to_samples(length)
+        onset_curve = breakpoint_curve(n, (0, 0), (0.2, 1), (1, 1))
+        tremolo = np.sin(2 * np.pi * tremolo_hz * ctx.time_axis(length)) * onset_curve
+        contour = breakpoint_curve(n, (0, 0.85), (0.15, 1.05), (0.7, 1), (1, 0.85))
+        frequency = pitch * pitch_factor * contour * (1 + 0.06 * depth * tremolo)
+        excitation = pulse_train(jitter(ctx, frequency, 0.012, 90), ctx.sample_rate, 0.6)
+        excitation = excitation + breath * white_noise_per_hz(noise, length)
+        curve = breakpoint_curve(n, (0, 0), (0.08, 0.9), (0.3, 1), (0.8, 0.7), (1, 0))
+        envelope = (1 - depth * (0.5 - 0.5 * tremolo)) * curve
+        return formant_filter(excitation, ctx.sample_rate, formants) * envelope
+
+    qualities = descriptor(size, ("young", "small"), ("large",))
+    return repeat_calls(ctx, length, (0.3, 1.2), 4, bleat, qualities)
+
+
+def horse(ctx: RenderContext) -> Take:
+    """Render a gallop: three hoofbeats and a rest in every stride, on soft or hard ground."""
+    noise = noise_context(ctx)
+    hardness = ctx.triangular(0, 1)
+    stride_hz = ctx.log_triangular(1.3, 2.8)
+    body_tuning = ctx.log_triangular(0.75, 1.3)
+    beat_spacing = ctx.triangular(0.17, 0.23)  # relative to the stride
+    onsets = periodic_onsets(ctx, stride_hz, 0.7 / stride_hz)
+    canvas = ctx.silence()
+    for onset in onsets:
         for beat, gain in enumerate((0.7, 0.8, 1.0)):
-            tune = body * stage.log_draw(0.94, 1.06)
-            clop = _struck(stage, tune, (520, 900, 1450, 2300), 0.016, hard)
-            thud = _struck(stage, tune, (75, 130, 210), 0.03, 1.2 - hard)
-            dirt = filtered(air(hiss, 0.15), stage.rate, 200, 900 + 2500 * hard) * decay(
-                stage, 0.15, 0.008, 0.001
-            )
-            when = start + beat * lean / stride
-            add(
-                canvas,
-                clop + thud + 0.6 * dirt,
-                round(when * stage.rate),
-                gain * stage.draw(0.85, 1),
-            )
-    facts = regular(times, stride)
-    facts.pop("count", None)  # is one a hoofbeat or a stride? too doubtful to claim
-    facts["manner"] = worded(hard, ("on soft ground",), ("on hard ground",)) + (
-        ("fast",) if stride > 2.3 else ()
-    )
-    return Take(canvas, facts)
+            tuning = body_tuning * ctx.log_triangular(0.94, 1.06)
+            clop = _hoofbeat(ctx, tuning, (520, 900, 1450, 2300), 0.016, hardness)
+            thud = _hoofbeat(ctx, tuning, (75, 130, 210), 0.03, 1.2 - hardness)
+            grit = white_noise_per_hz(noise, 0.15)
+            dirt = butterworth(grit, ctx.sample_rate, 200, 900 + 2500 * hardness)
+            dirt = dirt * decay_envelope(ctx, 0.15, 0.008, 0.001)
+            start = round((onset + beat * beat_spacing / stride_hz) * ctx.sample_rate)
+            sound = clop + thud + 0.6 * dirt
+            mix_into(canvas, sound, start, gain * ctx.triangular(0.85, 1))
+    annotations = periodic_annotations(onsets, stride_hz)
+    # A listener may count hoofbeats or strides, so no count is annotated.
+    annotations.pop("count", None)
+    manner = descriptor(hardness, ("on soft ground",), ("on hard ground",))
+    annotations["manner"] = manner + (("fast",) if stride_hz > 2.3 else ())
+    return Take(canvas, annotations)
 
 
-def _struck(
-    stage: Stage, tune: float, hertz: tuple[float, ...], half_life: float, gain: float
+def _hoofbeat(
+    ctx: RenderContext,
+    tuning: float,
+    frequencies: tuple[float, ...],
+    half_life: float,
+    gain: float,
 ) -> Array:
-    """A hoof on ground: damped modes, the higher the weaker and shorter, 0.15 s."""
-    ratio = hertz[0] / np.array(hertz)
-    return modes(stage, 0.15, tune * np.array(hertz), gain * ratio**0.7, half_life * ratio**0.8)
+    """A hoof on ground, 0.15 s: damped modes, the higher the weaker and shorter."""
+    hertz = np.array(frequencies)
+    ratios = frequencies[0] / hertz
+    gains = gain * ratios**0.7
+    return damped_modes(ctx, 0.15, tuning * hertz, gains, half_life * ratios**0.8)
 
 
-def wolf(stage: Stage) -> Take:
-    """Howls: a long tone that slides up, holds and sinks, with few overtones; the held pitch is the fact."""
-    hiss, pitch = aside(stage), stage.log_draw(230, 820)
-    length = fitting(stage, stage.log_draw(1.4, 3.6))
-    low, tilt, breath = stage.draw(0.45, 0.75), stage.draw(1.6, 2.4), stage.draw(0.01, 0.05)
-    up, down = stage.draw(0.08, 0.3), stage.draw(0.7, 0.88)
-    vowel = (
+def wolf(ctx: RenderContext) -> Take:
+    """Render howls: a long tone that rises, holds and sinks. The held pitch is annotated."""
+    noise = noise_context(ctx)
+    pitch = ctx.log_triangular(230, 820)
+    length = limit_length(ctx, ctx.log_triangular(1.4, 3.6))
+    start_pitch = ctx.triangular(0.45, 0.75)
+    tilt = ctx.triangular(1.6, 2.4)
+    breath = ctx.triangular(0.01, 0.05)
+    hold_from = ctx.triangular(0.08, 0.3)
+    hold_to = ctx.triangular(0.7, 0.88)
+    formants = (
         (1.1 * pitch, 350.0, 1.0),
         (max(850.0, 1.6 * pitch), 300.0, 0.5),
         (2400.0, 600.0, 0.15),
     )
 
-    def howl(vary: float) -> Array:
-        n = stage.samples(length)
-        # The hold is as good as flat, a few cents of drift and of change from howl to howl: its pitch is the fact.
-        glided = contour(n, (0, low), (up, 1), (down, 1), (1, 0.5 + 0.5 * low)) * vary**0.1
-        source = buzz(
-            shaky(stage, pitch * glided, 0.002, 3), stage.rate, tilt, top=5000
-        ) + breath * air(hiss, length)
-        return mouth(source, stage.rate, vowel) * contour(
-            n, (0, 0), (0.1, 0.6), (0.3, 1), (0.75, 0.9), (1, 0)
+    def howl(pitch_factor: float) -> Array:
+        n = ctx.to_samples(length)
+        end_pitch = 0.5 + 0.5 * start_pitch
+        contour = breakpoint_curve(
+            n, (0, start_pitch), (hold_from, 1), (hold_to, 1), (1, end_pitch)
         )
+        # The annotated pitch allows only a few cents of drift, within a howl and between howls.
+        contour = contour * pitch_factor**0.1
+        frequency = jitter(ctx, pitch * contour, 0.002, 3)
+        excitation = pulse_train(frequency, ctx.sample_rate, tilt, top_hz=5000)
+        excitation = excitation + breath * white_noise_per_hz(noise, length)
+        envelope = breakpoint_curve(n, (0, 0), (0.1, 0.6), (0.3, 1), (0.75, 0.9), (1, 0))
+        return formant_filter(excitation, ctx.sample_rate, formants) * envelope
 
-    take = chorus(stage, length, (0.3, 1.0), 2, howl)
-    take.facts["pitch_hz"] = pitch
+    take = repeat_calls(ctx, length, (0.3, 1.0), 2, howl)
+    take.annotations["pitch_hz"] = pitch
     return take
 
 
-KINDS: tuple[Kind, ...] = (
-    Kind(
+CLASSES: tuple[SoundClass, ...] = (
+    effect_class(
         "dog",
-        "effects",
+        dog,
         ("dog", "hound", "pet dog", "yard dog"),
         ("barking", "woofing", "barking at someone"),
-        dog,
     ),
-    Kind("cat", "effects", ("cat", "house cat", "pet cat"), ("meowing", "mewing", "miaowing"), cat),
-    Kind(
+    effect_class(
+        "cat",
+        cat,
+        ("cat", "house cat", "pet cat"),
+        ("meowing", "mewing", "miaowing"),
+    ),
+    effect_class(
         "cow",
-        "effects",
+        cow,
         ("cow", "dairy cow", "farm cow"),
         ("mooing", "lowing", "bellowing"),
-        cow,
-        indoors=False,
+        can_be_indoors=False,
     ),
-    Kind(
+    effect_class(
         "sheep",
-        "effects",
+        sheep,
         ("sheep", "goat", "farm sheep"),
         ("bleating", "baaing", "calling its flock"),
-        sheep,
-        indoors=False,
+        can_be_indoors=False,
     ),
-    Kind(
+    effect_class(
         "horse",
-        "effects",
+        horse,
         ("horse", "pony", "~horse hooves", "~hooves"),
         ("galloping", "galloping by", "running", "galloping along"),
-        horse,
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
-    Kind(
+    effect_class(
         "wolf",
-        "effects",
+        wolf,
         ("wolf", "wild wolf", "grey wolf"),
         ("howling", "wailing", "howling at the moon"),
-        wolf,
-        indoors=False,
+        can_be_indoors=False,
     ),
-    *birds_insects.KINDS,
 )

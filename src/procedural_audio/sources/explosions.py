@@ -1,118 +1,126 @@
-"""Things that go off: ray guns, explosions, gun shots.
-
-Knows how each discharge sounds and what a listener can check of it. Refuses to know sentences, rooms, distances or loudness.
-"""
+"""Discharges: ray guns, explosions, gunshots."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..events import aside, chorus, contour, first_onset, fitting, worded
-from ..sound_class import Facts, Kind, Take
-from ..synth import Array, Stage, add, coloured, decay, filtered, modes, normalised, swell, wander
-from .formants import buzz
-from .impacts_noise import burst, effect, scattered, shower
+from ..events import (
+    breakpoint_curve,
+    descriptor,
+    first_onset,
+    limit_length,
+    noise_context,
+    repeat_calls,
+)
+from ..sound_class import Annotations, SoundClass, Take, effect_class
+from ..synth import (
+    Array,
+    RenderContext,
+    attack_release,
+    butterworth,
+    colored_noise,
+    damped_modes,
+    decay_envelope,
+    mix_into,
+    normalize_peak,
+    random_curve,
+)
+from .formants import pulse_train
+from .impacts_noise import grain_cloud, noise_burst, poisson_onsets
 
 
-def laser(stage: Stage) -> Take:
-    """Ray-gun zaps: a bright tone that plunges several octaves in a moment."""
-    high, drop = stage.log_draw(2200, 6500), stage.log_draw(8, 30)
-    length, bend, bright = (
-        fitting(stage, stage.log_draw(0.12, 0.5)),
-        stage.draw(1.0, 3.0),
-        stage.draw(0.9, 2.0),
-    )
-    n = stage.samples(length)
-    fall = (1 - (1 - np.linspace(0, 1, n)) ** bend) if bend > 1 else np.linspace(0, 1, n)
-    zap = buzz(np.maximum(high * drop**-fall, 60.0), stage.rate, bright) * contour(
-        n, (0, 1), (0.5, 0.8), (1, 0)
-    )
-    return chorus(
-        stage,
-        length,
-        (0.06, 0.8),
-        8,
-        lambda _: zap,
-        worded(np.log(high / 2200) / 1.08, ("deep",), ()),
-    )
+def laser(ctx: RenderContext) -> Take:
+    """Render shots of a ray gun: a bright tone that falls several octaves."""
+    start_hz = ctx.log_triangular(2200, 6500)
+    fall_ratio = ctx.log_triangular(8, 30)
+    length = limit_length(ctx, ctx.log_triangular(0.12, 0.5))
+    bend = ctx.triangular(1.0, 3.0)
+    tilt = ctx.triangular(0.9, 2.0)
+    n = ctx.to_samples(length)
+    position = np.linspace(0, 1, n)
+    fall = (1 - (1 - position) ** bend) if bend > 1 else position
+    frequency = np.maximum(start_hz * fall_ratio**-fall, 60.0)
+    envelope = breakpoint_curve(n, (0, 1), (0.5, 0.8), (1, 0))
+    shot = pulse_train(frequency, ctx.sample_rate, tilt) * envelope
+    qualities = descriptor(np.log(start_hz / 2200) / 1.08, ("deep",), ())
+    return repeat_calls(ctx, length, (0.06, 0.8), 8, lambda _: shot, qualities)
 
 
-def _blast(stage: Stage, dice: Stage, size: float, seconds: float) -> Array:
+def _blast(ctx: RenderContext, noise: RenderContext, size: float, seconds: float) -> Array:
     """A pressure front and the turbulence behind it: the larger, the darker and the longer."""
-    rumble = filtered(
-        coloured(dice, stage.seconds, 1.3)[: stage.samples(seconds)],
-        stage.rate,
-        25,
-        900 - 500 * size,
-        1,
-    ) * decay(dice, seconds, 0.1 + 0.35 * size, 0.01)
-    return normalised(rumble) + (1.8 - 0.8 * size) * normalised(
-        burst(dice, seconds, 150, 6500, 0.03 + 0.05 * size)
-    )
+    turbulence = colored_noise(noise, ctx.duration, 1.3)[: ctx.to_samples(seconds)]
+    rumble = butterworth(turbulence, ctx.sample_rate, 25, 900 - 500 * size, 1)
+    rumble = rumble * decay_envelope(noise, seconds, 0.1 + 0.35 * size, 0.01)
+    front = noise_burst(noise, seconds, 150, 6500, 0.03 + 0.05 * size)
+    return normalize_peak(rumble) + (1.8 - 0.8 * size) * normalize_peak(front)
 
 
-def explosion(stage: Stage) -> Take:
-    """An explosion: a crack, a long dark rumble that rolls, and debris pattering down."""
-    dice, size = aside(stage), stage.draw(0, 1)
-    start = first_onset(stage)
-    span = stage.seconds - start
-    boom = _blast(stage, dice, 0.35 + 0.65 * size, span)
-    boom *= 1 + 0.35 * np.clip(wander(stage, span, 6)[: len(boom)], -1.5, 1.5)
-    thump = modes(
-        stage,
-        span,
+def explosion(ctx: RenderContext) -> Take:
+    """Render an explosion: a crack, a long dark rumble, and debris that falls."""
+    noise = noise_context(ctx)
+    size = ctx.triangular(0, 1)
+    start = first_onset(ctx)
+    remaining = ctx.duration - start
+    blast = _blast(ctx, noise, 0.35 + 0.65 * size, remaining)
+    blast *= 1 + 0.35 * np.clip(random_curve(ctx, remaining, 6)[: len(blast)], -1.5, 1.5)
+    thump = damped_modes(
+        ctx,
+        remaining,
         np.array([38.0, 57, 81]) * (1.6 - 0.7 * size),
         np.ones(3),
         np.array([0.25, 0.2, 0.12]),
     )
-    bits = [burst(dice, 0.05, 700, 5000, stage.draw(0.003, 0.01)) for _ in range(6)]
-    falls = scattered(dice, 18 + 20 * size, start + 0.25, stage.seconds)
-    sizes = dice.rng.lognormal(0, 0.7, len(falls)) * 0.5 ** ((falls - start) / (0.2 + 0.5 * size))
-    canvas = 0.1 * shower(dice, bits, falls, sizes, stage.size)
-    add(canvas, boom, round(start * stage.rate))
-    add(canvas, normalised(thump), round(start * stage.rate), 0.45)
-    return Take(canvas, Facts(qualities=worded(size, ("small",), ("huge", "massive"))))
+    debris: list[Array] = []
+    for _ in range(6):
+        debris.append(noise_burst(noise, 0.05, 700, 5000, ctx.triangular(0.003, 0.01)))
+    onsets = poisson_onsets(noise, 18 + 20 * size, start + 0.25, ctx.duration)
+    fading = 0.5 ** ((onsets - start) / (0.2 + 0.5 * size))
+    gains = noise.rng.lognormal(0, 0.7, len(onsets)) * fading
+    canvas = 0.1 * grain_cloud(noise, debris, onsets, gains, ctx.num_samples)
+    mix_into(canvas, blast, round(start * ctx.sample_rate))
+    mix_into(canvas, normalize_peak(thump), round(start * ctx.sample_rate), 0.45)
+    return Take(canvas, Annotations(qualities=descriptor(size, ("small",), ("huge", "massive"))))
 
 
-def gunshot(stage: Stage) -> Take:
-    """Gun shots, counted: a crack of a few milliseconds and a short slap of air behind it."""
-    dice, size = aside(stage), stage.draw(0, 1)
+def gunshot(ctx: RenderContext) -> Take:
+    """Render counted gunshots: a crack of a few milliseconds and the pressure wave behind it."""
+    noise = noise_context(ctx)
+    size = ctx.triangular(0, 1)
     length = 0.25 + 0.25 * size
 
     def shot(_: float) -> Array:
-        crack = normalised(burst(dice, length, 250, 7800, 0.006 + 0.006 * size, 0.0002))
-        slap = normalised(
-            filtered(coloured(dice, length, 0.8), stage.rate, 70, 2500 - 1500 * size)
-            * decay(dice, length, 0.04 + 0.05 * size)
-        )
-        return (crack + (0.5 + 0.5 * size) * slap) * swell(stage, length, 0.0, 0.4 * length)
+        burst = noise_burst(noise, length, 250, 7800, 0.006 + 0.006 * size, 0.0002)
+        crack = normalize_peak(burst)
+        turbulence = colored_noise(noise, length, 0.8)
+        wave = butterworth(turbulence, ctx.sample_rate, 70, 2500 - 1500 * size)
+        slap = normalize_peak(wave * decay_envelope(noise, length, 0.04 + 0.05 * size))
+        envelope = attack_release(ctx, length, 0.0, 0.4 * length)
+        return (crack + (0.5 + 0.5 * size) * slap) * envelope
 
-    return chorus(
-        stage,
-        min(length, 0.4 * stage.seconds),
-        (0.05, 1.2),
-        6,
-        shot,
-        worded(size, ("small",), ("heavy",)),
-    )
+    shot_length = min(length, 0.4 * ctx.duration)
+    qualities = descriptor(size, ("small",), ("heavy",))
+    return repeat_calls(ctx, shot_length, (0.05, 1.2), 6, shot, qualities)
 
 
-KINDS: tuple[Kind, ...] = (
-    effect(
+CLASSES: tuple[SoundClass, ...] = (
+    effect_class(
+        "laser",
         laser,
         ("laser gun", "ray gun", "laser", "science fiction blaster"),
         ("zapping", "firing", "shooting", "being fired"),
     ),
-    effect(
+    effect_class(
+        "explosion",
         explosion,
         ("explosion", "bomb", "blast"),
         ("going off", "booming", "rumbling", "thundering"),
-        indoors=False,
+        can_be_indoors=False,
     ),
-    effect(
+    effect_class(
+        "gunshot",
         gunshot,
         ("gun", "pistol", "rifle"),
         ("shooting", "firing", "being fired", "going off"),
-        indoors=False,
+        can_be_indoors=False,
     ),
 )

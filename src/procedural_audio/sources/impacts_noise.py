@@ -1,10 +1,8 @@
-"""Blows and beats: what every struck, ticking or firing thing is made of.
+"""Building blocks of impacts and machines: noise bursts, grain clouds, engine pulses, rhythms.
 
-Knows bursts of noise, showers of small grains, exactly regular series, the pulses and the buzz of a turning machine. Refuses to
-know any single source.
+Parameters are drawn from the context and noise from its `noise_context` (see `events`).
 
-Letters: T samples. As in `series`, parameters come from the stage's own dice and noise from `aside` (`dice` below), so one seed
-is one performance at every sample rate.
+Letters: T samples, M onsets.
 """
 
 from __future__ import annotations
@@ -13,109 +11,183 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..events import air, first_onset, regular
-from ..sound_class import Facts, Kind, Take
-from ..synth import Array, Stage, add, decay, filtered, normalised, swell
+from ..events import first_onset, periodic_annotations, white_noise_per_hz
+from ..sound_class import Annotations, Take
+from ..synth import (
+    HIGHEST_PARTIAL,
+    Array,
+    RenderContext,
+    attack_release,
+    butterworth,
+    decay_envelope,
+    mix_into,
+    normalize_peak,
+)
+from .formants import HIGHEST_HARMONIC_HZ
 
-_COUNTED_HZ = 5.0  # above it an ear no longer counts with ease
-_TABLE = 8192
+_MAX_COUNTABLE_HZ = 5.0  # above this rate listeners no longer count with ease
+_WAVETABLE_SIZE = 8192  # points of one period; linear interpolation errs by less than -60 dB
+_MACHINE_FADE_S = 0.05
 
 
-def burst(
-    dice: Stage, seconds: float, low: float, high: float, half_life: float, attack: float = 0.001
+def noise_burst(
+    noise: RenderContext,
+    seconds: float,
+    low_hz: float,
+    high_hz: float,
+    half_life: float,
+    attack: float = 0.001,
 ) -> Array:
-    """Noise between `low` and `high` Hz that starts at once and halves every `half_life` seconds: a slap, a click, a crash."""
-    return filtered(air(dice, seconds), dice.rate, low, high) * decay(
-        dice, seconds, half_life, attack
-    )
+    """Render a burst of band-limited noise that decays: a slap, a click, a crash.
+
+    Args:
+        noise: Context with the noise generator.
+        seconds: Duration of the burst.
+        low_hz: Lower edge of the band.
+        high_hz: Upper edge of the band.
+        half_life: Time in seconds in which the level halves.
+        attack: Attack time in seconds.
+
+    Returns:
+        Samples `[T]`.
+    """
+    band = butterworth(white_noise_per_hz(noise, seconds), noise.sample_rate, low_hz, high_hz)
+    return band * decay_envelope(noise, seconds, half_life, attack)
 
 
-def shower(dice: Stage, grains: Sequence[Array], times: Array, gains: Array, size: int) -> Array:
-    """Many small sounds at once: each of `times` (s) takes one of `grains`, scaled by its entry in `gains`; `[size]`."""
-    out = np.zeros(size)
-    which = dice.rng.integers(len(grains), size=len(times))
-    for start, gain, kind in zip(times, gains, which, strict=True):
-        add(out, grains[kind], round(start * dice.rate), gain)
+def grain_cloud(
+    noise: RenderContext,
+    grains: Sequence[Array],
+    onsets: Array,
+    gains: Array,
+    num_samples: int,
+) -> Array:
+    """Mix many short sounds.
+
+    Args:
+        noise: Context whose generator chooses the grain at each onset.
+        grains: The short sounds.
+        onsets: Onsets in seconds `[M]`.
+        gains: Gain at each onset `[M]`.
+        num_samples: Length of the result.
+
+    Returns:
+        Samples `[num_samples]`.
+    """
+    out = np.zeros(num_samples)
+    indices = noise.rng.integers(len(grains), size=len(onsets))
+    for onset, gain, index in zip(onsets, gains, indices, strict=True):
+        mix_into(out, grains[index], round(onset * noise.sample_rate), gain)
     return out
 
 
-def scattered(dice: Stage, per_second: float, start: float, stop: float) -> Array:
-    """Moments of a Poisson process between two times in seconds, at least one, in order."""
-    count = max(1, int(dice.rng.poisson(per_second * max(stop - start, 0.0))))
-    return np.sort(dice.rng.uniform(start, max(stop, start + 1e-3), count))
+def poisson_onsets(noise: RenderContext, density: float, start: float, stop: float) -> Array:
+    """Draw the onsets of a Poisson process between two times in seconds: sorted, at least one.
 
-
-def pulses(hertz: Array, rate: int, sharp: float, gains: Array) -> Array:
-    """Firing of an engine: one smooth pulse x*exp(1-x), x = sharp * share of the cycle, for every cycle of `hertz` `[T]`.
-
-    `gains` are used in turn, one a cycle. The pulse has no jump, so it hardly aliases at the low rates of machines.
+    `density` is the mean number of onsets per second.
     """
-    cycles = np.cumsum(hertz) / rate
-    x = sharp * (cycles % 1.0)
+    count = max(1, int(noise.rng.poisson(density * max(stop - start, 0.0))))
+    return np.sort(noise.rng.uniform(start, max(stop, start + 1e-3), count))
+
+
+def firing_pulses(frequency: Array, sample_rate: int, sharpness: float, gains: Array) -> Array:
+    """Render the firing of an engine: one smooth pulse x exp(1 - x) in every cycle.
+
+    The pulse has no step, so it hardly aliases at the low rates of machines.
+
+    Args:
+        frequency: Firings per second `[T]`.
+        sample_rate: Sample rate in Hz.
+        sharpness: Inverse width of the pulse: x is `sharpness` times the position in the cycle.
+        gains: Gains of successive cycles, repeated.
+
+    Returns:
+        Samples `[T]`.
+    """
+    cycles = np.cumsum(frequency) / sample_rate
+    x = sharpness * (cycles % 1.0)
     return np.asarray(x * np.exp(1 - x) * gains[cycles.astype(int) % len(gains)])
 
 
-def reed(hertz: Array, rate: int, tilt: float, top: float = 7400.0) -> Array:
-    """A steady or gently gliding buzz `[T]` read from a table of one cycle: as `vocal.buzz`, many times faster.
+def wavetable_tone(
+    frequency: Array, sample_rate: int, tilt: float, top_hz: float = HIGHEST_HARMONIC_HZ
+) -> Array:
+    """Render a sawtooth-like tone from a wavetable, many times faster than `pulse_train`.
 
-    Harmonic k has gain k**-tilt; those that would pass `top` Hz at the highest of `hertz` `[T]` are left out for good, so a
-    wide glide is duller low down than it could be. Reading between 8192 points errs by less than -60 dB. Unit deviation.
+    Harmonic k has gain `k**-tilt`. Harmonics that would pass `top_hz` at the highest frequency
+    are left out everywhere, so the low part of a wide glide is duller than it could be.
+
+    Args:
+        frequency: Fundamental frequency in Hz `[T]`.
+        sample_rate: Sample rate in Hz.
+        tilt: Spectral tilt: 1 is a sawtooth.
+        top_hz: No harmonic passes this frequency.
+
+    Returns:
+        Samples `[T]` of unit deviation.
     """
-    count = max(1, int(min(top, 0.47 * rate) / float(hertz.max())))
-    spectrum = np.zeros(_TABLE // 2 + 1, complex)
-    spectrum[1 : count + 1] = -1j * np.arange(1, count + 1.0) ** -tilt
-    cycle = np.fft.irfft(spectrum)
-    cycle /= cycle.std()
-    return np.asarray(
-        np.interp(
-            np.cumsum(hertz) / rate % 1.0, np.linspace(0, 1, _TABLE + 1), np.append(cycle, cycle[0])
-        )
-    )
+    limit = min(top_hz, HIGHEST_PARTIAL * sample_rate)
+    num_harmonics = max(1, int(limit / float(frequency.max())))
+    spectrum = np.zeros(_WAVETABLE_SIZE // 2 + 1, complex)
+    spectrum[1 : num_harmonics + 1] = -1j * np.arange(1, num_harmonics + 1.0) ** -tilt
+    period = np.fft.irfft(spectrum)
+    period /= period.std()
+    position = np.cumsum(frequency) / sample_rate % 1.0
+    points = np.linspace(0, 1, _WAVETABLE_SIZE + 1)
+    return np.asarray(np.interp(position, points, np.append(period, period[0])))
 
 
-def edges(stage: Stage) -> Array:
-    """A machine is caught running: the fade `[T]` of a clip that begins and ends in the midst of it."""
-    return swell(stage, stage.seconds, 0.05, 0.05)
+def clip_fade(ctx: RenderContext) -> Array:
+    """Return the envelope `[T]` of a clip that starts and ends while a machine runs."""
+    return attack_release(ctx, ctx.duration, _MACHINE_FADE_S, _MACHINE_FADE_S)
 
 
-def rhythm(times: Sequence[float], rate_hz: float) -> Facts:
-    """Facts of a steady series as `regular` gives them, without the number where events come too fast to be counted."""
-    facts = regular(times, rate_hz)
-    if rate_hz > _COUNTED_HZ:
-        facts.pop("count", None)
-    return facts
+def countable_annotations(onsets: Sequence[float], rate_hz: float) -> Annotations:
+    """Annotate a periodic series, without its number if it is too fast to count."""
+    annotations = periodic_annotations(onsets, rate_hz)
+    if rate_hz > _MAX_COUNTABLE_HZ:
+        annotations.pop("count", None)
+    return annotations
 
 
-def beaten(
-    stage: Stage,
+def repeat_strikes(
+    ctx: RenderContext,
     rate_hz: float,
-    most: int,
+    max_count: int,
     length: float,
-    blow: Callable[[], Array],
+    render_strike: Callable[[], Array],
     qualities: tuple[str, ...] = (),
 ) -> Take:
-    """A regular series of two to `most` events of `length` seconds that all fit, fewer in a short clip; `blow()` plays one."""
-    first = first_onset(stage)
-    fits = 1 + max(0, int((stage.seconds - first - length - 0.02) * rate_hz))
-    times = [first + k / rate_hz for k in range(stage.integer(min(2, fits), min(most, fits)))]
-    return placed(stage, times, blow, rhythm(times, rate_hz) | Facts(qualities=qualities))
+    """Render a periodic series of two to `max_count` strikes; fewer in a short clip.
+
+    Args:
+        ctx: Context of the clip.
+        rate_hz: Strikes per second.
+        max_count: Largest number of strikes.
+        length: Length of one strike in seconds.
+        render_strike: Renders one strike.
+        qualities: Adjectives for the source.
+
+    Returns:
+        The take. All strikes end within the clip.
+    """
+    first = first_onset(ctx)
+    num_possible = 1 + max(0, int((ctx.duration - first - length - 0.02) * rate_hz))
+    count = ctx.integer(min(2, num_possible), min(max_count, num_possible))
+    onsets = [first + k / rate_hz for k in range(count)]
+    annotations = countable_annotations(onsets, rate_hz) | Annotations(qualities=qualities)
+    return place_strikes(ctx, onsets, render_strike, annotations)
 
 
-def placed(stage: Stage, times: Sequence[float], blow: Callable[[], Array], facts: Facts) -> Take:
-    """One `blow()` at each of `times` in seconds, at nearly even levels."""
-    canvas = stage.silence()
-    for start in times:
-        add(canvas, normalised(blow(), 1.0), round(start * stage.rate), stage.draw(0.8, 1.0))
-    return Take(canvas, facts)
-
-
-def effect(
-    play: Callable[[Stage], Take],
-    nouns: tuple[str, ...],
-    actions: tuple[str, ...],
-    sustained: bool = False,
-    indoors: bool = True,
-    far: bool = True,
-) -> Kind:
-    """The sound effect that bears the name of the function that plays it."""
-    return Kind(play.__name__, "effects", nouns, actions, play, sustained, indoors, far)
+def place_strikes(
+    ctx: RenderContext,
+    onsets: Sequence[float],
+    render_strike: Callable[[], Array],
+    annotations: Annotations,
+) -> Take:
+    """Render one strike at each onset in seconds, at nearly even levels."""
+    canvas = ctx.silence()
+    for onset in onsets:
+        strike = normalize_peak(render_strike(), 1.0)
+        mix_into(canvas, strike, round(onset * ctx.sample_rate), ctx.triangular(0.8, 1.0))
+    return Take(canvas, annotations)

@@ -1,232 +1,266 @@
-"""Machines of house and office: clock, drill, vacuum cleaner, fan, sewing and washing machine, printer; and the `vehicles`.
+"""Machines of house and office.
 
-Knows how each machine turns and what a listener can check of it. Refuses to know sentences, rooms, distances or loudness.
+Clock, drill, vacuum cleaner, fan, sewing machine, washing machine, printer.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..events import air, aside, between, contour, steady, worded
-from ..sound_class import Facts, Kind, Take
-from ..synth import Array, Stage, add, coloured, filtered, modes, normalised, swell, wander
-from . import vehicles
-from .formants import mouth, shaky
-from .impacts_noise import burst, edges, effect, placed, reed, rhythm, scattered, shower
+from ..events import (
+    breakpoint_curve,
+    descriptor,
+    log_interpolate,
+    noise_context,
+    periodic_onsets,
+    white_noise_per_hz,
+)
+from ..sound_class import Annotations, SoundClass, Take, effect_class
+from ..synth import (
+    Array,
+    RenderContext,
+    attack_release,
+    butterworth,
+    colored_noise,
+    damped_modes,
+    mix_into,
+    normalize_peak,
+    random_curve,
+)
+from .formants import formant_filter, jitter
+from .impacts_noise import (
+    clip_fade,
+    countable_annotations,
+    grain_cloud,
+    noise_burst,
+    place_strikes,
+    poisson_onsets,
+    wavetable_tone,
+)
 
 
-def clock(stage: Stage) -> Take:
-    """An escapement: tick and tock in turn at an exact rate, from a wrist watch's rattle to a case clock's knock."""
-    dice, size = aside(stage), stage.draw(0, 1)
-    rate_hz = between(5.5, 1.0, size) * stage.log_draw(0.8, 1.25)
-    tune, wood = between(1.7, 0.7, size), 0.2 + 0.8 * size
+def clock(ctx: RenderContext) -> Take:
+    """Render an escapement: tick and tock in turn at an exact rate, from watch to large clock."""
+    noise = noise_context(ctx)
+    size = ctx.triangular(0, 1)
+    rate_hz = log_interpolate(5.5, 1.0, size) * ctx.log_triangular(0.8, 1.25)
+    tuning = log_interpolate(1.7, 0.7, size)
+    case_gain = 0.2 + 0.8 * size
 
-    def beat(bend: float) -> Array:
-        hertz = bend * tune * np.array([520.0, 1130, 2350, 3170, 4290])
-        tick = modes(
-            stage,
-            0.08,
-            hertz,
-            np.array([0.7 * wood, 0.6 * wood, 0.8, 0.7, 0.5]),
-            np.array([0.01, 0.008, 0.006, 0.005, 0.004]),
-        )
-        add(tick, burst(dice, 0.02, 2000, 7500, 0.0015, 0.0002), 0, 0.4)
-        return normalised(tick)
+    def tick(detuning: float) -> Array:
+        frequencies = detuning * tuning * np.array([520.0, 1130, 2350, 3170, 4290])
+        gains = np.array([0.7 * case_gain, 0.6 * case_gain, 0.8, 0.7, 0.5])
+        half_lives = np.array([0.01, 0.008, 0.006, 0.005, 0.004])
+        sound = damped_modes(ctx, 0.08, frequencies, gains, half_lives)
+        mix_into(sound, noise_burst(noise, 0.02, 2000, 7500, 0.0015, 0.0002), 0, 0.4)
+        return normalize_peak(sound)
 
-    pair, times = (beat(1.0), 0.92 * beat(stage.draw(0.8, 0.9))), steady(stage, rate_hz, 0.06)
-    canvas = stage.silence()
-    for k, start in enumerate(times):
-        add(canvas, pair[k % 2], round(start * stage.rate))
-    facts = rhythm(times, rate_hz)
-    facts["qualities"] = worded(size, ("small",), ("large", "wooden"))
-    return Take(canvas, facts)
-
-
-def drill(stage: Stage) -> Take:
-    """An electric drill: a brushed motor's raw whine, exact while it runs, winding up first and down at the end."""
-    dice, pitch = aside(stage), stage.log_draw(160, 900)
-    rough, bite = stage.draw(0.4, 0.8), stage.draw(0.1, 0.5)
-    ends = min(0.12, 0.08 * stage.seconds), min(0.3, 0.15 * stage.seconds)
-    up, down = ends[0] / stage.seconds, ends[1] / stage.seconds
-    speed = contour(stage.size, (0, 0.25), (up, 1), (1 - down, 1), (1, 0.3))
-    motor = reed(pitch * speed, stage.rate, rough, top=7000)
-    gear = np.sin(2 * np.pi * np.cumsum(pitch * speed * 4.0) / stage.rate)
-    chips = filtered(air(dice, stage.seconds), stage.rate, 1500, 7000) * (
-        1 + 0.5 * wander(stage, stage.seconds, 25)
-    )
-    sound = (
-        mouth(motor, stage.rate, ((900, 700, 1.0), (2300, 1000, 0.9), (4200, 1500, 0.6)))
-        + 0.3 * motor
-        + 0.2 * gear
-        + 0.35 * bite * chips
-    )
-    level = contour(stage.size, (0, 0.1), (up, 1), (1 - down, 1), (1, 0.0))
-    return Take(
-        sound * level, Facts(pitch_hz=pitch, qualities=("powerful",) if pitch < 280 else ())
-    )
+    tick_tock = (tick(1.0), 0.92 * tick(ctx.triangular(0.8, 0.9)))
+    onsets = periodic_onsets(ctx, rate_hz, 0.06)
+    canvas = ctx.silence()
+    for k, onset in enumerate(onsets):
+        mix_into(canvas, tick_tock[k % 2], round(onset * ctx.sample_rate))
+    annotations = countable_annotations(onsets, rate_hz)
+    annotations["qualities"] = descriptor(size, ("small",), ("large", "wooden"))
+    return Take(canvas, annotations)
 
 
-def vacuum(stage: Stage) -> Take:
-    """A vacuum cleaner: rushing air through a tube, and the motor's whine standing out of it."""
-    dice, pitch, tube = aside(stage), stage.log_draw(140, 800), stage.log_draw(450, 900)
-    rush = filtered(air(dice, stage.seconds), stage.rate, 150, 6500, 1)
-    rush = 0.5 * rush + mouth(
-        rush, stage.rate, ((tube, 250, 1.2), (2.6 * tube, 500, 0.8), (4.3 * tube, 900, 0.5))
-    )
-    whine = reed(np.full(stage.size, pitch), stage.rate, 1.3, top=5000)
-    sound = (
-        normalised(rush) * (1 + 0.1 * wander(stage, stage.seconds, 2))
-        + stage.draw(0.3, 0.5) * whine
-    )
-    return Take(sound * edges(stage), Facts(pitch_hz=pitch))
+def drill(ctx: RenderContext) -> Take:
+    """Render an electric drill: a motor that starts, runs at an exact pitch, and stops."""
+    noise = noise_context(ctx)
+    pitch = ctx.log_triangular(160, 900)
+    tilt = ctx.triangular(0.4, 0.8)
+    bite = ctx.triangular(0.1, 0.5)
+    start_s = min(0.12, 0.08 * ctx.duration)
+    stop_s = min(0.3, 0.15 * ctx.duration)
+    start = start_s / ctx.duration
+    stop = stop_s / ctx.duration
+    speed = breakpoint_curve(ctx.num_samples, (0, 0.25), (start, 1), (1 - stop, 1), (1, 0.3))
+    motor = wavetable_tone(pitch * speed, ctx.sample_rate, tilt, top_hz=7000)
+    gear = np.sin(2 * np.pi * np.cumsum(pitch * speed * 4.0) / ctx.sample_rate)
+    cutting = white_noise_per_hz(noise, ctx.duration)
+    chips = butterworth(cutting, ctx.sample_rate, 1500, 7000)
+    chips = chips * (1 + 0.5 * random_curve(ctx, ctx.duration, 25))
+    housing = ((900, 700, 1.0), (2300, 1000, 0.9), (4200, 1500, 0.6))
+    body = formant_filter(motor, ctx.sample_rate, housing)
+    mix = body + 0.3 * motor + 0.2 * gear + 0.35 * bite * chips
+    envelope = breakpoint_curve(ctx.num_samples, (0, 0.1), (start, 1), (1 - stop, 1), (1, 0.0))
+    qualities = ("powerful",) if pitch < 280 else ()
+    return Take(mix * envelope, Annotations(pitch_hz=pitch, qualities=qualities))
 
 
-def fan(stage: Stage) -> Take:
-    """A fan: a soft dark breeze, the hum of its blades, and a slow wobble where they are not quite balanced."""
-    dice, pitch = aside(stage), stage.log_draw(58, 240)
-    wobble, depth = stage.draw(1.5, 5), stage.draw(0.0, 0.3)
-    breeze = filtered(
-        coloured(dice, stage.seconds, 1.2), stage.rate, 60, stage.log_draw(500, 1400), 1
-    )
-    hum = reed(np.full(stage.size, pitch), stage.rate, 1.7, top=1200)
-    sway = 1 + depth * np.sin(2 * np.pi * wobble * stage.clock(stage.seconds))
-    sound = (normalised(breeze) + stage.draw(0.35, 0.55) * hum) * sway
-    return Take(
-        sound * edges(stage),
-        Facts(pitch_hz=pitch, qualities=worded(pitch / 240, ("large",), ("small",))),
-    )
+def vacuum(ctx: RenderContext) -> Take:
+    """Render a vacuum cleaner: air that rushes through a tube, and the tone of the motor."""
+    noise = noise_context(ctx)
+    pitch = ctx.log_triangular(140, 800)
+    tube_hz = ctx.log_triangular(450, 900)
+    rush = butterworth(white_noise_per_hz(noise, ctx.duration), ctx.sample_rate, 150, 6500, 1)
+    tube = ((tube_hz, 250, 1.2), (2.6 * tube_hz, 500, 0.8), (4.3 * tube_hz, 900, 0.5))
+    rush = 0.5 * rush + formant_filter(rush, ctx.sample_rate, tube)
+    motor_pitch = np.full(ctx.num_samples, pitch)
+    motor = wavetable_tone(motor_pitch, ctx.sample_rate, 1.3, top_hz=5000)
+    air = normalize_peak(rush) * (1 + 0.1 * random_curve(ctx, ctx.duration, 2))
+    mix = air + ctx.triangular(0.3, 0.5) * motor
+    return Take(mix * clip_fade(ctx), Annotations(pitch_hz=pitch))
 
 
-def sewing(stage: Stage) -> Take:
-    """A sewing machine: needle and shuttle clatter once a stitch at an exact rate, over a small motor."""
-    dice, rate_hz = aside(stage), stage.log_draw(4.5, 17)
-    tune = stage.log_draw(0.8, 1.25)
-    needle = modes(
-        stage,
+def fan(ctx: RenderContext) -> Take:
+    """Render a fan: soft dark noise, the hum of its blades, and a slow tremolo of imbalance."""
+    noise = noise_context(ctx)
+    pitch = ctx.log_triangular(58, 240)
+    tremolo_hz = ctx.triangular(1.5, 5)
+    depth = ctx.triangular(0.0, 0.3)
+    dark_noise = colored_noise(noise, ctx.duration, 1.2)
+    breeze = butterworth(dark_noise, ctx.sample_rate, 60, ctx.log_triangular(500, 1400), 1)
+    hum = wavetable_tone(np.full(ctx.num_samples, pitch), ctx.sample_rate, 1.7, top_hz=1200)
+    tremolo = 1 + depth * np.sin(2 * np.pi * tremolo_hz * ctx.time_axis(ctx.duration))
+    mix = (normalize_peak(breeze) + ctx.triangular(0.35, 0.55) * hum) * tremolo
+    qualities = descriptor(pitch / 240, ("large",), ("small",))
+    return Take(mix * clip_fade(ctx), Annotations(pitch_hz=pitch, qualities=qualities))
+
+
+def sewing(ctx: RenderContext) -> Take:
+    """Render a sewing machine: needle and shuttle once per stitch, over a small motor."""
+    noise = noise_context(ctx)
+    rate_hz = ctx.log_triangular(4.5, 17)
+    tuning = ctx.log_triangular(0.8, 1.25)
+    needle = damped_modes(
+        ctx,
         0.06,
-        tune * np.array([340.0, 910, 2100, 3300]),
+        tuning * np.array([340.0, 910, 2100, 3300]),
         np.array([0.6, 0.8, 0.7, 0.4]),
         np.array([0.008, 0.007, 0.005, 0.004]),
     )
-    add(needle, burst(dice, 0.04, 1000, 6000, 0.005), 0, 0.7)
-    late = stage.draw(0.35, 0.5) / rate_hz
-    times = np.array(steady(stage, rate_hz, 0.05))
-    canvas = shower(
-        dice,
-        [normalised(needle)],
-        np.concatenate([times, times + late]),
-        np.repeat([1.0, 0.35], len(times)),
-        stage.size,
-    )
-    motor = reed(np.full(stage.size, stage.log_draw(110, 240)), stage.rate, 1.2, top=3000)
-    return Take(
-        canvas + 0.04 * motor * edges(stage), Facts(rate_hz=rate_hz) if len(times) > 3 else Facts()
-    )
+    mix_into(needle, noise_burst(noise, 0.04, 1000, 6000, 0.005), 0, 0.7)
+    shuttle_delay = ctx.triangular(0.35, 0.5) / rate_hz
+    onsets = np.array(periodic_onsets(ctx, rate_hz, 0.05))
+    all_onsets = np.concatenate([onsets, onsets + shuttle_delay])
+    gains = np.repeat([1.0, 0.35], len(onsets))
+    grains = [normalize_peak(needle)]
+    canvas = grain_cloud(noise, grains, all_onsets, gains, ctx.num_samples)
+    motor_pitch = np.full(ctx.num_samples, ctx.log_triangular(110, 240))
+    motor = wavetable_tone(motor_pitch, ctx.sample_rate, 1.2, top_hz=3000)
+    annotations = Annotations(rate_hz=rate_hz) if len(onsets) > 3 else Annotations()
+    return Take(canvas + 0.04 * motor * clip_fade(ctx), annotations)
 
 
-def washer(stage: Stage) -> Take:
-    """A washing machine: wet laundry that slumps around the drum once a turn, over water and motor."""
-    dice, rate_hz = aside(stage), max(stage.log_draw(0.7, 1.8), 2.2 / stage.seconds)
-    times = steady(stage, rate_hz, 0.3 / rate_hz)
-    slosh = [
-        filtered(air(dice, 0.5 / rate_hz), stage.rate, 200, 1300 * stage.log_draw(0.8, 1.2), 4)
-        for _ in range(4)
-    ]
-    slosh = [
-        wet * swell(stage, 0.5 / rate_hz, 0.2 / rate_hz, 0.25 / rate_hz)[: len(wet)]
-        for wet in slosh
-    ]
-    thud = modes(
-        stage,
+def washer(ctx: RenderContext) -> Take:
+    """Render a washing machine: wet laundry that falls once per turn, over water and motor."""
+    noise = noise_context(ctx)
+    rate_hz = max(ctx.log_triangular(0.7, 1.8), 2.2 / ctx.duration)
+    onsets = periodic_onsets(ctx, rate_hz, 0.3 / rate_hz)
+    bands: list[Array] = []
+    for _ in range(4):
+        white = white_noise_per_hz(noise, 0.5 / rate_hz)
+        top_hz = 1300 * ctx.log_triangular(0.8, 1.2)
+        bands.append(butterworth(white, ctx.sample_rate, 200, top_hz, 4))
+    sloshes: list[Array] = []
+    for band in bands:
+        envelope = attack_release(ctx, 0.5 / rate_hz, 0.2 / rate_hz, 0.25 / rate_hz)
+        sloshes.append(band * envelope[: len(band)])
+    thud = damped_modes(
+        ctx,
         0.4,
-        np.array([58.0, 92, 150]) * stage.log_draw(0.85, 1.2),
+        np.array([58.0, 92, 150]) * ctx.log_triangular(0.85, 1.2),
         np.ones(3),
         np.array([0.05, 0.04, 0.03]),
     )
-    canvas = stage.silence()
-    for k, start in enumerate(times):
-        add(canvas, normalised(slosh[k % 4]), round(start * stage.rate), 0.8)
-        add(canvas, thud, round((start + 0.2 / rate_hz) * stage.rate), 0.35)
-    drops = [
-        modes(stage, 0.06, np.array([stage.log_draw(500, 1400)]), np.ones(1), np.array([0.01]))
-        for _ in range(6)
-    ]
-    falls = scattered(dice, 12, 0, stage.seconds)
-    motor = reed(shaky(stage, np.full(stage.size, 100.0), 0.004, 3), stage.rate, 1.1, top=1500)
-    sound = (
-        canvas
-        + shower(dice, drops, falls, dice.rng.uniform(0.02, 0.1, len(falls)), stage.size)
-        + 0.05 * motor * edges(stage)
-    )
-    return Take(sound, Facts(rate_hz=rate_hz) if len(times) > 2 else Facts())
+    canvas = ctx.silence()
+    for k, onset in enumerate(onsets):
+        mix_into(canvas, normalize_peak(sloshes[k % 4]), round(onset * ctx.sample_rate), 0.8)
+        mix_into(canvas, thud, round((onset + 0.2 / rate_hz) * ctx.sample_rate), 0.35)
+    drops: list[Array] = []
+    for _ in range(6):
+        drop_hz = np.array([ctx.log_triangular(500, 1400)])
+        drops.append(damped_modes(ctx, 0.06, drop_hz, np.ones(1), np.array([0.01])))
+    drop_onsets = poisson_onsets(noise, 12, 0, ctx.duration)
+    motor_pitch = jitter(ctx, np.full(ctx.num_samples, 100.0), 0.004, 3)
+    motor = wavetable_tone(motor_pitch, ctx.sample_rate, 1.1, top_hz=1500)
+    drop_gains = noise.rng.uniform(0.02, 0.1, len(drop_onsets))
+    water = grain_cloud(noise, drops, drop_onsets, drop_gains, ctx.num_samples)
+    mix = canvas + water + 0.05 * motor * clip_fade(ctx)
+    return Take(mix, Annotations(rate_hz=rate_hz) if len(onsets) > 2 else Annotations())
 
 
-def printer(stage: Stage) -> Take:
-    """A dot-matrix printer: the head screeches across the paper line by line, and the feed clicks between the lines."""
-    dice, pins, line_hz = aside(stage), stage.log_draw(420, 1250), stage.log_draw(1.1, 3.5)
-    line = min(0.75 / line_hz, 0.7 * stage.seconds)
-    raw = reed(np.full(stage.samples(line), pins), stage.rate, 0.2) + 0.5 * air(dice, line)
-    head = mouth(raw, stage.rate, ((1700, 600, 1.0), (3400, 900, 0.9), (5200, 1200, 0.5))) * swell(
-        stage, line, 0.01, 0.01
+def printer(ctx: RenderContext) -> Take:
+    """Render a dot-matrix printer: the head prints line by line, with clicks of the feed."""
+    noise = noise_context(ctx)
+    pin_hz = ctx.log_triangular(420, 1250)
+    line_rate_hz = ctx.log_triangular(1.1, 3.5)
+    line_s = min(0.75 / line_rate_hz, 0.7 * ctx.duration)
+    pin_frequency = np.full(ctx.to_samples(line_s), pin_hz)
+    pins = wavetable_tone(pin_frequency, ctx.sample_rate, 0.2)
+    pins = pins + 0.5 * white_noise_per_hz(noise, line_s)
+    housing = ((1700, 600, 1.0), (3400, 900, 0.9), (5200, 1200, 0.5))
+    head = formant_filter(pins, ctx.sample_rate, housing)
+    head = head * attack_release(ctx, line_s, 0.01, 0.01)
+    feed_noise = noise_burst(noise, 0.08, 300, 2500, 0.015)
+    feed = feed_noise + damped_modes(
+        ctx, 0.08, np.array([210.0, 470]), np.ones(2), np.array([0.02, 0.01])
     )
-    feed = burst(dice, 0.08, 300, 2500, 0.015) + modes(
-        stage, 0.08, np.array([210.0, 470]), np.ones(2), np.array([0.02, 0.01])
-    )
-    times = steady(stage, line_hz, line)
-    take = placed(stage, times, lambda: head, rhythm(times, line_hz))
-    for start in times:
-        add(take.samples, normalised(feed), round((start + line + 0.03) * stage.rate), 0.3)
+    onsets = periodic_onsets(ctx, line_rate_hz, line_s)
+    annotations = countable_annotations(onsets, line_rate_hz)
+    take = place_strikes(ctx, onsets, lambda: head, annotations)
+    for onset in onsets:
+        feed_start = round((onset + line_s + 0.03) * ctx.sample_rate)
+        mix_into(take.samples, normalize_peak(feed), feed_start, 0.3)
     return take
 
 
-KINDS: tuple[Kind, ...] = (
-    effect(
+CLASSES: tuple[SoundClass, ...] = (
+    effect_class(
+        "clock",
         clock,
         ("clock", "mechanical clock", "old clock", "timepiece"),
         ("ticking", "tick-tocking", "ticking away"),
-        sustained=True,
-        far=False,
+        is_sustained=True,
+        can_be_far=False,
     ),
-    effect(
+    effect_class(
+        "drill",
         drill,
         ("electric drill", "drill", "power drill"),
         ("drilling", "whining", "boring a hole", "being used"),
-        sustained=True,
+        is_sustained=True,
     ),
-    effect(
+    effect_class(
+        "vacuum",
         vacuum,
         ("vacuum cleaner", "hoover", "vacuum"),
         ("running", "vacuuming", "sucking up dust", "cleaning the floor"),
-        sustained=True,
-        far=False,
+        is_sustained=True,
+        can_be_far=False,
     ),
-    effect(
+    effect_class(
+        "fan",
         fan,
         ("fan", "electric fan", "ventilator", "ceiling fan"),
         ("humming", "blowing air", "whirring softly", "spinning"),
-        sustained=True,
-        far=False,
+        is_sustained=True,
+        can_be_far=False,
     ),
-    effect(
+    effect_class(
+        "sewing",
         sewing,
         ("sewing machine", "tailor's sewing machine", "electric sewing machine"),
         ("stitching", "sewing", "running", "sewing a seam"),
-        sustained=True,
-        far=False,
+        is_sustained=True,
+        can_be_far=False,
     ),
-    effect(
+    effect_class(
+        "washer",
         washer,
         ("washing machine", "laundry machine", "washer"),
         ("washing", "turning its drum", "sloshing", "doing the laundry"),
-        sustained=True,
-        far=False,
+        is_sustained=True,
+        can_be_far=False,
     ),
-    effect(
+    effect_class(
+        "printer",
         printer,
         ("dot matrix printer", "printer", "office printer"),
         ("printing", "printing lines", "printing a page"),
-        sustained=True,
-        far=False,
+        is_sustained=True,
+        can_be_far=False,
     ),
-    *vehicles.KINDS,
 )

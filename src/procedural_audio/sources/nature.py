@@ -1,6 +1,4 @@
-"""Weather, water, fire and leaves: rain, wind, sea, thunder, fire, dripping, stream, bubbles, leaves, hail.
-
-Knows how these textures are built from gusty noise and swarms of tiny events. Refuses to know animals, sentences and rooms.
+"""Weather, water, fire and leaves: textures of modulated noise and many short events.
 
 Letters: T samples, M grains, L samples of a grain.
 """
@@ -9,308 +7,370 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..events import air, aside, contour, first_onset, regular, steady, worded
-from ..sound_class import Facts, Kind, Take
-from ..synth import Array, Stage, add, coloured, decay, filtered, glide, swell, wander
+from ..events import (
+    breakpoint_curve,
+    descriptor,
+    first_onset,
+    noise_context,
+    periodic_annotations,
+    periodic_onsets,
+    white_noise_per_hz,
+)
+from ..sound_class import Annotations, SoundClass, Take, effect_class
+from ..synth import (
+    Array,
+    RenderContext,
+    attack_release,
+    butterworth,
+    colored_noise,
+    decay_envelope,
+    mix_into,
+    phase_from_frequency,
+    random_curve,
+)
+
+_HIGHEST_RING_HZ = 6800
+_INTENSITY_POINTS = 512  # resolution of the curve that varies a Poisson density
 
 
-def rain(stage: Stage) -> Take:
-    """A steady hiss of far drops under the ticks of near ones; heavier rain is denser and reaches lower."""
-    hiss, heavy, roof = aside(stage), stage.draw(0, 1), stage.draw(0, 1)
-    far = _noise(hiss, 2200 - 1700 * heavy, 9000) * (1 + 0.08 * wander(stage, stage.seconds, 0.8))
-    near = _moments(stage, 30 + 140 * heavy)
-    ticks = _scatter(stage, near, _ticks(stage, len(near), 1800, 7000, 0.0012, 0.8))
-    thumps = _scatter(stage, near, _ticks(stage, len(near), 250, 900, 0.004, 0.8))
-    mix = (0.06 + 0.3 * heavy**1.5) * far + 0.8 * ticks + 0.25 * roof * thumps
+def rain(ctx: RenderContext) -> Take:
+    """Render rain: noise of far drops under ticks of near ones; heavy rain is denser and lower."""
+    noise = noise_context(ctx)
+    heaviness = ctx.triangular(0, 1)
+    roof = ctx.triangular(0, 1)
+    far = _band_noise(noise, 2200 - 1700 * heaviness, 9000)
+    far = far * (1 + 0.08 * random_curve(ctx, ctx.duration, 0.8))
+    onsets = _poisson_onsets(ctx, 30 + 140 * heaviness)
+    ticks = _mix_grains(ctx, onsets, _clicks(ctx, len(onsets), 1800, 7000, 0.0012, 0.8))
+    thumps = _mix_grains(ctx, onsets, _clicks(ctx, len(onsets), 250, 900, 0.004, 0.8))
+    mix = (0.06 + 0.3 * heaviness**1.5) * far + 0.8 * ticks + 0.25 * roof * thumps
+    qualities = descriptor(heaviness, ("light",), ("heavy",))
     manner = ("on a roof",) if roof > 0.75 else ()
-    return Take(mix, Facts(qualities=worded(heavy, ("light",), ("heavy",)), manner=manner))
+    return Take(mix, Annotations(qualities=qualities, manner=manner))
 
 
-def wind(stage: Stage) -> Take:
-    """Gusts: low noise that brightens as it strengthens, and a whistle (noise riding on a gliding tone) where a gap sings."""
-    hiss, strong, sings = aside(stage), stage.draw(0, 1), stage.draw(0, 1)
-    gust = wander(stage, stage.seconds, stage.draw(0.5, 1.3))
-    force = np.exp((0.35 + 0.4 * strong) * gust)
-    rush = _noise(hiss, 250, 700 + 600 * strong)
-    rumble = filtered(coloured(hiss, stage.seconds, 1.2), stage.rate, 60, 300, order=1)
-    phase = glide(stage.log_draw(380, 1100) * np.exp(0.22 * gust), stage.rate)
-    width = stage.draw(15, 50)
-    still, turned = (filtered(air(hiss, stage.seconds), stage.rate, high=width) for _ in range(2))
-    tone = (still * np.cos(phase) + turned * np.sin(phase)) / still.std()
-    mix = rumble * force + 1.6 * rush * force**1.7 + 0.9 * max(0.0, sings - 0.35) * tone * force**2
-    manner = ("with a whistle",) if sings > 0.7 else ()
-    return Take(mix, Facts(qualities=worded(strong, ("gentle",), ("strong",)), manner=manner))
+def wind(ctx: RenderContext) -> Take:
+    """Render gusts: noise that brightens as it strengthens, and the whistle of a gap.
 
-
-def sea(stage: Stage) -> Take:
-    """Waves: each swells, breaks in a wash of noise that opens upward, and draws back as a thin hiss over a distant roar."""
-    hiss, rough = aside(stage), stage.draw(0, 1)
-    body, foam, spray = (np.full(stage.size, floor) for floor in (0.25, 0.06, 0.02))
-    now = -stage.draw(0.2, 1.5)
-    while now < stage.seconds:
-        span, gain = stage.draw(2.4, 4.5) * (1.2 - 0.4 * rough), stage.draw(0.7, 1.0)
-        start, n = round(now * stage.rate), stage.samples(span)
-        add(body, contour(n, (0, 0), (0.3, 0.9), (0.4, 1), (0.7, 0.3), (1, 0)), start, gain)
-        add(foam, contour(n, (0, 0), (0.25, 0.15), (0.4, 1), (0.6, 0.5), (1, 0)), start, gain)
-        add(spray, contour(n, (0, 0), (0.33, 0.05), (0.45, 0.8), (0.7, 0.5), (1, 0)), start, gain)
-        now += span * stage.draw(0.6, 0.95)
-    low, middle, high = (_noise(hiss, *band) for band in ((90, 500), (400, 1800), (1800, 7500)))
-    mix = (0.5 + rough) * low * body + middle * foam + 0.8 * high * spray
-    return Take(mix, Facts(qualities=worded(rough, ("calm",), ("rough",))))
-
-
-def thunder(stage: Stage) -> Take:
-    """A clap torn by a few near strokes, then rumbles rolling off for the rest of the clip, darker as they go."""
-    hiss, sharp = aside(stage), stage.draw(0, 1)
-    start, tail = first_onset(stage), stage.log_draw(0.6, 1.8)
-    canvas = stage.silence()
-    for k in range(stage.integer(1, 4)):
-        when, gain = start + 0.12 * k * stage.draw(0.4, 1), (0.3 + sharp) * stage.draw(0.4, 1)
-        fall = decay(stage, 0.9, 0.05 + 0.06 * sharp, 0.004)
-        crack = filtered(air(hiss, 0.9), stage.rate, 90, 500 + 4500 * sharp, order=1)
-        add(canvas, crack * fall, round(when * stage.rate), gain)
-    left = stage.seconds - start
-    roll = filtered(coloured(hiss, left, 1.0), stage.rate, 30, stage.log_draw(110, 260))
-    bumps = np.exp(0.8 * wander(stage, left, stage.draw(2.5, 5)))
-    t = stage.clock(left)
-    add(
-        canvas,
-        3 * roll * bumps * np.minimum(t / 0.08, 1) * 0.5 ** (t / tail),
-        round(start * stage.rate),
-    )
-    manner = ("with a long rumble",) if tail > 1.3 and left > 3 else ()
-    return Take(canvas, Facts(qualities=worded(sharp, ("deep",), ("sharp",)), manner=manner))
-
-
-def fire(stage: Stage) -> Take:
-    """Crackles: dry snaps in little bursts, a few far louder than the rest, over a soft flutter of flame."""
-    hiss, large = aside(stage), stage.draw(0, 1)
-    snaps = _moments(stage, 18 + 50 * large, np.exp(1.1 * wander(stage, stage.seconds, 5)))
-    crackle = _scatter(stage, snaps, _ticks(stage, len(snaps), 900, 6500, 0.0016, 1.3))
-    pops = _moments(stage, 1.5 + 2 * large)
-    crackle += _scatter(stage, pops, _ticks(stage, len(pops), 350, 1500, 0.005, 0.7))
-    flame = _noise(hiss, 60, 260 + 200 * large) * np.exp(0.5 * wander(stage, stage.seconds, 9))
-    ash = _noise(hiss, 1500, 7000)
-    mix = crackle + (0.03 + 0.3 * large**1.5) * flame + (0.004 + 0.015 * large) * ash
-    return Take(mix, Facts(qualities=worded(large, ("small",), ("large",))))
-
-
-def drip(stage: Stage) -> Take:
-    """Drops falling into water at a steady rate: a tick, then a bubble that rings and climbs; bigger drops ring lower."""
-    rate_hz, tune, rise = (
-        stage.log_draw(0.8, 5.4),
-        stage.log_draw(450, 2200),
-        stage.draw(0.04, 0.18),
-    )
-    half = stage.log_draw(0.012, 0.035) * (900 / tune) ** 0.3
-    length = min(8 * half, 0.9 / rate_hz)
-    times = np.array(steady(stage, rate_hz, length))
-    count = len(times)
-    rings = _pings(
-        stage, tune * _logs(stage, 0.95, 1.05, count), np.full(count, half), length, rise
-    )
-    ticks = _pings(stage, np.full(count, min(3.1 * tune, 6500)), np.full(count, 0.0015), 0.015)
-    return Take(
-        _scatter(stage, times + 0.006, rings) + 0.35 * _scatter(stage, times, ticks),
-        regular(times.tolist(), rate_hz),
-    )
-
-
-def stream(stage: Stage) -> Take:
-    """Running water: hundreds of small bubbles a second over a soft rush; a bigger stream is denser and lower."""
-    hiss, large = aside(stage), stage.draw(0, 1)
-    eddies = np.exp(0.35 * wander(stage, stage.seconds, 6))
-    born = _moments(stage, 110 + 120 * large, eddies)
-    depth = 1.5 * 0.55**large
-    hertz = _logs(stage, 380 * depth, 2600 * depth, len(born))
-    gains = np.exp(0.6 * stage.rng.standard_normal(len(born))) * (500 / hertz) ** 0.3
-    chatter = _scatter(stage, born, gains[:, None] * _pings(stage, hertz, 9.0 / hertz, 0.045, 0.1))
-    rush = _noise(hiss, 400 * depth, 2600) * eddies
-    return Take(
-        chatter + (0.12 + 0.5 * large) * rush,
-        Facts(qualities=worded(large, ("small",), ("large",))),
-    )
-
-
-def bubbles(stage: Stage) -> Take:
-    """Bubbling: single round blobs, each clearly climbing, in loose clusters; big bubbles ring low."""
-    large, climb = stage.draw(0, 1), stage.draw(0.1, 0.22)
-    born = _moments(stage, stage.log_draw(6, 18), np.exp(0.7 * wander(stage, stage.seconds, 2)))
-    hertz = 900 * (200 / 900) ** large * _logs(stage, 0.6, 1.6, len(born))
-    blobs = stage.rng.uniform(0.4, 1, len(born))[:, None] * _pings(
-        stage, hertz, 14.0 / hertz, 0.25, climb
-    )
-    return Take(
-        _scatter(stage, born, blobs), Facts(qualities=worded(large, ("small",), ("large",)))
-    )
-
-
-def leaves(stage: Stage) -> Take:
-    """Rustling: strokes of dry high noise made of fine crumbs, coming and going with the breeze or a step."""
-    hiss, dry = aside(stage), stage.draw(0, 1)
-    strokes = np.exp(1.1 * wander(stage, stage.seconds, stage.draw(1.5, 4)))
-    strokes /= strokes.max()
-    crumbs = _moments(stage, 500, strokes)
-    grain = _scatter(stage, crumbs, _ticks(stage, len(crumbs), 2200, 7000, 0.0008, 0.9))
-    soft = _noise(hiss, 2600, 7600) * strokes**1.5
-    mix = ((0.4 + dry) * grain + (0.5 - 0.35 * dry) * soft) * swell(
-        stage, stage.seconds, 0.05, 0.05
-    )
-    return Take(mix, Facts(qualities=worded(dry, ("soft",), ("crisp",))))
-
-
-def hail(stage: Stage) -> Take:
-    """Hard knocks by the dozen: each stone a click and a short ring of what it hits, one pitch on metal, many on the ground."""
-    hiss, metal, plate = aside(stage), stage.draw(0, 1), stage.log_draw(500, 2200)
-    fall = _moments(stage, stage.log_draw(25, 80))
-    gains = np.exp(0.6 * stage.rng.standard_normal(len(fall)))[:, None]
-    canvas = 0.05 * _noise(hiss, 2500, 7500) + _scatter(
-        stage, fall, _ticks(stage, len(fall), 3000, 7000, 0.0012, 0.5)
-    )
-    half, blur = 0.004 + 0.01 * metal**2, 1.08 + 0.6 * (1 - metal)
-    for ratio, share in ((1.0, 1.0), (1.73, 0.7), (2.65, 0.45)):
-        hertz = np.minimum(plate * ratio * _logs(stage, 1 / blur, blur, len(fall)), 6800)
-        rings = _pings(stage, hertz, np.full(len(fall), half / ratio), 8 * half / ratio)
-        canvas += _scatter(stage, fall, share * gains * rings)
-    return Take(canvas, Facts(manner=worded(metal, ("on the ground",), ("on metal",))))
-
-
-def _noise(hiss: Stage, low: float, high: float) -> Array:
-    """White noise over the whole clip `[T]` between two gentle 6 dB/octave edges in Hz."""
-    return filtered(air(hiss, hiss.seconds), hiss.rate, low, high, order=1)
-
-
-def _moments(stage: Stage, density: float, tide: Array | None = None) -> Array:
-    """Poisson moments `[M]` in seconds, `density` a second on average; `tide`, a positive curve over the clip, crowds them."""
-    count = max(3, int(stage.rng.poisson(density * stage.seconds)))
-    shares = stage.rng.uniform(0, 1, count)
-    if tide is not None:
-        mass = np.cumsum(np.interp(np.linspace(0, 1, 512), np.linspace(0, 1, len(tide)), tide))
-        shares = np.interp(shares, mass / mass[-1], np.linspace(0, 1, 512))
-    shares[0] = stage.draw(0.02, 0.12) / stage.seconds  # chance must not open a clip with silence
-    return np.asarray(shares * stage.seconds)
-
-
-def _scatter(stage: Stage, moments: Array, grains: Array) -> Array:
-    """The clip `[T]` with grain m, a row of `[M, L]`, mixed in at `moments[m]` seconds; what passes the end is cut."""
-    where = np.round(moments * stage.rate).astype(np.int64)[:, None] + np.arange(grains.shape[1])
-    mixed = np.bincount(where.ravel(), grains.ravel(), minlength=stage.size + grains.shape[1])
-    return np.asarray(mixed[: stage.size], dtype=np.float64)
-
-
-def _logs(stage: Stage, low: float, high: float, count: int) -> Array:
-    """`count` numbers `[M]` whose logarithms are drawn evenly."""
-    return np.asarray(np.exp(stage.rng.uniform(np.log(low), np.log(high), count)))
-
-
-def _pings(
-    stage: Stage, hertz: Array, half_life: Array, seconds: float, rise: float = 0.0
-) -> Array:
-    """Ringing grains `[M, L]`: sines that lose half every `half_life[m]` s while their pitch climbs by the share `rise`.
-
-    A bubble in water is such a ping: it rings at about 3.3 / radius(m) Hz (Minnaert 1933) and climbs as it nears the surface.
+    The whistle is narrow-band noise: two slow noises modulate the quadrature components of a
+    gliding tone.
     """
-    t = stage.clock(seconds)
-    age = t / half_life[:, None]
-    phase = 2 * np.pi * hertz[:, None] * t * (1 + 0.5 * rise * age)
-    edges = np.minimum(t / 0.001, 1.0) * np.minimum((t[-1] - t) / 0.002, 1.0)
-    return np.asarray(np.sin(phase) * np.exp(-np.log(2) * age) * edges)
+    noise = noise_context(ctx)
+    strength = ctx.triangular(0, 1)
+    whistle = ctx.triangular(0, 1)
+    gust = random_curve(ctx, ctx.duration, ctx.triangular(0.5, 1.3))
+    force = np.exp((0.35 + 0.4 * strength) * gust)
+    rush = _band_noise(noise, 250, 700 + 600 * strength)
+    brown = colored_noise(noise, ctx.duration, 1.2)
+    rumble = butterworth(brown, ctx.sample_rate, 60, 300, order=1)
+    whistle_hz = ctx.log_triangular(380, 1100) * np.exp(0.22 * gust)
+    phase = phase_from_frequency(whistle_hz, ctx.sample_rate)
+    bandwidth = ctx.triangular(15, 50)
+    in_phase_noise = white_noise_per_hz(noise, ctx.duration)
+    in_phase = butterworth(in_phase_noise, ctx.sample_rate, high=bandwidth)
+    quadrature_noise = white_noise_per_hz(noise, ctx.duration)
+    quadrature = butterworth(quadrature_noise, ctx.sample_rate, high=bandwidth)
+    tone = (in_phase * np.cos(phase) + quadrature * np.sin(phase)) / in_phase.std()
+    tone_gain = 0.9 * max(0.0, whistle - 0.35)
+    mix = rumble * force + 1.6 * rush * force**1.7 + tone_gain * tone * force**2
+    manner = ("with a whistle",) if whistle > 0.7 else ()
+    qualities = descriptor(strength, ("gentle",), ("strong",))
+    return Take(mix, Annotations(qualities=qualities, manner=manner))
 
 
-def _ticks(
-    stage: Stage, count: int, low: float, high: float, half_life: float, spread: float
+def sea(ctx: RenderContext) -> Take:
+    """Render waves: each swells, breaks in noise of rising frequency and runs out as a hiss."""
+    noise = noise_context(ctx)
+    roughness = ctx.triangular(0, 1)
+    body = np.full(ctx.num_samples, 0.25)
+    foam = np.full(ctx.num_samples, 0.06)
+    spray = np.full(ctx.num_samples, 0.02)
+    time = -ctx.triangular(0.2, 1.5)
+    while time < ctx.duration:
+        length = ctx.triangular(2.4, 4.5) * (1.2 - 0.4 * roughness)
+        gain = ctx.triangular(0.7, 1.0)
+        start = round(time * ctx.sample_rate)
+        n = ctx.to_samples(length)
+        body_curve = breakpoint_curve(n, (0, 0), (0.3, 0.9), (0.4, 1), (0.7, 0.3), (1, 0))
+        mix_into(body, body_curve, start, gain)
+        foam_curve = breakpoint_curve(n, (0, 0), (0.25, 0.15), (0.4, 1), (0.6, 0.5), (1, 0))
+        mix_into(foam, foam_curve, start, gain)
+        spray_curve = breakpoint_curve(n, (0, 0), (0.33, 0.05), (0.45, 0.8), (0.7, 0.5), (1, 0))
+        mix_into(spray, spray_curve, start, gain)
+        time += length * ctx.triangular(0.6, 0.95)
+    low = _band_noise(noise, 90, 500)
+    middle = _band_noise(noise, 400, 1800)
+    high = _band_noise(noise, 1800, 7500)
+    mix = (0.5 + roughness) * low * body + middle * foam + 0.8 * high * spray
+    return Take(mix, Annotations(qualities=descriptor(roughness, ("calm",), ("rough",))))
+
+
+def thunder(ctx: RenderContext) -> Take:
+    """Render a thunderclap of a few near strokes, then a rumble that rolls off."""
+    noise = noise_context(ctx)
+    sharpness = ctx.triangular(0, 1)
+    start = first_onset(ctx)
+    tail = ctx.log_triangular(0.6, 1.8)  # half-life of the rumble
+    canvas = ctx.silence()
+    for k in range(ctx.integer(1, 4)):
+        onset = start + 0.12 * k * ctx.triangular(0.4, 1)
+        gain = (0.3 + sharpness) * ctx.triangular(0.4, 1)
+        envelope = decay_envelope(ctx, 0.9, 0.05 + 0.06 * sharpness, 0.004)
+        crackle = white_noise_per_hz(noise, 0.9)
+        crack = butterworth(crackle, ctx.sample_rate, 90, 500 + 4500 * sharpness, order=1)
+        mix_into(canvas, crack * envelope, round(onset * ctx.sample_rate), gain)
+    remaining = ctx.duration - start
+    pink = colored_noise(noise, remaining, 1.0)
+    rumble = butterworth(pink, ctx.sample_rate, 30, ctx.log_triangular(110, 260))
+    rolls = np.exp(0.8 * random_curve(ctx, remaining, ctx.triangular(2.5, 5)))
+    t = ctx.time_axis(remaining)
+    rumble = 3 * rumble * rolls * np.minimum(t / 0.08, 1) * 0.5 ** (t / tail)
+    mix_into(canvas, rumble, round(start * ctx.sample_rate))
+    manner = ("with a long rumble",) if tail > 1.3 and remaining > 3 else ()
+    qualities = descriptor(sharpness, ("deep",), ("sharp",))
+    return Take(canvas, Annotations(qualities=qualities, manner=manner))
+
+
+def fire(ctx: RenderContext) -> Take:
+    """Render crackles in bursts, a few far louder than the rest, over a soft flutter of flame."""
+    noise = noise_context(ctx)
+    size = ctx.triangular(0, 1)
+    bursts = np.exp(1.1 * random_curve(ctx, ctx.duration, 5))
+    snaps = _poisson_onsets(ctx, 18 + 50 * size, bursts)
+    crackle = _mix_grains(ctx, snaps, _clicks(ctx, len(snaps), 900, 6500, 0.0016, 1.3))
+    pops = _poisson_onsets(ctx, 1.5 + 2 * size)
+    crackle += _mix_grains(ctx, pops, _clicks(ctx, len(pops), 350, 1500, 0.005, 0.7))
+    flutter = np.exp(0.5 * random_curve(ctx, ctx.duration, 9))
+    flame = _band_noise(noise, 60, 260 + 200 * size) * flutter
+    hiss_noise = _band_noise(noise, 1500, 7000)
+    mix = crackle + (0.03 + 0.3 * size**1.5) * flame + (0.004 + 0.015 * size) * hiss_noise
+    return Take(mix, Annotations(qualities=descriptor(size, ("small",), ("large",))))
+
+
+def drip(ctx: RenderContext) -> Take:
+    """Render drops that fall into water at a steady rate: a tick, then a bubble of rising pitch.
+
+    Larger drops ring lower.
+    """
+    rate_hz = ctx.log_triangular(0.8, 5.4)
+    bubble_hz = ctx.log_triangular(450, 2200)
+    rise = ctx.triangular(0.04, 0.18)
+    half_life = ctx.log_triangular(0.012, 0.035) * (900 / bubble_hz) ** 0.3
+    length = min(8 * half_life, 0.9 / rate_hz)
+    onsets = np.array(periodic_onsets(ctx, rate_hz, length))
+    count = len(onsets)
+    frequencies = bubble_hz * _log_uniform(ctx, 0.95, 1.05, count)
+    bubble_grains = _ringing_grains(ctx, frequencies, np.full(count, half_life), length, rise)
+    tick_hz = np.full(count, min(3.1 * bubble_hz, 6500))
+    ticks = _ringing_grains(ctx, tick_hz, np.full(count, 0.0015), 0.015)
+    mix = _mix_grains(ctx, onsets + 0.006, bubble_grains) + 0.35 * _mix_grains(ctx, onsets, ticks)
+    return Take(mix, periodic_annotations(onsets.tolist(), rate_hz))
+
+
+def stream(ctx: RenderContext) -> Take:
+    """Render running water: hundreds of small bubbles per second over a soft rush."""
+    noise = noise_context(ctx)
+    size = ctx.triangular(0, 1)
+    eddies = np.exp(0.35 * random_curve(ctx, ctx.duration, 6))
+    onsets = _poisson_onsets(ctx, 110 + 120 * size, eddies)
+    tuning = 1.5 * 0.55**size
+    frequencies = _log_uniform(ctx, 380 * tuning, 2600 * tuning, len(onsets))
+    loudness = np.exp(0.6 * ctx.rng.standard_normal(len(onsets)))
+    gains = loudness * (500 / frequencies) ** 0.3
+    grains = _ringing_grains(ctx, frequencies, 9.0 / frequencies, 0.045, 0.1)
+    babble = _mix_grains(ctx, onsets, gains[:, None] * grains)
+    rush = _band_noise(noise, 400 * tuning, 2600) * eddies
+    qualities = descriptor(size, ("small",), ("large",))
+    return Take(babble + (0.12 + 0.5 * size) * rush, Annotations(qualities=qualities))
+
+
+def bubbles(ctx: RenderContext) -> Take:
+    """Render single bubbles of rising pitch in loose clusters; large bubbles ring low."""
+    size = ctx.triangular(0, 1)
+    rise = ctx.triangular(0.1, 0.22)
+    density = ctx.log_triangular(6, 18)
+    onsets = _poisson_onsets(ctx, density, np.exp(0.7 * random_curve(ctx, ctx.duration, 2)))
+    center_hz = 900 * (200 / 900) ** size
+    frequencies = center_hz * _log_uniform(ctx, 0.6, 1.6, len(onsets))
+    gains = ctx.rng.uniform(0.4, 1, len(onsets))[:, None]
+    grains = gains * _ringing_grains(ctx, frequencies, 14.0 / frequencies, 0.25, rise)
+    mix = _mix_grains(ctx, onsets, grains)
+    return Take(mix, Annotations(qualities=descriptor(size, ("small",), ("large",))))
+
+
+def leaves(ctx: RenderContext) -> Take:
+    """Render rustling: strokes of high noise made of fine grains, with the wind or a step."""
+    noise = noise_context(ctx)
+    dryness = ctx.triangular(0, 1)
+    strokes = np.exp(1.1 * random_curve(ctx, ctx.duration, ctx.triangular(1.5, 4)))
+    strokes /= strokes.max()
+    onsets = _poisson_onsets(ctx, 500, strokes)
+    crumbs = _mix_grains(ctx, onsets, _clicks(ctx, len(onsets), 2200, 7000, 0.0008, 0.9))
+    soft = _band_noise(noise, 2600, 7600) * strokes**1.5
+    fade = attack_release(ctx, ctx.duration, 0.05, 0.05)
+    mix = ((0.4 + dryness) * crumbs + (0.5 - 0.35 * dryness) * soft) * fade
+    return Take(mix, Annotations(qualities=descriptor(dryness, ("soft",), ("crisp",))))
+
+
+def hail(ctx: RenderContext) -> Take:
+    """Render hailstones: a click and a short ring each, at one pitch on metal."""
+    noise = noise_context(ctx)
+    metal = ctx.triangular(0, 1)
+    plate_hz = ctx.log_triangular(500, 2200)
+    onsets = _poisson_onsets(ctx, ctx.log_triangular(25, 80))
+    gains = np.exp(0.6 * ctx.rng.standard_normal(len(onsets)))[:, None]
+    background = 0.05 * _band_noise(noise, 2500, 7500)
+    clicks = _clicks(ctx, len(onsets), 3000, 7000, 0.0012, 0.5)
+    canvas = background + _mix_grains(ctx, onsets, clicks)
+    half_life = 0.004 + 0.01 * metal**2
+    spread = 1.08 + 0.6 * (1 - metal)  # of the pitches
+    for ratio, mode_gain in ((1.0, 1.0), (1.73, 0.7), (2.65, 0.45)):
+        pitches = plate_hz * ratio * _log_uniform(ctx, 1 / spread, spread, len(onsets))
+        frequencies = np.minimum(pitches, _HIGHEST_RING_HZ)
+        half_lives = np.full(len(onsets), half_life / ratio)
+        rings = _ringing_grains(ctx, frequencies, half_lives, 8 * half_life / ratio)
+        canvas += _mix_grains(ctx, onsets, mode_gain * gains * rings)
+    manner = descriptor(metal, ("on the ground",), ("on metal",))
+    return Take(canvas, Annotations(manner=manner))
+
+
+def _band_noise(noise: RenderContext, low_hz: float, high_hz: float) -> Array:
+    """White noise over the whole clip `[T]` between two edges of 6 dB per octave."""
+    white = white_noise_per_hz(noise, noise.duration)
+    return butterworth(white, noise.sample_rate, low_hz, high_hz, order=1)
+
+
+def _poisson_onsets(ctx: RenderContext, density: float, intensity: Array | None = None) -> Array:
+    """Onsets `[M]` of a Poisson process over the clip, unsorted, in seconds.
+
+    `density` is the mean number per second. `intensity`, a positive curve over the clip, varies
+    the density.
+    """
+    count = max(3, int(ctx.rng.poisson(density * ctx.duration)))
+    positions = ctx.rng.uniform(0, 1, count)
+    if intensity is not None:
+        grid = np.linspace(0, 1, _INTENSITY_POINTS)
+        cumulative = np.cumsum(np.interp(grid, np.linspace(0, 1, len(intensity)), intensity))
+        positions = np.interp(positions, cumulative / cumulative[-1], grid)
+    # One event is early, so that no clip starts with a long silence.
+    positions[0] = ctx.triangular(0.02, 0.12) / ctx.duration
+    return np.asarray(positions * ctx.duration)
+
+
+def _mix_grains(ctx: RenderContext, onsets: Array, grains: Array) -> Array:
+    """Mix grain m, a row of `[M, L]`, into the clip `[T]` at `onsets[m]` seconds."""
+    starts = np.round(onsets * ctx.sample_rate).astype(np.int64)
+    indices = starts[:, None] + np.arange(grains.shape[1])
+    length = ctx.num_samples + grains.shape[1]
+    mix = np.bincount(indices.ravel(), grains.ravel(), minlength=length)
+    return np.asarray(mix[: ctx.num_samples], dtype=np.float64)
+
+
+def _log_uniform(ctx: RenderContext, low: float, high: float, count: int) -> Array:
+    """Draw `count` numbers `[M]` whose logarithms are uniform."""
+    return np.asarray(np.exp(ctx.rng.uniform(np.log(low), np.log(high), count)))
+
+
+def _ringing_grains(
+    ctx: RenderContext, frequencies: Array, half_lives: Array, seconds: float, rise: float = 0.0
 ) -> Array:
-    """Clicks of ringing matter `[M, L]` between two pitches in Hz; log-normal gains with `spread` let a few stand out."""
-    gains = np.exp(spread * (stage.rng.standard_normal(count) - 1))
-    lives = _logs(stage, 0.5 * half_life, 2 * half_life, count)
-    return gains[:, None] * _pings(stage, _logs(stage, low, high, count), lives, 10 * half_life)
+    """Grains `[M, L]`: decaying sines whose pitch rises by `rise` per half-life.
+
+    A bubble in water is such a grain: it rings at about 3.3 / radius(m) Hz (Minnaert 1933), and
+    its pitch rises as it nears the surface.
+    """
+    t = ctx.time_axis(seconds)
+    age = t / half_lives[:, None]
+    phase = 2 * np.pi * frequencies[:, None] * t * (1 + 0.5 * rise * age)
+    fade = np.minimum(t / 0.001, 1.0) * np.minimum((t[-1] - t) / 0.002, 1.0)
+    return np.asarray(np.sin(phase) * np.exp(-np.log(2) * age) * fade)
 
 
-KINDS: tuple[Kind, ...] = (
-    Kind(
+def _clicks(
+    ctx: RenderContext, count: int, low_hz: float, high_hz: float, half_life: float, spread: float
+) -> Array:
+    """Short rings `[M, L]` between two pitches. Log-normal gains let a few stand out."""
+    gains = np.exp(spread * (ctx.rng.standard_normal(count) - 1))
+    half_lives = _log_uniform(ctx, 0.5 * half_life, 2 * half_life, count)
+    frequencies = _log_uniform(ctx, low_hz, high_hz, count)
+    return gains[:, None] * _ringing_grains(ctx, frequencies, half_lives, 10 * half_life)
+
+
+CLASSES: tuple[SoundClass, ...] = (
+    effect_class(
         "rain",
-        "effects",
+        rain,
         ("~rain", "~rainfall", "~raindrops"),
         ("falling", "pattering", "coming down"),
-        rain,
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
-    Kind(
+    effect_class(
         "wind",
-        "effects",
+        wind,
         ("~wind", "wind", "breeze"),
         ("blowing", "gusting", "sweeping by"),
-        wind,
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
-    Kind(
+    effect_class(
         "sea",
-        "effects",
+        sea,
         ("~sea waves", "~ocean waves", "~surf"),
         ("washing ashore", "rolling ashore", "breaking on a beach"),
-        sea,
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
-    Kind(
+    effect_class(
         "thunder",
-        "effects",
+        thunder,
         ("~thunder", "thunderstorm", "thunderclap"),
         ("rumbling", "rolling", "booming"),
-        thunder,
-        indoors=False,
+        can_be_indoors=False,
     ),
-    Kind(
+    effect_class(
         "fire",
-        "effects",
+        fire,
         ("fire", "campfire", "wood fire", "~flames"),
         ("crackling", "burning", "burning and popping"),
-        fire,
-        sustained=True,
+        is_sustained=True,
     ),
-    Kind(
+    effect_class(
         "drip",
-        "effects",
+        drip,
         ("~water", "~water drops", "faucet"),
         ("dripping", "dripping into water", "dripping down"),
-        drip,
-        sustained=True,
+        is_sustained=True,
     ),
-    Kind(
+    effect_class(
         "stream",
-        "effects",
+        stream,
         ("stream", "brook", "creek"),
         ("flowing", "babbling", "gurgling along"),
-        stream,
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
-    Kind(
+    effect_class(
         "bubbles",
-        "effects",
+        bubbles,
         ("~bubbles", "~air bubbles"),
         ("bubbling up", "rising in water", "gurgling", "popping up"),
-        bubbles,
-        sustained=True,
+        is_sustained=True,
     ),
-    Kind(
+    effect_class(
         "leaves",
-        "effects",
+        leaves,
         ("~leaves", "~fallen leaves", "~foliage"),
         ("rustling", "stirring", "swishing"),
-        leaves,
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
-    Kind(
+    effect_class(
         "hail",
-        "effects",
+        hail,
         ("~hail", "~hailstones", "~ice pellets"),
         ("falling", "rattling down", "pelting down"),
-        hail,
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
 )

@@ -1,10 +1,10 @@
-"""People who talk: kinds of the family "speech", spoken by espeak-ng where it is installed.
+"""Speech: sentences spoken by the speech synthesizer espeak-ng, where it is installed.
 
-Knows the public C interface of espeak-ng (speak_lib.h) as far as it takes to speak a sentence into memory, its voices, and
-which sex each has. Refuses to know phonemes and how the library makes sound. Importing this file loads nothing.
+The module calls the public C interface of espeak-ng (speak_lib.h). Importing it loads nothing.
 
-espeak-ng keeps counters of its own from sentence to sentence (the flutter of the pitch, among others) that none of its
-functions resets. So every sentence is spoken by a library freshly opened and then closed, and no take depends on another.
+espeak-ng keeps internal counters from sentence to sentence (for the flutter of the pitch, among
+others), and no function resets them. So the library is opened and closed for every sentence, and
+no take depends on another.
 """
 
 from __future__ import annotations
@@ -25,93 +25,117 @@ import soxr
 from ..captions.sentences import SENTENCES
 from ..events import first_onset
 from ..music.composition import pick
-from ..sound_class import Facts, Kind, Take
-from ..synth import Array, Stage, add, normalised
+from ..sound_class import Annotations, SoundClass, Take
+from ..synth import Array, RenderContext, mix_into, normalize_peak
 
-_SYNCHRONOUS, _DONT_EXIT, _UTF8 = (
-    2,
-    0x8000,
-    1,
-)  # AUDIO_OUTPUT_SYNCHRONOUS, espeakINITIALIZE_DONT_EXIT, espeakCHARS_UTF8
-_RATE, _PITCH, _RANGE = 1, 3, 4  # of espeak_PARAMETER
+# Constants of speak_lib.h.
+_OUTPUT_SYNCHRONOUS = 2
+_INITIALIZE_DONT_EXIT = 0x8000
+_CHARS_UTF8 = 1
+_PARAMETER_RATE = 1
+_PARAMETER_PITCH = 3
+_PARAMETER_RANGE = 4
 _Callback = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
 )
-_one_at_a_time = Lock()
+_LOCK = Lock()
+"""espeak-ng has one global state, so only one thread may use it at a time."""
+_AUDIBLE = 0.01  # samples above this fraction of the peak are not trimmed
+_SAMPLES_BEFORE = 100  # samples kept before the first audible one
+_SAMPLES_AFTER = 400  # samples kept after the last audible one
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """How a sentence is spoken: voice with variant ("en-us+f2"), words per minute, pitch and range (0..99, 50 usual)."""
+    """Settings of the synthesizer for one speaker.
 
-    voice: str
+    Attributes:
+        voice_name: Voice with variant, for example "en-us+f2".
+        words_per_minute: Speed.
+        pitch: 0 to 99; 50 is the default of the variant.
+        pitch_range: Variation of the pitch, 0 (monotone) to 99; 50 is the default.
+    """
+
+    voice_name: str
     words_per_minute: int
     pitch: int
-    range: int
+    pitch_range: int
 
 
-def available() -> bool:
+def is_available() -> bool:
     """Whether espeak-ng is installed (the `speech` extra)."""
     return find_spec("espeakng_loader") is not None
 
 
 @contextmanager
-def _opened() -> Iterator[tuple[Any, int]]:
-    """espeak-ng in its first state, and its sample rate in Hz. Closed afterwards, which makes the system forget that state."""
+def _open_library() -> Iterator[tuple[Any, int]]:
+    """Open espeak-ng in its initial state; yield the library and its sample rate in Hz.
+
+    Closing the shared library discards its state.
+    """
     import espeakng_loader
 
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     try:
-        rate = library.espeak_Initialize(
-            _SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), _DONT_EXIT
+        data_path = espeakng_loader.get_data_path().encode()
+        sample_rate = library.espeak_Initialize(
+            _OUTPUT_SYNCHRONOUS, 0, data_path, _INITIALIZE_DONT_EXIT
         )
-        assert rate > 0, "espeak-ng found no voice data beside its library"
-        yield library, rate
+        assert sample_rate > 0, "espeak-ng found no voice data beside its library"
+        yield library, sample_rate
     finally:
         library.espeak_Terminate()
-        system, close = (
-            (ctypes.CDLL("kernel32"), "FreeLibrary")
-            if sys.platform == "win32"
-            else (ctypes.CDLL(None), "dlclose")
-        )
-        getattr(system, close)(
-            ctypes.c_void_p(library._handle)
-        )  # `_handle` is documented: the underscore keeps C names free
+        if sys.platform == "win32":
+            close = ctypes.CDLL("kernel32").FreeLibrary
+        else:
+            close = ctypes.CDLL(None).dlclose
+        # `_handle` is documented: the underscore keeps names of C functions free.
+        close(ctypes.c_void_p(library._handle))
 
 
-def say(text: str, speaker: Speaker, rate: int) -> Array:
-    """The sentence as samples `[T]` at `rate` Hz, without the silence around it. Same words, same speaker: same samples."""
-    heard: list[Array] = []
+def synthesize(text: str, speaker: Speaker, sample_rate: int) -> Array:
+    """Speak a sentence.
 
-    def listen(samples: Any, count: int, _events: Any) -> int:
+    Args:
+        text: The sentence.
+        speaker: Settings of the speaker.
+        sample_rate: Sample rate of the result in Hz.
+
+    Returns:
+        Samples `[T]` without the silence around the sentence. The same text and speaker always
+        give the same samples.
+    """
+    chunks: list[Array] = []
+
+    def collect(samples: Any, count: int, _events: Any) -> int:
         if samples and count > 0:
-            heard.append(np.ctypeslib.as_array(samples, (count,)).astype(np.float64))
+            chunks.append(np.ctypeslib.as_array(samples, (count,)).astype(np.float64))
         return 0
 
-    callback = _Callback(listen)  # named, for C holds no reference that would keep it alive
-    with _one_at_a_time, _opened() as (library, own_rate):
+    callback = _Callback(collect)  # a local name, because C holds no reference to it
+    with _LOCK, _open_library() as (library, library_rate):
         library.espeak_SetSynthCallback(callback)
-        known = library.espeak_SetVoiceByName(speaker.voice.encode()) == 0
-        assert known, f"espeak-ng has no voice {speaker.voice}"  # it would go on with another one
-        for parameter, value in (
-            (_RATE, speaker.words_per_minute),
-            (_PITCH, speaker.pitch),
-            (_RANGE, speaker.range),
-        ):
-            library.espeak_SetParameter(parameter, value, 0)
+        has_voice = library.espeak_SetVoiceByName(speaker.voice_name.encode()) == 0
+        # Without this check espeak-ng would use another voice.
+        assert has_voice, f"espeak-ng has no voice {speaker.voice_name}"
+        library.espeak_SetParameter(_PARAMETER_RATE, speaker.words_per_minute, 0)
+        library.espeak_SetParameter(_PARAMETER_PITCH, speaker.pitch, 0)
+        library.espeak_SetParameter(_PARAMETER_RANGE, speaker.pitch_range, 0)
         library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         data = text.encode()
-        library.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, 1, 0, _UTF8, None, None)
-    sound = np.concatenate(heard) / 32768
-    loud = np.flatnonzero(np.abs(sound) > 0.01 * np.abs(sound).max())
-    trimmed = sound[max(0, int(loud[0]) - 100) : int(loud[-1]) + 400]
-    return np.asarray(soxr.resample(trimmed, own_rate, rate))
+        size = ctypes.c_size_t(len(data) + 1)
+        library.espeak_Synth(data, size, 0, 1, 0, _CHARS_UTF8, None, None)
+    samples = np.concatenate(chunks) / 32768
+    audible = np.flatnonzero(np.abs(samples) > _AUDIBLE * np.abs(samples).max())
+    start = max(0, int(audible[0]) - _SAMPLES_BEFORE)
+    trimmed = samples[start : int(audible[-1]) + _SAMPLES_AFTER]
+    return np.asarray(soxr.resample(trimmed, library_rate, sample_rate))
 
 
-# Accents of English, and the variants of each sex that sound clean with their measured pitch in Hz at the usual setting. Women
-# are set higher and men lower than that, so that nobody takes one for the other.
 _ACCENTS = ("en-us", "en-gb-x-rp", "en-gb-scotland")
-_MEN = {
+# Variants of each sex that sound clean, with their measured pitch in Hz at the default setting.
+# Women are set higher and men lower than that, so that the sexes cannot be confused.
+_MALE_VARIANTS = {
     "m1": 95,
     "m2": 102,
     "m3": 106,
@@ -121,7 +145,7 @@ _MEN = {
     "Lee": 96,
     "Diogo": 105,
 }
-_WOMEN = {
+_FEMALE_VARIANTS = {
     "f1": 181,
     "f2": 197,
     "f3": 212,
@@ -131,74 +155,86 @@ _WOMEN = {
     "linda": 229,
     "steph": 185,
 }
-_SECONDS_A_LETTER = 9.4  # times words per minute: measured over all sentences
+_SECONDS_PER_LETTER = 9.4  # divided by words per minute; measured over all sentences
+_PITCH_STEPS_PER_OCTAVE = 70  # of the pitch setting
 
 
-def _talk(
+def _speech(
     variants: Mapping[str, int],
-    settings: tuple[int, int],
-    register: tuple[float, float],
-    stage: Stage,
+    pitch_settings: tuple[int, int],
+    register_hz: tuple[float, float],
+    ctx: RenderContext,
 ) -> Take:
-    """One speaker: sentences one after the other, mostly as many as the clip holds. A voice beyond its sex's `register` (below,
-    above, in Hz) is called deep or high.
+    """Render one speaker who says sentences, usually as many as the clip holds.
+
+    A voice below or above `register_hz` is called deep or high.
     """
-    variant, pitch, speed, flat = (
-        pick(stage, *variants),
-        stage.integer(*settings),
-        stage.draw(0, 1),
-        stage.rng.random() < 0.12,
-    )
-    hertz = variants[variant] * 2 ** ((pitch - 50) / 70)
-    voice = f"{pick(stage, *_ACCENTS)}+{variant}"
-    speaker = Speaker(
-        voice,
-        round(115 * 2.3**speed),
-        pitch,
-        stage.integer(0, 6) if flat else stage.integer(35, 80),
-    )
-    canvas, start, gap = stage.silence(), first_onset(stage), stage.draw(0.2, 0.6)
-    for text in _chosen(stage, stage.seconds - start, gap, speaker):
-        sound = say(text, speaker, stage.rate)
-        add(canvas, sound, round(start * stage.rate))
-        start += len(sound) / stage.rate + gap
-    pace = ("slowly",) if speed < 0.2 else (("quickly",) if speed > 0.8 else ())
-    tone = (
-        ("in a deep voice",)
-        if hertz < register[0]
-        else (("in a high voice",) if hertz > register[1] else ())
-    )
-    return Take(normalised(canvas), Facts(manner=pace + (("in a monotone",) if flat else tone)))
+    variant = pick(ctx, *variants)
+    pitch = ctx.integer(*pitch_settings)
+    speed = ctx.triangular(0, 1)
+    is_monotone = ctx.rng.random() < 0.12
+    pitch_hz = variants[variant] * 2 ** ((pitch - 50) / _PITCH_STEPS_PER_OCTAVE)
+    voice_name = f"{pick(ctx, *_ACCENTS)}+{variant}"
+    words_per_minute = round(115 * 2.3**speed)
+    pitch_range = ctx.integer(0, 6) if is_monotone else ctx.integer(35, 80)
+    speaker = Speaker(voice_name, words_per_minute, pitch, pitch_range)
+    canvas = ctx.silence()
+    start = first_onset(ctx)
+    pause = ctx.triangular(0.2, 0.6)
+    for text in _choose_sentences(ctx, ctx.duration - start, pause, speaker):
+        sentence = synthesize(text, speaker, ctx.sample_rate)
+        mix_into(canvas, sentence, round(start * ctx.sample_rate))
+        start += len(sentence) / ctx.sample_rate + pause
+    manner: tuple[str, ...] = ()
+    if speed < 0.2:
+        manner = ("slowly",)
+    elif speed > 0.8:
+        manner = ("quickly",)
+    if is_monotone:
+        manner += ("in a monotone",)
+    elif pitch_hz < register_hz[0]:
+        manner += ("in a deep voice",)
+    elif pitch_hz > register_hz[1]:
+        manner += ("in a high voice",)
+    return Take(normalize_peak(canvas), Annotations(manner=manner))
 
 
-def _chosen(stage: Stage, room: float, gap: float, speaker: Speaker) -> list[str]:
-    """Sentences in an order of chance that will fit in `room` seconds; the shortest, cut by the clip's end, where none fits."""
+def _choose_sentences(
+    ctx: RenderContext, available_s: float, pause: float, speaker: Speaker
+) -> list[str]:
+    """Draw sentences that will end within `available_s` seconds.
+
+    If none does, it is the shortest sentence, which the end of the clip cuts.
+    """
     chosen: list[str] = []
-    end = stage.rng.random() < 0.25  # some people say one thing and are silent
-    for index in stage.rng.permutation(len(SENTENCES)):
-        length = _SECONDS_A_LETTER / speaker.words_per_minute * len(SENTENCES[index]) + 0.15
-        if length < room and not (end and chosen):
-            chosen.append(SENTENCES[index])
-            room -= length + gap
+    says_only_one = ctx.rng.random() < 0.25
+    for index in ctx.rng.permutation(len(SENTENCES)):
+        text = SENTENCES[index]
+        length = _SECONDS_PER_LETTER / speaker.words_per_minute * len(text) + 0.15
+        if length < available_s and not (says_only_one and chosen):
+            chosen.append(text)
+            available_s -= length + pause
     return chosen or [min(SENTENCES, key=len)]
 
 
 _ACTIONS = ("speaking", "talking", "saying something", "reading aloud")
 
 
-def _kind(name: str, nouns: tuple[str, ...], play: Callable[[Stage], Take]) -> Kind:
-    return Kind(name, "speech", nouns, _ACTIONS, play)
+def _speech_class(
+    name: str, render: Callable[[RenderContext], Take], nouns: tuple[str, ...]
+) -> SoundClass:
+    return SoundClass(name, "speech", nouns, _ACTIONS, render)
 
 
-KINDS: tuple[Kind, ...] = (
-    _kind(
+CLASSES: tuple[SoundClass, ...] = (
+    _speech_class(
         "male speech",
+        partial(_speech, _MALE_VARIANTS, (26, 60), (82, 114)),
         ("man", "male voice", "adult man", "male speaker"),
-        partial(_talk, _MEN, (26, 60), (82, 114)),
     ),
-    _kind(
+    _speech_class(
         "female speech",
+        partial(_speech, _FEMALE_VARIANTS, (42, 76), (180, 265)),
         ("woman", "female voice", "adult woman", "female speaker"),
-        partial(_talk, _WOMEN, (42, 76), (180, 265)),
     ),
 )

@@ -1,236 +1,257 @@
-"""Things that ring when they are struck, dropped or broken: bell, glass, gong, hammer on steel, coins, shards.
+"""Metal and glass that rings when it is struck, dropped or broken.
 
-Knows the modes of each body and what a listener can check of them. Refuses to know sentences, rooms, distances or loudness.
+Each body is a set of damped modes: bell, glass, gong, hammer on steel, coins, shards.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..events import air, aside, chorus, first_onset, fitting, worded
-from ..sound_class import Facts, Kind, Take
-from ..synth import Array, Stage, add, filtered, modes, normalised
-from .formants import mouth
-from .impacts_noise import beaten, burst, effect, shower
+from ..events import (
+    descriptor,
+    first_onset,
+    limit_length,
+    noise_context,
+    repeat_calls,
+    white_noise_per_hz,
+)
+from ..sound_class import Annotations, SoundClass, Take, effect_class
+from ..synth import (
+    Array,
+    RenderContext,
+    butterworth,
+    damped_modes,
+    mix_into,
+    normalize_peak,
+)
+from .formants import formant_filter
+from .impacts_noise import grain_cloud, noise_burst, repeat_strikes
 
 
-def bell(stage: Stage) -> Take:
-    """Church bell: hum, prime, tierce, quint, nominal and above, each exactly steady while it fades; the prime is the pitch.
+def bell(ctx: RenderContext) -> Take:
+    """Render a church bell: partials that stay exactly in tune while they decay.
 
-    Partial ratios of a tuned bell: Fletcher and Rossing, The Physics of Musical Instruments, chapter 21.
+    The prime is the annotated pitch. Partial ratios of a tuned bell (hum, prime, tierce, quint,
+    nominal and above): Fletcher and Rossing, The Physics of Musical Instruments, chapter 21.
     """
-    dice, pitch = aside(stage), stage.log_draw(220, 1200)
-    third, bright = stage.draw(1.18, 1.26), stage.draw(0.5, 1.2)
-    ratios = np.array([0.5, 1.0, third, 1.5, 2.0, 2.51, 2.66, 3.01, 4.16, 5.43, 6.8])
-    tilt = np.array([0.25, 1.0, 0.5, 0.25, 0.6, 0.2, 0.25, 0.3, 0.25, 0.18, 0.12])
-    gains = tilt * np.where(ratios > 1, bright, 1.0)
-    ring = stage.log_draw(0.35, 1.2) * (400 / pitch) ** 0.35
-    tone = modes(
-        stage, stage.seconds, pitch * ratios, gains, ring * np.maximum(ratios, 1.0) ** -0.9
-    )
-    clapper = burst(dice, 0.08, 1200, 7000, 0.008)
-    add(tone, clapper, 0, 0.5 * bright)
-    small = np.log(pitch / 220) / np.log(1200 / 220)
-    take = chorus(
-        stage,
-        min(0.5, 0.4 * stage.seconds),
-        (0.15, 1.6),
-        8,
-        lambda _: tone,
-        worded(small, ("large", "heavy"), ("small",)),
-    )
-    take.facts["pitch_hz"] = pitch
+    noise = noise_context(ctx)
+    pitch = ctx.log_triangular(220, 1200)
+    tierce = ctx.triangular(1.18, 1.26)
+    brightness = ctx.triangular(0.5, 1.2)
+    ratios = np.array([0.5, 1.0, tierce, 1.5, 2.0, 2.51, 2.66, 3.01, 4.16, 5.43, 6.8])
+    base_gains = np.array([0.25, 1.0, 0.5, 0.25, 0.6, 0.2, 0.25, 0.3, 0.25, 0.18, 0.12])
+    gains = base_gains * np.where(ratios > 1, brightness, 1.0)
+    half_life = ctx.log_triangular(0.35, 1.2) * (400 / pitch) ** 0.35
+    half_lives = half_life * np.maximum(ratios, 1.0) ** -0.9
+    tone = damped_modes(ctx, ctx.duration, pitch * ratios, gains, half_lives)
+    clapper = noise_burst(noise, 0.08, 1200, 7000, 0.008)
+    mix_into(tone, clapper, 0, 0.5 * brightness)
+    smallness = np.log(pitch / 220) / np.log(1200 / 220)
+    qualities = descriptor(smallness, ("large", "heavy"), ("small",))
+    length = min(0.5, 0.4 * ctx.duration)
+    take = repeat_calls(ctx, length, (0.15, 1.6), 8, lambda _: tone, qualities)
+    take.annotations["pitch_hz"] = pitch
     return take
 
 
-def glass(stage: Stage) -> Take:
-    """A glass tapped by another: the rim's modes in the ratios of n squared, the lowest strongest and clearly pitched."""
-    dice, pitch = aside(stage), stage.log_draw(700, 4200)
-    ring, bright = stage.log_draw(0.06, 0.5), stage.draw(0.2, 0.5)
+def glass(ctx: RenderContext) -> Take:
+    """Render a glass tapped by another: modes of the rim in the ratios of n squared.
+
+    The lowest mode is the strongest and the annotated pitch.
+    """
+    noise = noise_context(ctx)
+    pitch = ctx.log_triangular(700, 4200)
+    half_life = ctx.log_triangular(0.06, 0.5)
+    brightness = ctx.triangular(0.2, 0.5)
     ratios = np.array([1.0, 2.32, 4.25, 6.63])
-    tone = modes(
-        stage,
-        min(stage.seconds, 12 * ring),
+    tone = damped_modes(
+        ctx,
+        min(ctx.duration, 12 * half_life),
         pitch * ratios,
-        np.array([1.0, bright, bright / 2, bright / 3]),
-        ring * ratios**-0.7,
+        np.array([1.0, brightness, brightness / 2, brightness / 3]),
+        half_life * ratios**-0.7,
     )
-    partner = modes(
-        stage,
+    other_glass = damped_modes(
+        ctx,
         0.1,
-        pitch * stage.draw(1.2, 1.7) * np.array([1.0, 2.3]),
+        pitch * ctx.triangular(1.2, 1.7) * np.array([1.0, 2.3]),
         np.array([0.4, 0.3]),
         np.array([0.012, 0.006]),
     )
-    add(tone, partner, 0)
-    add(tone, burst(dice, 0.03, 2500, 7800, 0.003, 0.0003), 0, 0.4)
-    qualities = worded(np.log(pitch / 700) / np.log(6), ("large",), ("small",)) + (
-        ("crystal",) if ring > 0.25 else ()
-    )
-    take = chorus(stage, min(0.3, 0.4 * stage.seconds), (0.1, 1.2), 7, lambda _: tone, qualities)
-    take.facts["pitch_hz"] = pitch
+    mix_into(tone, other_glass, 0)
+    mix_into(tone, noise_burst(noise, 0.03, 2500, 7800, 0.003, 0.0003), 0, 0.4)
+    qualities = descriptor(np.log(pitch / 700) / np.log(6), ("large",), ("small",))
+    if half_life > 0.25:
+        qualities += ("crystal",)
+    length = min(0.3, 0.4 * ctx.duration)
+    take = repeat_calls(ctx, length, (0.1, 1.2), 7, lambda _: tone, qualities)
+    take.annotations["pitch_hz"] = pitch
     return take
 
 
-def shatter(stage: Stage) -> Take:
-    """Breaking glass: one crash, then a thinning rain of tinkling shards."""
-    dice, pane = aside(stage), stage.draw(0, 1)
-    start, spill = first_onset(stage), fitting(stage, stage.log_draw(0.25, 0.5) * (1 + 1.5 * pane))
-    crash = burst(dice, min(0.6, stage.seconds), 900 - 500 * pane, 7800, 0.025 + 0.05 * pane)
-    thud = modes(
-        stage,
+def shatter(ctx: RenderContext) -> Take:
+    """Render breaking glass: one crash, then shards that fall ever more rarely."""
+    noise = noise_context(ctx)
+    size = ctx.triangular(0, 1)
+    start = first_onset(ctx)
+    fall_time = limit_length(ctx, ctx.log_triangular(0.25, 0.5) * (1 + 1.5 * size))
+    crash_length = min(0.6, ctx.duration)
+    crash = noise_burst(noise, crash_length, 900 - 500 * size, 7800, 0.025 + 0.05 * size)
+    thud = damped_modes(
+        ctx,
         0.2,
-        np.array([140.0, 260, 420]) * (1.5 - 0.7 * pane),
-        np.array([1.0, 0.7, 0.5]) * (0.3 + pane),
+        np.array([140.0, 260, 420]) * (1.5 - 0.7 * size),
+        np.array([1.0, 0.7, 0.5]) * (0.3 + size),
         np.full(3, 0.02),
     )
-    shards = []
+    shards: list[Array] = []
     for _ in range(16):
-        high = stage.log_draw(1900, 5200) * (1.25 - 0.35 * pane)
-        shards.append(
-            modes(
-                stage,
-                0.25,
-                high * np.array([1, 1.47, 2.1]),
-                np.array([1.0, 0.7, 0.5]),
-                stage.log_draw(0.008, 0.045) * np.array([1, 0.8, 0.6]),
-            )
+        shard_hz = ctx.log_triangular(1900, 5200) * (1.25 - 0.35 * size)
+        frequencies = shard_hz * np.array([1, 1.47, 2.1])
+        half_lives = ctx.log_triangular(0.008, 0.045) * np.array([1, 0.8, 0.6])
+        shards.append(damped_modes(ctx, 0.25, frequencies, np.array([1.0, 0.7, 0.5]), half_lives))
+    num_shards = round(60 + 160 * size)
+    onsets = start + np.abs(noise.rng.exponential(fall_time / 2.2, num_shards))
+    fading = 0.5 ** ((onsets - start) / fall_time)
+    gains = noise.rng.lognormal(-1.6, 0.7, len(onsets)) * fading
+    canvas = normalize_peak(grain_cloud(noise, shards, onsets, gains, ctx.num_samples), 0.55)
+    mix_into(canvas, normalize_peak(crash, 1.0), round(start * ctx.sample_rate))
+    mix_into(canvas, thud, round(start * ctx.sample_rate), 0.5)
+    return Take(canvas, Annotations(qualities=descriptor(size, ("small",), ("large",))))
+
+
+def hammer(ctx: RenderContext) -> Take:
+    """Render steel on steel: many inharmonic high modes, and the dull thud under them."""
+    noise = noise_context(ctx)
+    size = ctx.triangular(0, 1)
+    lowest_hz = 1500 * (0.4**size) * ctx.log_triangular(0.85, 1.15)
+    half_life = ctx.log_triangular(0.03, 0.22)
+    ratios = np.cumprod(np.concatenate([[1.0], ctx.rng.uniform(1.12, 1.5, 9)]))
+    gains = ctx.rng.uniform(0.4, 1.0, 10)
+    half_lives = half_life * ratios**-0.3
+
+    def strike() -> Array:
+        length = min(ctx.duration, 0.1 + 8 * half_life)
+        varied_gains = gains * ctx.rng.uniform(0.7, 1.3, 10)
+        ring = damped_modes(ctx, length, lowest_hz * ratios, varied_gains, half_lives)
+        thud = damped_modes(
+            ctx,
+            0.1,
+            np.array([130.0, 220]) * (1.4 - 0.6 * size),
+            np.array([2.0, 1.5]),
+            np.array([0.015, 0.01]),
         )
-    falls = start + np.abs(dice.rng.exponential(spill / 2.2, round(60 + 160 * pane)))
-    sizes = dice.rng.lognormal(-1.6, 0.7, len(falls)) * 0.5 ** ((falls - start) / spill)
-    canvas = normalised(shower(dice, shards, falls, sizes, stage.size), 0.55)
-    add(canvas, normalised(crash, 1.0), round(start * stage.rate))
-    add(canvas, thud, round(start * stage.rate), 0.5)
-    return Take(canvas, Facts(qualities=worded(pane, ("small",), ("large",))))
+        mix_into(ring, thud, 0)
+        mix_into(ring, noise_burst(noise, 0.04, 1000, 7800, 0.004, 0.0003), 0, 1.5)
+        return ring
+
+    rate_hz = ctx.log_triangular(0.9, 4.5)
+    qualities = descriptor(size, ("small",), ("heavy",))
+    return repeat_strikes(ctx, rate_hz, 10, 0.15, strike, qualities)
 
 
-def hammer(stage: Stage) -> Take:
-    """Steel on steel: many clashing high modes with no common pitch, and the dull thud under them."""
-    dice, size = aside(stage), stage.draw(0, 1)
-    low, ring = 1500 * (0.4**size) * stage.log_draw(0.85, 1.15), stage.log_draw(0.03, 0.22)
-    ratios = np.cumprod(np.concatenate([[1.0], stage.rng.uniform(1.12, 1.5, 9)]))
-    gains, halves = stage.rng.uniform(0.4, 1.0, 10), ring * ratios**-0.3
-
-    def blow() -> Array:
-        tone = modes(
-            stage,
-            min(stage.seconds, 0.1 + 8 * ring),
-            low * ratios,
-            gains * stage.rng.uniform(0.7, 1.3, 10),
-            halves,
-        )
-        add(
-            tone,
-            modes(
-                stage,
-                0.1,
-                np.array([130.0, 220]) * (1.4 - 0.6 * size),
-                np.array([2.0, 1.5]),
-                np.array([0.015, 0.01]),
-            ),
-            0,
-        )
-        add(tone, burst(dice, 0.04, 1000, 7800, 0.004, 0.0003), 0, 1.5)
-        return tone
-
-    return beaten(
-        stage, stage.log_draw(0.9, 4.5), 10, 0.15, blow, worded(size, ("small",), ("heavy",))
-    )
-
-
-def coin(stage: Stage) -> Take:
-    """Coins on a hard floor: each bounces quicker and quicker, then rattles flat; thin high ringing modes."""
-    dice, canvas, coins = aside(stage), stage.silence(), stage.integer(1, 4)
-    start, size = first_onset(stage), stage.draw(0, 1)
-    for _ in range(coins):
-        high, ring = 4600 * 0.5**size * stage.log_draw(0.85, 1.2), stage.log_draw(0.02, 0.07)
-        ting = modes(
-            stage,
+def coin(ctx: RenderContext) -> Take:
+    """Render coins on a hard floor: each bounces faster and faster, with thin high modes."""
+    noise = noise_context(ctx)
+    canvas = ctx.silence()
+    num_coins = ctx.integer(1, 4)
+    start = first_onset(ctx)
+    size = ctx.triangular(0, 1)
+    for _ in range(num_coins):
+        lowest_hz = 4600 * 0.5**size * ctx.log_triangular(0.85, 1.2)
+        half_life = ctx.log_triangular(0.02, 0.07)
+        ring = damped_modes(
+            ctx,
             0.4,
-            high * np.array([1, 1.37, 1.73]),
+            lowest_hz * np.array([1, 1.37, 1.73]),
             np.array([1.0, 0.7, 0.5]),
-            ring * np.array([1, 0.9, 0.7]),
+            half_life * np.array([1, 0.9, 0.7]),
         )
-        add(ting, burst(dice, 0.01, 2000, 7800, 0.0015, 0.0002), 0, 0.5)
-        fall, keep = stage.draw(0.12, 0.34) * min(1.0, stage.seconds / 2), stage.draw(0.6, 0.82)
-        gaps = fall * keep ** np.arange(40)
-        times = (
-            start
-            + np.concatenate([[0.0], np.cumsum(np.maximum(gaps, 0.022))])[
-                : 10 + int(stage.draw(0, 14))
-            ]
-        )
-        canvas += shower(
-            dice,
-            [ting],
-            times,
-            0.9 ** np.arange(len(times)) * dice.rng.uniform(0.8, 1.1, len(times)),
-            stage.size,
-        )
-        start += stage.draw(0.05, 0.25) * stage.seconds
-        if start > 0.7 * stage.seconds:
+        mix_into(ring, noise_burst(noise, 0.01, 2000, 7800, 0.0015, 0.0002), 0, 0.5)
+        first_gap = ctx.triangular(0.12, 0.34) * min(1.0, ctx.duration / 2)
+        restitution = ctx.triangular(0.6, 0.82)
+        gaps = first_gap * restitution ** np.arange(40)
+        bounces = np.concatenate([[0.0], np.cumsum(np.maximum(gaps, 0.022))])
+        num_bounces = 10 + int(ctx.triangular(0, 14))
+        onsets = start + bounces[:num_bounces]
+        fading = 0.9 ** np.arange(len(onsets))
+        gains = fading * noise.rng.uniform(0.8, 1.1, len(onsets))
+        canvas += grain_cloud(noise, [ring], onsets, gains, ctx.num_samples)
+        start += ctx.triangular(0.05, 0.25) * ctx.duration
+        if start > 0.7 * ctx.duration:
             break
-    return Take(canvas, Facts(qualities=worded(size, ("small",), ("large", "heavy"))))
+    return Take(canvas, Annotations(qualities=descriptor(size, ("small",), ("large", "heavy"))))
 
 
-def gong(stage: Stage) -> Take:
-    """A struck gong: a low hum at once, then the shimmer that blooms as the metal passes energy upwards."""
-    dice, size = aside(stage), stage.draw(0, 1)
-    low, ring = (
-        230 * 0.28**size * stage.log_draw(0.9, 1.1),
-        stage.log_draw(0.5, 1.4) * (0.7 + 0.6 * size),
-    )
-    ratios = 1 + np.cumsum(stage.rng.uniform(0.18, 0.6, 15))
-    hum = modes(
-        stage,
-        stage.seconds,
-        low * np.concatenate([[1.0], ratios]),
+def gong(ctx: RenderContext) -> Take:
+    """Render a struck gong: a low hum at once, then a shimmer that grows and decays.
+
+    The shimmer models the energy that nonlinear vibration moves to high modes.
+    """
+    noise = noise_context(ctx)
+    size = ctx.triangular(0, 1)
+    lowest_hz = 230 * 0.28**size * ctx.log_triangular(0.9, 1.1)
+    half_life = ctx.log_triangular(0.5, 1.4) * (0.7 + 0.6 * size)
+    ratios = 1 + np.cumsum(ctx.rng.uniform(0.18, 0.6, 15))
+    hum = damped_modes(
+        ctx,
+        ctx.duration,
+        lowest_hz * np.concatenate([[1.0], ratios]),
         np.concatenate([[1.0], ratios**-0.5 * 0.7]),
-        ring * np.concatenate([[1.0], ratios**-0.45]),
+        half_life * np.concatenate([[1.0], ratios**-0.45]),
     )
-    bloom, t = stage.draw(0.08, 0.35), stage.clock(stage.seconds)
-    shimmer = filtered(air(dice, stage.seconds), stage.rate, 8 * low, 5500)
-    peaks = mouth(
-        shimmer,
-        stage.rate,
-        tuple((low * r, 6.0, 3.0) for r in 9 * np.cumprod(stage.rng.uniform(1.1, 1.35, 7))),
-    )
-    wash = (0.15 * shimmer + peaks) * (1 - 0.5 ** (t / bloom)) * 0.5 ** (t / (0.5 * ring))
-    tone = normalised(hum) + stage.draw(0.25, 0.6) * normalised(wash)
-    add(tone, modes(stage, 0.2, np.array([90.0, 160, 250]), np.ones(3), np.full(3, 0.02)), 0, 0.25)
-    qualities = worded(size, ("small",), ("large", "deep"))
-    return chorus(stage, min(0.8, 0.5 * stage.seconds), (0.6, 2.5), 3, lambda _: tone, qualities)
+    rise_half_life = ctx.triangular(0.08, 0.35)
+    t = ctx.time_axis(ctx.duration)
+    band = white_noise_per_hz(noise, ctx.duration)
+    shimmer = butterworth(band, ctx.sample_rate, 8 * lowest_hz, 5500)
+    mode_ratios = 9 * np.cumprod(ctx.rng.uniform(1.1, 1.35, 7))
+    modes = tuple((lowest_hz * ratio, 6.0, 3.0) for ratio in mode_ratios)
+    resonant = formant_filter(shimmer, ctx.sample_rate, modes)
+    rise = 1 - 0.5 ** (t / rise_half_life)
+    wash = (0.15 * shimmer + resonant) * rise * 0.5 ** (t / (0.5 * half_life))
+    tone = normalize_peak(hum) + ctx.triangular(0.25, 0.6) * normalize_peak(wash)
+    mallet = damped_modes(ctx, 0.2, np.array([90.0, 160, 250]), np.ones(3), np.full(3, 0.02))
+    mix_into(tone, mallet, 0, 0.25)
+    qualities = descriptor(size, ("small",), ("large", "deep"))
+    length = min(0.8, 0.5 * ctx.duration)
+    return repeat_calls(ctx, length, (0.6, 2.5), 3, lambda _: tone, qualities)
 
 
-KINDS: tuple[Kind, ...] = (
-    effect(
+CLASSES: tuple[SoundClass, ...] = (
+    effect_class(
+        "bell",
         bell,
         ("church bell", "bell", "tower bell", "chapel bell"),
         ("ringing", "tolling", "chiming", "being rung"),
     ),
-    effect(
+    effect_class(
+        "glass",
         glass,
         ("glass", "wine glass", "drinking glass", "~glass"),
         ("clinking", "being tapped", "chinking", "ringing after a tap"),
-        far=False,
+        can_be_far=False,
     ),
-    effect(
+    effect_class(
+        "shatter",
         shatter,
         ("window", "pane of glass", "~glass", "glass bottle"),
         ("shattering", "breaking", "smashing to pieces", "breaking into shards"),
     ),
-    effect(
+    effect_class(
+        "hammer",
         hammer,
         ("hammer", "blacksmith's hammer", "steel hammer"),
         ("hitting metal", "striking an anvil", "clanging on steel", "pounding on iron"),
     ),
-    effect(
+    effect_class(
+        "coin",
         coin,
         ("~coins", "~pieces of change", "~metal coins"),
         ("dropping on the floor", "falling and bouncing", "clinking on a table"),
-        far=False,
+        can_be_far=False,
     ),
-    effect(
+    effect_class(
+        "gong",
         gong,
         ("gong", "temple gong", "bronze gong", "metal gong"),
         ("being struck", "sounding", "crashing and shimmering", "resonating"),

@@ -1,266 +1,341 @@
-"""Machines that travel: engines, a motorcycle, a helicopter, trains, aeroplanes.
-
-Knows how each turns, fires and rolls and what a listener can check of it. Refuses to know sentences, rooms, distances or
-loudness.
-"""
+"""Vehicles: engines, a motorcycle, a helicopter, trains, airplanes."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..events import air, aside, between, contour, spread, steady, worded
-from ..sound_class import Facts, Kind, Take
-from ..synth import Array, Stage, add, coloured, filtered, modes, normalised, resonate, wander
-from .formants import mouth, shaky
-from .impacts_noise import burst, edges, effect, pulses, reed, rhythm
+from ..events import (
+    breakpoint_curve,
+    counted_onsets,
+    descriptor,
+    log_interpolate,
+    noise_context,
+    periodic_onsets,
+    white_noise_per_hz,
+)
+from ..sound_class import Annotations, SoundClass, Take, effect_class
+from ..synth import (
+    Array,
+    RenderContext,
+    butterworth,
+    colored_noise,
+    damped_modes,
+    mix_into,
+    normalize_peak,
+    random_curve,
+    resonator,
+)
+from .formants import formant_filter, jitter
+from .impacts_noise import (
+    clip_fade,
+    countable_annotations,
+    firing_pulses,
+    noise_burst,
+    wavetable_tone,
+)
 
-_COUNTABLE_HZ = 19.5  # above it, firings melt into a tone
+_MAX_PULSE_RATE_HZ = 19.5  # above it firings fuse to a tone, so no rate is annotated
+_CYLINDER_GAINS = 64  # firings until the gains repeat
 
 
 def _exhaust(
-    stage: Stage, dice: Stage, hertz: Array, sharp: float, dirt: float, tune: float
+    ctx: RenderContext,
+    noise: RenderContext,
+    frequency: Array,
+    sharpness: float,
+    hiss_gain: float,
+    tuning: float,
 ) -> Array:
-    """Cylinders firing at `hertz` `[T]` through a pipe and a body scaled by `tune`; `dirt` is the hiss in each firing."""
-    n = len(hertz)
-    fire = pulses(hertz, stage.rate, sharp, stage.rng.uniform(0.85, 1.0, 64))
-    raw = fire - fire.mean() + dirt * fire * air(dice, n / stage.rate)
-    body = tuple(
-        (f * tune, 0.35 * f, g)
-        for f, g in ((110.0, 1.0), (240.0, 0.9), (520.0, 0.6), (1250.0, 0.35))
-    )
-    intake = filtered(air(dice, n / stage.rate), stage.rate, 800, 5000)
-    return (
-        mouth(raw, stage.rate, body)
-        + 0.15 * filtered(raw, stage.rate, None, 2500)
-        + 0.05 * dirt * intake
-    )
+    """Cylinders that fire at `frequency` `[T]` Hz, through a pipe and a body.
+
+    `hiss_gain` is the noise in each firing; `tuning` scales the resonances.
+    """
+    n = len(frequency)
+    cylinder_gains = ctx.rng.uniform(0.85, 1.0, _CYLINDER_GAINS)
+    firing = firing_pulses(frequency, ctx.sample_rate, sharpness, cylinder_gains)
+    firing_noise = white_noise_per_hz(noise, n / ctx.sample_rate)
+    pressure = firing - firing.mean() + hiss_gain * firing * firing_noise
+    resonances: list[tuple[float, float, float]] = []
+    for center, gain in ((110.0, 1.0), (240.0, 0.9), (520.0, 0.6), (1250.0, 0.35)):
+        resonances.append((center * tuning, 0.35 * center, gain))
+    intake_noise = white_noise_per_hz(noise, n / ctx.sample_rate)
+    intake = butterworth(intake_noise, ctx.sample_rate, 800, 5000)
+    body = formant_filter(pressure, ctx.sample_rate, tuple(resonances))
+    direct = 0.15 * butterworth(pressure, ctx.sample_rate, None, 2500)
+    return body + direct + 0.05 * hiss_gain * intake
 
 
-def engine(stage: Stage) -> Take:
-    """A motor running evenly: so slowly that its strokes are felt one by one, or quickly enough to hum."""
-    dice, hertz = aside(stage), stage.log_draw(8, 60)
-    diesel, tune = stage.draw(0, 1), stage.log_draw(0.75, 1.35)
-    turning = np.full(stage.size, hertz)
-    sound = _exhaust(stage, dice, turning, stage.draw(7, 16), 0.15 + 0.3 * diesel, tune)
-    if diesel > 0.5:  # injectors knock once a firing
-        sound = normalised(sound) + diesel * 0.5 * normalised(
-            resonate(
-                air(dice, stage.seconds) * pulses(turning, stage.rate, 40, np.ones(1)),
-                stage.rate,
-                2100 * tune,
-                900,
-            )
-        )
-    facts = Facts(qualities=("diesel",) if diesel > 0.6 else ())
-    if hertz < _COUNTABLE_HZ and stage.seconds * hertz > 4:
-        facts["rate_hz"] = hertz
-    facts["manner"] = ("slowly",) if hertz < 14 else (("fast",) if hertz > 42 else ())
-    return Take(sound * edges(stage), facts)
+def engine(ctx: RenderContext) -> Take:
+    """Render a steady engine: so slow that single strokes are audible, or fast enough to hum."""
+    noise = noise_context(ctx)
+    firing_hz = ctx.log_triangular(8, 60)
+    diesel = ctx.triangular(0, 1)
+    tuning = ctx.log_triangular(0.75, 1.35)
+    frequency = np.full(ctx.num_samples, firing_hz)
+    sharpness = ctx.triangular(7, 16)
+    mix = _exhaust(ctx, noise, frequency, sharpness, 0.15 + 0.3 * diesel, tuning)
+    if diesel > 0.5:
+        # Injectors knock once per firing.
+        pulses = firing_pulses(frequency, ctx.sample_rate, 40, np.ones(1))
+        knock_noise = white_noise_per_hz(noise, ctx.duration) * pulses
+        knocks = resonator(knock_noise, ctx.sample_rate, 2100 * tuning, 900)
+        mix = normalize_peak(mix) + diesel * 0.5 * normalize_peak(knocks)
+    annotations = Annotations(qualities=("diesel",) if diesel > 0.6 else ())
+    if firing_hz < _MAX_PULSE_RATE_HZ and ctx.duration * firing_hz > 4:
+        annotations["rate_hz"] = firing_hz
+    annotations["manner"] = _speed_words(firing_hz, 14, 42)
+    return Take(mix * clip_fade(ctx), annotations)
 
 
-def revving(stage: Stage) -> Take:
-    """A parked car whose throttle is blipped: idle, then a counted number of rises and falls."""
-    dice, idle, peak = aside(stage), stage.log_draw(22, 38), stage.log_draw(2.6, 5.0)
-    length = min(stage.log_draw(0.6, 1.6), 0.75 * stage.seconds)
-    rise, tune, sharp = stage.draw(0.3, 0.5), stage.log_draw(0.8, 1.3), stage.draw(6, 10)
-    blip = contour(stage.samples(length), (0, 0), (rise, 1), (rise + 0.12, 0.9), (1, 0))
-    times, throttle = spread(stage, length, (0.12, 0.8), 5), stage.silence()
-    for start in times:
-        add(throttle, blip, round(start * stage.rate), stage.draw(0.8, 1.0))
-    sound = _exhaust(stage, dice, idle * peak**throttle, sharp, 0.25, tune) * (
-        0.25 + 0.75 * throttle
-    )
-    return Take(sound * edges(stage), Facts(count=len(times), onsets=tuple(times)))
+def _speed_words(rate_hz: float, slow_hz: float, fast_hz: float) -> tuple[str, ...]:
+    """The adverb for a rate below `slow_hz` or above `fast_hz`."""
+    if rate_hz < slow_hz:
+        return ("slowly",)
+    return ("fast",) if rate_hz > fast_hz else ()
 
 
-def motorcycle(stage: Stage) -> Take:
-    """A motorcycle pulling through its gears: a rasp that climbs, drops at each change, and climbs again."""
-    dice, weight = aside(stage), stage.draw(0, 1)
-    base, reach = between(125, 48, weight), stage.draw(1.8, 2.6)
-    gears = 1 if stage.seconds < 1.5 else stage.integer(1, min(4, 1 + int(stage.seconds / 1.6)))
-    share = np.linspace(0, 1, stage.size) * gears
-    inside, gear = share % 1.0, np.floor(share)
-    throttle = np.minimum(inside / 0.88, 1.0) * np.clip((1 - inside) / 0.06, 0, 1)
-    hertz = base * (1 + 0.12 * gear) * reach ** filtered(throttle, stage.rate, None, 12)
-    rasp = reed(shaky(stage, hertz, 0.012, 70), stage.rate, stage.draw(0.3, 0.6), top=6000)
-    half = _exhaust(stage, dice, hertz / 2, 9, 0.3, 1.4 - 0.5 * weight)
-    sound = normalised(
-        mouth(rasp, stage.rate, ((420, 250, 1.0), (1100, 400, 0.8), (2600, 900, 0.5)))
-    ) + normalised(half)
-    level = (0.45 + 0.55 * filtered(throttle, stage.rate, None, 15)) * contour(
-        stage.size, (0, 0.7), (1, 1)
-    )
-    manner = ("speeding up",) if gears == 1 else ("changing gears",)
-    return Take(
-        sound * level * edges(stage),
-        Facts(qualities=worded(weight, ("small", "light"), ("heavy",)), manner=manner),
-    )
+def revving(ctx: RenderContext) -> Take:
+    """Render a parked car: idling, then a counted number of short openings of the throttle."""
+    noise = noise_context(ctx)
+    idle_hz = ctx.log_triangular(22, 38)
+    peak_ratio = ctx.log_triangular(2.6, 5.0)
+    length = min(ctx.log_triangular(0.6, 1.6), 0.75 * ctx.duration)
+    rise = ctx.triangular(0.3, 0.5)
+    tuning = ctx.log_triangular(0.8, 1.3)
+    sharpness = ctx.triangular(6, 10)
+    n = ctx.to_samples(length)
+    rev = breakpoint_curve(n, (0, 0), (rise, 1), (rise + 0.12, 0.9), (1, 0))
+    onsets = counted_onsets(ctx, length, (0.12, 0.8), 5)
+    throttle = ctx.silence()
+    for onset in onsets:
+        mix_into(throttle, rev, round(onset * ctx.sample_rate), ctx.triangular(0.8, 1.0))
+    frequency = idle_hz * peak_ratio**throttle
+    exhaust = _exhaust(ctx, noise, frequency, sharpness, 0.25, tuning)
+    mix = exhaust * (0.25 + 0.75 * throttle)
+    annotations = Annotations(count=len(onsets), onsets=tuple(onsets))
+    return Take(mix * clip_fade(ctx), annotations)
 
 
-def helicopter(stage: Stage) -> Take:
-    """Blades that slap the air at an even rate, over rotor wash and the whine of the turbine."""
-    dice, rate_hz, slap = aside(stage), stage.log_draw(6.5, 19.0), stage.draw(0.2, 1.0)
-    chop = pulses(np.full(stage.size, rate_hz), stage.rate, stage.draw(7, 12), np.ones(1))
-    wash = filtered(air(dice, stage.seconds), stage.rate, 60, 900 + 900 * slap)
-    thump = resonate(chop - chop.mean(), stage.rate, stage.log_draw(55, 95), 40)
-    crack = filtered(air(dice, stage.seconds), stage.rate, 500, 3000) * chop**3
-    whine = reed(np.full(stage.size, stage.log_draw(1400, 3200)), stage.rate, 1.5)
-    sound = (
-        1.3 * normalised(wash * (0.12 + chop))
-        + 0.8 * normalised(thump)
-        + 0.6 * slap * normalised(crack)
-        + 0.02 * whine
-    )
-    near = contour(stage.size, (0, stage.draw(0.6, 1)), (0.5, 1), (1, stage.draw(0.6, 1)))
-    facts = Facts(rate_hz=rate_hz) if stage.seconds * rate_hz > 4 else Facts()
-    facts["qualities"] = worded((rate_hz - 6.5) / 12.5, ("large", "heavy"), ("small", "light"))
-    return Take(sound * near * edges(stage), facts)
+def motorcycle(ctx: RenderContext) -> Take:
+    """Render a motorcycle that accelerates: the pitch rises in each gear and drops at a change."""
+    noise = noise_context(ctx)
+    weight = ctx.triangular(0, 1)
+    base_hz = log_interpolate(125, 48, weight)
+    pitch_ratio = ctx.triangular(1.8, 2.6)  # from the start of a gear to its end
+    num_gears = 1
+    if ctx.duration >= 1.5:
+        num_gears = ctx.integer(1, min(4, 1 + int(ctx.duration / 1.6)))
+    position = np.linspace(0, 1, ctx.num_samples) * num_gears
+    in_gear = position % 1.0
+    gear = np.floor(position)
+    throttle = np.minimum(in_gear / 0.88, 1.0) * np.clip((1 - in_gear) / 0.06, 0, 1)
+    smooth_throttle = butterworth(throttle, ctx.sample_rate, None, 12)
+    frequency = base_hz * (1 + 0.12 * gear) * pitch_ratio**smooth_throttle
+    rasp_frequency = jitter(ctx, frequency, 0.012, 70)
+    tilt = ctx.triangular(0.3, 0.6)
+    rasp = wavetable_tone(rasp_frequency, ctx.sample_rate, tilt, top_hz=6000)
+    exhaust = _exhaust(ctx, noise, frequency / 2, 9, 0.3, 1.4 - 0.5 * weight)
+    resonances = ((420, 250, 1.0), (1100, 400, 0.8), (2600, 900, 0.5))
+    body = formant_filter(rasp, ctx.sample_rate, resonances)
+    mix = normalize_peak(body) + normalize_peak(exhaust)
+    load = 0.45 + 0.55 * butterworth(throttle, ctx.sample_rate, None, 15)
+    envelope = load * breakpoint_curve(ctx.num_samples, (0, 0.7), (1, 1))
+    manner = ("speeding up",) if num_gears == 1 else ("changing gears",)
+    qualities = descriptor(weight, ("small", "light"), ("heavy",))
+    annotations = Annotations(qualities=qualities, manner=manner)
+    return Take(mix * envelope * clip_fade(ctx), annotations)
 
 
-def train(stage: Stage) -> Take:
-    """Wheels over rail joints: clickety-clack, clickety-clack at an even rate, over a rolling rumble."""
-    dice, rate_hz = aside(stage), max(stage.log_draw(0.55, 2.6), 2.2 / stage.seconds)
-    gap, wide = stage.draw(0.13, 0.17), stage.draw(0.4, 0.5)
-    tune = stage.log_draw(0.8, 1.25)
-    clack = modes(
-        stage,
+def helicopter(ctx: RenderContext) -> Take:
+    """Render blades that pass at an even rate, over rotor noise and the whine of the turbine."""
+    noise = noise_context(ctx)
+    rate_hz = ctx.log_triangular(6.5, 19.0)
+    slap = ctx.triangular(0.2, 1.0)
+    frequency = np.full(ctx.num_samples, rate_hz)
+    blades = firing_pulses(frequency, ctx.sample_rate, ctx.triangular(7, 12), np.ones(1))
+    wash_noise = white_noise_per_hz(noise, ctx.duration)
+    wash = butterworth(wash_noise, ctx.sample_rate, 60, 900 + 900 * slap)
+    pulses = blades - blades.mean()
+    thump = resonator(pulses, ctx.sample_rate, ctx.log_triangular(55, 95), 40)
+    crack_noise = white_noise_per_hz(noise, ctx.duration)
+    crack = butterworth(crack_noise, ctx.sample_rate, 500, 3000) * blades**3
+    turbine_pitch = np.full(ctx.num_samples, ctx.log_triangular(1400, 3200))
+    turbine = wavetable_tone(turbine_pitch, ctx.sample_rate, 1.5)
+    mix = 1.3 * normalize_peak(wash * (0.12 + blades)) + 0.8 * normalize_peak(thump)
+    mix = mix + 0.6 * slap * normalize_peak(crack) + 0.02 * turbine
+    start_level = ctx.triangular(0.6, 1)
+    end_level = ctx.triangular(0.6, 1)
+    envelope = breakpoint_curve(ctx.num_samples, (0, start_level), (0.5, 1), (1, end_level))
+    annotations = Annotations()
+    if ctx.duration * rate_hz > 4:
+        annotations["rate_hz"] = rate_hz
+    lightness = (rate_hz - 6.5) / 12.5
+    annotations["qualities"] = descriptor(lightness, ("large", "heavy"), ("small", "light"))
+    return Take(mix * envelope * clip_fade(ctx), annotations)
+
+
+def railway_train(ctx: RenderContext) -> Take:
+    """Render a railway train: four wheels over each rail joint, over a rolling rumble."""
+    noise = noise_context(ctx)
+    rate_hz = max(ctx.log_triangular(0.55, 2.6), 2.2 / ctx.duration)
+    axle_spacing = ctx.triangular(0.13, 0.17)  # relative to the period
+    bogie_spacing = ctx.triangular(0.4, 0.5)
+    tuning = ctx.log_triangular(0.8, 1.25)
+    clack = damped_modes(
+        ctx,
         0.2,
-        tune * np.array([95.0, 180, 330, 720, 1450]),
+        tuning * np.array([95.0, 180, 330, 720, 1450]),
         np.array([1.0, 0.9, 0.7, 0.5, 0.3]),
         np.array([0.03, 0.025, 0.015, 0.012, 0.01]),
     )
-    add(clack, burst(dice, 0.08, 500, 3500, 0.01), 0, 0.5)
-    clacks = stage.silence()
-    for start in steady(stage, rate_hz, 0.0):
-        for share, gain in ((0.0, 1.0), (gap, 0.85), (wide, 0.75), (wide + gap, 0.65)):
-            add(
-                clacks,
-                clack,
-                round((start + share / rate_hz) * stage.rate),
-                gain * stage.draw(0.9, 1),
-            )
-    roll = normalised(filtered(coloured(dice, stage.seconds, 1.6), stage.rate, 40, 700))
-    roll *= 1 + 0.2 * wander(stage, stage.seconds, 3)
-    whir = normalised(filtered(air(dice, stage.seconds), stage.rate, 1200, 4200))
-    sound = normalised(clacks) + stage.draw(0.2, 0.45) * roll + stage.draw(0.02, 0.08) * whir
-    manner = ("slowly",) if rate_hz < 0.9 else (("fast",) if rate_hz > 1.7 else ())
-    return Take(sound * edges(stage), Facts(rate_hz=rate_hz, manner=manner))
-
-
-def steam(stage: Stage) -> Take:
-    """A steam locomotive: chuffs of escaping steam at an even rate, the first of every four a little stronger."""
-    dice, rate_hz = aside(stage), max(stage.log_draw(1.3, 8.0), 2.5 / stage.seconds)
-    colour, length = stage.log_draw(450, 1100), min(0.8 / rate_hz, 0.4)
-    times = steady(stage, rate_hz, length)
-    steam_cloud = air(dice, stage.seconds)
-    steam_cloud = filtered(steam_cloud, stage.rate, 0.4 * colour, 4 * colour, 1) + resonate(
-        steam_cloud, stage.rate, colour, 0.5 * colour
+    mix_into(clack, noise_burst(noise, 0.08, 500, 3500, 0.01), 0, 0.5)
+    wheels = (
+        (0.0, 1.0),
+        (axle_spacing, 0.85),
+        (bogie_spacing, 0.75),
+        (bogie_spacing + axle_spacing, 0.65),
     )
-    puff = contour(stage.samples(length), (0, 0), (0.12, 1), (0.45, 0.5), (1, 0))
-    valve = stage.silence()
-    for k, start in enumerate(times):
-        add(valve, puff, round(start * stage.rate), 1.0 if k % 4 == 0 else 0.85)
-    canvas = steam_cloud * valve
-    leak = filtered(air(dice, stage.seconds), stage.rate, 1800, 6500)
-    return Take(
-        normalised(canvas) + stage.draw(0.005, 0.03) * leak * edges(stage), rhythm(times, rate_hz)
-    )
+    clacks = ctx.silence()
+    for onset in periodic_onsets(ctx, rate_hz, 0.0):
+        for position, gain in wheels:
+            start = round((onset + position / rate_hz) * ctx.sample_rate)
+            mix_into(clacks, clack, start, gain * ctx.triangular(0.9, 1))
+    dark_noise = colored_noise(noise, ctx.duration, 1.6)
+    rumble = normalize_peak(butterworth(dark_noise, ctx.sample_rate, 40, 700))
+    rumble *= 1 + 0.2 * random_curve(ctx, ctx.duration, 3)
+    hiss_noise = white_noise_per_hz(noise, ctx.duration)
+    hiss_band = normalize_peak(butterworth(hiss_noise, ctx.sample_rate, 1200, 4200))
+    rumble_gain = ctx.triangular(0.2, 0.45)
+    hiss_gain = ctx.triangular(0.02, 0.08)
+    mix = normalize_peak(clacks) + rumble_gain * rumble + hiss_gain * hiss_band
+    manner = _speed_words(rate_hz, 0.9, 1.7)
+    return Take(mix * clip_fade(ctx), Annotations(rate_hz=rate_hz, manner=manner))
 
 
-def airplane(stage: Stage) -> Take:
-    """A jet passing: a roar that opens and closes, its whine and its ground echo sliding down as it goes by."""
-    dice, passing = aside(stage), stage.draw(0.4, 0.65)
-    swing = (np.linspace(0, 1, stage.size) - passing) * stage.draw(3.5, 8.0)
-    near = 1 / np.sqrt(1 + swing**2)
-    doppler = 1 - 0.16 * swing * near
-    roar = filtered(coloured(dice, stage.seconds, 0.9), stage.rate, 60, 420)
-    bright = filtered(coloured(dice, stage.seconds, 0.6), stage.rate, 400, 3800)
-    whine = np.sin(2 * np.pi * np.cumsum(stage.log_draw(1300, 2600) * doppler) / stage.rate)
-    sound = (
-        normalised(roar) * near
-        + 0.55 * normalised(bright) * near**2
-        + stage.draw(0.02, 0.07) * whine * near**1.5
-    )
-    return Take(sound * edges(stage), Facts(manner=("passing by",)))
+def steam(ctx: RenderContext) -> Take:
+    """Render a steam locomotive: chuffs at an even rate, the first of every four stronger."""
+    noise = noise_context(ctx)
+    rate_hz = max(ctx.log_triangular(1.3, 8.0), 2.5 / ctx.duration)
+    center_hz = ctx.log_triangular(450, 1100)
+    length = min(0.8 / rate_hz, 0.4)
+    onsets = periodic_onsets(ctx, rate_hz, length)
+    white = white_noise_per_hz(noise, ctx.duration)
+    band = butterworth(white, ctx.sample_rate, 0.4 * center_hz, 4 * center_hz, 1)
+    cloud = band + resonator(white, ctx.sample_rate, center_hz, 0.5 * center_hz)
+    n = ctx.to_samples(length)
+    puff = breakpoint_curve(n, (0, 0), (0.12, 1), (0.45, 0.5), (1, 0))
+    valve = ctx.silence()
+    for k, onset in enumerate(onsets):
+        mix_into(valve, puff, round(onset * ctx.sample_rate), 1.0 if k % 4 == 0 else 0.85)
+    chuffs = cloud * valve
+    leak_noise = white_noise_per_hz(noise, ctx.duration)
+    leak = butterworth(leak_noise, ctx.sample_rate, 1800, 6500)
+    mix = normalize_peak(chuffs) + ctx.triangular(0.005, 0.03) * leak * clip_fade(ctx)
+    return Take(mix, countable_annotations(onsets, rate_hz))
 
 
-def propeller(stage: Stage) -> Take:
-    """A propeller plane: a deep reedy drone, blades and exhaust in one, its pitch held."""
-    dice, pitch = aside(stage), stage.log_draw(58, 230)
-    drone = reed(np.full(stage.size, pitch), stage.rate, stage.draw(0.6, 1.0), top=4500)
-    drone = 0.4 * drone + mouth(
-        drone, stage.rate, ((2.2 * pitch, 1.5 * pitch, 1.0), (700, 300, 0.6), (1700, 600, 0.3))
-    )
-    beat = 1 + stage.draw(0.1, 0.35) * np.sin(
-        2 * np.pi * stage.draw(0.6, 3.0) * stage.clock(stage.seconds)
-    )
-    wind = normalised(filtered(coloured(dice, stage.seconds, 1.0), stage.rate, 100, 2500))
-    ends = stage.draw(0.35, 1), stage.draw(0.35, 1)
-    sound = (normalised(drone) * beat + 0.12 * wind) * contour(
-        stage.size, (0, ends[0]), (0.5, 1), (1, ends[1])
-    )
-    return Take(
-        sound * edges(stage),
-        Facts(
-            pitch_hz=pitch, qualities=worded(np.log(pitch / 58) / np.log(4), ("large",), ("small",))
-        ),
-    )
+def airplane(ctx: RenderContext) -> Take:
+    """Render a passing jet: a roar that grows and fades, and a whine with Doppler shift."""
+    noise = noise_context(ctx)
+    passing = ctx.triangular(0.4, 0.65)
+    # Position along the flight path, in units of the shortest distance.
+    path = (np.linspace(0, 1, ctx.num_samples) - passing) * ctx.triangular(3.5, 8.0)
+    nearness = 1 / np.sqrt(1 + path**2)
+    doppler = 1 - 0.16 * path * nearness
+    roar = butterworth(colored_noise(noise, ctx.duration, 0.9), ctx.sample_rate, 60, 420)
+    bright = butterworth(colored_noise(noise, ctx.duration, 0.6), ctx.sample_rate, 400, 3800)
+    whine_hz = ctx.log_triangular(1300, 2600) * doppler
+    whine = np.sin(2 * np.pi * np.cumsum(whine_hz) / ctx.sample_rate)
+    mix = normalize_peak(roar) * nearness + 0.55 * normalize_peak(bright) * nearness**2
+    mix = mix + ctx.triangular(0.02, 0.07) * whine * nearness**1.5
+    return Take(mix * clip_fade(ctx), Annotations(manner=("passing by",)))
 
 
-KINDS: tuple[Kind, ...] = (
-    effect(
+def propeller(ctx: RenderContext) -> Take:
+    """Render a propeller plane: a deep drone of blades and exhaust at a steady pitch."""
+    noise = noise_context(ctx)
+    pitch = ctx.log_triangular(58, 230)
+    frequency = np.full(ctx.num_samples, pitch)
+    tilt = ctx.triangular(0.6, 1.0)
+    drone = wavetable_tone(frequency, ctx.sample_rate, tilt, top_hz=4500)
+    resonances = ((2.2 * pitch, 1.5 * pitch, 1.0), (700, 300, 0.6), (1700, 600, 0.3))
+    drone = 0.4 * drone + formant_filter(drone, ctx.sample_rate, resonances)
+    depth = ctx.triangular(0.1, 0.35)
+    tremolo_hz = ctx.triangular(0.6, 3.0)
+    tremolo = 1 + depth * np.sin(2 * np.pi * tremolo_hz * ctx.time_axis(ctx.duration))
+    pink = colored_noise(noise, ctx.duration, 1.0)
+    wind = normalize_peak(butterworth(pink, ctx.sample_rate, 100, 2500))
+    start_level = ctx.triangular(0.35, 1)
+    end_level = ctx.triangular(0.35, 1)
+    envelope = breakpoint_curve(ctx.num_samples, (0, start_level), (0.5, 1), (1, end_level))
+    mix = (normalize_peak(drone) * tremolo + 0.12 * wind) * envelope
+    smallness = np.log(pitch / 58) / np.log(4)
+    qualities = descriptor(smallness, ("large",), ("small",))
+    return Take(mix * clip_fade(ctx), Annotations(pitch_hz=pitch, qualities=qualities))
+
+
+CLASSES: tuple[SoundClass, ...] = (
+    effect_class(
+        "engine",
         engine,
         ("engine", "car engine", "truck engine", "motor"),
         ("running", "idling", "ticking over", "running steadily"),
-        sustained=True,
+        is_sustained=True,
     ),
-    effect(
+    effect_class(
+        "revving",
         revving,
         ("car", "sports car", "parked car"),
         ("revving", "being revved", "revving its engine"),
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
-    effect(
+    effect_class(
+        "motorcycle",
         motorcycle,
         ("motorcycle", "motorbike", "dirt bike"),
         ("riding", "accelerating", "roaring along", "racing"),
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
-    effect(
+    effect_class(
+        "helicopter",
         helicopter,
         ("helicopter", "chopper", "rescue helicopter"),
         ("flying", "hovering", "beating the air", "flying overhead"),
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
-    effect(
-        train,
+    effect_class(
+        "train",
+        railway_train,
         ("train", "railway train", "freight train"),
         ("rolling over the rails", "clattering along the track", "running on rails"),
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
-    effect(
+    effect_class(
+        "steam",
         steam,
         ("steam train", "steam locomotive", "steam engine"),
         ("chuffing", "puffing", "puffing along", "huffing steam"),
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
-    effect(
+    effect_class(
+        "airplane",
         airplane,
         ("jet plane", "airplane", "airliner", "jet"),
         ("flying overhead", "roaring across the sky", "flying over"),
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
-    effect(
+    effect_class(
+        "propeller",
         propeller,
         ("propeller plane", "light aircraft", "old propeller aircraft"),
         ("droning", "flying", "droning across the sky"),
-        sustained=True,
-        indoors=False,
+        is_sustained=True,
+        can_be_indoors=False,
     ),
 )
