@@ -1,4 +1,4 @@
-"""The public surface: these names, nothing heavy before they are used."""
+"""The public names, and that importing them costs nothing before they are used."""
 
 import subprocess
 import sys
@@ -8,17 +8,23 @@ import pytest
 import latentaudio
 
 
-def test_all_is_the_surface_and_every_name_is_there():
-    assert latentaudio.__all__ == ["Audio", "AudioLDM", "Options", "errors", "load", "variants"]
-    assert dir(latentaudio) == latentaudio.__all__
-    found = {name: getattr(latentaudio, name) for name in latentaudio.__all__}
-    assert found["load"].__module__ == "latentaudio.pipeline"
-    assert found["AudioLDM"].__name__ == "AudioLDM"
-    assert issubclass(found["errors"].UsageError, found["errors"].LatentAudioError)
-    assert "mini" in found["variants"].VARIANTS
+def test_public_names():
+    names = ["Audio", "AudioLDM", "GenerationOptions", "errors", "list_models", "load"]
+    assert latentaudio.__all__ == names
+    assert dir(latentaudio) == names
+    assert latentaudio.load.__module__ == "latentaudio.pipeline"
+    assert latentaudio.Audio.__module__ == "latentaudio.audio.io"
+    assert latentaudio.AudioLDM.__name__ == "AudioLDM"
+    assert latentaudio.GenerationOptions(prompt="rain").prompt == "rain"
+    assert issubclass(latentaudio.errors.UsageError, latentaudio.errors.LatentAudioError)
 
 
-def test_an_unknown_name_lists_the_known():
+def test_list_models_starts_with_the_bundled_model():
+    assert latentaudio.list_models()[0] == "mini"
+    assert "audioldm2-full" in latentaudio.list_models()
+
+
+def test_an_unknown_name_lists_the_public_ones():
     with pytest.raises(
         AttributeError, match="no attribute 'Audioldm'; public names: Audio, AudioLDM"
     ):
@@ -26,13 +32,14 @@ def test_an_unknown_name_lists_the_known():
 
 
 def test_importing_costs_nothing():
-    code = "import sys, latentaudio; sys.exit(bool({'torch', 'numpy', 'pydantic', 'transformers'} & set(sys.modules)))"
+    heavy = "{'torch', 'numpy', 'pydantic', 'transformers'}"
+    code = f"import sys, latentaudio; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_load_of_an_unknown_name_lists_what_exists():
+def test_loading_an_unknown_name_lists_the_models():
     with pytest.raises(
         latentaudio.errors.UsageError,
-        match=r"no model is called 'no-such' .* there are: mini, mini-film",
+        match="'no-such' is not a model, a folder or a file; models are: mini, mini-film",
     ):
         latentaudio.load("no-such")

@@ -16,11 +16,11 @@ from pydantic import Field, field_validator, model_validator
 from ..errors import UsageError
 from .edits import AnyEdit, ContextEditOptions, LoopOptions
 from .presets import PresetName
+from .samplers import SAMPLER_TRAITS, SamplerName
 from .strict_model import StrictModel
 from .tags import load_json_tag, upgrade_tags
 from .validation import EXAMPLE_PROMPT
 
-SamplerName: TypeAlias = Literal["ddim", "dpm++", "lcm"]
 AudioPromptMode: TypeAlias = Literal["", "loa", "clap"]
 
 MAX_PROMPT_CHARS = 2000
@@ -311,7 +311,8 @@ class GenerationOptions(StrictModel):
 
     def check_consistency(self) -> None:
         """Raise `UsageError` if values of a complete request contradict each other."""
-        if self.eta > 0 and self.sampler != "ddim":
+        sampler = SAMPLER_TRAITS[self.sampler]
+        if self.eta > 0 and not sampler.uses_eta:
             raise UsageError(
                 f"eta = {self.eta} has no effect with sampler {self.sampler!r}; "
                 "choose sampler 'ddim' or set eta to 0"
@@ -330,8 +331,10 @@ class GenerationOptions(StrictModel):
             raise UsageError(
                 "trim_silence, fade_in and fade_out put a seam into a loop; leave them out"
             )
-        if self.edit is not None and self.sampler == "lcm":
-            raise UsageError("sampler 'lcm' cannot edit; choose sampler 'dpm++' or 'ddim'")
+        if self.edit is not None and not sampler.starts_from_audio:
+            raise UsageError(
+                f"sampler {self.sampler!r} cannot edit; choose sampler 'dpm++' or 'ddim'"
+            )
         if self.guidance_start > self.guidance_stop:
             raise UsageError(
                 f"guidance_start = {self.guidance_start:g} is above guidance_stop = "

@@ -44,7 +44,9 @@ def format_validation_error(error: ValidationError, known_fields: Collection[str
     if first["type"] == "value_error":
         return f"{name} {limits['error']}"
     if first["type"] == "missing":
-        return f"{name} is missing; describe the sound, for example {EXAMPLE_PROMPT}"
+        is_prompt = name == "prompt"
+        remedy = f"describe the sound, for example {EXAMPLE_PROMPT}" if is_prompt else "set it"
+        return f"{name} is missing; {remedy}"
     if first["type"] == "extra_forbidden":
         return f"there is no option {name!r}; options are: {', '.join(known_fields)}"
     rule = _rule(first["type"], limits) or first["msg"][0].lower() + first["msg"][1:]
@@ -74,4 +76,6 @@ def _rule(error_type: str, limits: dict[str, Any]) -> str:
             return "must be yes or no"
         case "literal_error":
             return f"must be one of {limits['expected']}"
+        case "union_tag_invalid":
+            return f"must have one of the kinds {limits['expected_tags']}"
     return ""
