@@ -92,5 +92,5 @@ def test_text_tokens_may_have_position_embeddings():
 
 
 def test_a_width_that_heads_do_not_divide_is_an_error():
-    with pytest.raises(ConfigError, match="30 does not divide into 4 heads"):
+    with pytest.raises(ConfigError, match="hidden_size = 30 must be a multiple of num_heads = 4"):
         LatentPriorConfig(hidden_size=30)
