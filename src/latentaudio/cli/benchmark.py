@@ -76,7 +76,7 @@ def benchmark(
     if output is not None:
         results.save(output)
     if json:
-        console.tell(asdict(results), as_json=True)
+        console.print_record(asdict(results), as_json=True)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _measure_latency(
     from ..benchmark.report import latency_table
 
     title = f"{name}, {duration:g} s, batch size {batch_size}"
-    with console.bar(title, settings.quiet) as tick:
+    with console.progress_bar(title, settings.quiet) as tick:
         results = measure_latency(
             name,
             duration,
@@ -121,7 +121,7 @@ def _measure_latency(
         if settings.cold_start:
             add_cold_starts(results, settings.presets, settings.device)
     if not settings.json:
-        console.say(latency_table(results))
+        console.print_result(latency_table(results))
     return results
 
 
@@ -133,10 +133,10 @@ def _measure_end_to_end(name: str, settings: _Settings) -> EndToEndCost:
 
     model = load(name, settings.device)
     flags = ("--device", settings.device)
-    with console.bar(f"{name}, own weights", settings.quiet) as tick:
+    with console.progress_bar(f"{name}, own weights", settings.quiet) as tick:
         cost = measure_end_to_end(model, name, flags=flags, progress=tick)
     if not settings.json:
-        console.say(end_to_end_table(cost))
+        console.print_result(end_to_end_table(cost))
     return cost
 
 

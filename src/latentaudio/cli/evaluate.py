@@ -60,7 +60,7 @@ def quality(
     _validate_output(output)
     system = load(model, device, precision)
     sound_classifier = load_classifier(classifier)
-    with console.bar("evaluate", quiet) as tick:
+    with console.progress_bar("evaluate", quiet) as tick:
         benchmark = QualityBenchmark(
             _generate_fn(system),
             sound_classifier,
@@ -114,7 +114,7 @@ def editing(
     _validate_output(output)
     system = load(model, device, precision)
     sound_classifier = load_classifier(classifier)
-    with console.bar("evaluate editing", quiet) as tick:
+    with console.progress_bar("evaluate editing", quiet) as tick:
         benchmark = EditingBenchmark(
             system,
             sound_classifier,
@@ -129,9 +129,9 @@ def editing(
 def _show(report: Report, output: Path | None, as_json: bool) -> None:
     """Print a report and write it to a file."""
     if as_json:
-        console.tell(report.as_dict(), as_json=True)
+        console.print_record(report.as_dict(), as_json=True)
     else:
-        console.say(str(report))
+        console.print_result(str(report))
     if output is not None:
         report.save(output)
 
@@ -150,7 +150,7 @@ def _generate_fn(system: AudioLDM) -> Generate:
     """One clip per prompt, without candidates."""
 
     def generate(prompts: list[str], duration: float, seed: int) -> Clips:
-        clips = system.generate(prompts, seconds=duration, seed=seed, candidates=1)
+        clips = system.generate(prompts, duration=duration, seed=seed, candidates=1)
         return [clip.samples[0] for clip in clips]
 
     return generate
@@ -161,7 +161,7 @@ def _batched_generate_fn(model: str, device: str) -> Generate:
     from ..pipeline import load
 
     system = load(model, device, "fp32")
-    system.batch = 2
+    system.batch_size = 2
     return _generate_fn(system)
 
 
@@ -169,6 +169,6 @@ def _reconstruct_fn(system: AudioLDM) -> Reconstruct:
     """Clips through VAE and vocoder."""
 
     def reconstruct(clips: Clips) -> Clips:
-        return [system.resynthesise(clip)[0] for clip in clips]
+        return [system.reconstruct(clip)[0] for clip in clips]
 
     return reconstruct

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import DataError
-from ..fileio import replacing
+from ..fileio import atomic_write
 
 Unit = Literal["%", "x", ""]
 Result = Literal["pass", "fail"]
@@ -140,7 +140,7 @@ class Report:
         Raises:
             DataError: the file cannot be written.
         """
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             text = json.dumps(self.as_dict(), indent=1, ensure_ascii=False)
             temporary.write_text(text + "\n", encoding="utf-8")
 

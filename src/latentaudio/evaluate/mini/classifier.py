@@ -24,7 +24,7 @@ from torch.nn import functional as nnf
 
 from ...audio.mel import vae_mel
 from ...config.architecture import MelSpec
-from ...errors import WeightsError, said
+from ...errors import WeightsError, first_line
 
 SPEC = MelSpec()
 EMBEDDING_SIZE = 64
@@ -299,6 +299,6 @@ def load_classifier(folder: Path) -> SoundClassifier:
         ) from None
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise WeightsError(
-            f"the sound classifier in {folder} cannot be loaded ({said(error)}); train it again"
+            f"the sound classifier in {folder} cannot be loaded ({first_line(error)}); train it again"
         ) from None
     return classifier.eval()

@@ -158,7 +158,7 @@ def _measure_inpainting(benchmark: EditingBenchmark, report: Report) -> None:
         source = prompt.ground_truth.copy()
         source[gap] = 0.0
         [clip] = benchmark.model.inpaint(
-            source, prompt.prompt, times=[(start, stop)], seed=benchmark.seed + k, candidates=1
+            source, prompt.prompt, time_ranges=[(start, stop)], seed=benchmark.seed + k, candidates=1
         )
         filled.append(clip.samples[0][gap])
     targets = [prompt.class_names[0] for prompt in prompts]
@@ -256,7 +256,7 @@ def _detect_loop_seams(benchmark: EditingBenchmark) -> _LoopDetections:
         sloped = truth * np.geomspace(1.0, _SLOPE_END, len(truth))
         source = (sloped if k % 2 else truth).astype(np.float32)
         [loop] = benchmark.model.loop(
-            source, prompt.prompt, seam=_LOOP_SEAM_S, seed=benchmark.seed + k, candidates=1
+            source, prompt.prompt, seam_duration=_LOOP_SEAM_S, seed=benchmark.seed + k, candidates=1
         )
         # Rotated by half of its length, a loop has its wrap-around point in the middle.
         rotated = np.roll(loop.samples[0], half)
@@ -279,7 +279,7 @@ def _measure_audio_prompts(benchmark: EditingBenchmark, report: Report) -> None:
     for k, prompt in enumerate(prompts):
         benchmark.progress("audio prompts", k, len(prompts))
         [clip] = benchmark.model.generate(
-            sound=prompt.ground_truth, by="loa", seed=benchmark.seed + k
+            audio_prompt=prompt.ground_truth, audio_prompt_mode="loa", seed=benchmark.seed + k
         )
         clips.append(clip.samples[0])
     targets = [prompt.class_names[0] for prompt in prompts]
@@ -301,9 +301,9 @@ def _measure_audio_prompts(benchmark: EditingBenchmark, report: Report) -> None:
 def _measure_window_boundaries(benchmark: EditingBenchmark, report: Report) -> None:
     """Long clips of stationary sounds: seams detected at the borders of their windows."""
     model = benchmark.model
-    duration = _LONG_CLIP_FACTOR * model.longest
+    duration = _LONG_CLIP_FACTOR * model.max_duration
     batch_positions = _batch_boundaries(model, duration)
-    streaming_positions = [round((model.longest * k / 2 - 0.1) * RATE) for k in (2, 3, 4)]
+    streaming_positions = [round((model.max_duration * k / 2 - 0.1) * RATE) for k in (2, 3, 4)]
     in_batch: list[bool] = []
     in_streaming: list[bool] = []
     num_clips = max(1, benchmark.num_clips // 4)
@@ -313,8 +313,8 @@ def _measure_window_boundaries(benchmark: EditingBenchmark, report: Report) -> N
     for k, prompt in enumerate(prompts):
         benchmark.progress("window boundaries", k, len(prompts))
         seed = benchmark.seed + k
-        [clip] = model.generate(prompt.prompt, seconds=duration, seed=seed, candidates=1)
-        chunks = list(model.play(prompt.prompt, seconds=duration, seed=seed))
+        [clip] = model.generate(prompt.prompt, duration=duration, seed=seed, candidates=1)
+        chunks = list(model.generate_stream(prompt.prompt, duration=duration, seed=seed))
         streamed = np.concatenate(chunks, axis=1)[0]
         in_batch += _detect_all(clip.samples[0], batch_positions)
         in_streaming += _detect_all(streamed, streaming_positions)
@@ -336,8 +336,8 @@ def _measure_window_boundaries(benchmark: EditingBenchmark, report: Report) -> N
 def _batch_boundaries(model: AudioLDM, duration: float) -> list[int]:
     """Samples at which a window of a long clip begins, and at which its crossfade ends."""
     cell = model.config.vae.downsampling * model.config.mel.hop_length
-    starts = model.hearing.places(model.codec.frames(duration))
-    window = round(model.longest * RATE / cell)
+    starts = model.conditioner.window_starts(model.codec.num_frames(duration))
+    window = round(model.max_duration * RATE / cell)
     boundaries = []
     for start in starts[1:]:
         boundaries += [start * cell, (start + window // 4) * cell]
