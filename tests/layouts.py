@@ -65,15 +65,21 @@ PUBLISHED = {
     "audioldm-l-full": replace(_S, channels=256),
     "audioldm_16k_crossattn_t5": replace(_V2, items=(None, 1024), step=3, gpt2=None),
     "audioldm_48k": replace(
-        _S, latent=16, bins=256, vae=(128, 256, 512, 1024), vocoder=(1536, (12, 10, 8, 4, 4), (3, 7, 11, 15)),
-        items=(None, None), step=3, ear=_V2.ear,
+        _S,
+        latent=16,
+        bins=256,
+        vae=(128, 256, 512, 1024),
+        vocoder=(1536, (12, 10, 8, 4, 4), (3, 7, 11, 15)),
+        items=(None, None),
+        step=3,
+        ear=_V2.ear,
     ),
     "audioldm2-full": _V2,
     "audioldm2-music-665k": _V2,
     "audioldm2-full-large-1150k": replace(_V2, items=(None, 768, 1024, None), depth=2, step=5),
     "audioldm2-speech-ljspeech": _SPEECH,
     "audioldm2-speech-gigaspeech": _SPEECH,
-}  # fmt: skip
+}
 
 WHOLE_NUMBERS = ("position_ids", "relative_position_index", "num_batches_tracked")
 MISSING = ("text_model.embeddings.token_type_ids", "text_model.embeddings.position_ids")
@@ -124,12 +130,14 @@ def unet(n):
             _block(
                 t,
                 f"input_blocks.{number}.0",
-                f"down.{level}.sites.{site}.res",
+                f"down.{level}.blocks.{site}.res",
                 width,
                 wide,
                 embedding,
             )
-            _transformers(t, f"input_blocks.{number}", f"down.{level}.sites.{site}", wide, n, level)
+            _transformers(
+                t, f"input_blocks.{number}", f"down.{level}.blocks.{site}", wide, n, level
+            )
             width = wide
             skips.append(wide)
         if level < 3:
@@ -142,7 +150,7 @@ def unet(n):
     _block(t, f"middle_block.{n.step}", "middle.1.res", width, width, embedding)
     for number in range(12):
         level, up, site = 3 - number // 3, number // 3, number % 3
-        wide, theirs, ours = widths[level], f"output_blocks.{number}", f"up.{up}.sites.{site}"
+        wide, theirs, ours = widths[level], f"output_blocks.{number}", f"up.{up}.blocks.{site}"
         _block(t, f"{theirs}.0", f"{ours}.res", width + skips.pop(), wide, embedding)
         _transformers(t, theirs, ours, wide, n, level)
         width = wide
@@ -223,8 +231,8 @@ def vae(n):
     t.layer("encoder.conv_out", "encoder.conv_out", 2 * n.latent, n.vae[top], 3, 3)
     t.layer("decoder.norm_out", "decoder.norm_out", n.vae[0])
     t.layer("decoder.conv_out", "decoder.conv_out", 1, n.vae[0], 3, 3)
-    t.layer("quant_conv", "quant", 2 * n.latent, 2 * n.latent, 1, 1)
-    t.layer("post_quant_conv", "post_quant", n.latent, n.latent, 1, 1)
+    t.layer("quant_conv", "quant_conv", 2 * n.latent, 2 * n.latent, 1, 1)
+    t.layer("post_quant_conv", "post_quant_conv", n.latent, n.latent, 1, 1)
     return t
 
 
@@ -319,11 +327,14 @@ def _ear(t, width, stages, heads):
 def _fused(t, theirs, ours, width):
     """Query, key and value are the first, middle and last third."""
     for leaf, shape in (("weight", (3 * width, width)), ("bias", (3 * width,))):
-        t[f"{theirs}.{leaf}"] = (shape, {
-            f"{ours}.query.{leaf}": lambda x: x[:width],
-            f"{ours}.key.{leaf}": lambda x: x[width : 2 * width],
-            f"{ours}.value.{leaf}": lambda x: x[2 * width :],
-        })  # fmt: skip
+        t[f"{theirs}.{leaf}"] = (
+            shape,
+            {
+                f"{ours}.query.{leaf}": lambda x: x[:width],
+                f"{ours}.key.{leaf}": lambda x: x[width : 2 * width],
+                f"{ours}.value.{leaf}": lambda x: x[2 * width :],
+            },
+        )
 
 
 def t5(n):
@@ -419,10 +430,17 @@ def tables(n):
     return made | ({"phonemes": phonemes(n)} if n.vits else {})
 
 
-_FIRST = {"unet": ["model.diffusion_model."], "vae": ["first_stage_model."], "vocoder": ["first_stage_model.vocoder."],
-          "clap": ["cond_stage_model.model."]}  # fmt: skip
-_SECOND = {**_FIRST, "clap": ["cond_stage_models.0.cond_stage_models.0.model.", "clap.model."],
-           "translator": ["cond_stage_models.0."]}  # fmt: skip
+_FIRST = {
+    "unet": ["model.diffusion_model."],
+    "vae": ["first_stage_model."],
+    "vocoder": ["first_stage_model.vocoder."],
+    "clap": ["cond_stage_model.model."],
+}
+_SECOND = {
+    **_FIRST,
+    "clap": ["cond_stage_models.0.cond_stage_models.0.model.", "clap.model."],
+    "translator": ["cond_stage_models.0."],
+}
 _HOMES = {
     "audioldm-": _FIRST,
     "audioldm_48k": {**_FIRST, "clap": ["cond_stage_models.0.model.", "clap.model."]},
@@ -444,26 +462,45 @@ def homes(name):
 
 
 LEFTOVERS = {
-    "betas": (1000,), "alphas_cumprod": (1000,), "alphas_cumprod_prev": (1000,), "sqrt_alphas_cumprod": (1000,),
-    "sqrt_one_minus_alphas_cumprod": (1000,), "log_one_minus_alphas_cumprod": (1000,), "sqrt_recip_alphas_cumprod": (1000,),
-    "sqrt_recipm1_alphas_cumprod": (1000,), "posterior_variance": (1000,), "posterior_log_variance_clipped": (1000,),
-    "posterior_mean_coef1": (1000,), "posterior_mean_coef2": (1000,), "logvar": (1000,), "model_ema.decay": (),
+    "betas": (1000,),
+    "alphas_cumprod": (1000,),
+    "alphas_cumprod_prev": (1000,),
+    "sqrt_alphas_cumprod": (1000,),
+    "sqrt_one_minus_alphas_cumprod": (1000,),
+    "log_one_minus_alphas_cumprod": (1000,),
+    "sqrt_recip_alphas_cumprod": (1000,),
+    "sqrt_recipm1_alphas_cumprod": (1000,),
+    "posterior_variance": (1000,),
+    "posterior_log_variance_clipped": (1000,),
+    "posterior_mean_coef1": (1000,),
+    "posterior_mean_coef2": (1000,),
+    "logvar": (1000,),
+    "model_ema.decay": (),
     "model_ema.num_updates": (),
-}  # fmt: skip
+}
 """Of a checkpoint, what no part is made of."""
 OF_PARTS = {
     "clap": {
-        "text_transform.sequential.0.weight": (512, 512), "audio_transform.sequential.3.bias": (512,),
+        "text_transform.sequential.0.weight": (512, 512),
+        "audio_transform.sequential.3.bias": (512,),
         "audio_branch.spectrogram_extractor.stft.conv_real.weight": (513, 1, 1024),
         "audio_branch.spectrogram_extractor.stft.conv_imag.weight": (513, 1, 1024),
-        "audio_branch.logmel_extractor.melW": (513, 64), "audio_branch.tscam_conv.weight": (527, 1024, 2, 3),
-        "audio_branch.head.bias": (527,), "audio_branch.layers.0.blocks.1.attn_mask": (64, 64, 64),
+        "audio_branch.logmel_extractor.melW": (513, 64),
+        "audio_branch.tscam_conv.weight": (527, 1024, 2, 3),
+        "audio_branch.head.bias": (527,),
+        "audio_branch.layers.0.blocks.1.attn_mask": (64, 64, 64),
     },
     "t5": {"encoder.embed_tokens.weight": (32128, 1024)},
     "vae": {"loss.logvar": (), "loss.discriminator.main.0.weight": (64, 1, 4, 4)},
-    "audiomae": {"mask_token": (1, 1, 512), "decoder_pos_embed": (1, 513, 512), "decoder_embed.weight": (512, 768),
-                 "decoder_blocks.0.attn.qkv.weight": (1536, 512), "decoder_norm.bias": (512,), "decoder_pred.bias": (256,)},
-}  # fmt: skip
+    "audiomae": {
+        "mask_token": (1, 1, 512),
+        "decoder_pos_embed": (1, 513, 512),
+        "decoder_embed.weight": (512, 768),
+        "decoder_blocks.0.attn.qkv.weight": (1536, 512),
+        "decoder_norm.bias": (512,),
+        "decoder_pred.bias": (256,),
+    },
+}
 """Of parts, what nobody loads: names of the spec (2, 7, 11.3), examples where it gives families."""
 
 

@@ -84,19 +84,39 @@ class Size:
     def words(self):
         return dict(
             zip(
-                ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-                 "max_position_embeddings"), self.text, strict=True,
+                (
+                    "vocab_size",
+                    "hidden_size",
+                    "num_hidden_layers",
+                    "num_attention_heads",
+                    "intermediate_size",
+                    "max_position_embeddings",
+                ),
+                self.text,
+                strict=True,
             )
-        ) | {"projection_dim": self.projection}  # fmt: skip
+        ) | {"projection_dim": self.projection}
 
 
 TINY = Size()
 FULL = Size(
-    widths=(128, 256, 384, 640), groups=32, latent=8, vae=(128, 256, 512), scale=0.4110932946205139, bins=64, vocoder=1024,
-    vocoder_kernels=(3, 7, 11), projection=512, text=(50265, 768, 12, 12, 3072, 514),
-    audio=(128, (2, 2, 12, 2), (4, 8, 16, 32)), t5=(32128, 1024, 64, 2816, 24, 16), gpt2=(50257, 1024, 768, 12, 12),
-    vits=(192, 6, 2, 768), phonemes=310, clips=512,
-)  # fmt: skip
+    widths=(128, 256, 384, 640),
+    groups=32,
+    latent=8,
+    vae=(128, 256, 512),
+    scale=0.4110932946205139,
+    bins=64,
+    vocoder=1024,
+    vocoder_kernels=(3, 7, 11),
+    projection=512,
+    text=(50265, 768, 12, 12, 3072, 514),
+    audio=(128, (2, 2, 12, 2), (4, 8, 16, 32)),
+    t5=(32128, 1024, 64, 2816, 24, 16),
+    gpt2=(50257, 1024, 768, 12, 12),
+    vits=(192, 6, 2, 768),
+    phonemes=310,
+    clips=512,
+)
 HEADS = 8
 
 
@@ -155,20 +175,30 @@ def t5_words():
 def vae(size=TINY):
     return randomise(
         AutoencoderKL(
-            1, 1, ("DownEncoderBlock2D",) * 3, ("UpDecoderBlock2D",) * 3, size.vae, 2, latent_channels=size.latent,
+            1,
+            1,
+            ("DownEncoderBlock2D",) * 3,
+            ("UpDecoderBlock2D",) * 3,
+            size.vae,
+            2,
+            latent_channels=size.latent,
             norm_num_groups=size.groups,
-            scaling_factor=size.scale, sample_size=64,
+            scaling_factor=size.scale,
+            sample_size=64,
         )
-    )  # fmt: skip
+    )
 
 
 def vocoder(size=TINY):
     config = SpeechT5HifiGanConfig(
-        model_in_dim=size.bins, upsample_initial_channel=size.vocoder, upsample_rates=[5, 4, 2, 2, 2],
+        model_in_dim=size.bins,
+        upsample_initial_channel=size.vocoder,
+        upsample_rates=[5, 4, 2, 2, 2],
         upsample_kernel_sizes=[16, 16, 8, 4, 4],
         resblock_kernel_sizes=list(size.vocoder_kernels),
-        resblock_dilation_sizes=[[1, 3, 5]] * len(size.vocoder_kernels), normalize_before=False,
-    )  # fmt: skip
+        resblock_dilation_sizes=[[1, 3, 5]] * len(size.vocoder_kernels),
+        normalize_before=False,
+    )
     return randomise(SpeechT5HifiGan(config))
 
 
@@ -186,19 +216,26 @@ def scheduler():
 def shape(size=TINY):
     levels = len(size.widths)
     return {
-        "sample_size": 16, "in_channels": size.latent, "out_channels": size.latent, "block_out_channels": size.widths,
-        "norm_num_groups": size.groups, "attention_head_dim": HEADS,
+        "sample_size": 16,
+        "in_channels": size.latent,
+        "out_channels": size.latent,
+        "block_out_channels": size.widths,
+        "norm_num_groups": size.groups,
+        "attention_head_dim": HEADS,
         "down_block_types": ("DownBlock2D", *("CrossAttnDownBlock2D",) * (levels - 1)),
         "up_block_types": (*("CrossAttnUpBlock2D",) * (levels - 1), "UpBlock2D"),
-    }  # fmt: skip
+    }
 
 
 def clap(size=TINY):
     width, depths, heads = size.audio
     audio = {
-        "patch_embeds_hidden_size": width, "hidden_size": 8 * width, "depths": list(depths), "num_attention_heads": list(heads),
+        "patch_embeds_hidden_size": width,
+        "hidden_size": 8 * width,
+        "depths": list(depths),
+        "num_attention_heads": list(heads),
         "projection_dim": size.projection,
-    }  # fmt: skip
+    }
     return randomise(
         ClapModel(
             ClapConfig(text_config=size.words, audio_config=audio, projection_dim=size.projection)
@@ -216,20 +253,40 @@ def phoneme_symbols(folder, size=TINY):
     places = {symbol: i for i, symbol in enumerate(SYMBOLS)}
     (folder / "vocab.json").write_text(json.dumps(places))
     return VitsTokenizer(
-        str(folder / "vocab.json"), pad_token="_", unk_token="_", normalize=False, phonemize=False, add_blank=False,
-        is_uroman=False, model_max_length=size.phonemes,
-    )  # fmt: skip
+        str(folder / "vocab.json"),
+        pad_token="_",
+        unk_token="_",
+        normalize=False,
+        phonemize=False,
+        add_blank=False,
+        is_uroman=False,
+        model_max_length=size.phonemes,
+    )
 
 
 def vits(size=TINY):
     width, layers, heads, inner = size.vits
     numbers = VitsConfig(
-        vocab_size=183, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, ffn_dim=inner, window_size=4,
-        flow_size=width, spectrogram_bins=9, prior_encoder_num_flows=1, prior_encoder_num_wavenet_layers=1,
-        posterior_encoder_num_wavenet_layers=1, upsample_initial_channel=16, upsample_rates=[2, 2],
-        upsample_kernel_sizes=[4, 4], resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1]],
-        duration_predictor_num_flows=1, duration_predictor_flow_bins=2, depth_separable_channels=2,
-    )  # fmt: skip
+        vocab_size=183,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        ffn_dim=inner,
+        window_size=4,
+        flow_size=width,
+        spectrogram_bins=9,
+        prior_encoder_num_flows=1,
+        prior_encoder_num_wavenet_layers=1,
+        posterior_encoder_num_wavenet_layers=1,
+        upsample_initial_channel=16,
+        upsample_rates=[2, 2],
+        upsample_kernel_sizes=[4, 4],
+        resblock_kernel_sizes=[3],
+        resblock_dilation_sizes=[[1]],
+        duration_predictor_num_flows=1,
+        duration_predictor_flow_bins=2,
+        depth_separable_channels=2,
+    )
     return randomise(VitsModel(numbers))
 
 
@@ -238,11 +295,16 @@ def t5(size=TINY):
     return randomise(
         T5EncoderModel(
             T5Config(
-                vocab_size=vocabulary, d_model=width, d_kv=head, d_ff=inner, num_layers=layers, num_heads=heads,
+                vocab_size=vocabulary,
+                d_model=width,
+                d_kv=head,
+                d_ff=inner,
+                num_layers=layers,
+                num_heads=heads,
                 feed_forward_proj="gated-gelu",
             )
         )
-    )  # fmt: skip
+    )
 
 
 def gpt2(size=TINY):
@@ -263,17 +325,26 @@ def audioldm2(contexts=None, depth=1, speech=False, size=TINY):
         {"use_learned_position_embedding": True, "max_seq_length": size.phonemes} if speech else {}
     )
     return AudioLDM2Pipeline(
-        vae=vae(size), text_encoder=clap(size), text_encoder_2=vits(size) if speech else t5(size),
+        vae=vae(size),
+        text_encoder=clap(size),
+        text_encoder_2=vits(size) if speech else t5(size),
         projection_model=randomise(AudioLDM2ProjectionModel(size.projection, second, loa, **extra)),
-        language_model=gpt2(size), tokenizer=roberta(size), tokenizer_2=t5_words(),
-        feature_extractor=ClapFeatureExtractor(truncation="rand_trunc", frequency_min=50, frequency_max=14000),
+        language_model=gpt2(size),
+        tokenizer=roberta(size),
+        tokenizer_2=t5_words(),
+        feature_extractor=ClapFeatureExtractor(
+            truncation="rand_trunc", frequency_min=50, frequency_max=14000
+        ),
         unet=randomise(
             AudioLDM2UNet2DConditionModel(
-                **shape(size), cross_attention_dim=[list(contexts)] * len(size.widths), transformer_layers_per_block=depth
+                **shape(size),
+                cross_attention_dim=[list(contexts)] * len(size.widths),
+                transformer_layers_per_block=depth,
             )
         ),
-        scheduler=scheduler(), vocoder=vocoder(size),
-    )  # fmt: skip
+        scheduler=scheduler(),
+        vocoder=vocoder(size),
+    )
 
 
 def audioldm(size=TINY):
@@ -283,13 +354,17 @@ def audioldm(size=TINY):
         "projection_class_embeddings_input_dim": size.projection,
     }
     return AudioLDMPipeline(
-        vae=vae(size), text_encoder=randomise(ClapTextModelWithProjection(ClapTextConfig(**size.words))),
+        vae=vae(size),
+        text_encoder=randomise(ClapTextModelWithProjection(ClapTextConfig(**size.words))),
         tokenizer=roberta(size),
         unet=randomise(
-            UNet2DConditionModel(**shape(size), **film, class_embeddings_concat=True, cross_attention_dim=size.widths)
+            UNet2DConditionModel(
+                **shape(size), **film, class_embeddings_concat=True, cross_attention_dim=size.widths
+            )
         ),
-        scheduler=scheduler(), vocoder=vocoder(size),
-    )  # fmt: skip
+        scheduler=scheduler(),
+        vocoder=vocoder(size),
+    )
 
 
 def save(pipe, folder):
@@ -329,26 +404,35 @@ def authors(found, path, extra=True):
 
 def rewritten(folder, name):
     """The tiny audioldm2 in our layout, made into one of the systems that diffusers has no pipeline for."""
-    from latentaudio.config.registry import VARIANTS
+    from latentaudio.config.registry import MODELS
     from latentaudio.loaders.convert import convert
-    from latentaudio.loaders.model_folder import build, save_part, write_config
-    from latentaudio.loaders.resolve import find
+    from latentaudio.loaders.components import build_component
+    from latentaudio.loaders.model_folder import save_component, write_config
+    from latentaudio.loaders.resolve import resolve_model
 
-    base = find(save(audioldm2(), folder / "base"))
+    base = resolve_model(save(audioldm2(), folder / "base"))
     convert(base, folder / "ours", "latentaudio")
-    row, config = VARIANTS[name].config, base.config
-    film = config.clap.projection if row.unet.film else None
-    across = tuple(None if width is None else config.t5.width for width in row.unet.contexts)
-    unet = replace(config.unet, contexts=across, film=film)
+    row, config = MODELS[name].config, base.config
+    film = config.clap.projection_dim if row.unet.film_dim else None
+    across = tuple(None if width is None else config.t5.hidden_size for width in row.unet.contexts)
+    unet = replace(config.unet, contexts=across, film_dim=film)
     config = replace(config, unet=unet, translator=None, t5=config.t5 if row.t5 else None)
-    if row.mel.rate == 48000:
+    if row.mel.sample_rate == 48000:
         numbers = {
             key: getattr(row.vocoder, key)
-            for key in ("rates", "kernels", "n_fft", "hop", "rate", "fmin", "fmax")
+            for key in (
+                "upsample_rates",
+                "upsample_kernel_sizes",
+                "n_fft",
+                "hop_length",
+                "sample_rate",
+                "fmin",
+                "fmax",
+            )
         }
-        mel = replace(row.mel, bins=config.mel.bins)
+        mel = replace(row.mel, n_mels=config.mel.n_mels)
         config = replace(config, mel=mel, vocoder=replace(config.vocoder, **numbers))
     write_config(folder / "ours", config, "tiny-published", {})
     for part in ("unet", "vocoder"):
-        save_part(folder / "ours", part, randomise(build(part, config)).state_dict())
+        save_component(folder / "ours", part, randomise(build_component(part, config)).state_dict())
     return folder / "ours"

@@ -34,7 +34,7 @@ def pair(request, tmp_path_factory):
     pipe = KINDS[request.param]()
     pipe.set_progress_bar_config(disable=True)
     folder = published.save(pipe, tmp_path_factory.mktemp("published") / request.param)
-    return pipe, load(folder, "cpu", "fp32", fidelity="diffusers")
+    return pipe, load(folder, "cpu", "fp32", reference="diffusers")
 
 
 def theirs(pipe, prompts, latents, **settings):
@@ -43,12 +43,12 @@ def theirs(pipe, prompts, latents, **settings):
 
 def ours(model, prompts, seed, **settings):
     asked = [
-        o.replaced(seed=seed + k)
+        o.replace(seed=seed + k)
         for k, o in enumerate(
-            model.requests(prompts, {"seconds": SECONDS, "candidates": 1, **settings})
+            model.resolve_requests(prompts, **{"duration": SECONDS, "candidates": 1, **settings})
         )
     ]
-    model.batch = len(prompts)  # together, as diffusers has them
+    model.batch_size = len(prompts)  # together, as diffusers has them
     return np.concatenate([clip.samples for clip in model.stream(asked)])
 
 
@@ -64,7 +64,7 @@ def test_ddim_and_guidance_agree_for_prompts_of_different_lengths(pair, guidance
     pipe, model = pair
     latents = noise_for(SEEDS, (4, 8, 4))
     want = theirs(pipe, PROMPTS, latents, num_inference_steps=10, guidance_scale=guidance)
-    got = ours(model, PROMPTS, SEEDS[0], steps=10, guidance=guidance, sampler="ddim")
+    got = ours(model, PROMPTS, SEEDS[0], steps=10, guidance_scale=guidance, sampler="ddim")
     assert apart(got, want) < 1e-4
     assert (
         apart(got[:1], want[1:2]) > 0.1
@@ -79,7 +79,7 @@ def test_dpm_solver_agrees(pair):
         want = theirs(pipe, PROMPTS, latents, num_inference_steps=10, guidance_scale=3.5)
     finally:
         pipe.scheduler = before
-    got = ours(model, PROMPTS, SEEDS[0], steps=10, guidance=3.5, sampler="dpm++")
+    got = ours(model, PROMPTS, SEEDS[0], steps=10, guidance_scale=3.5, sampler="dpm++")
     assert apart(got, want) < 1e-4
 
 
@@ -94,7 +94,15 @@ def test_negative_prompts_agree(pair):
         guidance_scale=3.5,
         negative_prompt=[negative] * 3,
     )
-    got = ours(model, PROMPTS, SEEDS[0], steps=4, guidance=3.5, sampler="ddim", negative=negative)
+    got = ours(
+        model,
+        PROMPTS,
+        SEEDS[0],
+        steps=4,
+        guidance_scale=3.5,
+        sampler="ddim",
+        negative_prompt=negative,
+    )
     assert apart(got, want) < 1e-4
 
 
@@ -107,21 +115,26 @@ def speakers(tmp_path_factory):
     pipe.set_progress_bar_config(disable=True)
     folder = tmp_path_factory.mktemp("speech")
     pipe.tokenizer_2 = published.phoneme_symbols(folder / "symbols")
-    model = load(published.save(pipe, folder / "speech"), "cpu", "fp32", fidelity="diffusers")
+    model = load(published.save(pipe, folder / "speech"), "cpu", "fp32", reference="diffusers")
     return pipe, model
 
 
 @pytest.mark.parametrize("said", SAID)
 def test_speech_agrees(speakers, monkeypatch, said):
     pipe, model = speakers
-    monkeypatch.setattr("latentaudio.conditioning.g2p.phonemes", lambda text: text)
+    monkeypatch.setattr("latentaudio.conditioning.g2p.phonemize", lambda text: text)
     latents = noise_for(SEEDS[:1], (4, 8, 4))
     want = pipe(
-        PROMPTS[0], transcription=said, audio_length_in_s=SECONDS, latents=latents, num_inference_steps=10, guidance_scale=3.5,
+        PROMPTS[0],
+        transcription=said,
+        audio_length_in_s=SECONDS,
+        latents=latents,
+        num_inference_steps=10,
+        guidance_scale=3.5,
         max_new_tokens=8,
-    ).audios  # fmt: skip
+    ).audios
     got = ours(
-        model, PROMPTS[:1], SEEDS[0], steps=10, guidance=3.5, sampler="ddim", transcript=said
+        model, PROMPTS[:1], SEEDS[0], steps=10, guidance_scale=3.5, sampler="ddim", transcript=said
     )
     assert apart(got, want) < 1e-4
     other = ours(
@@ -129,7 +142,7 @@ def test_speech_agrees(speakers, monkeypatch, said):
         PROMPTS[:1],
         SEEDS[0],
         steps=10,
-        guidance=3.5,
+        guidance_scale=3.5,
         sampler="ddim",
         transcript=SAID[said == SAID[0]],
     )
@@ -139,17 +152,19 @@ def test_speech_agrees(speakers, monkeypatch, said):
 def test_transcripts_that_cannot_be_said(speakers):
     _, model = speakers
     with pytest.raises(UsageError, match="nothing to say in English"):
-        model.requests(["a man speaks"], {"transcript": "\u041f\u0440\u0438\u0432\u0435\u0442"})
+        model.resolve_requests(
+            ["a man speaks"], **{"transcript": "\u041f\u0440\u0438\u0432\u0435\u0442"}
+        )
     with pytest.warns(UserWarning, match="says only the beginning of 'one two three"):
         asked = {
             "transcript": "one two three four " * 9,
-            "seconds": 0.32,
+            "duration": 0.32,
             "steps": 1,
             "candidates": 1,
         }
-        next(model.stream(model.requests(["a man"], asked)))
+        next(model.stream(model.resolve_requests(["a man"], asked)))
 
 
 def test_a_model_that_speaks_wants_to_know_what(speakers):
     with pytest.raises(UsageError, match="speaks; say what"):
-        speakers[1].generate("a man", seconds=SECONDS, steps=1)
+        speakers[1].generate("a man", duration=SECONDS, steps=1)

@@ -86,7 +86,8 @@ def test_names_of_the_first_files_are_understood(tmp_path):
     path.rename(tmp_path / "mine.ckpt")
     assert resolve_model(tmp_path / "mine.ckpt").spec.name == "audioldm-s-full"
     assert (
-        resolve_model(tmp_path / "mine.ckpt", architecture="audioldm-s-text-ft").spec.name == "audioldm-s-text-ft"
+        resolve_model(tmp_path / "mine.ckpt", architecture="audioldm-s-text-ft").spec.name
+        == "audioldm-s-text-ft"
     )
 
 
@@ -100,20 +101,49 @@ def tiny(name):
     items, sources = tuple(CONTEXTS[c] for c in n.items), tuple(SOURCES[s] for s in n.sources)
     vocoder, levels = (64, *n.vocoder[1:]), len(n.vae)
     numbers = replace(
-        n, vae=(8, 16, 32, 64)[:levels], vocoder=vocoder, channels=8, items=items, film=n.film and 10, joint=10,
-        words=(22, 12, 12, 14, 18), ear=(4, n.ear[1], (1, 2, 4, 8)), t5=n.t5 and (30, 20, 24, 26, 3, 6),
-        gpt2=n.gpt2 and (38, 12, 12, 34), sources=sources, vits=n.vits and (183, 14, 6, 18, 2, 40), mae=(16, 12, 16, 513),
-    )  # fmt: skip
+        n,
+        vae=(8, 16, 32, 64)[:levels],
+        vocoder=vocoder,
+        channels=8,
+        items=items,
+        film=n.film and 10,
+        joint=10,
+        words=(22, 12, 12, 14, 18),
+        ear=(4, n.ear[1], (1, 2, 4, 8)),
+        t5=n.t5 and (30, 20, 24, 26, 3, 6),
+        gpt2=n.gpt2 and (38, 12, 12, 34),
+        sources=sources,
+        vits=n.vits and (183, 14, 6, 18, 2, 40),
+        mae=(16, 12, 16, 513),
+    )
     parts = {
         "vae": {"channels": 8, "num_groups": 4},
-        "unet": {"channels": 8, "num_groups": 4, "contexts": items, "num_heads": (1, 2, 3, 5), "film_dim": numbers.film},
+        "unet": {
+            "channels": 8,
+            "num_groups": 4,
+            "contexts": items,
+            "num_heads": (1, 2, 3, 5),
+            "film_dim": numbers.film,
+        },
         "vocoder": {"channels": 64},
-        "clap": {"projection_dim": 10, "text_hidden_size": 12, "text_ffn_dim": 14, "text_max_positions": 18, "vocab_size": 22,
-                 "audio_hidden_size": 4, "audio_num_heads": (1, 2, 4, 8)},
+        "clap": {
+            "projection_dim": 10,
+            "text_hidden_size": 12,
+            "text_ffn_dim": 14,
+            "text_max_positions": 18,
+            "vocab_size": 22,
+            "audio_hidden_size": 4,
+            "audio_num_heads": (1, 2, 4, 8),
+        },
         "t5": {"hidden_size": 20, "head_dim": 6, "num_heads": 3, "ffn_dim": 26, "vocab_size": 30},
-        "translator": {"hidden_size": 12, "max_positions": 34, "vocab_size": 38, "source_dims": sources},
+        "translator": {
+            "hidden_size": 12,
+            "max_positions": 34,
+            "vocab_size": 38,
+            "source_dims": sources,
+        },
         "phonemes": {"hidden_size": 14, "ffn_dim": 18, "max_length": 40},
-    }  # fmt: skip
+    }
     audiomae = AudioMAEConfig(hidden_size=16, num_heads=2, decoder_num_layers=0)
     made = {
         part: replace(getattr(config, part), **change)
@@ -191,10 +221,14 @@ def test_each_of_our_tensors_is_the_right_cut_of_theirs(name):
         assert set(ours) - set(layouts.MISSING) == set(wanted)
         for key, value in wanted.items():
             assert ours[key].shape == value.shape and torch.equal(ours[key], value), f"{part} {key}"
-        written = dict(key_mapping.to_foreign(COMPONENTS[part].tensor_refs(config, ours, "original"), ours))
+        written = dict(
+            key_mapping.to_foreign(COMPONENTS[part].tensor_refs(config, ours, "original"), ours)
+        )
         for n, value in theirs.items():
             rows = (
-                len(config.translator.source_dims) if n.endswith("of_sequence_tokens.weight") else None
+                len(config.translator.source_dims)
+                if n.endswith("of_sequence_tokens.weight")
+                else None
             )
             back = written.pop(n)
             assert back.shape == value.shape and torch.equal(

@@ -43,7 +43,11 @@ def folder(request, tmp_path_factory):
 def tiny_rows(monkeypatch, folder):
     """The table with a row of the tiny system's shapes, so that `like` and names reach it."""
     row = replace(
-        resolve_model(folder).spec, name="tiny-published", unet_parameters=1, use_ema=True, original_checkpoint="tiny.ckpt"
+        resolve_model(folder).spec,
+        name="tiny-published",
+        unet_parameters=1,
+        use_ema=True,
+        original_checkpoint="tiny.ckpt",
     )
     monkeypatch.setitem(registry.MODELS, "tiny-published", row)
     return row
@@ -72,7 +76,9 @@ def test_a_round_trip_is_exact_to_the_bit(folder, tiny_rows, tmp_path, through):
     convert(resolve_model(folder), middle, through)
     back = tmp_path / "back"
     convert(
-        resolve_model(middle, architecture="tiny-published" if through == "original" else None), back, "diffusers"
+        resolve_model(middle, architecture="tiny-published" if through == "original" else None),
+        back,
+        "diffusers",
     )
     assert not same(states(resolve_model(folder)), states(resolve_model(back)))
     for file in folder.rglob("*.safetensors"):
@@ -107,7 +113,9 @@ MORE = {
 @pytest.mark.parametrize("kind", MORE)
 def test_every_kind_goes_through_all_layouts_and_comes_back_to_the_bit(kind, tmp_path, monkeypatch):
     first = resolve_model(MORE[kind](tmp_path), reference="diffusers")
-    row = replace(first.spec, name="tiny-published", unet_parameters=1, original_checkpoint="tiny.ckpt")
+    row = replace(
+        first.spec, name="tiny-published", unet_parameters=1, original_checkpoint="tiny.ckpt"
+    )
     monkeypatch.setitem(registry.MODELS, "tiny-published", row)
     want, found = states(first), first
     for place, layout in (
@@ -147,7 +155,11 @@ def test_an_authors_checkpoint_with_its_leftovers_loads(folder, tiny_rows, tmp_p
     path = published.authors(resolve_model(folder), tmp_path / "tiny-published.ckpt")
     raw = resolve_model(path, architecture="tiny-published", reference="diffusers")
     assert not same(states(resolve_model(folder)), states(raw))
-    averaged = resolve_model(path, architecture="tiny-published", reference="clean").load_component("unet").state_dict()
+    averaged = (
+        resolve_model(path, architecture="tiny-published", reference="clean")
+        .load_component("unet")
+        .state_dict()
+    )
     plain = raw.load_component("unet").state_dict()
     assert all(torch.equal(averaged[key], plain[key] * 1.01) for key in plain)
     assert raw.config.latent_std == pytest.approx((1 / 0.7,))
@@ -176,16 +188,22 @@ def test_keys_nobody_knows_stop_the_load_with_their_shapes(folder, tiny_rows, tm
         WeightsError,
         match=r"missing: out\.0\.bias \[32\]; unexpected: odd \[1, 2\]; wrong shape: out\.2\.bias is \[7\], not \[4\]",
     ):
-        resolve_model(path, architecture="tiny-published", reference="diffusers").load_component("unet")
+        resolve_model(path, architecture="tiny-published", reference="diffusers").load_component(
+            "unet"
+        )
 
 
 def test_a_lone_component_takes_the_place_of_a_part(folder, tmp_path):
-    state = {k: v * 2 for k, v in resolve_model(folder).load_component("vocoder").state_dict().items()}
+    state = {
+        k: v * 2 for k, v in resolve_model(folder).load_component("vocoder").state_dict().items()
+    }
     torch.save({"generator": state}, tmp_path / "hifigan.ckpt")
     found = resolve_model(folder, components={"vocoder": tmp_path / "hifigan.ckpt"})
     assert not same(found.load_component("vocoder").state_dict(), state)
     assert not same(
-        resolve_model(folder, components={"vae": folder / "vae"}).load_component("vae").state_dict(),
+        resolve_model(folder, components={"vae": folder / "vae"})
+        .load_component("vae")
+        .state_dict(),
         resolve_model(folder).load_component("vae").state_dict(),
     )
     with pytest.raises(UsageError, match="has no component 'ear'"):
@@ -207,7 +225,9 @@ def test_weights_that_are_no_floats_are_told(folder, tmp_path, kind):
     with pytest.raises(
         WeightsError, match=f"has type {str(kind).removeprefix('torch.')} and must have float32"
     ):
-        resolve_model(folder, components={"vocoder": tmp_path / "vocoder.bin"}).load_component("vocoder")
+        resolve_model(folder, components={"vocoder": tmp_path / "vocoder.bin"}).load_component(
+            "vocoder"
+        )
 
 
 @pytest.mark.parametrize("widths", ["x", 3, [], [0, 0]])
@@ -279,7 +299,9 @@ def test_the_proof_compares_the_weights_and_heads_that_were_written(
     ]
     assert main(line) == 0, capsys.readouterr().err
     like = "tiny-published" if layout == "diffusers" else None
-    assert resolve_model(target, architecture=like, reference="diffusers").config.unet.num_heads == (8, 8)
+    assert resolve_model(
+        target, architecture=like, reference="diffusers"
+    ).config.unet.num_heads == (8, 8)
     assert resolve_model(target, architecture=like).config.unet.num_heads == (2, 4)
 
 
@@ -372,7 +394,9 @@ def test_schedulers_and_usual_lengths_are_kept(folder, tmp_path):
 def test_parts_that_lie_in_two_folders_are_taken_from_the_folder_above(tmp_path, part):
     folder = published.save(published.audioldm2(speech=True), tmp_path / "speech")
     first, second = resolve_model(folder), resolve_model(folder, components={part: folder})
-    assert not same(first.load_component(part).state_dict(), second.load_component(part).state_dict())
+    assert not same(
+        first.load_component(part).state_dict(), second.load_component(part).state_dict()
+    )
 
 
 def test_a_lone_part_of_ours_may_be_stored_in_whole_numbers(folder, tmp_path):
@@ -380,7 +404,11 @@ def test_a_lone_part_of_ours_may_be_stored_in_whole_numbers(folder, tmp_path):
     state = found.load_component("clap").state_dict()
     rows = next(k for k in state if k.endswith("word_embeddings.weight"))
     save_component(tmp_path, "clap", state, int8_keys=[rows])
-    back = resolve_model(folder, components={"clap": tmp_path / "clap.safetensors"}).load_component("clap").state_dict()
+    back = (
+        resolve_model(folder, components={"clap": tmp_path / "clap.safetensors"})
+        .load_component("clap")
+        .state_dict()
+    )
     assert same(state, back) == [rows]
     assert (state[rows] - back[rows]).abs().max() < state[rows].abs().max() / 100
 
@@ -421,7 +449,10 @@ def test_a_folder_of_published_shapes_is_known_and_dressed(name, tmp_path):
     """Every published row's JSONs, with the 8 heads that converted folders state, read back as that row."""
     row = registry.MODELS[name]
     stated = replace(row.config, unet=replace(row.config.unet, num_heads=(8, 8, 8, 8)))
-    for file, content in {**component_configs(stated), "model_index.json": model_index(stated)}.items():
+    for file, content in {
+        **component_configs(stated),
+        "model_index.json": model_index(stated),
+    }.items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text(json.dumps(content))
     clean, theirs = resolve_model(tmp_path), resolve_model(tmp_path, reference="diffusers")
@@ -436,4 +467,7 @@ def test_a_folder_of_published_shapes_is_known_and_dressed(name, tmp_path):
         row.config.translator,
         row.unet_parameters,
     )
-    assert (clean.config.clap.text_layer_norm_eps, theirs.config.clap.text_layer_norm_eps) == (1e-5, 1e-12)
+    assert (clean.config.clap.text_layer_norm_eps, theirs.config.clap.text_layer_norm_eps) == (
+        1e-5,
+        1e-12,
+    )

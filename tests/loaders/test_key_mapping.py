@@ -15,8 +15,14 @@ from latentaudio.loaders import key_mapping
 from latentaudio.loaders.components import COMPONENTS, build_on_meta, component_names
 
 CROSS = ("DownBlock2D", *("CrossAttnDownBlock2D",) * 3), (*("CrossAttnUpBlock2D",) * 3, "UpBlock2D")
-ROWS = ["audioldm-s-full", "audioldm_16k_crossattn_t5", "audioldm_48k", "audioldm2-full", "audioldm2-full-large-1150k",
-        "audioldm2-speech-ljspeech"]  # fmt: skip
+ROWS = [
+    "audioldm-s-full",
+    "audioldm_16k_crossattn_t5",
+    "audioldm_48k",
+    "audioldm2-full",
+    "audioldm2-full-large-1150k",
+    "audioldm2-speech-ljspeech",
+]
 
 
 def meta(part, name):
@@ -27,7 +33,11 @@ def renamed(part, name, layout):
     """{their name: shape} of a part of a published model."""
     state = meta(part, name)
     slots = COMPONENTS[part].tensor_refs(MODELS[name].config, state, layout)
-    return {n: s for key, value in state.items() for n, s in slots[key].foreign_shapes(value.shape).items()}
+    return {
+        n: s
+        for key, value in state.items()
+        for n, s in slots[key].foreign_shapes(value.shape).items()
+    }
 
 
 def shapes(module):
@@ -41,9 +51,15 @@ def test_unet_names_are_those_of_diffusers_audioldm2(name):
     unet = MODELS[name].config.unet
     with torch.device("meta"):
         theirs = AudioLDM2UNet2DConditionModel(
-            in_channels=8, out_channels=8, block_out_channels=unet.widths, down_block_types=CROSS[0], up_block_types=CROSS[1],
-            cross_attention_dim=[list(unet.contexts)] * 4, attention_head_dim=8, transformer_layers_per_block=unet.transformer_depth,
-        )  # fmt: skip
+            in_channels=8,
+            out_channels=8,
+            block_out_channels=unet.widths,
+            down_block_types=CROSS[0],
+            up_block_types=CROSS[1],
+            cross_attention_dim=[list(unet.contexts)] * 4,
+            attention_head_dim=8,
+            transformer_layers_per_block=unet.transformer_depth,
+        )
     assert renamed("unet", name, "diffusers") == shapes(theirs)
 
 
@@ -52,10 +68,17 @@ def test_unet_names_are_those_of_diffusers_audioldm(name):
     widths = MODELS[name].config.unet.widths
     with torch.device("meta"):
         theirs = UNet2DConditionModel(
-            in_channels=8, out_channels=8, block_out_channels=widths, down_block_types=CROSS[0], up_block_types=CROSS[1],
-            cross_attention_dim=widths, attention_head_dim=8, class_embed_type="simple_projection",
-            projection_class_embeddings_input_dim=512, class_embeddings_concat=True,
-        )  # fmt: skip
+            in_channels=8,
+            out_channels=8,
+            block_out_channels=widths,
+            down_block_types=CROSS[0],
+            up_block_types=CROSS[1],
+            cross_attention_dim=widths,
+            attention_head_dim=8,
+            class_embed_type="simple_projection",
+            projection_class_embeddings_input_dim=512,
+            class_embeddings_concat=True,
+        )
     assert renamed("unet", name, "diffusers") == shapes(theirs)
 
 
@@ -65,9 +88,14 @@ def test_vae_names_are_those_of_diffusers(name):
     levels = len(vae.channel_mult)
     with torch.device("meta"):
         theirs = AutoencoderKL(
-            1, 1, ("DownEncoderBlock2D",) * levels, ("UpDecoderBlock2D",) * levels, [128 * m for m in vae.channel_mult], 2,
+            1,
+            1,
+            ("DownEncoderBlock2D",) * levels,
+            ("UpDecoderBlock2D",) * levels,
+            [128 * m for m in vae.channel_mult],
+            2,
             latent_channels=vae.latent_channels,
-        )  # fmt: skip
+        )
     assert renamed("vae", name, "diffusers") == shapes(theirs)
 
 
@@ -88,67 +116,100 @@ def test_vocoder_names_are_those_of_transformers():
 
 ORIGINAL = {
     ("unet", "audioldm-s-full"): {
-        "time_embed.0.weight": (512, 128), "time_embed.2.bias": (512,), "film_emb.weight": (512, 512),
-        "input_blocks.0.0.weight": (128, 8, 3, 3), "input_blocks.3.0.op.weight": (128, 128, 3, 3),
-        "input_blocks.4.0.skip_connection.weight": (256, 128, 1, 1), "input_blocks.4.0.emb_layers.1.weight": (256, 1024),
+        "time_embed.0.weight": (512, 128),
+        "time_embed.2.bias": (512,),
+        "film_emb.weight": (512, 512),
+        "input_blocks.0.0.weight": (128, 8, 3, 3),
+        "input_blocks.3.0.op.weight": (128, 128, 3, 3),
+        "input_blocks.4.0.skip_connection.weight": (256, 128, 1, 1),
+        "input_blocks.4.0.emb_layers.1.weight": (256, 1024),
         "input_blocks.4.1.transformer_blocks.0.attn1.to_out.0.weight": (256, 256),
-        "middle_block.2.in_layers.2.weight": (640, 640, 3, 3), "output_blocks.2.2.conv.weight": (640, 640, 3, 3),
-        "output_blocks.11.0.out_layers.3.bias": (128,), "out.0.weight": (128,), "out.2.weight": (8, 128, 3, 3),
+        "middle_block.2.in_layers.2.weight": (640, 640, 3, 3),
+        "output_blocks.2.2.conv.weight": (640, 640, 3, 3),
+        "output_blocks.11.0.out_layers.3.bias": (128,),
+        "out.0.weight": (128,),
+        "out.2.weight": (8, 128, 3, 3),
     },
-    ("unet", "audioldm_48k"): {"output_blocks.2.3.conv.weight": (640, 640, 3, 3), "film_emb.bias": (512,)},
+    ("unet", "audioldm_48k"): {
+        "output_blocks.2.3.conv.weight": (640, 640, 3, 3),
+        "film_emb.bias": (512,),
+    },
     ("unet", "audioldm_16k_crossattn_t5"): {
         "output_blocks.5.3.conv.weight": (384, 384, 3, 3),
         "input_blocks.7.2.transformer_blocks.0.attn2.to_k.weight": (384, 1024),
     },
     ("unet", "audioldm2-full"): {
-        "output_blocks.8.4.conv.weight": (256, 256, 3, 3), "middle_block.4.out_layers.0.weight": (640,),
+        "output_blocks.8.4.conv.weight": (256, 256, 3, 3),
+        "middle_block.4.out_layers.0.weight": (640,),
         "input_blocks.4.2.transformer_blocks.0.attn2.to_k.weight": (256, 768),
         "input_blocks.4.3.transformer_blocks.0.attn2.to_v.weight": (256, 1024),
         "input_blocks.10.3.transformer_blocks.0.ff.net.0.proj.weight": (5120, 640),
     },
     ("unet", "audioldm2-full-large-1150k"): {
-        "output_blocks.2.5.conv.weight": (640, 640, 3, 3), "middle_block.4.transformer_blocks.1.attn2.to_k.weight": (640, 640),
+        "output_blocks.2.5.conv.weight": (640, 640, 3, 3),
+        "middle_block.4.transformer_blocks.1.attn2.to_k.weight": (640, 640),
     },
     ("unet", "audioldm2-speech-ljspeech"): {"output_blocks.2.3.conv.weight": (640, 640, 3, 3)},
     ("vae", "audioldm2-full"): {
         "encoder.down.0.downsample.conv.weight": (128, 128, 3, 3),
         "encoder.down.1.block.0.nin_shortcut.weight": (256, 128, 1, 1),
-        "encoder.mid.attn_1.q.weight": (512, 512, 1, 1), "encoder.mid.attn_1.proj_out.bias": (512,),
-        "decoder.mid.block_2.conv1.weight": (512, 512, 3, 3), "decoder.up.0.block.2.norm2.weight": (128,),
-        "decoder.up.2.upsample.conv.weight": (512, 512, 3, 3), "decoder.norm_out.weight": (128,),
-        "quant_conv.weight": (16, 16, 1, 1), "post_quant_conv.bias": (8,),
+        "encoder.mid.attn_1.q.weight": (512, 512, 1, 1),
+        "encoder.mid.attn_1.proj_out.bias": (512,),
+        "decoder.mid.block_2.conv1.weight": (512, 512, 3, 3),
+        "decoder.up.0.block.2.norm2.weight": (128,),
+        "decoder.up.2.upsample.conv.weight": (512, 512, 3, 3),
+        "decoder.norm_out.weight": (128,),
+        "quant_conv.weight": (16, 16, 1, 1),
+        "post_quant_conv.bias": (8,),
     },
     ("vocoder", "audioldm2-full"): {
-        "ups.0.weight": (1024, 512, 16), "resblocks.14.convs2.2.weight": (32, 32, 11), "conv_post.bias": (1,)
+        "ups.0.weight": (1024, 512, 16),
+        "resblocks.14.convs2.2.weight": (32, 32, 11),
+        "conv_post.bias": (1,),
     },
     ("clap", "audioldm2-full"): {
-        "text_branch.encoder.layer.11.attention.self.query.weight": (768, 768), "text_branch.pooler.dense.bias": (768,),
-        "text_branch.encoder.layer.0.attention.output.dense.weight": (768, 768), "text_projection.2.weight": (512, 512),
-        "audio_branch.bn0.running_mean": (64,), "audio_branch.patch_embed.proj.weight": (128, 1, 4, 4),
+        "text_branch.encoder.layer.11.attention.self.query.weight": (768, 768),
+        "text_branch.pooler.dense.bias": (768,),
+        "text_branch.encoder.layer.0.attention.output.dense.weight": (768, 768),
+        "text_projection.2.weight": (512, 512),
+        "audio_branch.bn0.running_mean": (64,),
+        "audio_branch.patch_embed.proj.weight": (128, 1, 4, 4),
         "audio_branch.layers.2.blocks.11.attn.qkv.weight": (1536, 512),
         "audio_branch.layers.0.blocks.1.attn.relative_position_bias_table": (225, 4),
-        "audio_branch.layers.0.blocks.0.attn.proj.bias": (128,), "audio_branch.layers.0.blocks.0.norm2.weight": (128,),
+        "audio_branch.layers.0.blocks.0.attn.proj.bias": (128,),
+        "audio_branch.layers.0.blocks.0.norm2.weight": (128,),
         "audio_branch.layers.0.blocks.0.mlp.fc1.weight": (512, 128),
         "audio_branch.layers.0.downsample.reduction.weight": (256, 512),
-        "audio_branch.norm.weight": (1024,), "audio_projection.0.weight": (512, 1024), "logit_scale_a": (),
+        "audio_branch.norm.weight": (1024,),
+        "audio_projection.0.weight": (512, 1024),
+        "logit_scale_a": (),
     },
     ("translator", "audioldm2-full"): {
-        "start_of_sequence_tokens.weight": (-1, 768), "end_of_sequence_tokens.weight": (-1, 768),
-        "input_sequence_embed_linear.1.weight": (768, 1024), "model.wte.weight": (50257, 768),
-        "model.h.11.attn.c_attn.weight": (768, 2304), "model.ln_f.bias": (768,),
+        "start_of_sequence_tokens.weight": (-1, 768),
+        "end_of_sequence_tokens.weight": (-1, 768),
+        "input_sequence_embed_linear.1.weight": (768, 1024),
+        "model.wte.weight": (50257, 768),
+        "model.h.11.attn.c_attn.weight": (768, 2304),
+        "model.ln_f.bias": (768,),
     },
     ("t5", "audioldm2-full"): {
-        "shared.weight": (32128, 1024), "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight": (32, 16),
-        "encoder.block.23.layer.1.DenseReluDense.wi_1.weight": (2816, 1024), "encoder.final_layer_norm.weight": (1024,),
+        "shared.weight": (32128, 1024),
+        "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight": (32, 16),
+        "encoder.block.23.layer.1.DenseReluDense.wi_1.weight": (2816, 1024),
+        "encoder.final_layer_norm.weight": (1024,),
     },
     ("phonemes", "audioldm2-speech-ljspeech"): {
-        "text_encoder.emb.weight": (183, 192), "text_encoder.encoder.attn_layers.5.conv_q.weight": (192, 192, 1),
-        "text_encoder.encoder.attn_layers.0.conv_o.bias": (192,), "text_encoder.encoder.attn_layers.0.emb_rel_k": (1, 9, 96),
-        "text_encoder.encoder.norm_layers_1.3.gamma": (192,), "text_encoder.encoder.norm_layers_2.0.beta": (192,),
-        "text_encoder.encoder.ffn_layers.2.conv_1.weight": (768, 192, 3), "text_encoder.proj.weight": (384, 192, 1),
+        "text_encoder.emb.weight": (183, 192),
+        "text_encoder.encoder.attn_layers.5.conv_q.weight": (192, 192, 1),
+        "text_encoder.encoder.attn_layers.0.conv_o.bias": (192,),
+        "text_encoder.encoder.attn_layers.0.emb_rel_k": (1, 9, 96),
+        "text_encoder.encoder.norm_layers_1.3.gamma": (192,),
+        "text_encoder.encoder.norm_layers_2.0.beta": (192,),
+        "text_encoder.encoder.ffn_layers.2.conv_1.weight": (768, 192, 3),
+        "text_encoder.proj.weight": (384, 192, 1),
         "learnable_positional_embedding": (1, 192, 310),
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("part", "name"), ORIGINAL)
@@ -164,10 +225,13 @@ def test_every_name_and_shape_of_the_authors_is_asked_for_and_no_other(name):
     assert set(tables) == set(component_names(config))
     for part, table in tables.items():
         state = meta(part, name)
-        slots = COMPONENTS[part].tensor_refs(config, [k for k in state if k not in layouts.MISSING], "original"
+        slots = COMPONENTS[part].tensor_refs(
+            config, [k for k in state if k not in layouts.MISSING], "original"
         )
         asked = {
-            n: s for key, slot in slots.items() for n, s in slot.foreign_shapes(state[key].shape).items()
+            n: s
+            for key, slot in slots.items()
+            for n, s in slot.foreign_shapes(state[key].shape).items()
         }
         assert {n: tuple(32 if x == -1 else x for x in s) for n, s in asked.items()} == {
             n: s for n, (s, _) in table.items()
@@ -182,7 +246,11 @@ def test_the_authors_audiomae_is_asked_for_whole_but_its_decoder():
     config = replace(MODELS["audioldm2-full"].config, audiomae=AudioMAEConfig(decoder_num_layers=0))
     state = build_on_meta("audiomae", config).state_dict()
     slots = COMPONENTS["audiomae"].tensor_refs(config, state, "original")
-    asked = {n: s for key, slot in slots.items() for n, s in slot.foreign_shapes(state[key].shape).items()}
+    asked = {
+        n: s
+        for key, slot in slots.items()
+        for n, s in slot.foreign_shapes(state[key].shape).items()
+    }
     assert asked == {n: s for n, (s, _) in layouts.audiomae(layouts.Numbers()).items()}
 
 
@@ -198,10 +266,15 @@ def weigh(table, begins=""):
 
 
 UNETS = {
-    "audioldm-s-full": 185_036_552, "audioldm-m-full": 415_954_568, "audioldm-l-full": 739_139_080,
-    "audioldm_16k_crossattn_t5": 265_531_016, "audioldm_48k": 262_699_152, "audioldm2-full": 346_943_496,
-    "audioldm2-full-large-1150k": 718_012_296, "audioldm2-speech-ljspeech": 261_926_536,
-}  # fmt: skip
+    "audioldm-s-full": 185_036_552,
+    "audioldm-m-full": 415_954_568,
+    "audioldm-l-full": 739_139_080,
+    "audioldm_16k_crossattn_t5": 265_531_016,
+    "audioldm_48k": 262_699_152,
+    "audioldm2-full": 346_943_496,
+    "audioldm2-full-large-1150k": 718_012_296,
+    "audioldm2-speech-ljspeech": 261_926_536,
+}
 
 
 def test_the_tables_weigh_what_the_spec_measured():

@@ -11,7 +11,7 @@ from latentaudio.loaders.components import component_names
 
 def test_every_part_comes_back_as_it_was_written(tiny_folder):
     name, config, card = model_folder.read_config(tiny_folder)
-    assert (name, card) == ("mini", {"made": "by dice"})
+    assert (name, card) == ("mini", {"made": "randomly"})
     for part in component_names(config):
         stored = load_file(tiny_folder / f"{part}.safetensors")
         module = model_folder.load_component(tiny_folder, part, config)
@@ -38,7 +38,9 @@ def test_coarse_rows_come_back_within_half_a_step_of_their_own_scale(tiny_folder
     fine = model_folder.load_component(tiny_folder, "t5", config).state_dict()
     fine["shared.weight"][3] *= 100.0
     fine["shared.weight"][4] = 0.0
-    model_folder.save_component(tmp_path, "t5", fine, int8_keys=["shared.weight", "encoder.embed_tokens.weight"])
+    model_folder.save_component(
+        tmp_path, "t5", fine, int8_keys=["shared.weight", "encoder.embed_tokens.weight"]
+    )
     back = model_folder.load_component(tmp_path, "t5", config).state_dict()
     step = fine["shared.weight"].abs().amax(dim=1) / 127
     apart = (back["shared.weight"] - fine["shared.weight"]).abs().amax(dim=1)
@@ -63,7 +65,9 @@ def test_what_does_not_fit_is_named(tiny_folder, tmp_path):
     state = load_file(tiny_folder / "vae.safetensors")
     gone = state.pop("quant_conv.bias")
     save_file(state, tmp_path / "vae.safetensors")
-    with pytest.raises(WeightsError, match=r"does not match the model: missing: quant_conv.bias \[8\];"):
+    with pytest.raises(
+        WeightsError, match=r"does not match the model: missing: quant_conv.bias \[8\];"
+    ):
         model_folder.load_component(tmp_path, "vae", config)
     save_file({**state, "quant_conv.bias": gone[:-1].clone()}, tmp_path / "vae.safetensors")
     with pytest.raises(WeightsError, match=r"wrong shape: quant_conv.bias is \[7\], not \[8\];"):

@@ -20,9 +20,16 @@ def save(path, content):
 
 
 @pytest.mark.parametrize(
-    "content", [STATE, {"state_dict": STATE, "epoch": 3}, {"model": STATE}, {"generator": STATE}, {"state_dict": {
-        f"_orig_mod.{k}": v for k, v in STATE.items()}}], ids=["plain", "lightning", "audiomae", "hifigan", "compiled"],
-)  # fmt: skip
+    "content",
+    [
+        STATE,
+        {"state_dict": STATE, "epoch": 3},
+        {"model": STATE},
+        {"generator": STATE},
+        {"state_dict": {f"_orig_mod.{k}": v for k, v in STATE.items()}},
+    ],
+    ids=["plain", "lightning", "audiomae", "hifigan", "compiled"],
+)
 @pytest.mark.parametrize("ending", ["ckpt", "pth", "bin", "pt"])
 def test_every_wrapping_of_a_pickle(tmp_path, content, ending):
     found = open_tensors(save(tmp_path / f"x.{ending}", content))
@@ -149,10 +156,20 @@ def test_what_is_no_file_of_weights(tmp_path, name, content, line):
 @pytest.mark.parametrize(
     "places",
     [
-        ["a.bin"], "a.bin", None, {"a": 3}, {"a": ["a.bin"]}, {"a": "x.safetensors.index.json"}, {"a": "../x.safetensors"},
-        {"a": "/x.bin"}, {"a": "..\\x.bin"}, {"a": "c:x.bin"}, {"a": "x.txt"}, {"a": "a\nb.bin"},
+        ["a.bin"],
+        "a.bin",
+        None,
+        {"a": 3},
+        {"a": ["a.bin"]},
+        {"a": "x.safetensors.index.json"},
+        {"a": "../x.safetensors"},
+        {"a": "/x.bin"},
+        {"a": "..\\x.bin"},
+        {"a": "c:x.bin"},
+        {"a": "x.txt"},
+        {"a": "a\nb.bin"},
     ],
-)  # fmt: skip
+)
 def test_an_index_that_names_no_plain_files_is_damaged(tmp_path, places):
     save_file(STATE, tmp_path / "x.safetensors")
     index = tmp_path / "sub" / "x.safetensors.index.json"
