@@ -1,4 +1,4 @@
-"""A rendered folder: equal bytes for any number of processes, a standard layout, complete or absent."""
+"""A rendered folder: equal bytes for any number of processes, and complete or absent."""
 
 import json
 import shutil

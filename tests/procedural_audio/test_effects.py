@@ -1,4 +1,8 @@
-"""What every impact, machine and signal promises: it sounds soon, fits, repeats itself, is one at every rate, and is quick."""
+"""Properties of every impact, machine and signal.
+
+A take starts soon, fits the clip, repeats with its seed, is the same at every sample rate, and
+renders quickly.
+"""
 
 import time
 
@@ -8,10 +12,18 @@ import pytest
 import soxr
 from measures import RATE
 
-from procedural_audio.sources import alarms_signals, impacts, machines
-from procedural_audio.synth import Stage
+from procedural_audio.sources import (
+    alarms_signals,
+    explosions,
+    impacts,
+    machines,
+    struck_metal,
+    vehicles,
+)
+from procedural_audio.synth import RenderContext
 
-KINDS = impacts.KINDS + machines.KINDS + alarms_signals.KINDS
+MODULES = (impacts, struck_metal, machines, vehicles, alarms_signals, explosions)
+CLASSES = [each for module in MODULES for each in module.CLASSES]
 PITCHED = (
     "bell",
     "glass",
@@ -25,73 +37,76 @@ PITCHED = (
     "whistle",
     "tone",
 )
-by_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+every_class = pytest.mark.parametrize("sound_class", CLASSES, ids=lambda each: each.name)
 
 
-def take(kind, seed, seconds, rate=RATE):
-    return kind.play(Stage(np.random.default_rng(seed), rate, seconds))
+def render(sound_class, seed, duration, sample_rate=RATE):
+    return sound_class.render(RenderContext(np.random.default_rng(seed), sample_rate, duration))
 
 
-@by_kind
-@pytest.mark.parametrize("seconds", [0.6, 2.0, 10.24])
-def test_every_clip_sounds_soon_holds_its_events_and_repeats_itself(kind, seconds):
-    for seed in range(3 if seconds < 10 else 1):
-        played, again = take(kind, seed, seconds), take(kind, seed, seconds)
-        x, facts = played.samples, played.facts
-        assert x.shape == (round(seconds * RATE),) and np.isfinite(x).all()
-        np.testing.assert_array_equal(x, again.samples)
+@every_class
+@pytest.mark.parametrize("duration", [0.6, 2.0, 10.24])
+def test_takes_start_soon_hold_their_events_and_repeat_with_their_seed(sound_class, duration):
+    for seed in range(3 if duration < 10 else 1):
+        take = render(sound_class, seed, duration)
+        x = take.samples
+        annotations = take.annotations
+        assert x.shape == (round(duration * RATE),) and np.isfinite(x).all()
+        np.testing.assert_array_equal(x, render(sound_class, seed, duration).samples)
         assert np.argmax(np.abs(x) > 0.05 * np.abs(x).max()) / RATE <= 0.35
-        if "count" in facts:
-            times = np.array(facts["onsets"])
-            assert len(times) == facts["count"] and times[0] >= 0.0 and times[-1] < seconds - 0.04
-            assert (np.diff(times) >= 0.18).all()
-        assert all(
-            0 < facts[name] < 7600 for name in ("pitch_hz", "rate_hz", "bpm") if name in facts
-        )
+        if "count" in annotations:
+            onsets = np.array(annotations["onsets"])
+            assert len(onsets) == annotations["count"]
+            assert onsets[0] >= 0.0 and onsets[-1] < duration - 0.04
+            assert (np.diff(onsets) >= 0.18).all()
+        for name in ("pitch_hz", "rate_hz", "bpm"):
+            assert 0 < annotations.get(name, 1.0) < 7600
 
 
-def octaves(takes, rate):
-    """Power in dB of eight bands up to 7 kHz over several takes, the strongest 0 and none below -40."""
+def band_levels(takes, sample_rate):
+    """Levels in dB of eight bands up to 7 kHz: the strongest is 0, none is below -40."""
     power = 0.0
-    for played in takes:
-        x = soxr.resample(played.samples, rate, RATE, quality="VHQ") / np.abs(played.samples).max()
-        power += librosa.feature.melspectrogram(y=x, sr=RATE, n_fft=1024, n_mels=8, fmax=7000).sum(
-            axis=1
-        )
+    for take in takes:
+        normalized = soxr.resample(take.samples, sample_rate, RATE, quality="VHQ")
+        normalized = normalized / np.abs(take.samples).max()
+        mel = librosa.feature.melspectrogram(y=normalized, sr=RATE, n_fft=1024, n_mels=8, fmax=7000)
+        power += mel.sum(axis=1)
     return np.maximum(10 * np.log10(power / power.max()), -40)
 
 
-@by_kind
-def test_a_seed_is_one_performance_at_every_rate(kind):
-    low, high = ([take(kind, seed, 1.5, rate) for seed in range(4)] for rate in (RATE, 48000))
-    assert [played.facts for played in low] == [played.facts for played in high]
-    assert np.abs(octaves(low, RATE) - octaves(high, 48000)).mean() < 2.5
+@every_class
+def test_one_seed_sounds_the_same_at_16_and_48_khz(sound_class):
+    low = [render(sound_class, seed, 1.5, RATE) for seed in range(4)]
+    high = [render(sound_class, seed, 1.5, 48000) for seed in range(4)]
+    assert [take.annotations for take in low] == [take.annotations for take in high]
+    assert np.abs(band_levels(low, RATE) - band_levels(high, 48000)).mean() < 2.5
 
 
-@by_kind
-def test_words_are_plain_and_combine(kind):
-    assert 3 <= len(kind.nouns) <= 6 and 3 <= len(kind.actions) <= 6
-    assert all(word == word.lower() and word == word.strip() for word in kind.nouns + kind.actions)
-    assert all(any(part.endswith("ing") for part in action.split()) for action in kind.actions)
+@every_class
+def test_nouns_and_actions_are_lower_case_and_actions_are_participles(sound_class):
+    assert 3 <= len(sound_class.nouns) <= 6 and 3 <= len(sound_class.actions) <= 6
+    for words in sound_class.nouns + sound_class.actions:
+        assert words == words.lower() == words.strip()
+    for action in sound_class.actions:
+        assert any(word.endswith("ing") for word in action.split())
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS if kind.name in PITCHED], ids=lambda kind: kind.name
-)
-def test_pitched_kinds_cover_well_over_an_octave(kind):
-    pitches = [
-        f["pitch_hz"]
-        for f in (take(kind, seed, 0.7).facts for seed in range(40))
-        if "pitch_hz" in f
-    ]
+@pytest.mark.parametrize("name", PITCHED)
+def test_annotated_pitches_span_more_than_an_octave(name):
+    sound_class = next(each for each in CLASSES if each.name == name)
+    pitches = []
+    for seed in range(40):
+        annotations = render(sound_class, seed, 0.7).annotations
+        if "pitch_hz" in annotations:
+            pitches.append(annotations["pitch_hz"])
     assert max(pitches) / min(pitches) > 2.3
 
 
-@by_kind
-def test_rendering_is_fifty_times_faster_than_listening(kind):
-    spent = []
+@every_class
+def test_rendering_is_fifty_times_faster_than_real_time(sound_class):
+    cpu_s = []
     for seed in range(3):
-        began = time.process_time()
-        take(kind, seed, 5.12)
-        spent.append(time.process_time() - began)
-    assert min(spent) < 5.12 / 50
+        start = time.process_time()
+        render(sound_class, seed, 5.12)
+        cpu_s.append(time.process_time() - start)
+    assert min(cpu_s) < 5.12 / 50

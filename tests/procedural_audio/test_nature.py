@@ -1,69 +1,66 @@
-"""Weather and water checked by statistics an ear would notice: brightness, crackle, swell, decay, and the drip of a tap."""
+"""Weather and water, measured from samples: brightness, kurtosis, swell, decay, rates."""
 
 import time
 
 import librosa
 import numpy as np
 import pytest
+from measures import centroid
 from scipy.stats import kurtosis
 
-from procedural_audio.sources import animals
-from procedural_audio.sources.nature import KINDS
-from procedural_audio.synth import Stage
+from procedural_audio.sources import animals, birds_insects
+from procedural_audio.sources.nature import CLASSES
+from procedural_audio.synth import RenderContext
 
 RATE = 16000
-NAMED = {kind.name: kind for kind in KINDS}
+BY_NAME = {each.name: each for each in CLASSES}
+
+every_class = pytest.mark.parametrize("sound_class", CLASSES, ids=lambda each: each.name)
 
 
-def play(name, seed, seconds=5.12):
-    return NAMED[name].render(Stage(np.random.default_rng([6, seed]), RATE, seconds))
+def render(name, seed, duration=5.12):
+    return BY_NAME[name].render(RenderContext(np.random.default_rng([6, seed]), RATE, duration))
 
 
-def centroid(x):
-    power = np.abs(np.fft.rfft(x)) ** 2
-    return float((power * np.fft.rfftfreq(len(x), 1 / RATE)).sum() / power.sum())
+def render_class(sound_class, seed, duration, sample_rate=RATE):
+    return sound_class.render(RenderContext(np.random.default_rng(seed), sample_rate, duration))
 
 
 def log_mel(x, bands=64):
     x = 0.1 * x / np.sqrt(np.mean(x**2))
-    return np.log(
-        librosa.feature.melspectrogram(
-            y=x, sr=RATE, n_fft=1024, hop_length=256, n_mels=bands, power=1.0
-        )
-        + 1e-3
+    mel = librosa.feature.melspectrogram(
+        y=x, sr=RATE, n_fft=1024, hop_length=256, n_mels=bands, power=1.0
     )
+    return np.log(mel + 1e-3)
 
 
-def split_by(name, word, other, measure, seeds=24, key="qualities"):
-    """Medians of a measure over takes described by `word` and by `other`."""
-    takes = [play(name, seed, 3.0) for seed in range(seeds)]
-    groups = [
-        [measure(t.samples) for t in takes if w in t.annotations.get(key, ())]
-        for w in (word, other)
-    ]
-    assert min(map(len, groups)) >= 3
-    return (float(np.median(group)) for group in groups)
+def medians_by_word(name, words, measure, num_seeds=24, key="qualities"):
+    """Median of a measure over the takes that are annotated with each word."""
+    takes = [render(name, seed, 3.0) for seed in range(num_seeds)]
+    medians = []
+    for word in words:
+        group = [measure(t.samples) for t in takes if word in t.annotations.get(key, ())]
+        assert len(group) >= 3
+        medians.append(float(np.median(group)))
+    return medians
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-@pytest.mark.parametrize("seconds", [0.6, 2.0, 10.24])
-def test_every_clip_sounds_soon_and_repeats_itself_from_its_seed(kind, seconds):
+@every_class
+@pytest.mark.parametrize("duration", [0.6, 2.0, 10.24])
+def test_takes_start_soon_and_equal_seeds_give_equal_takes(sound_class, duration):
     for seed in range(3):
-        x, again = (
-            kind.play(Stage(np.random.default_rng(seed), RATE, seconds)).samples for _ in range(2)
-        )
-        assert x.shape == (round(seconds * RATE),) and np.isfinite(x).all()
-        np.testing.assert_array_equal(x, again)
+        x = render_class(sound_class, seed, duration).samples
+        assert x.shape == (round(duration * RATE),) and np.isfinite(x).all()
+        np.testing.assert_array_equal(x, render_class(sound_class, seed, duration).samples)
         assert np.flatnonzero(np.abs(x) > 0.01 * np.abs(x).max())[0] <= 0.6 * RATE
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_one_seed_has_one_colour_at_both_rates(kind):
+@every_class
+def test_one_seed_has_the_same_spectrum_at_16_and_48_khz(sound_class):
     for seed in range(3):
-        low, high = (
-            kind.play(Stage(np.random.default_rng(seed), rate, 4.0)) for rate in (16000, 48000)
-        )
-        assert low.facts == high.facts
+        low = render_class(sound_class, seed, 4.0, 16000)
+        high = render_class(sound_class, seed, 4.0, 48000)
+        assert low.annotations == high.annotations
         resampled = librosa.resample(
             high.samples, orig_sr=48000, target_sr=RATE, res_type="soxr_hq"
         )
@@ -71,112 +68,116 @@ def test_one_seed_has_one_colour_at_both_rates(kind):
         assert np.abs(mels[0] - mels[1]).mean() < 0.25  # nepers: 2 dB
 
 
-def test_drops_fall_at_the_claimed_rate():
+def test_drops_have_the_annotated_onsets_and_rate():
     for seed in range(10):
-        take = play("drip", seed)
+        take = render("drip", seed)
         onsets = np.array(take.annotations["onsets"])
         level = np.abs(take.samples)
-        for start in onsets:  # silence, then a drop
-            at = round(start * RATE)
-            assert level[at : at + 320].max() > 0.3 * level.max()
-            assert level[max(0, at - 80) : at].max(initial=0) < 0.1 * level.max()
-        assert np.diff(onsets) == pytest.approx(1 / take.annotations["rate_hz"])
-        assert onsets[-1] + 1 / take.annotations["rate_hz"] > 5.12 - 0.5
+        for onset in onsets:  # silence, then a drop
+            start = round(onset * RATE)
+            assert level[start : start + 320].max() > 0.3 * level.max()
+            assert level[max(0, start - 80) : start].max(initial=0) < 0.1 * level.max()
+        period = 1 / take.annotations["rate_hz"]
+        assert np.diff(onsets) == pytest.approx(period)
+        assert onsets[-1] + period > 5.12 - 0.5
 
 
-def test_heavy_rain_is_fuller_below_and_light_rain_patters():
-    heavy, light = split_by("rain", "heavy", "light", kurtosis)
+def test_single_drops_stand_out_in_light_rain():
+    heavy, light = medians_by_word("rain", ("heavy", "light"), kurtosis)
     assert light > 2 * heavy
 
 
 def test_strong_wind_is_brighter_than_gentle_wind():
-    strong, gentle = split_by("wind", "strong", "gentle", centroid)
+    strong, gentle = medians_by_word("wind", ("strong", "gentle"), centroid)
     assert strong > 1.1 * gentle
 
 
-def test_a_whistling_wind_has_a_line_in_its_spectrum():
-    def line(x):
+def test_wind_with_a_whistle_has_a_line_in_its_spectrum():
+    def line_strength(x):
         frames = np.abs(librosa.stft(x, n_fft=2048))[40:200]
         return float(np.median(frames.max(0) / np.median(frames, 0)))
 
-    takes = [play("wind", seed) for seed in range(16)]
-    whistling = [line(t.samples) for t in takes if t.annotations["manner"]]
-    assert len(whistling) >= 3
-    assert min(whistling) > np.median(
-        [line(t.samples) for t in takes if not t.annotations["manner"]]
-    )
+    with_whistle = []
+    without_whistle = []
+    for seed in range(16):
+        take = render("wind", seed)
+        group = with_whistle if take.annotations["manner"] else without_whistle
+        group.append(line_strength(take.samples))
+    assert len(with_whistle) >= 3
+    assert min(with_whistle) > np.median(without_whistle)
 
 
 def test_waves_swell_and_their_spray_lags_their_body():
     for seed in range(6):
-        mel = np.exp(log_mel(play("sea", seed, 10.24).samples))
-        smooth = [
-            np.convolve(mel[band].mean(0), np.hanning(16) / 8, "valid")
-            for band in (slice(4, 16), slice(48, 64))
-        ]
-        assert smooth[1].max() > 3 * smooth[1].min()
-        lags = [np.corrcoef(smooth[0][: -d or None], smooth[1][d:])[0, 1] for d in range(40)]
-        assert np.argmax(lags) > 3
+        mel = np.exp(log_mel(render("sea", seed, 10.24).samples))
+        window = np.hanning(16) / 8
+        body = np.convolve(mel[4:16].mean(0), window, "valid")
+        spray = np.convolve(mel[48:64].mean(0), window, "valid")
+        assert spray.max() > 3 * spray.min()
+        correlations = [np.corrcoef(body[: -lag or None], spray[lag:])[0, 1] for lag in range(40)]
+        assert np.argmax(correlations) > 3
 
 
-def test_thunder_claps_and_then_sinks_low():
-    sharp = 0
+def test_thunder_starts_loud_and_ends_low():
+    num_sharp = 0
     for seed in range(16):
-        take = play("thunder", seed)
+        take = render("thunder", seed)
         x = take.samples
-        first, last = x[: len(x) // 3], x[-len(x) // 3 :]
+        first = x[: len(x) // 3]
+        last = x[-len(x) // 3 :]
         assert np.mean(first**2) > 3 * np.mean(last**2) and centroid(last) < 300
         if "sharp" in take.annotations["qualities"]:
-            sharp += 1
+            num_sharp += 1
             assert centroid(first) > 1.2 * centroid(last)
-    assert sharp > 2
+    assert num_sharp > 2
 
 
-def test_fire_crackles_where_wind_blows():
-    assert min(kurtosis(play("fire", seed).samples) for seed in range(8)) > 8
-    assert max(kurtosis(play("wind", seed).samples) for seed in range(8)) < 8
+def test_fire_has_peaks_and_wind_has_none():
+    assert min(kurtosis(render("fire", seed).samples) for seed in range(8)) > 8
+    assert max(kurtosis(render("wind", seed).samples) for seed in range(8)) < 8
 
 
-def test_large_waters_are_lower_than_small_ones():
-    for name in ("stream", "bubbles"):
-        large, small = split_by(name, "large", "small", centroid)
-        assert small > 1.2 * large
+@pytest.mark.parametrize("name", ["stream", "bubbles"])
+def test_large_waters_are_lower_than_small_ones(name):
+    large, small = medians_by_word(name, ("large", "small"), centroid)
+    assert small > 1.2 * large
 
 
 def test_hail_on_metal_rings_at_one_pitch():
-    def peak_share(x):
+    def peak_to_mean(x):
         power = np.abs(np.fft.rfft(x)) ** 2
         power = np.convolve(power, np.ones(60), "same")  # 20 Hz wide
         return float(power.max() / power.mean())
 
-    metal, ground = split_by("hail", "on metal", "on the ground", peak_share, key="manner")
+    words = ("on metal", "on the ground")
+    metal, ground = medians_by_word("hail", words, peak_to_mean, key="manner")
     assert metal > 1.6 * ground
 
 
-def test_kinds_are_told_apart_from_a_few_examples():
-    """A nearest-centroid classifier on plain log-mel statistics, five examples a kind, names unheard takes of all kinds."""
+def test_a_simple_classifier_tells_the_classes_apart():
+    """Nearest centroid on log-mel statistics, five training takes and four test takes a class."""
 
-    def features(kind, seed):
-        mel = log_mel(kind.play(Stage(np.random.default_rng([7, seed]), RATE, 3.0)).samples)
-        return np.concatenate(
-            [mel.mean(1), mel.std(1), np.percentile(mel, 95, 1), np.diff(mel).std(1)]
-        )
+    def features(sound_class, seed):
+        ctx = RenderContext(np.random.default_rng([7, seed]), RATE, 3.0)
+        mel = log_mel(sound_class.render(ctx).samples)
+        statistics = [mel.mean(1), mel.std(1), np.percentile(mel, 95, 1), np.diff(mel).std(1)]
+        return np.concatenate(statistics)
 
-    kinds = (*animals.KINDS, *KINDS)
-    known = np.array([[features(kind, seed) for seed in range(5)] for kind in kinds])
-    unheard = np.array([[features(kind, seed) for seed in range(5, 9)] for kind in kinds])
-    centre, scale = known.mean((0, 1)), known.std((0, 1))
-    centroids = ((known - centre) / scale).mean(1)
-    distance = np.square(((unheard - centre) / scale)[:, :, None] - centroids).sum(-1)
-    named = distance.argmin(-1) == np.arange(len(kinds))[:, None]
-    assert named.mean() > 0.85
+    classes = (*animals.CLASSES, *birds_insects.CLASSES, *CLASSES)
+    train = np.array([[features(each, seed) for seed in range(5)] for each in classes])
+    test = np.array([[features(each, seed) for seed in range(5, 9)] for each in classes])
+    center, scale = train.mean((0, 1)), train.std((0, 1))
+    centroids = ((train - center) / scale).mean(1)
+    distance = np.square(((test - center) / scale)[:, :, None] - centroids).sum(-1)
+    is_correct = distance.argmin(-1) == np.arange(len(classes))[:, None]
+    assert is_correct.mean() > 0.85
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_fifty_times_faster_than_it_sounds(kind):
-    spent = []
+@every_class
+def test_rendering_is_fifty_times_faster_than_real_time(sound_class):
+    cpu_s = []
     for seed in range(3):
         start = time.process_time()
-        kind.play(Stage(np.random.default_rng(seed), RATE, 5.12))
-        spent.append(time.process_time() - start)
-    assert min(spent) < 5.12 / 50
+        render_class(sound_class, seed, 5.12)
+        cpu_s.append(time.process_time() - start)
+    assert min(cpu_s) < 5.12 / 50
