@@ -30,6 +30,20 @@ _MIN_SAMPLE_RATE = 8000
 _SEED_BITS = 31  # of a drawn seed, so that it fits every tool that reads it
 
 
+def validate_text(text: str) -> str:
+    """Return a prompt or a transcript as it is.
+
+    Raises:
+        ValueError: It is too long or not UTF-8; the message begins with the verb.
+    """
+    # Python keeps bytes of a command line that are not UTF-8 as lone surrogates.
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("contains bytes that are not UTF-8; write it again in UTF-8")
+    if len(text) > MAX_PROMPT_CHARS:
+        raise ValueError(f"has {len(text)} characters; shorten it to {MAX_PROMPT_CHARS}")
+    return text
+
+
 class PromptCue(StrictModel):
     """One entry of a timeline: a prompt that holds until the next cue starts.
 
@@ -249,12 +263,7 @@ class GenerationOptions(StrictModel):
     @field_validator("prompt", "negative_prompt", "transcript")
     @classmethod
     def _check_text(cls, text: str) -> str:
-        # Python keeps bytes of a command line that are not UTF-8 as lone surrogates.
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise ValueError("contains bytes that are not UTF-8; write it again in UTF-8")
-        if len(text) > MAX_PROMPT_CHARS:
-            raise ValueError(f"has {len(text)} characters; shorten it to {MAX_PROMPT_CHARS}")
-        return text
+        return validate_text(text)
 
     @field_validator("sample_rate")
     @classmethod
