@@ -1,1 +1,1 @@
-"""The command line: one thin file per verb. Torch is imported inside a command, never by --help."""
+"""The command line: one file per command. Torch is imported by commands, never by --help."""

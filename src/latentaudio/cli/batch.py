@@ -1,198 +1,242 @@
-"""`latentaudio batch`: a clip of every row of a list into a folder, which the same command goes on with."""
+"""`latentaudio batch`: one clip for each row of a list; a stopped batch can be resumed."""
 
 from __future__ import annotations
 
 import hashlib
-import json as notation
+import json as json_format
 import os
 import secrets
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..audio.io import Audio
+from ..config.tags import TAGS_OF_0_1
 from ..errors import DataError, GenerationError, LatentAudioError, UsageError
 from . import console
-from .batch_list import Cells, Row, planned, read
-from .generate import Flags, How, keep
-from .output_paths import writable
+from .batch_list import Row, read_rows, resolve_rows
+from .clips import save_clip
+from .flags import ALL, OUTPUT, PROMPT, BatchFlags, DisplayFlags, RuntimeFlags
+from .output_paths import ensure_writable_dir
 
+if TYPE_CHECKING:
+    from ..audio.io import Audio
 
-class Asking(Flags):
-    """Options as flags, but for the number of clips, which is that of the rows."""
-
-    num_waveforms: Annotated[int, Parameter(parse=False)] = 1
+MANIFEST_FILE = "manifest.jsonl"
+_TEMPORARY_FILES = f".{16 * '[0-9a-f]'}.part"
+_REQUEST_OF_0_1 = {**TAGS_OF_0_1, "like": "architecture"}
 
 
 @dataclass
 class Manifest:
-    """What a folder knows of its files: a line of JSON each, the latest of a name counts. A torn last line does not.
+    """The files of a batch: one line of JSON per file, of which the last one of a name counts.
 
-    first: seed of row 1, as it was once drawn, or a new one.
+    A line that was cut off, because the process was killed, does not count.
+
+    Attributes:
+        path: The manifest.
+        records: The last record of each file.
+        first_seed: Seed of row 1, from the manifest or drawn now.
     """
 
     path: Path
-    lines: dict[str, Cells] = field(init=False)
-    first: int = field(init=False)
+    records: dict[str, dict[str, Any]] = field(init=False)
+    first_seed: int = field(init=False)
 
     def __post_init__(self) -> None:
         data = self.path.read_bytes() if self.path.is_file() else b""
-        self.size, self.whole = len(data), data.rfind(b"\n") + 1
+        self._size_when_read = len(data)
+        self._complete_size = data.rfind(b"\n") + 1
         try:
-            lines = [notation.loads(line) for line in data[: self.whole].splitlines()]
-            self.lines = {line["name"]: line for line in lines}
-            self.first = lines[-1]["first"] if lines else secrets.randbelow(2**31)
+            records = []
+            for line in data[: self._complete_size].splitlines():
+                records.append(_upgrade_record(json_format.loads(line)))
+            self.records = {record["name"]: record for record in records}
+            self.first_seed = records[-1]["first_seed"] if records else secrets.randbelow(2**31)
         except (ValueError, TypeError, KeyError):
             raise DataError(
                 f"{self.path} is damaged; move it away, or choose another folder"
             ) from None
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Within it no other process writes this manifest; UsageError where one does. A killed one holds nothing."""
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from writing the manifest; a killed process holds no lock.
+
+        Raises:
+            UsageError: Another process writes it, or has written it since it was read.
+        """
         try:
             import fcntl
         except ImportError:  # Windows
             yield
             return
         try:
-            lock = self.path.open("ab")
-        except OSError as problem:
-            raise self._unwritable(problem) from None
-        with lock:
+            file = self.path.open("ab")
+        except OSError as error:
+            raise self._write_error(error) from None
+        with file:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise UsageError(
-                    f"another batch is at work in {self.path.parent}; wait, or choose another folder"
+                    f"another batch is running in {self.path.parent}; wait, "
+                    "or choose another folder"
                 ) from None
-            if self.path.stat().st_size != self.size:
+            if self.path.stat().st_size != self._size_when_read:
                 raise UsageError(
-                    f"another batch was at work in {self.path.parent} just now; give the command again"
+                    f"another batch has just written to {self.path.parent}; run the command again"
                 )
             yield
 
-    def holds(self, row: Row) -> bool:
-        """Whether the file of a row is there, made of just this."""
-        line = self.lines.get(row.file, {})
-        return (
-            (self.path.parent / row.file).exists()
-            and "error" not in line
-            and line.get("asked") == row.asked
-        )
+    def is_done(self, row: Row) -> bool:
+        """Return whether the file of a row exists and was generated from the same request."""
+        record = self.records.get(row.file, {})
+        exists = (self.path.parent / row.file).exists()
+        return exists and "error" not in record and record.get("request") == row.record
 
-    def add(self, line: Cells) -> None:
-        """Put a line on disk, behind those that are whole."""
-        data = f"{notation.dumps(line, ensure_ascii=False)}\n".encode()
+    def add(self, record: dict[str, Any]) -> None:
+        """Write a record to disk, after the complete ones.
+
+        Raises:
+            DataError: The manifest cannot be written.
+        """
+        data = f"{json_format.dumps(record, ensure_ascii=False)}\n".encode()
         try:
             with self.path.open("ab") as file:
-                file.truncate(self.whole)
-                self.whole += file.write(data)
+                file.truncate(self._complete_size)
+                self._complete_size += file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError as problem:
-            raise self._unwritable(problem) from None
+        except OSError as error:
+            raise self._write_error(error) from None
 
-    def _unwritable(self, problem: OSError) -> DataError:
+    def _write_error(self, error: OSError) -> DataError:
         return DataError(
-            f"cannot write {self.path} ({problem.strerror}); free some space or choose another folder"
+            f"cannot write {self.path} ({error.strerror}); free some space or choose another folder"
         )
+
+
+def _upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
+    """A record under today's names; version 0.1 wrote others."""
+    if "asked" not in record:
+        return record
+    upgraded = {**record, "first_seed": record["first"]}
+    request = upgraded.pop("asked")
+    upgraded["request"] = {_REQUEST_OF_0_1.get(name, name): request[name] for name in request}
+    return upgraded
 
 
 def batch(
-    rows: Path,
-    out: Path,
+    rows: Annotated[
+        Path,
+        Parameter(
+            help="List of clips: .csv (columns: prompt, name and names of options), .jsonl "
+            "(objects of the same), or .txt (`prompt` or `prompt | name` on each line). Rows win "
+            "over flags.",
+            group=PROMPT,
+        ),
+    ],
+    folder: Annotated[
+        Path, Parameter(help="Folder for the files, named after the rows.", group=OUTPUT)
+    ],
     *,
-    options: Annotated[Asking, Parameter(name="*", show_default=False)] = Asking(),
-    format: Literal["wav", "flac", "ogg", "mp3", "opus"] = "wav",
-    skip_existing: bool = False,
-    how: How = How(),
+    options: Annotated[BatchFlags, ALL] = BatchFlags(),
+    format: Annotated[
+        Literal["wav", "flac", "ogg", "mp3", "opus"],
+        Parameter(help="Format of the files.", group=OUTPUT),
+    ] = "wav",
+    skip_existing: Annotated[
+        bool,
+        Parameter(
+            help="Skip every row whose file exists, whatever generated it.",
+            group=OUTPUT,
+            show_default=False,
+        ),
+    ] = False,
+    display: DisplayFlags = DisplayFlags(),
+    runtime: RuntimeFlags = RuntimeFlags(),
 ) -> None:
-    """Make a clip of every row of a list. The same command goes on where it stopped, however it stopped.
+    """Generate one clip for each row of a list. The same command resumes a stopped batch.
 
-    OUT/manifest.jsonl gets a line for every file. Rows without a seed get --seed, and one more each; without --seed one is
-    drawn and kept in the manifest. A row that changed is made anew, one that fails is told and tried again the next time.
-
-    Parameters
-    ----------
-    rows
-        A .csv file (columns: prompt, name and names of options), .jsonl (objects of the same), or .txt (a prompt on each line;
-        behind a vertical bar its clip may be given a name). What a row says comes before flags.
-    out
-        A folder; files are named by name or prompt.
-    format
-        Of the files.
-    skip_existing
-        Skip every row whose file is there, whatever made it.
+    FOLDER/manifest.jsonl gets one line per file. Rows without a seed take --seed, and one more for
+    each row; without --seed, the seed is random and stored in the manifest. A row that has changed
+    is generated again; a row that fails is reported, and tried again the next time.
     """
-    if how.quiet:
-        warnings.simplefilter("ignore")
-    own = out / "manifest.jsonl"
-    if own.exists() and rows.exists() and own.samefile(rows):
-        raise UsageError(f"{rows} is the folder's own manifest; give the list that it was made of")
-    given, manifest, flags = read(rows), Manifest(own), options.model_dump(exclude_unset=True)
-    if (seed := flags.pop("seed", -1)) >= 0:
-        manifest.first = seed
-    _work(
-        planned(rows, given, flags, manifest.first, f".{format}", how.computing),
-        manifest,
-        skip_existing,
-        how,
-    )
+    console.set_quiet(display.quiet)
+    manifest_path = folder / MANIFEST_FILE
+    if manifest_path.exists() and rows.exists() and manifest_path.samefile(rows):
+        raise UsageError(f"{rows} is the manifest of the folder; give the list it was made from")
+    cells = read_rows(rows)
+    manifest = Manifest(manifest_path)
+    if options.seed >= 0:
+        manifest.first_seed = options.seed
+    resolved = resolve_rows(rows, cells, options, manifest.first_seed, f".{format}", runtime)
+    _generate_missing(resolved, manifest, skip_existing, display, runtime)
 
 
-def _work(rows: Sequence[Row], manifest: Manifest, skip_existing: bool, how: How) -> None:
-    """Make what is not there, one file and one line after the other."""
-    folder, failed = writable(manifest.path.parent, create=True), 0
-    with manifest.alone():
-        for left in folder.glob(f".{16 * '[0-9a-f]'}.part"):  # of a process that was killed
-            left.unlink(missing_ok=True)
-        todo = [
-            row
-            for row in rows
-            if not (manifest.holds(row) or (skip_existing and (folder / row.file).exists()))
-        ]
-        with console.bar("making", how.quiet or how.json) as tick:
-            for done, (row, clip) in enumerate(_made(todo, how), 1):
-                line: Cells = {"name": row.file, "row": row.number, "seed": row.request.seed}
-                if isinstance(clip, Audio):
-                    keep(clip, folder / row.file, how.plot, how.json, how.quiet)
-                    digest = hashlib.sha256((folder / row.file).read_bytes()).hexdigest()
-                    line |= {"seed": clip.seed, "score": clip.score, "sha256": digest}
+def _generate_missing(
+    rows: Sequence[Row],
+    manifest: Manifest,
+    skip_existing: bool,
+    display: DisplayFlags,
+    runtime: RuntimeFlags,
+) -> None:
+    """Generate the rows without a file, and record each."""
+    folder = ensure_writable_dir(manifest.path.parent, create=True)
+    num_failed = 0
+    with manifest.lock():
+        for part in folder.glob(_TEMPORARY_FILES):  # of a process that was killed
+            part.unlink(missing_ok=True)
+        missing = []
+        for row in rows:
+            exists = skip_existing and (folder / row.file).exists()
+            if not exists and not manifest.is_done(row):
+                missing.append(row)
+        with console.progress_bar("generating", display.hides_progress) as tick:
+            for num_done, (row, clip) in enumerate(_generate_rows(missing, runtime), 1):
+                record: dict[str, Any] = {"name": row.file, "row": row.number}
+                if isinstance(clip, LatentAudioError):
+                    num_failed += 1
+                    console.print_error(f"row {row.number}: {clip}")
+                    record |= {"seed": row.request.seed, "error": str(clip)}
                 else:
-                    failed += 1
-                    console.complain(f"row {row.number}: {clip}")
-                    line["error"] = str(clip)
-                manifest.add({**line, "first": manifest.first, "asked": row.asked})
-                tick(done, len(todo), row.file)
-    if failed:
+                    save_clip(clip, folder / row.file, display)
+                    digest = hashlib.sha256((folder / row.file).read_bytes()).hexdigest()
+                    record |= {"seed": clip.seed, "score": clip.score, "sha256": digest}
+                record |= {"first_seed": manifest.first_seed, "request": row.record}
+                manifest.add(record)
+                tick(num_done, len(missing), row.file)
+    if num_failed:
         raise GenerationError(
-            f"{failed} of {len(todo)} rows failed; the same command tries them again"
+            f"{num_failed} of {len(missing)} rows failed; the same command tries them again"
         )
-    if not how.quiet and not how.json:
-        console.say(f"{folder}  {len(todo)} made, {len(rows) - len(todo)} were there")
+    if not display.hides_progress:
+        num_skipped = len(rows) - len(missing)
+        console.print_result(f"{folder}  {len(missing)} generated, {num_skipped} skipped")
 
 
-def _made(rows: Sequence[Row], how: How) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
-    """Each row with its clip or with what went wrong, model by model."""
+def _generate_rows(
+    rows: Sequence[Row], runtime: RuntimeFlags
+) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
+    """Each row with its clip or its error, model by model."""
     for model in dict.fromkeys(row.request.model for row in rows):
-        yield from _of_one_model([row for row in rows if row.request.model == model], how)
+        yield from _generate_with(
+            model, [row for row in rows if row.request.model == model], runtime
+        )
 
 
-def _of_one_model(rows: list[Row], how: How) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
-    model = how.load(rows[0].request.model)
+def _generate_with(
+    model_name: str, rows: list[Row], runtime: RuntimeFlags
+) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
+    model = runtime.load(model_name)
     while rows:
         clips = model.stream([row.request for row in rows])
         try:
             for clip in clips:
                 yield rows.pop(0), clip
-        except (
-            GenerationError,
-            UsageError,
-        ) as problem:  # of the first that is left; the others go on
-            yield rows.pop(0), problem
+        except (GenerationError, UsageError) as error:
+            # An error belongs to the first row that is left. A new stream continues after it.
+            yield rows.pop(0), error

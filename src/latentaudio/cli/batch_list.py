@@ -1,4 +1,4 @@
-"""Lists of what to make: .csv, .jsonl or .txt to complete requests, every row checked before any work. Knows no sound."""
+"""Lists of clips: reads .csv, .jsonl or .txt, and resolves every row before any work."""
 
 from __future__ import annotations
 
@@ -11,72 +11,96 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..audio.io import safe_name
 from ..config.options import GenerationOptions
-from ..config.registry import MODELS
+from ..config.registry import DEFAULT_SPEECH_MODEL, MODELS
 from ..errors import LatentAudioError, UsageError
-from .generate import VOICE, prompts_of, spoken, text_of
-from .output_paths import check_rate
+from .flags import BatchFlags, RuntimeFlags, validate_speech_model
+from .output_paths import validate_sample_rate
+from .prompts import DEFAULT_VOICE_PROMPT, read_prompt_file, read_text
 
 if TYPE_CHECKING:
     from ..loaders.resolve import ModelSource
 
 Cells: TypeAlias = dict[str, Any]
-COLUMNS = ["name", *(name for name in GenerationOptions.model_fields if name not in ("num_waveforms", "edit"))]
+"""The values of one row by column, as the file has them; pydantic checks them with the request."""
+
+_NOT_COLUMNS = {"num_waveforms", "edit"}
+COLUMNS = ["name", *(name for name in GenerationOptions.model_fields if name not in _NOT_COLUMNS)]
 
 
 @dataclass(frozen=True)
 class Row:
-    """number: from 1. file: its name. request: complete. asked: all that decides the file, as JSON can hold it."""
+    """A clip of a batch.
+
+    Attributes:
+        number: Number of the row, from 1.
+        file: Name of its file.
+        request: Its complete request.
+        record: Everything that decides the content of the file, as JSON can hold it.
+    """
 
     number: int
     file: str
     request: GenerationOptions
-    asked: Cells
+    record: dict[str, Any]
 
 
-def read(file: Path) -> list[Cells]:
-    """What every row of a list says, empty cells left out. Raises DataError or UsageError in one line."""
-    text = text_of(file)
+def read_rows(file: Path) -> list[Cells]:
+    """Read a list of clips.
+
+    Args:
+        file: A .csv, .jsonl or .txt file.
+
+    Returns:
+        The cells of every row; empty cells are left out.
+
+    Raises:
+        DataError: The file cannot be read.
+        UsageError: It is no list, or has no rows.
+    """
+    text = read_text(file)
     match file.suffix.lower():
         case ".txt":
-            rows = [{"prompt": prompt, "name": name} for prompt, name in prompts_of(file)]
+            rows = [{"prompt": prompt, "name": name} for prompt, name in read_prompt_file(file)]
         case ".csv":
-            rows = _table(file, text)
+            rows = _read_csv(file, text)
         case ".jsonl":
-            rows = _objects(file, text)
+            rows = _read_jsonl(file, text)
         case _:
-            raise UsageError(
-                f"{file} is no list that can be read; end its name in .csv, .jsonl or .txt"
-            )
+            raise UsageError(f"{file} is not a list; end its name in .csv, .jsonl or .txt")
     if not rows:
-        raise UsageError(f"{file} holds no rows; say what to make")
-    return [{name: cell for name, cell in row.items() if cell not in ("", None)} for row in rows]
+        raise UsageError(f"{file} has no rows; write one for each clip")
+    filled = []
+    for row in rows:
+        filled.append({name: cell for name, cell in row.items() if cell not in ("", None)})
+    return filled
 
 
-def _table(file: Path, text: str) -> list[Cells]:
+def _read_csv(file: Path, text: str) -> list[Cells]:
+    rows = []
     try:
-        rows = [
-            [cell.strip() for cell in row]
-            for row in csv.reader(io.StringIO(text), strict=True)
-            if row
-        ]
-    except csv.Error as problem:
+        for row in csv.reader(io.StringIO(text), strict=True):
+            if row:
+                rows.append([cell.strip() for cell in row])
+    except csv.Error as error:
         raise UsageError(
-            f"{file} is no table of commas ({problem}); quote cells that hold commas or quotes"
+            f"{file} is not valid CSV ({error}); quote cells with commas or quotes"
         ) from None
-    header, *rows = rows or [[]]
+    if not rows:
+        return []
+    header = rows.pop(0)
     if len(set(header)) < len(header):
-        raise UsageError(f"{file} has two columns of one name; leave one")
+        raise UsageError(f"{file} has two columns with the same name; remove one")
     for number, row in enumerate(rows, 1):
         if len(row) > len(header):
             raise UsageError(
-                f"{file}, row {number} has more cells than there are columns; quote cells that hold commas"
+                f"{file}, row {number} has more cells than there are columns; "
+                "quote cells with commas"
             )
     return [dict(zip(header, row, strict=False)) for row in rows]
 
 
-def _objects(file: Path, text: str) -> list[Cells]:
+def _read_jsonl(file: Path, text: str) -> list[Cells]:
     rows: list[Cells] = []
     for line in filter(str.strip, text.split("\n")):
         try:
@@ -85,77 +109,113 @@ def _objects(file: Path, text: str) -> list[Cells]:
             row = None
         if not isinstance(row, dict) or any(isinstance(cell, list | dict) for cell in row.values()):
             raise UsageError(
-                f"{file}, row {len(rows) + 1} is no JSON object of texts and numbers; write one on each line"
+                f"{file}, row {len(rows) + 1} is not a JSON object of texts and numbers; "
+                "write one on each line"
             )
         rows.append(row)
     return rows
 
 
-def planned(
-    file: Path, rows: Sequence[Cells], flags: Cells, first: int, ending: str, way: Mapping[str, Any]
+def resolve_rows(
+    file: Path,
+    rows: Sequence[Cells],
+    flags: BatchFlags,
+    first_seed: int,
+    extension: str,
+    runtime: RuntimeFlags,
 ) -> list[Row]:
-    """The rows of a list made whole by flags and the models' own defaults.
+    """Resolve the request of every row: its cells, then flags, then defaults of the model.
 
-    first: seed of row 1; later ones leave room for the candidates of those before. ending: of the files, which are named by
-    name or prompt, numbered where that is another row's. way: keywords of `load`. Raises what is wrong with the first wrong
-    row.
+    Args:
+        file: The list, for errors.
+        rows: Its rows.
+        flags: Options of rows that do not set them.
+        first_seed: Seed of row 1; later seeds leave room for the candidates of earlier rows.
+        extension: Extension of the files, which are named by name or prompt, and numbered if an
+            earlier row has that name.
+        runtime: Flags of the model and the machine.
+
+    Raises:
+        LatentAudioError: The first error in the list, with its row.
     """
-    asked = []
+    requests = []
     for number, row in enumerate(rows, 1):
-        with _told(file, number):
-            if strange := sorted(set(row) - set(COLUMNS)):
-                raise UsageError(
-                    f"there is no column {strange[0]!r}; there are: {', '.join(COLUMNS)}"
-                )
-            wishes = spoken(
-                {**flags, **{name: cell for name, cell in row.items() if name != "name"}}
-            )
-            one = GenerationOptions(**({"prompt": VOICE} if wishes.get("transcript") else {}) | wishes)
-            check_rate(one.sample_rate, ending)
-            asked.append(one)
-    from ..generation.resolve import resolve_options
+        with _with_row_context(file, number):
+            request = _build_request(row, flags)
+            validate_sample_rate(request.sample_rate, extension)
+            requests.append(request)
+    from ..generation.resolve import MAX_SEED, resolve_options
 
-    models: dict[str, ModelSource] = {}
-    done, names, taken = [], _names(rows, asked, ending), 0
-    for number, (one, name) in enumerate(zip(asked, names, strict=True), 1):
-        with _told(file, number):
-            if one.model not in models:
-                models[one.model] = _found(one.model, way)
-            whole = resolve_options(one, models[one.model])
-            whole = whole if one.seed >= 0 else whole.replace(seed=(first + taken) % 2**63)
-            taken += whole.candidates
-            done.append(Row(number, name, whole, {**whole.model_dump(mode="json"), **way}))
-    return done
+    settings = vars(runtime)
+    sources: dict[str, ModelSource] = {}
+    resolved: list[Row] = []
+    num_seeds = 0
+    names = _file_names(rows, requests, extension)
+    for number, (request, name) in enumerate(zip(requests, names, strict=True), 1):
+        with _with_row_context(file, number):
+            if request.model not in sources:
+                sources[request.model] = _find_source(request.model, runtime)
+            options = resolve_options(request, sources[request.model])
+            if request.seed < 0:
+                seed = (first_seed + num_seeds) % MAX_SEED
+                options = options.model_copy(update={"seed": seed})
+            num_seeds += options.candidates
+            record = {**options.model_dump(mode="json"), **settings}
+            resolved.append(Row(number, name, options, record))
+    return resolved
 
 
-def _found(model: str, way: Mapping[str, Any]) -> ModelSource:
-    """A model, as far as checking needs it: of published ones nothing is fetched for it."""
+def _build_request(row: Cells, flags: BatchFlags) -> GenerationOptions:
+    """The request of one row, not yet resolved."""
+    unknown = sorted(set(row) - set(COLUMNS))
+    if unknown:
+        raise UsageError(f"there is no column {unknown[0]!r}; columns are: {', '.join(COLUMNS)}")
+    # --seed is that of row 1, and counted up from there
+    set_by_user = {name: getattr(flags, name) for name in flags.model_fields_set - {"seed"}}
+    values = {**set_by_user, **row}
+    values.pop("name", None)
+    if values.get("transcript"):
+        values = {"model": DEFAULT_SPEECH_MODEL, "prompt": DEFAULT_VOICE_PROMPT, **values}
+        validate_speech_model(values["model"])
+    return GenerationOptions(**values)
+
+
+def _find_source(model: str, runtime: RuntimeFlags) -> ModelSource:
+    """The model, as far as checks need it: published ones are not downloaded for them."""
     from ..config.reference import get_reference
-    from ..loaders.resolve import spec_only, resolve_model
+    from ..loaders.resolve import resolve_model, spec_only
 
     if model in MODELS and MODELS[model].unet_parameters:
-        return replace(spec_only(model), reference=get_reference(way["reference"]))
-    return resolve_model(model, way["architecture"], way["reference"])
+        return replace(spec_only(model), reference=get_reference(runtime.reference))
+    return resolve_model(model, runtime.architecture, runtime.reference)
 
 
-def _names(rows: Sequence[Cells], asked: Sequence[GenerationOptions], ending: str) -> Iterator[str]:
-    """A file's name for each row, the same for the same rows; letters that differ in case only are one on some systems."""
-    taken: set[str] = set()
-    for row, one in zip(rows, asked, strict=True):
-        said = str(row.get("name", row.get("prompt", one.transcript or one.prompt)))
-        plain, k = safe_name(said.removesuffix(ending)), 1
-        name = plain
-        while name.casefold() in taken:
-            k += 1
-            name = f"{plain}_{k}"
-        taken.add(name.casefold())
-        yield f"{name}{ending}"
+def _file_names(
+    rows: Sequence[Mapping[str, Any]], requests: Sequence[GenerationOptions], extension: str
+) -> Iterator[str]:
+    """A file name for each row, always the same for the same rows.
+
+    Names that differ only in case count as equal, as they do on some systems.
+    """
+    from ..audio.io import safe_name
+
+    used: set[str] = set()
+    for row, request in zip(rows, requests, strict=True):
+        title = str(row.get("name", row.get("prompt", request.transcript or request.prompt)))
+        stem = safe_name(title.removesuffix(extension))
+        name = stem
+        number = 1
+        while name.casefold() in used:
+            number += 1
+            name = f"{stem}_{number}"
+        used.add(name.casefold())
+        yield f"{name}{extension}"
 
 
 @contextmanager
-def _told(file: Path, number: int) -> Iterator[None]:
-    """Whatever is wrong within is told with its row."""
+def _with_row_context(file: Path, number: int) -> Iterator[None]:
+    """Add the file and the row to errors."""
     try:
         yield
-    except LatentAudioError as problem:
-        raise type(problem)(f"{file}, row {number}: {problem}") from None
+    except LatentAudioError as error:
+        raise type(error)(f"{file}, row {number}: {error}") from None

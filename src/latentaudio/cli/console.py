@@ -1,4 +1,4 @@
-"""What appears on the terminal: results on stdout, everything else on stderr. Knows no command."""
+"""Output to the terminal: results on stdout; progress, warnings and errors on stderr."""
 
 from __future__ import annotations
 
@@ -6,88 +6,115 @@ import io
 import json
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from ..errors import DataError
 
-_BEAT_S = 30.0
-"""Where nobody watches a bar move (a log file), long work writes a line this often."""
+PROGRESS_INTERVAL_S = 30.0
+"""Time between two lines of progress if stderr is not a terminal but, say, a log file."""
 
 
-class Tick(Protocol):
-    """Tells a bar where the work stands."""
+class ProgressCallback(Protocol):
+    """Reports progress to a bar."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """`done` of `total`, with a few words."""
+        """Report `done` of `total` steps, with a short text."""
 
 
 def version() -> str:
-    """What --version prints."""
+    """Return the text of --version."""
     from ..audio.io import software
 
     return software()
 
 
-def say(text: str) -> None:
-    """A line of result."""
-    if sys.stdout is None:  # closed by whoever called
+def set_quiet(quiet: bool) -> None:
+    """Hide warnings from now on if `quiet`."""
+    if quiet:
+        warnings.simplefilter("ignore")
+
+
+def escape_unencodable() -> None:
+    """Print letters that the terminal's encoding lacks as escapes, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def print_result(text: str) -> None:
+    """Print a line of results to stdout.
+
+    Raises:
+        DataError: The line cannot be written, for example to a full disk.
+    """
+    if sys.stdout is None:  # the caller has closed it
         return
     try:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except BrokenPipeError:
         raise
-    except OSError as problem:
+    except OSError as error:
         raise DataError(
-            f"cannot print results ({problem.strerror}); free some space or use --quiet"
+            f"cannot print results ({error.strerror}); free some space or use --quiet"
         ) from None
 
 
-def any_letter() -> None:
-    """From now on a letter that the terminal cannot show is printed as its number; before, it ended the program."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+def print_record(record: Mapping[str, Any], as_json: bool) -> None:
+    """Print names and values, as one line of JSON or as one line each.
+
+    Args:
+        record: Values by name.
+        as_json: Whether to print JSON. If not, empty values (None, "") are left out.
+    """
+    if as_json:
+        print_result(json.dumps(record, ensure_ascii=False, default=str))
+        return
+    shown = {name: value for name, value in record.items() if value not in (None, "")}
+    width = max(map(len, shown), default=0)
+    lines = []
+    for name, value in shown.items():
+        lines.append(f"{name:<{width}}  {' '.join(str(value).splitlines())}")
+    print_result("\n".join(lines))
 
 
-def tell(facts: Mapping[str, Any], as_json: bool) -> None:
-    """Facts as one line of JSON, or as lines of name and value; what nobody knows (None, "") is left out of the latter."""
-    known = {name: value for name, value in facts.items() if value not in (None, "")}
-    width = max(map(len, known), default=0)
-    lines = [
-        f"{name:<{width}}  {' '.join(str(value).splitlines())}" for name, value in known.items()
-    ]
-    say(json.dumps(facts, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
-
-
-def complain(text: str) -> None:
-    """One line about what went wrong."""
+def print_error(text: str) -> None:
+    """Print an error or a warning to stderr, as one line."""
     if sys.stderr is not None:
         sys.stderr.write(f"latentaudio: {' '.join(text.split())}\n")
 
 
-def note(text: str) -> None:
-    """A line about how far work is."""
+def print_status(text: str) -> None:
+    """Print a line about the state of the work to stderr."""
     if sys.stderr is not None:
         sys.stderr.write(f"{text}\n")
 
 
 @contextmanager
-def bar(what: str, quiet: bool) -> Iterator[Tick]:
-    """A progress bar on a terminal, a line now and then elsewhere, nothing when quiet."""
+def progress_bar(title: str, quiet: bool) -> Iterator[ProgressCallback]:
+    """Show progress: a bar on a terminal, a line now and then elsewhere, nothing if `quiet`.
+
+    Args:
+        title: The work, such as "generating".
+        quiet: Whether to show nothing.
+
+    Yields:
+        The function to report progress with.
+    """
     if quiet:
         yield lambda done, total, note="": None
     elif sys.stderr is not None and sys.stderr.isatty():
-        with _moving(what) as tick:
+        with _rich_bar(title) as tick:
             yield tick
     else:
-        yield _beats(what)
+        yield _progress_lines(title)
 
 
 @contextmanager
-def _moving(what: str) -> Iterator[Tick]:
+def _rich_bar(title: str) -> Iterator[ProgressCallback]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -98,15 +125,19 @@ def _moving(what: str) -> Iterator[Tick]:
     )
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(),
-        TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-    )  # fmt: skip
-    # lines for people go above the bar; a pipe on stdout must not be caught by the terminal on stderr
-    caught = sys.stdout.isatty()
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    # Results on a terminal appear above the bar. A pipe on stdout must stay untouched.
+    redirect_stdout = sys.stdout.isatty()
     with Progress(
-        *columns, console=Console(stderr=True), transient=True, redirect_stdout=caught
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect_stdout
     ) as progress:
-        task = progress.add_task(what, total=None, note="")
+        task = progress.add_task(title, total=None, note="")
 
         def tick(done: int, total: int, note: str = "") -> None:
             progress.update(task, completed=done, total=total, note=note)
@@ -114,13 +145,13 @@ def _moving(what: str) -> Iterator[Tick]:
         yield tick
 
 
-def _beats(what: str) -> Tick:
+def _progress_lines(title: str) -> ProgressCallback:
     last = time.monotonic()
 
     def tick(done: int, total: int, note: str = "") -> None:
         nonlocal last
-        if time.monotonic() - last >= _BEAT_S:
+        if time.monotonic() - last >= PROGRESS_INTERVAL_S:
             last = time.monotonic()
-            sys.stderr.write(f"{what}: {done} of {total} {note}".rstrip() + "\n")
+            sys.stderr.write(f"{title}: {done} of {total} {note}".rstrip() + "\n")
 
     return tick

@@ -1,90 +1,122 @@
-"""`latentaudio convert`: a model from one layout into another, and proof that both sound alike."""
+"""`latentaudio convert`: a model written in another layout, and a test that both are equal."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from shutil import rmtree
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from ..config.registry import MODELS
 from ..errors import WeightsError
 from . import console
+from .flags import ArchitectureFlag, JSONRecordFlag, QuietFlag
+
+VERIFY_PROMPT = "a dog barking"
+VERIFY_TRANSCRIPT = "hello"
+VERIFY_DURATION_S = 0.64
 
 
 def convert(
-    source: str,
-    target: Path,
+    source: Annotated[
+        str, Parameter(help="Model name, hub id, model folder or checkpoint, as for --model.")
+    ],
+    target: Annotated[
+        Path,
+        Parameter(
+            help="New folder or, for the layout original, new file that ends in .ckpt or .pth; "
+            "tokenizers are written beside it."
+        ),
+    ],
     *,
-    layout: Literal["original", "diffusers", "latentaudio"],
-    architecture: str | None = None,
-    verify: bool = False,
-    json: bool = False,
-    quiet: bool = False,
+    layout: Annotated[
+        Literal["original", "diffusers", "latentaudio"],
+        Parameter(
+            help="original (the authors' checkpoint), diffusers (a folder per component) or "
+            "latentaudio."
+        ),
+    ],
+    architecture: ArchitectureFlag = None,
+    verify: Annotated[
+        bool,
+        Parameter(
+            help="Generate a clip with both models and compare. If they differ, the target is "
+            "removed.",
+            show_default=False,
+        ),
+    ] = False,
+    json: JSONRecordFlag = False,
+    quiet: QuietFlag = False,
 ) -> None:
-    """Write a model in another layout, tensor by tensor to the bit.
+    """Write a model in another layout; every tensor stays bit-identical.
 
-    Of averaged and raw weights the authors' choice is written, as reference "clean" has it; for diffusers the raw ones.
-
-    Parameters
-    ----------
-    source
-        What `--model` takes: a name, a hub id, a folder, a checkpoint.
-    target
-        A new folder or, for the authors' layout, a new file that ends in .ckpt or .pth; tokenizers are put beside it.
-    layout
-        original (the authors' checkpoint), diffusers (folders per component) or latentaudio.
-    architecture
-        Name of the model that a checkpoint file is, if the file does not tell.
-    verify
-        Then generate from one prompt with both and compare.
-    json
-        Print one line of JSON.
-    quiet
-        Print nothing but what --json asks for.
+    Of averaged and raw weights, the kind that the authors sampled with is written, or the raw ones
+    for the layout diffusers.
     """
-    from ..loaders.convert import convert as run
+    from ..loaders.convert import convert as convert_model
     from ..loaders.resolve import resolve_model
 
-    way = (
-        "diffusers" if layout == "diffusers" else "clean"
-    )  # which heads, and of averaged and raw weights which
-    found = resolve_model(source, architecture, way)
-    with console.bar("converting", quiet or json) as tick:
-        run(found, target, layout, tick)
-    apart = (
-        _apart(source, target, found.spec.name if found.spec.name in MODELS else None, way)
-        if verify
-        else None
-    )
-    facts = {"target": target, "layout": layout, "model": found.spec.name, "difference": apart}
+    # The reference decides attention heads, and averaged or raw weights.
+    reference = "diffusers" if layout == "diffusers" else "clean"
+    model = resolve_model(source, architecture, reference)
+    with console.progress_bar("converting", quiet or json) as tick:
+        convert_model(model, target, layout, tick)
+    name = model.spec.name
+    known_name = name if name in MODELS else None
+    difference = compare_models(source, target, known_name, reference) if verify else None
     if json:
-        console.tell(facts, as_json=True)
+        record = {"target": target, "layout": layout, "model": name, "difference": difference}
+        console.print_record(record, as_json=True)
     elif not quiet:
-        console.say(
-            f"{target}  {found.spec.name} as {layout}"
-            + ("" if apart is None else f"  difference {apart:g}")
-        )
-    if apart is not None and apart > 0:
-        target.unlink() if target.is_file() else rmtree(target)
+        note = "" if difference is None else f"  difference {difference:g}"
+        console.print_result(f"{target}  {name} as {layout}{note}")
+    if difference is not None and difference > 0:
+        _remove(target)
         raise WeightsError(
-            f"{target} sounded otherwise than {source} (by {apart:g} of its deviation), so it is removed; report it"
+            f"{target} generates another clip than {source} (maximum difference {difference:g} "
+            "standard deviations), so it was removed; please report it"
         )
 
 
-def _apart(source: str, target: Path, like: str | None, way: str) -> float:
-    """Largest difference of a short clip from both, in units of its standard deviation."""
+def _remove(target: Path) -> None:
+    if target.is_file():
+        target.unlink()
+    else:
+        rmtree(target)
+
+
+def compare_models(source: str, target: Path, architecture: str | None, reference: str) -> float:
+    """Return the largest difference of a short clip of two models, in standard deviations.
+
+    Args:
+        source: The first model.
+        target: The second model.
+        architecture: Name of the model that a checkpoint file holds.
+        reference: The implementation to imitate.
+    """
     import numpy as np
 
     from ..pipeline import load
 
     clips = []
     for model in (source, target):
+        is_file = Path(model).is_file()
         loaded = load(
-            model, "cpu", "fp32", reference=way, architecture=like if Path(model).is_file() else None
+            model,
+            "cpu",
+            "fp32",
+            reference=reference,
+            architecture=architecture if is_file else None,
         )
-        transcript = "hello" if loaded.config.phonemes else None
-        clips += loaded.generate(
-            "a dog barking", duration=0.64, steps=2, candidates=1, seed=0, transcript=transcript
+        [clip] = loaded.generate(
+            VERIFY_PROMPT,
+            duration=VERIFY_DURATION_S,
+            steps=2,
+            candidates=1,
+            seed=0,
+            transcript=VERIFY_TRANSCRIPT if loaded.config.phonemes else "",
         )
-    first, second = (clip.samples for clip in clips)
+        clips.append(clip.samples)
+    first, second = clips
     return float(np.abs(first - second).max() / first.std())

@@ -74,7 +74,7 @@ def render(
         settings["duration_weights"] = [1.0] * len(durations)
     if mix_probabilities is not None:
         settings["mix_probabilities"] = mix_probabilities
-    with console.bar("rendering", quiet or json) as progress:
+    with console.progress_bar("rendering", quiet or json) as progress:
         summary = render_corpus(
             folder,
             hours,
@@ -96,9 +96,9 @@ def render(
         "speed": summary.speed,
     }
     if json:
-        console.tell(record, as_json=True)
+        console.print_record(record, as_json=True)
     elif not quiet:
-        console.say(
+        console.print_result(
             f"{summary.folder}  {summary.num_clips} clips, {summary.hours:.2f} h, "
             f"{summary.speed:.0f} times real time per core"
         )

@@ -1,4 +1,4 @@
-"""`latentaudio doctor`: what this installation runs on, for people and for bug reports."""
+"""`latentaudio doctor`: versions, hardware and folders, for users and for bug reports."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import console
+from .flags import JSONRecordFlag
 
 LIBRARIES = (
     "torch",
@@ -23,41 +24,37 @@ LIBRARIES = (
 )
 
 
-def doctor(*, json: bool = False) -> None:
-    """Show versions, hardware and folders.
-
-    Parameters
-    ----------
-    json
-        Print one line of JSON.
-    """
-    console.tell(_facts(), json)
+def doctor(*, json: JSONRecordFlag = False) -> None:
+    """Show versions, hardware and folders."""
+    console.print_record(_system_record(), json)
 
 
-def _facts() -> dict[str, Any]:
+def _system_record() -> dict[str, Any]:
     import torch
 
     from procedural_audio.sources import speech
 
-    from ..config.registry import VARIANTS
+    from ..config.registry import MODELS
     from ..device import fast_dtype, pick_device
-    from ..loaders.resolve import ASSETS, size
+    from ..loaders.resolve import ASSETS, bundled_bytes
 
     device = pick_device("auto")
-    fast = fast_dtype(device, "auto")
+    is_cuda = device.type == "cuda"
+    bundled = [name for name, spec in MODELS.items() if bundled_bytes(spec)]
+    can_write = os.access(Path.cwd(), os.W_OK)
     return {
         "latentaudio": console.version(),
         "python": f"{platform.python_version()} on {platform.platform()}",
         **{name: _version(name) for name in LIBRARIES},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": torch.cuda.get_device_name(device) if is_cuda else device.type,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory": _memory(),
-        "precision": "bf16" if fast is not None else "fp32",
-        "speech kinds": "yes" if speech.available() else "no: pip install espeakng-loader",
-        "models here": ", ".join(name for name, row in VARIANTS.items() if size(row)) or "none",
-        "model folder": ASSETS,
-        "working folder": f"{Path.cwd()} ({'writable' if os.access(Path.cwd(), os.W_OK) else 'read only'})",
+        "precision": "fp32" if fast_dtype(device, "auto") is None else "bf16",
+        "espeak": "yes" if speech.is_available() else "no: pip install espeakng-loader",
+        "bundled_models": ", ".join(bundled) or "none",
+        "bundled_folder": ASSETS,
+        "working_folder": f"{Path.cwd()} ({'writable' if can_write else 'read only'})",
     }
 
 
@@ -69,7 +66,8 @@ def _version(library: str) -> str:
 
 
 def _memory() -> str:
-    """Physical memory, where the system tells it."""
+    """Physical memory, if the system reports it."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return ""
-    return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.1f} GB"
+    num_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return f"{num_bytes / 1e9:.1f} GB"

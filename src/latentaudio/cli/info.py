@@ -1,26 +1,29 @@
-"""`latentaudio info`: what a sound file is and, from its tags, how it was made."""
+"""`latentaudio info`: format of an audio file and, from its tags, the request of its clip."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from . import console
+from .flags import JSONRecordFlag
 
 
-def info(file: Path, *, json: bool = False) -> None:
-    """Tell what a sound file is and how it was made.
-
-    Parameters
-    ----------
-    file
-        A WAV, FLAC, OGG, MP3 or Opus file.
-    json
-        Print one line of JSON.
-    """
+def info(
+    file: Annotated[Path, Parameter(help="WAV, FLAC, OGG, MP3 or Opus file.")],
+    *,
+    json: JSONRecordFlag = False,
+) -> None:
+    """Show the format of an audio file and the options that generated it."""
     from ..audio import io
 
     facts = io.info(file)
     tags = facts.pop("tags")
-    if not json and "chosen_of" in tags:  # the request of a file is that of the one which won
+    if json:
+        console.print_record({**facts, "tags": tags}, as_json=True)
+        return
+    if "chosen_of" in tags:  # the clip won among this many candidates; its own request has 1
         tags["candidates"] = tags.pop("chosen_of")
-    console.tell({**facts, "tags": tags} if json else {**facts, **tags, **facts}, json)
+    console.print_record({**facts, **tags, **facts}, as_json=False)

@@ -1,7 +1,7 @@
-"""The command `latentaudio`: the table of verbs, and how any ending becomes one line and an exit code.
+"""The command `latentaudio`: the table of commands, and the exit code of every ending.
 
-0 done, 1 a bug of ours, 2 something the user can put right, 130 Ctrl-C. Refuses to know a verb from inside: each is imported
-when it is called.
+Exit codes: 0 done, 1 a bug, 2 an error that the user can fix, 130 Ctrl-C. An error is one line.
+Each command is imported when it is called.
 """
 
 from __future__ import annotations
@@ -11,98 +11,153 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from cyclopts import App, CycloptsError, Parameter
-
-from procedural_audio.errors import RenderError
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from ..errors import LatentAudioError
 from . import console
-from .audioldm_flags import translated
+from .audioldm_flags import translate_legacy_flags
 
-VERBS = {
-    "generate": "Turn prompts into sound files; what is not given is the model's own default.",
-    "play": "Make a sound of any length, heard while it grows.",
-    "morph": "Make a sound that begins as one thing and ends as another.",
-    "transfer": "Make a sound into what a prompt says.",
-    "vary": "Make sounds like a sound.",
-    "inpaint": "Make parts of a sound anew.",
-    "upsample": "Give a sound the heights it lacks.",
-    "extend": "Make a sound longer, before or behind.",
-    "loop": "Make a sound go round without a seam.",
-    "batch": "Make a clip of every row of a list; the same command goes on where it stopped.",
-    "replay": "Make a file's clip again from its tags, and compare.",
-    "info": "Tell what a sound file is and how it was made.",
-    "models": "List the models, their licences and limits.",
-    "download": "Fetch a model's files.",
-    "convert": "Write a model in another layout.",
-    "dataset": "Make captioned audio to train on.",
-    "train": "Train one part of a model by a recipe.",
-    "evaluate": "Measure the quality of a model.",
-    "benchmark": "Measure speed and memory of models.",
-    "doctor": "Show versions, hardware and folders.",
-}
-HOMES = dict.fromkeys(("transfer", "vary", "inpaint", "upsample", "extend", "loop"), "edit") | {
-    "morph": "generate",
-    "play": "stream",
-    "replay": "reproduce",
-}
-"""Verbs that do not live in a file of their own name."""
+HelpFormat: TypeAlias = Literal["plaintext", "markdown"]
 
-app = App(
-    name="latentaudio",
-    help="Text becomes sound: AudioLDM and AudioLDM 2.",
-    help_epilogue="A wrong input gets one line and exit code 2. Add --debug to any command to see the traceback of an error.",
-    default_parameter=Parameter(negative=()),
-    suppress_keyboard_interrupt=False,
-    version=console.version,
+GENERATE = Group("Generate", sort_key=1)
+EDIT = Group("Edit", sort_key=2)
+FILES = Group("Files", sort_key=3)
+MODELS = Group("Models", sort_key=4)
+TRAINING = Group("Training", sort_key=5)
+MEASURE = Group("Measure", sort_key=6)
+SYSTEM = Group("System", sort_key=7)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One row of the table of commands.
+
+    Attributes:
+        name: The word that users type.
+        module: Its file in this package; the function or App in it has the same name.
+        panel: Its panel in --help.
+        purpose: One line for --help.
+        help_format: Format of its help. "markdown" joins the lines of a docstring, and is slower.
+    """
+
+    name: str
+    module: str
+    panel: Group
+    purpose: str
+    help_format: HelpFormat = "plaintext"
+
+
+COMMANDS = (
+    Command("generate", "generate", GENERATE, "Generate audio files from prompts."),
+    Command("morph", "morph", GENERATE, "Generate a clip that turns from one sound to another."),
+    Command("stream", "stream", GENERATE, "Generate a clip of any length; play it as it grows."),
+    Command("batch", "batch", GENERATE, "Generate one clip for each row of a list; resumable."),
+    Command("transfer", "transfer", EDIT, "Turn a clip into the sound that a prompt describes."),
+    Command("vary", "vary", EDIT, "Generate variations of a clip."),
+    Command("inpaint", "inpaint", EDIT, "Regenerate time ranges or frequency bands of a clip."),
+    Command("super-resolve", "super_resolve", EDIT, "Regenerate everything above a frequency."),
+    Command("extend", "extend", EDIT, "Generate audio before or after a clip."),
+    Command("loop", "loop", EDIT, "Make a clip repeat without an audible seam."),
+    Command("info", "info", FILES, "Show the format of a file and the options that made it."),
+    Command("reproduce", "reproduce", FILES, "Generate a file again from its tags and compare."),
+    Command("models", "models", MODELS, "List models, licenses and limits; or show one model."),
+    Command("download", "download", MODELS, "Download the files of a model."),
+    Command("convert", "convert", MODELS, "Write a model in another layout."),
+    Command("dataset", "dataset", TRAINING, "Make captioned audio to train on.", "markdown"),
+    Command("train", "train", TRAINING, "Train one component of a model.", "markdown"),
+    Command("evaluate", "evaluate", MEASURE, "Measure the quality of a model.", "markdown"),
+    Command("benchmark", "benchmark", MEASURE, "Measure speed and memory.", "markdown"),
+    Command("doctor", "doctor", SYSTEM, "Show versions, hardware and folders."),
 )
-for place, (verb, purpose) in enumerate(VERBS.items()):
-    app.command(
-        f"latentaudio.cli.{HOMES.get(verb, verb)}:{verb}", name=verb, help=purpose, sort_key=place
+"""Every command. To add one, add a file and a row."""
+
+
+def build_app() -> App:
+    """Return the command line; it imports no command."""
+    app = App(
+        name="latentaudio",
+        help="Text-to-audio generation with AudioLDM and AudioLDM 2.",
+        help_format="plaintext",
+        help_epilogue="Errors are one line, with exit code 2. Add --debug for the traceback.",
+        default_parameter=Parameter(negative=()),
+        suppress_keyboard_interrupt=False,
+        version=console.version,
     )
+    for flag in ("--help", "--version"):
+        app[flag].group = SYSTEM
+    for position, command in enumerate(COMMANDS):
+        app.command(
+            f"latentaudio.cli.{command.module}:{command.module}",
+            name=command.name,
+            group=command.panel,
+            help=command.purpose,
+            help_format=command.help_format,
+            sort_key=position,
+        )
+    return app
+
+
+app = build_app()
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
-    """Run one command line (default: this process's) and return its exit code."""
-    console.any_letter()
-    warnings.showwarning = lambda message, *_: console.complain(str(message))
-    given = list(sys.argv[1:] if tokens is None else tokens)
-    debug = "--debug" in given
-    tokens = [token for token in given if token != "--debug"]
+    """Run one command line.
+
+    Args:
+        tokens: Its words; None: those of this process.
+
+    Returns:
+        The exit code.
+    """
+    console.escape_unencodable()
+    warnings.showwarning = lambda message, *_: console.print_error(str(message))
+    words = list(sys.argv[1:] if tokens is None else tokens)
+    is_debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
     try:
-        if tokens[:1] == ["generate"]:
-            tokens = ["generate", *translated(tokens[1:])]
-        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-    except (LatentAudioError, RenderError, CycloptsError) as problem:
-        if debug:
-            raise
-        said = str(problem).strip()
-        whole = said.removesuffix(".") if not said.endswith("...") else said
-        console.complain(f"{whole}; see --help" if isinstance(problem, CycloptsError) else said)
-        return 2
-    except KeyboardInterrupt:
-        console.complain("stopped; nothing is half-written")
-        return 130
-    except (
-        BrokenPipeError
-    ):  # the reader of our output has left, as `| head` does; nothing more can be written there
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if words[:1] == ["generate"]:
+            words = ["generate", *translate_legacy_flags(words[1:])]
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except BrokenPipeError:  # the reader of stdout is gone, as `| head` is; nothing can be printed
+        _discard_stdout()
         return 0
-    except Exception as problem:
-        if debug:
+    except KeyboardInterrupt:
+        console.print_error("stopped; finished files are complete")
+        return 130
+    except Exception as error:
+        if is_debug:
             raise
-        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
-            console.complain(
-                f"no space left for {problem.filename or 'what is printed'}; free some"
-            )
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 2
-        console.complain(
-            f"unexpected {type(problem).__name__}: {problem}; add --debug to see where, and please report it"
-        )
-        return 1
+        return _report(error)
     return 0
+
+
+def _report(error: Exception) -> int:
+    """Print an error as one line and return the exit code."""
+    if isinstance(error, LatentAudioError):
+        console.print_error(str(error))
+        return 2
+    if isinstance(error, CycloptsError):
+        text = str(error).strip()
+        is_cut = text.endswith("...")
+        console.print_error(f"{text if is_cut else text.removesuffix('.')}; see --help")
+        return 2
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        console.print_error(f"no space left for {error.filename or 'the output'}; free some")
+        _discard_stdout()
+        return 2
+    console.print_error(
+        f"unexpected {type(error).__name__}: {error}; "
+        "add --debug for the traceback, and please report it"
+    )
+    return 1
+
+
+def _discard_stdout() -> None:
+    """Send what is still buffered nowhere, so that Python can exit without another error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

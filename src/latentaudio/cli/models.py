@@ -1,48 +1,98 @@
-"""`latentaudio models`: the table of models, without loading any."""
+"""`latentaudio models`: the table of models, or all details of one. Loads no weights."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from textwrap import wrap
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
 from ..config.presets import PRESETS
-from ..config.registry import MODELS, ModelSpec
-from ..loaders.resolve import bundled_bytes
+from ..config.registry import MODELS, ModelSpec, get_model_spec
 from . import console
 
-
-def models(*, json: bool = False) -> None:
-    """List the models, their licences and limits.
-
-    Parameters
-    ----------
-    json
-        Print one line of JSON per model.
-    """
-    for row in MODELS.values():
-        if json:
-            console.tell(_facts(row), as_json=True)
-        else:
-            weights = (
-                f"{bundled_bytes(row) / 1e6:.0f} MB, here"
-                if bundled_bytes(row)
-                else row.hub_id or row.original_checkpoint or "no weights here"
-            )
-            console.say(f"{row.name}: {row.description}")
-            console.say(
-                f"    {row.config.mel.sample_rate} Hz, up to {row.max_duration:g} s, {row.license}, {weights}"
-            )
-            if row.unet_parameters:
-                console.say(
-                    f"    UNet of {row.unet_parameters:,} parameters; the authors' file is {row.original_checkpoint}"
-                )
-            usual = PRESETS[row.preset].resolve(row.config)
-            how = f"{usual['sampler']}, {usual['steps']} steps, guidance {row.guidance_scale:g}"
-            console.say(f"    defaults: {row.duration:g} s, preset {row.preset} ({how})")
+COLUMNS = ("NAME", "USE", "RATE", "MAX", "PARAMS", "LICENSE")
+USE_WIDTH = 32
+"""Characters of the column USE, so that the table has at most 100 columns."""
 
 
-def _facts(row: ModelSpec) -> dict[str, object]:
-    facts = {name: value for name, value in vars(row).items() if name != "config"}
+def models(
+    name: Annotated[
+        str | None, Parameter(help="Model to show in detail. Default: a table of all models.")
+    ] = None,
+    *,
+    json: Annotated[
+        bool, Parameter(help="Print one line of JSON per model.", show_default=False)
+    ] = False,
+) -> None:
+    """List the models with their licenses and limits, or show one of them."""
+    specs = list(MODELS.values()) if name is None else [get_model_spec(name)]
+    if json:
+        for spec in specs:
+            console.print_record(_json_record(spec), as_json=True)
+    elif name is None:
+        console.print_result(_format_table(specs))
+        console.print_result("\nlatentaudio models NAME shows all details of one.")
+    else:
+        console.print_record(_details(specs[0]), as_json=False)
+
+
+def _format_table(specs: Sequence[ModelSpec]) -> str:
+    """One row for each model; a long use goes on in the next line."""
+    rows = [COLUMNS]
+    for spec in specs:
+        first, *more = wrap(spec.description, USE_WIDTH)
+        parameters = f"{spec.unet_parameters / 1e6:.0f} M" if spec.unet_parameters else "-"
+        rate = f"{spec.config.mel.sample_rate / 1000:g} kHz"
+        max_duration = f"{spec.max_duration:g} s"
+        rows.append((spec.name, first, rate, max_duration, parameters, _short_license(spec)))
+        rows += [("", line, "", "", "", "") for line in more]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _short_license(spec: ModelSpec) -> str:
+    return spec.license.removesuffix(" (weights)").removeprefix("CreativeML ")
+
+
+def _details(spec: ModelSpec) -> dict[str, Any]:
+    """Every fact about a model that a user may need, with units."""
+    from ..loaders.resolve import bundled_bytes
+
+    num_bytes = bundled_bytes(spec)
+    weights = f"{num_bytes / 1e6:.0f} MB, bundled" if num_bytes else spec.hub_id
+    settings = PRESETS[spec.preset].resolve(spec.config)
     return {
-        **facts,
-        **PRESETS[row.preset].resolve(row.config),
-        "sample_rate": row.config.mel.sample_rate,
-        "bytes": bundled_bytes(row),
+        "name": spec.name,
+        "use": spec.description,
+        "license": spec.license,
+        "sample rate": f"{spec.config.mel.sample_rate} Hz",
+        "max duration": f"{spec.max_duration:g} s in one window",
+        "min duration": f"{spec.min_duration:g} s; shorter clips are cut",
+        "unet parameters": f"{spec.unet_parameters:,}" if spec.unet_parameters else "",
+        "weights": weights or spec.original_checkpoint or "none; train it",
+        "original checkpoint": spec.original_checkpoint,
+        "default duration": f"{spec.duration:g} s",
+        "default preset": f"{spec.preset} ({settings['sampler']}, {settings['steps']} steps)",
+        "default guidance": f"scale {spec.guidance_scale:g}, apg_eta {spec.apg_eta:g}, "
+        f"from {spec.guidance_start:g} to {settings.get('guidance_stop', spec.guidance_stop):g}",
+        "default candidates": settings.get("candidates", spec.candidates),
+    }
+
+
+def _json_record(spec: ModelSpec) -> dict[str, Any]:
+    """The row of a model, with the settings of its preset."""
+    from ..loaders.resolve import bundled_bytes
+
+    row = {name: value for name, value in vars(spec).items() if name != "config"}
+    return {
+        **row,
+        **PRESETS[spec.preset].resolve(spec.config),
+        "sample_rate": spec.config.mel.sample_rate,
+        "bundled_bytes": bundled_bytes(spec),
     }

@@ -1,4 +1,4 @@
-"""Where clips go: from -o and the prompts to paths that can be written, found wrong before any work. Knows no sound."""
+"""Paths of clips from -o and the prompts. A path that cannot be written fails before any work."""
 
 from __future__ import annotations
 
@@ -6,75 +6,107 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from ..audio.io import FORMATS, encode, safe_name
 from ..errors import DataError, UsageError
 
-DEFAULT_ENDING = ".wav"
+DEFAULT_EXTENSION = ".wav"
 
 
-def targets(
-    output: str | None, names: Sequence[str], ending: str = DEFAULT_ENDING, rate: int = 0
+def output_paths(
+    output: str | None,
+    names: Sequence[str],
+    extension: str = DEFAULT_EXTENSION,
+    sample_rate: int = 0,
 ) -> Iterator[Path]:
-    """A path for each clip; `names` are their prompts. ending: of files in a folder. rate: of the clips, where it is known.
+    """Return a path for each clip.
 
-    A file: that very path (it may be overwritten), or `name_1.wav` and so on for several clips. A folder (one that is there, or
-    a name that ends in / or has no ending), or nothing for the current one: named by prompt, never overwriting. Raises
-    UsageError or DataError at once.
+    A file is overwritten; several clips get numbers: `name_1.wav`. Files in a folder are named
+    after their prompts and replace nothing.
+
+    Args:
+        output: A file, a folder (one that exists, or a name that ends in / or has no extension),
+            or None for the current folder.
+        names: The prompts of the clips.
+        extension: Extension of files in a folder.
+        sample_rate: Sample rate of the clips in Hz; 0: that of the model.
+
+    Raises:
+        UsageError: The name is no file name, or the format cannot hold the clips.
+        DataError: The folder does not exist or cannot be written.
     """
+    from ..audio.io import FORMATS
+
     path = Path(output or "")
     if output == "" or path.name.lower() in FORMATS:
-        raise UsageError(f"-o {output!r} is no name; give a file such as bell.wav, or a folder")
+        raise UsageError(
+            f"-o {output!r} is not a file name; give one such as bell.wav, or a folder"
+        )
     if output is None or output.endswith(("/", os.sep)) or _is_folder(path):
-        return _in_folder(writable(path, create=True), names, ending)
+        return _paths_in_folder(ensure_writable_dir(path, create=True), names, extension)
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
-            f"cannot write sound as {path.suffix!r}; end the name in {', '.join(FORMATS)}, or in / if it is a folder"
+            f"cannot write audio as {path.suffix!r}; end the name in {', '.join(FORMATS)}, "
+            "or in / for a folder"
         )
-    check_rate(rate, path.suffix)
-    writable(path.parent, create=False)
+    validate_sample_rate(sample_rate, path.suffix)
+    ensure_writable_dir(path.parent, create=False)
     if len(names) == 1:
         return iter([path])
     width = len(str(len(names)))
-    return (path.with_stem(f"{path.stem}_{k:0{width}}") for k in range(1, len(names) + 1))
+    numbers = range(1, len(names) + 1)
+    return (path.with_stem(f"{path.stem}_{number:0{width}}") for number in numbers)
 
 
-def check_rate(rate: int, ending: str) -> None:
-    """UsageError where a format cannot hold a rate; 0 is the model's, which all can."""
-    if rate:
-        encode(np.zeros((1, 1), np.float32), rate, ending)
+def validate_sample_rate(sample_rate: int, extension: str) -> None:
+    """Raise `UsageError` if a format cannot hold a sample rate; 0, the model's, always fits."""
+    if not sample_rate:
+        return
+    import numpy as np
+
+    from ..audio.io import encode
+
+    encode(np.zeros((1, 1), np.float32), sample_rate, extension)
 
 
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir() or not path.suffix
-    except OSError as problem:
+    except OSError as error:
         raise DataError(
-            f"cannot write to a name of {len(path.name)} letters ({problem.strerror}); take another"
+            f"cannot write to a name of {len(path.name)} characters ({error.strerror}); shorten it"
         ) from None
 
 
-def _in_folder(folder: Path, names: Sequence[str], ending: str) -> Iterator[Path]:
+def _paths_in_folder(folder: Path, names: Sequence[str], extension: str) -> Iterator[Path]:
+    from ..audio.io import safe_name
+
     for name in names:
-        stem, k = safe_name(name), 1
-        path = folder / f"{stem}{ending}"
+        stem = safe_name(name)
+        number = 1
+        path = folder / f"{stem}{extension}"
         while path.exists():
-            k += 1
-            path = folder / f"{stem}_{k}{ending}"
+            number += 1
+            path = folder / f"{stem}_{number}{extension}"
         yield path
 
 
-def writable(folder: Path, create: bool) -> Path:
-    """The folder; DataError where nothing can be put there."""
+def ensure_writable_dir(folder: Path, create: bool) -> Path:
+    """Return a folder that files can be written to.
+
+    Args:
+        folder: The folder.
+        create: Whether to create it.
+
+    Raises:
+        DataError: It does not exist, cannot be created or cannot be written.
+    """
     try:
         if create:
             folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise DataError(f"{folder} exists and is not a folder; choose another") from None
-    except OSError as problem:
+    except OSError as error:
         raise DataError(
-            f"cannot make the folder {folder} ({problem.strerror}); choose another"
+            f"cannot create the folder {folder} ({error.strerror}); choose another"
         ) from None
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; create it or choose another")

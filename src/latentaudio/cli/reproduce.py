@@ -1,110 +1,146 @@
-"""`latentaudio replay`: the clip of a file made again from its tags, and whether it is the same to the byte."""
+"""`latentaudio reproduce`: the clip of a file generated again from its tags, and compared."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 from cyclopts import Parameter
 
-from ..audio import io
-from ..config.options import GenerationOptions
-from ..config.tags import upgrade_tags
 from ..errors import UsageError
 from . import console
-from .output_paths import targets
+from .flags import MACHINE, OUTPUT, ArchitectureFlag, JSONRecordFlag, QuietFlag, RuntimeFlags
+from .output_paths import output_paths
 
-_OF_THE_CHOICE = ("score", "chosen_of")
-"""Tags of a clip that won among others; made alone it cannot know them."""
+if TYPE_CHECKING:
+    from ..audio.io import Audio
+    from ..config.options import GenerationOptions
+
+RANKING_TAGS = ("score", "chosen_of")
+"""Tags of a clip that was chosen among candidates; a clip generated alone has no such tags."""
 
 
-def replay(
-    file: Path,
+def reproduce(
+    file: Annotated[Path, Parameter(help="Audio file that latentaudio wrote, with its tags.")],
     *,
-    output: Annotated[str | None, Parameter(alias="-o")] = None,
-    device: str | None = None,
-    precision: str | None = None,
-    architecture: str | None = None,
-    json: bool = False,
-    quiet: bool = False,
+    output: Annotated[
+        str | None,
+        Parameter(
+            alias="-o",
+            help="File or folder. Default: NAME_reproduced, beside the file. The file itself is "
+            "never overwritten.",
+            group=OUTPUT,
+        ),
+    ] = None,
+    json: JSONRecordFlag = False,
+    quiet: QuietFlag = False,
+    device: Annotated[
+        str | None,
+        Parameter(help="Device: auto, cpu, cuda or mps. Default: the file's.", group=MACHINE),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        Parameter(help="Precision: auto, bf16 or fp32. Default: the file's.", group=MACHINE),
+    ] = None,
+    architecture: ArchitectureFlag = None,
 ) -> None:
-    """Make a file's clip again from its tags, and tell whether both are the same to the byte.
+    """Generate the clip of a file again from its tags and compare both, byte by byte.
 
-    On the same machine, software and number of threads they are. Models and sounds are looked for where the tags name them, so
-    call it from the folder where the file was made.
-
-    Parameters
-    ----------
-    file
-        A file that latentaudio wrote.
-    output
-        File or folder. Default: the file's name with _replay before its ending. The file itself is never written over.
-    device
-        auto, cpu, cuda or mps. Default: the file's.
-    precision
-        auto, bf16 or fp32. Default: the file's.
-    architecture
-        Name of the model that a checkpoint file is, if the file does not tell.
-    json
-        Print one line of JSON.
-    quiet
-        Print nothing but what --json asks for.
+    They are equal on the same machine, with the same software and number of threads. Models and
+    sources are found by the paths in the tags, so run it in the folder where the file was made.
     """
+    from ..audio import io
+    from ..config.options import GenerationOptions
+    from ..config.tags import upgrade_tags
+
+    console.set_quiet(quiet)
     tags = upgrade_tags(io.info(file)["tags"])
     request = GenerationOptions.from_tags(tags)
     if file.suffix.lower() not in io.FORMATS:
         raise UsageError(
-            f"{file} does not end in its format; rename it to end in {', '.join(io.FORMATS)}"
+            f"{file} has no extension of its format; rename it to end in {', '.join(io.FORMATS)}"
         )
-    target = next(
-        targets(
-            output or str(file.with_stem(f"{file.stem}_replay")),
-            [f"{file.stem} replay"],
-            file.suffix.lower(),
-        )
+    target = _target_path(file, output)
+    runtime = RuntimeFlags(
+        device=device or tags.get("device", "auto"),
+        precision=precision or tags.get("precision", "auto"),
+        reference=tags.get("reference", "clean"),
+        architecture=architecture,
     )
+    clip = _generate(request, runtime, tags.get("threads", ""), quiet or json)
+    record = _write_and_compare(clip, file, target, tags)
+    if json:
+        console.print_record(record, as_json=True)
+    elif not quiet:
+        difference = "" if record["same"] else _describe_difference(record)
+        console.print_result(f"{target}  {difference or 'same'}")
+
+
+def _write_and_compare(
+    clip: Audio, file: Path, target: Path, tags: Mapping[str, str]
+) -> dict[str, object]:
+    """Write the clip and return whether it equals the file: every byte, or every sample."""
+    from ..audio import io
+
+    expected_tags = _tags_as_in_file(clip, tags)
+    data = io.encode(clip.samples, clip.sample_rate, file.suffix, expected_tags)
+    is_equal = data == file.read_bytes()
+    io.write(target, clip.samples, clip.sample_rate, expected_tags if is_equal else clip.tags)
+    return {
+        "path": target,
+        "same": is_equal,
+        "same_audio": is_equal or _have_equal_samples(file, target),
+        "software": tags.get("software"),
+        "current_software": io.software(),
+    }
+
+
+def _target_path(file: Path, output: str | None) -> Path:
+    """The path of the new file; `UsageError` if it is the file itself."""
+    name = f"{file.stem}_reproduced"
+    target = next(output_paths(output or str(file.with_stem(name)), [name], file.suffix.lower()))
     if target.exists() and target.samefile(file):
-        raise UsageError(f"-o {output} would write over the file itself; name another")
+        raise UsageError(f"-o {output} would overwrite the file itself; name another")
+    return target
+
+
+def _generate(
+    request: GenerationOptions, runtime: RuntimeFlags, threads: str, hide_progress: bool
+) -> Audio:
+    """The clip of a request, generated with as many threads as the file was."""
     import torch
 
-    from ..pipeline import load
-
-    if tags.get(
-        "threads", ""
-    ).isdecimal():  # sums are parted among threads, and rounded accordingly
-        torch.set_num_threads(int(tags["threads"]))
-    where, kind = device or tags.get("device", "auto"), precision or tags.get("precision", "auto")
-    with console.bar("replaying", quiet or json) as tick:
-        model = load(
-            request.model, where, kind, reference=tags.get("reference", "clean"), architecture=architecture, low_memory=True
-        )
+    if threads.isdecimal():  # sums are split among threads, and rounded accordingly
+        torch.set_num_threads(int(threads))
+    with console.progress_bar("reproducing", hide_progress) as tick:
+        model = runtime.load(request.model)
         [clip] = model.stream([request], progress=tick)
-    told = {**clip.tags, **{name: tags[name] for name in _OF_THE_CHOICE if name in tags}}
-    told = {
-        name: told[name] for name in [*filter(told.__contains__, tags), *told]
-    }  # in the file's order
-    same = io.encode(clip.samples, clip.sample_rate, file.suffix, told) == file.read_bytes()
-    io.write(target, clip.samples, clip.sample_rate, told if same else clip.tags)
-    facts = {
-        "path": target,
-        "same": same,
-        "same_sound": same or _alike(file, target),
-        "software": tags.get("software"),
-    }
-    if json:
-        console.tell({**facts, "now": io.software()}, as_json=True)
-    elif not quiet:
-        console.say(f"{target}  {'same' if same else 'differs'}{_why(facts)}")
+    return clip
 
 
-def _alike(first: Path, second: Path) -> bool:
-    """Whether two files hold the same samples."""
+def _tags_as_in_file(clip: Audio, tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a clip, in the order of a file, with the file's result of the ranking."""
+    values = {**clip.tags}
+    for name in RANKING_TAGS:
+        if name in tags:
+            values[name] = tags[name]
+    ordered = {name: values[name] for name in tags if name in values}
+    return {**ordered, **values}
+
+
+def _have_equal_samples(first: Path, second: Path) -> bool:
+    import numpy as np
+
+    from ..audio import io
+
     return np.array_equal(io.read(first, mono=False)[0], io.read(second, mono=False)[0])
 
 
-def _why(facts: dict[str, object]) -> str:
-    """What is known of why two files differ."""
-    made = facts["software"] if facts["software"] != io.software() else None
-    other = f" (made by {made}, this is {io.software()})" if made else ""
-    return "" if facts["same"] else f"{' in its tags only' if facts['same_sound'] else ''}{other}"
+def _describe_difference(record: Mapping[str, object]) -> str:
+    """How two files differ, and the reason if it is known."""
+    text = "differs in its tags only" if record["same_audio"] else "differs"
+    software = record["software"]
+    if software and software != record["current_software"]:
+        text += f" (made by {software}, this is {record['current_software']})"
+    return text

@@ -1,117 +1,146 @@
-"""`latentaudio play`: a sound that grows, to a player or into a WAV file that can be listened to meanwhile."""
+"""`latentaudio stream`: a clip of any length, written while it is generated.
+
+It goes to a player through a pipe, or to a WAV file that can be played meanwhile.
+"""
 
 from __future__ import annotations
 
 import math
 import struct
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+from cyclopts import Parameter
 
 from ..errors import DataError, UsageError
-from ..generation.timeline import read_timeline
 from . import console
-from .edit import Asked, Asking
-from .generate import Way
-from .output_paths import writable
+from .flags import (
+    ALL,
+    LENGTH,
+    OUTPUT,
+    PROMPT,
+    QuietFlag,
+    RuntimeFlags,
+    StreamFlags,
+    TimelineFlag,
+    to_overrides,
+    with_timeline,
+)
+from .output_paths import ensure_writable_dir
+from .prompts import validate_prompt
 
-_UNKNOWN = 0x7FFFFFFF  # bytes: what programs write into a header that goes through a pipe
+if TYPE_CHECKING:
+    from ..audio.ops import Samples
+
+MIN_DURATION_S = 0.1
+UNKNOWN_SIZE = 0x7FFFFFFF
+"""Size in bytes that programs write into a WAV header that goes through a pipe."""
+_HEADER_SIZE = 36  # bytes of a WAV header after the field with the size
 
 
-def play(
-    prompt: str = "",
+def stream(
+    prompt: Annotated[
+        str, Parameter(help="Text that describes the sound, in English.", group=PROMPT)
+    ] = "",
     *,
-    duration: float | None = None,
-    timeline: Path | None = None,
-    options: Asked = Asking(),
-    way: Way = Way(),
+    timeline: TimelineFlag = None,
+    options: Annotated[StreamFlags, ALL] = StreamFlags(),
+    duration: Annotated[
+        float | None,
+        Parameter(help="Length in seconds, above 0.1. Default: until Ctrl-C.", group=LENGTH),
+    ] = None,
+    output: Annotated[
+        str | None,
+        Parameter(
+            alias="-o",
+            help="New .wav file. Default: WAV to stdout, for a player: | ffplay -nodisp -",
+            group=OUTPUT,
+        ),
+    ] = None,
+    quiet: QuietFlag = False,
+    runtime: RuntimeFlags = RuntimeFlags(),
 ) -> None:
-    """Make a sound of any length, heard while it grows: latentaudio play "rain on a roof" | ffplay -nodisp -
-
-    Parameters
-    ----------
-    prompt
-        What to hear.
-    duration
-        Seconds; without it there is no end but Ctrl-C.
-    timeline
-        YAML file of prompts with start times, as for generate.
-    """
-    wishes = {**(read_timeline(timeline) if timeline else {}), **options.model_dump(exclude_unset=True)}
-    duration = duration if duration is not None else wishes.get("duration", math.inf)
-    wishes.pop("duration", None)
-    if way.quiet:
-        warnings.simplefilter("ignore")
-    if not prompt.strip() and not wishes.get("timeline"):
+    """Generate a clip of any length and write it while it grows."""
+    console.set_quiet(quiet)
+    flags = with_timeline(options, timeline)
+    overrides = to_overrides(flags)
+    num_seconds = overrides.get("duration", math.inf) if duration is None else duration
+    if not prompt.strip() and "prompt" in flags.model_fields_set:
+        prompt = flags.prompt
+    if not prompt.strip() and not flags.timeline:
         raise UsageError(
-            "there is no prompt; say what to hear, for example: latentaudio play 'rain on a roof' | ffplay -"
+            "there is no prompt; describe the sound, "
+            "for example: latentaudio stream 'rain on a roof' | ffplay -"
         )
-    if not duration > 0.1:
-        raise UsageError(f"duration = {duration:g} must be above 0.1")
-    prompt = wishes.pop("prompt", "") if not prompt.strip() else prompt
-    _check_output(way.output)
-    model = way.load(wishes.pop("model", options.model))
-    pieces = model.generate_stream(prompt, duration=duration, **wishes)
-    first, done = next(pieces), 0  # what cannot be made is told before a file is there
-    with _target(way.output) as file:
-        file.write(_header(model.sample_rate, _UNKNOWN))
+    validate_prompt(prompt, can_be_empty=True)
+    if not num_seconds > MIN_DURATION_S:
+        raise UsageError(f"duration = {num_seconds:g} must be above {MIN_DURATION_S}")
+    _validate_output(output)
+    overrides["duration"] = num_seconds
+    model = runtime.load(flags.model)
+    _write_pieces(model.generate_stream(prompt, **overrides), model.sample_rate, output, quiet)
+
+
+def _write_pieces(
+    pieces: Iterator[Samples], sample_rate: int, output: str | None, quiet: bool
+) -> None:
+    """Write samples [1, N] as they come; a file is a complete WAV after every piece."""
+    first = next(pieces)  # errors of the request come before the file is created
+    num_samples = 0
+    with _open_output(output) as file:
+        file.write(_wav_header(sample_rate, UNKNOWN_SIZE))
         for piece in chain([first], pieces):
             file.write((piece[0].clip(-1.0, 1.0) * 32767.0).round().astype("<i2").tobytes())
             file.flush()
-            done += piece.shape[1]
-            if not way.quiet:
-                console.note(f"{done / model.sample_rate:.1f} s")
-            if file.seekable():  # a file is whole after every piece
+            num_samples += piece.shape[1]
+            if not quiet:
+                console.print_status(f"{num_samples / sample_rate:.1f} s")
+            if file.seekable():
                 file.seek(0)
-                file.write(_header(model.sample_rate, min(2 * done, _UNKNOWN)))
+                file.write(_wav_header(sample_rate, min(2 * num_samples, UNKNOWN_SIZE)))
                 file.seek(0, 2)
 
 
-def _check_output(output: str | None) -> None:
-    """Raise UsageError or DataError, before any work, for where sound cannot grow."""
+def _validate_output(output: str | None) -> None:
+    """Raise an error, before any work, if a stream cannot be written there."""
     if output in (None, "-"):
         if sys.stdout.isatty():
             raise UsageError(
-                "sound is no text for a terminal; pipe it into a player, or name a .wav file with -o"
+                "audio cannot be written to a terminal; pipe it into a player, "
+                "or name a .wav file with -o"
             )
         return
     path = Path(output or "")
     if path.suffix.lower() != ".wav":
-        raise UsageError(f"-o {output}: only a .wav file can grow; name one")
+        raise UsageError(f"-o {output}: a stream can only be written to a .wav file; name one")
     if path.exists():
-        raise UsageError(f"{output} is there already; name a new file")
-    writable(path.parent, create=False)
+        raise UsageError(f"{output} exists already; name a new file")
+    ensure_writable_dir(path.parent, create=False)
 
 
 @contextmanager
-def _target(output: str | None) -> Iterator[BinaryIO]:
-    if output in (None, "-"):
+def _open_output(output: str | None) -> Iterator[BinaryIO]:
+    if output is None or output == "-":
         yield sys.stdout.buffer
         return
-    assert output is not None
     try:
         with Path(output).open("xb") as file:
             yield file
     except FileExistsError:
-        raise UsageError(f"{output} is there already; name a new file") from None
-    except OSError as problem:
+        raise UsageError(f"{output} exists already; name a new file") from None
+    except OSError as error:
         raise DataError(
-            f"cannot write {output} ({problem.strerror}); choose another with -o"
+            f"cannot write {output} ({error.strerror}); choose another with -o"
         ) from None
 
 
-def _header(rate: int, size: int) -> bytes:
-    """Of a WAV file of one channel of 16 bits and `size` bytes of samples."""
-    form = struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
-    return (
-        b"RIFF"
-        + struct.pack("<I", min(size + 36, _UNKNOWN))
-        + b"WAVEfmt "
-        + form
-        + b"data"
-        + struct.pack("<I", size)
-    )
+def _wav_header(sample_rate: int, size: int) -> bytes:
+    """Header of a mono WAV file of 16 bits with `size` bytes of samples."""
+    sample_format = struct.pack("<IHHIIHH", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
+    riff_size = struct.pack("<I", min(size + _HEADER_SIZE, UNKNOWN_SIZE))
+    data_size = struct.pack("<I", size)
+    return b"RIFF" + riff_size + b"WAVEfmt " + sample_format + b"data" + data_size

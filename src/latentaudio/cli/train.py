@@ -67,7 +67,7 @@ def train(
         )
     settings = read_recipe(recipe, tuple(overrides or ()))
     note = _StepNote()
-    with console.bar(f"training {settings.stage}", quiet) as tick:
+    with console.progress_bar(f"training {settings.stage}", quiet) as tick:
 
         def on_step(
             step: int, num_steps: int, losses: dict[str, float], seconds_left: float
@@ -88,4 +88,4 @@ def train(
         )
     if not quiet:
         hint = "" if num_done >= settings.steps else "; the same command resumes it"
-        console.say(f"{output}  {num_done} of {settings.steps} steps{hint}")
+        console.print_result(f"{output}  {num_done} of {settings.steps} steps{hint}")

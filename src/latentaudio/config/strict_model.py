@@ -19,7 +19,8 @@ from .validation import format_validation_error
 class StrictModel(BaseModel):
     """Immutable pydantic model that raises `UsageError` with one line, however it is created."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Validators are built when a class is first used: importing this, for --help, is quick.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     NESTED_FIELDS: ClassVar[frozenset[str]] = frozenset()
     """Fields with fields of their own; they are not listed among the options in errors."""

@@ -1,0 +1,342 @@
+"""Flags that several commands share, as typed objects, and the panels of --help.
+
+The flags of options are the fields of `config.options.GenerationOptions`: names, types, defaults,
+limits and help come from there. Cyclopts builds one flags object for a command line; pydantic
+checks its values then, before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, cast
+
+from cyclopts import Group, Parameter
+from pydantic import BaseModel
+
+from ..config.options import GenerationOptions, GenerationOverrides, PromptCue
+from ..config.registry import DEFAULT_SPEECH_MODEL, MODELS
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..pipeline import AudioLDM
+
+PROMPT = Group("Prompt", sort_key=1)
+EDIT = Group("Edit", sort_key=2)
+SAMPLING = Group("Sampling and guidance", sort_key=3)
+LENGTH = Group("Length and post-processing", sort_key=4)
+OUTPUT = Group("Output", sort_key=5)
+MACHINE = Group("Model and machine", sort_key=6)
+
+OPTION_PANELS: tuple[tuple[Group, tuple[str, ...]], ...] = (
+    (PROMPT, ("negative_prompt", "transcript", "crossfade")),
+    (
+        SAMPLING,
+        (
+            "seed", "preset", "steps", "sampler", "cache_interval", "eta", "guidance_scale",
+            "apg_eta", "guidance_start", "guidance_stop", "guidance_rescale", "candidates",
+        ),
+    ),
+    (
+        LENGTH,
+        (
+            "duration", "loop_seam", "lufs", "true_peak", "trim_silence", "fade_in", "fade_out",
+            "stereo_width", "sample_rate",
+        ),
+    ),
+    (OUTPUT, ("num_waveforms",)),
+    (MACHINE, ("model",)),
+)  # fmt: skip
+"""The panel of every option that is a flag."""
+NOT_FLAGS = ("prompt", "timeline", "edit")
+"""Options that a command takes as arguments, files or by its name."""
+WINDOW_S = 10.24
+"""Longest clip that models are trained on; the longest default duration of an audio prompt."""
+
+Flags = TypeVar("Flags", bound="OptionFlags")
+
+
+def describe(model: type[BaseModel], field: str, group: Group, **settings: Any) -> Parameter:
+    """Return a flag whose help is the description of a field in `config`.
+
+    Args:
+        model: The pydantic model.
+        field: Its field.
+        group: The panel of the flag.
+        **settings: Other settings of the flag.
+    """
+    help_text = model.model_fields[field].description
+    return Parameter(
+        help=help_text, group=group, show_default=False, show_choices=False, **settings
+    )
+
+
+class OptionFlags(GenerationOptions):
+    """Options as flags; base of one class for each kind of command.
+
+    Attributes:
+        HIDDEN: Options that the commands of a class do not have.
+    """
+
+    HIDDEN: ClassVar[Collection[str]] = ()
+
+    prompt: str = "-"  # a placeholder: prompts are arguments, and no option is checked against it
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Add the panel of every flag to its field, and take hidden options out of the parser."""
+        flags = {name: Parameter(parse=False) for name in (*NOT_FLAGS, *cls.HIDDEN)}
+        for group, names in OPTION_PANELS:
+            for name in names:
+                panel = Parameter(group=group, show_default=False, show_choices=False)
+                flags.setdefault(name, panel)
+        for name, field in cls.model_fields.items():
+            # A new list: a subclass shares the list of its base, which is not a flag.
+            field.metadata = [*field.metadata, flags[name]]
+
+    def updated(self: Flags, **values: Any) -> Flags:
+        """Return the same flags with other values, as if the user had set them."""
+        return self.model_copy(update=values)
+
+
+class GenerationFlags(OptionFlags):
+    """Options of `generate`."""
+
+
+class MorphFlags(OptionFlags):
+    """Options of `morph`, which speech models do not have."""
+
+    HIDDEN = ("transcript",)
+
+
+class EditFlags(OptionFlags):
+    """Options of edits: the source sets the duration, and there is no timeline."""
+
+    HIDDEN = ("duration", "loop_seam", "crossfade")
+
+
+class StreamFlags(OptionFlags):
+    """Options of a stream: none that needs the whole clip, as `generation.streaming` lists them.
+
+    `duration` is a parameter of the command, because a stream has no longest one.
+    """
+
+    HIDDEN = (
+        "duration", "num_waveforms", "candidates", "loop_seam", "lufs", "true_peak",
+        "trim_silence", "fade_in", "fade_out", "stereo_width", "sample_rate",
+    )  # fmt: skip
+
+
+class BatchFlags(OptionFlags):
+    """Options of `batch`: each row is one clip."""
+
+    HIDDEN = ("num_waveforms",)
+
+
+ALL = Parameter(name="*")
+"""The flags of an object, without its own name before theirs."""
+
+
+def to_overrides(flags: OptionFlags) -> GenerationOverrides:
+    """Return the options that the user set, as keywords of `AudioLDM.generate`."""
+    names = flags.model_fields_set & GenerationOverrides.__optional_keys__
+    return cast("GenerationOverrides", {name: getattr(flags, name) for name in names})
+
+
+ArchitectureFlag = Annotated[
+    str | None,
+    Parameter(
+        help="Name of the model that a checkpoint file holds. Default: from its shapes.",
+        group=MACHINE,
+    ),
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class RuntimeFlags:
+    """The model's implementation and the machine."""
+
+    device: Annotated[str, Parameter(help="Device: auto, cpu, cuda or mps.", group=MACHINE)] = (
+        "auto"
+    )
+    precision: Annotated[
+        str, Parameter(help="Precision of the networks: auto, bf16 or fp32.", group=MACHINE)
+    ] = "auto"
+    reference: Annotated[
+        str,
+        Parameter(
+            help="Implementation to imitate with published weights: clean, original or diffusers.",
+            group=MACHINE,
+        ),
+    ] = "clean"
+    architecture: ArchitectureFlag = None
+
+    def load(self, model: str) -> AudioLDM:
+        """Load a model as the flags say."""
+        from ..pipeline import load
+
+        return load(
+            model,
+            self.device,
+            self.precision,
+            reference=self.reference,
+            architecture=self.architecture,
+            low_memory=True,
+        )
+
+
+QuietFlag = Annotated[
+    bool,
+    Parameter(
+        help="Print neither progress nor results, except those of --json.",
+        group=OUTPUT,
+        show_default=False,
+    ),
+]
+JSONRecordFlag = Annotated[
+    bool, Parameter(help="Print one line of JSON.", group=OUTPUT, show_default=False)
+]
+JSONFlag = Annotated[
+    bool, Parameter(help="Print one line of JSON per file.", group=OUTPUT, show_default=False)
+]
+
+
+TimelineFlag = Annotated[
+    Path | None,
+    Parameter(
+        help="YAML file of prompts with start times: a list of cues such as "
+        "- {start: 0, text: light rain}.",
+        group=PROMPT,
+    ),
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class DisplayFlags:
+    """What is printed, and drawn, for each clip."""
+
+    plot: Annotated[
+        bool,
+        Parameter(
+            help="Also draw waveform and mel spectrogram, as FILE.png.",
+            group=OUTPUT,
+            show_default=False,
+        ),
+    ] = False
+    json: JSONFlag = False
+    quiet: QuietFlag = False
+
+    @property
+    def hides_progress(self) -> bool:
+        """Whether no progress is shown."""
+        return self.quiet or self.json
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class OutputFlags(DisplayFlags):
+    """Where clips are written, and what is printed."""
+
+    output: Annotated[
+        str | None,
+        Parameter(
+            alias="-o",
+            help="File (.wav, .flac, .ogg, .mp3, .opus) or folder (its name ends in / or has no "
+            "extension). Several clips are numbered. Default: a name from the prompt, in the "
+            "current folder.",
+            group=OUTPUT,
+        ),
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PromptSourceFlags:
+    """Files that condition a clip beside its prompt, or in its place."""
+
+    timeline: TimelineFlag = None
+    audio_prompt: Annotated[
+        Path | None,
+        Parameter(
+            help=f"Audio file that is used like the prompt, or in its place. Default duration: "
+            f"that of the file, at most {WINDOW_S} s.",
+            group=PROMPT,
+        ),
+    ] = None
+    audio_prompt_mode: Annotated[
+        Literal["loa", "clap"] | None, describe(PromptCue, "audio_prompt_mode", PROMPT)
+    ] = None
+    audio_prompt_weight: Annotated[float, describe(PromptCue, "audio_prompt_weight", PROMPT)] = 1.0
+
+    def add_to(self, flags: Flags) -> Flags:
+        """Return the flags with the cues of the timeline file, or with the audio prompt.
+
+        Raises:
+            DataError: A file cannot be read.
+            UsageError: Flags contradict each other, or a file has a wrong value.
+        """
+        if self.audio_prompt is None:
+            if self.audio_prompt_mode or self.audio_prompt_weight != 1.0:
+                raise UsageError(
+                    "--audio-prompt-mode and --audio-prompt-weight need an audio prompt; "
+                    "name a file with --audio-prompt"
+                )
+            return with_timeline(flags, self.timeline)
+        if self.timeline is not None:
+            raise UsageError("--timeline and --audio-prompt exclude each other; leave one out")
+        cue = PromptCue(
+            audio_prompt=str(self.audio_prompt),
+            audio_prompt_mode=self.audio_prompt_mode or "",
+            audio_prompt_weight=self.audio_prompt_weight,
+        )
+        duration = flags.duration
+        if "duration" not in flags.model_fields_set:
+            from ..audio.io import info
+
+            duration = min(float(info(self.audio_prompt)["duration"]), WINDOW_S)
+        return flags.updated(timeline=(cue,), duration=duration)
+
+
+def with_timeline(flags: Flags, file: Path | None) -> Flags:
+    """Return the flags with the cues and options of a timeline file; flags win over the file.
+
+    Raises:
+        DataError: The file cannot be read.
+        UsageError: The file has a wrong value.
+    """
+    if file is None:
+        return flags
+    from ..generation.timeline import read_timeline
+
+    set_by_user = {name: getattr(flags, name) for name in flags.model_fields_set}
+    return type(flags)(**{**read_timeline(file), **set_by_user})
+
+
+def with_speech_defaults(flags: Flags) -> Flags:
+    """Return the flags with the default speech model if there is a transcript and no model.
+
+    Raises:
+        UsageError: The model is not a speech model, or the phonemizer is not installed.
+    """
+    if not flags.transcript:
+        return flags
+    if "model" not in flags.model_fields_set:
+        flags = flags.updated(model=DEFAULT_SPEECH_MODEL)
+    validate_speech_model(flags.model)
+    return flags
+
+
+def validate_speech_model(model: str) -> None:
+    """Raise `UsageError`, before anything is downloaded, if a model cannot speak a transcript."""
+    from importlib.util import find_spec
+
+    if model in MODELS and MODELS[model].config.phonemes is None:
+        raise UsageError(
+            f"{model} is not a speech model; for a transcript choose one, "
+            f"such as {DEFAULT_SPEECH_MODEL}"
+        )
+    if find_spec("espeakng_loader") is None:
+        raise UsageError("speech needs espeak-ng; run pip install espeakng-loader")

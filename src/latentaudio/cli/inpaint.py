@@ -1,0 +1,75 @@
+"""`latentaudio inpaint`: parts of a clip, regenerated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..config.edits import InpaintOptions, TimeRange
+from ..errors import UsageError
+from .clips import edit_clip
+from .flags import ALL, EDIT, EditFlags, OutputFlags, RuntimeFlags, describe
+
+
+def inpaint(
+    audio: Annotated[
+        Path, Parameter(help="Audio file, of any sample rate and number of channels.", group=EDIT)
+    ],
+    prompt: Annotated[str, Parameter(help="The sound of the regenerated parts.", group=EDIT)] = "",
+    *,
+    time: Annotated[
+        list[str] | None,
+        Parameter(
+            help="Range in seconds, START:END, that is regenerated. May be given several times.",
+            group=EDIT,
+        ),
+    ] = None,
+    band: Annotated[
+        list[str] | None,
+        Parameter(
+            help="Range in Hz, LOW:HIGH, that is regenerated. May be given several times. With "
+            "--time, only inside those ranges.",
+            group=EDIT,
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        Parameter(
+            help="Image over the whole spectrogram as --plot draws it, white where it is "
+            "regenerated: time from left to right, the mel scale from 0 Hz at the bottom up.",
+            group=EDIT,
+        ),
+    ] = None,
+    in_context: Annotated[
+        bool | None,
+        describe(InpaintOptions, "in_context", EDIT, negative="--no-in-context"),
+    ] = None,
+    options: Annotated[EditFlags, ALL] = EditFlags(),
+    output: OutputFlags = OutputFlags(),
+    runtime: RuntimeFlags = RuntimeFlags(),
+) -> None:
+    """Regenerate parts of a clip.
+
+    The rest is bit-identical except for crossfades of 20 ms, unless post-processing is requested.
+    """
+    edit = InpaintOptions(
+        time_ranges=_parse_ranges(time),
+        frequency_ranges=_parse_ranges(band),
+        mask=str(mask or ""),
+        in_context=in_context,
+    )
+    edit_clip(audio, prompt, edit, options, output, runtime)
+
+
+def _parse_ranges(texts: list[str] | None) -> tuple[TimeRange, ...]:
+    """The two numbers of each START:END."""
+    ranges = []
+    for text in texts or ():
+        try:
+            start, end = (float(number) for number in text.split(":"))
+        except ValueError:
+            raise UsageError(f"{text!r} is not a range; write START:END, such as 1.0:2.5") from None
+        ranges.append((start, end))
+    return tuple(ranges)

@@ -1,0 +1,30 @@
+"""`latentaudio vary`: variations of a clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..config.edits import VaryOptions
+from .clips import edit_clip
+from .flags import ALL, EDIT, EditFlags, OutputFlags, RuntimeFlags, describe
+
+
+def vary(
+    audio: Annotated[
+        Path, Parameter(help="Audio file, of any sample rate and number of channels.", group=EDIT)
+    ],
+    prompt: Annotated[
+        str, Parameter(help="The sound of the clip, if that helps.", group=EDIT)
+    ] = "",
+    *,
+    strength: Annotated[float, describe(VaryOptions, "strength", EDIT)] = 0.4,
+    options: Annotated[EditFlags, ALL] = EditFlags(),
+    output: OutputFlags = OutputFlags(),
+    runtime: RuntimeFlags = RuntimeFlags(),
+) -> None:
+    """Generate variations of a clip."""
+    edit = VaryOptions(strength=strength)
+    edit_clip(audio, prompt, edit, options, output, runtime)
