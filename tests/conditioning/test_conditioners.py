@@ -1,12 +1,13 @@
 """Which encoder's output reaches which input of the UNet, for three families of models."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
-from latentaudio.conditioning import encode_prompts, encode_unconditional
-from latentaudio.conditioning.base import TextEncoders
+from latentaudio import conditioning
+from latentaudio.conditioning import CONDITIONERS, encode_prompts, encode_unconditional
+from latentaudio.conditioning.base import Encoding, TextEncoders
 from latentaudio.conditioning.clap import clap_text_embeds
 from latentaudio.conditioning.t5 import t5_states
 from latentaudio.conditioning.tokenizer import Tokenizer, build_tokenizer
@@ -22,7 +23,7 @@ from latentaudio.config.reference import REFERENCES
 from latentaudio.models import text_encoders
 from latentaudio.models.latent_prior import LatentPrior
 from latentaudio.models.translator import Translator
-from latentaudio.types import LanguageOfAudio
+from latentaudio.types import Context, LanguageOfAudio
 
 CLAP = CLAPConfig(
     projection_dim=8,
@@ -175,3 +176,43 @@ def test_a_negative_prompt_keeps_its_language_of_audio(audioldm2):
     assert not uncond.contexts[0].tokens[0].any()
     torch.testing.assert_close(uncond.contexts[0].tokens[1], prompted.contexts[0].tokens[1])
     torch.testing.assert_close(uncond.contexts[1].tokens, prompted.contexts[1].tokens)
+
+
+class ImageConditioner:
+    """A new kind of conditioner: one token for each clip."""
+
+    name = "image"
+    components = ("image_encoder",)
+    context_position = 2
+
+    def is_used_by(self, config):
+        return 5 in config.unet.cross_attention_dims
+
+    def encode(self, encoders, inputs, encodings):
+        assert all({"clap", "t5", "language_of_audio"} <= set(previous) for previous in encodings)
+        encoder = encoders.components.get("image_encoder")
+        return [Encoding(context=encoder(len(batch.texts))) for batch in inputs]
+
+
+def test_a_new_conditioner_is_one_class_and_one_row(audioldm2, monkeypatch):
+    monkeypatch.setattr(conditioning, "CONDITIONERS", (*CONDITIONERS, ImageConditioner()))
+    unet = replace(audioldm2.config.unet, contexts=(None, 16, 24, 5))
+    components = {
+        **audioldm2.components,
+        "image_encoder": lambda count: Context.unmasked(torch.ones(count, 1, 5)),
+    }
+    encoders = replace(
+        audioldm2, config=replace(audioldm2.config, unet=unet), components=components
+    )
+    loa, t5, image = encode_prompts(encoders, TEXTS, 8).contexts
+    assert (loa.tokens.shape[2], t5.tokens.shape[2]) == (16, 24)
+    assert torch.equal(image.tokens, torch.ones(3, 1, 5))
+    assert len(encode_prompts(audioldm2, TEXTS, 8).contexts) == 2
+
+
+def test_names_and_components_of_the_conditioners_are_unique_and_exist():
+    names = [conditioner.name for conditioner in CONDITIONERS]
+    assert len(set(names)) == len(names)
+    configs = {field.name for field in fields(ModelConfig)}
+    for conditioner in CONDITIONERS:
+        assert set(conditioner.components) <= configs

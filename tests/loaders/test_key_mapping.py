@@ -1,4 +1,4 @@
-"""Names of tensors against the classes of diffusers and transformers, the tables of the spec, and themselves backwards."""
+"""Tensor names against diffusers, transformers and the layout tables, in both directions."""
 
 import math
 from dataclasses import replace
@@ -25,18 +25,18 @@ ROWS = [
 ]
 
 
-def meta(part, name):
-    return build_on_meta(part, MODELS[name].config).state_dict()
+def meta(component, name):
+    return build_on_meta(component, MODELS[name].config).state_dict()
 
 
-def renamed(part, name, layout):
+def foreign_shapes_of(component, name, layout):
     """{their name: shape} of a part of a published model."""
-    state = meta(part, name)
-    slots = COMPONENTS[part].tensor_refs(MODELS[name].config, state, layout)
+    state = meta(component, name)
+    refs = COMPONENTS[component].tensor_refs(MODELS[name].config, state, layout)
     return {
         n: s
         for key, value in state.items()
-        for n, s in slots[key].foreign_shapes(value.shape).items()
+        for n, s in refs[key].foreign_shapes(value.shape).items()
     }
 
 
@@ -47,10 +47,10 @@ def shapes(module):
 @pytest.mark.parametrize(
     "name", ["audioldm2-full", "audioldm2-full-large-1150k", "audioldm2-speech-ljspeech"]
 )
-def test_unet_names_are_those_of_diffusers_audioldm2(name):
+def test_unet_names_match_diffusers_audioldm2(name):
     unet = MODELS[name].config.unet
     with torch.device("meta"):
-        theirs = AudioLDM2UNet2DConditionModel(
+        original = AudioLDM2UNet2DConditionModel(
             in_channels=8,
             out_channels=8,
             block_out_channels=unet.widths,
@@ -60,14 +60,14 @@ def test_unet_names_are_those_of_diffusers_audioldm2(name):
             attention_head_dim=8,
             transformer_layers_per_block=unet.transformer_depth,
         )
-    assert renamed("unet", name, "diffusers") == shapes(theirs)
+    assert foreign_shapes_of("unet", name, "diffusers") == shapes(original)
 
 
 @pytest.mark.parametrize("name", ["audioldm-s-full", "audioldm-m-full", "audioldm-l-full"])
-def test_unet_names_are_those_of_diffusers_audioldm(name):
+def test_unet_names_match_diffusers_audioldm(name):
     widths = MODELS[name].config.unet.widths
     with torch.device("meta"):
-        theirs = UNet2DConditionModel(
+        original = UNet2DConditionModel(
             in_channels=8,
             out_channels=8,
             block_out_channels=widths,
@@ -79,15 +79,15 @@ def test_unet_names_are_those_of_diffusers_audioldm(name):
             projection_class_embeddings_input_dim=512,
             class_embeddings_concat=True,
         )
-    assert renamed("unet", name, "diffusers") == shapes(theirs)
+    assert foreign_shapes_of("unet", name, "diffusers") == shapes(original)
 
 
 @pytest.mark.parametrize("name", ["audioldm2-full", "audioldm_48k"])
-def test_vae_names_are_those_of_diffusers(name):
+def test_vae_names_match_diffusers(name):
     vae = MODELS[name].config.vae
     levels = len(vae.channel_mult)
     with torch.device("meta"):
-        theirs = AutoencoderKL(
+        original = AutoencoderKL(
             1,
             1,
             ("DownEncoderBlock2D",) * levels,
@@ -96,13 +96,13 @@ def test_vae_names_are_those_of_diffusers(name):
             2,
             latent_channels=vae.latent_channels,
         )
-    assert renamed("vae", name, "diffusers") == shapes(theirs)
+    assert foreign_shapes_of("vae", name, "diffusers") == shapes(original)
 
 
-def test_vocoder_names_are_those_of_transformers():
+def test_vocoder_names_match_transformers():
     config = MODELS["audioldm2-full"].config.vocoder
     with torch.device("meta"):
-        theirs = SpeechT5HifiGan(
+        original = SpeechT5HifiGan(
             SpeechT5HifiGanConfig(
                 model_in_dim=64,
                 upsample_initial_channel=1024,
@@ -110,8 +110,8 @@ def test_vocoder_names_are_those_of_transformers():
                 upsample_kernel_sizes=list(config.upsample_kernel_sizes),
             )
         )
-    wanted = {k: s for k, s in shapes(theirs).items() if k not in ("mean", "scale")}
-    assert renamed("vocoder", "audioldm2-full", "diffusers") == wanted
+    expected = {k: s for k, s in shapes(original).items() if k not in ("mean", "scale")}
+    assert foreign_shapes_of("vocoder", "audioldm2-full", "diffusers") == expected
 
 
 ORIGINAL = {
@@ -212,57 +212,55 @@ ORIGINAL = {
 }
 
 
-@pytest.mark.parametrize(("part", "name"), ORIGINAL)
-def test_the_authors_names_are_those_of_the_spec(part, name):
-    found = renamed(part, name, "original")
-    assert {key: found.get(key) for key in ORIGINAL[part, name]} == ORIGINAL[part, name]
+@pytest.mark.parametrize(("component", "name"), ORIGINAL)
+def test_original_names_match_known_examples(component, name):
+    model = foreign_shapes_of(component, name, "original")
+    assert {key: model.get(key) for key in ORIGINAL[component, name]} == ORIGINAL[component, name]
 
 
 @pytest.mark.parametrize("name", layouts.PUBLISHED)
-def test_every_name_and_shape_of_the_authors_is_asked_for_and_no_other(name):
+def test_original_names_and_shapes_match_the_layout_tables_exactly(name):
     """Against tables written from the spec without a look at ours."""
     config, tables = MODELS[name].config, layouts.tables(layouts.PUBLISHED[name])
     assert set(tables) == set(component_names(config))
-    for part, table in tables.items():
-        state = meta(part, name)
-        slots = COMPONENTS[part].tensor_refs(
-            config, [k for k in state if k not in layouts.MISSING], "original"
+    for component, table in tables.items():
+        state = meta(component, name)
+        refs = COMPONENTS[component].tensor_refs(
+            config, [k for k in state if k not in layouts.OPTIONAL_TENSORS], "original"
         )
-        asked = {
+        mapped = {
             n: s
-            for key, slot in slots.items()
-            for n, s in slot.foreign_shapes(state[key].shape).items()
+            for key, ref in refs.items()
+            for n, s in ref.foreign_shapes(state[key].shape).items()
         }
-        assert {n: tuple(32 if x == -1 else x for x in s) for n, s in asked.items()} == {
+        assert {n: tuple(32 if x == -1 else x for x in s) for n, s in mapped.items()} == {
             n: s for n, (s, _) in table.items()
         }
 
 
-def test_every_row_has_a_table():
-    assert set(layouts.PUBLISHED) == {row.name for row in MODELS.values() if row.unet_parameters}
+def test_every_published_model_has_a_layout_table():
+    assert set(layouts.PUBLISHED) == {spec.name for spec in MODELS.values() if spec.unet_parameters}
 
 
-def test_the_authors_audiomae_is_asked_for_whole_but_its_decoder():
+def test_audiomae_is_mapped_without_its_decoder():
     config = replace(MODELS["audioldm2-full"].config, audiomae=AudioMAEConfig(decoder_num_layers=0))
     state = build_on_meta("audiomae", config).state_dict()
-    slots = COMPONENTS["audiomae"].tensor_refs(config, state, "original")
-    asked = {
-        n: s
-        for key, slot in slots.items()
-        for n, s in slot.foreign_shapes(state[key].shape).items()
+    refs = COMPONENTS["audiomae"].tensor_refs(config, state, "original")
+    mapped = {
+        n: s for key, ref in refs.items() for n, s in ref.foreign_shapes(state[key].shape).items()
     }
-    assert asked == {n: s for n, (s, _) in layouts.audiomae(layouts.Numbers()).items()}
+    assert mapped == {n: s for n, (s, _) in layouts.audiomae(layouts.Dimensions()).items()}
 
 
 def weigh(table, begins=""):
     """(numbers, tensors) of a table under a prefix, buffers aside."""
-    still = ("running_mean", "running_var", *layouts.WHOLE_NUMBERS)
-    found = [
+    still = ("running_mean", "running_var", *layouts.INTEGER_TENSORS)
+    model = [
         math.prod(s)
         for n, (s, _) in table.items()
         if n.startswith(begins) and not n.endswith(still)
     ]
-    return sum(found), len(found)
+    return sum(model), len(model)
 
 
 UNETS = {
@@ -277,18 +275,18 @@ UNETS = {
 }
 
 
-def test_the_tables_weigh_what_the_spec_measured():
+def test_layout_tables_have_the_published_sizes():
     """Sections 0, 2, 3, 4.5, 6: so the tables themselves are held to something."""
-    made = {name: layouts.tables(numbers) for name, numbers in layouts.PUBLISHED.items()}
-    assert {name: weigh(made[name]["unet"])[0] for name in UNETS} == UNETS
+    changed = {name: layouts.tables(dimensions) for name, dimensions in layouts.PUBLISHED.items()}
+    assert {name: weigh(changed[name]["unet"])[0] for name in UNETS} == UNETS
     tensors = {"audioldm-s-full": 690, "audioldm2-full": 1520, "audioldm2-full-large-1150k": 3216}
-    assert {name: weigh(made[name]["unet"])[1] for name in tensors} == tensors
+    assert {name: weigh(changed[name]["unet"])[1] for name in tensors} == tensors
     base, speech, high = (
-        made[n] for n in ("audioldm2-full", "audioldm2-speech-ljspeech", "audioldm_48k")
+        changed[n] for n in ("audioldm2-full", "audioldm2-speech-ljspeech", "audioldm_48k")
     )
     assert weigh(base["vae"]) == (55_376_873, 204) and weigh(high["vae"])[0] == 223_535_569
     assert (weigh(base["vocoder"])[0], weigh(high["vocoder"])[0]) == (55_264_897, 190_281_889)
-    assert (weigh(base["clap"])[0], weigh(made["audioldm-s-full"]["clap"])[0]) == (
+    assert (weigh(base["clap"])[0], weigh(changed["audioldm-s-full"]["clap"])[0]) == (
         193_913_882,
         153_492_890,
     )
@@ -321,40 +319,64 @@ def test_the_tables_weigh_what_the_spec_measured():
 
 @pytest.mark.parametrize("layout", ["diffusers", "original"])
 @pytest.mark.parametrize("name", ROWS)
-def test_reading_undoes_writing_to_the_bit(name, layout):
+def test_reading_inverts_writing_bit_for_bit(name, layout):
     """At the published structure, tiny widths: tensors of the real names, shrunk."""
     config = MODELS[name].config
-    dice = torch.Generator().manual_seed(0)
-    for part in ("unet", "vae", "vocoder", "clap", "translator", "phonemes", "t5"):
-        if getattr(config, part) is None:
+    generator = torch.Generator().manual_seed(0)
+    for component in ("unet", "vae", "vocoder", "clap", "translator", "phonemes", "t5"):
+        if getattr(config, component) is None:
             continue
         state = {
-            k: torch.randn([min(n, 3) for n in v.shape], generator=dice)
-            for k, v in meta(part, name).items()
+            k: torch.randn([min(n, 3) for n in v.shape], generator=generator)
+            for k, v in meta(component, name).items()
         }
-        slots = COMPONENTS[part].tensor_refs(config, state, layout)
-        theirs = dict(key_mapping.to_foreign(slots, state))
-        assert len(theirs) == len({n for slot in slots.values() for n in slot.names})
-        for key, slot in slots.items():
+        refs = COMPONENTS[component].tensor_refs(config, state, layout)
+        original = dict(key_mapping.to_foreign(refs, state))
+        assert len(original) == len({n for ref in refs.values() for n in ref.names})
+        for key, ref in refs.items():
             assert torch.equal(
-                slot.read(theirs.__getitem__, len(state[key]) if state[key].ndim else 0), state[key]
+                ref.read(original.__getitem__, len(state[key]) if state[key].ndim else 0),
+                state[key],
             ), key
 
 
-def test_no_two_tensors_share_a_name_but_the_fused_ones():
-    for part, name in ORIGINAL:
+def test_only_fused_tensors_share_a_name():
+    for component, name in ORIGINAL:
         config = MODELS[name].config
         for layout in ("diffusers", "original"):
-            slots = COMPONENTS[part].tensor_refs(config, meta(part, name), layout)
-            whole = [slot.names[0] for slot in slots.values() if slot.kind != "third"]
-            assert len(whole) == len(set(whole))
+            refs = COMPONENTS[component].tensor_refs(config, meta(component, name), layout)
+            checkpoint_tensors = [ref.names[0] for ref in refs.values() if ref.kind != "third"]
+            assert len(checkpoint_tensors) == len(set(checkpoint_tensors))
 
 
-def test_a_text_tower_alone_has_its_names():
+def test_a_clap_text_tower_alone_is_mapped():
     config = replace(
         MODELS["audioldm-s-full"].config,
         clap=replace(MODELS["audioldm-s-full"].config.clap, audio_depths=()),
     )
     keys = list(build_on_meta("clap", config).state_dict())
-    slots = COMPONENTS["clap"].tensor_refs(config, keys, "diffusers")
-    assert {slot.names[0] for slot in slots.values()} == set(keys)
+    refs = COMPONENTS["clap"].tensor_refs(config, keys, "diffusers")
+    assert {ref.names[0] for ref in refs.values()} == set(keys)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("down.1.sites.0.res.conv1.weight", "down.1.blocks.0.res.conv1.weight"),
+        (
+            "up.0.sites.2.transformers.0.blocks.0.norm1.bias",
+            "up.0.blocks.2.transformers.0.blocks.0.norm1.bias",
+        ),
+        ("down.0.step.beats.weight", "down.0.step.uniform_proj.weight"),
+        ("orders.1.waves.weight", "context_positions.1.proj.weight"),
+        ("beats.weight", "uniform_proj.weight"),
+        ("order.waves.weight", "text_positions.proj.weight"),
+        ("quant.bias", "quant_conv.bias"),
+        ("post_quant.weight", "post_quant_conv.weight"),
+        ("critics.3.convs.0.bias", "discriminators.3.convs.0.bias"),
+        ("middle.0.res.norm1.weight", "middle.0.res.norm1.weight"),
+    ],
+)
+def test_tensor_names_of_version_0_1_become_todays(old, new):
+    assert key_mapping.current_key(old) == new
+    assert key_mapping.current_key(new) == new

@@ -4,6 +4,7 @@ The inverse STFT against torch.stft.
 """
 
 from dataclasses import replace
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from latentaudio.audio.mel import vae_mel
 from latentaudio.config.architecture import MelSpec, VocoderConfig
 from latentaudio.models import istft_vocoder
 from latentaudio.models.istft_vocoder import InverseSTFT
-from latentaudio.models.vocoders import build_vocoder
+from latentaudio.models.vocoders import VOCODERS, build_vocoder
 
 BASE = VocoderConfig()
 HIRES = VocoderConfig(
@@ -43,6 +44,10 @@ def test_published_counts_and_lengths(config, count, extra):
         samples = vocoder(torch.zeros(2, 1, 20, config.n_mels))
     assert parameters(vocoder) == count
     assert samples.shape == (2, 1, 20 * config.hop_length + extra)
+
+
+def test_every_kind_of_the_config_is_in_the_table():
+    assert set(get_args(get_type_hints(VocoderConfig)["kind"])) == set(VOCODERS)
 
 
 def oracle(config):
