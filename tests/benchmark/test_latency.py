@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from latentaudio.benchmark import latency
+from latentaudio.benchmark.end_to_end import EndToEndCost
 from latentaudio.benchmark.latency import STAGES, count_step_gflop, measure_latency
 from latentaudio.benchmark.process_cost import ProcessCost
 from latentaudio.benchmark.report import BenchmarkResults, latency_table
@@ -57,7 +58,8 @@ def test_all_backends_run_every_stage_in_every_round():
     assert "of the speed of matrix products" in table
 
 
-def test_speed_ups_and_fractions_are_those_of_medians():
+@pytest.fixture
+def results():
     results = LatencyResults(
         "m", 10.0, 1, matmul_gflops={"fp32": 100.0, "bf16": 400.0}, step_gflop=100.0
     )
@@ -67,11 +69,17 @@ def test_speed_ups_and_fractions_are_those_of_medians():
             results.add(backend, "denoising step", seconds + offset)
     results.add("diffusers", FULL_CLIP, 800.0)
     results.add("latentaudio bf16", "preset fast", 10.0)
+    results.cold_start["fast"] = ProcessCost(12.0, 1.5)
+    return results
+
+
+def test_speed_ups_and_fractions_are_those_of_medians(results):
     table = latency_table(results)
     cells = "4 s (3.9 to 7) | 2 s (1.9 to 5) | 0.5 s (0.4 to 3.5) | 2.00, 8.00 |"
     assert f"| denoising step | {cells}" in table
     assert "| preset fast |  |  | 10 s (10 to 10) | 80 |" in table
     assert "in fp32 reaches 50% of" in table and "in bf16 reaches 50% of" in table
+    assert "Cold start, preset fast: 12 s to the file, peak RSS 1.50 GB." in table
 
 
 def test_a_step_of_audioldm2_has_the_published_number_of_flops():
@@ -87,13 +95,14 @@ def test_a_call_is_timed_in_seconds(monkeypatch):
     assert latency.matmul_gflops(torch.float32, size=64) > 0
 
 
-def test_saved_results_are_read_back(tmp_path):
-    results = BenchmarkResults(
-        [LatencyResults("m", 1.0, 1, cold_start={"fast": ProcessCost(1, 2)})]
-    )
-    results.latency[0].add("diffusers", "vocoder", 1.5)
-    results.save(tmp_path / "speed.json")
-    assert BenchmarkResults.load(tmp_path / "speed.json") == results
+def test_saved_results_are_read_back(results, tmp_path):
+    everything = BenchmarkResults([results], [EndToEndCost("m", 1.0, 2.0, 3.0, 4.0)])
+    everything.save(tmp_path / "speed.json")
+    assert BenchmarkResults.load(tmp_path / "speed.json") == everything
+    assert (tmp_path / "speed.md").read_text() == everything.to_markdown()
+
+
+def test_a_file_of_other_content_is_rejected(tmp_path):
     (tmp_path / "other.json").write_text("[]")
     with pytest.raises(DataError, match="is not a file of `benchmark"):
         BenchmarkResults.load(tmp_path / "other.json")

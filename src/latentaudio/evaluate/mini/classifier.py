@@ -299,6 +299,7 @@ def load_classifier(folder: Path) -> SoundClassifier:
         ) from None
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise WeightsError(
-            f"the sound classifier in {folder} cannot be loaded ({first_line(error)}); train it again"
+            f"the sound classifier in {folder} cannot be loaded ({first_line(error)}); "
+            "train it again"
         ) from None
     return classifier.eval()

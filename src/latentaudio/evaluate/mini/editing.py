@@ -158,7 +158,11 @@ def _measure_inpainting(benchmark: EditingBenchmark, report: Report) -> None:
         source = prompt.ground_truth.copy()
         source[gap] = 0.0
         [clip] = benchmark.model.inpaint(
-            source, prompt.prompt, time_ranges=[(start, stop)], seed=benchmark.seed + k, candidates=1
+            source,
+            prompt.prompt,
+            time_ranges=[(start, stop)],
+            seed=benchmark.seed + k,
+            candidates=1,
         )
         filled.append(clip.samples[0][gap])
     targets = [prompt.class_names[0] for prompt in prompts]
