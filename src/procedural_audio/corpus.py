@@ -26,7 +26,7 @@ from .parallel import parallel_map
 from .registry import get_classes
 from .scene import MIX_PROBABILITIES, Event, render_scene
 from .sound_class import SoundClass
-from .spec import CorpusSpec, FileType
+from .spec import DURATION_WEIGHTS, DURATIONS, CorpusSpec, FileType
 
 _BYTES_PER_SAMPLE = 2  # 16 bits; FLAC needs less, but hardly less for noise
 _BYTES_PER_LINE = 4096  # one clip in metadata.jsonl
@@ -60,8 +60,8 @@ def render_corpus(
     seed: int = 0,
     classes: Sequence[str] | None = None,
     sample_rate: int = 16000,
-    durations: Sequence[float] = (1.28, 2.56, 5.12, 10.24),
-    duration_weights: Sequence[float] = (0.08, 0.12, 0.65, 0.15),
+    durations: Sequence[float] = DURATIONS,
+    duration_weights: Sequence[float] = DURATION_WEIGHTS,
     file_type: FileType = "flac",
     num_captions: int = 3,
     split: Split = "train",

@@ -47,9 +47,16 @@ def white_noise_per_hz(noise: RenderContext, seconds: float) -> Array:
 
 
 def breakpoint_curve(n: int, *points: tuple[float, float]) -> Array:
-    """Interpolate a smooth curve `[n]` through breakpoints (position 0 to 1, value).
+    """Interpolate a smooth curve through breakpoints.
 
     The interpolation is monotone cubic (PCHIP): the curve never overshoots its breakpoints.
+
+    Args:
+        n: Number of samples.
+        *points: Breakpoints as (position, value); the first position is 0, the last is 1.
+
+    Returns:
+        The curve `[n]`.
     """
     positions, values = zip(*points, strict=True)
     return np.asarray(PchipInterpolator(positions, values)(np.linspace(0.0, 1.0, n)))
@@ -64,6 +71,14 @@ def descriptor(amount: float, low: tuple[str, ...], high: tuple[str, ...]) -> tu
     """Return the adjectives for a parameter between 0 and 1.
 
     Only the outer thirds have a word. In the middle third two listeners would disagree.
+
+    Args:
+        amount: The parameter.
+        low: Adjectives of the lowest third.
+        high: Adjectives of the highest third.
+
+    Returns:
+        The adjectives, or none.
     """
     if amount < 0.33:
         return low
@@ -102,9 +117,15 @@ def counted_onsets(
 
 
 def periodic_onsets(ctx: RenderContext, rate_hz: float, length: float) -> list[float]:
-    """Return the onsets in seconds of an exactly periodic series that fills the clip.
+    """Return the onsets of an exactly periodic series that fills the clip.
 
-    No event of `length` seconds is cut by the end of the clip.
+    Args:
+        ctx: Context of the clip.
+        rate_hz: Events per second.
+        length: Length of one event in seconds. The end of the clip cuts none.
+
+    Returns:
+        Onsets in seconds.
     """
     first = first_onset(ctx)
     count = 1 + max(0, int((ctx.duration - first - length) * rate_hz))
@@ -114,7 +135,12 @@ def periodic_onsets(ctx: RenderContext, rate_hz: float, length: float) -> list[f
 def periodic_annotations(onsets: Sequence[float], rate_hz: float) -> Annotations:
     """Annotate a periodic series.
 
-    It has a rate from three events on, and a number as long as a listener would count.
+    Args:
+        onsets: Onsets in seconds.
+        rate_hz: Events per second.
+
+    Returns:
+        The onsets; the rate from three events on; the number while a listener would count.
     """
     annotations = Annotations(onsets=tuple(onsets))
     if len(onsets) >= 3:

@@ -128,6 +128,14 @@ def set_peak_level(x: Array, distance: Distance, loudness: Loudness) -> Array:
     """Scale a sound to the peak level of its loudness; a far sound is weaker.
 
     Nothing normalizes the clip afterwards, so this is its final level.
+
+    Args:
+        x: Samples `[T]`.
+        distance: Distance of the source.
+        loudness: Loudness of the source.
+
+    Returns:
+        Samples `[T]`.
     """
     return normalize_peak(x, PEAK_LEVELS[loudness] * (_FAR_GAIN if distance == "far" else 1.0))
 

@@ -20,6 +20,11 @@ from .sound_class import SoundClass
 
 FileType: TypeAlias = Literal["flac", "wav"]
 
+DURATIONS = (1.28, 2.56, 5.12, 10.24)
+"""Default durations of a clip in seconds."""
+DURATION_WEIGHTS = (0.08, 0.12, 0.65, 0.15)
+"""Default relative frequency of each duration."""
+
 VERSION = 4
 """Raised whenever a sound class, the room acoustics or the grammar changes what a seed renders."""
 
@@ -56,8 +61,8 @@ class CorpusSpec:
     seed: int = 0
     classes: tuple[str, ...] | None = None
     sample_rate: int = 16000
-    durations: tuple[float, ...] = (1.28, 2.56, 5.12, 10.24)
-    duration_weights: tuple[float, ...] = (0.08, 0.12, 0.65, 0.15)
+    durations: tuple[float, ...] = DURATIONS
+    duration_weights: tuple[float, ...] = DURATION_WEIGHTS
     file_type: FileType = "flac"
     num_captions: int = 3
     split: Split = "train"

@@ -73,7 +73,14 @@ class RenderContext:
 
 
 def mix_into(canvas: Array, sound: Array, start: int, gain: float = 1.0) -> None:
-    """Add `gain * sound` to `canvas` in place, from sample `start`. Samples outside are dropped."""
+    """Mix a sound into a canvas, in place. Samples outside the canvas are dropped.
+
+    Args:
+        canvas: Samples that are changed.
+        sound: Samples to add.
+        start: Position in the canvas in samples. It may be negative.
+        gain: Gain of the sound.
+    """
     skip = max(0, -start)
     stop = min(len(canvas), start + len(sound))
     if stop > start + skip:
@@ -112,7 +119,13 @@ def butterworth(
 def colored_noise(ctx: RenderContext, seconds: float, slope: float) -> Array:
     """Draw noise of unit deviation whose power falls by `3 * slope` dB per octave.
 
-    Slope 0 is white noise, 1 pink, 2 brown. Below 20 Hz the spectrum is flat.
+    Args:
+        ctx: Context of the clip.
+        seconds: Duration of the noise.
+        slope: 0 is white noise, 1 pink, 2 brown. Below 20 Hz the spectrum is flat.
+
+    Returns:
+        Samples `[T]`.
     """
     n = ctx.to_samples(seconds)
     spectrum = np.fft.rfft(ctx.rng.standard_normal(n))
@@ -144,13 +157,33 @@ def resonator(x: Array, sample_rate: int, frequency_hz: float, bandwidth_hz: flo
 def decay_envelope(
     ctx: RenderContext, seconds: float, half_life: float, attack: float = 0.002
 ) -> Array:
-    """Return a percussive envelope: a linear attack, and a level that halves every `half_life`."""
+    """Return a percussive envelope: a linear attack, then an exponential decay.
+
+    Args:
+        ctx: Context of the clip.
+        seconds: Duration of the envelope.
+        half_life: Time in seconds in which the level halves.
+        attack: Attack time in seconds.
+
+    Returns:
+        Gains `[T]`.
+    """
     t = ctx.time_axis(seconds)
     return np.asarray(np.minimum(t / max(attack, 1e-4), 1.0) * 0.5 ** (t / half_life))
 
 
 def attack_release(ctx: RenderContext, seconds: float, attack: float, release: float) -> Array:
-    """Return a sustained envelope: half-cosine attack and release, 1 between them."""
+    """Return a sustained envelope: half-cosine attack and release, 1 between them.
+
+    Args:
+        ctx: Context of the clip.
+        seconds: Duration of the envelope, with attack and release.
+        attack: Attack time in seconds.
+        release: Release time in seconds.
+
+    Returns:
+        Gains `[T]`.
+    """
     n = ctx.to_samples(seconds)
     envelope = np.ones(n)
     num_attack = min(ctx.to_samples(attack), n)
@@ -215,7 +248,13 @@ def additive_tone(phase: Array, frequency: Array | float, sample_rate: int, gain
 def random_curve(ctx: RenderContext, seconds: float, rate_hz: float) -> Array:
     """Draw a smooth random curve of mean 0 and unit deviation, for drift and gusts.
 
-    Random values, `rate_hz` of them a second, are joined by half-cosines.
+    Args:
+        ctx: Context of the clip.
+        seconds: Duration of the curve.
+        rate_hz: Number of random values per second. Half-cosines join them.
+
+    Returns:
+        The curve `[T]`.
     """
     n = ctx.to_samples(seconds)
     values = ctx.rng.standard_normal(max(4, int(seconds * rate_hz) + 4))

@@ -107,7 +107,16 @@ def wavetable_harmonics(phase: Array, gains: Array) -> Array:
 
 
 def harmonic_numbers(ctx: RenderContext, frequency: float, max_count: int = 60) -> Array:
-    """Return the harmonic numbers 1 to K below the highest frequency, with room for vibrato."""
+    """Return the numbers of the harmonics that a clip can hold.
+
+    Args:
+        ctx: Context of the clip.
+        frequency: Fundamental frequency in Hz, with the highest vibrato.
+        max_count: Largest number of harmonics.
+
+    Returns:
+        The numbers 1 to K.
+    """
     highest = min(HIGHEST_PARTIAL_HZ, _VIBRATO_MARGIN * ctx.sample_rate)
     return np.arange(1.0, min(max_count, int(highest / frequency)) + 1)
 
@@ -122,7 +131,18 @@ def key_envelope(
 def excitation_noise(
     noise: RenderContext, seconds: float, low_hz: float, high_hz: float, half_life: float
 ) -> Array:
-    """Render a short noise burst `[T]` for hammers, picks and breath, padded to `seconds`."""
+    """Render a short noise burst for hammers, picks and breath.
+
+    Args:
+        noise: Context with the noise generator.
+        seconds: Duration of the result, padded with silence.
+        low_hz: Lower edge of the band.
+        high_hz: Upper edge of the band.
+        half_life: Time in seconds in which the level halves.
+
+    Returns:
+        Samples `[T]`.
+    """
     length = min(seconds, 10 * half_life)
     sample_rate = noise.sample_rate
     white = white_noise_per_hz(noise, length)

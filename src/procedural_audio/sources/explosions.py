@@ -74,6 +74,7 @@ def explosion(ctx: RenderContext) -> Take:
     for _ in range(6):
         debris.append(noise_burst(noise, 0.05, 700, 5000, ctx.triangular(0.003, 0.01)))
     onsets = poisson_onsets(noise, 18 + 20 * size, start + 0.25, ctx.duration)
+    # Debris of a larger explosion falls for longer.
     fading = 0.5 ** ((onsets - start) / (0.2 + 0.5 * size))
     gains = noise.rng.lognormal(0, 0.7, len(onsets)) * fading
     canvas = 0.1 * grain_cloud(noise, debris, onsets, gains, ctx.num_samples)

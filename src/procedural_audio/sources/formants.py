@@ -71,9 +71,15 @@ def pulse_train(
 
 
 def whistle_tone(frequency: Array, sample_rate: int, second_harmonic: float) -> Array:
-    """Synthesize a nearly pure tone `[T]` that follows a frequency curve `[T]` in Hz.
+    """Synthesize a nearly pure tone.
 
-    `second_harmonic` is the gain of the only overtone, which is left out where it would alias.
+    Args:
+        frequency: Frequency in Hz `[T]`.
+        sample_rate: Sample rate in Hz.
+        second_harmonic: Gain of the only overtone, which is left out where it would alias.
+
+    Returns:
+        Samples `[T]`.
     """
     phase = phase_from_frequency(frequency, sample_rate)
     has_overtone = frequency < _HIGHEST_OVERTONE * sample_rate
@@ -97,9 +103,17 @@ def jitter(ctx: RenderContext, frequency: Array, depth: float, rate_hz: float) -
 
 
 def formant_filter(x: Array, sample_rate: int, formants: Formants) -> Array:
-    """Filter an excitation `[T]` by parallel formants.
+    """Filter an excitation by parallel formants.
 
     Neighbors have opposite signs, so that the valleys between them stay shallow.
+
+    Args:
+        x: Excitation `[T]`.
+        sample_rate: Sample rate in Hz.
+        formants: The formants. Those that would alias are left out.
+
+    Returns:
+        Samples `[T]`.
     """
     out = np.zeros(len(x))
     for i, (center, bandwidth, gain) in enumerate(formants):

@@ -151,6 +151,7 @@ def door(ctx: RenderContext) -> Take:
 
 def _hinge_creak(ctx: RenderContext, noise: RenderContext, age: float, seconds: float) -> Array:
     """Stick-slip pulses of a hinge through the resonances of the door."""
+    # An old hinge is rougher: random speed changes within the creak.
     n = ctx.to_samples(seconds)
     low = ctx.log_triangular(35, 90)
     high = ctx.log_triangular(110, 380)

@@ -82,9 +82,16 @@ def grain_cloud(
 
 
 def poisson_onsets(noise: RenderContext, density: float, start: float, stop: float) -> Array:
-    """Draw the onsets of a Poisson process between two times in seconds: sorted, at least one.
+    """Draw the onsets of a Poisson process.
 
-    `density` is the mean number of onsets per second.
+    Args:
+        noise: Context with the generator.
+        density: Mean number of onsets per second.
+        start: Earliest onset in seconds.
+        stop: Latest onset in seconds.
+
+    Returns:
+        Onsets in seconds, sorted, at least one.
     """
     count = max(1, int(noise.rng.poisson(density * max(stop - start, 0.0))))
     return np.sort(noise.rng.uniform(start, max(stop, start + 1e-3), count))
@@ -115,7 +122,7 @@ def wavetable_tone(
     """Render a sawtooth-like tone from a wavetable, many times faster than `pulse_train`.
 
     Harmonic k has gain `k**-tilt`. Harmonics that would pass `top_hz` at the highest frequency
-    are left out everywhere, so the low part of a wide glide is duller than it could be.
+    are left out everywhere. So the low part of a wide glide is duller than it could be.
 
     Args:
         frequency: Fundamental frequency in Hz `[T]`.
@@ -185,7 +192,17 @@ def place_strikes(
     render_strike: Callable[[], Array],
     annotations: Annotations,
 ) -> Take:
-    """Render one strike at each onset in seconds, at nearly even levels."""
+    """Render one strike at each onset, at nearly even levels.
+
+    Args:
+        ctx: Context of the clip.
+        onsets: Onsets in seconds.
+        render_strike: Renders one strike.
+        annotations: Annotations of the take.
+
+    Returns:
+        The take.
+    """
     canvas = ctx.silence()
     for onset in onsets:
         strike = normalize_peak(render_strike(), 1.0)

@@ -55,6 +55,7 @@ def clock(ctx: RenderContext) -> Take:
         mix_into(sound, noise_burst(noise, 0.02, 2000, 7500, 0.0015, 0.0002), 0, 0.4)
         return normalize_peak(sound)
 
+    # The second beat of an escapement is lower and weaker.
     tick_tock = (tick(1.0), 0.92 * tick(ctx.triangular(0.8, 0.9)))
     onsets = periodic_onsets(ctx, rate_hz, 0.06)
     canvas = ctx.silence()
@@ -76,6 +77,7 @@ def drill(ctx: RenderContext) -> Take:
     start = start_s / ctx.duration
     stop = stop_s / ctx.duration
     speed = breakpoint_curve(ctx.num_samples, (0, 0.25), (start, 1), (1 - stop, 1), (1, 0.3))
+    # Speed falls and rises with the pitch, and the gear turns four times as fast.
     motor = wavetable_tone(pitch * speed, ctx.sample_rate, tilt, top_hz=7000)
     gear = np.sin(2 * np.pi * np.cumsum(pitch * speed * 4.0) / ctx.sample_rate)
     cutting = white_noise_per_hz(noise, ctx.duration)
@@ -147,6 +149,7 @@ def sewing(ctx: RenderContext) -> Take:
 def washer(ctx: RenderContext) -> Take:
     """Render a washing machine: wet laundry that falls once per turn, over water and motor."""
     noise = noise_context(ctx)
+    # At least two turns, so that the rate is audible in a short clip.
     rate_hz = max(ctx.log_triangular(0.7, 1.8), 2.2 / ctx.duration)
     onsets = periodic_onsets(ctx, rate_hz, 0.3 / rate_hz)
     bands: list[Array] = []

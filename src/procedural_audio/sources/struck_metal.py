@@ -112,6 +112,7 @@ def shatter(ctx: RenderContext) -> Take:
         shards.append(damped_modes(ctx, 0.25, frequencies, np.array([1.0, 0.7, 0.5]), half_lives))
     num_shards = round(60 + 160 * size)
     onsets = start + np.abs(noise.rng.exponential(fall_time / 2.2, num_shards))
+    # Later shards are smaller.
     fading = 0.5 ** ((onsets - start) / fall_time)
     gains = noise.rng.lognormal(-1.6, 0.7, len(onsets)) * fading
     canvas = normalize_peak(grain_cloud(noise, shards, onsets, gains, ctx.num_samples), 0.55)
@@ -126,6 +127,7 @@ def hammer(ctx: RenderContext) -> Take:
     size = ctx.triangular(0, 1)
     lowest_hz = 1500 * (0.4**size) * ctx.log_triangular(0.85, 1.15)
     half_life = ctx.log_triangular(0.03, 0.22)
+    # Random ratios without a common fundamental, so no pitch is annotated.
     ratios = np.cumprod(np.concatenate([[1.0], ctx.rng.uniform(1.12, 1.5, 9)]))
     gains = ctx.rng.uniform(0.4, 1.0, 10)
     half_lives = half_life * ratios**-0.3
@@ -170,6 +172,7 @@ def coin(ctx: RenderContext) -> Take:
         mix_into(ring, noise_burst(noise, 0.01, 2000, 7800, 0.0015, 0.0002), 0, 0.5)
         first_gap = ctx.triangular(0.12, 0.34) * min(1.0, ctx.duration / 2)
         restitution = ctx.triangular(0.6, 0.82)
+        # Each bounce keeps a fixed part of the speed; below 22 ms the coin rattles flat.
         gaps = first_gap * restitution ** np.arange(40)
         bounces = np.concatenate([[0.0], np.cumsum(np.maximum(gaps, 0.022))])
         num_bounces = 10 + int(ctx.triangular(0, 14))

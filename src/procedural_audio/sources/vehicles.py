@@ -128,6 +128,7 @@ def motorcycle(ctx: RenderContext) -> Take:
     position = np.linspace(0, 1, ctx.num_samples) * num_gears
     in_gear = position % 1.0
     gear = np.floor(position)
+    # The throttle opens over 88 % of a gear and closes for the change.
     throttle = np.minimum(in_gear / 0.88, 1.0) * np.clip((1 - in_gear) / 0.06, 0, 1)
     smooth_throttle = butterworth(throttle, ctx.sample_rate, None, 12)
     frequency = base_hz * (1 + 0.12 * gear) * pitch_ratio**smooth_throttle
