@@ -1,4 +1,4 @@
-"""What ships: the embedded model is whole, small, and answers."""
+"""The bundled model: its files, its size, its output."""
 
 import json
 
@@ -12,39 +12,42 @@ from latentaudio.loaders.resolve import ASSETS
 FOLDER = ASSETS / "mini"
 
 
-def test_it_is_whole_and_at_most_60_megabytes():
+def test_the_bundled_model_is_complete_and_at_most_60_megabytes():
     files = {file.name for file in FOLDER.iterdir()}
-    parts = {*component_names(MINI), "distilled_unet"}
-    assert {f"{part}.safetensors" for part in parts} | {
+    components = {*component_names(MINI), "distilled_unet"}
+    assert {f"{component}.safetensors" for component in components} | {
         "model.json",
         "tokenizer.json",
         "README.md",
     } == files
-    student = (FOLDER / "distilled_unet.safetensors").stat().st_size
+    distilled_bytes = (FOLDER / "distilled_unet.safetensors").stat().st_size
     assert (
-        student <= 13e6 and sum(file.stat().st_size for file in FOLDER.iterdir()) - student <= 60e6
+        distilled_bytes <= 13e6
+        and sum(file.stat().st_size for file in FOLDER.iterdir()) - distilled_bytes <= 60e6
     )
     card = json.loads((FOLDER / "model.json").read_text())["card"]
-    assert card, "nobody can say how it was made"
+    assert card, "the card is empty"
 
 
-def test_its_student_draws_what_it_draws():
+def test_the_distilled_unet_agrees_with_the_unet():
     model = latentaudio.load("mini", "cpu", "fp32")
-    assert model.config.student is not None and len(model.config.student.timesteps) == 4
-    [draft] = model.generate("heavy rain", preset="draft", duration=1.28, seed=1)
-    assert (draft.options.sampler, draft.options.steps) == ("lcm", 4)
-    walks = {}
+    assert (
+        model.config.distilled_unet is not None and len(model.config.distilled_unet.timesteps) == 4
+    )
+    [clip] = model.generate("heavy rain", preset="draft", duration=1.28, seed=1)
+    assert (clip.options.sampler, clip.options.steps) == ("lcm", 4)
+    latents = {}
     for preset in ("quality", "draft"):
         steps = []
         model.generate(
             "a church bell ringing", preset=preset, duration=1.28, seed=2, on_step=steps.append
         )
-        walks[preset] = steps[-1].z
-    apart = (walks["quality"] - walks["draft"]).std() / walks["quality"].std()
-    assert apart < 0.6, "from one noise both come to nearly one place"
+        latents[preset] = steps[-1].z
+    difference = (latents["quality"] - latents["draft"]).std() / latents["quality"].std()
+    assert difference < 0.6, "both must sample nearly the same latent from the same noise"
 
 
-def test_it_answers():
+def test_the_bundled_model_generates_tones_and_noise():
     bell, rain = latentaudio.load("mini", "cpu").generate(
         ["a church bell ringing", "heavy rain"], duration=0.5, steps=4, seed=1
     )
