@@ -1,15 +1,20 @@
-"""The authors' checkpoints written down from the spec alone (sections 0, 2, 3, 4, 6, 7, 11): every name with its shape, and
-which of our tensors is which cut of it. Nothing here comes from latentaudio: its maps shall not be proved against themselves.
+"""The authors' checkpoints as tables: every tensor name, its shape, and our tensors made of it.
 
-A table is {their name: (shape, {our name: cut})}; a cut makes our tensor of theirs.
+The tables were written from a description of the published files. Nothing here imports
+latentaudio, so that its key mapping is not tested against itself.
+
+A table is {original name: (shape, {our name: cut})}; a cut makes our tensor of the original one.
 """
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """Dimensions of a system; the defaults are audioldm2-full's. `step`: place of the upsample behind a site (spec 4.5)."""
+class Dimensions:
+    """Dimensions of a model; the defaults are those of audioldm2-full.
+
+    `upsample_index` is the position of the upsampling layer in its output block.
+    """
 
     latent: int = 8
     bins: int = 64
@@ -20,17 +25,23 @@ class Numbers:
         (3, 7, 11),
     )  # width, kernels of the upsampling, kernels of the blocks
     channels: int = 128
-    items: tuple = (
+    contexts: tuple = (
         None,
         768,
         1024,
     )  # of an attention site: a context's width, or None for self-attention
     depth: int = 1
     film: int | None = None
-    step: int = 4
-    joint: int = 512
-    words: tuple = (50265, 768, 12, 3072, 514)  # vocabulary, width, layers, inner width, positions
-    ear: tuple = (
+    upsample_index: int = 4
+    projection_dim: int = 512
+    clap_text: tuple = (
+        50265,
+        768,
+        12,
+        3072,
+        514,
+    )  # vocabulary, width, layers, inner width, positions
+    clap_audio: tuple = (
         128,
         (2, 2, 12, 2),
         (4, 8, 16, 32),
@@ -46,15 +57,22 @@ class Numbers:
     gpt2: tuple | None = (50257, 768, 12, 1024)  # vocabulary, width, layers, positions
     sources: tuple = (512, 1024)
     vits: tuple | None = None  # symbols, width, layers, inner width, heads, length
-    mae: tuple = (768, 12, 16, 513)  # width, blocks, side of a patch, places
+    audiomae: tuple = (768, 12, 16, 513)  # width, blocks, side of a patch, places
 
 
-TINY_EAR = (96, (2, 2, 6, 2), (4, 8, 16, 32))
-_V2 = Numbers()
-_S = Numbers(items=(None,), film=512, step=2, ear=TINY_EAR, t5=None, gpt2=None)
-_M = replace(_S, channels=192, ear=_V2.ear)
+TINY_CLAP_AUDIO = (96, (2, 2, 6, 2), (4, 8, 16, 32))
+_V2 = Dimensions()
+_S = Dimensions(
+    contexts=(None,), film=512, upsample_index=2, clap_audio=TINY_CLAP_AUDIO, t5=None, gpt2=None
+)
+_M = replace(_S, channels=192, clap_audio=_V2.clap_audio)
 _SPEECH = replace(
-    _V2, items=(None, 768), step=3, t5=None, sources=(512, 192), vits=(183, 192, 6, 768, 2, 310)
+    _V2,
+    contexts=(None, 768),
+    upsample_index=3,
+    t5=None,
+    sources=(512, 192),
+    vits=(183, 192, 6, 768, 2, 310),
 )
 PUBLISHED = {
     "audioldm-s-full": _S,
@@ -63,39 +81,41 @@ PUBLISHED = {
     "audioldm-m-full": _M,
     "audioldm-m-text-ft": _M,
     "audioldm-l-full": replace(_S, channels=256),
-    "audioldm_16k_crossattn_t5": replace(_V2, items=(None, 1024), step=3, gpt2=None),
+    "audioldm_16k_crossattn_t5": replace(_V2, contexts=(None, 1024), upsample_index=3, gpt2=None),
     "audioldm_48k": replace(
         _S,
         latent=16,
         bins=256,
         vae=(128, 256, 512, 1024),
         vocoder=(1536, (12, 10, 8, 4, 4), (3, 7, 11, 15)),
-        items=(None, None),
-        step=3,
-        ear=_V2.ear,
+        contexts=(None, None),
+        upsample_index=3,
+        clap_audio=_V2.clap_audio,
     ),
     "audioldm2-full": _V2,
     "audioldm2-music-665k": _V2,
-    "audioldm2-full-large-1150k": replace(_V2, items=(None, 768, 1024, None), depth=2, step=5),
+    "audioldm2-full-large-1150k": replace(
+        _V2, contexts=(None, 768, 1024, None), depth=2, upsample_index=5
+    ),
     "audioldm2-speech-ljspeech": _SPEECH,
     "audioldm2-speech-gigaspeech": _SPEECH,
 }
 
-WHOLE_NUMBERS = ("position_ids", "relative_position_index", "num_batches_tracked")
-MISSING = ("text_model.embeddings.token_type_ids", "text_model.embeddings.position_ids")
-"""Of ours, what the authors' files lack or need not have (spec 11.3)."""
+INTEGER_TENSORS = ("position_ids", "relative_position_index", "num_batches_tracked")
+OPTIONAL_TENSORS = ("text_model.embeddings.token_type_ids", "text_model.embeddings.position_ids")
+"""Tensors of ours that the authors' files may lack."""
 
 
-def whole(t):
+def unchanged(t):
     return t
 
 
-def plane(t):
+def squeeze_conv2d(t):
     """A 1x1 convolution over a plane as a matrix."""
     return t[:, :, 0, 0]
 
 
-def row(t):
+def squeeze_conv1d(t):
     """A 1x1 convolution over a row as a matrix."""
     return t[:, :, 0]
 
@@ -103,19 +123,19 @@ def row(t):
 class Table(dict):
     """Filled by pairs of their and our prefix."""
 
-    def put(self, theirs, ours, *shape, cut=whole):
-        assert theirs not in self, theirs
-        self[theirs] = (shape, {ours: cut})
+    def put(self, original, ours, *shape, cut=unchanged):
+        assert original not in self, original
+        self[original] = (shape, {ours: cut})
 
-    def layer(self, theirs, ours, *shape, bias=0, cut=whole):
-        """A weight and its bias, which is as long as the weight's axis `bias`; None: without one."""
-        self.put(f"{theirs}.weight", f"{ours}.weight", *shape, cut=cut)
+    def layer(self, original, ours, *shape, bias=0, cut=unchanged):
+        """Add a weight and its bias, of the size of axis `bias` of the weight; None: no bias."""
+        self.put(f"{original}.weight", f"{ours}.weight", *shape, cut=cut)
         if bias is not None:
-            self.put(f"{theirs}.bias", f"{ours}.bias", shape[bias])
+            self.put(f"{original}.bias", f"{ours}.bias", shape[bias])
 
 
 def unet(n):
-    """Spec 4.1, 4.3, 4.5."""
+    """The UNet."""
     t, embedding = Table(), 4 * n.channels * (2 if n.film else 1)
     widths = [n.channels * m for m in (1, 2, 3, 5)]
     t.layer("time_embed.0", "time_in", 4 * n.channels, n.channels)
@@ -124,7 +144,7 @@ def unet(n):
         t.layer("film_emb", "film", 4 * n.channels, n.film)
     t.layer("input_blocks.0.0", "conv_in", n.channels, n.latent, 3, 3)
     width, number, skips = n.channels, 0, [n.channels]
-    for level, wide in enumerate(widths):
+    for level, level_width in enumerate(widths):
         for site in range(2):
             number += 1
             _block(
@@ -132,57 +152,79 @@ def unet(n):
                 f"input_blocks.{number}.0",
                 f"down.{level}.blocks.{site}.res",
                 width,
-                wide,
+                level_width,
                 embedding,
             )
             _transformers(
-                t, f"input_blocks.{number}", f"down.{level}.blocks.{site}", wide, n, level
+                t, f"input_blocks.{number}", f"down.{level}.blocks.{site}", level_width, n, level
             )
-            width = wide
-            skips.append(wide)
+            width = level_width
+            skips.append(level_width)
         if level < 3:
             number += 1
-            t.layer(f"input_blocks.{number}.0.op", f"down.{level}.step.conv", wide, wide, 3, 3)
-            skips.append(wide)
+            t.layer(
+                f"input_blocks.{number}.0.op",
+                f"down.{level}.step.conv",
+                level_width,
+                level_width,
+                3,
+                3,
+            )
+            skips.append(level_width)
     assert number == 11
     _block(t, "middle_block.0", "middle.0.res", width, width, embedding)
     _transformers(t, "middle_block", "middle.0", width, n, 3)
-    _block(t, f"middle_block.{n.step}", "middle.1.res", width, width, embedding)
+    _block(t, f"middle_block.{n.upsample_index}", "middle.1.res", width, width, embedding)
     for number in range(12):
         level, up, site = 3 - number // 3, number // 3, number % 3
-        wide, theirs, ours = widths[level], f"output_blocks.{number}", f"up.{up}.blocks.{site}"
-        _block(t, f"{theirs}.0", f"{ours}.res", width + skips.pop(), wide, embedding)
-        _transformers(t, theirs, ours, wide, n, level)
-        width = wide
+        level_width, original, ours = (
+            widths[level],
+            f"output_blocks.{number}",
+            f"up.{up}.blocks.{site}",
+        )
+        _block(t, f"{original}.0", f"{ours}.res", width + skips.pop(), level_width, embedding)
+        _transformers(t, original, ours, level_width, n, level)
+        width = level_width
         if number in (2, 5, 8):
-            t.layer(f"{theirs}.{n.step}.conv", f"up.{up}.step.conv", wide, wide, 3, 3)
+            t.layer(
+                f"{original}.{n.upsample_index}.conv",
+                f"up.{up}.step.conv",
+                level_width,
+                level_width,
+                3,
+                3,
+            )
     t.layer("out.0", "norm_out", n.channels)
     t.layer("out.2", "conv_out", n.latent, n.channels, 3, 3)
     return t
 
 
-def _block(t, theirs, ours, inp, out, embedding):
-    t.layer(f"{theirs}.in_layers.0", f"{ours}.norm1", inp)
-    t.layer(f"{theirs}.in_layers.2", f"{ours}.conv1", out, inp, 3, 3)
-    t.layer(f"{theirs}.emb_layers.1", f"{ours}.embed", out, embedding)
-    t.layer(f"{theirs}.out_layers.0", f"{ours}.norm2", out)
-    t.layer(f"{theirs}.out_layers.3", f"{ours}.conv2", out, out, 3, 3)
+def _block(t, original, ours, inp, out, embedding):
+    t.layer(f"{original}.in_layers.0", f"{ours}.norm1", inp)
+    t.layer(f"{original}.in_layers.2", f"{ours}.conv1", out, inp, 3, 3)
+    t.layer(f"{original}.emb_layers.1", f"{ours}.embed", out, embedding)
+    t.layer(f"{original}.out_layers.0", f"{ours}.norm2", out)
+    t.layer(f"{original}.out_layers.3", f"{ours}.conv2", out, out, 3, 3)
     if inp != out:
-        t.layer(f"{theirs}.skip_connection", f"{ours}.shortcut", out, inp, 1, 1)
+        t.layer(f"{original}.skip_connection", f"{ours}.shortcut", out, inp, 1, 1)
 
 
-def _transformers(t, theirs, ours, width, n, level):
-    for j, context in enumerate(n.items if level else ()):
-        a, b = f"{theirs}.{j + 1}", f"{ours}.transformers.{j}"
+def _transformers(t, original, ours, width, n, level):
+    for j, context in enumerate(n.contexts if level else ()):
+        a, b = f"{original}.{j + 1}", f"{ours}.transformers.{j}"
         t.layer(f"{a}.norm", f"{b}.norm", width)
         t.layer(f"{a}.proj_in", f"{b}.proj_in", width, width, 1, 1)
         t.layer(f"{a}.proj_out", f"{b}.proj_out", width, width, 1, 1)
         for d in range(n.depth):
             x, y = f"{a}.transformer_blocks.{d}", f"{b}.blocks.{d}"
-            for attention, seen in (("attn1", width), ("attn2", context or width)):
+            for attention, key_width in (("attn1", width), ("attn2", context or width)):
                 t.layer(f"{x}.{attention}.to_q", f"{y}.{attention}.to_q", width, width, bias=None)
-                t.layer(f"{x}.{attention}.to_k", f"{y}.{attention}.to_k", width, seen, bias=None)
-                t.layer(f"{x}.{attention}.to_v", f"{y}.{attention}.to_v", width, seen, bias=None)
+                t.layer(
+                    f"{x}.{attention}.to_k", f"{y}.{attention}.to_k", width, key_width, bias=None
+                )
+                t.layer(
+                    f"{x}.{attention}.to_v", f"{y}.{attention}.to_v", width, key_width, bias=None
+                )
                 t.layer(f"{x}.{attention}.to_out.0", f"{y}.{attention}.to_out", width, width)
             t.layer(f"{x}.ff.net.0.proj", f"{y}.ff_in", 8 * width, width)
             t.layer(f"{x}.ff.net.2", f"{y}.ff_out", width, 4 * width)
@@ -191,41 +233,41 @@ def _transformers(t, theirs, ours, width, n, level):
 
 
 def vae(n):
-    """Spec 2. Their `decoder.up.0` is the finest level, our `decoder.up.0` the coarsest."""
+    """The VAE. The original `decoder.up.0` is the finest level, ours is the coarsest."""
     t, top = Table(), len(n.vae) - 1
     t.layer("encoder.conv_in", "encoder.conv_in", n.vae[0], 1, 3, 3)
     t.layer("decoder.conv_in", "decoder.conv_in", n.vae[top], n.latent, 3, 3)
     for level, width in enumerate(n.vae):
-        theirs, ours, before = (
+        original, ours, before = (
             f"encoder.down.{level}",
             f"encoder.down.{level}",
             n.vae[max(level - 1, 0)],
         )
         for b in range(2):
             _plain(
-                t, f"{theirs}.block.{b}", f"{ours}.blocks.{b}", before if b == 0 else width, width
+                t, f"{original}.block.{b}", f"{ours}.blocks.{b}", before if b == 0 else width, width
             )
         if level < top:
-            t.layer(f"{theirs}.downsample.conv", f"{ours}.step.conv", width, width, 3, 3)
-        theirs, ours, before = (
+            t.layer(f"{original}.downsample.conv", f"{ours}.step.conv", width, width, 3, 3)
+        original, ours, before = (
             f"decoder.up.{level}",
             f"decoder.up.{top - level}",
             n.vae[min(level + 1, top)],
         )
         for b in range(3):
             _plain(
-                t, f"{theirs}.block.{b}", f"{ours}.blocks.{b}", before if b == 0 else width, width
+                t, f"{original}.block.{b}", f"{ours}.blocks.{b}", before if b == 0 else width, width
             )
         if level > 0:
-            t.layer(f"{theirs}.upsample.conv", f"{ours}.step.conv", width, width, 3, 3)
+            t.layer(f"{original}.upsample.conv", f"{ours}.step.conv", width, width, 3, 3)
     for half in ("encoder", "decoder"):
         width, a, b = n.vae[top], f"{half}.mid.attn_1", f"{half}.middle.1"
         _plain(t, f"{half}.mid.block_1", f"{half}.middle.0", width, width)
         t.layer(f"{a}.norm", f"{b}.norm", width)
-        t.layer(f"{a}.q", f"{b}.attention.to_q", width, width, 1, 1, cut=plane)
-        t.layer(f"{a}.k", f"{b}.attention.to_k", width, width, 1, 1, cut=plane)
-        t.layer(f"{a}.v", f"{b}.attention.to_v", width, width, 1, 1, cut=plane)
-        t.layer(f"{a}.proj_out", f"{b}.attention.to_out", width, width, 1, 1, cut=plane)
+        t.layer(f"{a}.q", f"{b}.attention.to_q", width, width, 1, 1, cut=squeeze_conv2d)
+        t.layer(f"{a}.k", f"{b}.attention.to_k", width, width, 1, 1, cut=squeeze_conv2d)
+        t.layer(f"{a}.v", f"{b}.attention.to_v", width, width, 1, 1, cut=squeeze_conv2d)
+        t.layer(f"{a}.proj_out", f"{b}.attention.to_out", width, width, 1, 1, cut=squeeze_conv2d)
         _plain(t, f"{half}.mid.block_2", f"{half}.middle.2", width, width)
     t.layer("encoder.norm_out", "encoder.norm_out", n.vae[top])
     t.layer("encoder.conv_out", "encoder.conv_out", 2 * n.latent, n.vae[top], 3, 3)
@@ -236,17 +278,17 @@ def vae(n):
     return t
 
 
-def _plain(t, theirs, ours, inp, out):
-    t.layer(f"{theirs}.norm1", f"{ours}.norm1", inp)
-    t.layer(f"{theirs}.conv1", f"{ours}.conv1", out, inp, 3, 3)
-    t.layer(f"{theirs}.norm2", f"{ours}.norm2", out)
-    t.layer(f"{theirs}.conv2", f"{ours}.conv2", out, out, 3, 3)
+def _plain(t, original, ours, inp, out):
+    t.layer(f"{original}.norm1", f"{ours}.norm1", inp)
+    t.layer(f"{original}.conv1", f"{ours}.conv1", out, inp, 3, 3)
+    t.layer(f"{original}.norm2", f"{ours}.norm2", out)
+    t.layer(f"{original}.conv2", f"{ours}.conv2", out, out, 3, 3)
     if inp != out:
-        t.layer(f"{theirs}.nin_shortcut", f"{ours}.shortcut", out, inp, 1, 1)
+        t.layer(f"{original}.nin_shortcut", f"{ours}.shortcut", out, inp, 1, 1)
 
 
 def vocoder(n):
-    """Spec 3: weight norm is folded, keys are plain."""
+    """The vocoder, without weight norm."""
     t, (width, kernels, blocks) = Table(), n.vocoder
     t.layer("conv_pre", "conv_pre", width, n.bins, 7)
     for i, kernel in enumerate(kernels):
@@ -261,11 +303,13 @@ def vocoder(n):
 
 
 def clap(n):
-    """Spec 1.4, 6.1, 11.3."""
-    t, (vocabulary, width, layers, inner, places) = Table(), n.words
+    """CLAP."""
+    t, (vocabulary, width, layers, inner, num_positions) = Table(), n.clap_text
     a, b = "text_branch.embeddings", "text_model.embeddings"
     t.put(f"{a}.word_embeddings.weight", f"{b}.word_embeddings.weight", vocabulary, width)
-    t.put(f"{a}.position_embeddings.weight", f"{b}.position_embeddings.weight", places, width)
+    t.put(
+        f"{a}.position_embeddings.weight", f"{b}.position_embeddings.weight", num_positions, width
+    )
     t.put(f"{a}.token_type_embeddings.weight", f"{b}.token_type_embeddings.weight", 1, width)
     t.layer(f"{a}.LayerNorm", f"{b}.LayerNorm", width)
     for i in range(layers):
@@ -282,33 +326,35 @@ def clap(n):
         for name in ("attention.output.LayerNorm", "output.LayerNorm"):
             t.layer(f"{a}.{name}", f"{b}.{name}", width)
     t.layer("text_branch.pooler.dense", "text_model.pooler.dense", width, width)
-    _ear(t, *n.ear)
-    for side, size in (("text", width), ("audio", 8 * n.ear[0])):
-        t.layer(f"{side}_projection.0", f"{side}_projection.linear1", n.joint, size)
-        t.layer(f"{side}_projection.2", f"{side}_projection.linear2", n.joint, n.joint)
+    _clap_audio(t, *n.clap_audio)
+    for side, size in (("text", width), ("audio", 8 * n.clap_audio[0])):
+        t.layer(f"{side}_projection.0", f"{side}_projection.linear1", n.projection_dim, size)
+        t.layer(
+            f"{side}_projection.2", f"{side}_projection.linear2", n.projection_dim, n.projection_dim
+        )
     t.put("logit_scale_a", "logit_scale_a")
     t.put("logit_scale_t", "logit_scale_t")
     return t
 
 
-def _ear(t, width, stages, heads):
-    theirs, ours = "audio_branch", "audio_model.audio_encoder"
-    t.layer(f"{theirs}.bn0", f"{ours}.batch_norm", 64)
+def _clap_audio(t, width, stages, heads):
+    original, ours = "audio_branch", "audio_model.audio_encoder"
+    t.layer(f"{original}.bn0", f"{ours}.batch_norm", 64)
     for name, shape in (
         ("running_mean", (64,)),
         ("running_var", (64,)),
         ("num_batches_tracked", ()),
     ):
-        t.put(f"{theirs}.bn0.{name}", f"{ours}.batch_norm.{name}", *shape)
-    t.layer(f"{theirs}.patch_embed.proj", f"{ours}.patch_embed.proj", width, 1, 4, 4)
-    t.layer(f"{theirs}.patch_embed.norm", f"{ours}.patch_embed.norm", width)
-    for i, (blocks, several) in enumerate(zip(stages, heads, strict=True)):
+        t.put(f"{original}.bn0.{name}", f"{ours}.batch_norm.{name}", *shape)
+    t.layer(f"{original}.patch_embed.proj", f"{ours}.patch_embed.proj", width, 1, 4, 4)
+    t.layer(f"{original}.patch_embed.norm", f"{ours}.patch_embed.norm", width)
+    for i, (blocks, num_heads) in enumerate(zip(stages, heads, strict=True)):
         for j in range(blocks):
-            a, b = f"{theirs}.layers.{i}.blocks.{j}", f"{ours}.layers.{i}.blocks.{j}"
+            a, b = f"{original}.layers.{i}.blocks.{j}", f"{ours}.layers.{i}.blocks.{j}"
             t.layer(f"{a}.norm1", f"{b}.layernorm_before", width)
             _fused(t, f"{a}.attn.qkv", f"{b}.attention.self", width)
             for name, shape in (
-                ("relative_position_bias_table", (15 * 15, several)),
+                ("relative_position_bias_table", (15 * 15, num_heads)),
                 ("relative_position_index", (64, 64)),
             ):
                 t.put(f"{a}.attn.{name}", f"{b}.attention.self.{name}", *shape)
@@ -317,17 +363,17 @@ def _ear(t, width, stages, heads):
             t.layer(f"{a}.mlp.fc1", f"{b}.intermediate.dense", 4 * width, width)
             t.layer(f"{a}.mlp.fc2", f"{b}.output.dense", width, 4 * width)
         if i < len(stages) - 1:
-            a, b = f"{theirs}.layers.{i}.downsample", f"{ours}.layers.{i}.downsample"
+            a, b = f"{original}.layers.{i}.downsample", f"{ours}.layers.{i}.downsample"
             t.layer(f"{a}.norm", f"{b}.norm", 4 * width)
             t.layer(f"{a}.reduction", f"{b}.reduction", 2 * width, 4 * width, bias=None)
             width *= 2
-    t.layer(f"{theirs}.norm", f"{ours}.norm", width)
+    t.layer(f"{original}.norm", f"{ours}.norm", width)
 
 
-def _fused(t, theirs, ours, width):
+def _fused(t, original, ours, width):
     """Query, key and value are the first, middle and last third."""
     for leaf, shape in (("weight", (3 * width, width)), ("bias", (3 * width,))):
-        t[f"{theirs}.{leaf}"] = (
+        t[f"{original}.{leaf}"] = (
             shape,
             {
                 f"{ours}.query.{leaf}": lambda x: x[:width],
@@ -338,7 +384,7 @@ def _fused(t, theirs, ours, width):
 
 
 def t5(n):
-    """Spec 6.2, 11.3: our names are theirs; the tied copy of the table is no part of it."""
+    """T5: names are equal; the tied copy of the word table is not loaded."""
     t, (vocabulary, width, layers, inner, heads, head) = Table(), n.t5
     shapes = {"shared": (vocabulary, width), "encoder.final_layer_norm": (width,)}
     shapes["encoder.block.0.layer.0.SelfAttention.relative_attention_bias"] = (32, heads)
@@ -357,14 +403,17 @@ def t5(n):
 
 
 def translator(n):
-    """Spec 6.3, 6.4, 11.2: tables of 32 rows, of which a row per source is read; GPT-2's matrices are [in, out]."""
-    t, (vocabulary, width, layers, places), count = Table(), n.gpt2, len(n.sources)
+    """The translator: of tables of 32 rows, one row per source is read.
+
+    GPT-2's matrices are [in, out].
+    """
+    t, (vocabulary, width, layers, num_positions), count = Table(), n.gpt2, len(n.sources)
     t.put("start_of_sequence_tokens.weight", "start", 32, width, cut=lambda x: x[:count])
     t.put("end_of_sequence_tokens.weight", "end", 32, width, cut=lambda x: x[:count])
     for i, source in enumerate(n.sources):
         t.layer(f"input_sequence_embed_linear.{i}", f"projections.{i}", width, source)
     t.put("model.wte.weight", "gpt2.wte.weight", vocabulary, width)
-    t.put("model.wpe.weight", "gpt2.wpe.weight", places, width)
+    t.put("model.wpe.weight", "gpt2.wpe.weight", num_positions, width)
     for i in range(layers):
         a, b = f"model.h.{i}", f"gpt2.h.{i}"
         t.layer(f"{a}.ln_1", f"{b}.ln_1", width)
@@ -378,14 +427,14 @@ def translator(n):
 
 
 def phonemes(n):
-    """Spec 6.7: attention's 1x1 convolutions are matrices of ours."""
+    """The phoneme encoder: attention's 1x1 convolutions are matrices of ours."""
     t, (symbols, width, layers, inner, heads, length) = Table(), n.vits
     t.put("learnable_positional_embedding", "positional", 1, width, length)
     t.put("text_encoder.emb.weight", "embed_tokens.weight", symbols, width)
     for i in range(layers):
         a, b = f"text_encoder.encoder.attn_layers.{i}", f"encoder.layers.{i}.attention"
         for letter, name in (("q", "q"), ("k", "k"), ("v", "v"), ("o", "out")):
-            t.layer(f"{a}.conv_{letter}", f"{b}.{name}_proj", width, width, 1, cut=row)
+            t.layer(f"{a}.conv_{letter}", f"{b}.{name}_proj", width, width, 1, cut=squeeze_conv1d)
         t.put(f"{a}.emb_rel_k", f"{b}.emb_rel_k", 1, 9, width // heads)
         t.put(f"{a}.emb_rel_v", f"{b}.emb_rel_v", 1, 9, width // heads)
         for norm, ours in (("norm_layers_1", "layer_norm"), ("norm_layers_2", "final_layer_norm")):
@@ -401,10 +450,10 @@ def phonemes(n):
 
 
 def audiomae(n):
-    """Spec 7, the encoder: our names are theirs."""
-    t, (width, blocks, patch, places) = Table(), n.mae
+    """AudioMAE's encoder: names are equal."""
+    t, (width, blocks, patch, num_positions) = Table(), n.audiomae
     t.put("cls_token", "cls_token", 1, 1, width)
-    t.put("pos_embed", "pos_embed", 1, places, width)
+    t.put("pos_embed", "pos_embed", 1, num_positions, width)
     shapes = {"patch_embed.proj": (width, 1, patch, patch), "norm": (width,)}
     for i in range(blocks):
         shapes |= {
@@ -424,44 +473,51 @@ def audiomae(n):
 
 def tables(n):
     """{part: its table} of a system."""
-    made = {"unet": unet(n), "vae": vae(n), "vocoder": vocoder(n), "clap": clap(n)}
-    made |= {"t5": t5(n)} if n.t5 else {}
-    made |= {"translator": translator(n)} if n.gpt2 else {}
-    return made | ({"phonemes": phonemes(n)} if n.vits else {})
+    components = {"unet": unet(n), "vae": vae(n), "vocoder": vocoder(n), "clap": clap(n)}
+    components |= {"t5": t5(n)} if n.t5 else {}
+    components |= {"translator": translator(n)} if n.gpt2 else {}
+    return components | ({"phonemes": phonemes(n)} if n.vits else {})
 
 
-_FIRST = {
+_AUDIOLDM1_PREFIXES = {
     "unet": ["model.diffusion_model."],
     "vae": ["first_stage_model."],
     "vocoder": ["first_stage_model.vocoder."],
     "clap": ["cond_stage_model.model."],
 }
-_SECOND = {
-    **_FIRST,
+_AUDIOLDM2_PREFIXES = {
+    **_AUDIOLDM1_PREFIXES,
     "clap": ["cond_stage_models.0.cond_stage_models.0.model.", "clap.model."],
     "translator": ["cond_stage_models.0."],
 }
-_HOMES = {
-    "audioldm-": _FIRST,
-    "audioldm_48k": {**_FIRST, "clap": ["cond_stage_models.0.model.", "clap.model."]},
-    "audioldm_16k": {**_FIRST, "clap": ["clap.model."], "t5": ["cond_stage_models.0.model."]},
-    "audioldm2-speech": {**_SECOND, "phonemes": ["cond_stage_models.0.cond_stage_models.1."]},
+_PREFIXES = {
+    "audioldm-": _AUDIOLDM1_PREFIXES,
+    "audioldm_48k": {**_AUDIOLDM1_PREFIXES, "clap": ["cond_stage_models.0.model.", "clap.model."]},
+    "audioldm_16k": {
+        **_AUDIOLDM1_PREFIXES,
+        "clap": ["clap.model."],
+        "t5": ["cond_stage_models.0.model."],
+    },
+    "audioldm2-speech": {
+        **_AUDIOLDM2_PREFIXES,
+        "phonemes": ["cond_stage_models.0.cond_stage_models.1."],
+    },
     "audioldm2-": {
-        **_SECOND,
+        **_AUDIOLDM2_PREFIXES,
         "t5": ["cond_stage_models.1.model.", "cond_stage_models.0.cond_stage_models.1.model."],
     },
 }
 
 
-def homes(name):
-    """{part: the prefixes under which its copies lie} (spec 11.2); the first is read.
+def prefixes(name):
+    """{part: the prefixes under which its copies lie}; the first is read.
 
-    Of two CLAPs that is the one that conditions, of two T5s the outer one, which converters take (11.3).
+    Of two CLAPs that is the one that conditions, of two T5s the outer one, which converters take .
     """
-    return next(table for prefix, table in _HOMES.items() if name.startswith(prefix))
+    return next(table for prefix, table in _PREFIXES.items() if name.startswith(prefix))
 
 
-LEFTOVERS = {
+UNUSED_TENSORS = {
     "betas": (1000,),
     "alphas_cumprod": (1000,),
     "alphas_cumprod_prev": (1000,),
@@ -479,7 +535,7 @@ LEFTOVERS = {
     "model_ema.num_updates": (),
 }
 """Of a checkpoint, what no part is made of."""
-OF_PARTS = {
+UNUSED_IN_COMPONENTS = {
     "clap": {
         "text_transform.sequential.0.weight": (512, 512),
         "audio_transform.sequential.3.bias": (512,),
@@ -501,9 +557,9 @@ OF_PARTS = {
         "decoder_pred.bias": (256,),
     },
 }
-"""Of parts, what nobody loads: names of the spec (2, 7, 11.3), examples where it gives families."""
+"""Of parts, what nobody loads: with one example of each family of names."""
 
 
-def averaged(name):
-    """Where the averaged twin of a tensor of the UNet lies (spec 5.5)."""
+def averaged_name(name):
+    """Where the averaged twin of a tensor of the UNet lies."""
     return "model_ema." + ("diffusion_model." + name).replace(".", "")

@@ -1,6 +1,6 @@
-"""Tiny systems in the published layouts, made of diffusers' and transformers' own classes with weights of working size.
+"""Tiny models in the published layouts, made of diffusers' and transformers' own classes.
 
-Everything is written by those libraries, so that what reads it is proved against somebody else's files.
+Those libraries write the folders, so that tests read files that this package did not write.
 """
 
 import json
@@ -35,7 +35,7 @@ from transformers import (
     VitsModel,
 )
 
-WORDS = [
+VOCABULARY = [
     "a",
     "dog",
     "bell",
@@ -60,7 +60,7 @@ PROMPTS = ["a dog in the rain", "music", "three loud knocks on the wooden door f
 
 @dataclass(frozen=True)
 class Size:
-    """The numbers of a system: a tiny one, or the published widths (spec 2 to 6)."""
+    """The dimensions of a model: a tiny one, or the published ones."""
 
     widths: tuple = (32, 64)
     groups: int = 8
@@ -81,7 +81,7 @@ class Size:
     clips: int = 24
 
     @property
-    def words(self):
+    def clap_text_config(self):
         return dict(
             zip(
                 (
@@ -117,63 +117,67 @@ FULL = Size(
     phonemes=310,
     clips=512,
 )
-HEADS = 8
+NUM_HEADS = 8
 
 
 @torch.no_grad()
-def randomise(module, seed=0):
-    """Weights of working size everywhere, so that no branch is hidden by a zero."""
-    dice = torch.Generator().manual_seed(seed)
+def randomize(module, seed=0):
+    """Set random weights everywhere, so that no zero hides a mistake in a branch."""
+    generator = torch.Generator().manual_seed(seed)
     for name, p in module.named_parameters():
         if p.dim() == 0:
             continue
         p.copy_(
-            torch.randn(p.shape, generator=dice) * (p[0].numel() ** -0.5 if p.dim() > 1 else 0.1)
+            torch.randn(p.shape, generator=generator)
+            * (p[0].numel() ** -0.5 if p.dim() > 1 else 0.1)
         )
         if ("norm" in name.lower() or "ln_" in name) and name.endswith("weight"):
             p.add_(1.0)
     for name, b in module.named_buffers():
         if name.endswith("running_mean"):
-            b.copy_(torch.randn(b.shape, generator=dice) - 20)
+            b.copy_(torch.randn(b.shape, generator=generator) - 20)
         elif name.endswith("running_var"):
-            b.copy_(torch.rand(b.shape, generator=dice) * 100 + 50)
+            b.copy_(torch.rand(b.shape, generator=generator) * 100 + 50)
     return module.eval()
 
 
-def words(start, pad, end, unknown):
-    """A tokenizer of whole words that frames a text as `start` words `end`."""
+def word_tokenizer(start, pad, end, unknown):
+    """A tokenizer with one token per word, between `start` and `end`."""
     vocabulary = {
         word: i
         for i, word in enumerate(
-            dict.fromkeys([*sorted({start, pad, end, unknown} - {""}), *WORDS])
+            dict.fromkeys([*sorted({start, pad, end, unknown} - {""}), *VOCABULARY])
         )
     }
     if pad == "<pad>":  # RoBERTa's order: <s> 0, <pad> 1, </s> 2; T5's: <pad> 0, </s> 1
         special = ["<s>", "<pad>", "</s>", "<unk>"] if start else ["<pad>", "</s>", "<unk>"]
-        vocabulary = {word: i for i, word in enumerate([*special, *WORDS])}
+        vocabulary = {word: i for i, word in enumerate([*special, *VOCABULARY])}
     rules = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
     rules.pre_tokenizer = pre_tokenizers.Whitespace()
-    marks = [(word, vocabulary[word]) for word in (start, end) if word]
+    special_tokens = [(word, vocabulary[word]) for word in (start, end) if word]
     rules.post_processor = processors.TemplateProcessing(
-        single=f"{start} $A {end}".strip(), special_tokens=marks
+        single=f"{start} $A {end}".strip(), special_tokens=special_tokens
     )
     return rules
 
 
-def roberta(size=TINY):
+def roberta_tokenizer(size=TINY):
     return RobertaTokenizerFast(
-        tokenizer_object=words("<s>", "<pad>", "</s>", "<unk>"), model_max_length=size.clips
+        tokenizer_object=word_tokenizer("<s>", "<pad>", "</s>", "<unk>"),
+        model_max_length=size.clips,
     )
 
 
-def t5_words():
+def t5_tokenizer():
     return T5TokenizerFast(
-        tokenizer_object=words("", "<pad>", "</s>", "<unk>"), model_max_length=20, extra_ids=0
+        tokenizer_object=word_tokenizer("", "<pad>", "</s>", "<unk>"),
+        model_max_length=20,
+        extra_ids=0,
     )
 
 
 def vae(size=TINY):
-    return randomise(
+    return randomize(
         AutoencoderKL(
             1,
             1,
@@ -199,7 +203,7 @@ def vocoder(size=TINY):
         resblock_dilation_sizes=[[1, 3, 5]] * len(size.vocoder_kernels),
         normalize_before=False,
     )
-    return randomise(SpeechT5HifiGan(config))
+    return randomize(SpeechT5HifiGan(config))
 
 
 def scheduler():
@@ -213,7 +217,7 @@ def scheduler():
     )
 
 
-def shape(size=TINY):
+def unet_shape(size=TINY):
     levels = len(size.widths)
     return {
         "sample_size": 16,
@@ -221,7 +225,7 @@ def shape(size=TINY):
         "out_channels": size.latent,
         "block_out_channels": size.widths,
         "norm_num_groups": size.groups,
-        "attention_head_dim": HEADS,
+        "attention_head_dim": NUM_HEADS,
         "down_block_types": ("DownBlock2D", *("CrossAttnDownBlock2D",) * (levels - 1)),
         "up_block_types": (*("CrossAttnUpBlock2D",) * (levels - 1), "UpBlock2D"),
     }
@@ -236,22 +240,26 @@ def clap(size=TINY):
         "num_attention_heads": list(heads),
         "projection_dim": size.projection,
     }
-    return randomise(
+    return randomize(
         ClapModel(
-            ClapConfig(text_config=size.words, audio_config=audio, projection_dim=size.projection)
+            ClapConfig(
+                text_config=size.clap_text_config,
+                audio_config=audio,
+                projection_dim=size.projection,
+            )
         )
     )
 
 
 def phoneme_symbols(folder, size=TINY):
-    """A VitsTokenizer of the 183 symbols that takes phonemes as they are."""
+    """A VitsTokenizer of the 183 symbols that does not phonemize."""
     from transformers import VitsTokenizer
 
     from latentaudio.conditioning.g2p import SYMBOLS
 
     folder.mkdir(exist_ok=True)
-    places = {symbol: i for i, symbol in enumerate(SYMBOLS)}
-    (folder / "vocab.json").write_text(json.dumps(places))
+    ids = {symbol: i for i, symbol in enumerate(SYMBOLS)}
+    (folder / "vocab.json").write_text(json.dumps(ids))
     return VitsTokenizer(
         str(folder / "vocab.json"),
         pad_token="_",
@@ -266,7 +274,7 @@ def phoneme_symbols(folder, size=TINY):
 
 def vits(size=TINY):
     width, layers, heads, inner = size.vits
-    numbers = VitsConfig(
+    config_values = VitsConfig(
         vocab_size=183,
         hidden_size=width,
         num_hidden_layers=layers,
@@ -287,12 +295,12 @@ def vits(size=TINY):
         duration_predictor_flow_bins=2,
         depth_separable_channels=2,
     )
-    return randomise(VitsModel(numbers))
+    return randomize(VitsModel(config_values))
 
 
 def t5(size=TINY):
     vocabulary, width, head, inner, layers, heads = size.t5
-    return randomise(
+    return randomize(
         T5EncoderModel(
             T5Config(
                 vocab_size=vocabulary,
@@ -309,16 +317,16 @@ def t5(size=TINY):
 
 def gpt2(size=TINY):
     vocabulary, positions, width, layers, heads = size.gpt2
-    numbers = GPT2Config(
+    config_values = GPT2Config(
         vocab_size=vocabulary, n_positions=positions, n_embd=width, n_layer=layers, n_head=heads
     )
-    module = GPT2LMHeadModel(numbers)
+    module = GPT2LMHeadModel(config_values)
     module.config.max_new_tokens = size.tokens
-    return randomise(module)
+    return randomize(module)
 
 
 def audioldm2(contexts=None, depth=1, speech=False, size=TINY):
-    """An AudioLDM2Pipeline whose language model is of the class with which it still runs."""
+    """An AudioLDM2Pipeline; its language model has the class that current diffusers needs."""
     loa, second = size.gpt2[2], size.vits[0] if speech else size.t5[1]
     contexts = contexts or ((None, loa) if speech else (None, loa, second))
     extra = (
@@ -328,16 +336,16 @@ def audioldm2(contexts=None, depth=1, speech=False, size=TINY):
         vae=vae(size),
         text_encoder=clap(size),
         text_encoder_2=vits(size) if speech else t5(size),
-        projection_model=randomise(AudioLDM2ProjectionModel(size.projection, second, loa, **extra)),
+        projection_model=randomize(AudioLDM2ProjectionModel(size.projection, second, loa, **extra)),
         language_model=gpt2(size),
-        tokenizer=roberta(size),
-        tokenizer_2=t5_words(),
+        tokenizer=roberta_tokenizer(size),
+        tokenizer_2=t5_tokenizer(),
         feature_extractor=ClapFeatureExtractor(
             truncation="rand_trunc", frequency_min=50, frequency_max=14000
         ),
-        unet=randomise(
+        unet=randomize(
             AudioLDM2UNet2DConditionModel(
-                **shape(size),
+                **unet_shape(size),
                 cross_attention_dim=[list(contexts)] * len(size.widths),
                 transformer_layers_per_block=depth,
             )
@@ -355,11 +363,16 @@ def audioldm(size=TINY):
     }
     return AudioLDMPipeline(
         vae=vae(size),
-        text_encoder=randomise(ClapTextModelWithProjection(ClapTextConfig(**size.words))),
-        tokenizer=roberta(size),
-        unet=randomise(
+        text_encoder=randomize(
+            ClapTextModelWithProjection(ClapTextConfig(**size.clap_text_config))
+        ),
+        tokenizer=roberta_tokenizer(size),
+        unet=randomize(
             UNet2DConditionModel(
-                **shape(size), **film, class_embeddings_concat=True, cross_attention_dim=size.widths
+                **unet_shape(size),
+                **film,
+                class_embeddings_concat=True,
+                cross_attention_dim=size.widths,
             )
         ),
         scheduler=scheduler(),
@@ -368,7 +381,7 @@ def audioldm(size=TINY):
 
 
 def save(pipe, folder):
-    """A folder as the hub has it: the language model says that it is a GPT2Model and how much it writes."""
+    """Write a folder as on the hub, where the language model's config has max_new_tokens."""
     pipe.save_pretrained(folder)
     config = folder / "language_model" / "config.json"
     if config.is_file():
@@ -376,11 +389,11 @@ def save(pipe, folder):
     return folder
 
 
-def authors(found, path, extra=True):
-    """An authors' checkpoint of a tiny system, with the leftovers theirs have."""
+def write_checkpoint(model, path, extra=True):
+    """Write a tiny checkpoint of the authors; `extra`: with the unused tensors of real ones."""
     from latentaudio.loaders.convert import convert
 
-    convert(found, path, "original")
+    convert(model, path, "original")
     if extra:
         content = torch.load(path, weights_only=True)
         state = content["state_dict"]
@@ -402,24 +415,25 @@ def authors(found, path, extra=True):
     return path
 
 
-def rewritten(folder, name):
-    """The tiny audioldm2 in our layout, made into one of the systems that diffusers has no pipeline for."""
+def write_unpublished(folder, name):
+    """Write a tiny model folder of a published model for which diffusers has no pipeline."""
     from latentaudio.config.registry import MODELS
-    from latentaudio.loaders.convert import convert
     from latentaudio.loaders.components import build_component
+    from latentaudio.loaders.convert import convert
     from latentaudio.loaders.model_folder import save_component, write_config
     from latentaudio.loaders.resolve import resolve_model
 
     base = resolve_model(save(audioldm2(), folder / "base"))
     convert(base, folder / "ours", "latentaudio")
-    row, config = MODELS[name].config, base.config
-    film = config.clap.projection_dim if row.unet.film_dim else None
-    across = tuple(None if width is None else config.t5.hidden_size for width in row.unet.contexts)
-    unet = replace(config.unet, contexts=across, film_dim=film)
-    config = replace(config, unet=unet, translator=None, t5=config.t5 if row.t5 else None)
-    if row.mel.sample_rate == 48000:
-        numbers = {
-            key: getattr(row.vocoder, key)
+    published, config = MODELS[name].config, base.config
+    film = config.clap.projection_dim if published.unet.film_dim else None
+    t5_width = config.t5.hidden_size
+    contexts = tuple(None if width is None else t5_width for width in published.unet.contexts)
+    unet = replace(config.unet, contexts=contexts, film_dim=film)
+    config = replace(config, unet=unet, translator=None, t5=config.t5 if published.t5 else None)
+    if published.mel.sample_rate == 48000:
+        config_values = {
+            key: getattr(published.vocoder, key)
             for key in (
                 "upsample_rates",
                 "upsample_kernel_sizes",
@@ -430,9 +444,9 @@ def rewritten(folder, name):
                 "fmax",
             )
         }
-        mel = replace(row.mel, n_mels=config.mel.n_mels)
-        config = replace(config, mel=mel, vocoder=replace(config.vocoder, **numbers))
+        mel = replace(published.mel, n_mels=config.mel.n_mels)
+        config = replace(config, mel=mel, vocoder=replace(config.vocoder, **config_values))
     write_config(folder / "ours", config, "tiny-published", {})
     for part in ("unet", "vocoder"):
-        save_component(folder / "ours", part, randomise(build_component(part, config)).state_dict())
+        save_component(folder / "ours", part, randomize(build_component(part, config)).state_dict())
     return folder / "ours"

@@ -37,7 +37,7 @@ def write_audioldm1(folder):
 
 def write_audioldm1_ranking(folder):
     """AudioLDM 1 with the audio encoder of CLAP."""
-    return published.rewritten(folder, "audioldm-m-full")
+    return published.write_unpublished(folder, "audioldm-m-full")
 
 
 def write_audioldm2(folder):
@@ -49,11 +49,11 @@ def write_audioldm2_large(folder):
 
 
 def write_t5(folder):
-    return published.rewritten(folder, "audioldm_16k_crossattn_t5")
+    return published.write_unpublished(folder, "audioldm_16k_crossattn_t5")
 
 
 def write_48k(folder):
-    return published.rewritten(folder, "audioldm_48k")
+    return published.write_unpublished(folder, "audioldm_48k")
 
 
 def write_speech(folder):

@@ -225,7 +225,7 @@ def test_a_list_of_generators_and_a_tuple_result_agree(pair):
 def test_a_component_passed_by_the_caller_is_used(audioldm2_pair, tmp_path):
     diffusers_pipe, _ = audioldm2_pair
     folder = published.save(diffusers_pipe, tmp_path / "again")
-    other = published.randomise(published.audioldm2().unet, seed=5)
+    other = published.randomize(published.audioldm2().unet, seed=5)
     our_pipe = compat.AudioLDM2Pipeline.from_pretrained(
         folder, unet=other, language_model=diffusers_pipe.language_model
     )
@@ -266,7 +266,7 @@ def test_a_component_that_is_set_is_used(audioldm2_pair, tmp_path):
         published.save(diffusers_pipe, tmp_path / "set")
     )
     our_pipe.set_progress_bar_config(disable=True)
-    other = published.randomise(published.audioldm2().unet, seed=9)
+    other = published.randomize(published.audioldm2().unet, seed=9)
     our_pipe.unet = other
     assert_agree(
         *run_both(

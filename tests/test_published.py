@@ -1,4 +1,4 @@
-"""Whole generations against diffusers' pipelines with the same weights, from folders that those wrote."""
+"""Complete generations agree with diffusers' pipelines, from folders that diffusers wrote."""
 
 import numpy as np
 import published
@@ -11,7 +11,7 @@ from latentaudio.diffusion.samplers import noise_for
 from latentaudio.diffusion.schedule import Schedule
 from latentaudio.errors import UsageError
 
-SECONDS, SEEDS = 0.32, (7, 8, 9)
+DURATION_S, SEEDS = 0.32, (7, 8, 9)
 KINDS = {
     "audioldm2": lambda: published.audioldm2(),
     "large": lambda: published.audioldm2((None, 16, 24, None), depth=2),
@@ -19,8 +19,8 @@ KINDS = {
 }
 
 
-class AtOurTimes(DPMSolverMultistepScheduler):
-    """Diffusers' solver at the times we choose: they space the noise levels by their own rounding."""
+class SolverAtOurTimesteps(DPMSolverMultistepScheduler):
+    """diffusers' solver at our timesteps; its own rounding differs."""
 
     def set_timesteps(self, num_inference_steps, device=None):
         super().set_timesteps(
@@ -30,63 +30,65 @@ class AtOurTimes(DPMSolverMultistepScheduler):
 
 @pytest.fixture(scope="module", params=KINDS)
 def pair(request, tmp_path_factory):
-    """(diffusers' pipeline, our model of its folder)."""
+    """diffusers' pipeline, and our model of its folder."""
     pipe = KINDS[request.param]()
     pipe.set_progress_bar_config(disable=True)
     folder = published.save(pipe, tmp_path_factory.mktemp("published") / request.param)
     return pipe, load(folder, "cpu", "fp32", reference="diffusers")
 
 
-def theirs(pipe, prompts, latents, **settings):
-    return pipe(prompts, audio_length_in_s=SECONDS, latents=latents, **settings).audios
+def run_diffusers(pipe, prompts, latents, **settings):
+    return pipe(prompts, audio_length_in_s=DURATION_S, latents=latents, **settings).audios
 
 
-def ours(model, prompts, seed, **settings):
-    asked = [
+def run_ours(model, prompts, seed, **settings):
+    requests = [
         o.replace(seed=seed + k)
         for k, o in enumerate(
-            model.resolve_requests(prompts, **{"duration": SECONDS, "candidates": 1, **settings})
+            model.resolve_requests(prompts, **{"duration": DURATION_S, "candidates": 1, **settings})
         )
     ]
-    model.batch_size = len(prompts)  # together, as diffusers has them
-    return np.concatenate([clip.samples for clip in model.stream(asked)])
+    model.batch_size = len(prompts)  # one batch, as in diffusers
+    return np.concatenate([clip.samples for clip in model.stream(requests)])
 
 
-def apart(got, want):
+def max_difference(actual, expected):
     """Largest difference in units of the signal's own standard deviation."""
-    assert got.shape == want.shape
-    assert want.std() > 0
-    return np.abs(got - want).max() / want.std()
+    assert actual.shape == expected.shape
+    assert expected.std() > 0
+    return np.abs(actual - expected).max() / expected.std()
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.5])
-def test_ddim_and_guidance_agree_for_prompts_of_different_lengths(pair, guidance):
+def test_ddim_with_guidance_agrees_for_prompts_of_different_lengths(pair, guidance):
     pipe, model = pair
     latents = noise_for(SEEDS, (4, 8, 4))
-    want = theirs(pipe, PROMPTS, latents, num_inference_steps=10, guidance_scale=guidance)
-    got = ours(model, PROMPTS, SEEDS[0], steps=10, guidance_scale=guidance, sampler="ddim")
-    assert apart(got, want) < 1e-4
+    expected = run_diffusers(
+        pipe, PROMPTS, latents, num_inference_steps=10, guidance_scale=guidance
+    )
+    actual = run_ours(model, PROMPTS, SEEDS[0], steps=10, guidance_scale=guidance, sampler="ddim")
+    assert max_difference(actual, expected) < 1e-4
     assert (
-        apart(got[:1], want[1:2]) > 0.1
-    )  # it can fail: another prompt and other noise are another sound
+        max_difference(actual[:1], expected[1:2]) > 0.1
+    )  # another prompt and other noise must differ
 
 
 def test_dpm_solver_agrees(pair):
     pipe, model = pair
     before, latents = pipe.scheduler, noise_for(SEEDS, (4, 8, 4))
-    pipe.scheduler = AtOurTimes.from_config(before.config, final_sigmas_type="zero")
+    pipe.scheduler = SolverAtOurTimesteps.from_config(before.config, final_sigmas_type="zero")
     try:
-        want = theirs(pipe, PROMPTS, latents, num_inference_steps=10, guidance_scale=3.5)
+        expected = run_diffusers(pipe, PROMPTS, latents, num_inference_steps=10, guidance_scale=3.5)
     finally:
         pipe.scheduler = before
-    got = ours(model, PROMPTS, SEEDS[0], steps=10, guidance_scale=3.5, sampler="dpm++")
-    assert apart(got, want) < 1e-4
+    actual = run_ours(model, PROMPTS, SEEDS[0], steps=10, guidance_scale=3.5, sampler="dpm++")
+    assert max_difference(actual, expected) < 1e-4
 
 
 def test_negative_prompts_agree(pair):
     pipe, model = pair
     latents, negative = noise_for(SEEDS, (4, 8, 4)), "soft music"
-    want = theirs(
+    expected = run_diffusers(
         pipe,
         PROMPTS,
         latents,
@@ -94,7 +96,7 @@ def test_negative_prompts_agree(pair):
         guidance_scale=3.5,
         negative_prompt=[negative] * 3,
     )
-    got = ours(
+    actual = run_ours(
         model,
         PROMPTS,
         SEEDS[0],
@@ -103,14 +105,14 @@ def test_negative_prompts_agree(pair):
         sampler="ddim",
         negative_prompt=negative,
     )
-    assert apart(got, want) < 1e-4
+    assert max_difference(actual, expected) < 1e-4
 
 
-SAID = ["həlˈoʊ wˈɜːld!", "ɐ mˈæn"]
+TRANSCRIPTS = ["həlˈoʊ wˈɜːld!", "ɐ mˈæn"]
 
 
 @pytest.fixture(scope="module")
-def speakers(tmp_path_factory):
+def speech_pair(tmp_path_factory):
     pipe = published.audioldm2((None, 16), speech=True)
     pipe.set_progress_bar_config(disable=True)
     folder = tmp_path_factory.mktemp("speech")
@@ -119,52 +121,58 @@ def speakers(tmp_path_factory):
     return pipe, model
 
 
-@pytest.mark.parametrize("said", SAID)
-def test_speech_agrees(speakers, monkeypatch, said):
-    pipe, model = speakers
+@pytest.mark.parametrize("transcript", TRANSCRIPTS)
+def test_speech_agrees(speech_pair, monkeypatch, transcript):
+    pipe, model = speech_pair
     monkeypatch.setattr("latentaudio.conditioning.g2p.phonemize", lambda text: text)
     latents = noise_for(SEEDS[:1], (4, 8, 4))
-    want = pipe(
+    expected = pipe(
         PROMPTS[0],
-        transcription=said,
-        audio_length_in_s=SECONDS,
+        transcription=transcript,
+        audio_length_in_s=DURATION_S,
         latents=latents,
         num_inference_steps=10,
         guidance_scale=3.5,
         max_new_tokens=8,
     ).audios
-    got = ours(
-        model, PROMPTS[:1], SEEDS[0], steps=10, guidance_scale=3.5, sampler="ddim", transcript=said
-    )
-    assert apart(got, want) < 1e-4
-    other = ours(
+    actual = run_ours(
         model,
         PROMPTS[:1],
         SEEDS[0],
         steps=10,
         guidance_scale=3.5,
         sampler="ddim",
-        transcript=SAID[said == SAID[0]],
+        transcript=transcript,
     )
-    assert apart(got, other) > 1e-3
+    assert max_difference(actual, expected) < 1e-4
+    other = run_ours(
+        model,
+        PROMPTS[:1],
+        SEEDS[0],
+        steps=10,
+        guidance_scale=3.5,
+        sampler="ddim",
+        transcript=TRANSCRIPTS[transcript == TRANSCRIPTS[0]],
+    )
+    assert max_difference(actual, other) > 1e-3
 
 
-def test_transcripts_that_cannot_be_said(speakers):
-    _, model = speakers
+def test_transcripts_that_cannot_be_spoken_are_refused_or_warned_about(speech_pair):
+    _, model = speech_pair
     with pytest.raises(UsageError, match="nothing to say in English"):
         model.resolve_requests(
-            ["a man speaks"], **{"transcript": "\u041f\u0440\u0438\u0432\u0435\u0442"}
+            ["a man speaks"], transcript="\u041f\u0440\u0438\u0432\u0435\u0442"
         )
     with pytest.warns(UserWarning, match="says only the beginning of 'one two three"):
-        asked = {
+        requests = {
             "transcript": "one two three four " * 9,
             "duration": 0.32,
             "steps": 1,
             "candidates": 1,
         }
-        next(model.stream(model.resolve_requests(["a man"], asked)))
+        next(model.stream(model.resolve_requests(["a man"], requests)))
 
 
-def test_a_model_that_speaks_wants_to_know_what(speakers):
+def test_a_speech_model_needs_a_transcript(speech_pair):
     with pytest.raises(UsageError, match="speaks; say what"):
-        speakers[1].generate("a man", duration=SECONDS, steps=1)
+        speech_pair[1].generate("a man", duration=DURATION_S, steps=1)

@@ -1,7 +1,8 @@
-"""Authors' checkpoints of all thirteen names: the keys and shapes of `layouts`, which was written from the spec alone.
+"""The authors' checkpoints of all thirteen published models, with names and shapes of `layouts`.
 
-At full width each tensor is one number over its shape: such a file is small, yet strict loading is put to the real test. At
-tiny widths every number is another one, so that each of our tensors is seen to be the right cut of the right one of theirs.
+At full width each tensor is one number expanded to its shape, so that files are small and strict
+loading is tested completely. At tiny widths all numbers differ, so that each of our tensors is
+compared with the right part of the right original tensor.
 """
 
 from dataclasses import replace
@@ -21,65 +22,72 @@ from latentaudio.loaders.resolve import ModelSource, resolve_model
 from latentaudio.loaders.tensor_files import Tensors
 
 
-def spread(value, shape):
+def constant_tensor(value, shape):
     """A tensor of that shape in which one stored number stands everywhere."""
     return torch.tensor(value).expand(shape)
 
 
 def checkpoint(name, path):
     """Write it; {part: {our name: number}}."""
-    state, numbers, homes = {}, {}, layouts.homes(name)
-    for part, table in layouts.tables(PUBLISHED[name]).items():
-        leftovers = {inner: (shape, {}) for inner, shape in layouts.OF_PARTS.get(part, {}).items()}
+    state, dimensions, prefixes = {}, {}, layouts.prefixes(name)
+    for component, table in layouts.tables(PUBLISHED[name]).items():
+        leftovers = {
+            inner: (shape, {})
+            for inner, shape in layouts.UNUSED_IN_COMPONENTS.get(component, {}).items()
+        }
         for inner, (shape, cuts) in {**table, **leftovers}.items():
             number = float(len(state) % 97 + 1)
-            value = spread(int(number) if inner.endswith(layouts.WHOLE_NUMBERS) else number, shape)
-            state |= {home + inner: value for home in homes[part]}
-            numbers.setdefault(part, {}).update(dict.fromkeys(cuts, number))
-            if part == "unet" and name.startswith("audioldm-"):
-                state[layouts.averaged(inner)] = spread(99.5, shape)
-    state |= {key: spread(0.5, shape) for key, shape in layouts.LEFTOVERS.items()} | {
+            value = constant_tensor(
+                int(number) if inner.endswith(layouts.INTEGER_TENSORS) else number, shape
+            )
+            state |= {home + inner: value for home in prefixes[component]}
+            dimensions.setdefault(component, {}).update(dict.fromkeys(cuts, number))
+            if component == "unet" and name.startswith("audioldm-"):
+                state[layouts.averaged_name(inner)] = constant_tensor(99.5, shape)
+    state |= {key: constant_tensor(0.5, shape) for key, shape in layouts.UNUSED_TENSORS.items()} | {
         "scale_factor": torch.tensor(0.25)
     }
     state |= {
         home + "text_branch.embeddings.position_ids": torch.arange(514)[None]
-        for home in homes["clap"]
+        for home in prefixes["clap"]
     }
     if not name.startswith("audioldm-"):
         state |= {
             "clap.mel_transform.spectrogram.window": torch.zeros(1),
             "clap.mel_transform.mel_scale.fb": torch.zeros(1),
         }
-    if "translator" in homes:
+    if "translator" in prefixes:
         state["cond_stage_models.0.cond_stage_models.2.audiomae.model.cls_token"] = torch.zeros(
             1, 1, 768
         )
     torch.save({"state_dict": state, "epoch": 1, "global_step": 2}, path)
     assert path.stat().st_size < 8e6
-    return numbers
+    return dimensions
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_every_published_checkpoint_is_recognised_and_fits(name, tmp_path):
+def test_every_published_checkpoint_is_identified_and_loads(name, tmp_path):
     path = tmp_path / f"{name}.ckpt"
-    numbers = checkpoint(name, path)
-    found = resolve_model(path)
-    assert (found.spec.name, found.config.unet, found.config.latent_std) == (
+    dimensions = checkpoint(name, path)
+    model = resolve_model(path)
+    assert (model.spec.name, model.config.unet, model.config.latent_std) == (
         name,
         MODELS[name].config.unet,
         (4.0,),
     )
-    for part in component_names(found.config):
-        state = found.load_component(part).state_dict()
-        averaged = part == "unet" and name.startswith("audioldm-")
-        wanted = dict.fromkeys(numbers[part], 99.5) if averaged else numbers[part]
+    for component in component_names(model.config):
+        state = model.load_component(component).state_dict()
+        averaged_name = component == "unet" and name.startswith("audioldm-")
+        expected = (
+            dict.fromkeys(dimensions[component], 99.5) if averaged_name else dimensions[component]
+        )
         assert {
-            k: float(v.flatten()[-1]) for k, v in state.items() if k not in layouts.MISSING
-        } == wanted
+            k: float(v.flatten()[-1]) for k, v in state.items() if k not in layouts.OPTIONAL_TENSORS
+        } == expected
         assert all(not v.any() for k, v in state.items() if k.endswith("token_type_ids"))
 
 
-def test_names_of_the_first_files_are_understood(tmp_path):
+def test_file_names_of_the_first_release_are_recognized(tmp_path):
     path = tmp_path / "audioldm-full-s-v2.ckpt"
     checkpoint("audioldm-s-full-v2", path)
     assert resolve_model(path).spec.name == "audioldm-s-full-v2"
@@ -98,32 +106,32 @@ SOURCES = {512: 10, 1024: 20, 192: 14}
 def tiny(name):
     """A row at tiny widths, as the numbers of `layouts` and as our config."""
     n, config = PUBLISHED[name], MODELS[name].config
-    items, sources = tuple(CONTEXTS[c] for c in n.items), tuple(SOURCES[s] for s in n.sources)
+    items, sources = tuple(CONTEXTS[c] for c in n.contexts), tuple(SOURCES[s] for s in n.sources)
     vocoder, levels = (64, *n.vocoder[1:]), len(n.vae)
-    numbers = replace(
+    dimensions = replace(
         n,
         vae=(8, 16, 32, 64)[:levels],
         vocoder=vocoder,
         channels=8,
-        items=items,
+        contexts=items,
         film=n.film and 10,
-        joint=10,
-        words=(22, 12, 12, 14, 18),
-        ear=(4, n.ear[1], (1, 2, 4, 8)),
+        projection_dim=10,
+        clap_text=(22, 12, 12, 14, 18),
+        clap_audio=(4, n.clap_audio[1], (1, 2, 4, 8)),
         t5=n.t5 and (30, 20, 24, 26, 3, 6),
         gpt2=n.gpt2 and (38, 12, 12, 34),
         sources=sources,
         vits=n.vits and (183, 14, 6, 18, 2, 40),
-        mae=(16, 12, 16, 513),
+        audiomae=(16, 12, 16, 513),
     )
-    parts = {
+    components = {
         "vae": {"channels": 8, "num_groups": 4},
         "unet": {
             "channels": 8,
             "num_groups": 4,
             "contexts": items,
             "num_heads": (1, 2, 3, 5),
-            "film_dim": numbers.film,
+            "film_dim": dimensions.film,
         },
         "vocoder": {"channels": 64},
         "clap": {
@@ -145,106 +153,121 @@ def tiny(name):
         "phonemes": {"hidden_size": 14, "ffn_dim": 18, "max_length": 40},
     }
     audiomae = AudioMAEConfig(hidden_size=16, num_heads=2, decoder_num_layers=0)
-    made = {
-        part: replace(getattr(config, part), **change)
-        for part, change in parts.items()
-        if getattr(config, part)
+    changed = {
+        component: replace(getattr(config, component), **change)
+        for component, change in components.items()
+        if getattr(config, component)
     }
-    return numbers, replace(config, **made, audiomae=audiomae if config.translator else None)
+    return dimensions, replace(config, **changed, audiomae=audiomae if config.translator else None)
 
 
-def drawn(table, dice):
+def random_tensors(table, generator):
     """Tensors under the names of a table, no two numbers alike but in whole ones."""
-    kinds = {n: n.endswith(layouts.WHOLE_NUMBERS) for n in table}
+    is_integer = {n: n.endswith(layouts.INTEGER_TENSORS) for n in table}
     draw = {
-        True: lambda s: torch.randint(999, s, generator=dice),
-        False: lambda s: torch.randn(s, generator=dice),
+        True: lambda s: torch.randint(999, s, generator=generator),
+        False: lambda s: torch.randn(s, generator=generator),
     }
-    return {n: draw[kinds[n]](shape) for n, (shape, _) in table.items()}
+    return {n: draw[is_integer[n]](shape) for n, (shape, _) in table.items()}
 
 
-def opened(name, config, state):
+def open_in_memory(name, config, state):
     """The model of a checkpoint held in memory."""
-    row = replace(MODELS[name], config=config)
-    whole = Tensors({key: (state, key) for key in state}, Path("memory"))
-    return ModelSource("memory", Path("memory"), row, {}, "original", checkpoint=whole)
+    spec = replace(MODELS[name], config=config)
+    checkpoint_tensors = Tensors({key: (state, key) for key in state}, Path("memory"))
+    return ModelSource(
+        "memory", Path("memory"), spec, {}, "original", checkpoint=checkpoint_tensors
+    )
 
 
-def system(name):
-    """(config, {part: (table, tensors)}, checkpoint): whatever should not be read is not a number."""
-    numbers, config = tiny(name)
-    tables, homes, dice = (
-        layouts.tables(numbers),
-        layouts.homes(name),
+def build_system(name):
+    """(config, {component: (table, tensors)}, checkpoint); tensors not to be read are NaN."""
+    dimensions, config = tiny(name)
+    tables, prefixes, generator = (
+        layouts.tables(dimensions),
+        layouts.prefixes(name),
         torch.Generator().manual_seed(0),
     )
-    if numbers.gpt2:
-        tables["audiomae"] = layouts.audiomae(numbers)
-        homes = {**homes, "audiomae": ["cond_stage_models.0.cond_stage_models.2.audiomae.model."]}
-    parts = {part: (table, drawn(table, dice)) for part, table in tables.items()}
+    if dimensions.gpt2:
+        tables["audiomae"] = layouts.audiomae(dimensions)
+        prefixes = {
+            **prefixes,
+            "audiomae": ["cond_stage_models.0.cond_stage_models.2.audiomae.model."],
+        }
+    components = {
+        component: (table, random_tensors(table, generator)) for component, table in tables.items()
+    }
     state = {}
-    for part, (_, theirs) in parts.items():
-        first, *copies = homes[part]
-        for inner, value in theirs.items():
-            nothing = (
+    for component, (_, original) in components.items():
+        first, *copies = prefixes[component]
+        for inner, value in original.items():
+            not_read = (
                 torch.full_like(value, -1)
-                if inner.endswith(layouts.WHOLE_NUMBERS)
+                if inner.endswith(layouts.INTEGER_TENSORS)
                 else value * torch.nan
             )
-            kept, twin = (
-                (nothing, value)
-                if part == "unet" and name.startswith("audioldm-")
-                else (value, nothing)
+            raw_value, averaged_value = (
+                (not_read, value)
+                if component == "unet" and name.startswith("audioldm-")
+                else (value, not_read)
             )
-            state[first + inner] = kept
-            state |= {copy + inner: nothing for copy in copies}
-            if part == "unet":
-                state[layouts.averaged(inner)] = twin
+            state[first + inner] = raw_value
+            state |= {copy_prefix + inner: not_read for copy_prefix in copies}
+            if component == "unet":
+                state[layouts.averaged_name(inner)] = averaged_value
         state |= {
             home + inner: torch.tensor(torch.nan)
-            for home in homes[part]
-            for inner in layouts.OF_PARTS.get(part, {})
+            for home in prefixes[component]
+            for inner in layouts.UNUSED_IN_COMPONENTS.get(component, {})
         }
-    return config, parts, state | {key: torch.tensor(torch.nan) for key in layouts.LEFTOVERS}
+    return (
+        config,
+        components,
+        state | {key: torch.tensor(torch.nan) for key in layouts.UNUSED_TENSORS},
+    )
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_each_of_our_tensors_is_the_right_cut_of_theirs(name):
-    config, parts, state = system(name)
-    found = opened(name, config, state)
-    assert set(parts) == set(component_names(config))
-    for part, (table, theirs) in parts.items():
-        ours = found.load_component(part).state_dict()
-        wanted = {
-            key: cut(theirs[n]) for n, (_, cuts) in table.items() for key, cut in cuts.items()
+def test_every_tensor_is_the_right_part_of_the_original(name):
+    config, components, state = build_system(name)
+    model = open_in_memory(name, config, state)
+    assert set(components) == set(component_names(config))
+    for component, (table, original) in components.items():
+        ours = model.load_component(component).state_dict()
+        expected = {
+            key: cut(original[n]) for n, (_, cuts) in table.items() for key, cut in cuts.items()
         }
-        assert set(ours) - set(layouts.MISSING) == set(wanted)
-        for key, value in wanted.items():
-            assert ours[key].shape == value.shape and torch.equal(ours[key], value), f"{part} {key}"
-        written = dict(
-            key_mapping.to_foreign(COMPONENTS[part].tensor_refs(config, ours, "original"), ours)
+        assert set(ours) - set(layouts.OPTIONAL_TENSORS) == set(expected)
+        for key, value in expected.items():
+            assert ours[key].shape == value.shape and torch.equal(ours[key], value), (
+                f"{component} {key}"
+            )
+        converted = dict(
+            key_mapping.to_foreign(
+                COMPONENTS[component].tensor_refs(config, ours, "original"), ours
+            )
         )
-        for n, value in theirs.items():
+        for n, value in original.items():
             rows = (
                 len(config.translator.source_dims)
                 if n.endswith("of_sequence_tokens.weight")
                 else None
             )
-            back = written.pop(n)
-            assert back.shape == value.shape and torch.equal(
-                back[:rows] if rows else back, value[:rows] if rows else value
+            returned = converted.pop(n)
+            assert returned.shape == value.shape and torch.equal(
+                returned[:rows] if rows else returned, value[:rows] if rows else value
             ), n
-        assert all(n.endswith(("position_ids", "token_type_ids")) for n in written)
+        assert all(n.endswith(("position_ids", "token_type_ids")) for n in converted)
 
 
 @torch.no_grad()
-def test_what_is_computed_in_one_of_the_authors_fused_matrices():
-    """CLAP's hearing: attention's query, key and value of a block are x W' + b of the authors' thirds, scores as they stand."""
+def test_clap_attention_computes_the_same_as_the_fused_matrix():
+    """Query, key and value of CLAP's audio attention are thirds of the authors' fused matrix."""
     name = "audioldm2-full"
-    config, parts, state = system(name)
-    theirs = parts["clap"][1]
+    config, components, state = build_system(name)
+    original = components["clap"][1]
     block = (
-        opened(name, config, state)
+        open_in_memory(name, config, state)
         .load_component("clap")
         .audio_model.audio_encoder.layers[2]
         .blocks[0]
@@ -252,30 +275,30 @@ def test_what_is_computed_in_one_of_the_authors_fused_matrices():
     )
     x = torch.randn(1, 64, 16, generator=torch.Generator().manual_seed(1))
     fused = (
-        x @ theirs["audio_branch.layers.2.blocks.0.attn.qkv.weight"].T
-        + theirs["audio_branch.layers.2.blocks.0.attn.qkv.bias"]
+        x @ original["audio_branch.layers.2.blocks.0.attn.qkv.weight"].T
+        + original["audio_branch.layers.2.blocks.0.attn.qkv.bias"]
     )
     q, k, v = fused.view(1, 64, 3, 4, 4).permute(
         2, 0, 3, 1, 4
     )  # as Swin's code has it: three, heads, width of a head
-    table = theirs["audio_branch.layers.2.blocks.0.attn.relative_position_bias_table"]
-    index = theirs["audio_branch.layers.2.blocks.0.attn.relative_position_index"] % 225
+    table = original["audio_branch.layers.2.blocks.0.attn.relative_position_bias_table"]
+    index = original["audio_branch.layers.2.blocks.0.attn.relative_position_index"] % 225
     block.relative_position_index.copy_(index)
     scores = q @ k.transpose(2, 3) / 2 + table[index].permute(2, 0, 1)
-    want = (scores.softmax(3) @ v).transpose(1, 2).flatten(2)
-    torch.testing.assert_close(block(x)[0], want, atol=1e-4, rtol=1e-4)
+    expected = (scores.softmax(3) @ v).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(block(x)[0], expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("part", "lacking"),
+    ("component", "missing_key"),
     [
         ("unet", "input_blocks.4.1.proj_in.bias"),
         ("vae", "quant_conv.bias"),
         ("clap", "logit_scale_t"),
     ],
 )
-def test_a_checkpoint_that_lacks_one_tensor_is_refused(part, lacking):
-    config, _, state = system("audioldm2-full")
-    del state[layouts.homes("audioldm2-full")[part][0] + lacking]
-    with pytest.raises(WeightsError, match=f"missing: {lacking}"):
-        opened("audioldm2-full", config, state).load_component(part)
+def test_a_checkpoint_without_one_tensor_is_refused(component, missing_key):
+    config, _, state = build_system("audioldm2-full")
+    del state[layouts.prefixes("audioldm2-full")[component][0] + missing_key]
+    with pytest.raises(WeightsError, match=f"missing: {missing_key}"):
+        open_in_memory("audioldm2-full", config, state).load_component(component)

@@ -381,7 +381,8 @@ def test_truncated_content_is_refused(server, repo_cache):
     server.short["big.ckpt"] = 500
     message = error_line(WeightsError, lambda: fetch_file("o/r", "big.ckpt"))
     assert message.startswith(
-        f"big.ckpt of o/r breaks off at 500 of {len(FILES['big.ckpt'])} bytes (status 416); they are kept, "
+        f"big.ckpt of o/r breaks off at 500 of {len(FILES['big.ckpt'])} bytes (status 416); "
+        f"they are kept, "
     )
     assert not (repo_cache / "snapshots").exists()
 
@@ -474,7 +475,8 @@ TOKEN = "set HF_TOKEN to a token that may read it"
         (
             (503, None),
             WeightsError,
-            "o/r is not in CACHE and URL is out of reach (status 503); try again later or name a folder with its files",
+            "o/r is not in CACHE and URL is out of reach (status 503); try again later or name a "
+            "folder with its files",
         ),
     ],
 )
@@ -591,7 +593,8 @@ def test_offline_mode_sends_no_request(server, repo_cache, monkeypatch):
     message = error_line(WeightsError, lambda: fetch("o/r"))
     assert (
         message
-        == f"o/r is not in {repo_cache.parent} and HF_HUB_OFFLINE is set; unset it or name a folder with its files"
+        == f"o/r is not in {repo_cache.parent} and HF_HUB_OFFLINE is set; unset it or name a "
+        f"folder with its files"
     )
     assert not server.log
     monkeypatch.delenv("HF_HUB_OFFLINE")

@@ -1,4 +1,4 @@
-"""Model folders: what is written comes back, and what does not fit is named."""
+"""Model folders: written components load again, and errors name the tensors."""
 
 import pytest
 import torch
@@ -9,19 +9,19 @@ from latentaudio.loaders import model_folder
 from latentaudio.loaders.components import component_names
 
 
-def test_every_part_comes_back_as_it_was_written(tiny_folder):
+def test_components_load_as_they_were_written(tiny_folder):
     name, config, card = model_folder.read_config(tiny_folder)
     assert (name, card) == ("mini", {"made": "randomly"})
-    for part in component_names(config):
-        stored = load_file(tiny_folder / f"{part}.safetensors")
-        module = model_folder.load_component(tiny_folder, part, config)
+    for component in component_names(config):
+        stored = load_file(tiny_folder / f"{component}.safetensors")
+        module = model_folder.load_component(tiny_folder, component, config)
         assert not module.training
         state = module.state_dict()
         assert set(state) == set(stored)
         assert all(torch.equal(state[key], stored[key]) for key in stored)
 
 
-def test_half_precision_on_disk_is_float32_in_memory(tiny_folder, tmp_path):
+def test_half_precision_files_load_as_float32(tiny_folder, tmp_path):
     config = model_folder.read_config(tiny_folder)[1]
     state = load_file(tiny_folder / "vae.safetensors")
     model_folder.save_component(tmp_path, "vae", state, torch.float16)
@@ -33,21 +33,21 @@ def test_half_precision_on_disk_is_float32_in_memory(tiny_folder, tmp_path):
         torch.testing.assert_close(value, state[key], atol=1e-3, rtol=1e-3)
 
 
-def test_coarse_rows_come_back_within_half_a_step_of_their_own_scale(tiny_folder, tmp_path):
+def test_8_bit_rows_are_exact_to_half_a_step_of_their_scale(tiny_folder, tmp_path):
     config = model_folder.read_config(tiny_folder)[1]
-    fine = model_folder.load_component(tiny_folder, "t5", config).state_dict()
-    fine["shared.weight"][3] *= 100.0
-    fine["shared.weight"][4] = 0.0
+    state = model_folder.load_component(tiny_folder, "t5", config).state_dict()
+    state["shared.weight"][3] *= 100.0
+    state["shared.weight"][4] = 0.0
     model_folder.save_component(
-        tmp_path, "t5", fine, int8_keys=["shared.weight", "encoder.embed_tokens.weight"]
+        tmp_path, "t5", state, int8_keys=["shared.weight", "encoder.embed_tokens.weight"]
     )
-    back = model_folder.load_component(tmp_path, "t5", config).state_dict()
-    step = fine["shared.weight"].abs().amax(dim=1) / 127
-    apart = (back["shared.weight"] - fine["shared.weight"]).abs().amax(dim=1)
-    assert (apart <= 0.501 * step).all() and (apart > 0.1 * step)[5:].all()
+    restored = model_folder.load_component(tmp_path, "t5", config).state_dict()
+    step = state["shared.weight"].abs().amax(dim=1) / 127
+    error = (restored["shared.weight"] - state["shared.weight"]).abs().amax(dim=1)
+    assert (error <= 0.501 * step).all() and (error > 0.1 * step)[5:].all()
     assert all(
-        torch.equal(back[key], fine[key])
-        for key in fine
+        torch.equal(restored[key], state[key])
+        for key in state
         if not key.endswith(("shared.weight", "embed_tokens.weight"))
     )
     assert (
@@ -60,16 +60,16 @@ def test_coarse_rows_come_back_within_half_a_step_of_their_own_scale(tiny_folder
     )
 
 
-def test_what_does_not_fit_is_named(tiny_folder, tmp_path):
+def test_missing_tensors_wrong_shapes_and_damage_are_named(tiny_folder, tmp_path):
     config = model_folder.read_config(tiny_folder)[1]
     state = load_file(tiny_folder / "vae.safetensors")
-    gone = state.pop("quant_conv.bias")
+    bias = state.pop("quant_conv.bias")
     save_file(state, tmp_path / "vae.safetensors")
     with pytest.raises(
         WeightsError, match=r"does not match the model: missing: quant_conv.bias \[8\];"
     ):
         model_folder.load_component(tmp_path, "vae", config)
-    save_file({**state, "quant_conv.bias": gone[:-1].clone()}, tmp_path / "vae.safetensors")
+    save_file({**state, "quant_conv.bias": bias[:-1].clone()}, tmp_path / "vae.safetensors")
     with pytest.raises(WeightsError, match=r"wrong shape: quant_conv.bias is \[7\], not \[8\];"):
         model_folder.load_component(tmp_path, "vae", config)
     (tmp_path / "vae.safetensors").write_bytes(b"not at all")

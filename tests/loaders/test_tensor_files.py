@@ -1,4 +1,4 @@
-"""Files of tensors: every format opens lazily, nothing in one is executed, damage is told with what to do."""
+"""Files of tensors: every format opens lazily, no code in it runs, damage is reported."""
 
 import json
 import os
@@ -31,10 +31,13 @@ def save(path, content):
     ids=["plain", "lightning", "audiomae", "hifigan", "compiled"],
 )
 @pytest.mark.parametrize("ending", ["ckpt", "pth", "bin", "pt"])
-def test_every_wrapping_of_a_pickle(tmp_path, content, ending):
-    found = open_tensors(save(tmp_path / f"x.{ending}", content))
-    assert set(found) == set(STATE) and len(found) == 2
-    assert torch.equal(found["a.weight"], STATE["a.weight"]) and found.shape("a.weight") == (2, 3)
+def test_wrappers_of_a_pickled_state_are_removed(tmp_path, content, ending):
+    tensors = open_tensors(save(tmp_path / f"x.{ending}", content))
+    assert set(tensors) == set(STATE) and len(tensors) == 2
+    assert torch.equal(tensors["a.weight"], STATE["a.weight"]) and tensors.shape("a.weight") == (
+        2,
+        3,
+    )
 
 
 def test_safetensors_and_shards(tmp_path):
@@ -44,17 +47,17 @@ def test_safetensors_and_shards(tmp_path):
     index.write_text(
         json.dumps({"weight_map": {"a.weight": "model-1.safetensors", "b": "model-2.safetensors"}})
     )
-    found = open_tensors(index)
-    assert {name: found.shape(name) for name in found} == {"a.weight": (2, 3), "b": ()}
-    assert torch.equal(found["a.weight"], STATE["a.weight"])
+    tensors = open_tensors(index)
+    assert {name: tensors.shape(name) for name in tensors} == {"a.weight": (2, 3), "b": ()}
+    assert torch.equal(tensors["a.weight"], STATE["a.weight"])
     index.write_text(json.dumps({"weight_map": {"c": "model-2.safetensors"}}))
     with pytest.raises(WeightsError, match="lack, the first is c"):
         open_tensors(index)
 
 
 @pytest.mark.parametrize("stored", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("wanted", [None, torch.float32, torch.bfloat16])
-def test_casting_is_torchs_own(tmp_path, stored, wanted):
+@pytest.mark.parametrize("dtype", [None, torch.float32, torch.bfloat16])
+def test_cast_equals_torch_conversion(tmp_path, stored, dtype):
     state = {
         "a": torch.randn(3, 5).to(stored),
         "n": torch.arange(4),
@@ -62,32 +65,32 @@ def test_casting_is_torchs_own(tmp_path, stored, wanted):
     }
     state["one"] = torch.tensor(2.5).to(stored)
     save_file(state, tmp_path / "x.safetensors")
-    found = open_tensors(tmp_path / "x.safetensors")
+    tensors = open_tensors(tmp_path / "x.safetensors")
     for name, value in state.items():
-        want = value.to(wanted) if wanted and value.is_floating_point() else value
-        got = found.cast(name, wanted)
+        expected = value.to(dtype) if dtype and value.is_floating_point() else value
+        actual = tensors.cast(name, dtype)
         assert (
-            got.dtype == want.dtype
-            and torch.equal(got, want)
-            and found.shape(name) == tuple(value.shape)
+            actual.dtype == expected.dtype
+            and torch.equal(actual, expected)
+            and tensors.shape(name) == tuple(value.shape)
         )
 
 
-def test_views_by_prefix_and_name(tmp_path):
-    found = open_tensors(save(tmp_path / "x.pth", {"p.a": STATE["b"], "q": STATE["b"]}))
-    assert list(found.with_prefix("p.")) == ["a"]
-    assert set(found.drop(frozenset({"q"})).rename({"p.a": "z"})) == {"z"}
+def test_tensors_are_selected_by_prefix_and_renamed(tmp_path):
+    tensors = open_tensors(save(tmp_path / "x.pth", {"p.a": STATE["b"], "q": STATE["b"]}))
+    assert list(tensors.with_prefix("p.")) == ["a"]
+    assert set(tensors.drop(frozenset({"q"})).rename({"p.a": "z"})) == {"z"}
 
 
 class Evil:
-    """What a poisoned checkpoint does when it is unpickled."""
+    """An object whose unpickling runs a command."""
 
     def __reduce__(self):
         return os.system, ("touch /tmp/latentaudio-was-here",)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, zipped):
+def test_a_pickle_with_code_is_refused_and_not_executed(tmp_path, zipped):
     path, trace = tmp_path / "x.ckpt", tmp_path / "trace"
 
     class Trap:
@@ -114,7 +117,7 @@ def test_a_bare_pickle_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["ckpt", "safetensors"])
-def test_a_file_cut_short_is_told(tmp_path, ending):
+def test_a_truncated_file_is_reported(tmp_path, ending):
     path = tmp_path / f"x.{ending}"
     save_file(STATE, path) if ending == "safetensors" else save(path, STATE)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -123,9 +126,9 @@ def test_a_file_cut_short_is_told(tmp_path, ending):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_broken_bytes_never_show_a_traceback(tmp_path, zipped):
-    torch.save(STATE, whole := tmp_path / "whole.pt", _use_new_zipfile_serialization=zipped)
-    content, path = whole.read_bytes(), tmp_path / "x.pt"
+def test_broken_bytes_always_raise_a_weights_error(tmp_path, zipped):
+    torch.save(STATE, complete := tmp_path / "whole.pt", _use_new_zipfile_serialization=zipped)
+    content, path = complete.read_bytes(), tmp_path / "x.pt"
     for size in range(0, len(content), 1 + len(content) // 150):
         path.write_bytes(content[:size])
         with pytest.raises(WeightsError):
@@ -133,7 +136,7 @@ def test_broken_bytes_never_show_a_traceback(tmp_path, zipped):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "line"),
+    ("name", "content", "message"),
     [
         ("none.ckpt", None, "is missing"),
         ("x.txt", b"hello", "is not a file of weights; name one that ends in .safetensors, .bin"),
@@ -145,16 +148,16 @@ def test_broken_bytes_never_show_a_traceback(tmp_path, zipped):
         ),
     ],
 )
-def test_what_is_no_file_of_weights(tmp_path, name, content, line):
+def test_other_files_are_refused(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(WeightsError, match=line) as caught:
+    with pytest.raises(WeightsError, match=message) as error:
         open_tensors(tmp_path / name)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    "places",
+    "weight_map",
     [
         ["a.bin"],
         "a.bin",
@@ -170,17 +173,17 @@ def test_what_is_no_file_of_weights(tmp_path, name, content, line):
         {"a": "a\nb.bin"},
     ],
 )
-def test_an_index_that_names_no_plain_files_is_damaged(tmp_path, places):
+def test_an_index_with_other_than_plain_file_names_is_damaged(tmp_path, weight_map):
     save_file(STATE, tmp_path / "x.safetensors")
     index = tmp_path / "sub" / "x.safetensors.index.json"
     index.parent.mkdir()
-    index.write_text(json.dumps({"weight_map": places}))
-    with pytest.raises(WeightsError) as caught:
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(WeightsError) as error:
         open_tensors(index)
-    assert str(caught.value) == f"{index} is damaged; download it again"
+    assert str(error.value) == f"{index} is damaged; download it again"
 
 
 @pytest.mark.parametrize("content", [3, {"a": 3}, [torch.zeros(2)]])
-def test_a_checkpoint_without_named_tensors(tmp_path, content):
+def test_a_checkpoint_without_named_tensors_is_refused(tmp_path, content):
     with pytest.raises(WeightsError, match="name the file of the weights"):
         open_tensors(save(tmp_path / "x.pth", content))
