@@ -2,9 +2,9 @@
 
 A table of conditioners, and `encode`, which runs those that a model uses.
 
-To add an encoder (of images, say), write one file with a class that has the members of
-`base.Conditioner`, and add one row to `CONDITIONERS`. `EncoderInputs` carries its input, and the
-UNet's config one more context width.
+To add an encoder, of images for example, write one file with a class that has the members of
+`base.Conditioner`. Add one row to `CONDITIONERS`, a field for its input to `EncoderInputs`, and its
+context width to the UNet's config.
 """
 
 from __future__ import annotations

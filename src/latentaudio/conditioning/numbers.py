@@ -18,7 +18,7 @@ NUM_EXACT = 50
 """Whole numbers below this have a token of their own."""
 
 STEPS_PER_OCTAVE = 48
-"""Resolution of the grid: neighbours differ by 1.5 %."""
+"""Resolution of the grid: neighbors differ by 1.5 %."""
 
 LOWEST_OCTAVE = -6
 """The grid begins at 2**-6."""

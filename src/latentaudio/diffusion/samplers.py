@@ -194,8 +194,8 @@ def lcm(
     """Sample to clean data in few steps with a distilled network: z' = alpha' x0 + sigma' epsilon.
 
     This is DDIM's update (arXiv 2010.02502, eq. 12). The network was distilled to go from each of
-    `timesteps` to the next at once (phased consistency distillation, arXiv 2405.18407), so that it
-    takes no other ones.
+    `timesteps` to the next at once (phased consistency distillation, arXiv 2405.18407). It takes no
+    other ones.
 
     Args:
         denoise: The distilled network, without guidance.

@@ -2,7 +2,8 @@
 
 At pure noise a denoiser has to predict the mean of all latents that fit the text, but few of its
 training examples are that noisy. This network learns that one prediction alone, at a hundredth of a
-denoiser's cost, as the encoder of Grad-TTS predicts the mean for its decoder (arXiv 2105.06337).
+denoiser's cost. The encoder of Grad-TTS predicts the mean for its decoder in the same way (arXiv
+2105.06337).
 
 B batch, C latent channels, T' F' latent grid, N text tokens, D width.
 """

@@ -107,9 +107,9 @@ class MelAnalyzer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Measure the frequency of each band in real audio, and how tonal the band is.
 
-        The frequency is the power-weighted mean, over a triangle around the band's center, of the
-        STFT's reassigned frequencies (Auger and Flandrin 1995, equation 3.13), which equal a single
-        sine's frequency at every bin that it reaches.
+        The frequency is a power-weighted mean, over a triangle around the band's center, of the
+        STFT's reassigned frequencies (Auger and Flandrin 1995, equation 3.13). Those of a single
+        sine equal its frequency at every bin that it reaches.
 
         Args:
             samples: [B, T hop].
