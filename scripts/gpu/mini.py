@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=CHANGES, help="changes of the recipe")
     arguments = parser.parse_args()
 
-    from export import export_model
+    from export import export
 
     from latentaudio.train.loop import train
     from latentaudio.train.recipe import read_recipe
@@ -55,7 +55,7 @@ def main() -> None:
         max_minutes=arguments.max_minutes - elapsed_minutes - EXPORT_MINUTES,
         on_step=print_step,
     )
-    num_bytes = export_model(run_folder, arguments.output / "exported")
+    num_bytes = export(run_folder, arguments.output / "exported")
     print(num_bytes, "bytes exported", flush=True)
 
 

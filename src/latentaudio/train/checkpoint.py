@@ -51,7 +51,8 @@ def save(run_folder: Path, step: int, state: dict[str, Any]) -> None:
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         shutil.rmtree(temporary, ignore_errors=True)
         raise DataError(
-            f"cannot write a checkpoint to {folder} ({first_line(error)}); free some space and resume"
+            f"cannot write a checkpoint to {folder} ({first_line(error)}); "
+            "free some space and resume"
         ) from None
     for old in _saved_steps(run_folder)[:-_NUM_KEPT]:
         shutil.rmtree(_step_folder(run_folder, old))
@@ -83,7 +84,8 @@ def load_latest(run_folder: Path) -> tuple[int, dict[str, Any]] | None:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         raise WeightsError(
-            f"{path} is damaged ({first_line(error)}); delete its folder to resume from the one before"
+            f"{path} is damaged ({first_line(error)}); "
+            "delete its folder to resume from the one before"
         ) from None
     return steps[-1], state
 

@@ -89,8 +89,10 @@ class CLAPStage(Stage):
         audio_embeds = clap_audio_embeds(self.clap, batch["mel"])
         captions = cast("list[str]", batch["captions"])
         text_embeds = clap_text_embeds(self.text_encoders, captions)
+        # ClapModel has a temperature per direction. One is enough for a symmetric loss.
         scale = self.clap.logit_scale_a.exp().clamp(max=_MAX_LOGIT_SCALE)
         logits = scale * audio_embeds @ text_embeds.T
+        # Clip i matches caption i; all other captions of the batch are negatives.
         matching = torch.arange(len(logits), device=logits.device)
         return {
             "clap/audio_to_text": cross_entropy(logits, matching) / 2,

@@ -112,6 +112,7 @@ class LatentDiffusionStage(LatentStage):
         noise = torch.randn(latent.shape, generator=generator)
         clean = vae.decode(Latent(latent))
         energies = []
+        # The same noise in one channel at a time.
         for one_channel in torch.eye(latent.shape[1])[:, None, :, None, None]:
             noisy = vae.decode(Latent(latent + one_channel * noise))
             energies.append((noisy - clean).square().mean())
@@ -159,6 +160,7 @@ class LatentDiffusionStage(LatentStage):
         if "text" in batch:
             contexts.append(Context(batch["text"], batch["text_mask"]))
         prior = None if self.latent_prior is None else self._predict_prior(batch)
+        # A UNet with fewer contexts ignores the last ones.
         return Conditioning(film, tuple(contexts[: len(unet.cross_attention_dims)]), prior)
 
     @torch.no_grad()
@@ -185,6 +187,7 @@ class LatentDiffusionStage(LatentStage):
         conditioning = self.build_conditioning(batch, self.preview_loa(batch))
         unconditional = self.unconditional.like(conditioning)
         noise = torch.randn(batch["latent"].shape, generator=torch.Generator().manual_seed(0))
+        # CPU noise of a fixed seed: previews of all steps and devices show the same clips.
         *_, last = self.sample(noise.to(device), conditioning, unconditional)
         return self.comparison_preview("samples", batch["latent"], last.z)
 
@@ -257,12 +260,14 @@ class DiffusionStage(LatentDiffusionStage):
             generator: Source of timesteps, noise and condition dropout, in this order.
         """
         latent = batch["latent"]
+        # All draws are on the CPU, so that runs on other devices see the same noise.
         t = self.sample_timesteps(len(latent), generator).to(latent.device)
         noise = torch.randn(latent.shape, generator=generator).to(latent.device)
         conditioning = self.drop_conditions(self.build_conditioning(batch, loa), generator)
         z = self.schedule.q_sample(latent, noise, t)
         target = self.schedule.training_target(latent, noise, t)
         error = (self.unet(z, t, conditioning).float() - target).square()
+        # The loss weight belongs to a timestep, so the error is averaged per clip first.
         clip_error = self.weight_channels(error).mean(dim=(1, 2, 3))
         weight = self.schedule.loss_weight(t, self.options.snr_gamma)
         return {"unet/mse": (weight * clip_error).mean()}
@@ -305,10 +310,11 @@ class DiffusionStage(LatentDiffusionStage):
         contexts = []
         for index, context in enumerate(conditioning.contexts):
             dropped = is_dropped().to(context.tokens.device)[:, None]
+            # Empty texts are shorter than captions, so the mask changes with the tokens.
             replacement = self.unconditional.context_like(index, context)
             tokens = torch.where(dropped[..., None], replacement.tokens, context.tokens)
             contexts.append(Context(tokens, torch.where(dropped, replacement.mask, context.mask)))
-        if film is not None:
+        if film is not None:  # the only condition of AudioLDM 1: cfg_dropout_prob alone drops it
             dropped = drops_all.to(film.device)[:, None]
             film = torch.where(dropped, self.unconditional.film.to(film), film)
         if prior is not None:
@@ -352,6 +358,7 @@ class JointStage(DiffusionStage):
         self.load_data()
         self.loss_weights = {"translator/l1": self.options.weights.translator}
         self.translator = cast(Translator, self.load_trainable("translator"))
+        # One trainable with one optimizer: the gradient norm of both is clipped together.
         model = nn.ModuleDict({"unet": self.unet, "translator": self.translator})
         self.trainables = {"model": model}
 
@@ -361,6 +368,7 @@ class JointStage(DiffusionStage):
         true_loa = batch["loa"]
         teacher_forced = self.translator.teacher_forced(sources, true_loa).float()
         losses = {"translator/l1": l1_loss(teacher_forced, true_loa)}
+        # Free-running as in inference, with gradients through every generated token.
         generated_loa = self.translator.generate(sources, true_loa.shape[1]).tokens.float()
         loa = self.switch_loa(true_loa, generated_loa, generator)
         return losses | self.denoising_losses(batch, loa, generator)

@@ -53,9 +53,11 @@ class TranslatorStage(LatentStage):
         """Return the teacher-forced and the free-running L1."""
         sources = translator_sources(batch)
         target = batch["loa"]
+        # One pass over the true sequence, shifted by one token.
         teacher_forced = self.translator.teacher_forced(sources, target).float()
         losses = {"translator/l1": l1_loss(teacher_forced, target)}
         if self.options.weights.free_running > 0:
+            # The translator's own errors accumulate over the tokens, as in inference.
             generated = self.translator.generate(sources, target.shape[1]).tokens.float()
             losses["translator/free_running"] = l1_loss(generated, target)
         return losses

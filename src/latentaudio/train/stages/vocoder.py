@@ -119,7 +119,7 @@ class VocoderStage(Stage):
         with _no_autocast(batch):
             target_mel = vae_mel(batch, self.config.mel)
             input_mel = self._resynthesize_some(target_mel, generator)
-        if trainable == "disc":
+        if trainable == "disc":  # its update needs no graph of the vocoder
             with torch.no_grad():
                 fake = self.vocoder(input_mel)[..., :num_samples]
             return {"disc/hinge": self._hinge(batch[:, None], fake)}
@@ -157,10 +157,11 @@ class VocoderStage(Stage):
         """
         analyzer = cast(ISTFTVocoder, self.vocoder).mel_analyzer
         target, tonality = analyzer.reassigned_frequencies(real, self.config.mel.hop_length)
+        # The square root compresses levels, so that quiet partials count too.
         loudness = mel[:, 0].exp().sqrt()
         weight = tonality * loudness / loudness.amax(dim=(1, 2), keepdim=True)
         error = weight * (frequency - target).abs() / analyzer.half_widths
-        return error.sum() / (weight.sum() + 1e-3)
+        return error.sum() / (weight.sum() + 1e-3)  # a batch of noise has no tonal band
 
     def _hinge(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return the mean hinge loss of all discriminators (arXiv 1705.02894, section 3)."""
@@ -177,7 +178,7 @@ class VocoderStage(Stage):
         The feature distances are relative to the size of the real features, so that all layers
         count alike.
         """
-        with torch.no_grad():
+        with torch.no_grad():  # features of real audio are targets
             real_outputs = self.discriminators(real)
         fake_outputs = self.discriminators(fake)
         gen_losses = []
@@ -204,6 +205,7 @@ class VocoderStage(Stage):
             fake_magnitude = magnitudes(generated, window, hop, window // 2)
             real_magnitude = magnitudes(real, window, hop, window // 2)
             fake_mel = (fake_magnitude @ bank.T).clamp_min(_LOG_FLOOR).log()
+            # The logarithm weights quiet bands, the relative L1 below the loud ones.
             real_mel = (real_magnitude @ bank.T).clamp_min(_LOG_FLOOR).log()
             mel_losses.append(l1_loss(fake_mel, real_mel))
             difference = (fake_magnitude - real_magnitude).abs().mean()
