@@ -16,6 +16,8 @@ from typing import Literal, TypeAlias
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
+from procedural_audio.errors import RenderError
+
 from ..errors import LatentAudioError
 from . import console
 from .audioldm_flags import translate_legacy_flags
@@ -40,14 +42,15 @@ class Command:
         module: Its file in this package; the function or App in it has the same name.
         panel: Its panel in --help.
         purpose: One line for --help.
-        help_format: Format of its help. "markdown" joins the lines of a docstring, and is slower.
+        help_format: "markdown" if its help texts are in a docstring, whose lines it joins; it is
+            slower. An App sets its own.
     """
 
     name: str
     module: str
     panel: Group
     purpose: str
-    help_format: HelpFormat = "plaintext"
+    help_format: HelpFormat | None = None
 
 
 COMMANDS = (
@@ -66,9 +69,9 @@ COMMANDS = (
     Command("models", "models", MODELS, "List models, licenses and limits; or show one model."),
     Command("download", "download", MODELS, "Download the files of a model."),
     Command("convert", "convert", MODELS, "Write a model in another layout."),
-    Command("dataset", "dataset", TRAINING, "Make captioned audio to train on.", "markdown"),
+    Command("dataset", "dataset", TRAINING, "Make captioned audio to train on."),
     Command("train", "train", TRAINING, "Train one component of a model.", "markdown"),
-    Command("evaluate", "evaluate", MEASURE, "Measure the quality of a model.", "markdown"),
+    Command("evaluate", "evaluate", MEASURE, "Measure the quality of a model."),
     Command("benchmark", "benchmark", MEASURE, "Measure speed and memory.", "markdown"),
     Command("doctor", "doctor", SYSTEM, "Show versions, hardware and folders."),
 )
@@ -89,13 +92,14 @@ def build_app() -> App:
     for flag in ("--help", "--version"):
         app[flag].group = SYSTEM
     for position, command in enumerate(COMMANDS):
+        settings = {"help_format": command.help_format} if command.help_format else {}
         app.command(
             f"latentaudio.cli.{command.module}:{command.module}",
             name=command.name,
             group=command.panel,
             help=command.purpose,
-            help_format=command.help_format,
             sort_key=position,
+            **settings,
         )
     return app
 
@@ -136,7 +140,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
 
 def _report(error: Exception) -> int:
     """Print an error as one line and return the exit code."""
-    if isinstance(error, LatentAudioError):
+    if isinstance(error, LatentAudioError | RenderError):
         console.print_error(str(error))
         return 2
     if isinstance(error, CycloptsError):
