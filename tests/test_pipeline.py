@@ -12,20 +12,21 @@ from latentaudio import AudioLDM, load
 from latentaudio.audio.io import Audio
 from latentaudio.audio.mel import vae_mel
 from latentaudio.audio.ops import fade_edges, limit_peak
-from latentaudio.conditioning.base import encode, encode_nulls, encode_prompts
-from latentaudio.config.options import Options
+from latentaudio.conditioning import encode, encode_prompts, encode_unconditional
+from latentaudio.config.options import GenerationOptions, GenerationOverrides
 from latentaudio.config.presets import PRESETS
 from latentaudio.errors import GenerationError, UsageError, WeightsError
-from latentaudio.loaders.component_store import Parts
-from latentaudio.loaders.resolve import Found, find
+from latentaudio.generation.denoise import PreparedUNet
+from latentaudio.loaders.component_store import ComponentStore
+from latentaudio.loaders.resolve import ModelSource, resolve_model
 from latentaudio.types import Latent, Step
 
-QUICK = {"seconds": 0.5, "steps": 2, "seed": 7}
+QUICK = {"duration": 0.5, "steps": 2, "seed": 7}
 
 
 @pytest.mark.parametrize("seconds", [0.5, 0.77777, 1.28, 2.05])
 def test_length_is_exact_and_the_ends_are_silent(tiny, seconds):
-    [clip] = tiny.generate("a dog", seconds=seconds, steps=1, seed=1)
+    [clip] = tiny.generate("a dog", duration=seconds, steps=1, seed=1)
     assert clip.samples.shape == (1, round(seconds * 16000))
     assert clip.samples.dtype == np.float32
     assert clip.sample_rate == 16000
@@ -46,7 +47,7 @@ def test_same_seed_same_bytes_other_seed_other_sound(tiny, tiny_folder, tmp_path
 def test_the_prompt_and_the_negative_are_heard(tiny):
     [plain] = tiny.generate("a dog", **QUICK)
     [other] = tiny.generate("rain on a door", **QUICK)
-    [without] = tiny.generate("a dog", negative="a bell", **QUICK)
+    [without] = tiny.generate("a dog", negative_prompt="a bell", **QUICK)
     assert np.abs(plain.samples - other.samples).max() > 1e-3
     assert np.abs(plain.samples - without.samples).max() > 1e-3
 
@@ -58,12 +59,12 @@ def test_item_k_of_a_batch_is_the_item_alone(tiny_folder, sampler):
     model = load(tiny_folder, "cpu", "fp32")
     prompts, wishes = (
         ["a dog", "rain on a door, far away and then very near", "bell"],
-        {"seconds": 0.5, "steps": 2, **sampler},
+        {"duration": 0.5, "steps": 2, **sampler},
     )
     together: list[Step] = []
-    model.batch = 3
+    model.batch_size = 3
     model.generate(prompts, seed=40, on_step=together.append, **wishes)
-    model.batch = 1
+    model.batch_size = 1
     clips = model.generate(prompts, seed=40, **wishes)
     for k, prompt in enumerate(prompts):
         steps: list[Step] = []
@@ -74,7 +75,7 @@ def test_item_k_of_a_batch_is_the_item_alone(tiny_folder, sampler):
 
 
 def test_prompts_of_one_request_come_in_order_and_each_clip_says_how_to_make_it_again(tiny):
-    clips = tiny.generate(["a dog", "bell"], count=2, **QUICK)
+    clips = tiny.generate(["a dog", "bell"], num_waveforms=2, **QUICK)
     assert [(clip.options.prompt, clip.seed) for clip in clips] == [
         ("a dog", 7),
         ("a dog", 8),
@@ -87,17 +88,17 @@ def test_prompts_of_one_request_come_in_order_and_each_clip_says_how_to_make_it_
 
 
 def test_requests_may_differ_in_everything(tiny):
-    dog = Options(prompt="a dog", seconds=0.5, steps=1)
-    bell = Options(prompt="bell", seconds=1.5, steps=2, sampler="ddim", guidance=1)
+    dog = GenerationOptions(prompt="a dog", duration=0.5, steps=1)
+    bell = GenerationOptions(prompt="bell", duration=1.5, steps=2, sampler="ddim", guidance_scale=1)
     first, second = tiny.stream([dog, bell])
-    assert (first.seconds, second.seconds) == (0.5, 1.5)
-    assert (second.options.sampler, second.options.guidance) == ("ddim", 1.0)
+    assert (first.duration, second.duration) == (0.5, 1.5)
+    assert (second.options.sampler, second.options.guidance_scale) == ("ddim", 1.0)
     assert first.seed >= 0
 
 
 def test_the_best_candidate_wins_and_can_be_made_alone(tiny):
     [best] = tiny.generate("a dog", candidates=3, **QUICK)
-    tries = tiny.generate("a dog", count=3, **QUICK)
+    tries = tiny.generate("a dog", num_waveforms=3, **QUICK)
     seen = tiny.similarity([clip.samples for clip in tries], ["a dog"])[:, 0]
     assert len(set(seen.tolist())) == 3
     winner = tries[int(np.argmax(seen))]
@@ -107,8 +108,8 @@ def test_the_best_candidate_wins_and_can_be_made_alone(tiny):
 
 
 def test_defaults_come_from_the_models_row(tiny, tiny_folder):
-    asked = tiny.requests(["a dog"], {"seed": 3})[0]
-    assert (asked.seconds, asked.steps, asked.sampler, asked.candidates) == (5.12, 25, "dpm++", 1)
+    asked = tiny.resolve_requests(["a dog"], seed=3)[0].options
+    assert (asked.duration, asked.steps, asked.sampler, asked.candidates) == (5.12, 25, "dpm++", 1)
     assert asked.model == str(tiny_folder)
 
 
@@ -116,7 +117,7 @@ def test_steps_and_progress_are_told(tiny):
     steps, told = [], []
     tiny.generate(
         "a dog",
-        count=2,
+        num_waveforms=2,
         on_step=steps.append,
         progress=lambda done, total: told.append((done, total)),
         **QUICK,
@@ -135,14 +136,14 @@ def test_a_step_can_cancel(tiny):
 
 
 @torch.no_grad()
-def test_one_step_is_the_rooms_by_hand(tiny):
+def test_one_step_agrees_with_the_components_called_by_hand(tiny):
     """One DPM-Solver++ step lands on x0 = alpha z - sigma v (arXiv 2202.00512), with v guided by eq. 6 of 2207.12598."""
     steps: list[Step] = []
     [clip] = tiny.generate(
-        "a dog", seconds=1.28, steps=1, seed=5, guidance=3.0, parallel=1.0, on_step=steps.append
+        "a dog", duration=1.28, steps=1, seed=5, guidance_scale=3.0, apg_eta=1.0, on_step=steps.append
     )
     z = torch.randn(4, 16, 8, generator=torch.Generator().manual_seed(5))[None]
-    heard, null = encode_prompts(tiny.text, ["a dog"], 1, 16), encode_nulls(tiny.text, 1, 1, 16)
+    heard, null = encode_prompts(tiny.text_encoders, ["a dog"], 1, 16), encode_unconditional(tiny.text_encoders, 1, 1, 16)
     t = torch.tensor([999])
     without, with_ = tiny.unet(z, t, null), tiny.unet(z, t, heard)
     betas = torch.linspace(0.0015**0.5, 0.0195**0.5, 1000, dtype=torch.float64) ** 2
@@ -158,8 +159,8 @@ def test_one_step_is_the_rooms_by_hand(tiny):
     [(0.5, 128, 1), (1.28, 128, 1), (1.29, 144, 2), (5.12, 512, 4), (10.24, 1024, 8)],
 )
 def test_frames_and_tokens_of_a_length(tiny, seconds, frames, tokens):
-    assert tiny.codec.frames(seconds) == frames
-    assert tiny.hearing.tokens(frames) == tokens
+    assert tiny.codec.num_frames(seconds) == frames
+    assert tiny.conditioner.num_loa_tokens(frames) == tokens
 
 
 def test_guidance_one_never_asks_for_a_null(tiny, monkeypatch):
@@ -168,10 +169,10 @@ def test_guidance_one_never_asks_for_a_null(tiny, monkeypatch):
         "latentaudio.generation.window_conditioning.encode",
         lambda parts, readings: read.extend(readings) or encode(parts, readings),
     )
-    assert tiny.generate("a fresh dog", guidance=1, **QUICK)
-    assert [reading.null for reading in read] == [False]
-    assert tiny.generate("a fresh dog", guidance=2, negative="an old cat", **QUICK)
-    assert [reading.null for reading in read] == [False, True]  # what was read is remembered
+    assert tiny.generate("a fresh dog", guidance_scale=1, **QUICK)
+    assert [reading.is_unconditional for reading in read] == [False]
+    assert tiny.generate("a fresh dog", guidance_scale=2, negative_prompt="an old cat", **QUICK)
+    assert [reading.is_unconditional for reading in read] == [False, True]  # what was read is remembered
 
 
 def test_audioldm1_is_the_same_code(film_folder):
@@ -182,21 +183,21 @@ def test_audioldm1_is_the_same_code(film_folder):
 
 
 def test_parts_load_once_and_only_when_needed(tiny_folder, monkeypatch):
-    loaded, real = [], Found.part
+    loaded, real = [], ModelSource.load_component
     monkeypatch.setattr(
-        Found, "part", lambda found, name, *kind: loaded.append(name) or real(found, name, *kind)
+        ModelSource, "load_component", lambda found, name, *kind: loaded.append(name) or real(found, name, *kind)
     )
     model = load(tiny_folder, "cpu", "fp32")
     assert loaded == []
     model.generate("a dog", **QUICK)
     model.generate("a dog", **QUICK)
-    assert sorted(loaded) == ["clap", "draft", "t5", "translator", "unet", "vae", "vocoder"]
+    assert sorted(loaded) == ["clap", "latent_prior", "t5", "translator", "unet", "vae", "vocoder"]
 
 
 @pytest.mark.parametrize("broken", [torch.nan, 0.0])
 def test_silence_and_nan_are_errors(tiny_folder, broken):
     model = load(tiny_folder, "cpu", "fp32")
-    model.parts._loaded["vocoder"] = lambda mel: torch.full(
+    model.components._loaded["vocoder"] = lambda mel: torch.full(
         (len(mel), 1, mel.shape[2] * 160), broken
     )
     with pytest.raises(GenerationError, match="another seed"):
@@ -211,7 +212,7 @@ def test_a_silent_candidate_loses_and_takes_no_other_with_it(tiny_folder):
         heard.append(len(mel))
         return real(mel) * float(len(heard) > 1)
 
-    model.parts._loaded["vocoder"] = first_is_silent
+    model.components._loaded["vocoder"] = first_is_silent
     [clip] = model.generate("a dog", **{**QUICK, "candidates": 3, "seed": 5})
     assert len(heard) == 3
     assert clip.seed in (6, 7) and np.isfinite(clip.score)
@@ -220,12 +221,12 @@ def test_a_silent_candidate_loses_and_takes_no_other_with_it(tiny_folder):
 @torch.no_grad()
 def test_resynthesis_is_the_vae_and_the_vocoder(tiny):
     sound = (0.2 * np.sin(np.arange(5000) / 7)).astype(np.float32)
-    again = tiny.resynthesise(sound)
+    again = tiny.reconstruct(sound)
     assert again.shape == (1, 5000)
     mel = vae_mel(
         torch.from_numpy(np.pad(sound, (0, 120)))[None], tiny.config.mel
     )  # 5120 = 4 cells of 8 frames of 160 samples
-    wave = tiny.vocoder(tiny.vae.decoder(tiny.vae.post_quant(tiny.vae.encode(mel).mean)))[
+    wave = tiny.vocoder(tiny.vae.decoder(tiny.vae.post_quant_conv(tiny.vae.encode(mel).mean)))[
         0, :, :5000
     ].numpy()
     np.testing.assert_allclose(again, limit_peak(wave), atol=1e-4)
@@ -233,18 +234,18 @@ def test_resynthesis_is_the_vae_and_the_vocoder(tiny):
 
 def test_long_clips_are_made_of_windows_of_what_was_trained(tiny_folder, monkeypatch):
     model, seen = load(tiny_folder, "cpu", "fp32"), []
-    real = type(model).network
+    real = PreparedUNet.__call__
 
-    def spied(model, *given):
-        network = real(model, *given)
-        return lambda z, t, heard: seen.append(z.shape[2]) or network(z, t, heard)
+    def recorded(network, z, t, conditioning):
+        seen.append(z.shape[2])
+        return real(network, z, t, conditioning)
 
-    monkeypatch.setattr(type(model), "network", spied)
-    with_windows = {"steps": 1, "seed": 3, "guidance": 1.0, "reuse": 2}
-    [clip] = model.generate("a dog", seconds=20.0, **with_windows)
+    monkeypatch.setattr(PreparedUNet, "__call__", recorded)
+    with_windows = {"steps": 1, "seed": 3, "guidance_scale": 1.0, "cache_interval": 2}
+    [clip] = model.generate("a dog", duration=20.0, **with_windows)
     assert clip.samples.shape == (1, 320000) and seen == [128, 128, 128]  # 10.24 s each
     seen.clear()
-    model.generate("a dog", seconds=40.0, **with_windows)
+    model.generate("a dog", duration=40.0, **with_windows)
     assert len(seen) == 5  # linear in time
     parts = [clip.samples[0, k * 40000 : (k + 1) * 40000].std() for k in range(8)]
     assert min(parts) > 0.2 * max(parts)
@@ -252,49 +253,51 @@ def test_long_clips_are_made_of_windows_of_what_was_trained(tiny_folder, monkeyp
 
 def test_other_ways_of_computing_know_no_windows(tiny_folder):
     with pytest.raises(
-        UsageError, match=r"seconds = 11 is longer than mini can; ask for at most 10\.24"
+        UsageError, match=r"duration = 11 s is longer than mini can generate; the limit is 10\.24 s"
     ):
-        load(tiny_folder, "cpu", "fp32", fidelity="original").generate("a dog", seconds=11)
+        load(tiny_folder, "cpu", "fp32", reference="original").generate("a dog", duration=11)
 
 
 @pytest.mark.parametrize("preset", ["paper", "quality", "balanced", "fast", "draft"])
 def test_a_preset_stands_where_nothing_is_said(tiny, preset):
-    [asked] = tiny.requests(["a dog"], {"preset": preset})
-    for name, value in PRESETS[preset].of(tiny.config).items():
-        assert getattr(asked, name) == value
-    [said] = tiny.requests(["a dog"], {"preset": preset, "steps": 3, "guidance_stop": 0.5})
-    assert (said.steps, said.guidance_stop, said.sampler) == (3, 0.5, asked.sampler)
+    [request] = tiny.resolve_requests(["a dog"], preset=preset)
+    for name, value in PRESETS[preset].resolve(tiny.config).items():
+        assert getattr(request.options, name) == value
+    [other] = tiny.resolve_requests(["a dog"], preset=preset, steps=3, guidance_stop=0.5)
+    assert (other.options.steps, other.options.guidance_stop) == (3, 0.5)
+    assert other.options.sampler == request.options.sampler
 
 
 def test_published_ways_of_computing_take_the_published_steps(tiny_folder):
     for fidelity, preset in (("clean", "quality"), ("original", "paper"), ("diffusers", "paper")):
-        [asked] = load(tiny_folder, "cpu", "fp32", fidelity=fidelity).requests(["a dog"], {})
-        assert asked.preset == preset
+        model = load(tiny_folder, "cpu", "fp32", reference=fidelity)
+        [request] = model.resolve_requests(["a dog"])
+        assert request.options.preset == preset
 
 
 def test_parts_take_turns_where_memory_is_dear(tiny_folder, monkeypatch):
     alive, most = [], []
-    real = Found.part
+    real = ModelSource.load_component
     monkeypatch.setattr(
-        Found, "part", lambda found, name, *kind: alive.append(name) or real(found, name, *kind)
+        ModelSource, "load_component", lambda found, name, *kind: alive.append(name) or real(found, name, *kind)
     )
-    found = find(tiny_folder)
-    assert not AudioLDM(found, "cpu", "fp32", lean=True).parts.lean  # a small model has room
-    found = replace(found, variant=replace(found.variant, parameters=1))
-    lean = AudioLDM(found, "cpu", "fp32", lean=True)
-    getitem = Parts.__getitem__
+    found = resolve_model(tiny_folder)
+    assert not AudioLDM(found, "cpu", "fp32", low_memory=True).components.low_memory  # a small model has room
+    found = replace(found, spec=replace(found.spec, unet_parameters=1))
+    lean = AudioLDM(found, "cpu", "fp32", low_memory=True)
+    getitem = ComponentStore.__getitem__
 
     def spied(parts, name):
         module = getitem(parts, name)
         most.append(frozenset(parts._loaded))
         return module
 
-    monkeypatch.setattr(Parts, "__getitem__", spied)
+    monkeypatch.setattr(ComponentStore, "__getitem__", spied)
     clips = lean.generate(["a dog", "a bell"], **QUICK)
     assert alive == [
         "clap",
         "t5",
-        "draft",
+        "latent_prior",
         "translator",
         "unet",
         "vae",
@@ -305,7 +308,7 @@ def test_parts_take_turns_where_memory_is_dear(tiny_folder, monkeypatch):
     assert (
         frozenset({"vae", "vocoder"}) in most
     )  # the UNet had gone before the last clip was decoded
-    kept = AudioLDM(find(tiny_folder), "cpu", "fp32").generate(["a dog", "a bell"], **QUICK)
+    kept = AudioLDM(resolve_model(tiny_folder), "cpu", "fp32").generate(["a dog", "a bell"], **QUICK)
     for one, other in zip(clips, kept, strict=True):
         assert np.array_equal(one.samples, other.samples)
 
@@ -318,8 +321,8 @@ def test_too_little_memory_is_one_line(tiny_folder, monkeypatch, problem):
         raise problem
 
     model = load(tiny_folder, "cpu", "fp32")
-    monkeypatch.setattr(type(model.codec), "sound", full)
-    with pytest.raises(GenerationError, match="memory does not suffice; ask for bf16"):
+    monkeypatch.setattr(type(model.codec), "decode", full)
+    with pytest.raises(GenerationError, match="memory does not suffice; use bf16"):
         model.generate("a dog", **QUICK)
     problem = RuntimeError("another")
     with pytest.raises(RuntimeError, match="another"):
@@ -329,23 +332,23 @@ def test_too_little_memory_is_one_line(tiny_folder, monkeypatch, problem):
 def test_what_was_read_by_another_part_is_read_again(tiny_folder):
     model = load(tiny_folder, "cpu", "fp32")
     [before] = model.generate("a dog", **QUICK)
-    other = model.found.part("t5").requires_grad_(False)
+    other = model.source.load_component("t5").requires_grad_(False)
     for weight in other.parameters():
         weight.mul_(1.5)
-    model.parts.put("t5", other)
+    model.components.replace("t5", other)
     [after] = model.generate("a dog", **QUICK)
     assert np.abs(before.samples - after.samples).max() > 1e-4
 
 
 def test_what_is_put_in_stays_through_moves_and_releases(tiny_folder):
     model = load(tiny_folder, "cpu", "fp32")
-    own = model.found.part("unet")
-    model.parts.put("unet", own)
-    model.parts.release("unet", "vae")
-    model.move("cpu", "bf16")
+    own = model.source.load_component("unet")
+    model.components.replace("unet", own)
+    model.components.release("unet", "vae")
+    model.to("cpu", "bf16")
     assert model.unet is own and {p.dtype for p in own.parameters()} == {torch.bfloat16}
-    out = model.parts.plain("vae")
-    model.move("cpu", "fp32")
+    out = model.components.unpacked("vae")
+    model.to("cpu", "fp32")
     assert (
         model.vae is out
         and model.unet is own
@@ -360,11 +363,11 @@ def test_windows_of_a_long_clip_keep_their_own_depths(tiny_folder):
         asked = {
             "steps": 3,
             "seed": 3,
-            "guidance": 1.0,
-            "reuse": reuse,
+            "guidance_scale": 1.0,
+            "cache_interval": reuse,
             "on_step": walks[reuse].append,
         }
-        load(tiny_folder, "cpu", "fp32").generate("a dog", seconds=20.0, **asked)
+        load(tiny_folder, "cpu", "fp32").generate("a dog", duration=20.0, **asked)
     torch.testing.assert_close(walks[1][0].z, walks[2][0].z, atol=1e-5, rtol=1e-5)
     assert (walks[1][1].z - walks[2][1].z).abs().max() > 1e-4
 
@@ -384,13 +387,13 @@ def test_refusals(tiny):
     with pytest.raises(UsageError, match="prompt is empty"):
         tiny.generate(["a dog", " "])
     with pytest.raises(
-        UsageError, match="has no student"
+        UsageError, match="has no distilled UNet"
     ):  # raised by the call, not by the first clip
-        tiny.stream([Options(prompt="a dog", sampler="leaps")])
+        tiny.stream([GenerationOptions(prompt="a dog", sampler="lcm")])
     with pytest.raises(UsageError, match="no device 'tpu' here"):
-        load(tiny.found.folder, device="tpu")
+        load(tiny.source.path, device="tpu")
     with pytest.raises(UsageError, match="precision 'int4' is not known"):
-        load(tiny.found.folder, precision="int4")
+        load(tiny.source.path, precision="int4")
 
 
 def test_a_missing_part_is_named(tiny_folder, tmp_path):
@@ -400,31 +403,39 @@ def test_a_missing_part_is_named(tiny_folder, tmp_path):
         load(tmp_path / "half").generate("a dog", **QUICK)
 
 
-def test_keywords_are_the_options():
-    keywords = {
-        n
-        for n, p in inspect.signature(AudioLDM.generate).parameters.items()
-        if p.kind is p.KEYWORD_ONLY
-    }
-    assert keywords - {"progress", "on_step", "sound", "by", "weight"} == set(
-        Options.model_fields
-    ) - {
-        "prompt",
-        "model",
-        "edit",
-    }
+def test_overrides_of_generate_are_the_options():
+    options = set(GenerationOptions.model_fields) - {"prompt", "model", "edit"}
+    assert set(GenerationOverrides.__annotations__) == options
+    parameters = inspect.signature(AudioLDM.generate).parameters
+    explicit = {name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    audio_prompt = {"audio_prompt", "audio_prompt_mode", "audio_prompt_weight"}
+    assert explicit == {"progress", "on_step", *audio_prompt}
+
+
+@pytest.mark.parametrize("num_prompts", [1, 3])
+def test_a_request_is_validated_once(tiny, monkeypatch, num_prompts):
+    calls = []
+    real = GenerationOptions.__init__
+
+    def counted(self, **values):
+        calls.append(values)
+        real(self, **values)
+
+    monkeypatch.setattr(GenerationOptions, "__init__", counted)
+    tiny.generate(["a dog"] * num_prompts, **QUICK, candidates=2, num_waveforms=2)
+    assert len(calls) == num_prompts
 
 
 def test_clips_know_their_licence(tiny):
     [clip] = tiny.generate("a dog", **QUICK)
     assert isinstance(clip, Audio)
-    assert clip.tags["licence"] == "Apache-2.0"
+    assert clip.tags["license"] == "Apache-2.0"
     assert clip.tags["prompt"] == "a dog"
 
 
 def test_callers_keep_their_gradients(tiny):
     """Stepping through a stream leaves the caller's own torch modes alone."""
-    for _ in tiny.stream([Options(prompt="a dog", **QUICK)], on_step=lambda step: None):
+    for _ in tiny.stream([GenerationOptions(prompt="a dog", **QUICK)], on_step=lambda step: None):
         leaf = torch.ones(1, requires_grad=True)
         (2 * leaf).backward()
         assert leaf.grad is not None

@@ -1,8 +1,8 @@
-"""Between samples and latents: VAE and vocoder as one, of any length, piece by piece.
+"""`AudioCodec`: waveform <-> latent of any length, through the mel VAE and the vocoder.
 
-Knows front end, VAE, vocoder and the grids they work on. Refuses to know prompts and denoising.
+Long clips are processed in windows that overlap and are crossfaded.
 
-Letters: B batch, N samples, C channels, T' F' latent grid.
+Letters: B batch, C channels, N samples, T mel frames, F mel bins; T' F' latent grid.
 """
 
 from __future__ import annotations
@@ -16,126 +16,159 @@ from torch import Tensor, nn
 
 from .audio.mel import vae_mel
 from .audio.ops import Samples, limit_peak
-from .loaders.component_store import Parts
-from .loaders.resolve import Found
-from .models.istft_vocoder import HiFiGAN
-from .models.tiling import blended, chunked
+from .loaders.component_store import ComponentStore
+from .loaders.resolve import ModelSource
+from .models.hifigan import HiFiGAN
+from .models.tiling import apply_chunked, apply_overlapping
 from .types import Latent
 
 if TYPE_CHECKING:
     from .models.vae import VAE
 
-SHARED = 4  # a window of a long clip shares this part of itself, a fourth, with the next
-_ENDLESS = 2**40  # cells
-_PIECE = 512  # mel frames, and a margin, for HiFi-GAN at once on a CPU; 1,024 take half again as long in bf16
-_LONGER = 1.024  # the authors sample 25.6 cells for a second that has 25 (spec 8.4)
-_RUNAWAY, _BOUND = 100.0, 10.0  # of latents (spec 5.5)
+WINDOW_OVERLAP_FRACTION = 4
+"""Neighboring windows of a long clip share one fourth of their length."""
+NO_WINDOW = 2**40
+"""A window that is longer than any latent."""
+VOCODER_CHUNK_FRAMES = 512
+"""Mel frames, without margins, that HiFi-GAN gets at once on a CPU. 1,024 take 1.5 times as long."""
+ORIGINAL_LENGTH_FACTOR = 1.024
+"""The original code samples 25.6 latent frames for a second that has 25 (numerics: VAE)."""
+CLAMP_TRIGGER = 100.0
+"""Latents above this have diverged (numerics: reference differences)."""
+CLAMP_LIMIT = 10.0
 
 
-class Codec:
-    """The two ways of one system: sound to latent and back. Parts are asked for at every use."""
+class AudioCodec:
+    """The codec of one model. It fetches its components at every use.
 
-    def __init__(self, found: Found, parts: Parts) -> None:
-        self.found, self.config, self.parts = found, found.config, parts
+    Attributes:
+        source: The model on disk.
+        config: Shapes of its components.
+        components: Its components by name.
+    """
+
+    def __init__(self, source: ModelSource, components: ComponentStore) -> None:
+        self.source = source
+        self.config = source.config
+        self.components = components
 
     @property
     def vae(self) -> VAE:
         """The mel VAE."""
-        return cast("VAE", self.parts["vae"])
+        return cast("VAE", self.components["vae"])
 
     @property
     def vocoder(self) -> nn.Module:
-        """Log-mel [B, 1, T, F] to samples [B, 1, N]."""
-        return self.parts["vocoder"]
+        """Log-mel [B, 1, T, F] -> samples [B, 1, N]."""
+        return self.components["vocoder"]
 
-    def frames(self, seconds: float) -> int:
-        """Mel frames T to sample for a clip: what it lasts, but not less than was trained, in whole cells of VAE and UNet."""
-        way, rate, grain = (
-            self.found.fidelity,
-            self.config.mel.rate / self.config.mel.hop,
-            self.config.vae.factor,
-        )
-        seconds = max(seconds, self.found.variant.shortest if way.lengthen else 0.0)
-        if way.grid == "vae":
-            return grain * math.ceil(max(1, int(seconds / (1.0 / rate))) / grain)
-        if way.grid == "authors":
-            seconds = int(seconds * rate / grain * _LONGER) * grain / rate
-        grain *= self.config.unet.factor
-        return grain * max(1, math.ceil(round(seconds * rate, 6) / grain))
+    def num_frames(self, duration: float) -> int:
+        """Return how many mel frames T a clip is sampled with.
+
+        They cover the duration, are no fewer than in training, and fill whole cells of the latent
+        grids of VAE and UNet.
+
+        Args:
+            duration: Duration of the clip in seconds.
+        """
+        reference = self.source.reference
+        frame_rate = self.config.mel.sample_rate / self.config.mel.hop_length
+        multiple = self.config.vae.downsampling
+        if reference.pad_to_min_duration:
+            duration = max(duration, self.source.spec.min_duration)
+        duration = max(duration, 0.0)
+        if reference.latent_rounding == "vae":
+            return multiple * math.ceil(max(1, int(duration / (1.0 / frame_rate))) / multiple)
+        if reference.latent_rounding == "original":
+            num_cells = int(duration * frame_rate / multiple * ORIGINAL_LENGTH_FACTOR)
+            duration = num_cells * multiple / frame_rate
+        multiple *= self.config.unet.downsampling
+        return multiple * max(1, math.ceil(round(duration * frame_rate, 6) / multiple))
 
     @property
-    def window(self) -> int:
-        """Latent cells T' that the model was trained on at most; longer clips are made of windows of as many. The ways of
-        others know none."""
-        longest = self.frames(self.found.variant.longest) // self.config.vae.factor
-        return longest if self.found.fidelity.name == "clean" else _ENDLESS
+    def max_window(self) -> int:
+        """Latent frames T' of a window: those of the longest training clip.
+
+        References without windows sample a clip of any length at once.
+        """
+        if not self.source.reference.uses_windows:
+            return NO_WINDOW
+        return self.num_frames(self.source.spec.max_duration) // self.config.vae.downsampling
 
     @torch.inference_mode()
-    def sound(self, z: Tensor) -> list[Samples]:
-        """Unit-scaled latents [B, C, T', F'] as samples [1, N] each, as the vocoder left them.
+    def decode(self, z: Tensor) -> list[Samples]:
+        """Decode latents to waveforms.
 
-        A fidelity that clamps bounds those of AudioLDM 1 first.
+        Args:
+            z: Unit-scaled latents [B, C, T', F'].
+
+        Returns:
+            Samples [1, N] of each item, as the vocoder made them.
         """
-        if (
-            self.found.fidelity.clamp
-            and self.config.unet.first_kind
-            and float(z.abs().max()) > _RUNAWAY
-        ):
-            z = z.clamp(-_BOUND, _BOUND)
-        self.parts.rest()
-        mel = blended(
-            lambda piece: self.vae.decode(Latent(piece)).float(),
+        is_clamped = self.source.reference.clamp_latents and self.config.unet.is_audioldm1
+        if is_clamped and float(z.abs().max()) > CLAMP_TRIGGER:
+            z = z.clamp(-CLAMP_LIMIT, CLAMP_LIMIT)
+        self.components.trim_memory()
+        mel = apply_overlapping(
+            lambda window: self.vae.decode(Latent(window)).float(),
             z,
-            self.window,
-            self.window // SHARED,
+            self.max_window,
+            self.max_window // WINDOW_OVERLAP_FRACTION,
         )
-        self.parts.rest()
-        return list(self._voiced(mel).cpu().numpy())
+        self.components.trim_memory()
+        return list(self._vocode(mel).cpu().numpy())
 
     @torch.inference_mode()
-    def latent(self, sound: Samples, frames: int | None = None) -> Tensor:
-        """Samples [1, N] or [N] at the model's rate as the mode of its latent [1, C, T', F'], unit-scaled.
+    def encode(self, samples: Samples, num_frames: int | None = None) -> Tensor:
+        """Encode a waveform to its latent.
 
-        frames: mel frames T to encode, a multiple of the VAE's factor; silence follows the sound. Default: those it has.
+        Args:
+            samples: Mono samples [1, N] or [N] at the model's sample rate.
+            num_frames: Mel frames T to encode, a multiple of the VAE's downsampling. Silence
+                follows the samples. Default: as many as they have.
+
+        Returns:
+            Mode of the posterior, unit-scaled, [1, C, T', F'].
         """
-        mono, hop, factor = (
-            torch.from_numpy(np.atleast_2d(sound)),
-            self.config.mel.hop,
-            self.config.vae.factor,
+        mel_spec = self.config.mel
+        hop = mel_spec.hop_length
+        factor = self.config.vae.downsampling
+        mono = torch.from_numpy(np.atleast_2d(samples))
+        if not num_frames:
+            num_frames = factor * math.ceil(mono.shape[1] / (hop * factor))
+        mono = mono[:, : num_frames * hop]  # the grids of other references round down
+        missing = num_frames * hop - mono.shape[1]
+        padded = nn.functional.pad(mono, (0, missing)).to(self.components.device)
+        # frames beside a window whose samples its STFT reads
+        margin = math.ceil(mel_spec.n_fft / hop)
+
+        def encode_window(positions: Tensor) -> Tensor:
+            """Encode the latent frames at `positions` [1, 1, T', 1], which are consecutive."""
+            first = int(positions[0, 0, 0, 0]) * factor
+            count = positions.shape[2] * factor
+            before = min(first, margin)
+            window = padded[:, (first - before) * hop : (first + count + margin) * hop]
+            mel = vae_mel(window, mel_spec, self.source.reference.mel_framing)
+            posterior = self.vae.encode(mel[:, :, before : before + count])
+            return self.vae.normalize(posterior.mode()).z
+
+        positions = torch.arange(num_frames // factor).view(1, 1, -1, 1)
+        length = self.max_window
+        return apply_overlapping(
+            encode_window, positions, length, length // WINDOW_OVERLAP_FRACTION
         )
-        frames = frames or factor * math.ceil(mono.shape[1] / (hop * factor))
-        mono = mono[:, : frames * hop]  # the grids of others round down
-        padded = nn.functional.pad(mono, (0, frames * hop - mono.shape[1])).to(self.parts.device)
-        window, beside = (
-            self.window,
-            math.ceil(self.config.mel.n_fft / hop),
-        )  # frames that a piece's own may hear
 
-        def encoded(places: Tensor) -> Tensor:
-            first, count = int(places[0, 0, 0, 0]) * factor, places.shape[2] * factor
-            before = min(first, beside)
-            heard = padded[:, (first - before) * hop : (first + count + beside) * hop]
-            mel = vae_mel(heard, self.config.mel, self.found.fidelity.framing)[
-                :, :, before : before + count
-            ]
-            return self.vae.latent(self.vae.encode(mel).mode()).z
+    def reconstruct(self, samples: Samples) -> Samples:
+        """Encode and decode samples [1, N] or [N]; return [1, N], the codec's best quality."""
+        [waveform] = self.decode(self.encode(samples))
+        return limit_peak(waveform[:, : np.atleast_2d(samples).shape[1]])
 
-        return blended(
-            encoded, torch.arange(frames // factor).view(1, 1, -1, 1), window, window // SHARED
-        )
-
-    def resynthesised(self, sound: Samples) -> Samples:
-        """Samples [1, N] or [N] once there and back, [1, N]: the best that this model can sound."""
-        [wave] = self.sound(self.latent(sound))
-        return limit_peak(wave[:, : np.atleast_2d(sound).shape[1]])
-
-    def _voiced(self, mel: Tensor) -> Tensor:
+    def _vocode(self, mel: Tensor) -> Tensor:
+        """Turn log-mels [B, 1, T, F] into samples [B, 1, N] float32."""
         vocoder = self.vocoder
-        if isinstance(vocoder, HiFiGAN):
-            longest = (
-                _PIECE + vocoder.margin
-                if mel.device.type == "cpu"
-                else self.window * self.config.vae.factor
-            )
-            return chunked(vocoder, mel, longest, vocoder.margin, vocoder.hop).float()
-        return cast(Tensor, vocoder(mel)).float()
+        if not isinstance(vocoder, HiFiGAN):
+            return cast(Tensor, vocoder(mel)).float()
+        length = self.max_window * self.config.vae.downsampling
+        if mel.device.type == "cpu":
+            length = VOCODER_CHUNK_FRAMES + vocoder.margin
+        return apply_chunked(vocoder, mel, length, vocoder.margin, vocoder.hop_length).float()

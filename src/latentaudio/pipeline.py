@@ -1,63 +1,55 @@
-"""`AudioLDM`: a prompt becomes sound. Short verbs over one private `_sample`, which is the walk of ARCHITECTURE.md.
+"""`AudioLDM`: the facade over one model. Every public method is here; each hands a request to the engine.
 
-Knows in which order the rooms are visited and who shares a batch. Refuses to know the arithmetic of any room, file formats and
-screens.
-
-Letters: B batch, T mel frames, F mel bins, N samples, n tokens of the language of audio.
+Letters: C channels, N samples.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from itertools import chain, cycle, islice
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import Any, TypeAlias, Unpack
 
-import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from .audio.io import Audio, info, read
-from .audio.ops import Samples, check_sound, fade_edges, limit_peak, resample
-from .audio.postprocess import SIDE, finished
-from .codec import SHARED, Codec
-from .conditioning import g2p
-from .conditioning.base import TextParts
-from .config.options import Cue, Ear, EditOptions, Options, SamplerName
-from .config.presets import PresetName
-from .device import fast_dtype, pick_device
-from .diffusion.guidance import Guidance, Network, guided, together
-from .diffusion.samplers import SPACING, Noise, ddim, dpmpp_2m, leaps
-from .diffusion.schedule import Schedule
-from .diffusion.sdedit import begun
-from .editing.plan import check, check_length, checksum, planned, sealed, taken, whole_length
-from .errors import GenerationError, UsageError
-from .generation import memory
-from .generation.ranking import similarity
-from .generation.resolve import SEEDS, batches, completed, other_side, tries
-from .generation.streaming import Sound, Verbs
-from .generation.timeline import turned
-from .generation.window_conditioning import Hearing
-from .loaders.component_store import Parts
-from .loaders.resolve import Found, find
-from .models.tiling import blended
-from .models.unet import Deep
-from .types import Conditioning, LatentEdit, Step, WeightedConditioning
+from .audio.io import Audio
+from .audio.ops import Samples
+from .config.edits import (
+    AnyEdit,
+    ExtendOptions,
+    InpaintOptions,
+    LoopOptions,
+    SuperResolveOptions,
+    TransferOptions,
+    VaryOptions,
+)
+from .config.options import AudioPromptMode, GenerationOptions, GenerationOverrides, PromptCue
+from .editing.drawn_mask import mask_to_string
+from .editing.inputs import AudioInput, RequestInputs
+from .generation.engine import Callbacks, ProgressCallback, StepCallback
+from .generation.resolve import (
+    ResolvedRequest,
+    resolve_cue,
+    resolve_edit,
+    resolve_prompts,
+    resolve_request,
+)
+from .generation.streaming import generate_pieces, validate_stream
+from .generation.timeline import DEFAULT_MORPH_DURATION_S, morph_cues
+from .loaded_model import LoadedModel
+from .loaders.resolve import resolve_model
 
-if TYPE_CHECKING:
-    from .models.unet import UNet
-    from .models.vae import VAE
+Mask: TypeAlias = NDArray[Any] | str | Path
+"""An image file, or an array [rows, columns] with the highest frequency in the first row."""
+Ranges: TypeAlias = Sequence[tuple[float, float]]
+"""Pairs of (start, end)."""
 
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called after every sampling step with (clip-steps done, of how many)."""
-OnStep: TypeAlias = Callable[[Step], None]
-"""Called with every `Step` of every batch; whatever it raises ends the generation."""
 
-_AHEAD = 32  # batches whose texts are read before the first sounds, where parts take turns
+class CallOverrides(GenerationOverrides, total=False):
+    """Keywords of the editing methods: options, and functions that follow the sampling steps."""
+
+    progress: ProgressCallback | None
+    on_step: StepCallback | None
 
 
 def load(
@@ -65,496 +57,354 @@ def load(
     device: str = "auto",
     precision: str = "auto",
     *,
-    fidelity: str = "clean",
-    like: str | None = None,
-    parts: Mapping[str, str | Path] | None = None,
-    lean: bool = False,
+    reference: str = "clean",
+    architecture: str | None = None,
+    components: Mapping[str, str | Path] | None = None,
+    low_memory: bool = False,
 ) -> AudioLDM:
-    """The model called `source`: a name of `latentaudio.config.registry`, a hub id, a model or run folder, a diffusers folder, or an
-    authors' checkpoint (.ckpt, .pth, .safetensors).
+    """Load a model. Weights are read when they are first needed.
 
-    device: auto, cpu, cuda, mps. precision: auto, bf16 or fp32. fidelity: clean, original or diffusers, in whose way published
-    weights compute (`latentaudio.config.reference`). like: the name of the model a checkpoint is, where it does not tell. parts: files
-    that take the place of single parts, such as {"vocoder": "hifigan.ckpt"}. lean: parts of published models take turns in
-    memory: each that reads text alone, then those that make sound. Weights are read when first needed. Raises UsageError for an
-    unknown name or device, WeightsError for weights that are missing or do not fit.
+    Args:
+        source: A name (see `latentaudio.list_models`), a Hugging Face hub id, a model folder, a
+            run folder, a diffusers folder, or a checkpoint of the authors (.ckpt, .pth,
+            .safetensors).
+        device: "auto", "cpu", "cuda" or "mps".
+        precision: "auto", "bf16" or "fp32".
+        reference: The implementation whose details are imitated: "clean", "original" or
+            "diffusers". It matters for published weights.
+        architecture: Name of the model that a checkpoint holds, if its shapes do not tell.
+        components: Files that replace single components, such as {"vocoder": "hifigan.ckpt"}.
+        low_memory: Whether components of published models take turns in memory.
+
+    Returns:
+        The model.
+
+    Raises:
+        UsageError: The name, device, precision or reference is unknown.
+        WeightsError: Weights are missing or have other shapes.
     """
-    return AudioLDM(find(source, like, fidelity, parts), device, precision, lean)
+    model_source = resolve_model(source, architecture, reference, components)
+    return AudioLDM(model_source, device, precision, low_memory)
 
 
-class AudioLDM(Verbs):
-    """One whole system. Parts (`unet`, `vae`, `vocoder`, those of `text`) load when first used. lean: see `load`."""
+class AudioLDM(LoadedModel):
+    """One model: generates and edits audio.
 
-    def __init__(
-        self, found: Found, device: str = "auto", precision: str = "auto", lean: bool = False
-    ) -> None:
-        self.found = found
-        self.config = found.config
-        where = pick_device(device)
-        self.parts = Parts(
-            found, where, fast_dtype(where, precision), lean and found.variant.parameters > 0
-        )
-        self.codec = Codec(found, self.parts)
-        self.hearing = Hearing(found, self.parts, self.codec)
-        self.batch = 1 if self.device.type == "cpu" else 8
-        """Clips sampled at once. More gain little on a CPU; alone, a clip is bit for bit what its seed makes, in bf16 too.
-        Beside others arithmetic rounds otherwise: for mini by 3e-4 in float32 and 0.04 in bf16 after all steps."""
+    Methods that take audio accept a file of any rate and channels, an `Audio`, or samples [C, N]
+    or [N] at the model's sample rate. They raise DataError for a file that is no audio and
+    UsageError for options that do not fit.
 
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return self.parts.device
-
-    @property
-    def dtype(self) -> torch.dtype | None:
-        """The type of what has most of the work; None is float32."""
-        return self.parts.dtype
-
-    @property
-    def unet(self) -> UNet:
-        """The denoiser."""
-        return cast("UNet", self.parts["unet"])
-
-    @property
-    def vae(self) -> VAE:
-        """The mel VAE."""
-        return self.codec.vae
-
-    @property
-    def vocoder(self) -> nn.Module:
-        """Log-mel [B, 1, T, F] to samples [B, 1, N]."""
-        return self.codec.vocoder
-
-    @property
-    def text(self) -> TextParts:
-        """Whatever reads prompts."""
-        return self.hearing.text
-
-    @property
-    def sample_rate(self) -> int:
-        """Samples a second of what comes out, in Hz."""
-        return self.config.mel.rate
-
-    @property
-    def longest(self) -> float:
-        """Seconds that are made in one window; longer clips are made of several."""
-        return self.found.variant.longest
+    Options that are not set take the model's own defaults; see `GenerationOptions`.
+    """
 
     def generate(
         self,
         prompt: str | Sequence[str] = "",
         *,
-        sound: Sound | None = None,
-        by: Ear = "",
-        weight: float = 1.0,
-        cues: Sequence[Cue | Mapping[str, Any]] | None = None,
-        crossfade: float | None = None,
-        negative: str | None = None,
-        transcript: str | None = None,
-        seconds: float | None = None,
-        seed: int | None = None,
-        preset: PresetName | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        parallel: float | None = None,
-        guidance_start: float | None = None,
-        guidance_stop: float | None = None,
-        rescale: float | None = None,
-        sampler: SamplerName | None = None,
-        eta: float | None = None,
-        reuse: int | None = None,
-        candidates: int | None = None,
-        count: int | None = None,
-        loop: float | None = None,
-        lufs: float | None = None,
-        peak: float | None = None,
-        trim: bool | None = None,
-        fade_in: float | None = None,
-        fade_out: float | None = None,
-        stereo: float | None = None,
-        rate: int | None = None,
-        progress: Progress | None = None,
-        on_step: OnStep | None = None,
+        audio_prompt: AudioInput | None = None,
+        audio_prompt_mode: AudioPromptMode = "",
+        audio_prompt_weight: float = 1.0,
+        progress: ProgressCallback | None = None,
+        on_step: StepCallback | None = None,
+        **overrides: Unpack[GenerationOverrides],
     ) -> list[Audio]:
-        """`count` clips of each prompt, in order; what the options mean is written in `Options`, None is the model's default.
+        """Generate clips from prompts.
 
-        Clip k of the list is made with seed + k (of the candidates of a clip each takes the next), so that it is the clip which
-        that seed makes alone.
-        sound: what is to be heard like the prompt, or in its place, by its language of audio ("loa") or CLAP's vector
-        ("clap"), and how much of it against the prompt; the clip is then as long as the sound, unless told otherwise. cues:
-        what is heard when, each with the values of `options.Cue`, whose sound may be anything that is one.
-        Raises UsageError for a wrong option, GenerationError for silence or values that are not finite.
+        Clip k of the list has seed + k, and is the clip which that seed generates alone. Each
+        candidate of a clip takes the next seed.
+
+        Args:
+            prompt: A prompt, or several.
+            audio_prompt: Audio that conditions the clip beside the prompt, or in its place. The
+                clip has its duration, unless `duration` is set.
+            audio_prompt_mode: "loa" conditions on its language of audio, "clap" on its CLAP
+                embedding; "" takes what the model has.
+            audio_prompt_weight: Weight of the audio against the text, 0 to 1.
+            progress: Called after every sampling step with (clip-steps done, of how many).
+            on_step: Called with every `Step`; an exception that it raises ends the generation.
+            **overrides: Options, see `GenerationOptions`. The audio prompt of a cue in `timeline`
+                may be any audio.
+
+        Returns:
+            `num_waveforms` clips for each prompt, in order.
+
+        Raises:
+            UsageError: An option is wrong.
+            GenerationError: A clip is silent or not finite.
         """
-        known, lent = set(Options.model_fields) - {"prompt", "cues"}, dict[str, Samples]()
-        wishes = {
-            name: value for name, value in locals().items() if name in known and value is not None
-        }
-        if sound is not None:
-            cues = [*(cues or ()), {"sound": sound, "by": by, "weight": weight}]
+        inputs = RequestInputs(self.sample_rate)
+        options: dict[str, Any] = {**overrides}
+        cues = [resolve_cue(cue, inputs) for cue in options.pop("timeline", ())]
+        if audio_prompt is not None:
+            fields = {
+                "audio_prompt": audio_prompt,
+                "audio_prompt_mode": audio_prompt_mode,
+                "audio_prompt_weight": audio_prompt_weight,
+            }
+            cues.append(resolve_cue(fields, inputs))
+            duration = inputs.get_audio_prompt(cues[-1]).samples.shape[1] / self.sample_rate
+            options.setdefault("duration", min(duration, self.max_duration))
         if cues:
-            wishes["cues"] = [self._cue(cue, lent) for cue in cues]
-        if sound is not None and seconds is None:
-            length = lent[wishes["cues"][-1].samples].shape[1] / self.sample_rate
-            wishes["seconds"] = min(length, self.longest)
-        asked = self.requests([prompt] if isinstance(prompt, str) else prompt, wishes)
-        return list(
-            self._clips(
-                [self._checked(request, lent) for request in asked], progress, on_step, lent
-            )
-        )
+            options["timeline"] = cues
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        requests = resolve_prompts(prompts, options, self.source, inputs)
+        return list(self.engine.run(requests, Callbacks(progress, on_step)))
 
-    def requests(self, prompts: Sequence[str], wishes: dict[str, Any]) -> list[Options]:
-        """A complete request for each prompt; their seeds leave room for each other's clips. Raises UsageError."""
-        if not prompts:
-            raise UsageError("there is no prompt; say what to hear")
-        first, *rest = (
-            completed(Options(prompt=prompt, **wishes), self.found) for prompt in prompts
-        )
-        tries = first.count * first.candidates
-        return [
-            first,
-            *(
-                later.replaced(seed=(first.seed + k * tries) % SEEDS)
-                for k, later in enumerate(rest, 1)
-            ),
-        ]
-
-    def stream(
+    def morph(
         self,
-        requests: Sequence[Options],
-        *,
-        progress: Progress | None = None,
-        on_step: OnStep | None = None,
-    ) -> Iterator[Audio]:
-        """The clips of all requests in order, each as soon as it is finished. Wrong options raise here, before any work."""
-        return self._clips(
-            [self._checked(completed(request, self.found), {}) for request in requests],
-            progress,
-            on_step,
-        )
+        first: AudioInput,
+        second: AudioInput,
+        **overrides: Unpack[CallOverrides],
+    ) -> list[Audio]:
+        """Generate a clip that begins as one sound and ends as another.
 
-    def similarity(self, sounds: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
-        """CLAP's cosines [K, M] between K sounds, each [C, N] or [N] at `sample_rate`, and M texts."""
-        with self.parts.together():
-            return similarity(self.text, sounds, self.sample_rate, texts)
+        Args:
+            first: A prompt or audio; text that names a file is audio.
+            second: The same.
+            **overrides: Options, `progress` and `on_step`, see `generate`. `duration` is 10 s by
+                default.
+        """
+        duration = overrides.setdefault("duration", DEFAULT_MORPH_DURATION_S)
+        overrides.setdefault("crossfade", duration)
+        overrides["timeline"] = morph_cues(first, second, duration)
+        return self.generate(**overrides)
+
+    def transfer(
+        self,
+        audio: AudioInput,
+        prompt: str,
+        *,
+        strength: float = 0.5,
+        **overrides: Unpack[CallOverrides],
+    ) -> list[Audio]:
+        """Turn audio into the sound of a prompt (SDEdit, arXiv 2108.01073).
+
+        Args:
+            audio: The source.
+            prompt: The new sound.
+            strength: 0 returns the source through the codec, 1 ignores it.
+            **overrides: Options, `progress` and `on_step`, see `generate`.
+        """
+        edit = TransferOptions(strength=strength)
+        return list(self.edit(audio, edit, prompt, **overrides))
+
+    def vary(
+        self,
+        audio: AudioInput,
+        prompt: str = "",
+        *,
+        strength: float = 0.4,
+        **overrides: Unpack[CallOverrides],
+    ) -> list[Audio]:
+        """Generate variations of audio; `num_waveforms` of them.
+
+        Args:
+            audio: The source.
+            prompt: Its description, if that helps.
+            strength: 0 returns the source through the codec, 1 ignores it.
+            **overrides: Options, `progress` and `on_step`, see `generate`.
+        """
+        edit = VaryOptions(strength=strength)
+        return list(self.edit(audio, edit, prompt, **overrides))
+
+    def inpaint(
+        self,
+        audio: AudioInput,
+        prompt: str = "",
+        *,
+        time_ranges: Ranges = (),
+        frequency_ranges: Ranges = (),
+        mask: Mask = "",
+        in_context: bool | None = None,
+        **overrides: Unpack[CallOverrides],
+    ) -> list[Audio]:
+        """Regenerate parts of audio.
+
+        The rest is bit-identical except for crossfades of 20 ms, unless post-processing is
+        requested.
+
+        Args:
+            audio: The source.
+            prompt: The sound of the regenerated parts.
+            time_ranges: Ranges in seconds; none selects all times.
+            frequency_ranges: Ranges in Hz; none selects all frequencies.
+            mask: Image over the whole source, white where it is regenerated.
+            in_context: Whether the language of audio continues that of the source
+                (arXiv 2308.05734, section 4.7). None: if the model can.
+            **overrides: Options, `progress` and `on_step`, see `generate`.
+        """
+        edit = InpaintOptions(
+            time_ranges=tuple(time_ranges),
+            frequency_ranges=tuple(frequency_ranges),
+            mask=mask_to_string(mask),
+            in_context=in_context,
+        )
+        return list(self.edit(audio, edit, prompt, **overrides))
+
+    def super_resolve(
+        self,
+        audio: AudioInput,
+        prompt: str = "",
+        *,
+        cutoff_hz: float,
+        **overrides: Unpack[CallOverrides],
+    ) -> list[Audio]:
+        """Regenerate everything above a cutoff frequency (audio super-resolution).
+
+        Args:
+            audio: The source.
+            prompt: Its description, if that helps.
+            cutoff_hz: The cutoff in Hz; what lies below is kept.
+            **overrides: Options, `progress` and `on_step`, see `generate`.
+        """
+        edit = SuperResolveOptions(cutoff_hz=cutoff_hz)
+        return list(self.edit(audio, edit, prompt, **overrides))
+
+    def extend(
+        self,
+        audio: AudioInput,
+        prompt: str = "",
+        *,
+        before: float = 0.0,
+        after: float = 0.0,
+        in_context: bool | None = None,
+        **overrides: Unpack[CallOverrides],
+    ) -> list[Audio]:
+        """Generate audio before and after a source.
+
+        Args:
+            audio: The source, which is kept except for crossfades of 20 ms at its ends.
+            prompt: The sound of the new parts.
+            before: Seconds to add before it.
+            after: Seconds to add after it.
+            in_context: See `inpaint`.
+            **overrides: Options, `progress` and `on_step`, see `generate`.
+        """
+        edit = ExtendOptions(before=before, after=after, in_context=in_context)
+        return list(self.edit(audio, edit, prompt, **overrides))
+
+    def loop(
+        self,
+        audio: AudioInput,
+        prompt: str = "",
+        *,
+        seam_duration: float = 1.0,
+        **overrides: Unpack[CallOverrides],
+    ) -> list[Audio]:
+        """Make audio loop without an audible seam.
+
+        Args:
+            audio: The source.
+            prompt: Its description, if that helps.
+            seam_duration: Seconds around the loop point that are regenerated, half at each end.
+            **overrides: Options, `progress` and `on_step`, see `generate`.
+        """
+        edit = LoopOptions(seam_duration=seam_duration)
+        return list(self.edit(audio, edit, prompt, **overrides))
 
     def edit(
         self,
-        sound: Sound,
-        edit: EditOptions,
+        audio: AudioInput,
+        edit: AnyEdit,
         prompt: str = "",
+        **overrides: Unpack[CallOverrides],
+    ) -> Iterator[Audio]:
+        """Edit audio; wrong options raise before any work.
+
+        Args:
+            audio: The source.
+            edit: The edit.
+            prompt: The prompt, or "".
+            **overrides: Options, `progress` and `on_step`, see `generate`.
+
+        Returns:
+            An iterator over the clips, each as soon as it is finished.
+        """
+        options: dict[str, Any] = {**overrides}
+        callbacks = Callbacks(options.pop("progress", None), options.pop("on_step", None))
+        return self.engine.run(self.resolve_edit(audio, edit, prompt, **options), callbacks)
+
+    def generate_stream(
+        self,
+        prompt: str = "",
+        **overrides: Unpack[GenerationOverrides],
+    ) -> Iterator[Samples]:
+        """Generate one clip piece by piece, of any length, in the time and memory of one window.
+
+        Args:
+            prompt: The prompt.
+            **overrides: Options, see `GenerationOptions`; not those that need a whole clip.
+                `duration` is infinite by default.
+
+        Returns:
+            An iterator over samples [1, N], to be joined as they come.
+        """
+        validate_stream(overrides)
+        options: dict[str, Any] = {**overrides}
+        duration = options.pop("duration", math.inf)
+        timeline = options.pop("timeline", ())
+        return generate_pieces(self.engine, prompt, duration, timeline, options)
+
+    def stream(
+        self,
+        requests: Sequence[GenerationOptions],
         *,
-        progress: Progress | None = None,
-        on_step: OnStep | None = None,
-        lent: Mapping[str, Samples] = MappingProxyType({}),
-        **wishes: Any,
+        progress: ProgressCallback | None = None,
+        on_step: StepCallback | None = None,
     ) -> Iterator[Audio]:
-        """Clips of a sound that something was done to, each as soon as it is finished; wrong options raise here.
+        """Generate the clips of requests in order; wrong options raise before any work.
 
-        sound: a file, of any rate and number of channels, an `Audio`, or samples [C, N] or [N] at `sample_rate`. wishes: as for
-        `generate`. lent: sounds of cues that no file holds, by their checksums.
-        Raises DataError for a file that is no sound, UsageError for what cannot be done to it.
+        Args:
+            requests: Requests; options that are not set take the model's defaults.
+            progress: See `generate`.
+            on_step: See `generate`.
+
+        Returns:
+            An iterator over the clips, each as soon as it is finished.
         """
-        named, name, samples = self._taken(sound)
-        check(edit, samples.shape[1] / self.sample_rate, self.config.mel)
-        if "seconds" in wishes:
-            raise UsageError(
-                f"{edit.verb} makes a sound as long as its own, and what is put to it; leave out seconds"
-            )
-        edit = sealed(edit, named, name)
-        seconds = whole_length(edit, samples.shape[1], self.sample_rate) / self.sample_rate
-        lent = {**lent, name: samples}
-        wishes = {**wishes, "cues": [self._cue(cue, lent) for cue in wishes.get("cues", ())]}
-        asked = self.requests([prompt], {**wishes, "edit": edit, "seconds": seconds})
-        return self._clips(
-            [self._checked(request, lent) for request in asked], progress, on_step, lent
-        )
+        resolved = []
+        for options in requests:
+            inputs = RequestInputs(self.sample_rate)
+            resolved.append(resolve_request(options, self.source, inputs))
+        return self.run(resolved, progress=progress, on_step=on_step)
 
-    def need(self, requests: Sequence[Options]) -> memory.Need:
-        """About how much memory these will take, one after the other, and how much is free. Nothing is loaded for it."""
-        asked, window = (
-            [completed(request, self.found) for request in requests],
-            self.codec.window * self.config.vae.factor,
-        )
-        return max(
-            (memory.need(self.parts, one, window, self.batch) for one in asked),
-            key=lambda need: need.gigabytes,
-        )
-
-    def resynthesise(self, sound: Samples) -> Samples:
-        """Samples [1, N] or [N] at `sample_rate` once through VAE and vocoder, [1, N]: the best that this model can sound."""
-        return self.codec.resynthesised(sound)
-
-    def _clips(
+    def run(
         self,
-        asked: Sequence[Options],
-        progress: Progress | None = None,
-        on_step: OnStep | None = None,
-        lent: Mapping[str, Samples] = MappingProxyType({}),
+        requests: Sequence[ResolvedRequest],
+        *,
+        progress: ProgressCallback | None = None,
+        on_step: StepCallback | None = None,
     ) -> Iterator[Audio]:
-        said = (
-            (request.prompt, request.negative, *(cue.text for cue in request.cues))
-            for request in asked
-        )
-        for text in dict.fromkeys(chain.from_iterable(said)):
-            if not self.text.read_whole(text):
-                warnings.warn(
-                    f"the model reads only the beginning of {text[:40]!r}...; say it in fewer words",
-                    stacklevel=2,
-                )
-        for text in dict.fromkeys(request.transcript for request in asked if request.transcript):
-            if self.config.phonemes is not None and not g2p.fits(text, self.config.phonemes.length):
-                warnings.warn(
-                    f"the model says only the beginning of {text[:40]!r}...; say it in fewer words",
-                    stacklevel=2,
-                )
-        if self.found.variant.parameters and not (needed := self.need(asked)).fits:
-            warnings.warn(str(needed), stacklevel=2)
-        single = [try_ for request in asked for try_ in tries(request)]
-        made = memory.within(self._sounds(single, progress, on_step, lent))
-        notes = {
-            "licence": self.found.variant.licence,
-            "fidelity": self.found.fidelity.name,
-            **self.parts.way,
-        }
-        for request in asked:
-            for _ in range(request.count):
-                chances = self._sound(list(islice(made, request.candidates)))
-                score, best, won = None, 0, {}
-                if request.candidates > 1:
-                    matches = self.similarity([samples for _, samples in chances], [request.title])[
-                        :, 0
-                    ]
-                    best = int(matches.argmax())
-                    score, won = float(matches[best]), {"chosen_of": str(request.candidates)}
-                options, samples = chances[best]
-                samples, side = self._passes(samples, options, lent)
-                samples, rate, done = finished(samples, self.sample_rate, options, side)
-                yield Audio(samples, rate, options, score, {**notes, **won, **done})
+        """Generate the clips of resolved requests in order, each as soon as it is finished."""
+        return self.engine.run(requests, Callbacks(progress, on_step))
 
-    def _passes(
-        self, clip: Samples, options: Options, lent: Mapping[str, Samples]
-    ) -> tuple[Samples, Samples | None]:
-        """A clip [1, N], made to go round where that was asked, and for stereo a variation of it, by second passes."""
+    def resolve_requests(
+        self, prompts: Sequence[str], **overrides: Unpack[GenerationOverrides]
+    ) -> list[ResolvedRequest]:
+        """Resolve a request for each prompt; their seeds leave room for each other's clips.
 
-        def again(sound: Samples, edit: EditOptions) -> Samples:
-            wishes, seconds = other_side(options), options.seconds
-            if edit.verb == "loop":
-                wishes["cues"] = turned(options.cues, seconds / 2, seconds)
-            [made] = self.edit(sound, edit, options.prompt, lent=lent, **wishes)
-            return made.samples
-
-        asked = options.loop or (options.edit.seam if options.edit else 0.0)
-        seam = EditOptions(verb="loop", seam=asked) if asked else None
-        clip = again(clip, seam) if seam and options.loop else clip
-        if not options.stereo:
-            return clip, None
-        side = again(clip, EditOptions(verb="vary", strength=SIDE))
-        return clip, again(side, seam) if seam else side
-
-    def _sound(self, chances: Sequence[tuple[Options, Samples]]) -> list[tuple[Options, Samples]]:
-        """The chances of one clip that can be heard, finished, in [-1, 1]; GenerationError where none can."""
-        good, problem = [], None
-        for options, wave in chances:
-            try:
-                check_sound(wave)
-            except GenerationError as found:
-                problem = problem or found
-            else:
-                whole = (
-                    options.edit is None and self.found.fidelity.finish
-                )  # what is kept of a sound stays as it was
-                finished = (
-                    fade_edges(limit_peak(wave), self.sample_rate)
-                    if whole
-                    else limit_peak(wave, 1.0)
-                )
-                good.append((options, finished))
-        if problem and not good:
-            raise problem
-        return good
-
-    def _sounds(
-        self,
-        tries: Sequence[Options],
-        progress: Progress | None,
-        on_step: OnStep | None,
-        lent: Mapping[str, Samples],
-    ) -> Iterator[tuple[Options, Samples]]:
-        """Each try with its samples [1, N], in order; tries that differ in prompt and seed only share a batch."""
-        total, done, coming = sum(t.steps for t in tries), 0, batches(tries, self.batch)
-        plan = lru_cache(maxsize=1)(
-            lambda edit: edit and planned(edit, self._given(edit, lent), self.codec)
-        )
-        while ahead := list(islice(coming, _AHEAD if self.parts.lean else 1)):
-            cues = {cue.samples: cue for batch in ahead for cue in batch[0].cues if cue.sounding}
-            sounds, plans = (
-                {name: self._given(cue, lent) for name, cue in cues.items()},
-                [plan(b[0].edit) for b in ahead],
-            )
-            heard = self.hearing.voices(
-                ahead, sounds, [todo.known if todo else None for todo in plans]
-            )
-            for batch, windows, todo in zip(ahead, heard, plans, strict=True):
-                for step in self._sample(batch, windows, todo.edit if todo else None):
-                    if on_step is not None:
-                        on_step(step)
-                    if progress is not None:
-                        progress(done + (step.index + 1) * len(batch), total)
-                done += sum(one.steps for one in batch)
-                if self.parts.lean and batch is ahead[-1]:
-                    self.parts.release("unet", "student")
-                wanted = (
-                    round(batch[0].seconds * self.sample_rate) if self.found.fidelity.trim else None
-                )
-                made = [wave[:, :wanted] for wave in self.codec.sound(step.z)]
-                self.parts.rest()
-                yield from zip(batch, map(todo.finish, made) if todo else made, strict=True)
-
-    def _taken(self, sound: Sound) -> tuple[str, str, Samples]:
-        """A sound's file, if it is one, its checksum and its samples [1, N] at the model's rate; what is too long is refused
-        before it is decoded."""
-        if isinstance(sound, str | Path):
-            head = info(sound)
-            check_length(float(head["seconds"]))
-            if head["channels"] > 1:
-                warnings.warn(
-                    f"{sound} has {head['channels']} channels; their average is worked on",
-                    stacklevel=2,
-                )
-            samples = taken(read(sound, self.sample_rate)[0])
-            return str(sound), checksum(samples), samples
-        if isinstance(sound, Audio):
-            sound = resample(sound.samples, sound.sample_rate, self.sample_rate)
-        samples = taken(sound)
-        return "", checksum(samples), samples
-
-    def _cue(self, cue: Cue | Mapping[str, Any], lent: dict[str, Samples]) -> Cue:
-        """A cue whose sound may be a file, a clip or samples, which are lent from now on."""
-        if isinstance(cue, Cue):
-            if cue.sounding:
-                lent[cue.samples or self._taken(cue.sound)[1]] = self._given(cue, lent)
-            return cue
-        if cue.get("sound") is None or (isinstance(cue["sound"], str) and not cue["sound"]):
-            return Cue(**cue)
-        named, name, samples = self._taken(cue["sound"])
-        lent[name] = samples
-        return Cue(**{**cue, "sound": named, "samples": name})
-
-    def _given(self, what: EditOptions | Cue, lent: Mapping[str, Samples]) -> Samples:
-        """The sound of an edit or a cue: what was lent, or from its file."""
-        if what.samples in lent:
-            return lent[what.samples]
-        if not what.sound:
-            raise UsageError("this was made of samples that no file holds; make it anew from them")
-        _, now, samples = self._taken(what.sound)
-        if what.samples not in ("", now):
-            raise UsageError(
-                f"{what.sound} is not the sound it was when this was made; bring that one back"
-            )
-        return samples
-
-    def _checked(self, request: Options, lent: Mapping[str, Samples]) -> Options:
-        """A request whose sounds are there and can be worked on; cues without checksums get them."""
-        if request.edit is not None:
-            length = self._given(request.edit, lent).shape[1]
-            check(request.edit, length / self.sample_rate, self.config.mel)
-            if round(request.seconds * self.sample_rate) != whole_length(
-                request.edit, length, self.sample_rate
-            ):
-                raise UsageError(
-                    f"seconds = {request.seconds:g} is not what {request.edit.verb} makes of {request.edit.sound}"
-                )
-        if not any(cue.sounding for cue in request.cues):
-            return request
-        sums = [
-            {"samples": checksum(self._given(cue, lent))} if cue.sounding else {}
-            for cue in request.cues
-        ]
-        return request.replaced(
-            cues=[cue.model_copy(update=now) for cue, now in zip(request.cues, sums, strict=True)]
-        )
-
-    @torch.inference_mode()
-    def _sample(
-        self, batch: Sequence[Options], windows: Sequence[Sequence[WeightedConditioning]], edit: LatentEdit | None = None
-    ) -> Iterator[Step]:
-        """The walk of a prompt from what each window hears to the latent: guidance, sampler. All of `batch` share their
-        settings."""
-        options, frames = batch[0], self.codec.frames(batch[0].seconds)
-        schedule = Schedule(self.config.schedule)
-        network = self.network(
-            options.reuse,
-            "student" if options.sampler == "leaps" else "unet",
-            sum(map(len, windows)),
-        )
-        guidance = Guidance(
-            self.hearing.scale(options),
-            options.parallel,
-            options.rescale,
-            options.guidance_start,
-            options.guidance_stop,
-        )
-        one = lru_cache(maxsize=None)(
-            lambda heard, null: guided(network, heard, null, guidance, schedule)
-        )
-        turns = cycle(
-            [together(one, voices) for voices in windows]
-        )  # windows come in order, each once a step
-
-        def denoise(z: Tensor, t: Tensor) -> Tensor:
-            return blended(
-                lambda piece: next(turns)(piece, t),
-                z,
-                self.codec.window,
-                self.codec.window // SHARED,
-            )
-
-        factor = self.config.vae.factor
-        noise = Noise([t.seed for t in batch])
-        z = noise((self.config.vae.latent, frames // factor, self.config.mel.bins // factor)).to(
-            self.device
-        )
-        given: dict[str, Any] = {}
-        if edit is not None:
-            times = schedule.timesteps(options.steps, SPACING[options.sampler])
-            z, start, times, before = begun(edit, z, schedule, times, noise)
-            given = {"start": start, "times": times, "before": before}
-            if start == options.steps:
-                yield Step(start - 1, start, 0, z, z)
-        match options.sampler:
-            case "ddim":
-                yield from ddim(denoise, z, schedule, options.steps, options.eta, noise, **given)
-            case "dpm++":
-                yield from dpmpp_2m(denoise, z, schedule, options.steps, **given)
-            case "leaps":
-                assert self.config.student is not None
-                yield from leaps(denoise, z, schedule, self.config.student.stops)
-
-    def network(
-        self, reuse: int = 1, part: Literal["unet", "student"] = "unet", pieces: int = 1
-    ) -> Network:
-        """The UNet as guidance calls it on one walk: float32 out, and what no step changes worked out once.
-
-        reuse: how many steps share the UNet's deep part. pieces: calls of one step, for windows and voices one after the other.
+        Raises:
+            UsageError: An option is wrong.
         """
-        unet = (
-            self.parts.caller(part) if reuse == 1 else self.parts[part]
-        )  # a graph knows no every other step
-        prepare, turns = (
-            lru_cache(maxsize=2 * pieces)(cast("UNet", self.parts[part]).prepare),
-            cycle([Deep(reuse) for _ in range(pieces)]),
-        )
+        inputs = RequestInputs(self.sample_rate)
+        return resolve_prompts(prompts, _resolve_cues(overrides, inputs), self.source, inputs)
 
-        def predict(z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
-            heard = prepare(conditioning)
-            prediction: Tensor = unet(z, t, heard) if reuse == 1 else unet(z, t, heard, next(turns))
-            return prediction.float()
+    def resolve_edit(
+        self,
+        audio: AudioInput,
+        edit: AnyEdit,
+        prompt: str = "",
+        **overrides: Unpack[GenerationOverrides],
+    ) -> list[ResolvedRequest]:
+        """Resolve an edit of audio; see `edit`."""
+        inputs = RequestInputs(self.sample_rate)
+        options = _resolve_cues(overrides, inputs)
+        return resolve_edit(audio, edit, prompt, options, self.source, inputs)
 
-        return predict
 
-    def move(self, device: str | torch.device, precision: str | None = None) -> None:
-        """Compute on another device or with another precision from now on."""
-        where = pick_device(str(device))
-        self.parts.move(where, self.dtype if precision is None else fast_dtype(where, precision))
-        self.batch = 1 if where.type == "cpu" else 8
+def _resolve_cues(overrides: GenerationOverrides, inputs: RequestInputs) -> dict[str, Any]:
+    """Return options whose timeline, if there is one, has decoded audio prompts."""
+    options: dict[str, Any] = {**overrides}
+    if "timeline" in options:
+        options["timeline"] = [resolve_cue(cue, inputs) for cue in options["timeline"]]
+    return options

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentaudio.audio.ops import shaped
+from latentaudio.audio.ops import stft_filter
 from latentaudio.editing import drawn_mask
 from latentaudio.errors import DataError, UsageError
 
@@ -64,7 +64,7 @@ def test_shapes_follow_the_picture_through_the_sound():
     drawn[32:, 2:5] = drawn[:32, 5:8] = True  # the lower half, then the upper one
     border = librosa.mel_to_hz(librosa.hz_to_mel(8000.0) / 2)
     noise = np.random.default_rng(0).standard_normal((1, 10 * RATE)).astype(np.float32)
-    made = shaped(noise, drawn_mask.gains(drawn, 8000.0, RATE))[0]
+    made = stft_filter(noise, drawn_mask.gains(drawn, 8000.0, RATE))[0]
     for part, low in (
         (made[2 * RATE + 1024 : 5 * RATE - 1024], True),
         (made[5 * RATE + 1024 : 8 * RATE - 1024], False),

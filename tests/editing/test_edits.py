@@ -16,14 +16,16 @@ from scipy.signal import butter, sosfiltfilt
 from latentaudio import load
 from latentaudio.audio.io import info
 from latentaudio.audio.mel import vae_mel
-from latentaudio.audio.ops import limit_peak, passing
+from latentaudio.audio.ops import limit_peak, bandpass_gains
 from latentaudio.cli.main import main
-from latentaudio.codec import SHARED
-from latentaudio.config.options import EditOptions, Options
-from latentaudio.config.registry import VARIANTS
-from latentaudio.editing.plan import evened, kept_cells, matched, pasted, shifted
+from latentaudio.codec import WINDOW_OVERLAP_FRACTION
+from latentaudio.config.options import EditOptions, GenerationOptions
+from latentaudio.config.registry import MODELS
+from latentaudio.editing.blending import blend_into_source, match_boundary_levels, match_level_below_cutoff
+from latentaudio.editing.latent_mask import latent_keep_mask
+from latentaudio.editing.plan import shift_strength
 from latentaudio.errors import DataError, UsageError
-from latentaudio.models.tiling import starts
+from latentaudio.models.tiling import window_starts
 
 RATE = 16000
 FADE = 320  # 20 ms
@@ -40,8 +42,8 @@ def sound():
 @pytest.fixture
 def quiet(tiny, monkeypatch):
     """The tiny system, whose random vocoder shouts, turned down, so that nothing needs cutting off."""
-    loud = tiny.codec.sound
-    monkeypatch.setattr(tiny.codec, "sound", lambda z: [0.2 * wave for wave in loud(z)])
+    loud = tiny.codec.decode
+    monkeypatch.setattr(tiny.codec, "decode", lambda z: [0.2 * wave for wave in loud(z)])
     return tiny
 
 
@@ -61,24 +63,24 @@ def between(samples, low, high):
 
 def test_strength_0_is_the_sound_through_the_codec(tiny, sound):
     [clip] = tiny.transfer(sound, "a dog", strength=0.0, **QUICK)
-    [wave] = tiny.codec.sound(tiny.codec.latent(sound, tiny.codec.frames(2.0)))
+    [wave] = tiny.codec.decode(tiny.codec.encode(sound, tiny.codec.num_frames(2.0)))
     np.testing.assert_array_equal(clip.samples, limit_peak(wave[:, : sound.shape[1]], 1.0))
 
 
 def test_strength_1_is_what_generating_makes(tiny, sound):
     ends = []
     tiny.transfer(sound, "a dog", strength=1.0, **QUICK, on_step=lambda step: ends.append(step.z))
-    tiny.generate("a dog", seconds=2.0, **QUICK, on_step=lambda step: ends.append(step.z))
+    tiny.generate("a dog", duration=2.0, **QUICK, on_step=lambda step: ends.append(step.z))
     np.testing.assert_array_equal(ends[3].numpy(), ends[7].numpy())
 
 
 def test_published_models_take_a_strength_as_it_is():
-    assert [shifted(s, VARIANTS["audioldm2-full"].shift) for s in (0.0, 0.3, 1.0)] == [
+    assert [shift_strength(s, MODELS["audioldm2-full"].strength_shift) for s in (0.0, 0.3, 1.0)] == [
         0.0,
         0.3,
         1.0,
     ]
-    assert shifted(0.0, 3.0) == 0.0 and shifted(1.0, 3.0) == 1.0
+    assert shift_strength(0.0, 3.0) == 0.0 and shift_strength(1.0, 3.0) == 1.0
 
 
 @pytest.mark.parametrize("sampler", ["dpm++", "ddim"])
@@ -99,7 +101,7 @@ def test_the_stronger_the_more_steps_and_the_further_away(tiny, sound, sampler):
 
 
 def test_outside_its_spans_inpainting_changes_no_bit(tiny, sound):
-    [clip] = tiny.inpaint(sound, "a dog", times=[(0.5, 0.8), (1.2, 1.5)], **QUICK)
+    [clip] = tiny.inpaint(sound, "a dog", time_ranges=[(0.5, 0.8), (1.2, 1.5)], **QUICK)
     assert clip.samples.shape == sound.shape
     same = clip.samples[0] == sound[0]
     holes = np.zeros(sound.shape[1], bool)
@@ -110,10 +112,10 @@ def test_outside_its_spans_inpainting_changes_no_bit(tiny, sound):
 
 
 def test_outside_its_bands_inpainting_leaves_the_spectrum(quiet, sound):
-    [clip] = quiet.inpaint(sound, "a dog", bands=[(2000.0, 4000.0)], **QUICK)
+    [clip] = quiet.inpaint(sound, "a dog", frequency_ranges=[(2000.0, 4000.0)], **QUICK)
     changed, hertz = spectrum(clip.samples - sound)
     assert changed[(hertz < 2000) | (hertz > 4000)].max() < 1e-3 * changed.max()
-    both = quiet.inpaint(sound, "a dog", bands=[(2000.0, 4000.0)], times=[(0.5, 1.0)], **QUICK)[
+    both = quiet.inpaint(sound, "a dog", frequency_ranges=[(2000.0, 4000.0)], time_ranges=[(0.5, 1.0)], **QUICK)[
         0
     ].samples
     assert (both == sound)[0, : RATE // 2 - FADE].all() and (both != sound)[
@@ -146,9 +148,9 @@ def test_a_drawn_mask_is_made_anew_and_nothing_else(quiet, sound, tmp_path):
 
 def test_cells_of_a_drawn_mask_are_those_of_its_span_and_band(tiny):
     top = float(librosa.mel_to_hz(librosa.hz_to_mel(8000.0) / 2))
-    asked = kept_cells([(0.5, 1.0)], [(0.0, top - 1e-6)], 2.0, tiny.codec, 200)
+    asked = latent_keep_mask([(0.5, 1.0)], [(0.0, top - 1e-6)], 2.0, tiny.codec, 200)
     np.testing.assert_array_equal(
-        kept_cells([], [], 2.0, tiny.codec, 200, drawing() > 0).numpy(), asked.numpy()
+        latent_keep_mask([], [], 2.0, tiny.codec, 200, drawing() > 0).numpy(), asked.numpy()
     )
 
 
@@ -158,11 +160,11 @@ def test_a_drawn_mask_comes_again_from_tags(tiny, sound, tmp_path):
     Image.fromarray(drawing()).save(mask)
     for given in (mask, np.random.default_rng(0).random((64, 200)) > 0.2):
         [clip] = tiny.inpaint(path, "a dog", mask=given, **QUICK)
-        request = Options.from_tags(info(clip.save(tmp_path / "made.wav"))["tags"])
+        request = GenerationOptions.from_tags(info(clip.save(tmp_path / "made.wav"))["tags"])
         [again] = tiny.stream([request])
         np.testing.assert_array_equal(again.samples, clip.samples)
         assert request.edit.mask == (str(mask) if given is mask else request.edit.mask)
-    request = Options.from_tags(tiny.inpaint(path, "a dog", mask=mask, **QUICK)[0].tags)
+    request = GenerationOptions.from_tags(tiny.inpaint(path, "a dog", mask=mask, **QUICK)[0].tags)
     Image.fromarray(drawing()[::-1]).save(mask)
     with pytest.raises(UsageError, match="is not the mask it was"):
         list(tiny.stream([request]))
@@ -173,7 +175,7 @@ def test_a_drawn_mask_comes_again_from_tags(tiny, sound, tmp_path):
 
 def test_upsampling_leaves_what_lies_below(quiet, sound):
     low = between(sound, 0.0, 2800.0)
-    [clip] = quiet.upsample(low, cutoff=3000.0, **QUICK)
+    [clip] = quiet.super_resolve(low, cutoff_hz=3000.0, **QUICK)
     changed, hertz = spectrum(clip.samples - low)
     assert (
         changed[hertz < 3000].max() < 1e-3 * changed.max()
@@ -189,21 +191,21 @@ def test_what_lies_above_the_cutoff_is_as_loud_as_what_lies_below():
     tilted = between(noise, 0, 1000) + 0.3 * noise
     for level, wanted in ((0.5, 2.0), (3.0, 1 / 3), (0.01, 4.0), (100.0, 0.25)):
         np.testing.assert_allclose(
-            matched(tilted, level * tilted, 3000.0, RATE),
+            match_level_below_cutoff(tilted, level * tilted, 3000.0, RATE),
             wanted * level * tilted,
             rtol=1e-3,
             atol=1e-5,
         )
     above = np.sin(2 * np.pi * 5000 * t).astype(np.float32)[None]
     np.testing.assert_allclose(
-        matched(noise + above, 0.5 * noise, 3000.0, RATE), noise, rtol=0.02, atol=1e-5
+        match_level_below_cutoff(noise + above, 0.5 * noise, 3000.0, RATE), noise, rtol=0.02, atol=1e-5
     )
     silent = np.zeros_like(noise)
-    np.testing.assert_array_equal(matched(noise, silent, 3000.0, RATE), silent)
+    np.testing.assert_array_equal(match_level_below_cutoff(noise, silent, 3000.0, RATE), silent)
 
 
 def test_extending_keeps_the_sound_in_its_place(tiny, sound):
-    [clip] = tiny.extend(sound, "a dog", left=0.5, right=0.25, **QUICK)
+    [clip] = tiny.extend(sound, "a dog", before=0.5, after=0.25, **QUICK)
     assert clip.samples.shape[1] == round(2.75 * RATE)
     middle = slice(RATE // 2 + FADE, RATE // 2 + sound.shape[1] - FADE)
     np.testing.assert_array_equal(clip.samples[:, middle], sound[:, FADE:-FADE])
@@ -213,33 +215,33 @@ def test_extending_keeps_the_sound_in_its_place(tiny, sound):
 def test_what_is_made_is_turned_down_before_anything_is_cut_off():
     whole, made = np.full((1, RATE), 0.8, np.float32), np.full((1, RATE), 0.4, np.float32)
     whole[0, 10] = 1.0
-    half = pasted(whole, made, [(0.5, 1.0)], None, RATE)
+    half = blend_into_source(whole, made, [(0.5, 1.0)], None, RATE)
     np.testing.assert_array_equal(half[:, RATE // 2 :], made[:, RATE // 2 :])
     np.testing.assert_array_equal(half[:, : RATE // 2 - FADE], whole[:, : RATE // 2 - FADE])
     t = np.arange(RATE) / RATE
     low, high = (
         0.8 * np.sin(2 * np.pi * hertz * t).astype(np.float32)[None] for hertz in (100, 5000)
     )
-    mixed = pasted(low, high, [(0.0, 1.0)], passing([(4000.0, 8000.0)], RATE), RATE)
+    mixed = blend_into_source(low, high, [(0.0, 1.0)], bandpass_gains([(4000.0, 8000.0)], RATE), RATE)
     assert np.abs(mixed).max() == 1.0 and 0.3 < np.abs(between(mixed, 4000, 8000)).max() < 0.45
 
 
 def test_a_clip_can_be_worked_on(tiny, sound):
-    [clip] = tiny.generate("a dog", seconds=1.0, **QUICK)
-    [again] = tiny.vary(clip, amount=0.3, **QUICK)
+    [clip] = tiny.generate("a dog", duration=1.0, **QUICK)
+    [again] = tiny.vary(clip, strength=0.3, **QUICK)
     assert again.samples.shape == clip.samples.shape
 
 
 def test_variations_differ_and_come_again(tiny, sound):
-    first, second = tiny.vary(sound, amount=0.5, count=2, **QUICK)
+    first, second = tiny.vary(sound, strength=0.5, num_waveforms=2, **QUICK)
     assert np.abs(first.samples - second.samples).max() > 1e-3
-    again = tiny.vary(sound, amount=0.5, **{**QUICK, "seed": second.seed})[0]
+    again = tiny.vary(sound, strength=0.5, **{**QUICK, "seed": second.seed})[0]
     np.testing.assert_array_equal(again.samples, second.samples)
 
 
 def test_a_loop_has_no_step_at_its_seam(tiny, sound):
     ramped = sound * np.linspace(0.2, 1.0, sound.shape[1], dtype=np.float32)
-    [clip] = tiny.loop(ramped, "a dog", seam=0.5, **QUICK)
+    [clip] = tiny.loop(ramped, "a dog", seam_duration=0.5, **QUICK)
     loop = clip.samples[0]
     assert loop.shape == (2 * RATE,)
     assert (
@@ -260,7 +262,7 @@ def test_a_loop_has_no_step_at_its_seam(tiny, sound):
 def test_longer_than_a_window(tiny_folder, sound):
     model = load(tiny_folder, "cpu", "fp32")
     long = np.tile(sound, 8)  # 16 s
-    [clip] = model.inpaint(long, "a dog", times=[(9.0, 11.0)], steps=2, seed=0, candidates=1)
+    [clip] = model.inpaint(long, "a dog", time_ranges=[(9.0, 11.0)], steps=2, seed=0, candidates=1)
     same = (clip.samples == long)[0]
     assert (
         same[: 9 * RATE - FADE].all()
@@ -272,12 +274,12 @@ def test_longer_than_a_window(tiny_folder, sound):
 def test_a_file_says_what_was_done_and_makes_it_again(tiny, sound, tmp_path):
     path = tmp_path / "given.wav"
     soundfile.write(path, sound[0], RATE, subtype="FLOAT")
-    [clip] = tiny.inpaint(path, "a dog", times=[(0.5, 0.8)], **QUICK)
-    request = Options.from_tags(info(clip.save(tmp_path / "made.flac"))["tags"])
+    [clip] = tiny.inpaint(path, "a dog", time_ranges=[(0.5, 0.8)], **QUICK)
+    request = GenerationOptions.from_tags(info(clip.save(tmp_path / "made.flac"))["tags"])
     assert (
-        request.edit.verb == "inpaint"
-        and request.edit.sound == str(path)
-        and request.edit.times == ((0.5, 0.8),)
+        request.edit.kind == "inpaint"
+        and request.edit.source_path == str(path)
+        and request.edit.time_ranges == ((0.5, 0.8),)
     )
     [again] = tiny.stream([request])
     np.testing.assert_array_equal(again.samples, clip.samples)
@@ -301,20 +303,20 @@ def test_at_few_steps_strengths_still_differ(tiny, sound):
 @pytest.mark.parametrize("fidelity", ["diffusers", "original"])
 def test_grids_that_round_down_lose_no_sample(tiny_folder, sound, fidelity):
     odd = sound[:, :20_700]
-    [clip] = load(tiny_folder, "cpu", "fp32", fidelity=fidelity).inpaint(
-        odd, "a dog", times=[(0.2, 0.4)], **QUICK
+    [clip] = load(tiny_folder, "cpu", "fp32", reference=fidelity).inpaint(
+        odd, "a dog", time_ranges=[(0.2, 0.4)], **QUICK
     )
     assert clip.samples.shape == odd.shape and (clip.samples == odd)[0, 7000:].all()
 
 
 def test_a_long_sound_is_encoded_without_a_break(tiny_folder, sound):
     model = load(tiny_folder, "cpu", "fp32")
-    window, factor, hop = model.codec.window, model.config.vae.factor, model.config.mel.hop
+    window, factor, hop = model.codec.max_window, model.config.vae.downsampling, model.config.mel.hop_length
     frames = 2 * window * factor
     steady = np.resize(
         np.random.default_rng(1).standard_normal(997).astype(np.float32) * 0.1, (1, frames * hop)
     )
-    z = model.codec.latent(steady, frames)
+    z = model.codec.encode(steady, frames)
     steps = (z[:, :, 1:] - z[:, :, :-1]).abs().mean(dim=(0, 1, 3))
     assert (
         z.shape[2] == 2 * window
@@ -324,57 +326,57 @@ def test_a_long_sound_is_encoded_without_a_break(tiny_folder, sound):
 
 def test_streams_tell_of_wrong_edits_at_once(tiny, sound, tmp_path):
     soundfile.write(tmp_path / "a.wav", sound[0], RATE)
-    given = {"sound": str(tmp_path / "a.wav"), "verb": "vary", "strength": 0.4}
+    given = {"audio_prompt": str(tmp_path / "a.wav"), "verb": "vary", "strength": 0.4}
     for edit, seconds, complaint in (
-        ({**given, "sound": ""}, 2.0, "no file holds"),
+        ({**given, "audio_prompt": ""}, 2.0, "no file holds"),
         (given, 5.0, "is not what vary makes"),
         ({**given, "samples": "0" * 64}, 2.0, "is not the sound it was"),
     ):
         with pytest.raises(UsageError, match=complaint):
-            tiny.stream([Options(prompt="", edit=edit, seconds=seconds)])
+            tiny.stream([GenerationOptions(prompt="", edit=edit, duration=seconds)])
     with pytest.raises(UsageError, match="left means nothing to loop"):
-        EditOptions(verb="loop", seam=1.0, left=1.0)
+        LoopOptions(seam_duration=1.0, before=1.0)
     with pytest.raises(UsageError, match="'edit' is damaged"):
-        Options.from_tags({"prompt": "", "edit": "{verb"})
+        GenerationOptions.from_tags({"prompt": "", "edit": "{verb"})
 
 
 @pytest.mark.parametrize(
     ("verb", "wishes", "complaint"),
     [
         ("inpaint", {}, "inpaint what"),
-        ("inpaint", {"times": [(1.0, 0.5)]}, "empty or reversed"),
-        ("inpaint", {"times": [(1.5, 2.5)]}, "reaches beyond 2 s"),
-        ("inpaint", {"times": [(-1.0, 0.5)]}, "begins before 0"),
-        ("inpaint", {"times": [(0.2, 0.8), (0.5, 1.0)]}, "write them as one, 0.2:1"),
-        ("inpaint", {"times": [(0.0, 2.0)]}, "the whole sound"),
+        ("inpaint", {"time_ranges": [(1.0, 0.5)]}, "empty or reversed"),
+        ("inpaint", {"time_ranges": [(1.5, 2.5)]}, "reaches beyond 2 s"),
+        ("inpaint", {"time_ranges": [(-1.0, 0.5)]}, "begins before 0"),
+        ("inpaint", {"time_ranges": [(0.2, 0.8), (0.5, 1.0)]}, "write them as one, 0.2:1"),
+        ("inpaint", {"time_ranges": [(0.0, 2.0)]}, "the whole sound"),
         (
             "inpaint",
-            {"times": [(1.0, 2.0), (0.0, 1.0)], "bands": [(0.0, 8000.0)]},
+            {"time_ranges": [(1.0, 2.0), (0.0, 1.0)], "frequency_ranges": [(0.0, 8000.0)]},
             "the whole sound",
         ),
-        ("inpaint", {"times": [(0.5, 0.515)]}, "shorter than 0.02 s"),
-        ("inpaint", {"mask": np.eye(400) > 0, "times": [(0.5, 1.0)]}, "leave out times and bands"),
+        ("inpaint", {"time_ranges": [(0.5, 0.515)]}, "shorter than 0.02 s"),
+        ("inpaint", {"mask": np.eye(400) > 0, "time_ranges": [(0.5, 1.0)]}, "leave out times and bands"),
         ("inpaint", {"mask": np.eye(400)[::399] > 0}, "time 0:0.005 is shorter than 0.02 s"),
         ("inpaint", {"mask": np.zeros((4, 4))}, "all black"),
         ("inpaint", {"mask": np.ones((4, 4))}, "all white"),
         (
             "inpaint",
-            {"bands": [(2000.0, 2050.0)]},
+            {"frequency_ranges": [(2000.0, 2050.0)]},
             "narrower than the model can tell; give it at least 1.. Hz",
         ),
-        ("inpaint", {"bands": [(7000.0, 9000.0)]}, "reaches beyond 8000 Hz"),
-        ("upsample", {"cutoff": 9000.0}, "give one above 0, and below 8000 Hz"),
+        ("inpaint", {"frequency_ranges": [(7000.0, 9000.0)]}, "reaches beyond 8000 Hz"),
+        ("upsample", {"cutoff_hz": 9000.0}, "give one above 0, and below 8000 Hz"),
         ("extend", {}, "by how much"),
-        ("extend", {"right": 599.5}, "cut it first"),
-        ("extend", {"right": 0.00001}, "by how much"),
-        ("vary", {"seconds": 3.0}, "leave out seconds"),
-        ("vary", {"negative": "rain"}, "without a prompt nothing can be"),
-        ("extend", {"left": -1.0}, "left = -1.0 must be at least 0"),
-        ("loop", {"seam": 2.0}, "less than the sound"),
-        ("loop", {"seam": 0.01}, "less than the sound"),
+        ("extend", {"after": 599.5}, "cut it first"),
+        ("extend", {"after": 0.00001}, "by how much"),
+        ("vary", {"duration": 3.0}, "leave out seconds"),
+        ("vary", {"negative_prompt": "rain"}, "without a prompt nothing can be"),
+        ("extend", {"before": -1.0}, "left = -1.0 must be at least 0"),
+        ("loop", {"seam_duration": 2.0}, "less than the sound"),
+        ("loop", {"seam_duration": 0.01}, "less than the sound"),
         ("transfer", {"prompt": "a dog", "strength": 1.5}, "strength = 1.5 must be at most 1"),
-        ("vary", {"guidance": 3.0}, "without a prompt nothing can be"),
-        ("transfer", {"prompt": "a dog", "sampler": "leaps"}, "takes leaps|has no student"),
+        ("vary", {"guidance_scale": 3.0}, "without a prompt nothing can be"),
+        ("transfer", {"prompt": "a dog", "sampler": "lcm"}, "takes leaps|has no student"),
     ],
 )
 def test_nonsense_is_one_line(tiny, sound, verb, wishes, complaint):
@@ -406,9 +408,9 @@ def test_files_of_any_kind_are_read(tiny, sound, tmp_path):
     with pytest.warns(
         UserWarning, match=r"many\.wav has 8 channels; their average is worked on"
     ) as told:
-        [clip] = tiny.vary(tmp_path / "many.wav", amount=0.3, **QUICK)
+        [clip] = tiny.vary(tmp_path / "many.wav", strength=0.3, **QUICK)
     assert clip.samples.shape == (1, 2 * RATE) and len(told) == 1
-    [clip] = tiny.vary(tmp_path / "fast.flac", amount=0.3, **QUICK)
+    [clip] = tiny.vary(tmp_path / "fast.flac", strength=0.3, **QUICK)
     assert clip.samples.shape == (1, 2 * RATE)
 
 
@@ -417,12 +419,12 @@ def test_a_file_that_ends_early_is_worked_on_as_far_as_it_goes(tiny, sound, tmp_
     data = (tmp_path / "whole.wav").read_bytes()
     (tmp_path / "half.wav").write_bytes(data[: 44 + 2 * RATE])
     with pytest.warns(UserWarning, match=r"half\.wav ends early: 1 of 2 s are there") as told:
-        [clip] = tiny.inpaint(tmp_path / "half.wav", times=[(0.4, 0.6)], **QUICK)
+        [clip] = tiny.inpaint(tmp_path / "half.wav", time_ranges=[(0.4, 0.6)], **QUICK)
     assert clip.samples.shape == (1, RATE) and len(told) == 1
     (tmp_path / "piped.wav").write_bytes(
         data[:40] + b"\xff" * 4 + data[44:]
     )  # as ffmpeg writes into a pipe
-    assert tiny.inpaint(tmp_path / "piped.wav", times=[(0.4, 0.6)], **QUICK)[0].samples.shape == (
+    assert tiny.inpaint(tmp_path / "piped.wav", time_ranges=[(0.4, 0.6)], **QUICK)[0].samples.shape == (
         1,
         2 * RATE,
     )
@@ -499,16 +501,16 @@ def test_what_is_given_is_never_written_over(tiny_folder, sound, tmp_path, capsy
 
 
 def test_tags_say_what_was_done():
-    edit = EditOptions(verb="inpaint", times=[(0.5, 1)], bands=[(100, 200)])
-    asked = Options(prompt="", edit=edit, seed=1)
-    assert Options.from_tags(asked.to_tags()) == asked
+    edit = InpaintOptions(time_ranges=[(0.5, 1)], frequency_ranges=[(100, 200)])
+    asked = GenerationOptions(prompt="", edit=edit, seed=1)
+    assert GenerationOptions.from_tags(asked.to_tags()) == asked
     assert json.loads(asked.to_tags()["edit"]) == {
         "verb": "inpaint",
-        "times": [[0.5, 1.0]],
-        "bands": [[100.0, 200.0]],
+        "time_ranges": [[0.5, 1.0]],
+        "frequency_ranges": [[100.0, 200.0]],
     }
     with pytest.raises(UsageError, match="prompt is empty"):
-        Options(prompt="")
+        GenerationOptions(prompt="")
 
 
 def test_verbs_of_the_command_line(tiny_folder, sound, tmp_path, capsys):
@@ -521,7 +523,7 @@ def test_verbs_of_the_command_line(tiny_folder, sound, tmp_path, capsys):
         "inpaint": ["a dog", "--time", "0.5:0.8", "--time", "1:1.5", "--band", "1000:4000"],
         "upsample": ["--cutoff", "4000"],
         "extend": ["a dog", "--right", "0.5"],
-        "loop": ["--seam", "0.5"],
+        "loop_seam": ["--seam", "0.5"],
     }
     for verb, words in asked.items():
         assert main([verb, str(given), *words, *how, "-o", f"{tmp_path}/out/"]) == 0, (
@@ -537,8 +539,8 @@ def test_verbs_of_the_command_line(tiny_folder, sound, tmp_path, capsys):
         "given_extend",
         "given_loop",
     }
-    request = Options.from_tags(info(tmp_path / "out" / "given_inpaint.wav")["tags"])
-    assert request.edit.times == ((0.5, 0.8), (1.0, 1.5)) and request.edit.bands == (
+    request = GenerationOptions.from_tags(info(tmp_path / "out" / "given_inpaint.wav")["tags"])
+    assert request.edit.time_ranges == ((0.5, 0.8), (1.0, 1.5)) and request.edit.frequency_ranges == (
         (1000.0, 4000.0),
     )
     soundfile.write(tmp_path / "take_1.wav", sound[0], RATE)
@@ -564,7 +566,7 @@ def test_verbs_of_the_command_line(tiny_folder, sound, tmp_path, capsys):
         assert complaint in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("framing", ["vocoder", "centred"])
+@pytest.mark.parametrize("framing", ["vocoder", "centered"])
 def test_a_latent_of_pieces_is_that_of_the_whole(tiny, sound, framing, monkeypatch):
     spec, factor = tiny.config.mel, tiny.config.vae.factor
     long = np.tile(sound, 12)  # 24 s
@@ -572,15 +574,15 @@ def test_a_latent_of_pieces_is_that_of_the_whole(tiny, sound, framing, monkeypat
     monkeypatch.setattr(
         tiny.codec,
         "found",
-        replace(tiny.found, fidelity=replace(tiny.found.fidelity, framing=framing)),
+        replace(tiny.source, reference=replace(tiny.source.reference, framing=framing)),
     )
     monkeypatch.setattr(
         tiny.vae, "encode", lambda mel, was=tiny.vae.encode: (heard.append(mel), was(mel))[1]
     )
-    tiny.codec.latent(long)
+    tiny.codec.encode(long)
     frames = factor * math.ceil(long.shape[1] / (spec.hop * factor))
     whole = vae_mel(torch.from_numpy(long), spec, framing)[:, :, :frames]
-    places = starts(frames // factor, tiny.codec.window, tiny.codec.window // SHARED)
+    places = window_starts(frames // factor, tiny.codec.max_window, tiny.codec.max_window // WINDOW_OVERLAP_FRACTION)
     assert len(heard) == len(places) > 1
     for mel, place in zip(heard, places, strict=True):
         torch.testing.assert_close(
@@ -592,7 +594,7 @@ def test_what_goes_on_evenly_is_made_as_loud_as_the_sound_beside_it():
     dice = np.random.default_rng(0)
     sound, made = (dice.standard_normal((1, 4 * RATE)).astype(np.float32) for _ in range(2))
     sound[:, 2 * RATE :] *= 0.5
-    out = evened(0.1 * sound, 0.05 * made, [(1.0, 3.0)], RATE)
+    out = match_boundary_levels(0.1 * sound, 0.05 * made, [(1.0, 3.0)], RATE)
     gain = out[0] / (0.05 * made[0])
     assert 20 * np.log10(gain[RATE]) == pytest.approx(6.02, abs=0.5)
     assert 20 * np.log10(gain[3 * RATE - 1]) == pytest.approx(0.0, abs=0.5)
@@ -601,13 +603,13 @@ def test_what_goes_on_evenly_is_made_as_loud_as_the_sound_beside_it():
         decibels, np.linspace(decibels[0], decibels[-1], 2 * RATE), atol=0.01
     )
     np.testing.assert_array_equal(gain[: RATE - FADE], 1.0)
-    loud = evened(sound, 1e-3 * made, [(1.0, 2.0)], RATE)[0, RATE : 2 * RATE] / (
+    loud = match_boundary_levels(sound, 1e-3 * made, [(1.0, 2.0)], RATE)[0, RATE : 2 * RATE] / (
         1e-3 * made[0, RATE : 2 * RATE]
     )
     assert 20 * np.log10(loud.max()) == pytest.approx(9.0, abs=0.01)
     calls = made * (np.arange(4 * RATE) % 4000 < 1000)
     np.testing.assert_array_equal(
-        evened(0.1 * sound, 0.01 * calls, [(1.0, 3.0)], RATE), 0.01 * calls
+        match_boundary_levels(0.1 * sound, 0.01 * calls, [(1.0, 3.0)], RATE), 0.01 * calls
     )
 
 

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audio.ops import Gains, passing
+from ..audio.ops import Gains, bandpass_gains
 from ..config.architecture import mel_edges
-from ..config.options import Span
-from ..errors import DataError, UsageError, said
+from ..config.edits import TimeRange
+from ..errors import DataError, UsageError, first_line
 
-Pixels = NDArray[np.bool_]
+MaskPixels = NDArray[np.bool_]
 
 _INLINE = "data:image/png;base64,"
 _LARGEST = 2**24  # pixels
 
 
-def named(mask: NDArray[Any] | str | Path) -> str:
+def mask_to_string(mask: NDArray[Any] | str | Path) -> str:
     """A mask as a request says it: the name of its file, or all of a picture [rows, columns] that no file holds.
 
     Numbers of half their greatest value and more are white: 0.5 of floating ones, 128 of bytes. Raises UsageError for others.
@@ -45,7 +45,7 @@ def named(mask: NDArray[Any] | str | Path) -> str:
     return _INLINE + base64.b64encode(buffer.getvalue()).decode()
 
 
-def pixels(name: str) -> Pixels:
+def load_mask(name: str) -> MaskPixels:
     """What `named` named. Raises DataError for what is no picture, UsageError for one that says nothing."""
     from PIL import Image
 
@@ -68,7 +68,7 @@ def pixels(name: str) -> Pixels:
                 white &= np.asarray(shades)[..., 3] >= 128
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
         raise DataError(
-            f"cannot read {called} as a picture ({said(problem)}); give a PNG file"
+            f"cannot read {called} as a picture ({first_line(problem)}); give a PNG file"
         ) from None
     if white.all() or not white.any():
         colour = "white" if white.all() else "black"
@@ -78,12 +78,12 @@ def pixels(name: str) -> Pixels:
     return white
 
 
-def checksum(drawn: Pixels) -> str:
+def sha256_of_mask(drawn: MaskPixels) -> str:
     """SHA-256 of the size and the pixels."""
     return hashlib.sha256(str(drawn.shape).encode() + np.packbits(drawn).tobytes()).hexdigest()
 
 
-def spans(drawn: Pixels, seconds: float) -> list[Span]:
+def time_ranges(drawn: MaskPixels, seconds: float) -> list[TimeRange]:
     """Spans of time that hold white pixels, of a sound that lasts `seconds`."""
     return [
         (first * seconds / drawn.shape[1], last * seconds / drawn.shape[1])
@@ -91,8 +91,8 @@ def spans(drawn: Pixels, seconds: float) -> list[Span]:
     ]
 
 
-def gains(drawn: Pixels, top: float, rate: int) -> Gains:
-    """What of a sound `ops.shaped` lets through for the picture: gains [columns, K]. Columns without white take their
+def stft_gains(drawn: MaskPixels, top: float, rate: int) -> Gains:
+    """What of a sound `ops.stft_filter` lets through for the picture: gains [columns, K]. Columns without white take their
     neighbour's, because what is made fades beyond its span.
 
     top: Hz at the upper edge.
@@ -104,19 +104,19 @@ def gains(drawn: Pixels, top: float, rate: int) -> Gains:
     ]
     kinds, where = np.unique(drawn[::-1, nearest], axis=1, return_inverse=True)
     shapes = [
-        passing([(edges[low], edges[high]) for low, high in _runs(column)], rate)[0]
+        bandpass_gains([(edges[low], edges[high]) for low, high in _runs(column)], rate)[0]
         for column in kinds.T
     ]
     return np.stack(shapes)[where.reshape(-1)]
 
 
-def touched(
-    drawn: Pixels,
+def latent_cells(
+    drawn: MaskPixels,
     times: NDArray[np.float64],
     hertz: NDArray[np.float64],
     seconds: float,
     top: float,
-) -> Pixels:
+) -> MaskPixels:
     """Which cells hold white pixels, [T', F']: cell t lies between the seconds times[:, t], cell f between hertz[:, f]."""
     rows, columns = drawn.shape
     edges = np.array(mel_edges(rows - 1, 0.0, top))
@@ -132,7 +132,7 @@ def touched(
     )
 
 
-def _runs(line: Pixels) -> list[tuple[int, int]]:
+def _runs(line: MaskPixels) -> list[tuple[int, int]]:
     """Begin and end of every run of true ones."""
     steps = np.flatnonzero(np.diff(np.pad(line, 1).astype(np.int8)))
     return [(int(first), int(last)) for first, last in steps.reshape(-1, 2)]

@@ -1,6 +1,6 @@
-"""Memory: what a request will need, what is free, and one line where it does not suffice.
+"""Estimates the memory of a request, and reports when memory does not suffice.
 
-Knows the sizes of parts and which of them are in memory together. Refuses to load any.
+Nothing is loaded for an estimate.
 """
 
 from __future__ import annotations
@@ -14,130 +14,161 @@ from typing import TypeVar
 import torch
 
 from ..config.architecture import ModelConfig
-from ..config.options import Options
+from ..config.edits import ContextEditOptions
+from ..config.options import GenerationOptions
 from ..errors import GenerationError
-from ..loaders.component_store import SOUND, Parts
-from ..loaders.model_folder import blank, parts_of
+from ..loaders.component_store import GENERATION_COMPONENTS, ComponentStore
+from ..loaders.components import build_on_meta, component_names
 
-Made = TypeVar("Made")
+Item = TypeVar("Item")
 
-_PROCESS, _KERNELS = (
-    0.3,
-    0.25,
-)  # GB: Python and its libraries; what oneDNN makes itself for the shapes that it meets
-_PLANES = 12  # of the VAE's widest plane, in memory at once when it or the vocoder works
-_CUT = "ask for bf16, one candidate, a shorter clip, or a smaller model"
+PROCESS_GB = 0.3
+"""Python and its libraries."""
+KERNELS_GB = 0.25
+"""What oneDNN allocates for the shapes that it meets."""
+NUM_PLANES = 12
+"""Activations of the VAE's widest plane that are in memory at once while decoding."""
+NUM_WAVEFORM_COPIES = 3
+"""Copies of the samples, and mels of a fraction of their size."""
+_ADVICE = "use bf16, one candidate, a shorter clip, or a smaller model"
 
 
 @dataclass(frozen=True)
-class Need:
-    """Gigabytes (10^9) that a process takes for a request at its fullest, about, and those it may have, which are free or its
-    own already; None where nobody tells."""
+class MemoryEstimate:
+    """Memory that a request takes, and the memory that is there.
 
-    gigabytes: float
-    free: float | None
+    Attributes:
+        required_gb: Peak of the process in GB (10^9 bytes), within a third.
+        available_gb: Free memory and what the process holds already; None if unknown.
+    """
+
+    required_gb: float
+    available_gb: float | None
 
     @property
     def fits(self) -> bool:
-        """Whether it will do, as far as is known."""
-        return self.free is None or self.gigabytes <= self.free
+        """Whether the memory suffices, as far as it is known."""
+        return self.available_gb is None or self.required_gb <= self.available_gb
 
     def __str__(self) -> str:
-        free = "" if self.free is None else f"; {self.free:.1f} GB are there for it"
-        return f"this takes about {self.gigabytes:.1f} GB of memory{free}" + (
-            "" if self.fits else f": {_CUT}"
-        )
+        text = f"this takes about {self.required_gb:.1f} GB of memory"
+        if self.available_gb is not None:
+            text += f"; {self.available_gb:.1f} GB are available"
+        return text if self.fits else f"{text}: {_ADVICE}"
 
 
-def need(parts: Parts, request: Options, window: int, batch: int = 1) -> Need:
-    """What a complete request takes with these parts, whose windows are `window` mel frames long.
+def estimate_memory(
+    components: ComponentStore, options: GenerationOptions, window_frames: int, batch_size: int = 1
+) -> MemoryEstimate:
+    """Estimate the memory of a complete request (measured in benchmarks/memory.md).
 
-    Weights count once: those that are used as they are stored are mapped, and the system may drop and read them again. Within
-    a third of what was measured (benchmarks/memory.md); on another device than the CPU, of that device's memory.
+    Weights count once: those that are used as they are stored are memory-mapped, and the system
+    may drop and read them again.
+
+    Args:
+        components: The components of the model.
+        options: Complete options.
+        window_frames: Mel frames of one window.
+        batch_size: Clips that are denoised together.
+
+    Returns:
+        The estimate, of the device's memory.
     """
-    config, cpu = parts.found.config, parts.device.type == "cpu"
-    bytes_of = {
-        name: numbers_of(name, config) * parts.type_of(name).itemsize / 1e9
-        for name in parts_of(config)
-    }
-    unused = {"unet" if request.sampler == "leaps" else "student"}
-    heard = any(cue.by == "loa" for cue in request.cues) or (
-        request.edit is not None and request.edit.context
-    )
-    unused |= set() if heard else {"audiomae"}
-    texts = [size for name, size in bytes_of.items() if name not in SOUND and name not in unused]
-    sounds = sum(size for name, size in bytes_of.items() if name in SOUND and name not in unused)
-    ranking = bytes_of.get("clap", 0.0) if request.candidates > 1 else 0.0
-    plane = (
-        min(window, request.seconds * config.mel.rate / config.mel.hop)
-        * config.mel.bins
-        * config.vae.channels
-    )
-    batch = min(batch, request.count * request.candidates)
-    working = batch * _PLANES * plane * parts.type_of("vae").itemsize / 1e9
-    reading, making = (
-        max(texts, default=0.0) if parts.lean else sum(texts),
-        sounds + ranking + working,
-    )
-    most = max(reading, making) if parts.lean else reading + sounds + working
-    whole = (
-        3 * 4 * batch * request.seconds * config.mel.rate / 1e9
-    )  # samples, and mels of a fraction of them
-    return Need(most + whole + (_PROCESS + _KERNELS if cpu else 0.0), free(parts.device))
+    config = components.source.config
+    is_cpu = components.device.type == "cpu"
+    text_gb, generation_gb, clap_gb = _component_sizes(components, options)
+    ranking_gb = clap_gb if options.candidates > 1 else 0.0
+    num_frames = options.duration * config.mel.sample_rate / config.mel.hop_length
+    plane = min(window_frames, num_frames) * config.mel.n_mels * config.vae.channels
+    batch_size = min(batch_size, options.num_waveforms * options.candidates)
+    item_bytes = components.dtype_of("vae").itemsize
+    activations_gb = batch_size * NUM_PLANES * plane * item_bytes / 1e9
+    if components.low_memory:  # text encoders take turns, and leave before the UNet comes
+        encoding_gb = max(text_gb, default=0.0)
+        peak_gb = max(encoding_gb, generation_gb + ranking_gb + activations_gb)
+    else:
+        peak_gb = sum(text_gb) + generation_gb + activations_gb
+    num_samples = options.duration * config.mel.sample_rate
+    peak_gb += NUM_WAVEFORM_COPIES * 4 * batch_size * num_samples / 1e9
+    if is_cpu:
+        peak_gb += PROCESS_GB + KERNELS_GB
+    return MemoryEstimate(peak_gb, available_memory(components.device))
+
+
+def _component_sizes(
+    components: ComponentStore, options: GenerationOptions
+) -> tuple[list[float], float, float]:
+    """Return GB of each text component, of all generation components, and of CLAP."""
+    config = components.source.config
+    unused = {"unet" if options.sampler == "lcm" else "distilled_unet"}
+    modes = {cue.audio_prompt_mode for cue in options.timeline}
+    continues_loa = isinstance(options.edit, ContextEditOptions) and options.edit.in_context
+    if "loa" not in modes and not continues_loa:
+        unused.add("audiomae")
+    text_gb: list[float] = []
+    generation_gb = 0.0
+    clap_gb = 0.0
+    for name in component_names(config):
+        size = num_parameters(name, config) * components.dtype_of(name).itemsize / 1e9
+        if name == "clap":
+            clap_gb = size
+        if name in unused:
+            continue
+        if name in GENERATION_COMPONENTS:
+            generation_gb += size
+        else:
+            text_gb.append(size)
+    return text_gb, generation_gb, clap_gb
 
 
 @cache
-def numbers_of(part: str, config: ModelConfig) -> int:
-    """How many numbers a part of a system of this shape has."""
-    return sum(weight.numel() for weight in blank(part, config).parameters())
+def num_parameters(name: str, config: ModelConfig) -> int:
+    """Return the number of parameters of a component."""
+    return sum(weight.numel() for weight in build_on_meta(name, config).parameters())
 
 
-def free(device: torch.device) -> float | None:
-    """Gigabytes that this process may have: those that are free and those it holds; None where the system does not tell."""
+def available_memory(device: torch.device) -> float | None:
+    """Return GB that this process can have: free memory and what it holds; None if unknown."""
     if device.type == "cuda":
-        return (torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)) / 1e9
-    available, held = (
-        _kilobytes("/proc/meminfo", "MemAvailable:"),
-        _kilobytes("/proc/self/status", "RssAnon:"),
-    )
-    if device.type != "cpu" or available is None or held is None:
+        free_bytes = torch.cuda.mem_get_info(device)[0]
+        return (free_bytes + torch.cuda.memory_reserved(device)) / 1e9
+    available_kb = _read_kilobytes("/proc/meminfo", "MemAvailable:")
+    held_kb = _read_kilobytes("/proc/self/status", "RssAnon:")
+    if device.type != "cpu" or available_kb is None or held_kb is None:
         return None
-    return min(available / 1e6, _left_of_limit(Path("/sys/fs/cgroup"))) + held / 1e6
+    return min(available_kb / 1e6, _cgroup_headroom(Path("/sys/fs/cgroup"))) + held_kb / 1e6
 
 
-def _kilobytes(file: str, name: str) -> int | None:
-    """A line's number in a file of Linux; None where there is no such."""
+def _read_kilobytes(file: str, name: str) -> int | None:
+    """Return the number in a line of a Linux status file; None if there is no such file or line."""
     try:
-        return next(
-            (
-                int(line.split()[1])
-                for line in Path(file).read_text().splitlines()
-                if line.startswith(name)
-            ),
-            None,
-        )
+        lines = Path(file).read_text().splitlines()
     except OSError:
         return None
+    for line in lines:
+        if line.startswith(name):
+            return int(line.split()[1])
+    return None
 
 
-def _left_of_limit(group: Path) -> float:
-    """Gigabytes that a container's limit (cgroup 2) leaves, cached files not counted; infinite where there is none."""
+def _cgroup_headroom(group: Path) -> float:
+    """Return GB that a container's limit leaves (cgroup v2), without cached files; else infinite."""
     try:
         limit = int((group / "memory.max").read_text())
         used = int((group / "memory.current").read_text())
         stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        return max(0.0, (limit - used + int(stat.get("file", 0)) - int(stat.get("shmem", 0))) / 1e9)
+        cached = int(stat.get("file", 0)) - int(stat.get("shmem", 0))
+        return max(0.0, (limit - used + cached) / 1e9)
     except (OSError, ValueError):  # no such files, or "max"
         return float("inf")
 
 
-def within(made: Iterator[Made]) -> Iterator[Made]:
-    """The same; GenerationError where memory does not suffice."""
+def raise_on_oom(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield the same items; raise GenerationError if memory does not suffice for one."""
     try:
-        yield from made
-    except (MemoryError, RuntimeError) as problem:
-        if not isinstance(
-            problem, MemoryError | torch.OutOfMemoryError
-        ) and "allocate memory" not in str(problem):
+        yield from items
+    except (MemoryError, RuntimeError) as error:
+        is_oom = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not is_oom and "allocate memory" not in str(error):
             raise
-        raise GenerationError(f"memory does not suffice; {_CUT}") from None
+        raise GenerationError(f"memory does not suffice; {_ADVICE}") from None

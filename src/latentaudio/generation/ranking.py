@@ -1,6 +1,6 @@
-"""Best of n: how well sounds match texts, in CLAP's eyes. Knows CLAP's two towers; refuses to know how sounds are made.
+"""Ranks candidates by CLAP: how well audio matches a text.
 
-Letters: K sounds, M texts, T samples.
+Letters: K clips, M texts, C channels, N samples.
 """
 
 from __future__ import annotations
@@ -12,20 +12,32 @@ import torch
 from numpy.typing import NDArray
 
 from ..audio.ops import Samples
-from ..conditioning.base import TextParts, clap_sounds, clap_vectors
+from ..conditioning.base import TextEncoders
+from ..conditioning.clap import clap_text_embeds, embed_clips
 from ..errors import UsageError
 
 
 @torch.inference_mode()
 def similarity(
-    parts: TextParts, sounds: Sequence[Samples], rate: int, texts: Sequence[str]
+    text_encoders: TextEncoders, audio: Sequence[Samples], sample_rate: int, texts: Sequence[str]
 ) -> NDArray[np.float32]:
-    """Cosines [K, M] between CLAP's vectors of the sounds, each [C, T] or [T] at `rate` (channels averaged), and of the texts.
+    """Return cosine similarities of CLAP embeddings (arXiv 2211.06687).
 
-    Raises UsageError where the system has no CLAP.
+    Args:
+        text_encoders: Encoders of a system with CLAP's audio tower.
+        audio: Clips, each [C, N] or [N]; channels are averaged.
+        sample_rate: Sample rate of the clips in Hz.
+        texts: Texts.
+
+    Returns:
+        Similarities [K, M] in [-1, 1].
+
+    Raises:
+        UsageError: The system has no CLAP audio encoder.
     """
-    if parts.clap is None or not parts.config.ranks:
+    if text_encoders.clap is None or not text_encoders.config.can_rank:
         raise UsageError(
-            "this model has no CLAP that hears, to choose among candidates; ask for one candidate"
+            "this model has no CLAP audio encoder to rank candidates with; set candidates to 1"
         )
-    return (clap_sounds(parts, sounds, rate) @ clap_vectors(parts, texts).T).cpu().numpy()
+    audio_embeds = embed_clips(text_encoders, audio, sample_rate)
+    return (audio_embeds @ clap_text_embeds(text_encoders, texts).T).cpu().numpy()

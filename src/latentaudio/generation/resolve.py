@@ -1,199 +1,377 @@
-"""What was asked of one model, made whole: its own defaults, a preset's, and one line where it cannot be done.
+"""Resolves a request once: defaults of model and preset, checks against the model, decoded inputs.
 
-Knows options, rows of the table and what their values mean together. Refuses to know how anything is computed.
+Nothing changes a request after this, and nothing checks it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby, islice
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..audio.ops import Samples
 from ..conditioning import g2p
 from ..config.architecture import ModelConfig
-from ..config.options import Ear, Options
-from ..config.presets import PRESETS, PresetName
-from ..config.registry import SPEAKER
+from ..config.edits import AnyEdit, ContextEditOptions, InpaintOptions, TransferOptions
+from ..config.options import AudioPromptMode, GenerationOptions, PromptCue
+from ..config.presets import PRESETS
+from ..config.registry import DEFAULT_SPEECH_MODEL
+from ..editing.drawn_mask import sha256_of_mask
+from ..editing.inputs import AudioInput, RequestInputs
+from ..editing.plan import EditSource, output_length
+from ..editing.validation import validate_edit, validate_source_duration
 from ..errors import UsageError
-from ..loaders.resolve import Found
+from ..loaders.resolve import ModelSource
 
-SEEDS = 2**63
+MAX_SEED = 2**63
+"""Seeds are whole numbers below this."""
 
 
-def hears(config: ModelConfig) -> bool:
-    """Whether a system has what hears the language of audio, and writes it."""
+@dataclass(frozen=True)
+class ResolvedRequest:
+    """A complete, checked request with its decoded inputs.
+
+    Attributes:
+        options: Every option with a value.
+        edit_source: Source and mask of an edit, or None.
+        audio_prompts: Samples [1, N] of the timeline's audio prompts, by checksum.
+    """
+
+    options: GenerationOptions
+    edit_source: EditSource | None = None
+    audio_prompts: Mapping[str, Samples] = field(default_factory=dict)
+
+    def with_options(self, **changes: Any) -> ResolvedRequest:
+        """Return the same request with other values of some options, which are not checked."""
+        return replace(self, options=self.options.model_copy(update=changes))
+
+
+def has_audiomae(config: ModelConfig) -> bool:
+    """Return whether a system can read the language of audio from sound and continue it."""
     return config.audiomae is not None and config.translator is not None
 
 
-def completed(request: Options, found: Found) -> Options:
-    """A request with every value that was not given. Raises UsageError for what this model cannot do."""
-    row, config = found.variant, found.config
-    if (
-        request.edit is not None
-        and request.edit.context is None
-        and request.edit.verb in ("inpaint", "extend", "loop")
-    ):
-        on = hears(config) and found.fidelity.name == "clean"
-        request = request.replaced(edit=request.edit.model_copy(update={"context": on}))
-    asked = request.model_fields_set
-    usual: PresetName = row.preset if found.fidelity.name == "clean" else "paper"
-    preset = request.preset if "preset" in asked else usual
-    defaults = {name: getattr(row, name) for name in Options.model_fields if hasattr(row, name)}
-    # a student takes its own steps, avoids nothing and begins in noise
-    alone = (
-        not asked & {"sampler", "steps", "guidance", "negative"}
-        and request.edit is None
-        and len(request.cues) < 2
+def resolve_request(
+    options: GenerationOptions, source: ModelSource, inputs: RequestInputs
+) -> ResolvedRequest:
+    """Resolve one request.
+
+    Args:
+        options: The request, as validated when it was constructed.
+        source: The model that runs it.
+        inputs: Decoded inputs; files that are not in it yet are decoded.
+
+    Returns:
+        The request with all defaults and inputs.
+
+    Raises:
+        UsageError: The model cannot run it, or values contradict each other.
+        DataError: An input cannot be decoded.
+    """
+    options = resolve_options(options, source)
+    edit_source = None
+    if options.edit is not None:
+        edit_source, edit = _resolve_edit(options.edit, options.duration, source, inputs)
+        options = options.model_copy(update={"edit": edit})
+    audio_prompts: dict[str, Samples] = {}
+    cues = []
+    for cue in options.timeline:
+        if cue.has_audio:
+            audio = inputs.get_audio_prompt(cue)
+            audio_prompts[audio.sha256] = audio.samples
+            cue = cue.model_copy(update={"audio_prompt_sha256": audio.sha256})
+        cues.append(cue)
+    options = options.model_copy(update={"timeline": tuple(cues)})
+    return ResolvedRequest(options, edit_source, audio_prompts)
+
+
+def _resolve_edit(
+    edit: AnyEdit, duration: float, source: ModelSource, inputs: RequestInputs
+) -> tuple[EditSource, AnyEdit]:
+    """Return the decoded source of an edit, and the edit with its checksums."""
+    mel = source.config.mel
+    audio = inputs.get_source(edit)
+    checksums = {"source_sha256": audio.sha256}
+    mask = None
+    if isinstance(edit, InpaintOptions) and edit.mask:
+        mask = inputs.load_mask(edit.mask, edit.mask_sha256)
+        checksums["mask_sha256"] = sha256_of_mask(mask)
+    num_samples = audio.samples.shape[1]
+    validate_edit(edit, num_samples / mel.sample_rate, mel, mask)
+    if round(duration * mel.sample_rate) != output_length(edit, num_samples, mel.sample_rate):
+        raise UsageError(
+            f"duration = {duration:g} s does not fit the edit {edit.kind} of {edit.source_path}; "
+            "leave duration out"
+        )
+    return EditSource(audio, mask), edit.model_copy(update=checksums)
+
+
+def resolve_prompts(
+    prompts: Sequence[str], overrides: Mapping[str, Any], source: ModelSource, inputs: RequestInputs
+) -> list[ResolvedRequest]:
+    """Resolve one request for each prompt.
+
+    Args:
+        prompts: Prompts.
+        overrides: Options that are set for all of them.
+        source: The model.
+        inputs: Decoded inputs.
+
+    Returns:
+        Requests whose seeds leave room for the candidates and clips of those before.
+
+    Raises:
+        UsageError: There is no prompt, or an option is wrong.
+    """
+    if not prompts:
+        raise UsageError("there is no prompt; give at least one")
+    requests: list[ResolvedRequest] = []
+    for k, prompt in enumerate(prompts):
+        request = resolve_request(GenerationOptions(prompt=prompt, **overrides), source, inputs)
+        if requests:
+            first = requests[0].options
+            num_seeds = first.num_waveforms * first.candidates
+            request = request.with_options(seed=(first.seed + k * num_seeds) % MAX_SEED)
+        requests.append(request)
+    return requests
+
+
+def resolve_edit(
+    audio: AudioInput,
+    edit: AnyEdit,
+    prompt: str,
+    overrides: Mapping[str, Any],
+    source: ModelSource,
+    inputs: RequestInputs,
+) -> list[ResolvedRequest]:
+    """Resolve an edit of audio.
+
+    Args:
+        audio: The source: a file, a clip, or samples [C, N] or [N] at the model's sample rate.
+        edit: The edit.
+        prompt: The prompt, or "".
+        overrides: Other options that are set.
+        source: The model.
+        inputs: Decoded inputs.
+
+    Returns:
+        One request.
+
+    Raises:
+        DataError: The file is no audio.
+        UsageError: The edit does not fit the source, or an option is wrong.
+    """
+    if "duration" in overrides:
+        raise UsageError(
+            f"{edit.kind} takes the duration of its source and what it adds; leave duration out"
+        )
+    decoded = inputs.load_audio(audio)
+    sample_rate = source.config.mel.sample_rate
+    duration = output_length(edit, decoded.samples.shape[1], sample_rate) / sample_rate
+    validate_source_duration(duration)
+    edit = edit.model_copy(update={"source_path": decoded.path, "source_sha256": decoded.sha256})
+    return resolve_prompts(
+        [prompt], {**overrides, "edit": edit, "duration": duration}, source, inputs
     )
-    defaults |= PRESETS[preset].of(config, alone) | {"preset": preset}
-    if (request.sampler if "sampler" in asked else defaults["sampler"]) == "ddim":
-        defaults["eta"] = found.fidelity.eta
-    if not config.ranks or not request.worded:
+
+
+def resolve_cue(cue: PromptCue | Mapping[str, Any], inputs: RequestInputs) -> PromptCue:
+    """Return a cue whose audio prompt, if it has one, is decoded.
+
+    Args:
+        cue: A cue, or the values of one, whose `audio_prompt` may be any audio input.
+        inputs: Decoded inputs, which keep the audio.
+    """
+    if isinstance(cue, PromptCue):
+        if not cue.has_audio:
+            return cue
+        audio = inputs.get_audio_prompt(cue)
+        return cue.model_copy(update={"audio_prompt_sha256": audio.sha256})
+    prompt = cue.get("audio_prompt")
+    if prompt is None or (isinstance(prompt, str) and not prompt):
+        return PromptCue(**cue)
+    audio = inputs.load_audio(prompt)
+    fields = {**cue, "audio_prompt": audio.path, "audio_prompt_sha256": audio.sha256}
+    return PromptCue(**fields)
+
+
+def resolve_options(options: GenerationOptions, source: ModelSource) -> GenerationOptions:
+    """Fill in every option that was not set and check the result against the model.
+
+    Values come from the request, then the preset, then the row of the registry.
+
+    Args:
+        options: The request.
+        source: The model; none of its weights are read.
+
+    Returns:
+        The complete options. A seed of -1 becomes the seed that will be used.
+
+    Raises:
+        UsageError: The model cannot run the request, or values contradict each other.
+    """
+    defaults = _defaults(options, source)
+    values = {}
+    for name in GenerationOptions.model_fields:
+        if name in options.model_fields_set or name not in defaults:
+            values[name] = getattr(options, name)
+        else:
+            values[name] = defaults[name]
+    if options.seed < 0:
+        values["seed"] = secrets.randbelow(2**31)
+    values["model"] = source.name
+    values["edit"] = _resolve_in_context(options.edit, source)
+    values["timeline"] = _resolve_audio_prompt_modes(options.timeline, source.config)
+    resolved = options.model_copy(update=values)
+    resolved.check_consistency()
+    validate_for_model(resolved, source)
+    return resolved
+
+
+def _defaults(options: GenerationOptions, source: ModelSource) -> dict[str, Any]:
+    """Return the defaults of model and preset for the options of a request."""
+    config, spec = source.config, source.spec
+    set_names = options.model_fields_set
+    defaults: dict[str, Any] = {}
+    for name in GenerationOptions.model_fields:
+        if hasattr(spec, name):
+            defaults[name] = getattr(spec, name)
+    preset = options.preset
+    if "preset" not in set_names:
+        preset = source.reference.preset or spec.preset
+    # the distilled UNet runs its own steps, unguided, and starts from noise
+    allows_distilled = (
+        not set_names & {"sampler", "steps", "guidance_scale", "negative_prompt"}
+        and options.edit is None
+        and len(options.timeline) < 2
+    )
+    defaults |= PRESETS[preset].resolve(config, allows_distilled) | {"preset": preset}
+    sampler = options.sampler if "sampler" in set_names else defaults["sampler"]
+    if sampler == "ddim":
+        defaults["eta"] = source.reference.eta
+    if not config.can_rank or not options.has_text:
         defaults["candidates"] = 1
-    if not request.guidable:  # nothing to be guided towards
-        defaults["guidance"] = 1.0
-    if (
-        config.student is not None
-        and (request.sampler if "sampler" in asked else defaults["sampler"]) == "leaps"
-    ):
-        defaults |= {"steps": len(config.student.stops), "guidance": 1.0}
-    usual_way: Ear = "loa" if hears(config) else "clap"
-    cues = tuple(
-        cue.model_copy(update={"by": cue.by or usual_way}) if cue.sounding else cue
-        for cue in request.cues
-    )
-    done = request.completed(defaults).replaced(model=found.source, cues=cues)
-    _check(done, found)
-    return done
+    if not options.can_guide:
+        defaults["guidance_scale"] = 1.0
+    if config.distilled_unet is not None and sampler == "lcm":
+        defaults |= {"steps": len(config.distilled_unet.timesteps), "guidance_scale": 1.0}
+    return defaults
 
 
-def _check(done: Options, found: Found) -> None:
-    row, config = found.variant, found.config
-    if done.sampler == "leaps":
-        _check_leaps(done, found)
-    if (
-        done.edit is not None
-        and done.edit.verb == "transfer"
-        and not (done.worded or done.transcript)
-    ):
-        raise UsageError("transfer into what? Say what to hear instead, or use vary")
-    if done.edit is not None and done.edit.context and not hears(config):
+def _resolve_in_context(edit: AnyEdit | None, source: ModelSource) -> AnyEdit | None:
+    """Set `in_context` of an edit that supports it and does not set it."""
+    if not isinstance(edit, ContextEditOptions) or edit.in_context is not None:
+        return edit
+    is_default = has_audiomae(source.config) and source.reference.in_context_by_default
+    return edit.model_copy(update={"in_context": is_default})
+
+
+def _resolve_audio_prompt_modes(
+    timeline: tuple[PromptCue, ...], config: ModelConfig
+) -> tuple[PromptCue, ...]:
+    """Set the mode of audio prompts that do not set it."""
+    default_mode: AudioPromptMode = "loa" if has_audiomae(config) else "clap"
+    cues = []
+    for cue in timeline:
+        if cue.has_audio:
+            cue = cue.model_copy(
+                update={"audio_prompt_mode": cue.audio_prompt_mode or default_mode}
+            )
+        cues.append(cue)
+    return tuple(cues)
+
+
+def validate_for_model(options: GenerationOptions, source: ModelSource) -> None:
+    """Check complete options against a model.
+
+    Raises:
+        UsageError: The model cannot run them.
+    """
+    name, config = source.spec.name, source.config
+    if options.sampler == "lcm":
+        _validate_distilled(options, source)
+    if isinstance(options.edit, TransferOptions) and not (options.has_text or options.transcript):
+        raise UsageError("transfer needs a prompt for the new sound; without one use vary")
+    continues_loa = isinstance(options.edit, ContextEditOptions) and options.edit.in_context
+    if continues_loa and not has_audiomae(config):
         raise UsageError(
-            f"{row.name} has no AudioMAE, by which the language of audio goes on from a sound; leave out context"
+            f"{name} has no AudioMAE, which in-context continuation needs; leave out in_context"
         )
-    if done.transcript and config.phonemes is None:
+    _validate_speech(options, source)
+    if options.candidates > 1 and not config.can_rank:
         raise UsageError(
-            f"{row.name} does not speak; for a transcript load a model of speech, such as {SPEAKER}"
+            f"{name} has no CLAP audio encoder to rank candidates with; set candidates to 1"
         )
-    if config.phonemes is not None and not (done.transcript or done.edit or done.cues):
-        raise UsageError(f"{row.name} speaks; say what, as transcript (--transcript)")
-    if done.transcript and not g2p.spelled(done.transcript):
+    if options.timeline:
+        _validate_timeline(options, source)
+    is_guided = options.guidance_scale > 1 or options.negative_prompt
+    if (not options.has_text and options.candidates > 1) or (not options.can_guide and is_guided):
         raise UsageError(
-            f"transcript = {done.transcript[:40]!r} has nothing to say in English; write it in Latin letters"
+            "candidates, guidance_scale and negative_prompt need a prompt; "
+            "add one or leave these options out"
         )
-    if done.candidates > 1 and not config.ranks:
+    is_windowed = source.reference.uses_windows and config.phonemes is None
+    if options.duration > source.spec.max_duration and not is_windowed:
         raise UsageError(
-            f"{row.name} has no CLAP that hears, to choose among candidates; ask for one candidate"
-        )
-    if done.cues:
-        _check_cues(done, found)
-    if (not done.worded and done.candidates > 1) or (
-        not done.guidable and (done.guidance > 1 or done.negative)
-    ):
-        raise UsageError(
-            "without a prompt nothing can be chosen, guided or avoided; say one, or leave out candidates, guidance and negative"
-        )
-    if done.seconds > row.longest and (
-        found.fidelity.name != "clean" or config.phonemes is not None
-    ):
-        raise UsageError(
-            f"seconds = {done.seconds:g} is longer than {row.name} can; ask for at most {row.longest:g}"
+            f"duration = {options.duration:g} s is longer than {name} can generate; "
+            f"the limit is {source.spec.max_duration:g} s"
         )
 
 
-def _check_cues(done: Options, found: Found) -> None:
-    name, config, ways = (
-        found.variant.name,
-        found.config,
-        {cue.by for cue in done.cues if cue.sounding},
-    )
+def _validate_speech(options: GenerationOptions, source: ModelSource) -> None:
+    name, is_speech = source.spec.name, source.config.phonemes is not None
+    if options.transcript and not is_speech:
+        raise UsageError(
+            f"{name} is not a speech model; for a transcript load one, "
+            f"such as {DEFAULT_SPEECH_MODEL}"
+        )
+    if is_speech and not (options.transcript or options.edit or options.timeline):
+        raise UsageError(f"{name} is a speech model; give it a transcript (--transcript)")
+    if options.transcript and not g2p.clean_text(options.transcript):
+        raise UsageError(
+            f"transcript = {options.transcript[:40]!r} has no letters that can be pronounced; "
+            "write it in the Latin alphabet"
+        )
+
+
+def _validate_timeline(options: GenerationOptions, source: ModelSource) -> None:
+    name, config = source.spec.name, source.config
+    modes = {cue.audio_prompt_mode for cue in options.timeline if cue.has_audio}
     if config.phonemes is not None:
         raise UsageError(
-            f"{name} speaks, and hears neither sounds nor scores; choose another model"
+            f"{name} is a speech model, without timelines and audio prompts; choose another model"
         )
-    if "loa" in ways and not hears(config):
+    if "loa" in modes and not has_audiomae(config):
         raise UsageError(
-            f"{name} has no AudioMAE, by which a sound's language of audio is heard; choose clap"
+            f"{name} has no AudioMAE, which audio prompts of mode loa need; choose mode clap"
         )
-    if "clap" in ways and not (
-        config.ranks and (config.unet.film is not None or config.translator is not None)
-    ):
-        raise UsageError(f"{name} has no CLAP that hears sounds; choose another model")
-    if done.sampler == "leaps" and len(done.cues) > 1:
+    reads_clap = config.unet.film_dim is not None or config.translator is not None
+    if "clap" in modes and not (config.can_rank and reads_clap):
+        raise UsageError(f"{name} has no CLAP audio encoder; choose another model")
+    if options.sampler == "lcm" and len(options.timeline) > 1:
         raise UsageError(
-            "a student takes leaps to one prompt only; for several cues choose sampler dpm++ or ddim"
+            "the lcm sampler follows one prompt only; for several cues choose dpm++ or ddim"
         )
-    if (last := max(cue.at for cue in done.cues)) >= done.seconds:
+    last_start = max(cue.start for cue in options.timeline)
+    if last_start >= options.duration:
         raise UsageError(
-            f"a cue at {last:g} s lies behind the end, {done.seconds:g} s; ask for more seconds"
+            f"a cue starts at {last_start:g} s, after the end of the clip at "
+            f"{options.duration:g} s; set a longer duration"
         )
-    if min(cue.at for cue in done.cues) > 0.0:
-        raise UsageError("the first cue begins after 0 s; let one begin at 0")
+    if min(cue.start for cue in options.timeline) > 0.0:
+        raise UsageError("the first cue starts after 0 s; let one start at 0")
 
 
-def _check_leaps(done: Options, found: Found) -> None:
-    name, student = found.variant.name, found.config.student
-    if student is None:
-        raise UsageError(f"{name} has no student that takes leaps; choose sampler dpm++ or ddim")
-    if done.steps != len(student.stops) or done.guidance != 1.0 or done.negative:
+def _validate_distilled(options: GenerationOptions, source: ModelSource) -> None:
+    name, distilled = source.spec.name, source.config.distilled_unet
+    if distilled is None:
         raise UsageError(
-            f"the student of {name} takes {len(student.stops)} steps, unguided; leave out steps, guidance and negative"
+            f"{name} has no distilled UNet, which the lcm sampler needs; choose dpm++ or ddim"
         )
-
-
-def other_side(done: Options) -> dict[str, Any]:
-    """Wishes of the pass that varies a clip for its stereo: as itself was made, but by a seed that no neighbour has.
-
-    A student cannot vary; there the preset's other settings are taken.
-    """
-    how = {
-        "negative",
-        "steps",
-        "guidance",
-        "parallel",
-        "guidance_start",
-        "guidance_stop",
-        "rescale",
-        "sampler",
-        "reuse",
-        "eta",
-    }
-    own = {"preset", "transcript", "crossfade"} | (how if done.sampler != "leaps" else set())
-    if not (
-        done.worded or done.transcript or done.cues
-    ):  # an edit without words, which its own sound may have guided
-        own -= {"guidance", "negative"}
-    return {
-        **done.model_dump(include=own),
-        "cues": done.cues,
-        "candidates": 1,
-        "seed": (done.seed + SEEDS // 2) % SEEDS,
-    }
-
-
-def tries(request: Options) -> Iterator[Options]:
-    """One request per candidate of every clip, complete by itself: what the file will say made it."""
-    for k in range(request.count * request.candidates):
-        yield request.replaced(seed=(request.seed + k) % SEEDS, count=1, candidates=1)
-
-
-def batches(asked: Sequence[Options], size: int) -> Iterator[list[Options]]:
-    """Neighbours that differ in prompt, negative and seed only, at most `size` together."""
-    for _, alike in groupby(
-        asked,
-        lambda one: one.replaced(
-            prompt="-" if one.prompt.strip() or one.cues else "~", negative="", seed=0
-        ),
-    ):
-        while batch := list(islice(alike, size)):
-            yield batch
+    num_steps = len(distilled.timesteps)
+    if options.steps != num_steps or options.guidance_scale != 1.0 or options.negative_prompt:
+        raise UsageError(
+            f"the distilled UNet of {name} runs {num_steps} steps without guidance; "
+            "leave out steps, guidance_scale and negative_prompt"
+        )

@@ -1,6 +1,6 @@
-"""What is heard when: cues of a score as shares of every cell of time, and score files.
+"""Timelines: prompts and audio prompts that change over the clip, and timeline files.
 
-Knows seconds and cells. Refuses to know what a cue says and who hears it.
+Letters: K cues, T' latent frames.
 """
 
 from __future__ import annotations
@@ -15,121 +15,174 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from ..config.options import Cue, Options
+from ..config.options import GenerationOptions, PromptCue
 from ..errors import DataError, UsageError
 
-_UNHEARD = 1e-6  # of a share: not worth a call of the network
+DEFAULT_MORPH_DURATION_S = 10.0
+MIN_WEIGHT = 1e-6
+"""A cue with a smaller weight is left out: it is not worth a call of the UNet."""
+
+_EXAMPLE = "- {start: 0, text: light rain}"
+_NOT_IN_FILES = ("timeline", "edit", "transcript")
 
 
-def shares(
-    cues: Sequence[Cue], crossfade: float, seconds: float, cells: int, cell: float
+def cue_weights(
+    cues: Sequence[PromptCue],
+    crossfade: float,
+    duration: float,
+    num_frames: int,
+    frame_duration: float,
 ) -> NDArray[np.float32]:
-    """How much of each cue every cell hears, [K, cells]; a cell's shares add up to 1. cell: its length in seconds.
+    """Return the weight of every cue in every latent frame.
 
-    At the time of a cue, the one before fades into it over `crossfade` seconds, half before and half behind it, or as much as
-    reaches neither a neighbouring change nor an end of the clip. Cues of one time are heard together, by their `share`.
+    At the start of a cue the one before fades into it over `crossfade` seconds, half of it before
+    the start and half after, or as much as reaches neither a neighboring change nor an end of the
+    clip. Cues that start together share each frame by their `weight`.
+
+    Args:
+        cues: Cues in order of time.
+        crossfade: Duration of a crossfade in seconds.
+        duration: Duration of the clip in seconds.
+        num_frames: Latent frames T' of the clip.
+        frame_duration: Duration of a latent frame in seconds.
+
+    Returns:
+        Weights [K, T'] float32 that add up to 1 in every frame.
     """
-    times = sorted({cue.at for cue in cues})
-    middles = (np.arange(cells) + 0.5) * cell
-    rising = [np.ones(cells)]
-    for before, at, behind in zip(
-        [0.0, *times[1:]], times[1:], [*times[2:], seconds], strict=False
-    ):
-        room = min(
-            at - before if before == 0.0 else (at - before) / 2,
-            behind - at if behind == seconds else (behind - at) / 2,
-        )
-        half = max(min(crossfade / 2, room), 1e-9)
-        rising.append(np.clip((middles - (at - half)) / (2 * half), 0.0, 1.0))
-    falling = [1.0 - up for up in rising[1:]] + [np.ones(cells)]
-    loud = {at: up * down for at, up, down in zip(times, rising, falling, strict=True)}
-    total = {at: sum(cue.share for cue in cues if cue.at == at) for at in times}
-    found = np.stack([loud[cue.at] * (cue.share / total[cue.at]) for cue in cues])
-    found[found < _UNHEARD] = 0.0
-    return np.asarray(found / found.sum(axis=0), np.float32)
-
-
-def within(cues: Sequence[Cue], begin: float, end: float, crossfade: float = 0.0) -> list[Cue]:
-    """What is heard between two times, in seconds from the first of them; what has begun before goes on from where it is."""
-    now, kept = max((cue.at for cue in cues if cue.at <= begin), default=0.0), []
+    starts = sorted({cue.start for cue in cues})
+    centers = (np.arange(num_frames) + 0.5) * frame_duration
+    fade_in = [np.ones(num_frames)]
+    previous_starts = [0.0, *starts[1:]]
+    next_starts = [*starts[2:], duration]
+    for previous, start, following in zip(previous_starts, starts[1:], next_starts, strict=False):
+        # between two changes each crossfade gets half of the time; at the ends of the clip all
+        room_before = start - previous if previous == 0.0 else (start - previous) / 2
+        is_last = following == duration
+        room_after = following - start if is_last else (following - start) / 2
+        half = max(min(crossfade / 2, min(room_before, room_after)), 1e-9)
+        fade_in.append(np.clip((centers - (start - half)) / (2 * half), 0.0, 1.0))
+    fade_out = [1.0 - fade for fade in fade_in[1:]]
+    fade_out.append(np.ones(num_frames))
+    envelopes: dict[float, NDArray[np.float64]] = {}
+    totals: dict[float, float] = {}
+    for start, rise, fall in zip(starts, fade_in, fade_out, strict=True):
+        envelopes[start] = rise * fall
+        totals[start] = sum(cue.weight for cue in cues if cue.start == start)
+    rows = []
     for cue in cues:
-        if now <= cue.at < end:
-            since = max(0.0, begin - max(0.0, cue.at - crossfade / 2)) if cue.at <= begin else 0.0
-            kept.append(
-                cue.model_copy(update={"at": max(0.0, cue.at - begin), "since": cue.since + since})
-            )
-    return kept
+        rows.append(envelopes[cue.start] * (cue.weight / totals[cue.start]))
+    weights = np.stack(rows)
+    weights[weights < MIN_WEIGHT] = 0.0
+    return np.asarray(weights / weights.sum(axis=0), np.float32)
 
 
-def turned(cues: Sequence[Cue], half: float, seconds: float) -> list[Cue]:
-    """Cues of a clip that is turned by so many seconds: what was at its ends meets in it."""
-    later = [
-        cue.model_copy(update={"at": cue.at + seconds - half}) for cue in cues if cue.at < half
-    ]
-    return [*within(cues, half, seconds), *later]
+def crop_cues(
+    cues: Sequence[PromptCue], start: float, end: float, crossfade: float = 0.0
+) -> list[PromptCue]:
+    """Return the cues between two times, with starts in seconds from the first of them.
+
+    A cue that began before `start` continues from its current position.
+    """
+    current = max((cue.start for cue in cues if cue.start <= start), default=0.0)
+    cropped = []
+    for cue in cues:
+        if not current <= cue.start < end:
+            continue
+        elapsed = 0.0
+        if cue.start <= start:
+            elapsed = max(0.0, start - max(0.0, cue.start - crossfade / 2))
+        changes = {
+            "start": max(0.0, cue.start - start),
+            "audio_prompt_offset": cue.audio_prompt_offset + elapsed,
+        }
+        cropped.append(cue.model_copy(update=changes))
+    return cropped
 
 
-def morphing(first: object, second: object, seconds: float) -> dict[str, Any]:
-    """The wishes of a clip that begins as one thing and ends as another, each words or a sound; UsageError where one is
-    empty."""
-    if not all(one.strip() for one in (first, second) if isinstance(one, str)):
-        raise UsageError("what becomes what? Say both, in words or as sounds")
-    cues = [
-        {"sound" if is_sound(one) else "text": one, "at": at}
-        for one, at in ((first, 0.0), (second, seconds / 2))
-    ]
-    return {"cues": cues, "crossfade": seconds, "seconds": seconds}
+def rotate_cues(cues: Sequence[PromptCue], shift: float, duration: float) -> list[PromptCue]:
+    """Return the cues of a clip that is rotated by `shift` seconds, so that its ends meet."""
+    rotated = crop_cues(cues, shift, duration)
+    for cue in cues:
+        if cue.start < shift:
+            rotated.append(cue.model_copy(update={"start": cue.start + duration - shift}))
+    return rotated
 
 
-def is_sound(what: object) -> bool:
-    """Whether something is a sound rather than words: text is one where it names a file."""
-    return not isinstance(what, str) or os.path.isfile(what)  # noqa: PTH113  # a Path raises for long texts
+def morph_cues(first: object, second: object, duration: float) -> list[dict[str, Any]]:
+    """Return the cues of a clip that begins as one thing and ends as another.
 
+    Args:
+        first: Text, or audio (`pipeline.AudioInput`). Text that names a file is audio.
+        second: The same.
+        duration: Duration of the clip in seconds.
 
-def read_score(file: Path) -> dict[str, Any]:
-    """The wishes of a score file (YAML): `score`, a list of cues in order of time, each {at: seconds, text: words} with what
-    else a `Cue` has, and any other option. Raises DataError for what cannot be read, UsageError for what it cannot say."""
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
-        raise DataError(
-            f"cannot read {file} ({getattr(problem, 'strerror', None) or 'it is not UTF-8'})"
-        ) from None
-    except yaml.YAMLError as problem:
-        raise DataError(f"{file} is no YAML ({' '.join(str(problem).split())[:120]})") from None
-    found = {"score": found} if isinstance(found, list) else found
-    if (
-        not isinstance(found, dict)
-        or not isinstance(found.get("score"), list)
-        or not found["score"]
-    ):
-        raise UsageError(
-            f"{file} holds no score; write a list of cues such as - {{at: 0, text: light rain}}"
-        )
+    Raises:
+        UsageError: A text is empty.
+    """
     cues = []
-    for number, cue in enumerate(found.pop("score"), 1):
-        if not isinstance(cue, dict):
+    for item, start in ((first, 0.0), (second, duration / 2)):
+        if isinstance(item, str) and not item.strip():
+            raise UsageError("morph needs two prompts or sounds; one is empty")
+        kind = "audio_prompt" if is_audio(item) else "text"
+        cues.append({kind: item, "start": start})
+    return cues
+
+
+def is_audio(item: object) -> bool:
+    """Return whether an item is audio: anything but a text, or a text that names a file."""
+    return not isinstance(item, str) or os.path.isfile(item)  # noqa: PTH113  # Path raises for long texts
+
+
+def read_timeline(file: Path) -> dict[str, Any]:
+    """Read a timeline file (YAML).
+
+    It holds `timeline`, a list of cues in order of time, each {start: seconds, text: words} with
+    other fields of `PromptCue`, and any other option beside it.
+
+    Args:
+        file: The file.
+
+    Returns:
+        Options by name, with the cues under "timeline".
+
+    Raises:
+        DataError: The file cannot be read.
+        UsageError: A cue or an option is wrong.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise DataError(f"cannot read {file} ({reason})") from None
+    except yaml.YAMLError as error:
+        raise DataError(
+            f"{file} is not valid YAML ({' '.join(str(error).split())[:120]})"
+        ) from None
+    if isinstance(content, list):
+        content = {"timeline": content}
+    rows = content.pop("timeline", None) if isinstance(content, dict) else None
+    if not isinstance(rows, list) or not rows:
+        raise UsageError(f"{file} has no timeline; write a list of cues such as {_EXAMPLE}")
+    cues = [_read_cue(file, number, row) for number, row in enumerate(rows, 1)]
+    for cue, next_cue in pairwise(cues):
+        if next_cue.start < cue.start:
             raise UsageError(
-                f"{file}, cue {number} is {cue!r:.40}; write it as {{at: 0, text: light rain}}"
+                f"{file}: the cue at {next_cue.start:g} s comes after one at {cue.start:g} s; "
+                "put the cues in order of time"
             )
-        try:
-            cues.append(Cue(**cue))
-        except (UsageError, TypeError) as problem:
-            raise UsageError(f"{file}, cue {number}: {problem}") from None
-        if not (cues[-1].text.strip() or cues[-1].sounding):
-            raise UsageError(f"{file}, cue {number} says nothing; give it a text or a sound")
-    for before, after in pairwise(cues):
-        if after.at < before.at:
-            raise UsageError(
-                f"{file}: the cue at {after.at:g} s stands behind one at {before.at:g} s; put them in order"
-            )
-    foreign = [
-        key
-        for key in found
-        if key not in Options.model_fields or key in ("cues", "edit", "transcript")
-    ]
-    if foreign:
-        raise UsageError(
-            f"{file}: {foreign[0]!r} is no option that stands beside a score; leave it out"
-        )
-    return {**found, "cues": tuple(cues)}
+    for name in content:
+        if name not in GenerationOptions.model_fields or name in _NOT_IN_FILES:
+            raise UsageError(f"{file}: {name!r} is not an option of timeline files; leave it out")
+    return {**content, "timeline": tuple(cues)}
+
+
+def _read_cue(file: Path, number: int, row: object) -> PromptCue:
+    if not isinstance(row, dict):
+        raise UsageError(f"{file}, cue {number} is {row!r:.40}; write it like {_EXAMPLE}")
+    try:
+        cue = PromptCue(**row)
+    except (UsageError, TypeError) as error:
+        raise UsageError(f"{file}, cue {number}: {error}") from None
+    if not (cue.text.strip() or cue.has_audio):
+        raise UsageError(f"{file}, cue {number} is empty; give it a text or an audio_prompt")
+    return cue

@@ -1,257 +1,373 @@
-"""What every window of a batch hears: prompts, cues of a score and sounds as readings, and readings as conditionings.
+"""Builds the conditioning of every window of a clip, and caches encoder outputs.
 
-Knows requests, windows of a latent and which readings were heard lately. Refuses to know how a reading becomes numbers and
-what is done with them.
+A long clip is denoised in overlapping windows. Each window has its own conditioning, from the
+prompt, the cues of a timeline that overlap it, and audio prompts.
 
-Letters: T' cells of a latent, K cues.
+Letters: B batch, C channels, K cues; T' F' latent grid.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property, partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
-from types import MappingProxyType
-from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ..audio.ops import Samples
-from ..codec import SHARED, Codec
-from ..conditioning.base import Reading, Sounding, TextParts, encode
-from ..config.options import Cue, Options
-from ..loaders.component_store import Parts
-from ..loaders.resolve import Found
-from ..loaders.text_encoders import read_texts
-from ..models.tiling import starts
+from ..codec import WINDOW_OVERLAP_FRACTION
+from ..conditioning import encode
+from ..conditioning.base import AudioPrompt, EncoderInputs
+from ..config.options import GenerationOptions, PromptCue
+from ..editing.plan import EditPlan
+from ..models.tiling import window_starts
 from ..types import Conditioning, WeightedConditioning
-from .timeline import shares
+from .resolve import ResolvedRequest
+from .system import System
+from .timeline import cue_weights
 
-_KEPT = 64  # readings remembered
-_SMOOTH = 2  # cells to either side
-Pair: TypeAlias = tuple[Reading, Reading, "torch.Tensor | None"]
-"""What is heard, what guidance steers away from, and its share of each cell of a window; None: there is nothing else."""
+CACHE_SIZE = 64
+"""Encoder inputs whose conditionings are kept."""
+SMOOTHING_FRAMES = 2
+"""Latent frames to each side that `smooth_latent` averages."""
 
 
-class Hearing:
-    """The ears of one system. Parts are asked for at every use."""
+@dataclass(frozen=True)
+class WindowPlan:
+    """One prompt of one window, before it is encoded.
 
-    def __init__(self, found: Found, parts: Parts, codec: Codec) -> None:
-        self.found, self.config, self.parts, self.codec = found, found.config, parts, codec
-        self._heard: dict[Reading, Conditioning] = {}
-        self._heard_by, self._reading = 0, Lock()
+    Attributes:
+        cond: Inputs of the conditional prediction.
+        uncond: Inputs of the prediction that guidance moves away from.
+        weight: Weight of the prompt in every latent frame [T'] of the window; None if it is alone.
+    """
 
-    @cached_property
-    def text(self) -> TextParts:
-        """Whatever reads prompts."""
-        found = self.found
-        return read_texts(
-            found.folder, self.config, self.parts, layout=found.layout, fidelity=found.fidelity
-        )
+    cond: EncoderInputs
+    uncond: EncoderInputs
+    weight: Tensor | None = None
 
-    def scale(self, options: Options) -> float:
-        """How strongly guidance pulls; 1 is none."""
-        return options.guidance if options.guidance > 1.0 or self.found.fidelity.weak else 1.0
 
-    def places(self, frames: int) -> list[int]:
-        """The cells at which windows of a latent of so many mel frames begin."""
-        return starts(
-            frames // self.config.vae.factor, self.codec.window, self.codec.window // SHARED
-        )
+@dataclass(frozen=True)
+class _Window:
+    """A window of a latent: its first latent frame and its length."""
+
+    start: int
+    length: int
+
+
+class WindowConditioner:
+    """Encodes the prompts of batches, window by window."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self._cache: dict[EncoderInputs, Conditioning] = {}
+        self._cache_version = 0
+        self._lock = Lock()
+
+    def effective_guidance_scale(self, options: GenerationOptions) -> float:
+        """Return the guidance scale that is used; 1 is no guidance."""
+        if options.guidance_scale > 1.0 or self.system.reference.cfg_below_one:
+            return options.guidance_scale
+        return 1.0
+
+    def window_starts(self, num_frames: int) -> list[int]:
+        """Return the latent frames at which the windows of `num_frames` mel frames start."""
+        length = self.system.codec.max_window
+        num_latent_frames = num_frames // self.system.config.vae.downsampling
+        return window_starts(num_latent_frames, length, length // WINDOW_OVERLAP_FRACTION)
 
     @torch.inference_mode()
-    def voices(
+    def encode_windows(
         self,
-        batches: Sequence[Sequence[Options]],
-        sounds: Mapping[str, Samples] = MappingProxyType({}),
-        known: Sequence[Sounding | None] | None = None,
+        batches: Sequence[Sequence[ResolvedRequest]],
+        plans: Sequence[EditPlan | None] | None = None,
     ) -> list[list[list[WeightedConditioning]]]:
-        """Of each batch, for each window of its latent, what is heard there. Readings that were heard lately are not read
-        again.
+        """Encode the prompts of some batches.
 
-        sounds: samples [1, N] of the cues' sounds, by their checksums. known: the sound that each batch works on, told by cell
-        of time.
+        Args:
+            batches: Requests that share all options but prompt, negative prompt and seed.
+            plans: Plan of each batch's edit, or None.
+
+        Returns:
+            For each batch, for each window of its latent, the prompts of that window.
         """
-        asked = [
-            self._windows(batch, sounds, told)
-            for batch, told in zip(batches, known or [None] * len(batches), strict=True)
-        ]
-        wanted = dict.fromkeys(
-            one for windows in asked for pairs in windows for pair in pairs for one in pair[:2]
-        )
-        with self._reading:
-            if self._heard_by != self.parts.changes:
-                self._heard.clear()
-                self._heard_by = self.parts.changes
-            new = [reading for reading in wanted if reading not in self._heard]
-            heard = {
-                reading: self._heard.pop(reading) for reading in wanted if reading in self._heard
-            }
-            heard |= zip(new, encode(self.text, new) if new else (), strict=True)
-            self._heard |= {
-                _light(reading): said for reading, said in heard.items()
-            }  # the latest last
-            for old in list(self._heard)[:-_KEPT]:
-                del self._heard[old]
-        return [
-            [[WeightedConditioning(heard[a], heard[b], share) for a, b, share in pairs] for pairs in windows]
-            for windows in asked
-        ]
+        window_plans: list[list[list[WindowPlan]]] = []
+        for batch, plan in zip(batches, plans or [None] * len(batches), strict=True):
+            context_audio = plan.context_audio if plan else None
+            window_plans.append(self._plan_windows(batch, context_audio))
+        needed: dict[EncoderInputs, None] = {}
+        for windows in window_plans:
+            for prompts in windows:
+                for prompt in prompts:
+                    needed[prompt.cond] = None
+                    needed[prompt.uncond] = None
+        encoded = self._encode(list(needed))
+        result = []
+        for windows in window_plans:
+            result.append([self._lookup(prompts, encoded) for prompts in windows])
+        return result
 
-    def _windows(
-        self, batch: Sequence[Options], sounds: Mapping[str, Samples], known: Sounding | None
-    ) -> list[list[Pair]]:
-        options, factor = batch[0], self.config.vae.factor
-        frames = self.codec.frames(options.seconds)
-        cells, places = frames // factor, self.places(frames)
-        length, second = (
-            min(cells, self.codec.window),
-            self.config.mel.rate / self.config.mel.hop / factor,
-        )
-        if not options.cues:
-            texts = tuple(t.prompt for t in batch)
-            return [
-                [(*self._readings(batch, texts, length, self._told(known, place, length)), None)]
-                for place in places
-            ]
-        share = shares(options.cues, options.crossfade, options.seconds, cells, 1.0 / second)
-        windows = []
-        for place in places:
-            pairs: list[Pair] = []
-            for cue, part in zip(options.cues, share, strict=True):
-                here = torch.from_numpy(part[place : place + length])
-                if here.any():
-                    texts = tuple(cue.text or t.prompt for t in batch)
-                    since = place - int(np.flatnonzero(part)[0]) + round(cue.since * second)
-                    sound = self._sounding(cue, sounds, since, length) or self._told(
-                        known, place, length
-                    )
-                    pairs.append((*self._readings(batch, texts, length, sound), here))
-            if len(pairs) == 1:
-                pairs = [(pairs[0][0], pairs[0][1], None)]
-            windows.append(pairs)
-        return windows
+    def _lookup(
+        self, prompts: Sequence[WindowPlan], encoded: dict[EncoderInputs, Conditioning]
+    ) -> list[WeightedConditioning]:
+        weighted = []
+        for prompt in prompts:
+            cond, uncond = encoded[prompt.cond], encoded[prompt.uncond]
+            weighted.append(WeightedConditioning(cond, uncond, prompt.weight))
+        return weighted
 
-    def _sounding(
-        self, cue: Cue, sounds: Mapping[str, Samples], place: int, length: int
-    ) -> Sounding | None:
-        """A cue's sound as a window hears it that begins `place` cells behind the cue; a sound that ends begins again."""
-        if not cue.sounding:
-            return None
-        assert cue.by, "a cue that was completed says by what its sound is heard"
-        sound, step = sounds[cue.samples][0], self.config.mel.hop * self.config.vae.factor
-        if cue.by == "clap":
-            return Sounding(cue.samples, "clap", sound, self.config.mel.rate, cue.weight)
-        here = np.take(sound, np.arange(place * step, (place + length) * step), mode="wrap")
-        sketch = (
-            None if self.config.draft is None else partial(self._sketched, here, (True,) * length)
-        )
-        return Sounding(
-            f"{cue.samples} {place}", "loa", here, self.config.mel.rate, cue.weight, sketch=sketch
-        )
+    def _encode(self, needed: Sequence[EncoderInputs]) -> dict[EncoderInputs, Conditioning]:
+        """Encode inputs, or return the conditionings of inputs that were encoded lately."""
+        with self._lock:
+            version = self.system.components.version
+            if self._cache_version != version:
+                self._cache.clear()
+                self._cache_version = version
+            encoded: dict[EncoderInputs, Conditioning] = {}
+            missing = []
+            for inputs in needed:
+                if inputs in self._cache:
+                    encoded[inputs] = self._cache.pop(inputs)
+                else:
+                    missing.append(inputs)
+            if missing:
+                new = encode(self.system.text_encoders, missing)
+                encoded |= dict(zip(missing, new, strict=True))
+            for inputs, conditioning in encoded.items():  # the latest last
+                self._cache[_cache_key(inputs)] = conditioning
+            for oldest in list(self._cache)[:-CACHE_SIZE]:
+                del self._cache[oldest]
+        return encoded
 
-    def _told(self, known: Sounding | None, place: int, length: int) -> Sounding | None:
-        """What a window hears of a sound that is kept in part; None where it holds no whole token of it."""
-        if known is None or known.told is None:
-            return None
-        step, factor = self.config.mel.hop * self.config.vae.factor, self.config.vae.factor
-        count, columns = self.tokens(length * factor), self._columns()
-        cells = self._token_frames() // factor
-        told = []
-        for row in range(count // columns):
-            begin = place + row * cells
-            told += [
-                all(known.told[begin : begin + cells]) and begin + cells <= len(known.told)
-            ] * columns
-        if not any(told):
-            return None
-        here, kept = (
-            known.samples[place * step : (place + length) * step],
-            known.told[place : place + length],
+    def _plan_windows(
+        self, batch: Sequence[ResolvedRequest], context_audio: AudioPrompt | None
+    ) -> list[list[WindowPlan]]:
+        """Return the prompts of each window of a batch."""
+        options = batch[0].options
+        codec, config = self.system.codec, self.system.config
+        num_frames = codec.num_frames(options.duration)
+        num_latent_frames = num_frames // config.vae.downsampling
+        length = min(num_latent_frames, codec.max_window)
+        windows = [_Window(start, length) for start in self.window_starts(num_frames)]
+        if not options.timeline:
+            texts = tuple(request.options.prompt for request in batch)
+            plans = []
+            for window in windows:
+                audio_prompt = self._known_audio_window(context_audio, window)
+                plans.append([self._encoder_inputs(batch, texts, window, audio_prompt)])
+            return plans
+        weights = cue_weights(
+            options.timeline,
+            options.crossfade,
+            options.duration,
+            num_latent_frames,
+            1.0 / self._latent_frame_rate(),
         )
-        sketch = None if self.config.draft is None else partial(self._sketched, here, kept)
-        name = f"{known.name} {place} {''.join('01'[one] for one in kept)}"  # a sketch knows cells, where `told` knows tokens
-        return replace(known, name=name, samples=here, told=tuple(told), weight=0.0, sketch=sketch)
+        return [self._plan_cues(batch, window, weights, context_audio) for window in windows]
 
-    def _sketched(self, sound: Samples, kept: Sequence[bool]) -> torch.Tensor:
-        """What stands in for a draft [1, C, T', F'] where nothing is said: the sound without detail, its mean where it is not
-        kept."""
-        z = self.codec.latent(sound, len(kept) * self.config.vae.factor)
-        there = torch.tensor(kept, device=z.device)
-        return torch.where(there[:, None], smoothed(z), z[:, :, there].mean(dim=2, keepdim=True))
-
-    def _readings(
+    def _plan_cues(
         self,
-        batch: Sequence[Options],
+        batch: Sequence[ResolvedRequest],
+        window: _Window,
+        weights: NDArray[np.float32],
+        context_audio: AudioPrompt | None,
+    ) -> list[WindowPlan]:
+        """Return the cues that a window overlaps. weights: of every cue and frame, [K, T']."""
+        plans: list[WindowPlan] = []
+        for cue, weight in zip(batch[0].options.timeline, weights, strict=True):
+            in_window = torch.from_numpy(weight[window.start : window.start + window.length])
+            if not in_window.any():
+                continue
+            texts = tuple(cue.text or request.options.prompt for request in batch)
+            first_frame = int(np.flatnonzero(weight)[0])
+            offset = round(cue.audio_prompt_offset * self._latent_frame_rate())
+            position = window.start - first_frame + offset
+            audio_prompt = self._audio_prompt_window(batch[0], cue, position, window.length)
+            if audio_prompt is None:
+                audio_prompt = self._known_audio_window(context_audio, window)
+            plan = self._encoder_inputs(batch, texts, window, audio_prompt)
+            plans.append(replace(plan, weight=in_window))
+        if len(plans) == 1:
+            return [replace(plans[0], weight=None)]
+        return plans
+
+    def _audio_prompt_window(
+        self, request: ResolvedRequest, cue: PromptCue, position: int, length: int
+    ) -> AudioPrompt | None:
+        """Return the audio prompt of a cue for a window, or None if it has none.
+
+        Args:
+            request: The request that holds the audio.
+            cue: The cue.
+            position: Latent frames between the start of the cue and that of the window. Audio that
+                has ended starts again.
+            length: Latent frames of the window.
+        """
+        if not cue.has_audio:
+            return None
+        assert cue.audio_prompt_mode, "resolving a request sets the mode of its audio prompts"
+        mel, sha256 = self.system.config.mel, cue.audio_prompt_sha256
+        samples = request.audio_prompts[sha256][0]
+        weight = cue.audio_prompt_weight
+        if cue.audio_prompt_mode == "clap":
+            return AudioPrompt(sha256, "clap", samples, mel.sample_rate, weight)
+        hop = mel.hop_length * self.system.config.vae.downsampling
+        indices = np.arange(position * hop, (position + length) * hop)
+        window = np.take(samples, indices, mode="wrap")
+        prior_fn = None
+        if self.system.config.latent_prior is not None:
+            prior_fn = partial(self._prior_from_audio, window, (True,) * length)
+        name = f"{sha256} {position}"
+        return AudioPrompt(name, "loa", window, mel.sample_rate, weight, prior_fn=prior_fn)
+
+    def _known_audio_window(
+        self, context_audio: AudioPrompt | None, window: _Window
+    ) -> AudioPrompt | None:
+        """Return the kept part of an edit's source for a window.
+
+        None if there is no source, or if the window keeps no whole token of it.
+        """
+        if context_audio is None or context_audio.known_mask is None:
+            return None
+        config = self.system.config
+        factor = config.vae.downsampling
+        hop = config.mel.hop_length * factor
+        kept_frames = context_audio.known_mask
+        tokens_per_row = self._tokens_per_row()
+        frames_per_row = self._frames_per_token_row() // factor
+        num_rows = self.num_loa_tokens(window.length * factor) // tokens_per_row
+        known_tokens: list[bool] = []
+        for row in range(num_rows):
+            start = window.start + row * frames_per_row
+            end = start + frames_per_row
+            is_known = all(kept_frames[start:end]) and end <= len(kept_frames)
+            known_tokens += [is_known] * tokens_per_row
+        if not any(known_tokens):
+            return None
+        end = window.start + window.length
+        samples = context_audio.samples[window.start * hop : end * hop]
+        kept = kept_frames[window.start : end]
+        prior_fn = None
+        if config.latent_prior is not None:
+            prior_fn = partial(self._prior_from_audio, samples, kept)
+        # the prior depends on kept frames, not only on whole tokens
+        bits = "".join("01"[is_kept] for is_kept in kept)
+        return replace(
+            context_audio,
+            name=f"{context_audio.name} {window.start} {bits}",
+            samples=samples,
+            known_mask=tuple(known_tokens),
+            weight=0.0,
+            prior_fn=prior_fn,
+        )
+
+    def _prior_from_audio(self, samples: Samples, kept: Sequence[bool]) -> Tensor:
+        """Return a prior [1, C, T', F'] from audio: its latent without detail.
+
+        Frames that are not kept get the mean of those that are.
+        """
+        z = self.system.codec.encode(samples, len(kept) * self.system.config.vae.downsampling)
+        is_kept = torch.tensor(kept, device=z.device)
+        mean = z[:, :, is_kept].mean(dim=2, keepdim=True)
+        return torch.where(is_kept[:, None], smooth_latent(z), mean)
+
+    def _encoder_inputs(
+        self,
+        batch: Sequence[ResolvedRequest],
         texts: tuple[str, ...],
-        cells: int,
-        sounding: Sounding | None,
-    ) -> tuple[Reading, Reading]:
-        """A batch's texts and its negative prompts, as a window of so many cells hears them; the texts twice where nothing is
-        guided."""
-        tokens = self.tokens(cells * self.config.vae.factor)
-        said = (
-            tuple(t.transcript for t in batch) if batch[0].transcript else None
-        )  # shared by all of a batch
-        if (
-            sounding is None and said is None and not any(text.strip() for text in texts)
-        ):  # an edit without words
-            unsaid = Reading(texts, tokens, cells, null=True)
-            return unsaid, unsaid
-        heard = Reading(
-            texts, tokens, cells, said, unheard=tuple(self.unheard(batch)), sounding=sounding
+        window: _Window,
+        audio_prompt: AudioPrompt | None,
+    ) -> WindowPlan:
+        """Return the encoder inputs of a batch's texts and of its negative prompts.
+
+        Both are the same without guidance.
+        """
+        options = batch[0].options
+        num_tokens = self.num_loa_tokens(window.length * self.system.config.vae.downsampling)
+        transcripts = None
+        if options.transcript:  # all of a batch have the same
+            transcripts = tuple(request.options.transcript for request in batch)
+        has_words = any(text.strip() for text in texts)
+        if audio_prompt is None and transcripts is None and not has_words:  # edit without a prompt
+            empty = EncoderInputs(texts, num_tokens, window.length, is_unconditional=True)
+            return WindowPlan(empty, empty)
+        cond = EncoderInputs(
+            texts,
+            num_tokens,
+            window.length,
+            transcripts,
+            clap_dropout=tuple(self.clap_dropout_mask(batch)),
+            audio_prompt=audio_prompt,
         )
-        if self.scale(batch[0]) == 1.0:
-            return heard, heard
-        width = None
-        if self.found.fidelity.pad_null and self.text.t5_tokens is not None:
-            width = self.text.t5_tokens(texts)[0].shape[1]
-        return heard, Reading(
-            tuple(t.negative for t in batch), tokens, cells, width=width, null=True
+        if self.effective_guidance_scale(options) == 1.0:
+            return WindowPlan(cond, cond)
+        t5_length = None
+        text_encoders = self.system.text_encoders
+        if self.system.reference.pad_uncond and text_encoders.t5_tokenizer is not None:
+            t5_length = text_encoders.t5_tokenizer(texts)[0].shape[1]
+        negative_prompts = tuple(request.options.negative_prompt for request in batch)
+        uncond = EncoderInputs(
+            negative_prompts, num_tokens, window.length, t5_length=t5_length, is_unconditional=True
         )
+        return WindowPlan(cond, uncond)
 
-    def unheard(self, batch: Sequence[Options]) -> list[bool]:
-        """Which prompts CLAP does not get to read, by their seeds; none but where a fidelity drops some (spec 5.6)."""
-        chance = self.found.fidelity.clap_null
-        return [
-            chance > float(torch.rand(1, generator=torch.Generator().manual_seed(t.seed)))
-            for t in batch
-        ]
+    def clap_dropout_mask(self, batch: Sequence[ResolvedRequest]) -> list[bool]:
+        """Return which prompts CLAP gets as the empty text, drawn from their seeds.
 
-    def tokens(self, frames: int) -> int:
-        """Length n of the language of audio of that many frames; a system without an AudioMAE always writes the same."""
-        heard, written = self.config.audiomae, self.config.translator
-        if heard is None or written is None:
-            return written.tokens if written else 0
-        return math.ceil(frames / self._token_frames()) * self._columns()
+        The original code drops them by chance (numerics: reference differences); others none.
+        """
+        probability = self.system.reference.clap_dropout_prob
+        mask = []
+        for request in batch:
+            generator = torch.Generator().manual_seed(request.options.seed)
+            mask.append(probability > float(torch.rand(1, generator=generator)))
+        return mask
 
-    def _token_frames(self) -> int:
-        heard, written = self.config.audiomae, self.config.translator
-        assert heard is not None and written is not None
-        return heard.patch * written.time_pool
+    def num_loa_tokens(self, num_frames: int) -> int:
+        """Return the length of the language of audio of `num_frames` mel frames.
 
-    def _columns(self) -> int:
-        heard, written = self.config.audiomae, self.config.translator
-        assert heard is not None and written is not None
-        return heard.bins // heard.patch // written.freq_pool
+        It is constant for a system without an AudioMAE.
+        """
+        audiomae, translator = self.system.config.audiomae, self.system.config.translator
+        if audiomae is None or translator is None:
+            return translator.num_tokens if translator else 0
+        return math.ceil(num_frames / self._frames_per_token_row()) * self._tokens_per_row()
+
+    def _latent_frame_rate(self) -> float:
+        mel = self.system.config.mel
+        return mel.sample_rate / mel.hop_length / self.system.config.vae.downsampling
+
+    def _frames_per_token_row(self) -> int:
+        """Return the mel frames that one row of tokens covers."""
+        audiomae, translator = self.system.config.audiomae, self.system.config.translator
+        assert audiomae is not None and translator is not None
+        return audiomae.patch_size * translator.time_pool
+
+    def _tokens_per_row(self) -> int:
+        audiomae, translator = self.system.config.audiomae, self.system.config.translator
+        assert audiomae is not None and translator is not None
+        return audiomae.n_mels // audiomae.patch_size // translator.freq_pool
 
 
-def _light(reading: Reading) -> Reading:
-    """The same reading, as a key that holds no sound."""
-    if reading.sounding is None:
-        return reading
-    return replace(
-        reading, sounding=replace(reading.sounding, samples=np.zeros(0, np.float32), sketch=None)
-    )
+def _cache_key(inputs: EncoderInputs) -> EncoderInputs:
+    """Return the same inputs without samples, so that the cache holds no audio."""
+    if inputs.audio_prompt is None:
+        return inputs
+    no_samples = np.zeros(0, np.float32)
+    audio_prompt = replace(inputs.audio_prompt, samples=no_samples, prior_fn=None)
+    return replace(inputs, audio_prompt=audio_prompt)
 
 
-def smoothed(z: torch.Tensor) -> torch.Tensor:
-    """A latent [B, C, T', F'] without what happens within some 0.1 s: means over 5 cells under a Hann window."""
-    window = torch.hann_window(2 * _SMOOTH + 3, periodic=False)[1:-1].to(z)
-    lanes = z.transpose(2, 3).reshape(-1, 1, z.shape[2])
-    lanes = torch.nn.functional.pad(lanes, (_SMOOTH, _SMOOTH), mode="replicate")
-    mean = torch.nn.functional.conv1d(lanes, window.view(1, 1, -1) / window.sum())
+def smooth_latent(z: Tensor) -> Tensor:
+    """Average a latent [B, C, T', F'] over 5 frames (about 0.1 s) with a Hann window."""
+    window = torch.hann_window(2 * SMOOTHING_FRAMES + 3, periodic=False)[1:-1].to(z)
+    rows = z.transpose(2, 3).reshape(-1, 1, z.shape[2])
+    padding = (SMOOTHING_FRAMES, SMOOTHING_FRAMES)
+    rows = torch.nn.functional.pad(rows, padding, mode="replicate")
+    mean = torch.nn.functional.conv1d(rows, window.view(1, 1, -1) / window.sum())
     return mean.view(*z.shape[:2], z.shape[3], z.shape[2]).transpose(2, 3)

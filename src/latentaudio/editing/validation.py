@@ -1,0 +1,153 @@
+"""Checks of an edit against the source it works on: durations, time ranges, frequency ranges and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from ..audio.ops import CROSSFADE_S
+from ..config.architecture import MelSpec, mel_edges
+from ..config.edits import (
+    AnyEdit,
+    ExtendOptions,
+    InpaintOptions,
+    LoopOptions,
+    SuperResolveOptions,
+    TimeRange,
+)
+from ..errors import UsageError
+from . import drawn_mask
+from .drawn_mask import MaskPixels
+
+MIN_SOURCE_DURATION_S = 0.1
+MAX_SOURCE_DURATION_S = 600.0
+
+
+def validate_source_duration(duration: float) -> None:
+    """Check that audio of `duration` seconds can be edited.
+
+    Raises:
+        UsageError: It is shorter than `MIN_SOURCE_DURATION_S` or longer than
+            `MAX_SOURCE_DURATION_S`.
+    """
+    if duration < MIN_SOURCE_DURATION_S:
+        raise UsageError(
+            f"the audio lasts {duration:.3g} s; give at least {MIN_SOURCE_DURATION_S:g} s"
+        )
+    if duration > MAX_SOURCE_DURATION_S:
+        raise UsageError(
+            f"the audio lasts {duration:.0f} s; the limit is {MAX_SOURCE_DURATION_S:g} s, "
+            "so cut it first"
+        )
+
+
+def validate_edit(edit: AnyEdit, duration: float, mel: MelSpec, mask: MaskPixels | None) -> None:
+    """Check that an edit fits a source and a model.
+
+    Args:
+        edit: The edit.
+        duration: Duration of the source in seconds.
+        mel: Front end of the model, which gives its highest frequency.
+        mask: The decoded mask of an inpainting edit, or None.
+
+    Raises:
+        UsageError: A value does not fit. The message names it and its limits.
+    """
+    validate_source_duration(duration)
+    if isinstance(edit, ExtendOptions):
+        validate_source_duration(duration + edit.before + edit.after)
+        added_samples = round(edit.before * mel.sample_rate) + round(edit.after * mel.sample_rate)
+        if added_samples == 0:
+            raise UsageError("extend needs before or after, in seconds")
+    elif isinstance(edit, SuperResolveOptions):
+        _validate_cutoff(edit.cutoff_hz, mel)
+    elif isinstance(edit, LoopOptions):
+        if not 2 * CROSSFADE_S < edit.seam_duration < duration - 2 * CROSSFADE_S:
+            raise UsageError(
+                f"seam_duration = {edit.seam_duration:g} s; give more than {2 * CROSSFADE_S:g} s and less "
+                f"than the source, which lasts {duration:g} s"
+            )
+    elif isinstance(edit, InpaintOptions):
+        _validate_inpainting(edit, duration, mel, mask)
+
+
+def _validate_cutoff(cutoff_hz: float, mel: MelSpec) -> None:
+    nyquist_hz = mel.sample_rate / 2
+    if not 0 < cutoff_hz < nyquist_hz:
+        raise UsageError(
+            f"cutoff_hz = {cutoff_hz:g} Hz; give more than 0 and less than {nyquist_hz:g} Hz, "
+            "the highest frequency of the model"
+        )
+
+
+def _validate_inpainting(
+    edit: InpaintOptions, duration: float, mel: MelSpec, mask: MaskPixels | None
+) -> None:
+    nyquist_hz = mel.sample_rate / 2
+    if not edit.time_ranges and not edit.frequency_ranges and mask is None:
+        raise UsageError(
+            "inpaint needs a time range such as 1.0:2.5, a frequency range such as 2000:8000, "
+            "or a mask"
+        )
+    _validate_ranges("time range", edit.time_ranges, duration, "s", "the source ends")
+    masked_ranges = drawn_mask.time_ranges(mask, duration) if mask is not None else []
+    for start, end in [*edit.time_ranges, *masked_ranges]:
+        if end - start < CROSSFADE_S - 1e-6:
+            raise UsageError(
+                f"time range {start:.6g}:{end:.6g} is shorter than {CROSSFADE_S:g} s; "
+                "regenerate at least that much"
+            )
+    _validate_ranges(
+        "frequency range", edit.frequency_ranges, nyquist_hz, "Hz", "the model's bandwidth ends"
+    )
+    for low, high in edit.frequency_ranges:
+        _validate_bandwidth(low, high, mel)
+    is_all_time = not edit.time_ranges or _covers(edit.time_ranges, duration)
+    is_all_band = not edit.frequency_ranges or _covers(edit.frequency_ranges, nyquist_hz)
+    if mask is None and is_all_time and is_all_band:
+        raise UsageError(
+            "that selects the whole source, so nothing would be kept; use transfer or generate"
+        )
+
+
+def _validate_bandwidth(low_hz: float, high_hz: float, mel: MelSpec) -> None:
+    """Refuse a frequency range narrower than one mel filter at its center."""
+    edges = mel_edges(mel.n_mels, mel.fmin, mel.fmax)
+    center_hz = min((low_hz + high_hz) / 2, edges[-1])
+    for lower, upper in zip(edges, edges[2:], strict=False):
+        if upper >= center_hz:
+            if high_hz - low_hz < upper - lower:
+                raise UsageError(
+                    f"frequency range {low_hz:g}:{high_hz:g} is narrower than the model resolves; "
+                    f"give it at least {upper - lower:.0f} Hz there"
+                )
+            return
+
+
+def _validate_ranges(
+    name: str, ranges: Sequence[TimeRange], limit: float, unit: str, limit_reason: str
+) -> None:
+    for start, end in ranges:
+        if start >= end:
+            raise UsageError(f"{name} {start:g}:{end:g} is empty or reversed; write START:END")
+        if start < 0:
+            raise UsageError(f"{name} {start:g}:{end:g} begins before 0; write START:END in {unit}")
+        if end > limit + 1e-6:
+            raise UsageError(
+                f"{name} {start:g}:{end:g} goes beyond {limit:.6g} {unit}, where {limit_reason}"
+            )
+    for (start, end), (next_start, next_end) in pairwise(sorted(ranges)):
+        if next_start < end:
+            merged = f"{start:g}:{max(end, next_end):g}"
+            raise UsageError(
+                f"{name}s {start:g}:{end:g} and {next_start:g}:{next_end:g} overlap; "
+                f"write them as one, {merged}"
+            )
+
+
+def _covers(ranges: Sequence[TimeRange], limit: float) -> bool:
+    """Return whether ranges cover 0 to `limit` without a gap."""
+    ordered = sorted(ranges)
+    if ordered[0][0] > 0 or ordered[-1][1] < limit:
+        return False
+    return all(first[1] >= second[0] for first, second in pairwise(ordered))

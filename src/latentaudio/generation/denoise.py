@@ -1,0 +1,180 @@
+"""Denoises one batch from noise to latent, window by window.
+
+Letters: B batch, C channels; T' F' latent grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+import torch
+from torch import Tensor
+
+from ..codec import WINDOW_OVERLAP_FRACTION
+from ..config.options import GenerationOptions
+from ..diffusion.guidance import Guidance, cfg_denoiser, compose_weighted
+from ..diffusion.samplers import SAMPLERS, Noise
+from ..diffusion.schedule import Schedule
+from ..diffusion.sdedit import init_from_latent
+from ..loaders.component_store import ComponentStore
+from ..models.tiling import apply_overlapping
+from ..models.unet import DeepCache, PreparedConditioning
+from ..types import Conditioning, Denoiser, LatentEdit, Step, WeightedConditioning
+from .system import System
+
+if TYPE_CHECKING:
+    from ..models.unet import UNet
+
+UNetName = Literal["unet", "distilled_unet"]
+
+
+class PreparedUNet:
+    """The UNet as classifier-free guidance calls it, with everything no step changes computed once.
+
+    It returns float32. Calls repeat in the same order at every step: one for each prompt of each
+    window. Each of them keeps its own deep features (DeepCache, arXiv 2312.00858).
+
+    Attributes:
+        call_index: Number of the next call within a step.
+    """
+
+    def __init__(
+        self,
+        components: ComponentStore,
+        name: UNetName = "unet",
+        cache_interval: int = 1,
+        num_calls: int = 1,
+    ) -> None:
+        """Prepare a UNet for one run from noise to latent.
+
+        Args:
+            components: The components of the model.
+            name: The component: the UNet or the distilled UNet.
+            cache_interval: Steps that share the deep features; 1 computes them at every step.
+            num_calls: Calls within one step.
+        """
+        self._unet = cast("UNet", components[name])
+        # a CUDA graph cannot skip the deep part at every other step
+        self._callable = components.callable(name) if cache_interval == 1 else components[name]
+        self._deep_caches: list[DeepCache] = []
+        if cache_interval > 1:
+            self._deep_caches = [DeepCache(cache_interval) for _ in range(num_calls)]
+        self._prepared: dict[int, tuple[Conditioning, PreparedConditioning]] = {}
+        self.call_index = 0
+
+    def __call__(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        """Predict from noisy latents z [B, C, T', F'] at steps t [B]; float32 of the same shape."""
+        prepared = self._prepare(conditioning)
+        if not self._deep_caches:
+            return cast(Tensor, self._callable(z, t, prepared)).float()
+        deep_cache = self._deep_caches[self.call_index]
+        self.call_index = (self.call_index + 1) % len(self._deep_caches)
+        return cast(Tensor, self._callable(z, t, prepared, deep_cache)).float()
+
+    def _prepare(self, conditioning: Conditioning) -> PreparedConditioning:
+        # the tuple keeps the conditioning alive, so its id stays its own
+        key = id(conditioning)
+        if key not in self._prepared:
+            self._prepared[key] = (conditioning, self._unet.prepare(conditioning))
+        return self._prepared[key][1]
+
+
+@dataclass(frozen=True)
+class BatchInputs:
+    """All that one batch is denoised from.
+
+    Attributes:
+        requests: Resolved options of its clips; they differ in prompt and seed only.
+        windows: For each window of the latent, its prompts and their weights.
+        edit: Source latent of an edit, or None.
+    """
+
+    requests: Sequence[GenerationOptions]
+    windows: Sequence[Sequence[WeightedConditioning]]
+    edit: LatentEdit | None = None
+
+
+class DenoiserRun:
+    """One batch on its way from noise to latent.
+
+    Attributes:
+        options: Options that all clips of the batch share.
+        window_index: Number of the next window within a step.
+        denoisers: One denoiser for each window.
+    """
+
+    def __init__(self, system: System, batch: BatchInputs, guidance_scale: float) -> None:
+        self.system = system
+        self.batch = batch
+        self.options = batch.requests[0]
+        self.sampler = SAMPLERS[self.options.sampler]
+        self.schedule = Schedule(system.config.schedule)
+        self.window_index = 0
+        num_calls = sum(len(prompts) for prompts in batch.windows)
+        self._network = PreparedUNet(
+            system.components, self.sampler.component, self.options.cache_interval, num_calls
+        )
+        self._guidance = Guidance(
+            guidance_scale,
+            self.options.apg_eta,
+            self.options.guidance_rescale,
+            self.options.guidance_start,
+            self.options.guidance_stop,
+        )
+        self._guided: dict[tuple[int, int], Denoiser] = {}
+        self.denoisers = [compose_weighted(self._guide, prompts) for prompts in batch.windows]
+
+    def _guide(self, cond: Conditioning, uncond: Conditioning) -> Denoiser:
+        """Return the guided denoiser of a pair; windows with the same prompt share it."""
+        key = (id(cond), id(uncond))
+        if key not in self._guided:
+            self._guided[key] = cfg_denoiser(
+                self._network, cond, uncond, self._guidance, self.schedule
+            )
+        return self._guided[key]
+
+    def denoise(self, z: Tensor, t: Tensor) -> Tensor:
+        """Predict for whole latents z [B, C, T', F'] at steps t [B], in overlapping windows."""
+        self.window_index = 0
+
+        def denoise_window(window: Tensor) -> Tensor:
+            prediction = self.denoisers[self.window_index](window, t)
+            self.window_index += 1
+            return prediction
+
+        length = self.system.codec.max_window
+        return apply_overlapping(denoise_window, z, length, length // WINDOW_OVERLAP_FRACTION)
+
+    @torch.inference_mode()
+    def steps(self) -> Iterator[Step]:
+        """Yield every step of the sampler; the last one holds the latent."""
+        options, config = self.options, self.system.config
+        num_frames = self.system.codec.num_frames(options.duration)
+        noise = Noise([request.seed for request in self.batch.requests])
+        shape = (
+            config.vae.latent_channels,
+            num_frames // config.vae.downsampling,
+            config.mel.n_mels // config.vae.downsampling,
+        )
+        z = noise(shape).to(self.system.components.device)
+        timesteps = self.sampler.timesteps(self.schedule, options.steps, config.distilled_unet)
+        start = 0
+        pre_step = None
+        if self.batch.edit is not None:
+            z, start, timesteps, pre_step = init_from_latent(
+                self.batch.edit, z, self.schedule, timesteps, noise
+            )
+            if start == len(timesteps):  # strength 0: nothing to denoise
+                yield Step(start - 1, start, 0, z, z)
+        yield from self.sampler.sample(
+            self.denoise,
+            z,
+            self.schedule,
+            timesteps,
+            eta=options.eta,
+            noise=noise,
+            start=start,
+            pre_step=pre_step,
+        )

@@ -1,0 +1,268 @@
+"""Runs resolved requests: encode, denoise, decode, rank, second passes, postprocessing.
+
+Letters: B batch, N samples.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..audio.io import Audio
+from ..audio.ops import Samples, check_audible, fade_edges, limit_peak
+from ..audio.postprocess import postprocess
+from ..conditioning import g2p
+from ..config.edits import AnyEdit
+from ..config.options import GenerationOptions
+from ..editing.plan import EditPlan, plan_edit
+from ..errors import GenerationError
+from ..types import Step
+from .batching import expand_candidates, group_by_settings
+from .denoise import BatchInputs, DenoiserRun
+from .memory import MemoryEstimate, estimate_memory, raise_on_oom
+from .ranking import similarity
+from .resolve import ResolvedRequest
+from .second_passes import loop_pass, loop_seam_duration, stereo_pass
+from .system import System
+from .window_conditioning import WindowConditioner
+
+PROMPTS_ENCODED_AHEAD = 32
+"""Batches whose prompts are encoded before the first is denoised, if components take turns."""
+
+ProgressCallback: TypeAlias = Callable[[int, int], None]
+"""Called after every sampling step with (clip-steps done, of how many)."""
+StepCallback: TypeAlias = Callable[[Step], None]
+"""Called with every `Step` of every batch. An exception that it raises ends the generation."""
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Functions that follow a generation.
+
+    Attributes:
+        progress: Called after every sampling step with counts.
+        on_step: Called with every step.
+    """
+
+    progress: ProgressCallback | None = None
+    on_step: StepCallback | None = None
+
+
+NO_CALLBACKS = Callbacks()
+
+
+class Engine:
+    """Generates the clips of resolved requests with one loaded model."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.conditioner = WindowConditioner(system)
+
+    def run(
+        self, requests: Sequence[ResolvedRequest], callbacks: Callbacks = NO_CALLBACKS
+    ) -> Iterator[Audio]:
+        """Yield the clips of all requests in order, each as soon as it is finished.
+
+        Args:
+            requests: Resolved requests.
+            callbacks: Functions that follow the sampling steps.
+
+        Yields:
+            `num_waveforms` clips for each request.
+
+        Raises:
+            GenerationError: A clip is silent or not finite, or memory does not suffice.
+        """
+        self._warn(requests)
+        candidates: list[ResolvedRequest] = []
+        for request in requests:
+            candidates.extend(expand_candidates(request))
+        waveforms = raise_on_oom(self._waveforms(candidates, callbacks))
+        for request in requests:
+            num_candidates = request.options.candidates
+            for _ in range(request.options.num_waveforms):
+                yield self._finish(request, list(islice(waveforms, num_candidates)))
+
+    def estimate_memory(self, requests: Sequence[ResolvedRequest]) -> MemoryEstimate:
+        """Return the memory that the largest of some requests takes. Loads nothing."""
+        system = self.system
+        window_frames = system.codec.max_window * system.config.vae.downsampling
+        estimates = []
+        for request in requests:
+            estimates.append(
+                estimate_memory(
+                    system.components, request.options, window_frames, system.batch_size
+                )
+            )
+        return max(estimates, key=lambda estimate: estimate.required_gb)
+
+    def _warn(self, requests: Sequence[ResolvedRequest]) -> None:
+        """Warn of texts that are cut, and of memory that will not suffice."""
+        texts: dict[str, None] = {}
+        transcripts: dict[str, None] = {}
+        for request in requests:
+            options = request.options
+            texts |= dict.fromkeys((options.prompt, options.negative_prompt))
+            texts |= dict.fromkeys(cue.text for cue in options.timeline)
+            if options.transcript:
+                transcripts[options.transcript] = None
+        for text in texts:
+            if not self.system.text_encoders.fits(text):
+                _warn_of_cut("prompt", text)
+        phonemes = self.system.config.phonemes
+        for transcript in transcripts:
+            if phonemes is not None and not g2p.fits(transcript, phonemes.max_length):
+                _warn_of_cut("transcript", transcript)
+        if self.system.spec.unet_parameters > 0:
+            estimate = self.estimate_memory(requests)
+            if not estimate.fits:
+                warnings.warn(str(estimate), stacklevel=4)
+
+    def _waveforms(
+        self, candidates: Sequence[ResolvedRequest], callbacks: Callbacks
+    ) -> Iterator[tuple[ResolvedRequest, Samples]]:
+        """Yield each candidate with its samples [1, N], in order.
+
+        Candidates that differ in prompt and seed only share a batch.
+        """
+        system, components = self.system, self.system.components
+        total = sum(candidate.options.steps for candidate in candidates)
+        done = 0
+        planner = _EditPlanner(system)
+        batches = group_by_settings(candidates, system.batch_size)
+        num_ahead = PROMPTS_ENCODED_AHEAD if components.low_memory else 1
+        while ahead := list(islice(batches, num_ahead)):
+            plans = [planner.plan(batch[0]) for batch in ahead]
+            windows = self.conditioner.encode_windows(ahead, plans)
+            for batch, batch_windows, plan in zip(ahead, windows, plans, strict=True):
+                latent_edit = plan.latent_edit if plan else None
+                inputs = BatchInputs(
+                    [request.options for request in batch], batch_windows, latent_edit
+                )
+                scale = self.conditioner.effective_guidance_scale(batch[0].options)
+                for step in DenoiserRun(system, inputs, scale).steps():
+                    if callbacks.on_step is not None:
+                        callbacks.on_step(step)
+                    if callbacks.progress is not None:
+                        callbacks.progress(done + (step.index + 1) * len(batch), total)
+                done += sum(request.options.steps for request in batch)
+                if components.low_memory and batch is ahead[-1]:
+                    components.release("unet", "distilled_unet")
+                waveforms = self._decode(step, batch[0].options, plan)
+                yield from zip(batch, waveforms, strict=True)
+
+    def _decode(
+        self, last_step: Step, options: GenerationOptions, plan: EditPlan | None
+    ) -> list[Samples]:
+        """Decode the latents of a batch to samples [1, N] and put edits into their source."""
+        num_samples = None
+        if self.system.reference.trim_vocoder_tail:
+            num_samples = round(options.duration * self.system.sample_rate)
+        waveforms = []
+        for waveform in self.system.codec.decode(last_step.z):
+            waveforms.append(waveform[:, :num_samples])
+        self.system.components.trim_memory()
+        if plan is not None:
+            waveforms = [plan.postprocess(waveform) for waveform in waveforms]
+        return waveforms
+
+    def _finish(
+        self, request: ResolvedRequest, candidates: list[tuple[ResolvedRequest, Samples]]
+    ) -> Audio:
+        """Choose among the candidates of one clip, and postprocess the best."""
+        system = self.system
+        candidates = self._select_valid(candidates)
+        tags = {
+            "license": system.spec.license,
+            "reference": system.reference.name,
+            **system.components.runtime_metadata,
+        }
+        score = None
+        best = 0
+        if request.options.candidates > 1:
+            samples_of = [samples for _, samples in candidates]
+            scores = self.similarity(samples_of, [request.options.display_text])[:, 0]
+            best = int(scores.argmax())
+            score = float(scores[best])
+            tags["chosen_of"] = str(request.options.candidates)
+        chosen, samples = candidates[best]
+        samples, side = self._second_passes(samples, chosen)
+        samples, sample_rate, notes = postprocess(samples, system.sample_rate, chosen.options, side)
+        return Audio(samples, sample_rate, chosen.options, score, {**tags, **notes})
+
+    def similarity(self, audio: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return CLAP's cosine similarities [K, M] between K clips and M texts."""
+        with self.system.components.keep_loaded():
+            return similarity(self.system.text_encoders, audio, self.system.sample_rate, texts)
+
+    def _select_valid(
+        self, candidates: Sequence[tuple[ResolvedRequest, Samples]]
+    ) -> list[tuple[ResolvedRequest, Samples]]:
+        """Return the candidates that are audible, in [-1, 1]; raise GenerationError if none is."""
+        valid = []
+        first_error: GenerationError | None = None
+        for request, samples in candidates:
+            try:
+                check_audible(samples)
+            except GenerationError as error:
+                first_error = first_error or error
+                continue
+            if request.options.edit is None and self.system.reference.normalize_output:
+                samples = fade_edges(limit_peak(samples), self.system.sample_rate)
+            else:  # kept parts of a source stay as they are
+                samples = limit_peak(samples, 1.0)
+            valid.append((request, samples))
+        if first_error and not valid:
+            raise first_error
+        return valid
+
+    def _second_passes(
+        self, samples: Samples, request: ResolvedRequest
+    ) -> tuple[Samples, Samples | None]:
+        """Close the loop of a clip [1, N] if asked for; make the side channel of its stereo."""
+        source = self.system.source
+        seam_duration = loop_seam_duration(request.options)
+        if request.options.loop_seam:
+            samples = self._run_pass(loop_pass(samples, request, seam_duration, source))
+        if not request.options.stereo_width:
+            return samples, None
+        side = self._run_pass(stereo_pass(samples, request, source))
+        if seam_duration:
+            side = self._run_pass(loop_pass(side, request, seam_duration, source))
+        return samples, side
+
+    def _run_pass(self, request: ResolvedRequest) -> Samples:
+        [clip] = self.run([request])
+        return clip.samples
+
+
+class _EditPlanner:
+    """Plans the edit of a request; candidates of one request share the plan."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._edit: AnyEdit | None = None
+        self._plan: EditPlan | None = None
+
+    def plan(self, request: ResolvedRequest) -> EditPlan | None:
+        """Return the plan of a request's edit; None if it is no edit."""
+        edit = request.options.edit
+        if edit is None or request.edit_source is None:
+            return None
+        if self._plan is None or edit != self._edit:
+            self._plan = plan_edit(edit, request.edit_source, self._system.codec)
+            self._edit = edit
+        return self._plan
+
+
+def _warn_of_cut(name: str, text: str) -> None:
+    warnings.warn(
+        f"the {name} {text[:40]!r}... is too long; the model uses only its beginning",
+        stacklevel=4,
+    )

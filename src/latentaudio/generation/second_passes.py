@@ -1,0 +1,80 @@
+"""Further requests over a finished clip: its loop seam and the side channel of its stereo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..audio.ops import Samples
+from ..config.edits import AnyEdit, LoopOptions, VaryOptions
+from ..config.options import GenerationOptions
+from ..editing.inputs import RequestInputs
+from ..loaders.resolve import ModelSource
+from .resolve import MAX_SEED, ResolvedRequest, resolve_request
+from .timeline import rotate_cues
+
+STEREO_SIDE_STRENGTH = 0.4
+"""Strength of the variation whose difference to the clip becomes the side channel.
+
+It has the timing and the timbre of the clip, but another waveform.
+"""
+
+_SHARED = ("preset", "transcript", "crossfade")
+_SAMPLING = (
+    "negative_prompt", "steps", "guidance_scale", "apg_eta", "guidance_start", "guidance_stop",
+    "guidance_rescale", "sampler", "cache_interval", "eta",
+)  # fmt: skip
+
+
+def loop_seam_duration(options: GenerationOptions) -> float:
+    """Return the seconds around the loop point that a request regenerates; 0 if it is no loop."""
+    if options.loop_seam:
+        return options.loop_seam
+    return options.edit.seam_duration if isinstance(options.edit, LoopOptions) else 0.0
+
+
+def loop_pass(
+    clip: Samples, request: ResolvedRequest, seam_duration: float, source: ModelSource
+) -> ResolvedRequest:
+    """Return the request that closes the loop of a clip [1, N]."""
+    options = request.options
+    rotated = rotate_cues(options.timeline, options.duration / 2, options.duration)
+    edit = LoopOptions(seam_duration=seam_duration)
+    return _pass(clip, request, edit, source, timeline=rotated)
+
+
+def stereo_pass(clip: Samples, request: ResolvedRequest, source: ModelSource) -> ResolvedRequest:
+    """Return the request that varies a clip [1, N] for the side channel of its stereo."""
+    edit = VaryOptions(strength=STEREO_SIDE_STRENGTH)
+    return _pass(clip, request, edit, source, timeline=request.options.timeline)
+
+
+def _pass(
+    clip: Samples, request: ResolvedRequest, edit: AnyEdit, source: ModelSource, **changes: Any
+) -> ResolvedRequest:
+    """Return an edit of a clip with the settings of its request, and a seed of its own.
+
+    The distilled UNet cannot edit; a clip made by it takes the other settings of its preset.
+    """
+    options = request.options
+    names = list(_SHARED)
+    if options.sampler != "lcm":
+        names += _SAMPLING
+    if not (options.has_text or options.transcript or options.timeline):
+        # guidance of a clip without words came from the source of its edit
+        names = [name for name in names if name not in ("guidance_scale", "negative_prompt")]
+    inputs = RequestInputs(source.config.mel.sample_rate)
+    for prompt_samples in request.audio_prompts.values():
+        inputs.load_audio(prompt_samples)
+    audio = inputs.load_audio(clip)
+    settings = {name: getattr(options, name) for name in names}
+    edit = edit.model_copy(update={"source_sha256": audio.sha256})
+    pass_options = GenerationOptions(
+        prompt=options.prompt,
+        candidates=1,
+        seed=(options.seed + MAX_SEED // 2) % MAX_SEED,
+        edit=edit,
+        duration=audio.samples.shape[1] / inputs.sample_rate,
+        **settings,
+        **changes,
+    )
+    return resolve_request(pass_options, source, inputs)
