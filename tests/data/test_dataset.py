@@ -76,5 +76,5 @@ def test_the_error_for_a_damaged_file_names_it(tmp_path):
 
 def test_a_sample_rate_that_differs_from_the_file_is_an_error(tmp_path):
     clip = write_clip(tmp_path, np.zeros(1000, np.float32), 48000)
-    with pytest.raises(DataError, match="has 48000 Hz but the manifest says 16000"):
+    with pytest.raises(DataError, match="has 48000 Hz but the manifest has 16000"):
         read_crop(Clip(clip.path, ("x",), 16000, 1000), 16000, 100, seeded_generator(0))

@@ -268,7 +268,7 @@ def test_a_full_disk_is_a_short_error_and_keeps_the_last_checkpoint(data, tmp_pa
 
 
 def test_init_from_a_folder_without_components_is_an_error(data, tmp_path):
-    with pytest.raises(WeightsError, match="has no .safetensors of a component"):
+    with pytest.raises(WeightsError, match=r"has no \.safetensors of a component"):
         train(tiny_recipe(1), (data,), tmp_path / "run", (tmp_path,))
 
 

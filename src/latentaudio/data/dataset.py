@@ -92,7 +92,7 @@ def read_crop(
         ) from None
     if file_rate != clip.sample_rate:
         raise DataError(
-            f"{clip.path} has {file_rate} Hz but the manifest says {clip.sample_rate} Hz; "
+            f"{clip.path} has {file_rate} Hz but the manifest has {clip.sample_rate} Hz; "
             "correct the line or remove its rate"
         )
     samples = channels.mean(axis=1)
