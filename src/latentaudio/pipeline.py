@@ -1,4 +1,4 @@
-"""`AudioLDM`: the facade over one model. Every public method is here; each hands a request to the engine.
+"""`AudioLDM`: the facade over one model. Each method hands a request to the engine.
 
 Letters: C channels, N samples.
 """
@@ -23,7 +23,7 @@ from .config.edits import (
     TransferOptions,
     VaryOptions,
 )
-from .config.options import AudioPromptMode, GenerationOptions, GenerationOverrides, PromptCue
+from .config.options import AudioPromptMode, GenerationOptions, GenerationOverrides
 from .editing.drawn_mask import mask_to_string
 from .editing.inputs import AudioInput, RequestInputs
 from .generation.engine import Callbacks, ProgressCallback, StepCallback

@@ -1,4 +1,4 @@
-"""Checks of an edit against the source it works on: durations, time ranges, frequency ranges and masks."""
+"""Checks of an edit against its source: durations, time ranges, frequency ranges and masks."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def validate_edit(edit: AnyEdit, duration: float, mel: MelSpec, mask: MaskPixels
     elif isinstance(edit, LoopOptions):
         if not 2 * CROSSFADE_S < edit.seam_duration < duration - 2 * CROSSFADE_S:
             raise UsageError(
-                f"seam_duration = {edit.seam_duration:g} s; give more than {2 * CROSSFADE_S:g} s and less "
-                f"than the source, which lasts {duration:g} s"
+                f"seam_duration = {edit.seam_duration:g} s; give more than {2 * CROSSFADE_S:g} s "
+                f"and less than the source, which lasts {duration:g} s"
             )
     elif isinstance(edit, InpaintOptions):
         _validate_inpainting(edit, duration, mel, mask)

@@ -152,7 +152,7 @@ def _read_kilobytes(file: str, name: str) -> int | None:
 
 
 def _cgroup_headroom(group: Path) -> float:
-    """Return GB that a container's limit leaves (cgroup v2), without cached files; else infinite."""
+    """Return GB that a container's limit leaves (cgroup v2, without cached files), or infinity."""
     try:
         limit = int((group / "memory.max").read_text())
         used = int((group / "memory.current").read_text())
