@@ -30,7 +30,7 @@ WINDOW_OVERLAP_FRACTION = 4
 NO_WINDOW = 2**40
 """A window that is longer than any latent."""
 VOCODER_CHUNK_FRAMES = 512
-"""Mel frames, without margins, that HiFi-GAN gets at once on a CPU. 1,024 take 1.5 times as long."""
+"""Mel frames, without margins, that HiFi-GAN gets at once on a CPU; 1,024 are 1.5 times slower."""
 ORIGINAL_LENGTH_FACTOR = 1.024
 """The original code samples 25.6 latent frames for a second that has 25 (numerics: VAE)."""
 CLAMP_TRIGGER = 100.0

@@ -141,7 +141,7 @@ class _Blender:
         self.result = source.copy()
 
     def terms(self, time_range: TimeRange, block: slice) -> tuple[Samples, Samples]:
-        """Return the kept and the added signal of a block; their sum is the blend."""
+        """Return the remaining and the added signal of a block; their sum is the blend."""
         removed = self.result[:, block]
         added = self.generated[:, block]
         if self.gains is not None:
@@ -160,13 +160,14 @@ class _Blender:
             blocks.append(slice(block_start, min(block_start + BLOCK_SAMPLES, end)))
         gain = 1.0  # the largest that does not clip
         for block in blocks:
-            kept, added = self.terms(time_range, block)
-            clips = (np.abs(kept + added) > 1.0) & (added != 0.0)
-            headroom = (1.0 - np.abs(kept[clips])) / np.abs(added[clips])
+            remaining, added = self.terms(time_range, block)
+            clips = (np.abs(remaining + added) > 1.0) & (added != 0.0)
+            headroom = (1.0 - np.abs(remaining[clips])) / np.abs(added[clips])
             gain = min(gain, float(headroom.min(initial=1.0)))
         for block in blocks:
-            kept, added = self.terms(time_range, block)
-            self.result[:, block] = np.clip(kept + max(MIN_CLIP_GAIN, gain) * added, -1.0, 1.0)
+            remaining, added = self.terms(time_range, block)
+            mixed = remaining + max(MIN_CLIP_GAIN, gain) * added
+            self.result[:, block] = np.clip(mixed, -1.0, 1.0)
 
 
 def blend_into_source(

@@ -191,10 +191,10 @@ def _plan_loop(edit: LoopOptions, source: EditSource, codec: AudioCodec) -> Edit
     plan = _plan_region(_Region([seam], [], None), audio, (0, 0), duration, codec, edit.in_context)
 
     def postprocess(generated: Samples) -> Samples:
-        blended = plan.postprocess(generated)
+        rotated_loop = plan.postprocess(generated)
         reach = min(round(LOOP_CUT_SEARCH_S * sample_rate), half - 1)
-        steps = np.abs(np.diff(blended[0, half - reach - 1 : half + reach]))
-        return np.roll(blended, -(half - reach + int(steps.argmin())), axis=1)
+        steps = np.abs(np.diff(rotated_loop[0, half - reach - 1 : half + reach]))
+        return np.roll(rotated_loop, -(half - reach + int(steps.argmin())), axis=1)
 
     return replace(plan, postprocess=postprocess)
 

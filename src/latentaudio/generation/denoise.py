@@ -150,7 +150,8 @@ class DenoiserRun:
     @torch.inference_mode()
     def steps(self) -> Iterator[Step]:
         """Yield every step of the sampler; the last one holds the latent."""
-        options, config = self.options, self.system.config
+        options = self.options
+        config = self.system.config
         num_frames = self.system.codec.num_frames(options.duration)
         noise = Noise([request.seed for request in self.batch.requests])
         shape = (

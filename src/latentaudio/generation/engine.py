@@ -131,7 +131,8 @@ class Engine:
 
         Candidates that differ in prompt and seed only share a batch.
         """
-        system, components = self.system, self.system.components
+        system = self.system
+        components = system.components
         total = sum(candidate.options.steps for candidate in candidates)
         done = 0
         planner = _EditPlanner(system)

@@ -231,7 +231,8 @@ def resolve_options(options: GenerationOptions, source: ModelSource) -> Generati
 
 def _defaults(options: GenerationOptions, source: ModelSource) -> dict[str, Any]:
     """Return the defaults of model and preset for the options of a request."""
-    config, spec = source.config, source.spec
+    config = source.config
+    spec = source.spec
     set_names = options.model_fields_set
     defaults: dict[str, Any] = {}
     for name in GenerationOptions.model_fields:
@@ -288,7 +289,8 @@ def validate_for_model(options: GenerationOptions, source: ModelSource) -> None:
     Raises:
         UsageError: The model cannot run them.
     """
-    name, config = source.spec.name, source.config
+    name = source.spec.name
+    config = source.config
     if options.sampler == "lcm":
         _validate_distilled(options, source)
     if isinstance(options.edit, TransferOptions) and not (options.has_text or options.transcript):
@@ -320,7 +322,8 @@ def validate_for_model(options: GenerationOptions, source: ModelSource) -> None:
 
 
 def _validate_speech(options: GenerationOptions, source: ModelSource) -> None:
-    name, is_speech = source.spec.name, source.config.phonemes is not None
+    name = source.spec.name
+    is_speech = source.config.phonemes is not None
     if options.transcript and not is_speech:
         raise UsageError(
             f"{name} is not a speech model; for a transcript load one, "
@@ -336,7 +339,8 @@ def _validate_speech(options: GenerationOptions, source: ModelSource) -> None:
 
 
 def _validate_timeline(options: GenerationOptions, source: ModelSource) -> None:
-    name, config = source.spec.name, source.config
+    name = source.spec.name
+    config = source.config
     modes = {cue.audio_prompt_mode for cue in options.timeline if cue.has_audio}
     if config.phonemes is not None:
         raise UsageError(
@@ -364,7 +368,8 @@ def _validate_timeline(options: GenerationOptions, source: ModelSource) -> None:
 
 
 def _validate_distilled(options: GenerationOptions, source: ModelSource) -> None:
-    name, distilled = source.spec.name, source.config.distilled_unet
+    name = source.spec.name
+    distilled = source.config.distilled_unet
     if distilled is None:
         raise UsageError(
             f"{name} has no distilled UNet, which the lcm sampler needs; choose dpm++ or ddim"

@@ -130,7 +130,9 @@ def morph_cues(first: object, second: object, duration: float) -> list[dict[str,
 
 def is_audio(item: object) -> bool:
     """Return whether an item is audio: anything but a text, or a text that names a file."""
-    return not isinstance(item, str) or os.path.isfile(item)  # noqa: PTH113  # Path raises for long texts
+    if not isinstance(item, str):
+        return True
+    return os.path.isfile(item)  # noqa: PTH113  # a Path raises for long texts
 
 
 def read_timeline(file: Path) -> dict[str, Any]:

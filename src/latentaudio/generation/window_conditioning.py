@@ -211,7 +211,8 @@ class WindowConditioner:
         if not cue.has_audio:
             return None
         assert cue.audio_prompt_mode, "resolving a request sets the mode of its audio prompts"
-        mel, sha256 = self.system.config.mel, cue.audio_prompt_sha256
+        mel = self.system.config.mel
+        sha256 = cue.audio_prompt_sha256
         samples = request.audio_prompts[sha256][0]
         weight = cue.audio_prompt_weight
         if cue.audio_prompt_mode == "clap":
@@ -251,12 +252,12 @@ class WindowConditioner:
             return None
         end = window.start + window.length
         samples = context_audio.samples[window.start * hop : end * hop]
-        kept = kept_frames[window.start : end]
+        is_kept = kept_frames[window.start : end]
         prior_fn = None
         if config.latent_prior is not None:
-            prior_fn = partial(self._prior_from_audio, samples, kept)
+            prior_fn = partial(self._prior_from_audio, samples, is_kept)
         # the prior depends on kept frames, not only on whole tokens
-        bits = "".join("01"[is_kept] for is_kept in kept)
+        bits = "".join("01"[flag] for flag in is_kept)
         return replace(
             context_audio,
             name=f"{context_audio.name} {window.start} {bits}",
@@ -266,13 +267,13 @@ class WindowConditioner:
             prior_fn=prior_fn,
         )
 
-    def _prior_from_audio(self, samples: Samples, kept: Sequence[bool]) -> Tensor:
+    def _prior_from_audio(self, samples: Samples, kept_mask: Sequence[bool]) -> Tensor:
         """Return a prior [1, C, T', F'] from audio: its latent without detail.
 
         Frames that are not kept get the mean of those that are.
         """
-        z = self.system.codec.encode(samples, len(kept) * self.system.config.vae.downsampling)
-        is_kept = torch.tensor(kept, device=z.device)
+        z = self.system.codec.encode(samples, len(kept_mask) * self.system.config.vae.downsampling)
+        is_kept = torch.tensor(kept_mask, device=z.device)
         mean = z[:, :, is_kept].mean(dim=2, keepdim=True)
         return torch.where(is_kept[:, None], smooth_latent(z), mean)
 
