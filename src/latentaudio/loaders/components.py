@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..config.architecture import ModelConfig
-from . import diffusers_configs, key_rules
+from . import builders, diffusers_configs, key_rules
 from .component_spec import (
     AudioLDMLayout,
     ComponentSpec,
@@ -22,74 +22,6 @@ from .component_spec import (
 
 if TYPE_CHECKING:
     from torch import nn
-
-# Builders, with late imports: a module is imported when a component of it is first built.
-
-
-def _build_vae(config: ModelConfig) -> nn.Module:
-    from ..models.vae import VAE
-
-    return VAE(config.vae, config.latent_mean, config.latent_std)
-
-
-def _build_vocoder(config: ModelConfig) -> nn.Module:
-    from ..models.vocoders import build_vocoder
-
-    return build_vocoder(config.vocoder)
-
-
-def _build_clap(config: ModelConfig) -> nn.Module:
-    from ..models.text_encoders import build_clap
-
-    assert config.clap is not None
-    module: nn.Module = build_clap(config.clap)
-    return module
-
-
-def _build_t5(config: ModelConfig) -> nn.Module:
-    from ..models.text_encoders import build_t5
-
-    assert config.t5 is not None
-    module: nn.Module = build_t5(config.t5)
-    return module
-
-
-def _build_phonemes(config: ModelConfig) -> nn.Module:
-    from ..models.phoneme_encoder import PhonemeEncoder
-
-    assert config.phonemes is not None
-    return PhonemeEncoder(config.phonemes)
-
-
-def _build_audiomae(config: ModelConfig) -> nn.Module:
-    from ..models.audiomae import AudioMAE
-
-    assert config.audiomae is not None
-    return AudioMAE(config.audiomae)
-
-
-def _build_translator(config: ModelConfig) -> nn.Module:
-    from ..models.translator import Translator
-
-    assert config.translator is not None
-    return Translator(config.translator)
-
-
-def _build_latent_prior(config: ModelConfig) -> nn.Module:
-    from ..models.latent_prior import LatentPrior
-
-    assert config.latent_prior is not None and config.t5 is not None
-    num_bins = config.mel.n_mels // config.vae.downsampling
-    return LatentPrior(
-        config.latent_prior, config.t5.hidden_size, config.vae.latent_channels, num_bins
-    )
-
-
-def _build_unet(config: ModelConfig) -> nn.Module:
-    from ..models.unet import UNet
-
-    return UNet(config.unet)
-
 
 # Details of the foreign layouts that are not names of tensors.
 
@@ -151,7 +83,7 @@ _ROWS = (
     ComponentSpec(
         "vae",
         "decode",
-        _build_vae,
+        builders.build_vae,
         key_rules.vae_rules,
         DiffusersLayout(
             (
@@ -173,7 +105,7 @@ _ROWS = (
     ComponentSpec(
         "vocoder",
         "decode",
-        _build_vocoder,
+        builders.build_vocoder,
         key_rules.vocoder_rules,
         DiffusersLayout(
             (
@@ -188,7 +120,7 @@ _ROWS = (
     ComponentSpec(
         "clap",
         "text",
-        _build_clap,
+        builders.build_clap,
         key_rules.clap_rules,
         DiffusersLayout(
             (
@@ -234,7 +166,7 @@ _ROWS = (
     ComponentSpec(
         "t5",
         "text",
-        _build_t5,
+        builders.build_t5,
         key_rules.unchanged_rules,
         DiffusersLayout(
             (
@@ -264,7 +196,7 @@ _ROWS = (
     ComponentSpec(
         "phonemes",
         "text",
-        _build_phonemes,
+        builders.build_phonemes,
         key_rules.phonemes_rules,
         DiffusersLayout(
             (
@@ -297,14 +229,14 @@ _ROWS = (
     ComponentSpec(
         "audiomae",
         "text",
-        _build_audiomae,
+        builders.build_audiomae,
         key_rules.unchanged_rules,
         audioldm=AudioLDMLayout(("cond_stage_models.0.cond_stage_models.2.audiomae.model.",)),
     ),
     ComponentSpec(
         "translator",
         "text",
-        _build_translator,
+        builders.build_translator,
         key_rules.translator_rules,
         DiffusersLayout(
             (
@@ -335,11 +267,11 @@ _ROWS = (
         ),
         uses_transformers=True,
     ),
-    ComponentSpec("latent_prior", "text", _build_latent_prior),
+    ComponentSpec("latent_prior", "text", builders.build_latent_prior),
     ComponentSpec(
         "unet",
         "denoise",
-        _build_unet,
+        builders.build_unet,
         key_rules.unet_rules,
         DiffusersLayout(
             (
@@ -355,7 +287,7 @@ _ROWS = (
         ),
         AudioLDMLayout(("model.diffusion_model.",), has_ema=True),
     ),
-    ComponentSpec("distilled_unet", "denoise", _build_unet, key_rules.unet_rules),
+    ComponentSpec("distilled_unet", "denoise", builders.build_unet, key_rules.unet_rules),
 )
 
 COMPONENTS: dict[str, ComponentSpec] = {spec.name: spec for spec in _ROWS}
@@ -379,13 +311,5 @@ def build_component(name: str, config: ModelConfig) -> nn.Module:
 
 def build_on_meta(name: str, config: ModelConfig) -> nn.Module:
     """Return a component on the meta device: shapes without memory, to assign weights to."""
-    import torch
-
-    from .state_dict import SkipInit
-
-    if COMPONENTS[name].uses_transformers:
-        from ..models.text_encoders import preload_transformers
-
-        preload_transformers()
-    with torch.device("meta"), SkipInit():
-        return build_component(name, config)
+    spec = COMPONENTS[name]
+    return builders.build_on_meta(spec.build, config, spec.uses_transformers)

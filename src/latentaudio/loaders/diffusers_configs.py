@@ -8,8 +8,8 @@ file's content. A missing key raises KeyError, which `diffusers_format.read_conf
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..config.architecture import (
     CLAPConfig,
@@ -25,6 +25,10 @@ from ..config.architecture import (
     VocoderConfig,
 )
 from ..errors import WeightsError
+from .builders import build_clap, build_on_meta, build_t5, build_translator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _PREDICTION_TYPES: dict[Prediction, str] = {
     "epsilon": "epsilon",
@@ -250,7 +254,7 @@ def read_vocoder(content: Mapping[str, Any]) -> VocoderConfig:
 
 def clap_config(config: ModelConfig) -> dict[str, Any]:
     """Return the content of CLAP's config.json."""
-    return _transformers_config("clap", config)
+    return _transformers_config(build_clap, config)
 
 
 def read_clap(content: Mapping[str, Any]) -> CLAPConfig:
@@ -278,7 +282,7 @@ def read_clap(content: Mapping[str, Any]) -> CLAPConfig:
 
 def t5_config(config: ModelConfig) -> dict[str, Any]:
     """Return the content of T5's config.json."""
-    return _transformers_config("t5", config)
+    return _transformers_config(build_t5, config)
 
 
 def read_t5(content: Mapping[str, Any]) -> T5Config:
@@ -328,7 +332,7 @@ def read_phonemes(content: Mapping[str, Any], projection: Mapping[str, Any]) -> 
 def translator_config(config: ModelConfig) -> dict[str, Any]:
     """Return the content of GPT-2's config.json."""
     assert config.translator is not None
-    content = _transformers_config("translator", config, "gpt2")
+    content = _transformers_config(build_translator, config, "gpt2")
     return {**content, "max_new_tokens": config.translator.num_tokens}
 
 
@@ -367,10 +371,10 @@ def _channel_mult(content: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(width // first for width in content["block_out_channels"])
 
 
-def _transformers_config(name: str, config: ModelConfig, submodule: str = "") -> dict[str, Any]:
-    """Return what transformers itself writes for a component of one of its classes."""
-    from .components import build_on_meta
-
-    module = build_on_meta(name, config).get_submodule(submodule)
+def _transformers_config(
+    build: Callable[[ModelConfig], nn.Module], config: ModelConfig, submodule: str = ""
+) -> dict[str, Any]:
+    """Return what transformers itself writes for a network of one of its classes."""
+    module = build_on_meta(build, config, uses_transformers=True).get_submodule(submodule)
     content: dict[str, Any] = module.config.to_dict()  # type: ignore[union-attr, operator]
     return {**content, "architectures": [type(module).__name__]}
