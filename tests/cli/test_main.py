@@ -1,4 +1,4 @@
-"""The front door: help without torch, one line and the right code for every ending."""
+"""The command `latentaudio`: help without torch, one line and the right exit code for every end."""
 
 import subprocess
 import sys
@@ -6,45 +6,85 @@ from pathlib import Path
 
 import pytest
 
-from latentaudio.cli import main as door
-from latentaudio.cli.main import VERBS, main
+from latentaudio.cli import main as cli_main
+from latentaudio.cli.main import COMMANDS, main
 from latentaudio.errors import DataError
 
+NAMES = [command.name for command in COMMANDS]
+WITHOUT_JSON = ("train", "dataset", "stream")
 
-def test_help_names_every_verb_and_imports_no_torch():
-    code = (
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+
+
+def test_help_lists_every_command_in_its_panel_and_imports_nothing_heavy():
+    result = run_python(
         "import sys; from latentaudio.cli.main import main; code = main(['--help']);"
-        "heavy = {'torch', 'numpy', 'transformers', 'pydantic'} & set(sys.modules); sys.exit(code or bool(heavy))"
+        "heavy = {'torch', 'numpy', 'transformers', 'pydantic'} & set(sys.modules);"
+        "sys.exit(code or bool(heavy))"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert all(
-        verb in done.stdout and purpose[:20] in done.stdout for verb, purpose in VERBS.items()
+    assert result.returncode == 0, result.stderr
+    panel = ""
+    shown = {}
+    for line in result.stdout.splitlines():
+        if line.startswith("╭─"):
+            panel = line.strip("╭─╮ ")
+        words = line.strip("│ ").split(maxsplit=1)
+        if line.startswith("│") and len(words) == 2:
+            shown[words[0]] = (panel, words[1].strip())
+    for command in COMMANDS:
+        assert shown[command.name] == (command.panel.name, command.purpose)
+
+
+@pytest.mark.parametrize("command", ["generate", "inpaint", "batch", "stream"])
+def test_help_of_a_command_imports_no_torch_and_no_numpy(command):
+    result = run_python(
+        f"import sys; from latentaudio.cli.main import main; main(['{command}', '--help']);"
+        "sys.exit(bool({'torch', 'numpy', 'transformers'} & set(sys.modules)))"
     )
+    assert result.returncode == 0, result.stderr
+    assert "--guidance-scale" in result.stdout
 
 
-def test_help_of_a_verb_imports_no_torch():
-    code = "import sys; from latentaudio.cli.main import main; main(['generate', '--help']); sys.exit('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "--guidance" in done.stdout
-
-
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "bench"])
-def test_every_verb_explains_itself(verb, capsys):
-    assert main([verb, "--help"]) == 0
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_help(name, capsys):
+    assert main([name, "--help"]) == 0
     shown = capsys.readouterr().out
-    assert f"latentaudio {verb}" in shown
-    assert "--json" in shown or verb in ("train", "corpus")
+    assert f"latentaudio {name}" in shown
+    assert "--json" in shown or name in WITHOUT_JSON
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=NAMES)
+def test_a_command_is_a_file_whose_function_has_its_name(command):
+    assert command.module == command.name.replace("-", "_")
+    assert (Path(cli_main.__file__).parent / f"{command.module}.py").is_file()
+
+
+def test_help_of_generate_groups_its_flags_in_panels(capsys):
+    assert main(["generate", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    panels = [line.strip("╭─╮ ") for line in lines if line.startswith("╭─")]
+    assert panels == [
+        "Prompt",
+        "Sampling and guidance",
+        "Length and post-processing",
+        "Output",
+        "Model and machine",
+    ]
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        ["generat", "x"], ["generate", "x", "--second", "3"], ["generate", "x", "--seconds", "soon"],
-        ["train"], ["info"], ["info", "a", "b"],
+        ["generat", "x"],
+        ["generate", "x", "--durations", "3"],
+        ["generate", "x", "--duration", "soon"],
+        ["train"],
+        ["info"],
+        ["info", "a", "b"],
     ],
-)  # fmt: skip
+)
 def test_wrong_flags_are_one_line_and_code_2(wrong, capsys):
     assert main(wrong) == 2
     out, err = capsys.readouterr()
@@ -53,27 +93,28 @@ def test_wrong_flags_are_one_line_and_code_2(wrong, capsys):
     assert err.count("\n") == 1
 
 
-def raising(problem):
+def raising(error):
     def app(*args, **kwargs):
-        raise problem
+        raise error
 
     return app
 
 
 @pytest.mark.parametrize(
-    ("problem", "code", "line"),
+    ("error", "code", "line"),
     [
         (DataError("no folder;\n choose another"), 2, "latentaudio: no folder; choose another\n"),
         (
             ValueError("odd"),
             1,
-            "latentaudio: unexpected ValueError: odd; add --debug to see where, and please report it\n",
+            "latentaudio: unexpected ValueError: odd; "
+            "add --debug for the traceback, and please report it\n",
         ),
-        (KeyboardInterrupt(), 130, "latentaudio: stopped; nothing is half-written\n"),
+        (KeyboardInterrupt(), 130, "latentaudio: stopped; finished files are complete\n"),
     ],
 )
-def test_every_ending_has_its_code_and_line(problem, code, line, monkeypatch, capsys):
-    monkeypatch.setattr(door, "app", raising(problem))
+def test_every_end_has_its_exit_code_and_line(error, code, line, monkeypatch, capsys):
+    monkeypatch.setattr(cli_main, "app", raising(error))
     assert main(["models"]) == code
     assert capsys.readouterr().err == line
 
@@ -81,20 +122,20 @@ def test_every_ending_has_its_code_and_line(problem, code, line, monkeypatch, ca
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
 def test_help_that_cannot_be_printed_is_one_line():
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "latentaudio.cli.main", "--help"],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
         )
-    assert (done.returncode, done.stderr) == (
+    assert (result.returncode, result.stderr) == (
         2,
-        "latentaudio: no space left for what is printed; free some\n",
+        "latentaudio: no space left for the output; free some\n",
     )
 
 
-def test_debug_lets_the_traceback_through(monkeypatch):
-    monkeypatch.setattr(door, "app", raising(ValueError("odd")))
+def test_debug_shows_the_traceback(monkeypatch):
+    monkeypatch.setattr(cli_main, "app", raising(ValueError("odd")))
     with pytest.raises(ValueError, match="odd"):
         main(["models", "--debug"])
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CLASSIFIER = Path("benchmarks/classifier")
 
-evaluate = App(name="evaluate", help="Measure the quality of a model.")
+evaluate = App(name="evaluate", help="Measure the quality of a model.", help_format="markdown")
 
 
 @evaluate.default

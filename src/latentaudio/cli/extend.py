@@ -16,7 +16,9 @@ def extend(
     audio: Annotated[
         Path, Parameter(help="Audio file, of any sample rate and number of channels.", group=EDIT)
     ],
-    prompt: Annotated[str, Parameter(help="The sound of the new parts.", group=EDIT)] = "",
+    prompt: Annotated[
+        str, Parameter(help="The sound of the new parts.", group=EDIT, show_default=False)
+    ] = "",
     *,
     before: Annotated[float, describe(ExtendOptions, "before", EDIT)] = 0.0,
     after: Annotated[float, describe(ExtendOptions, "after", EDIT)] = 0.0,

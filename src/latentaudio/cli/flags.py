@@ -22,8 +22,8 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from ..pipeline import AudioLDM
 
-PROMPT = Group("Prompt", sort_key=1)
-EDIT = Group("Edit", sort_key=2)
+EDIT = Group("Edit", sort_key=1)
+PROMPT = Group("Prompt", sort_key=2)
 SAMPLING = Group("Sampling and guidance", sort_key=3)
 LENGTH = Group("Length and post-processing", sort_key=4)
 OUTPUT = Group("Output", sort_key=5)
@@ -190,7 +190,7 @@ class RuntimeFlags:
 QuietFlag = Annotated[
     bool,
     Parameter(
-        help="Print neither progress nor results, except those of --json.",
+        help="Print no progress and no results, except the lines of --json.",
         group=OUTPUT,
         show_default=False,
     ),

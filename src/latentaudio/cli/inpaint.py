@@ -17,7 +17,9 @@ def inpaint(
     audio: Annotated[
         Path, Parameter(help="Audio file, of any sample rate and number of channels.", group=EDIT)
     ],
-    prompt: Annotated[str, Parameter(help="The sound of the regenerated parts.", group=EDIT)] = "",
+    prompt: Annotated[
+        str, Parameter(help="The sound of the regenerated parts.", group=EDIT, show_default=False)
+    ] = "",
     *,
     time: Annotated[
         list[str] | None,

@@ -17,7 +17,7 @@ def loop(
         Path, Parameter(help="Audio file, of any sample rate and number of channels.", group=EDIT)
     ],
     prompt: Annotated[
-        str, Parameter(help="The sound of the clip, if that helps.", group=EDIT)
+        str, Parameter(help="The sound of the clip, if that helps.", group=EDIT, show_default=False)
     ] = "",
     *,
     seam_duration: Annotated[float, describe(LoopOptions, "seam_duration", EDIT)] = 1.0,

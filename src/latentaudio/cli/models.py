@@ -13,7 +13,7 @@ from ..config.registry import MODELS, ModelSpec, get_model_spec
 from . import console
 
 COLUMNS = ("NAME", "USE", "RATE", "MAX", "PARAMS", "LICENSE")
-USE_WIDTH = 32
+USE_WIDTH = 29
 """Characters of the column USE, so that the table has at most 100 columns."""
 
 
@@ -42,7 +42,7 @@ def _format_table(specs: Sequence[ModelSpec]) -> str:
     """One row for each model; a long use goes on in the next line."""
     rows = [COLUMNS]
     for spec in specs:
-        first, *more = wrap(spec.description, USE_WIDTH)
+        first, *more = wrap(spec.description, USE_WIDTH, break_on_hyphens=False)
         parameters = f"{spec.unet_parameters / 1e6:.0f} M" if spec.unet_parameters else "-"
         rate = f"{spec.config.mel.sample_rate / 1000:g} kHz"
         max_duration = f"{spec.max_duration:g} s"

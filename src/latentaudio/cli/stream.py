@@ -23,7 +23,6 @@ from .flags import (
     LENGTH,
     OUTPUT,
     PROMPT,
-    QuietFlag,
     RuntimeFlags,
     StreamFlags,
     TimelineFlag,
@@ -44,7 +43,10 @@ _HEADER_SIZE = 36  # bytes of a WAV header after the field with the size
 
 def stream(
     prompt: Annotated[
-        str, Parameter(help="Text that describes the sound, in English.", group=PROMPT)
+        str,
+        Parameter(
+            help="Text that describes the sound, in English.", group=PROMPT, show_default=False
+        ),
     ] = "",
     *,
     timeline: TimelineFlag = None,
@@ -61,7 +63,9 @@ def stream(
             group=OUTPUT,
         ),
     ] = None,
-    quiet: QuietFlag = False,
+    quiet: Annotated[
+        bool, Parameter(help="Print no progress.", group=OUTPUT, show_default=False)
+    ] = False,
     runtime: RuntimeFlags = RuntimeFlags(),
 ) -> None:
     """Generate a clip of any length and write it while it grows."""

@@ -17,7 +17,7 @@ def super_resolve(
         Path, Parameter(help="Audio file, of any sample rate and number of channels.", group=EDIT)
     ],
     prompt: Annotated[
-        str, Parameter(help="The sound of the clip, if that helps.", group=EDIT)
+        str, Parameter(help="The sound of the clip, if that helps.", group=EDIT, show_default=False)
     ] = "",
     *,
     cutoff_hz: Annotated[float, describe(SuperResolveOptions, "cutoff_hz", EDIT)],

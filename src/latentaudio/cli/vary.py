@@ -17,7 +17,7 @@ def vary(
         Path, Parameter(help="Audio file, of any sample rate and number of channels.", group=EDIT)
     ],
     prompt: Annotated[
-        str, Parameter(help="The sound of the clip, if that helps.", group=EDIT)
+        str, Parameter(help="The sound of the clip, if that helps.", group=EDIT, show_default=False)
     ] = "",
     *,
     strength: Annotated[float, describe(VaryOptions, "strength", EDIT)] = 0.4,
