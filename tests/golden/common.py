@@ -1,8 +1,8 @@
-"""What the golden outcomes share: values and their fingerprints, a place for files, tiny models, a sound to work on.
+"""Shared by the golden outcomes: fingerprints of values, temporary files, tiny models, a test clip.
 
-Every outcome is a function without arguments that gives a `Value`. Its fingerprint must survive a redesign that renames and
-moves: it never depends on names of tensors, tags or keys that are this project's own (see `Nameless`), on places of files, on
-time, and on which outcomes were computed before it.
+An outcome is a function without arguments that returns a `Value`. Its fingerprint survives renames:
+it does not depend on names of tensors, tags or keys of this project (see `Nameless`), on paths, on
+time, or on the outcomes that were computed before it.
 """
 
 from __future__ import annotations
@@ -23,38 +23,42 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from latentaudio import Audio
-from latentaudio.conditioning.tokenizer import build as build_tokenizer
+from latentaudio.conditioning.tokenizer import build_tokenizer
 from latentaudio.config.architecture import ModelConfig
+from latentaudio.config.registry import MODELS, ModelSpec
+from latentaudio.loaders.components import build_component, component_names
+from latentaudio.loaders.model_folder import TOKENIZER_FILE, save_component, write_config
 from latentaudio.train.text_distillation import lexicon
-from latentaudio.config.registry import VARIANTS, Variant
-from latentaudio.loaders.model_folder import TOKENIZER_FILE, build, parts_of, save_part, write_config
 
 RATE = 16000
-WORDS = 1200  # of a tiny model's tokenizer
+VOCAB_SIZE = 1200  # of a tiny model's tokenizer
 GOLDEN = Path(__file__).parent
 ROOT = GOLDEN.parents[1]
 
 
 @dataclass(frozen=True)
 class Nameless:
-    """Tensors whose names do not count: the fingerprint is that of the sorted fingerprints of dtype, shape and bytes."""
+    """Tensors whose names do not count: their fingerprints of dtype, shape and bytes are sorted."""
 
     tensors: tuple[Tensor, ...]
 
 
-Value: TypeAlias = "np.ndarray[Any, Any] | Tensor | str | bytes | bool | int | float | Nameless | Sequence[Value] | None"
+Value: TypeAlias = (
+    "np.ndarray[Any, Any] | Tensor | str | bytes | bool | int | float | Nameless | "
+    "Sequence[Value] | None"
+)
 Outcome: TypeAlias = Callable[[], Value]
 
 
 def fingerprint(value: Value) -> str:
-    """SHA-256 of kinds, shapes and bytes of a value, to the last bit."""
-    seal = hashlib.sha256()
-    for piece in _pieces(value):
-        seal.update(len(piece).to_bytes(8, "little") + piece)
-    return seal.hexdigest()
+    """Return the SHA-256 of types, shapes and bytes of a value."""
+    digest = hashlib.sha256()
+    for chunk in _chunks(value):
+        digest.update(len(chunk).to_bytes(8, "little") + chunk)
+    return digest.hexdigest()
 
 
-def _pieces(value: Value) -> Iterator[bytes]:
+def _chunks(value: Value) -> Iterator[bytes]:
     match value:
         case Tensor():
             plain = value.detach().cpu().contiguous()
@@ -76,20 +80,23 @@ def _pieces(value: Value) -> Iterator[bytes]:
             yield f"int {int(value)}".encode()
         case _:
             yield f"list {len(value)}".encode()
-            for one in value:
-                yield from _pieces(one)
+            for item in value:
+                yield from _chunks(item)
 
 
 def summary(value: Value) -> Any:
-    """Numbers to compare with a tolerance where a machine computes otherwise: of at most six parts of a list."""
+    """Return statistics of a value, of at most six items of a list, to compare with a tolerance."""
     match value:
         case Tensor() | np.ndarray():
             return _statistics(value)
         case Nameless():
             flat = [tensor.detach().double().flatten() for tensor in value.tensors]
-            whole = {"tensors": len(flat), "numbers": sum(len(one) for one in flat)}
-            sums = {"sum": sum(float(one.sum()) for one in flat), "abs": sum(float(one.abs().sum()) for one in flat)}
-            return {**whole, **{name: _rounded(number) for name, number in sums.items()}}
+            return {
+                "tensors": len(flat),
+                "numbers": sum(map(len, flat)),
+                "sum": _rounded(sum(float(tensor.sum()) for tensor in flat)),
+                "abs": _rounded(sum(float(tensor.abs().sum()) for tensor in flat)),
+            }
         case bytes():
             return {"bytes": len(value)}
         case str():
@@ -102,21 +109,23 @@ def summary(value: Value) -> Any:
             return int(value)
         case _:
             more = [f"and {len(value) - 6} more"] if len(value) > 6 else []
-            return [*(summary(one) for one in value[:6]), *more]
+            return [*(summary(item) for item in value[:6]), *more]
 
 
 def _statistics(value: Tensor | np.ndarray[Any, Any]) -> dict[str, Any]:
-    kind = str(value.dtype).removeprefix("torch.")
-    plain = value.detach().cpu().double().numpy() if isinstance(value, Tensor) else np.asarray(value, np.float64)
-    flat = plain.reshape(-1)
-    known = {"shape": list(plain.shape), "dtype": kind}
+    dtype = str(value.dtype).removeprefix("torch.")
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().double().numpy()
+    array = np.asarray(value, np.float64)
+    flat = array.reshape(-1)
+    shape = {"shape": list(array.shape), "dtype": dtype}
     if not flat.size:
-        return known
+        return shape
     with np.errstate(invalid="ignore"):
         numbers = {"mean": flat.mean(), "std": flat.std(), "min": flat.min(), "max": flat.max()}
-    places = [flat[int(share * (flat.size - 1))] for share in (0.1, 0.37, 0.5, 0.83)]
-    stated = {name: _rounded(float(number)) for name, number in numbers.items()}
-    return {**known, **stated, "at": [_rounded(float(one)) for one in places]}
+    rounded = {name: _rounded(float(number)) for name, number in numbers.items()}
+    points = [float(flat[int(part * (flat.size - 1))]) for part in (0.1, 0.37, 0.5, 0.83)]
+    return {**shape, **rounded, "at": [_rounded(point) for point in points]}
 
 
 def _rounded(number: float) -> float | str:
@@ -124,86 +133,98 @@ def _rounded(number: float) -> float | str:
 
 
 @cache
-def workplace() -> Path:
-    """A folder that goes when the recorder ends."""
-    keep.append(made := tempfile.TemporaryDirectory(prefix="golden."))
-    return Path(made.name)
-
-
-keep: list[tempfile.TemporaryDirectory[str]] = []
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that is removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="golden.")
 
 
 def fresh(name: str) -> Path:
-    """A new place in the workplace: its parent is there, itself is not."""
-    return Path(tempfile.mkdtemp(dir=workplace()), name)
+    """Return a new path; its parent exists, the path itself does not."""
+    return Path(tempfile.mkdtemp(dir=temporary_folder().name), name)
 
 
-def heard(clips: Sequence[Audio]) -> Value:
-    """What counts of finished clips: samples, rate, seed, and the score of a winner."""
+def clip_values(clips: Sequence[Audio]) -> Value:
+    """Return samples, sample rate, seed and ranking score of finished clips."""
     return [[clip.samples, clip.sample_rate, clip.seed, clip.score] for clip in clips]
 
 
-def sound(seconds: float = 1.3, rate: int = RATE, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """A sweep, a tone that beats, and noise, [1, N]."""
+def source_clip(
+    seconds: float = 1.3, rate: int = RATE, seed: int = 0
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return a sweep, a pulsed tone and noise, [1, N]."""
     t = np.arange(round(seconds * rate)) / rate
     noise = np.random.default_rng(seed).standard_normal(len(t))
-    tone = 0.25 * np.sin(2 * np.pi * (300 + 200 * t) * t) + 0.1 * np.sin(2 * np.pi * 1760 * t) * (np.sin(2 * np.pi * 3 * t) > 0)
+    sweep = 0.25 * np.sin(2 * np.pi * (300 + 200 * t) * t)
+    pulses = 0.1 * np.sin(2 * np.pi * 1760 * t) * (np.sin(2 * np.pi * 3 * t) > 0)
+    tone = sweep + pulses
     return np.asarray(tone + 0.02 * noise, np.float32)[None]
 
 
 @torch.no_grad()
-def filled(module: nn.Module) -> nn.Module:
-    """Weights of working size in every parameter. Each depends on its shape and on how many of that shape came before it, not
-    on its name and not on what torch draws when a layer is made."""
-    before: dict[tuple[int, ...], int] = {}
+def fill_weights(module: nn.Module) -> nn.Module:
+    """Set every parameter to weights of working size, and return the module.
+
+    They depend on the shape and on the number of parameters of that shape before it, not on its
+    name and not on the initialization.
+    """
+    counts: dict[tuple[int, ...], int] = {}
     for weight in module.parameters():
         shape = tuple(weight.shape)
-        turn = before[shape] = before.get(shape, -1) + 1
+        index = counts[shape] = counts.get(shape, -1) + 1
         if weight.ndim:
-            seed = int.from_bytes(hashlib.sha256(f"{shape} {turn}".encode()).digest()[:4], "little")
-            drawn = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-            gain = 1.0 if weight.ndim == 1 and bool((weight == 1).all()) else 0.0
-            weight.copy_(drawn * weight[0].numel() ** -0.5 if weight.ndim > 1 else gain + 0.1 * drawn)
+            seed = int.from_bytes(
+                hashlib.sha256(f"{shape} {index}".encode()).digest()[:4], "little"
+            )
+            noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+            if weight.ndim > 1:
+                weight.copy_(noise * weight[0].numel() ** -0.5)
+            else:
+                weight.copy_((1.0 if bool((weight == 1).all()) else 0.0) + 0.1 * noise)
     return module
 
 
 def write_tokenizer(path: Path) -> None:
-    """The tokenizer of all tiny models: numbers, letters and the lexicon's first words."""
-    build_tokenizer(lexicon.words()[:500], WORDS).save(str(path))
+    """Write the tokenizer of all tiny models: numbers, letters and the lexicon's first words."""
+    build_tokenizer(lexicon.list_words()[:500], VOCAB_SIZE).save(str(path))
 
 
 def write_tiny(folder: Path, config: ModelConfig, name: str) -> Path:
-    """A model folder of a tiny system, called `name` in the table."""
+    """Write a model folder of a tiny system, `name` in the model table."""
     folder.mkdir(parents=True)
     write_config(folder, config, name, {"made": "for golden outcomes"})
-    for part in parts_of(config):
-        save_part(folder, part, filled(build(part, config)).state_dict())
+    for component in component_names(config):
+        module = fill_weights(build_component(component, config))
+        save_component(folder, component, module.state_dict())
     write_tokenizer(folder / TOKENIZER_FILE)
     return folder
 
 
 def states_in(folder: Path) -> Nameless:
-    """All tensors of a folder's safetensors files, names left out."""
-    files = sorted(folder.glob("*.safetensors"))
-    return Nameless(tuple(tensor for file in files for tensor in load_file(file).values()))
+    """Return all tensors of a folder's safetensors files, without names."""
+    tensors: list[Tensor] = []
+    for file in sorted(folder.glob("*.safetensors")):
+        tensors += load_file(file).values()
+    return Nameless(tuple(tensors))
 
 
 def tensors_of(state: object) -> list[Tensor]:
-    """All tensors in nested dicts and lists."""
+    """Return all tensors in nested dicts and lists."""
     if isinstance(state, Tensor):
         return [state]
     if isinstance(state, Mapping):
-        return [tensor for one in state.values() for tensor in tensors_of(one)]
+        state = list(state.values())
+    tensors: list[Tensor] = []
     if isinstance(state, list | tuple):
-        return [tensor for one in state for tensor in tensors_of(one)]
-    return []
+        for item in state:
+            tensors += tensors_of(item)
+    return tensors
 
 
 @contextmanager
-def in_table(row: Variant) -> Iterator[Variant]:
-    """A row of one's own stands in the table of models meanwhile."""
-    VARIANTS[row.name] = row
+def in_model_table(spec: ModelSpec) -> Iterator[ModelSpec]:
+    """Add a row to the model table inside the `with` block."""
+    MODELS[spec.name] = spec
     try:
-        yield row
+        yield spec
     finally:
-        del VARIANTS[row.name]
+        del MODELS[spec.name]

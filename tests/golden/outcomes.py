@@ -1,8 +1,18 @@
-"""The table of golden outcomes: name -> what computes it. A name says area, subject and what is done, in words of the field."""
+"""The table of golden outcomes: name -> the function that computes it.
+
+Names are those of version 0.1, under which golden.json holds them.
+"""
 
 from __future__ import annotations
 
-from golden import outcomes_data, outcomes_files, outcomes_mini, outcomes_pure, outcomes_tiny, outcomes_train
+from golden import (
+    outcomes_data,
+    outcomes_files,
+    outcomes_mini,
+    outcomes_pure,
+    outcomes_tiny,
+    outcomes_train,
+)
 from golden.common import Outcome
 
 OUTCOMES: dict[str, Outcome] = {

@@ -1,4 +1,7 @@
-"""Functions of numbers: front ends, schedules, guidance, codecs, words, ranking, finish, files, memory, judges and analysis."""
+"""Golden outcomes of functions: front ends, schedules, codec, text, files, memory, analysis.
+
+The names of outcomes are those of version 0.1, under which golden.json holds them.
+"""
 
 from __future__ import annotations
 
@@ -10,299 +13,436 @@ from typing import Any
 
 import numpy as np
 import torch
-from golden.common import RATE, ROOT, Nameless, Outcome, Value, sound, tensors_of
-from golden.outcomes_mini import LOA, SCORE, drawn, model
-from golden.outcomes_tiny import tiny_of
+from golden.common import RATE, ROOT, Nameless, Outcome, Value, source_clip, tensors_of
+from golden.outcomes_mini import LOA, TIMELINE, drawn_mask_pixels, model
+from golden.outcomes_tiny import tiny_config
 
 from latentaudio import AudioLDM
-from latentaudio.editing import drawn_mask
-from latentaudio.audio.postprocess import faded, levelled, limited, trimmed, true_peaks, widened
 from latentaudio.audio.io import encode as encode_file
 from latentaudio.audio.io import safe_name
-from latentaudio.audio.mel import Ear, Framing, clap_mel, filterbank, kaldi_fbank, vae_mel
-from latentaudio.audio.ops import fade_edges, limit_peak, loudness, passing, resample, shaped, to_loudness
-from latentaudio.audio.plot import picture
+from latentaudio.audio.loudness import (
+    limit_true_peak,
+    loudness,
+    normalize_loudness,
+    true_peaks,
+)
+from latentaudio.audio.mel import clap_mel, filterbank, kaldi_fbank, vae_mel
+from latentaudio.audio.ops import bandpass_gains, fade_edges, limit_peak, resample, stft_filter
+from latentaudio.audio.plot import plot_image
+from latentaudio.audio.postprocess import fade, to_stereo, trim_silence
 from latentaudio.cli.models import models
-from latentaudio.conditioning import g2p
-from latentaudio.conditioning.base import Sounding, encode_nulls, encode_prompts, language_of_sound
-from latentaudio.conditioning.tokenizer import quantities
+from latentaudio.conditioning import encode_prompts, encode_unconditional, g2p
+from latentaudio.conditioning.base import AudioPrompt
+from latentaudio.conditioning.language_of_audio import encode_language_of_audio
+from latentaudio.conditioning.numbers import replace_numbers
 from latentaudio.config.architecture import Prediction, ScheduleConfig, mel_edges
-from procedural_audio.captions.sentences import SENTENCES
-from procedural_audio.registry import table
+from latentaudio.config.options import GenerationOptions
+from latentaudio.config.reference import CLAPPadding, MelFraming
+from latentaudio.config.registry import MODELS
 from latentaudio.diffusion.guidance import Guidance
-from latentaudio.diffusion.samplers import Noise, ddim, dpmpp_2m, leaps
+from latentaudio.diffusion.samplers import Noise, ddim, dpmpp_2m, lcm
 from latentaudio.diffusion.schedule import Schedule, Spacing
+from latentaudio.editing import drawn_mask
+from latentaudio.editing.inputs import RequestInputs
 from latentaudio.evaluate.frechet import frechet_distance
-from latentaudio.evaluate.mini.signal_analysis import comes_first, fundamental, onsets, partials, period, strongest_partial, template, tints
-from latentaudio.evaluate.mini.classifier import load_judge, mel_of
-from latentaudio.evaluate.mini.classifier import train as train_judge
-from latentaudio.evaluate.mini.prompts import render
-from latentaudio.generation.memory import numbers_of
-from latentaudio.models.tiling import blended, starts
-from latentaudio.config.options import Options
-from latentaudio.generation.timeline import shares, turned, within
+from latentaudio.evaluate.mini.classifier import load_classifier, log_mel_of, train_classifier
+from latentaudio.evaluate.mini.prompts import render_class
+from latentaudio.evaluate.mini.signal_analysis import (
+    comes_first,
+    fit_template,
+    fundamental,
+    onsets,
+    partials,
+    period,
+    spectral_shapes,
+    strongest_partial,
+)
+from latentaudio.generation.memory import num_parameters
+from latentaudio.generation.resolve import resolve_request
+from latentaudio.generation.timeline import crop_cues, cue_weights, rotate_cues
+from latentaudio.loaders.components import component_names
+from latentaudio.loaders.resolve import spec_only
+from latentaudio.models.tiling import apply_overlapping, window_starts
 from latentaudio.types import Conditioning
-from latentaudio.config.registry import VARIANTS
-from latentaudio.loaders.model_folder import parts_of
-from latentaudio.loaders.resolve import described
+from procedural_audio.captions.sentences import SENTENCES
+from procedural_audio.registry import get_registry
 
-# Words that functions take; strings, which no tool renames.
 SPACINGS: tuple[Spacing, ...] = ("leading", "trailing", "log_snr")
-CENTRED: Framing = "centred"
-STRETCH: Ear = "stretch"
+CENTERED: MelFraming = "centered"
+STRETCH: CLAPPadding = "stretch"
 PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v", "x0")
 FORMATS = (".wav", ".flac", ".ogg", ".mp3", ".opus")
-LISTENED = ("bell", "dog", "clock", "siren", "knock", "violin", "rain", "organ", "alarm", "footsteps")
-TEXTS = (
-    "a dog barking in the rain", "three loud knocks on a wooden door", "a tone at 440 Hz", "a violin playing A4",
-    "120 bpm drums",
-    "Rain, then thunder!", "", "a bell ringing every 2.5 seconds", "ÄÖÜ naïve café 2,000 hz", "glockenspiel xylophone zither",
+ANALYZED = (
+    "bell", "dog", "clock", "siren", "knock", "violin", "rain", "organ", "alarm", "footsteps",
 )  # fmt: skip
-_48K = VARIANTS["audioldm_48k"].config.mel
+TEXTS = (
+    "a dog barking in the rain",
+    "three loud knocks on a wooden door",
+    "a tone at 440 Hz",
+    "a violin playing A4",
+    "120 bpm drums",
+    "Rain, then thunder!",
+    "",
+    "a bell ringing every 2.5 seconds",
+    "ÄÖÜ naïve café 2,000 hz",
+    "glockenspiel xylophone zither",
+)
+_48K = MODELS["audioldm_48k"].config.mel
 
 
 @cache
-def clip_of(kind: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """A render of a kind, [T] at 16 kHz."""
-    return render(table()[kind], 5.12, 4, 0)[0]
+def rendered_clip(class_name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """A render of a sound class, [T] at 16 kHz."""
+    return render_class(get_registry()[class_name], 5.12, 4, 0)[0]
 
 
 def schedule_of(name: str) -> Value:
-    """The forward process of a row and the times it is gone back at."""
-    schedule = Schedule(VARIANTS[name].config.schedule)
-    times = [schedule.timesteps(steps, spacing) for steps in (1, 2, 5, 10, 25, 200, 1000) for spacing in SPACINGS]
-    return [schedule.betas, schedule.alphas_cumprod, schedule.log_snr, times]
+    """The forward process of a model and its timesteps."""
+    schedule = Schedule(MODELS[name].config.schedule)
+    timesteps = []
+    for steps in (1, 2, 5, 10, 25, 200, 1000):
+        timesteps += [schedule.timesteps(steps, spacing) for spacing in SPACINGS]
+    return [schedule.betas, schedule.alphas_cumprod, schedule.log_snr, timesteps]
 
 
 def noising() -> Value:
-    """Noised latents, targets and losses' weights of every prediction."""
-    x0, noise, t = (
-        torch.randn(3, 2, 8, 4, generator=torch.Generator().manual_seed(0)),
-        Noise([1, 2, 3])((2, 8, 4)),
-        [5, 500, 990],
-    )
-    steps, found = torch.tensor(t), []
+    """Noised latents, targets and loss weights of every prediction."""
+    x0 = torch.randn(3, 2, 8, 4, generator=torch.Generator().manual_seed(0))
+    noise = Noise([1, 2, 3])((2, 8, 4))
+    t = torch.tensor([5, 500, 990])
+    values = []
     for prediction in PREDICTIONS:
         schedule = Schedule(ScheduleConfig(prediction=prediction))
-        z, target = schedule.q_sample(x0, noise, steps), schedule.target(x0, noise, steps)
-        found += [z, target, *schedule.split(z, steps, target), schedule.weight(steps), schedule.weight(steps, 5.0)]
-    return found
+        z = schedule.q_sample(x0, noise, t)
+        target = schedule.training_target(x0, noise, t)
+        values += [z, target, *schedule.to_x0_and_eps(z, t, target)]
+        values += [schedule.loss_weight(t), schedule.loss_weight(t, 5.0)]
+    return values
 
 
 def sampling() -> Value:
     """Samplers over a network that is one line of arithmetic."""
-    schedule, found, dice = Schedule(), [], Noise([3, 4])
-    z = dice((2, 8, 4))
+    schedule = Schedule()
+    noise = Noise([3, 4])
+    z = noise((2, 8, 4))
+    # the samplers of 0.1 were called with a number of steps and a spacing, which gave these
+    leading = schedule.timesteps(5, "leading")
+    log_snr = schedule.timesteps(5, "log_snr")
+    trailing = schedule.timesteps(6, "trailing")
+    values = []
     for steps in (
-        ddim(lambda x, t: torch.sin(3 * x), z, schedule, 5),
-        ddim(lambda x, t: torch.sin(3 * x), z, schedule, 5, 1.0, dice, start=2),
-        dpmpp_2m(lambda x, t: torch.sin(3 * x), z, schedule, 5),
-        dpmpp_2m(lambda x, t: torch.sin(3 * x), z, schedule, 6, spacing=SPACINGS[1], start=1),
-        leaps(lambda x, t: torch.sin(3 * x), z, schedule, (999, 749, 249)),
+        ddim(lambda x, t: torch.sin(3 * x), z, schedule, leading),
+        ddim(lambda x, t: torch.sin(3 * x), z, schedule, leading, 1.0, noise, start=2),
+        dpmpp_2m(lambda x, t: torch.sin(3 * x), z, schedule, log_snr),
+        dpmpp_2m(lambda x, t: torch.sin(3 * x), z, schedule, trailing, start=1),
+        lcm(lambda x, t: torch.sin(3 * x), z, schedule, (999, 749, 249)),
     ):
-        found += [[step.t, step.z, step.x0] for step in steps]
-    return found
+        values += [[step.t, step.z, step.x0] for step in steps]
+    return values
 
 
 def guiding() -> Value:
     """Guided predictions of every kind."""
-    with_, without, x0 = torch.randn(3, 2, 4, 8, 4, generator=torch.Generator().manual_seed(1))
-    ways = (Guidance(3.0), Guidance(3.0, parallel=0.0), Guidance(3.0, parallel=0.3, rescale=0.7), Guidance(0.5, rescale=1.0))
-    return [way.mix(with_, without, x0) for way in ways]
+    cond, uncond, x0 = torch.randn(3, 2, 4, 8, 4, generator=torch.Generator().manual_seed(1))
+    guidances = (
+        Guidance(3.0),
+        Guidance(3.0, apg_eta=0.0),
+        Guidance(3.0, apg_eta=0.3, rescale=0.7),
+        Guidance(0.5, rescale=1.0),
+    )
+    return [guidance.combine(cond, uncond, x0) for guidance in guidances]
 
 
 def front_ends() -> Value:
-    """Every mel of a sound."""
-    low, high = torch.from_numpy(sound()), torch.from_numpy(sound(0.6, 48000))
+    """Every mel of a clip."""
+    low = torch.from_numpy(source_clip())
+    high = torch.from_numpy(source_clip(0.6, 48000))
+    spec = MODELS["mini"].config.mel
     return [
-        vae_mel(low, VARIANTS["mini"].config.mel), vae_mel(low, VARIANTS["mini"].config.mel, CENTRED), vae_mel(high, _48K),
-        vae_mel(high, _48K, CENTRED), clap_mel(high), clap_mel(high, STRETCH), kaldi_fbank(low, 256), kaldi_fbank(low, 64),
-    ]  # fmt: skip
+        vae_mel(low, spec),
+        vae_mel(low, spec, CENTERED),
+        vae_mel(high, _48K),
+        vae_mel(high, _48K, CENTERED),
+        clap_mel(high),
+        clap_mel(high, STRETCH),
+        kaldi_fbank(low, 256),
+        kaldi_fbank(low, 64),
+    ]
 
 
 def filters() -> Value:
     """Mel filters and their corners."""
-    spec = VARIANTS["mini"].config.mel
-    banks = [filterbank(s.rate, s.n_fft, s.bins, s.fmin, s.fmax) for s in (spec, _48K)]
+    specs = (MODELS["mini"].config.mel, _48K)
+    banks = [filterbank(s.sample_rate, s.n_fft, s.n_mels, s.fmin, s.fmax) for s in specs]
     return [*banks, list(mel_edges(64, 0.0, 8000.0)), list(mel_edges(256, 20.0, 24000.0))]
 
 
-def said(heard: Conditioning) -> Value:
-    """What a UNet hears, in order."""
-    return [heard.film, heard.draft, *([context.tokens, context.mask] for context in heard.contexts)]
+def conditioning_values(conditioning: Conditioning) -> Value:
+    """All inputs of a UNet, in order."""
+    contexts = [[context.tokens, context.mask] for context in conditioning.contexts]
+    return [conditioning.film, conditioning.prior, *contexts]
 
 
 def token_ids() -> Value:
-    """Ids and masks of ten texts, as CLAP and as T5 get them, and the words they are made of."""
-    text = model().text
-    assert text.clap_tokens is not None and text.t5_tokens is not None
-    return [list(text.clap_tokens(TEXTS)), list(text.t5_tokens(TEXTS)), [quantities(one) for one in TEXTS]]
+    """Ids and masks of ten texts for CLAP and T5, and the texts with numbers replaced."""
+    encoders = model().text_encoders
+    assert encoders.clap_tokenizer is not None and encoders.t5_tokenizer is not None
+    replaced = [replace_numbers(text) for text in TEXTS]
+    return [list(encoders.clap_tokenizer(TEXTS)), list(encoders.t5_tokenizer(TEXTS)), replaced]
 
 
-def spoken() -> Value:
+def phoneme_ids() -> Value:
     """Phonemes of ten sentences, and their ids."""
     lines = (*SENTENCES[:9], "Dr. Smith paid £3.50 -- “wow”, naïve!")
-    return [[g2p.spelled(line), g2p.phonemes(line), g2p.encode(line, 120)] for line in lines]
+    values = []
+    for line in lines:
+        values.append([g2p.clean_text(line), g2p.phonemize(line), g2p.transcript_to_ids(line, 120)])
+    return values
 
 
-def by_ear(kind: str) -> Value:
-    """All that signal analysis tells of a render."""
-    clip = clip_of(kind)
-    shapes, loud = tints(clip, RATE)
+def analyzed(class_name: str) -> Value:
+    """All that signal analysis measures of a render."""
+    clip = rendered_clip(class_name)
+    shapes, levels = spectral_shapes(clip, RATE)
     return [
-        strongest_partial(clip, RATE), fundamental(clip, RATE), period(clip, RATE), period(clip, RATE, rises=False),
-        onsets(clip, RATE), [list(one) for one in partials(clip, RATE)], shapes, loud,
-    ]  # fmt: skip
+        strongest_partial(clip, RATE),
+        fundamental(clip, RATE),
+        period(clip, RATE),
+        period(clip, RATE, use_onsets=False),
+        onsets(clip, RATE),
+        [list(partial_) for partial_ in partials(clip, RATE)],
+        shapes,
+        levels,
+    ]
 
 
 def order_of_two() -> Value:
-    """Typical shapes of two kinds, and which comes first."""
-    bell, dog = template([clip_of("bell")], RATE), template([clip_of("dog")], RATE)
-    both = np.concatenate([clip_of("bell")[: 2 * RATE], clip_of("dog")[: 2 * RATE]])
+    """Templates of two sound classes, and which of them comes first."""
+    bell = fit_template([rendered_clip("bell")], RATE)
+    dog = fit_template([rendered_clip("dog")], RATE)
+    both = np.concatenate([rendered_clip("bell")[: 2 * RATE], rendered_clip("dog")[: 2 * RATE]])
     return [bell, dog, comes_first(both, RATE, bell, dog), comes_first(both, RATE, dog, bell)]
 
 
-def judged() -> Value:
-    """What the stored judge says of renders."""
-    verdict = load_judge(ROOT / "benchmarks" / "judge").hear([clip_of(kind) for kind in LISTENED[:4]])
-    return [verdict.scores, verdict.embeddings, verdict.best]
+def classified() -> Value:
+    """Predictions of the stored classifier for renders."""
+    classifier = load_classifier(ROOT / "benchmarks" / "classifier")
+    predictions = classifier.predict([rendered_clip(name) for name in ANALYZED[:4]])
+    return [predictions.log_probs, predictions.embeddings, predictions.best]
 
 
-def judge_taught() -> Value:
-    """A judge after three steps."""
-    mels, losses = [mel_of(clip_of(kind)) for kind in LISTENED[:4]], []
-    judge = train_judge(
-        mels, [0, 1, 2, 3], LISTENED[:4], steps=3, batch=4, progress=lambda step, steps, loss: losses.append(loss)
-    )  # fmt: skip
-    return [Nameless(tuple(tensors_of(judge.state_dict()))), losses]
+def trained_classifier() -> Value:
+    """A classifier after three steps."""
+    mels = [log_mel_of(rendered_clip(name)) for name in ANALYZED[:4]]
+    losses: list[float] = []
+    classifier = train_classifier(
+        mels,
+        [0, 1, 2, 3],
+        ANALYZED[:4],
+        steps=3,
+        batch_size=4,
+        progress=lambda step, steps, loss: losses.append(loss),
+    )
+    return [Nameless(tuple(tensors_of(classifier.state_dict()))), losses]
 
 
 def distances() -> Value:
     """Frechet distances of clouds."""
-    dice = np.random.default_rng(0)
-    one, other = dice.standard_normal((60, 12)), dice.standard_normal((50, 12)) * 1.3 + 0.2
-    return [frechet_distance(one, other), frechet_distance(one, one), frechet_distance(one.astype(np.float32), other[:5])]
-
-
-def memory_of(name: str) -> Value:
-    """About how many gigabytes a row of the table takes, lean and not."""
-    short, usual, several = (
-        Options(prompt="rain", seconds=2.56, candidates=1),
-        Options(prompt="rain"),
-        Options(prompt="rain", count=4),
-    )
-    requests = (short, usual, several)
-    if VARIANTS[name].config.phonemes is not None:
-        requests = tuple(one.replaced(transcript="Hello.") for one in requests)
-    found = []
-    for precision in ("fp32", "bf16"):
-        for lean in (True, False):
-            m = AudioLDM(described(name), "cpu", precision, lean)
-            found += [m.need([one]).gigabytes for one in requests]
-    return found
-
-
-def sizes_of(name: str) -> Value:
-    """Numbers of every part, as shapes tell: of the tiny model too."""
-    whole, tiny = VARIANTS[name].config, tiny_of(VARIANTS[name].config)
-    return [sorted(numbers_of(part, config) for part in parts_of(config)) for config in (whole, tiny)]
-
-
-def told_of_models() -> Value:
-    """What `latentaudio models --json` says of each model: values alone, sorted."""
-    with redirect_stdout(io.StringIO()) as out:
-        models(json=True)
-    return [sorted(json.dumps(value) for value in json.loads(line).values()) for line in out.getvalue().splitlines()]
-
-
-def finishing() -> Value:
-    """What is done to clips once they are made."""
-    clip, side = sound(), sound(seed=7)
-    wide = widened(clip, side, RATE, 0.7)
+    rng = np.random.default_rng(0)
+    first = rng.standard_normal((60, 12))
+    second = rng.standard_normal((50, 12)) * 1.3 + 0.2
     return [
-        wide, trimmed(np.pad(clip, ((0, 0), (3000, 2000))), RATE), faded(clip, RATE, 0.2, 0.3),
-        levelled(wide, RATE, -16.0, -1.0),
-        limited(clip, RATE, -12.0), true_peaks(clip, RATE), loudness(clip, RATE), loudness(wide, RATE), limit_peak(3 * clip),
-        to_loudness(clip, RATE, -14.0), fade_edges(clip, RATE), resample(clip, RATE, 44100), resample(clip, RATE, 8000),
-        shaped(clip, passing([(500.0, 2000.0), (4000.0, 8000.0)], RATE)),
-    ]  # fmt: skip
-
-
-def masks() -> Value:
-    """What a drawn mask says."""
-    pixels = drawn_mask.pixels(drawn_mask.named(drawn()))
-    return [
-        pixels,
-        drawn_mask.checksum(pixels),
-        [list(s) for s in drawn_mask.spans(pixels, 1.3)],
-        drawn_mask.gains(pixels, 8000.0, RATE),
+        frechet_distance(first, second),
+        frechet_distance(first, first),
+        frechet_distance(first.astype(np.float32), second[:5]),
     ]
 
 
-def scores() -> Value:
-    """Shares of cues over time."""
-    cues = [*SCORE]
-    cut = [[[cue.at, cue.text, cue.since] for cue in part] for part in (within(cues, 0.4, 1.0, 0.4), turned(cues, 0.5, 1.3))]
-    return [shares(cues, 0.4, 1.3, 32, 0.04), shares(cues, 5.0, 2.0, 50, 0.04), cut]
+def memory_of(name: str) -> Value:
+    """Estimated memory in GB of a model, with and without `low_memory`."""
+    config = MODELS[name].config
+    transcript = {} if config.phonemes is None else {"transcript": "Hello."}
+    requests = (
+        GenerationOptions(prompt="rain", duration=2.56, candidates=1, **transcript),
+        GenerationOptions(prompt="rain", **transcript),
+        GenerationOptions(prompt="rain", num_waveforms=4, **transcript),
+    )
+    values = []
+    for precision in ("fp32", "bf16"):
+        for low_memory in (True, False):
+            m = AudioLDM(spec_only(name), "cpu", precision, low_memory)
+            for options in requests:
+                request = resolve_request(options, m.source, RequestInputs(m.sample_rate))
+                values.append(m.estimate_memory([request]).required_gb)
+    return values
 
 
-def pictured() -> Value:
-    """Pixels of a clip's picture, above where the system's letters stand."""
-    mel = vae_mel(torch.from_numpy(sound()), VARIANTS["mini"].config.mel)[0, 0].numpy()
-    return np.asarray(picture(sound(), RATE, mel))[:410]
+def sizes_of(name: str) -> Value:
+    """Number of parameters of every component, of the tiny model too."""
+    full = MODELS[name].config
+    values = []
+    for config in (full, tiny_config(full)):
+        values.append(sorted(num_parameters(part, config) for part in component_names(config)))
+    return values
+
+
+DESCRIPTIONS_OF_0_1 = {
+    "mini": "sound effects, music and speech-like sounds on any machine; ships with the package",
+    "mini-film": "AudioLDM 1 in miniature: train it with recipes/mini/film.yaml",
+    "audioldm-s-full": "effects and music, small",
+    "audioldm-m-full": "the same, medium",
+    "audioldm-l-full": "the same, large",
+    "audioldm-s-text-ft": "audioldm-s-full, finetuned on text",
+    "audioldm-m-text-ft": "audioldm-m-full, finetuned on text",
+    "audioldm_16k_crossattn_t5": "sound effects; reads the prompt by FLAN-T5 alone",
+}
+"""Texts of the model table that the redesign replaced; they are put back before hashing."""
+
+
+def model_table() -> Value:
+    """The values of `latentaudio models --json`, sorted: numbers, files and defaults."""
+    with redirect_stdout(io.StringIO()) as out:
+        models(json=True)
+    rows = []
+    for line in out.getvalue().splitlines():
+        record = json.loads(line)
+        record["description"] = DESCRIPTIONS_OF_0_1.get(record["name"], record["description"])
+        rows.append(sorted(json.dumps(value) for value in record.values()))
+    return rows
+
+
+def postprocessing() -> Value:
+    """Post-processing of clips."""
+    clip = source_clip()
+    wide = to_stereo(clip, source_clip(seed=7), RATE, 0.7)
+    # 0.1 had a function for this, which nothing called
+    gain = 10.0 ** ((-14.0 - loudness(clip, RATE)) / 20.0)
+    gained = limit_peak((clip * gain).astype(np.float32))
+    gains = bandpass_gains([(500.0, 2000.0), (4000.0, 8000.0)], RATE)
+    return [
+        wide,
+        trim_silence(np.pad(clip, ((0, 0), (3000, 2000))), RATE),
+        fade(clip, RATE, 0.2, 0.3),
+        normalize_loudness(wide, RATE, -16.0, -1.0),
+        limit_true_peak(clip, RATE, -12.0),
+        true_peaks(clip, RATE),
+        loudness(clip, RATE),
+        loudness(wide, RATE),
+        limit_peak(3 * clip),
+        gained,
+        fade_edges(clip, RATE),
+        resample(clip, RATE, 44100),
+        resample(clip, RATE, 8000),
+        stft_filter(clip, gains),
+    ]
+
+
+def masks() -> Value:
+    """A drawn mask, read back."""
+    pixels = drawn_mask.load_mask(drawn_mask.mask_to_string(drawn_mask_pixels()))
+    return [
+        pixels,
+        drawn_mask.sha256_of_mask(pixels),
+        [list(time_range) for time_range in drawn_mask.time_ranges(pixels, 1.3)],
+        drawn_mask.stft_gains(pixels, 8000.0, RATE),
+    ]
+
+
+def timelines() -> Value:
+    """Weights of cues over time."""
+    cues = [*TIMELINE]
+    moved = []
+    for part in (crop_cues(cues, 0.4, 1.0, 0.4), rotate_cues(cues, 0.5, 1.3)):
+        moved.append([[cue.start, cue.text, cue.audio_prompt_offset] for cue in part])
+    weights = [cue_weights(cues, 0.4, 1.3, 32, 0.04), cue_weights(cues, 5.0, 2.0, 50, 0.04)]
+    return [*weights, moved]
+
+
+def plotted() -> Value:
+    """Pixels of a clip's plot, above the axis with the system's letters."""
+    samples = source_clip()
+    log_mel = vae_mel(torch.from_numpy(samples), MODELS["mini"].config.mel)[0, 0].numpy()
+    return np.asarray(plot_image(samples, RATE, log_mel))[:410]
 
 
 @torch.inference_mode()
-def heard_by_audiomae() -> Value:
-    """The language of audio of a sound."""
-    heard = language_of_sound(model().text, Sounding("given", LOA, sound()[0], RATE), 8)
-    assert heard is not None
-    return [heard.tokens, heard.mask]
+def language_of_audio() -> Value:
+    """The language of audio of a clip."""
+    prompt = AudioPrompt("given", LOA, source_clip()[0], RATE)
+    loa = encode_language_of_audio(model().text_encoders, prompt, 8)
+    assert loa is not None
+    return [loa.tokens, loa.mask]
 
 
 def noise_and_tiles() -> Value:
-    """Noise by seed, and long things piece by piece."""
+    """Noise by seed, and a long tensor in overlapping chunks."""
     x = Noise([9])((2, 50, 3))
-    return [Noise([0, 1, 2**40])((2, 3)), starts(100, 30, 8), blended(lambda piece: 2 * piece, x, 20, 5)]
+    chunked = apply_overlapping(lambda chunk: 2 * chunk, x, 20, 5)
+    return [Noise([0, 1, 2**40])((2, 3)), window_starts(100, 30, 8), chunked]
 
 
 @torch.inference_mode()
-def encoded_texts(null: bool) -> Value:
-    """What mini's UNet hears of prompts, or of nothing."""
-    text = model().text
-    return said(encode_nulls(text, 2, 8, 32, negative=["", "music"]) if null else encode_prompts(text, TEXTS[:4], 8, 32))
+def encoded_texts(is_unconditional: bool) -> Value:
+    """Conditioning of mini's UNet for prompts, or for none."""
+    encoders = model().text_encoders
+    if is_unconditional:
+        negative_prompts = ["", "music"]
+        return conditioning_values(
+            encode_unconditional(encoders, 2, 8, 32, negative_prompts=negative_prompts)
+        )
+    return conditioning_values(encode_prompts(encoders, TEXTS[:4], 8, 32))
+
+
+def frame_counts() -> Value:
+    """Mel frames of durations."""
+    durations = (0.1, 0.5, 1.28, 1.3, 5.0, 10.24, 61.7)
+    return [model().codec.num_frames(duration) for duration in durations]
+
+
+def similarities() -> Value:
+    """CLAP similarities of clips and texts."""
+    clips = [source_clip(), rendered_clip("bell")[None], rendered_clip("dog")]
+    return model().similarity(clips, TEXTS[:4])
+
+
+def file_names() -> Value:
+    """File names of prompts."""
+    return [safe_name(text) for text in (*TEXTS, "con", "a/b\\c: d?" * 30)]
 
 
 OUTCOMES: dict[str, Outcome] = {
-    **{f"schedule/{name}": partial(schedule_of, name) for name in VARIANTS},
+    **{f"schedule/{name}": partial(schedule_of, name) for name in MODELS},
     "schedule/noising": noising,
     "schedule/samplers": sampling,
     "schedule/guidance": guiding,
     "schedule/noise-and-tiles": noise_and_tiles,
     "front-end/mels": front_ends,
     "front-end/filters": filters,
-    "codec/mini-latent": lambda: model().codec.latent(sound()),
-    "codec/mini-latent-of-12-s": lambda: model().codec.latent(sound(12.0)),
-    "codec/mini-sound-of-noise": lambda: model().codec.sound(Noise([5])((16, 32, 8))),
-    "codec/frames": lambda: [model().codec.frames(seconds) for seconds in (0.1, 0.5, 1.28, 1.3, 5.0, 10.24, 61.7)],
+    "codec/mini-latent": lambda: model().codec.encode(source_clip()),
+    "codec/mini-latent-of-12-s": lambda: model().codec.encode(source_clip(12.0)),
+    "codec/mini-sound-of-noise": lambda: model().codec.decode(Noise([5])((16, 32, 8))),
+    "codec/frames": frame_counts,
     "words/token-ids": token_ids,
-    "words/phonemes": spoken,
+    "words/phonemes": phoneme_ids,
     "words/heard-by-mini": lambda: encoded_texts(False),
     "words/nothing-heard-by-mini": lambda: encoded_texts(True),
-    "words/language-of-audio-of-a-sound": heard_by_audiomae,
-    "words/file-names": lambda: [safe_name(text) for text in (*TEXTS, "con", "a/b\\c: d?" * 30)],
-    "rank/similarity": lambda: model().similarity([sound(), clip_of("bell")[None], clip_of("dog")], TEXTS[:4]),
-    "finish/all": finishing,
+    "words/language-of-audio-of-a-sound": language_of_audio,
+    "words/file-names": file_names,
+    "rank/similarity": similarities,
+    "finish/all": postprocessing,
     "finish/masks": masks,
-    "finish/scores": scores,
-    "finish/picture": pictured,
-    **{f"files/encode{ending}": partial(encode_file, sound(), RATE, ending) for ending in FORMATS},
-    **{f"memory/{name}/gigabytes": partial(memory_of, name) for name in VARIANTS},
-    **{f"memory/{name}/numbers": partial(sizes_of, name) for name in VARIANTS},
-    "models/told": told_of_models,
-    **{f"listen/{kind}": partial(by_ear, kind) for kind in LISTENED},
+    "finish/scores": timelines,
+    "finish/picture": plotted,
+    **{
+        f"files/encode{ending}": partial(encode_file, source_clip(), RATE, ending)
+        for ending in FORMATS
+    },
+    **{f"memory/{name}/gigabytes": partial(memory_of, name) for name in MODELS},
+    **{f"memory/{name}/numbers": partial(sizes_of, name) for name in MODELS},
+    "models/told": model_table,
+    **{f"listen/{name}": partial(analyzed, name) for name in ANALYZED},
     "listen/order-of-two": order_of_two,
-    "judge/renders": judged,
-    "judge/taught": judge_taught,
+    "judge/renders": classified,
+    "judge/taught": trained_classifier,
     "judge/frechet": distances,
 }

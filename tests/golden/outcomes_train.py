@@ -1,7 +1,8 @@
-"""Every stage of training, tiny: weights, averages and optimiser after two steps, and after a resumed run of three.
+"""Golden outcomes of every training stage, tiny: after two steps and after a third.
 
-Tensors are fingerprinted without their names (`Nameless`): of the newest checkpoint all of them, of the model folder all parts.
-Losses are the log's values, sorted within a step, because names of losses and players may change.
+Tensors are fingerprinted without names (`Nameless`): all of the newest checkpoint, and all
+components of the model folder. Losses are the log's values, sorted within a step. Names of losses, trainables
+and stages may change; the names of outcomes are those of version 0.1.
 """
 
 from __future__ import annotations
@@ -15,162 +16,244 @@ from typing import Any, Literal
 import numpy as np
 import soundfile
 import torch
-from golden.common import Nameless, Outcome, Value, fresh, heard, in_table, states_in, tensors_of, write_tiny, write_tokenizer
+from golden.common import (
+    Nameless,
+    Outcome,
+    Value,
+    clip_values,
+    fresh,
+    in_model_table,
+    states_in,
+    tensors_of,
+    write_tiny,
+    write_tokenizer,
+)
 from golden.outcomes_mini import DRAFT
-from golden.outcomes_tiny import tiny_of
+from golden.outcomes_tiny import tiny_config
 from PIL import Image
 
 from latentaudio import load
 from latentaudio.config.architecture import AudioMAEConfig
-from procedural_audio.corpus import render_corpus
-from latentaudio.train import checkpoint
-from latentaudio.train.recipe import Optim, Recipe, StageName
-from latentaudio.train.pre_encode import encoded_folder
-from latentaudio.train.text_distillation.dataset import Lessons
-from latentaudio.train.loop import read_log, train
-from latentaudio.train.optim import rate_at
-from latentaudio.config.registry import VARIANTS, Variant
+from latentaudio.config.registry import MODELS, ModelSpec
 from latentaudio.loaders.model_folder import TOKENIZER_FILE, read_config
+from latentaudio.train import checkpoint
+from latentaudio.train.logger import read_log
+from latentaudio.train.loop import train
+from latentaudio.train.optim import learning_rate
+from latentaudio.train.pre_encode import pre_encode
+from latentaudio.train.recipe import OptimizerOptions, Recipe, StageName
+from latentaudio.train.text_distillation.dataset import DistillationSet
+from procedural_audio.corpus import render_corpus
 
-# Stages and their own options; strings, which no tool renames.
 RUNS: dict[str, tuple[StageName, Literal["bf16", "fp32"], dict[str, Any]]] = {
-    "vae": ("vae", "fp32", {"frames": 32, "adversarial": 0.1, "patch_channels": 4, "statistics_over": 4}),
-    "vae-in-bf16": ("vae", "bf16", {"frames": 32, "statistics_over": 4}),
-    "vae-decoder-only": ("vae", "fp32", {"frames": 32, "decoder_only": True}),
-    "vocoder": ("vocoder", "fp32", {"frames": 20, "adversarial": 1.0, "critic_channels": 2}),
-    "vocoder-decoded": ("vocoder", "fp32", {"frames": 32, "decoded": 0.5, "pitch": 3.0}),
+    "vae": (
+        "vae",
+        "fp32",
+        {
+            "crop_frames": 32,
+            "weights": {"adv_gen": 0.1},
+            "disc_channels": 4,
+            "latent_stats_crops": 4,
+        },
+    ),
+    "vae-in-bf16": ("vae", "bf16", {"crop_frames": 32, "latent_stats_crops": 4}),
+    "vae-decoder-only": ("vae", "fp32", {"crop_frames": 32, "freeze_encoder": True}),
+    "vocoder": (
+        "vocoder",
+        "fp32",
+        {"crop_frames": 20, "weights": {"adv_gen": 1.0}, "disc_channels": 2},
+    ),
+    "vocoder-decoded": (
+        "vocoder",
+        "fp32",
+        {"crop_frames": 32, "vae_resynthesis_prob": 0.5, "weights": {"pitch": 3.0}},
+    ),
     "clap": ("clap", "fp32", {}),
-    "audiomae": ("audiomae", "fp32", {"frames": 128}),
-    "translator": ("translator", "fp32", {"frames": 512}),
-    "draft": ("draft", "fp32", {"frames": 512, "dropout": 0.1}),
-    "draft-of-pairs": ("draft", "fp32", {"frames": 1024, "pairs": 0.5}),
-    "diffusion": ("diffusion", "fp32", {"frames": 512}),
-    "diffusion-in-bf16": ("diffusion", "bf16", {"frames": 512, "truth": 0.25}),
-    "diffusion-logit-normal": ("diffusion", "fp32", {"frames": 512, "logit_normal": [-0.3, 1.0], "audible": 0.5}),
-    "joint": ("joint", "fp32", {"frames": 512}),
-    "student": ("student", "fp32", {"frames": 512, "stops": [999, 499], "substeps": 2}),
-    "text": ("text", "fp32", {"sentences": 40, "everyday": 20}),
+    "audiomae": ("audiomae", "fp32", {"crop_frames": 128}),
+    "translator": ("translator", "fp32", {"frames_per_batch": 512}),
+    "draft": ("latent_prior", "fp32", {"frames_per_batch": 512, "dropout": 0.1}),
+    "draft-of-pairs": (
+        "latent_prior",
+        "fp32",
+        {"frames_per_batch": 1024, "concat_fraction": 0.5},
+    ),
+    "diffusion": ("diffusion", "fp32", {"frames_per_batch": 512}),
+    "diffusion-in-bf16": ("diffusion", "bf16", {"frames_per_batch": 512, "true_loa_prob": 0.25}),
+    "diffusion-logit-normal": (
+        "diffusion",
+        "fp32",
+        {
+            "frames_per_batch": 512,
+            "logit_mean": -0.3,
+            "logit_std": 1.0,
+            "channel_loss_weighting": 0.5,
+        },
+    ),
+    "joint": ("joint", "fp32", {"frames_per_batch": 512}),
+    "student": (
+        "distillation",
+        "fp32",
+        {"frames_per_batch": 512, "timesteps": [999, 499], "teacher_substeps": 2},
+    ),
+    "text": ("text", "fp32", {"num_lexicon_texts": 40, "num_common_word_texts": 20}),
 }
-SPEED = "speed"
-"""What of a line of the log is time."""
+"""Run -> (stage, precision, options of the stage)."""
+SPEED = "speed"  # the key of a log line that is time
 FILM = "film-diffusion"
-KINDS = ("dog", "bell", "rain")
+CLASSES = ("dog", "bell", "rain")
 
 
-def row(name: str, of: str) -> Variant:
-    """A tiny row of the table that can be trained: AudioMAE has its decoder."""
-    config = tiny_of(replace(VARIANTS[of].config, student=None))
+def trainable_spec(name: str, base: str) -> ModelSpec:
+    """A tiny row of the model table that can be trained: AudioMAE has its decoder."""
+    config = tiny_config(replace(MODELS[base].config, distilled_unet=None))
     if config.audiomae is not None:
-        ear = AudioMAEConfig(width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2, average_last=1)
-        config = replace(config, audiomae=ear)
-    return replace(VARIANTS[of], name=name, config=config, embedded=False)
+        audiomae = AudioMAEConfig(
+            hidden_size=16,
+            num_layers=1,
+            num_heads=2,
+            decoder_hidden_size=16,
+            decoder_num_layers=1,
+            decoder_num_heads=2,
+            num_averaged_layers=1,
+        )
+        config = replace(config, audiomae=audiomae)
+    return replace(MODELS[base], name=name, config=config, bundled=False)
 
 
 @cache
-def data() -> Path:
-    """A corpus of a few clips."""
+def data_folder() -> Path:
+    """Render a corpus of a few clips."""
     folder = fresh("corpus")
-    render_corpus(folder, hours=24 / 3600, seed=3, kinds=KINDS, seconds=(1.28, 2.56), weights=(1, 1), workers=1)
+    render_corpus(
+        folder,
+        hours=24 / 3600,
+        seed=3,
+        classes=CLASSES,
+        durations=(1.28, 2.56),
+        duration_weights=(1, 1),
+        num_workers=1,
+    )
     return folder
 
 
 @cache
-def begin(of: str, name: str) -> Path:
-    """Weights to begin with."""
-    return write_tiny(fresh("model"), row(name, of).config, name)
+def initial_model(base: str, name: str) -> Path:
+    """Write the weights that a run starts from."""
+    return write_tiny(fresh("model"), trainable_spec(name, base).config, name)
 
 
 @cache
-def words_alone() -> Path:
-    """A model folder of a tokenizer alone: both text encoders then begin as the teacher has it."""
-    folder = fresh("words")
+def tokenizer_folder() -> Path:
+    """Write a model folder with a tokenizer only: text encoders then start from the teacher."""
+    folder = fresh("tokenizer")
     folder.mkdir()
     write_tokenizer(folder / TOKENIZER_FILE)
     return folder
 
 
 @cache
-def runs() -> Path:
-    """Where runs lie side by side, and share what is encoded."""
+def runs_folder() -> Path:
+    """The folder in which runs lie side by side and share pre-encoded data."""
     return fresh("runs")
 
 
 @cache
 def run(name: str) -> dict[str, Value]:
-    """Two steps, then the same command with three: what there is after each."""
-    of, called = ("mini-film", "tiny-film") if name == FILM else ("mini", "tiny")
+    """Train two steps, then three with the same command; return the state after each."""
+    base, model_name = ("mini-film", "tiny-film") if name == FILM else ("mini", "tiny")
     stage, precision, options = RUNS["diffusion" if name == FILM else name]
 
     def recipe(steps: int) -> Recipe:
         return Recipe(
-            stage=stage, model=called, seed=5, steps=steps, batch=4, accumulate=2, precision=precision, device="cpu",
-            optim=Optim(lr=3e-3, warmup=1), save_every=100, preview_every=100, log_every=1, options=options,
-        )  # fmt: skip
+            stage=stage,
+            model=model_name,
+            seed=5,
+            steps=steps,
+            batch_size=4,
+            gradient_accumulation_steps=2,
+            precision=precision,
+            device="cpu",
+            optim=OptimizerOptions(lr=3e-3, warmup_steps=1),
+            save_every=100,
+            sample_every=100,
+            log_every=1,
+            options=options,
+        )
 
-    out, source = runs() / name, words_alone() if stage == "text" else begin(of, called)
-    found: dict[str, Value] = {}
-    with in_table(row(called, of)):
-        train(recipe(2), (data(),), out, (source,))
-        found["two-steps"] = state(out)
-        train(recipe(3), (data(),), out)
-        found["resumed"] = state(out)
-    found["preview"] = previews(out)
+    folder = runs_folder() / name
+    init_from = tokenizer_folder() if stage == "text" else initial_model(base, model_name)
+    values: dict[str, Value] = {}
+    with in_model_table(trainable_spec(model_name, base)):
+        train(recipe(2), (data_folder(),), folder, (init_from,))
+        values["two-steps"] = state(folder)
+        train(recipe(3), (data_folder(),), folder)
+        values["resumed"] = state(folder)
+    values["preview"] = previews(folder)
     if stage != "text":
-        with in_table(row(called, of)):
-            m = load(out, "cpu", "fp32")
-            taught = stage == "student"
-            preset, steps = (DRAFT, None) if taught else (None, 2)
-            found["sounds"] = heard(m.generate("a dog barking", seconds=0.6, steps=steps, seed=1, preset=preset))
-    return found
+        sampling = {"preset": DRAFT} if stage == "distillation" else {"steps": 2}
+        with in_model_table(trainable_spec(model_name, base)):
+            m = load(folder, "cpu", "fp32")
+            values["sounds"] = clip_values(
+                m.generate("a dog barking", duration=0.6, seed=1, **sampling)
+            )
+    return values
 
 
-def state(out: Path) -> Value:
-    """Steps done, all that a checkpoint holds, the published parts, latent statistics, and every loss."""
-    done, held = checkpoint.latest(out) or (0, {})
-    losses = [sorted(value for key, value in entry.items() if key != SPEED) for entry in read_log(out)]
-    _, config, _ = read_config(out / "model")
-    scales = [sorted(config.latent_mean), sorted(config.latent_std)]
-    return [done, Nameless(tuple(tensors_of(held))), states_in(out / "model"), scales, losses]
+def state(folder: Path) -> Value:
+    """Steps, the checkpoint, the exported components, latent statistics, and every loss."""
+    step, tensors = checkpoint.load_latest(folder) or (0, {})
+    losses = []
+    for entry in read_log(folder):
+        losses.append(sorted(value for key, value in entry.items() if key != SPEED))
+    _, config, _ = read_config(folder / "model")
+    statistics = [sorted(config.latent_mean), sorted(config.latent_std)]
+    exported = states_in(folder / "model")
+    return [step, Nameless(tuple(tensors_of(tensors))), exported, statistics, losses]
 
 
-def previews(out: Path) -> Value:
-    """Pixels and samples of what a stage shows of itself."""
-    pictures = [torch.from_numpy(np.array(Image.open(file))) for file in sorted((out / "previews").glob("*.png"))]
-    sounds = [torch.from_numpy(soundfile.read(file)[0]) for file in sorted((out / "previews").glob("*.flac"))]
-    return [len(pictures), len(sounds), Nameless((*pictures, *sounds))]
+def previews(folder: Path) -> Value:
+    """Pixels and samples of a stage's previews."""
+    images = []
+    for file in sorted((folder / "previews").glob("*.png")):
+        images.append(torch.from_numpy(np.array(Image.open(file))))
+    clips = []
+    for file in sorted((folder / "previews").glob("*.flac")):
+        clips.append(torch.from_numpy(soundfile.read(file)[0]))
+    return [len(images), len(clips), Nameless((*images, *clips))]
 
 
-def lessons() -> Value:
-    """What the text stage teaches: texts, and the teacher's vectors of them."""
-    made = Lessons.prepare(5, 12, 6, ["a dog barking three times", "rain"])
-    return [list(made.texts), made.targets]
+def distillation_set() -> Value:
+    """Texts of the text stage, and the teacher's vectors of them."""
+    texts = DistillationSet.prepare(5, 12, 6, ["a dog barking three times", "rain"])
+    return [list(texts.texts), texts.targets]
 
 
-def encoded() -> Value:
-    """A corpus as the diffusion stages read it from disk: latents and what texts say."""
-    model = fresh("run") / "model"
-    shutil.copytree(begin("mini", "tiny"), model)
-    return states_in(encoded_folder((data(),), model, row("tiny", "mini").config))
+def pre_encoded() -> Value:
+    """A corpus as the diffusion stages read it from disk: latents and conditionings."""
+    model_folder = fresh("run") / "model"
+    shutil.copytree(initial_model("mini", "tiny"), model_folder)
+    config = trainable_spec("tiny", "mini").config
+    return states_in(pre_encode((data_folder(),), model_folder, config))
 
 
-def rates() -> Value:
+def learning_rates() -> Value:
     """Learning rates over a run."""
-    settings = Optim(lr=1e-3, warmup=10, final=0.1)
-    return [rate_at(step, 100, settings) for step in range(0, 100, 7)]
+    options = OptimizerOptions(lr=1e-3, warmup_steps=10, final_lr_frac=0.1)
+    return [learning_rate(step, 100, options) for step in range(0, 100, 7)]
 
 
-def _part(name: str, what: str) -> Value:
-    return run(name)[what]
+def _part(name: str, part: str) -> Value:
+    return run(name)[part]
 
 
 OUTCOMES: dict[str, Outcome] = {
     **{
-        f"train/{name}/{what}": partial(_part, name, what)
+        f"train/{name}/{part}": partial(_part, name, part)
         for name in (*RUNS, FILM)
-        for what in ("two-steps", "resumed", "preview", "sounds")
-        if name != "text" or what != "sounds"
+        for part in ("two-steps", "resumed", "preview", "sounds")
+        if name != "text" or part != "sounds"
     },
-    "train/lessons": lessons,
-    "train/encoded": encoded,
-    "train/learning-rates": rates,
+    "train/lessons": distillation_set,
+    "train/encoded": pre_encoded,
+    "train/learning-rates": learning_rates,
 }

@@ -1,10 +1,11 @@
-"""Record golden outcomes, or compare with those recorded: `record.py [PREFIX ...] [--check] [--reverse] [--out FILE]`.
+"""Record golden outcomes, or compare with the recorded ones.
 
-    PYTHONPATH=src:tests HF_HUB_OFFLINE=1 python tests/golden/record.py            writes golden.json (all, or those named)
-    PYTHONPATH=src:tests HF_HUB_OFFLINE=1 python tests/golden/record.py --check    compares, writes nothing
+    PYTHONPATH=src:tests HF_HUB_OFFLINE=1 python tests/golden/record.py [PREFIX ...] [--check]
 
-Bits depend on the processor, on the number of threads (one, set here) and on the versions of torch and numpy: the file says
-which. On another machine `--check` compares the summaries with a tolerance instead of the fingerprints.
+Without `--check` it writes golden.json: all outcomes, or those whose names begin with a prefix.
+With `--check` it compares and writes nothing. Bits depend on the processor, on the number of
+threads (one, set here) and on the versions of torch and numpy, all of which the file names. On
+another machine the summaries are compared with a tolerance, in place of the fingerprints.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -32,117 +34,157 @@ import numpy as np
 import torch
 from golden.common import GOLDEN, fingerprint, summary
 
-RECORDED = GOLDEN / "golden.json"
-FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_tile", "amx_int8", "bf16")
-PACKAGES = ("torch", "numpy", "scipy", "transformers", "tokenizers", "safetensors", "diffusers", "soundfile", "soxr", "pillow")
+RECORD_FILE = GOLDEN / "golden.json"
+CPU_FLAGS = (
+    "avx2", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "avx_vnni", "amx_bf16",
+    "amx_tile", "amx_int8", "bf16",
+)  # fmt: skip
+PACKAGES = (
+    "torch", "numpy", "scipy", "transformers", "tokenizers", "safetensors", "diffusers",
+    "soundfile", "soxr", "pillow",
+)  # fmt: skip
 TOLERANCE = 2e-2
+
+Comparison = Literal["same", "near", "differs", "new", "failed"]
 
 
 def machine() -> dict[str, Any]:
-    """What decides the bits."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
-    fields = dict(line.split(":", 1) for line in info.split("\n\n")[0].splitlines() if ":" in line)
-    known = {key.strip(): value.strip() for key, value in fields.items()}
-    flags = known.get("flags", known.get("Features", "")).split()
+    """Return what decides the bits of an outcome."""
+    path = Path("/proc/cpuinfo")
+    fields: dict[str, str] = {}
+    if path.is_file():
+        for line in path.read_text().split("\n\n")[0].splitlines():
+            key, _, value = line.partition(":")
+            fields[key.strip()] = value.strip()
+    flags = fields.get("flags", fields.get("Features", "")).split()
     return {
-        "processor": known.get("model name", platform.processor()), "model": known.get("model", ""),
-        "flags": [flag for flag in FLAGS if flag in flags], "system": platform.machine(), "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES}, "threads": torch.get_num_threads(),
+        "processor": fields.get("model name", platform.processor()),
+        "model": fields.get("model", ""),
+        "flags": [flag for flag in CPU_FLAGS if flag in flags],
+        "system": platform.machine(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "threads": torch.get_num_threads(),
         "capability": torch.backends.cpu.get_cpu_capability(),
-    }  # fmt: skip
+    }
 
 
-def computed(name: str) -> dict[str, Any]:
-    """Fingerprint and summary of an outcome, or what went wrong. Nothing global leaks from one to the next."""
+def compute(name: str) -> dict[str, Any]:
+    """Return fingerprint and summary of an outcome, or its error; leaves no global state."""
     from golden.outcomes import OUTCOMES
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     np.random.seed(0)
     random.seed(0)
-    here = Path.cwd()
+    folder = Path.cwd()
     try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        with (
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             value = OUTCOMES[name]()
         return {"sha256": fingerprint(value), "summary": summary(value)}
-    except Exception as problem:  # told with the others at the end
-        return {"error": f"{type(problem).__name__}: {problem}", "trace": traceback.format_exc()}
+    except Exception as error:  # reported with the others at the end
+        return {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
     finally:
-        os.chdir(here)
+        os.chdir(folder)
 
 
-def near(first: Any, second: Any) -> bool:
-    """Whether two summaries agree, numbers within the tolerance of what is usual beside them."""
+def is_near(first: Any, second: Any) -> bool:
+    """Return whether two summaries agree within the tolerance."""
     if isinstance(first, dict) and isinstance(second, dict):
-        return first.keys() == second.keys() and all(near(first[key], second[key]) for key in first)
+        return first.keys() == second.keys() and all(is_near(first[k], second[k]) for k in first)
     if isinstance(first, list) and isinstance(second, list):
-        return len(first) == len(second) and all(near(a, b) for a, b in zip(first, second, strict=True))
+        return len(first) == len(second) and all(map(is_near, first, second))
     if isinstance(first, float) and isinstance(second, float | int):
         return abs(first - second) <= TOLERANCE * max(1.0, abs(first), abs(second))
     return bool(first == second)
 
 
+def compare(recorded: dict[str, Any] | None, outcome: dict[str, Any]) -> Comparison:
+    """Return how an outcome compares with its record."""
+    if recorded is None:
+        return "new"
+    if "error" in outcome:
+        return "failed"
+    if recorded["sha256"] == outcome["sha256"]:
+        return "same"
+    return "near" if is_near(recorded["summary"], outcome["summary"]) else "differs"
+
+
+def load_record(path: Path = RECORD_FILE) -> dict[str, Any]:
+    """Return the recorded outcomes and the machine that computed them."""
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+def compute_all(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Compute outcomes and print the processor time of each."""
+    outcomes: dict[str, dict[str, Any]] = {}
+    for name in names:
+        start = time.process_time()
+        outcome = outcomes[name] = compute(name)
+        seconds = time.process_time() - start
+        text = outcome["sha256"][:12] if "sha256" in outcome else outcome["error"][:60]
+        sys.stdout.write(f"{seconds:7.2f} s  {name}  {text}\n")
+        sys.stdout.flush()
+    for name, outcome in outcomes.items():
+        if "error" in outcome:
+            sys.stdout.write(f"\n{name}\n{outcome['trace']}")
+    return outcomes
+
+
+def check(record: dict[str, Any], outcomes: dict[str, dict[str, Any]]) -> int:
+    """Print the outcomes that differ from the record; return 1 if there are any."""
+    current = machine()
+    is_same_machine = record["machine"] == current
+    if not is_same_machine:
+        changed = [key for key in current if record["machine"].get(key) != current[key]]
+        sys.stdout.write(f"another machine ({', '.join(changed)}): summaries are compared\n")
+    num_good = 0
+    for name, outcome in outcomes.items():
+        recorded = record["outcomes"].get(name)
+        comparison = compare(recorded, outcome)
+        if comparison == "same" or (comparison == "near" and not is_same_machine):
+            num_good += 1
+            continue
+        sys.stdout.write(f"{comparison:8} {name}\n")
+        if comparison == "differs" and recorded is not None:
+            for label, each in (("was", recorded), ("is", outcome)):
+                sys.stdout.write(f"  {label:3} {json.dumps(each['summary'])[:300]}\n")
+    sys.stdout.write(f"{num_good} of {len(outcomes)} as recorded\n")
+    return int(num_good < len(outcomes))
+
+
 def main() -> int:
-    """Run what was asked for and tell how long each took."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("prefixes", nargs="*", help="beginnings of names; all where none is given")
-    asked.add_argument("--check", action="store_true", help="compare with what is recorded")
-    asked.add_argument("--reverse", action="store_true", help="in reverse order: no outcome may depend on others")
-    asked.add_argument("--out", type=Path, default=RECORDED, help="the record")
-    told = asked.parse_args()
+    """Compute the named outcomes, then compare or record them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("prefixes", nargs="*", help="beginnings of names; default: all outcomes")
+    parser.add_argument("--check", action="store_true", help="compare with the record")
+    parser.add_argument("--reverse", action="store_true", help="in reverse order")
+    parser.add_argument("--out", type=Path, default=RECORD_FILE, help="the record")
+    flags = parser.parse_args()
     torch.set_num_threads(1)
     from golden.outcomes import OUTCOMES
 
-    names = [name for name in OUTCOMES if not told.prefixes or name.startswith(tuple(told.prefixes))]
-    found: dict[str, dict[str, Any]] = {}
-    began, worked = time.perf_counter(), time.process_time()
-    for name in reversed(names) if told.reverse else names:
-        start = time.process_time()
-        found[name] = computed(name)
-        took, verdict = time.process_time() - start, found[name].get("sha256", found[name].get("error", ""))[:60]
-        sys.stdout.write(f"{took:7.2f} s  {name}  {verdict[:12] if 'sha256' in found[name] else verdict}\n")
-        sys.stdout.flush()
-    wrong = [name for name in names if "error" in found[name]]
-    for name in wrong:
-        sys.stdout.write(f"\n{name}\n{found[name]['trace']}")
-    sys.stdout.write(
-        f"{len(names)} outcomes, {len(wrong)} failed, {time.process_time() - worked:.0f} s of work in "
-        f"{time.perf_counter() - began:.0f} s\n"
-    )
-    if told.check:
-        return compare(json.loads(told.out.read_text()), found, names) or bool(wrong)
-    before = json.loads(told.out.read_text())["outcomes"] if told.out.is_file() and told.prefixes else {}
-    good = {name: found[name] for name in names if name not in wrong}
+    prefixes = tuple(flags.prefixes)
+    names = [name for name in OUTCOMES if not prefixes or name.startswith(prefixes)]
+    outcomes = compute_all(names[::-1] if flags.reverse else names)
+    good = {name: outcome for name, outcome in outcomes.items() if "error" not in outcome}
+    if flags.check:
+        return check(load_record(flags.out), outcomes)
+    before = {}
+    if flags.out.is_file() and prefixes:
+        before = load_record(flags.out)["outcomes"]
     record = {"machine": machine(), "outcomes": dict(sorted({**before, **good}.items()))}
-    told.out.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return bool(wrong)
-
-
-def compare(record: dict[str, Any], found: dict[str, dict[str, Any]], names: list[str]) -> int:
-    """Tell which outcomes differ from the record; by summaries where the machine is another."""
-    here, same = machine(), 0
-    alike = record["machine"] == here
-    if not alike:
-        told = [key for key in here if record["machine"].get(key) != here[key]]
-        sys.stdout.write(f"another machine ({', '.join(told)}): summaries are compared, not bits\n")
-    for name in names:
-        known, now = record["outcomes"].get(name), found[name]
-        if known is None:
-            sys.stdout.write(f"new      {name}\n")
-        elif "error" in now:
-            sys.stdout.write(f"failed   {name}: {now['error']}\n")
-        elif known["sha256"] == now["sha256"]:
-            same += 1
-        elif near(known["summary"], now["summary"]):
-            sys.stdout.write(f"{'DIFFERS' if alike else 'near   '}  {name} (its summary agrees)\n")
-            same += not alike
-        else:
-            sys.stdout.write(
-                f"DIFFERS  {name}\n  was {json.dumps(known['summary'])[:300]}\n  is  {json.dumps(now['summary'])[:300]}\n"
-            )
-    sys.stdout.write(f"{same} of {len(names)} as recorded\n")
-    return int(same < len(names))
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    flags.out.write_text(text + "\n", encoding="utf-8")
+    return int(len(good) < len(outcomes))
 
 
 if __name__ == "__main__":
