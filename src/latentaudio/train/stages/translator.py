@@ -1,6 +1,6 @@
 """The translator stage: L1 between generated and AudioMAE's language of audio.
 
-See numerics: translator, and AudioLDM 2 (arXiv 2308.05734, section 3.3).
+See numerics: translator; AudioLDM 2 (arXiv 2308.05734, section 3.3).
 """
 
 from __future__ import annotations
