@@ -1,7 +1,9 @@
-"""Drawn masks: a picture over a whole sound, white where it is made anew. From left to right time, from 0 Hz below to a model's
-highest frequency above on Slaney's mel scale, as `picture` draws its spectrogram.
+"""Drawn masks: an image over the whole spectrogram, white where audio is regenerated.
 
-Knows pixels [rows, columns], the top row first, seconds and Hz. Refuses to know latents and what is made.
+The image runs from left to right in time. Its lower edge is 0 Hz, its upper edge the model's
+highest frequency, on Slaney's mel scale, as `audio.plot` draws a spectrogram.
+
+Letters: R rows, C columns; T' F' latent grid; K bins of a spectrum.
 """
 
 from __future__ import annotations
@@ -21,118 +23,176 @@ from ..config.edits import TimeRange
 from ..errors import DataError, UsageError, first_line
 
 MaskPixels = NDArray[np.bool_]
+"""Pixels [R, C] of a mask, True where it is white; the first row has the highest frequency."""
 
-_INLINE = "data:image/png;base64,"
-_LARGEST = 2**24  # pixels
+MAX_PIXELS = 2**24
+WHITE_8_BIT = 128
+WHITE_16_BIT = 2**15
+WHITE_FLOAT = 0.5
+_DATA_URL = "data:image/png;base64,"
+_WIDE_MODES = ("I", "F")  # Pillow's modes with more than 8 bits
 
 
 def mask_to_string(mask: NDArray[Any] | str | Path) -> str:
-    """A mask as a request says it: the name of its file, or all of a picture [rows, columns] that no file holds.
+    """Return a mask as an option holds it.
 
-    Numbers of half their greatest value and more are white: 0.5 of floating ones, 128 of bytes. Raises UsageError for others.
+    Args:
+        mask: An image file, or an array [R, C] of bool, of bytes (white from 128) or of
+            floating-point numbers (white from 0.5).
+
+    Returns:
+        The path, or the array as the data URL of a PNG image.
+
+    Raises:
+        UsageError: The array has another type or shape.
     """
     if isinstance(mask, str | Path):
         return str(mask)
-    kind = np.asarray(mask).dtype
-    if np.ndim(mask) != 2 or not (kind in (np.bool_, np.uint8) or np.issubdtype(kind, np.floating)):
+    array = np.asarray(mask)
+    dtype = array.dtype
+    is_known = dtype in (np.bool_, np.uint8) or np.issubdtype(dtype, np.floating)
+    if array.ndim != 2 or not is_known:
         raise UsageError(
-            f"mask is {kind} of shape {np.shape(mask)}; give [rows, columns] of bool, bytes, or numbers in [0, 1]"
+            f"mask is {dtype} of shape {array.shape}; "
+            "give [rows, columns] of bool, bytes, or numbers in [0, 1]"
         )
     from PIL import Image
 
-    buffer, half = io.BytesIO(), {"b": 1, "u": 128}.get(kind.kind, 0.5)
-    Image.fromarray(np.asarray(mask) >= half).save(buffer, "PNG", optimize=True)
-    return _INLINE + base64.b64encode(buffer.getvalue()).decode()
+    threshold = {"b": 1, "u": WHITE_8_BIT}.get(dtype.kind, WHITE_FLOAT)
+    buffer = io.BytesIO()
+    Image.fromarray(array >= threshold).save(buffer, "PNG", optimize=True)
+    return _DATA_URL + base64.b64encode(buffer.getvalue()).decode()
 
 
-def load_mask(name: str) -> MaskPixels:
-    """What `named` named. Raises DataError for what is no picture, UsageError for one that says nothing."""
+def load_mask(mask: str) -> MaskPixels:
+    """Decode a mask.
+
+    Args:
+        mask: A path or a data URL, see `mask_to_string`. Transparent pixels count as black.
+
+    Returns:
+        The pixels.
+
+    Raises:
+        DataError: It cannot be read as an image.
+        UsageError: It has too many pixels, or all of them have one color.
+    """
     from PIL import Image
 
-    called = "the mask" if name.startswith(_INLINE) else f"the mask {name}"
+    is_inline = mask.startswith(_DATA_URL)
+    label = "the mask" if is_inline else f"the mask {mask}"
     try:
-        source = (
-            io.BytesIO(base64.b64decode(name.removeprefix(_INLINE)))
-            if name.startswith(_INLINE)
-            else Path(name)
-        )
-        with Image.open(source) as image:
-            if image.width * image.height > _LARGEST:
+        file: io.BytesIO | Path = Path(mask)
+        if is_inline:
+            file = io.BytesIO(base64.b64decode(mask.removeprefix(_DATA_URL)))
+        with Image.open(file) as image:
+            if image.width * image.height > MAX_PIXELS:
                 raise UsageError(
-                    f"{called} has {image.width} x {image.height} pixels; a thousand by a few hundred are plenty"
+                    f"{label} has {image.width} x {image.height} pixels, more than 16 million; "
+                    "scale it down, for example to 1000 x 400"
                 )
-            shades = image if image.mode.startswith(("I", "F")) else image.convert("RGBA")
-            grey = np.asarray(shades if shades is image else shades.convert("L"), np.float64)
-            white = grey >= (2**15 if shades is image else 128)
-            if shades is not image:
-                white &= np.asarray(shades)[..., 3] >= 128
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
+            if image.mode.startswith(_WIDE_MODES):
+                white = np.asarray(image, np.float64) >= WHITE_16_BIT
+            else:
+                colors = image.convert("RGBA")
+                white = np.asarray(colors.convert("L"), np.float64) >= WHITE_8_BIT
+                white &= np.asarray(colors)[..., 3] >= WHITE_8_BIT
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"cannot read {called} as a picture ({first_line(problem)}); give a PNG file"
+            f"cannot read {label} as an image ({first_line(error)}); give a PNG file"
         ) from None
     if white.all() or not white.any():
-        colour = "white" if white.all() else "black"
+        color = "white" if white.all() else "black"
         raise UsageError(
-            f"{called} is all {colour}; paint what is to be made anew white, and what stays black"
+            f"{label} is all {color}; paint white what is regenerated, and black what is kept"
         )
     return white
 
 
-def sha256_of_mask(drawn: MaskPixels) -> str:
-    """SHA-256 of the size and the pixels."""
-    return hashlib.sha256(str(drawn.shape).encode() + np.packbits(drawn).tobytes()).hexdigest()
+def sha256_of_mask(mask: MaskPixels) -> str:
+    """Return the SHA-256 of a mask's size and pixels."""
+    return hashlib.sha256(str(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest()
 
 
-def time_ranges(drawn: MaskPixels, seconds: float) -> list[TimeRange]:
-    """Spans of time that hold white pixels, of a sound that lasts `seconds`."""
-    return [
-        (first * seconds / drawn.shape[1], last * seconds / drawn.shape[1])
-        for first, last in _runs(np.asarray(drawn.any(axis=0)))
-    ]
+def time_ranges(mask: MaskPixels, duration: float) -> list[TimeRange]:
+    """Return the time ranges that have white pixels.
 
+    Args:
+        mask: The mask.
+        duration: Duration of the clip in seconds.
 
-def stft_gains(drawn: MaskPixels, top: float, rate: int) -> Gains:
-    """What of a sound `ops.stft_filter` lets through for the picture: gains [columns, K]. Columns without white take their
-    neighbour's, because what is made fades beyond its span.
-
-    top: Hz at the upper edge.
+    Returns:
+        Ranges in seconds, in order.
     """
-    edges = np.array(mel_edges(len(drawn) - 1, 0.0, top))
-    white = np.flatnonzero(drawn.any(axis=0))
-    nearest = white[
-        np.interp(np.arange(drawn.shape[1]), white, np.arange(len(white))).round().astype(int)
-    ]
-    kinds, where = np.unique(drawn[::-1, nearest], axis=1, return_inverse=True)
-    shapes = [
-        bandpass_gains([(edges[low], edges[high]) for low, high in _runs(column)], rate)[0]
-        for column in kinds.T
-    ]
-    return np.stack(shapes)[where.reshape(-1)]
+    num_columns = mask.shape[1]
+    ranges = []
+    for first, end in _runs(np.asarray(mask.any(axis=0))):
+        ranges.append((first * duration / num_columns, end * duration / num_columns))
+    return ranges
+
+
+def stft_gains(mask: MaskPixels, max_hz: float, sample_rate: int) -> Gains:
+    """Return gains for `audio.ops.stft_filter` that pass the white part of a mask.
+
+    A column without white takes the gains of its nearest neighbor with white, because generated
+    audio is crossfaded beyond its time range.
+
+    Args:
+        mask: The mask.
+        max_hz: Frequency of the upper edge in Hz.
+        sample_rate: Sample rate of the clip in Hz.
+
+    Returns:
+        Gains [C, K].
+    """
+    edges = np.array(mel_edges(len(mask) - 1, 0.0, max_hz))
+    white = np.flatnonzero(mask.any(axis=0))
+    ranks = np.interp(np.arange(mask.shape[1]), white, np.arange(len(white)))
+    nearest = white[ranks.round().astype(int)]
+    # few columns differ, so the gains of each kind are computed once
+    kinds, kind_of_column = np.unique(mask[::-1, nearest], axis=1, return_inverse=True)
+    gains = []
+    for column in kinds.T:
+        bands = [(edges[low], edges[high]) for low, high in _runs(column)]
+        gains.append(bandpass_gains(bands, sample_rate)[0])
+    return np.stack(gains)[kind_of_column.reshape(-1)]
 
 
 def latent_cells(
-    drawn: MaskPixels,
-    times: NDArray[np.float64],
-    hertz: NDArray[np.float64],
-    seconds: float,
-    top: float,
+    mask: MaskPixels,
+    cell_times: NDArray[np.float64],
+    cell_hz: NDArray[np.float64],
+    duration: float,
+    max_hz: float,
 ) -> MaskPixels:
-    """Which cells hold white pixels, [T', F']: cell t lies between the seconds times[:, t], cell f between hertz[:, f]."""
-    rows, columns = drawn.shape
-    edges = np.array(mel_edges(rows - 1, 0.0, top))
-    before = np.cumsum(
-        np.pad(drawn[::-1], ((0, 0), (1, 0))), axis=1, dtype=np.int32
-    )  # white pixels left of a column
-    left, right = np.clip(
-        [np.floor(times[0] / seconds * columns), np.ceil(times[1] / seconds * columns)], 0, columns
-    ).astype(int)
-    here = before[:, right] > before[:, left]
-    return np.stack(
-        [here[(edges[:-1] < high) & (edges[1:] > low)].any(axis=0) for low, high in hertz.T], axis=1
-    )
+    """Return which latent cells touch white pixels.
+
+    Args:
+        mask: The mask.
+        cell_times: Start and end of each latent frame in seconds, [2, T'].
+        cell_hz: Lowest and highest frequency of each latent bin in Hz, [2, F'].
+        duration: Duration of the clip in seconds.
+        max_hz: Frequency of the upper edge of the mask in Hz.
+
+    Returns:
+        [T', F'].
+    """
+    rows, columns = mask.shape
+    edges = np.array(mel_edges(rows - 1, 0.0, max_hz))
+    # white pixels of each row, lowest frequency first, to the left of each column
+    num_before = np.cumsum(np.pad(mask[::-1], ((0, 0), (1, 0))), axis=1, dtype=np.int32)
+    starts = np.floor(cell_times[0] / duration * columns)
+    ends = np.ceil(cell_times[1] / duration * columns)
+    left, right = np.clip([starts, ends], 0, columns).astype(int)
+    has_white = num_before[:, right] > num_before[:, left]
+    cells = []
+    for low, high in cell_hz.T:
+        in_band = (edges[:-1] < high) & (edges[1:] > low)
+        cells.append(has_white[in_band].any(axis=0))
+    return np.stack(cells, axis=1)
 
 
-def _runs(line: MaskPixels) -> list[tuple[int, int]]:
-    """Begin and end of every run of true ones."""
-    steps = np.flatnonzero(np.diff(np.pad(line, 1).astype(np.int8)))
-    return [(int(first), int(last)) for first, last in steps.reshape(-1, 2)]
+def _runs(values: MaskPixels) -> list[tuple[int, int]]:
+    """Return start and end of every run of true values."""
+    steps = np.flatnonzero(np.diff(np.pad(values, 1).astype(np.int8)))
+    return [(int(start), int(end)) for start, end in steps.reshape(-1, 2)]
