@@ -119,11 +119,11 @@ def test_inpainting_mixes_in_the_source_before_each_prediction():
 def test_eta_is_one_by_default_and_for_ddim_only(folder):
     model = load(folder, "cpu", "fp32", reference="original")
     settings = model.resolve_requests(["a dog"], duration=0.32, sampler="ddim")
-    assert settings[0].eta == 1.0
-    assert model.resolve_requests(["a dog"], duration=0.32, eta=0.5)[0].eta == 0.5
-    assert model.resolve_requests(["a dog"], duration=0.32, sampler="dpm++")[0].eta == 0.0
+    assert settings[0].options.eta == 1.0
+    assert model.resolve_requests(["a dog"], duration=0.32, eta=0.5)[0].options.eta == 0.5
+    assert model.resolve_requests(["a dog"], duration=0.32, sampler="dpm++")[0].options.eta == 0.0
     assert (
-        load(folder, "cpu", "fp32").resolve_requests(["a dog"], duration=0.32)[0].eta == 0.0
+        load(folder, "cpu", "fp32").resolve_requests(["a dog"], duration=0.32)[0].options.eta == 0.0
     )
 
 
@@ -132,7 +132,7 @@ def test_the_unconditional_language_of_audio_is_zeros_and_not_masked(folder):
     unconditional = {}
     for name, model in models.items():
         options = model.resolve_requests(["a dog in the rain"], duration=0.32, seed=1)
-        unconditional[name] = model.conditioner.encode_windows([options], {})[0][0][0].uncond
+        unconditional[name] = model.conditioner.encode_windows([options])[0][0][0].uncond
     for name in ("original", "clean"):
         loa, t5 = unconditional[name].contexts
         assert loa.tokens.shape == (1, 8, 16) and not loa.tokens.any() and loa.mask.all()
@@ -332,8 +332,7 @@ def test_guidance_below_one_is_off_in_diffusers_only(folder):
 def test_a_tenth_of_clap_embeddings_is_dropped(folder):
     model = load(folder, "cpu", "fp32", reference="original")
     requests = [
-        model.resolve_requests(["a dog"], duration=0.32, seed=seed)[0]
-        for seed in range(400)
+        model.resolve_requests(["a dog"], duration=0.32, seed=seed)[0] for seed in range(400)
     ]
     dropout_fraction = np.mean(model.conditioner.clap_dropout_mask(requests))
     assert 0.05 < dropout_fraction < 0.15
@@ -382,5 +381,5 @@ def test_inpainting_masks_are_the_authors_slices(tiny_folder):
         )
         mask = latent_keep_mask(times, bands, seconds, codec, frames)
         np.testing.assert_array_equal(mask[0, 0].numpy(), expected)
-    with pytest.raises(UsageError, match="less than a cell"):
+    with pytest.raises(UsageError, match="less than one cell"):
         latent_keep_mask([(0.001, 0.002)], [], seconds, codec, frames)

@@ -42,14 +42,12 @@ def run_diffusers(pipe, prompts, latents, **settings):
 
 
 def run_ours(model, prompts, seed, **settings):
-    requests = [
-        o.replace(seed=seed + k)
-        for k, o in enumerate(
-            model.resolve_requests(prompts, **{"duration": DURATION_S, "candidates": 1, **settings})
-        )
-    ]
+    options = {"duration": DURATION_S, "candidates": 1, **settings}
+    requests = []
+    for index, request in enumerate(model.resolve_requests(prompts, **options)):
+        requests.append(request.with_options(seed=seed + index))
     model.batch_size = len(prompts)  # one batch, as in diffusers
-    return np.concatenate([clip.samples for clip in model.stream(requests)])
+    return np.concatenate([clip.samples for clip in model.run(requests)])
 
 
 def max_difference(actual, expected):
@@ -159,20 +157,19 @@ def test_speech_agrees(speech_pair, monkeypatch, transcript):
 
 def test_transcripts_that_cannot_be_spoken_are_refused_or_warned_about(speech_pair):
     _, model = speech_pair
-    with pytest.raises(UsageError, match="nothing to say in English"):
-        model.resolve_requests(
-            ["a man speaks"], transcript="\u041f\u0440\u0438\u0432\u0435\u0442"
+    with pytest.raises(UsageError, match="has no letters that can be pronounced"):
+        model.resolve_requests(["a man speaks"], transcript="\u041f\u0440\u0438\u0432\u0435\u0442")
+    with pytest.warns(UserWarning, match="the transcript 'one two three .* is too long"):
+        requests = model.resolve_requests(
+            ["a man"],
+            transcript="one two three four " * 9,
+            duration=0.32,
+            steps=1,
+            candidates=1,
         )
-    with pytest.warns(UserWarning, match="says only the beginning of 'one two three"):
-        requests = {
-            "transcript": "one two three four " * 9,
-            "duration": 0.32,
-            "steps": 1,
-            "candidates": 1,
-        }
-        next(model.stream(model.resolve_requests(["a man"], requests)))
+        next(model.run(requests))
 
 
 def test_a_speech_model_needs_a_transcript(speech_pair):
-    with pytest.raises(UsageError, match="speaks; say what"):
+    with pytest.raises(UsageError, match="is a speech model; give it a transcript"):
         speech_pair[1].generate("a man", duration=DURATION_S, steps=1)
