@@ -172,7 +172,7 @@ def train_classifier(
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     classifier = SoundClassifier(class_names)
-    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stub wants a dtype
+    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         classifier.parameters(), learning_rate, weight_decay=0.02, betas=(0.9, 0.98)
     )

@@ -202,9 +202,9 @@ def _add_classifier_metrics(
 ) -> None:
     """Top-1 accuracy, and Fréchet distances to ground truth of other prompts."""
     classifier = benchmark.classifier
+    benchmark.progress("classifying", 0, 3)
     targets = [prompt.class_names[0] for prompt in prompts]
     truths = [prompt.ground_truth for prompt in prompts]
-    benchmark.progress("classifying", 0, 3)
     generated = classifier.predict(clips)
     ground_truth = classifier.predict(truths)
     # Ground truth of other prompts: the reference that neither set has seen.
@@ -246,22 +246,28 @@ def _add_classifier_metrics(
             f"{split_half:.2f} between two halves of ground truth",
         )
     )
-    if reconstruct is None:
-        return
-    rebuilt = classifier.predict(reconstruct(truths))
-    rebuilt_accuracy = is_correct(rebuilt, classifier.class_names, targets).mean()
-    report.metrics.append(
-        Metric(
-            "reconstruction Fréchet ratio",
-            frechet_distance(rebuilt.embeddings, reference.embeddings) / split_half,
-            "x",
-            len(clips),
-            benchmark.seed,
-            target=1.3,
-            lower_is_better=True,
-            ceiling=1.0,
-            note=f"VAE and vocoder alone; classifier top-1 accuracy {rebuilt_accuracy:.1%}",
+    if reconstruct is not None:
+        rebuilt = classifier.predict(reconstruct(truths))
+        rebuilt_accuracy = is_correct(rebuilt, classifier.class_names, targets).mean()
+        rebuilt_distance = frechet_distance(rebuilt.embeddings, reference.embeddings)
+        report.metrics.append(
+            _reconstruction_metric(
+                rebuilt_distance / split_half, rebuilt_accuracy, len(clips), benchmark.seed
+            )
         )
+
+
+def _reconstruction_metric(ratio: float, accuracy: float, n: int, seed: int) -> Metric:
+    return Metric(
+        "reconstruction Fréchet ratio",
+        ratio,
+        "x",
+        n,
+        seed,
+        target=1.3,
+        lower_is_better=True,
+        ceiling=1.0,
+        note=f"VAE and vocoder alone; classifier top-1 accuracy {accuracy:.1%}",
     )
 
 
