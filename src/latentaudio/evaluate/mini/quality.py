@@ -249,12 +249,9 @@ def _add_classifier_metrics(
     if reconstruct is not None:
         rebuilt = classifier.predict(reconstruct(truths))
         rebuilt_accuracy = is_correct(rebuilt, classifier.class_names, targets).mean()
-        rebuilt_distance = frechet_distance(rebuilt.embeddings, reference.embeddings)
-        report.metrics.append(
-            _reconstruction_metric(
-                rebuilt_distance / split_half, rebuilt_accuracy, len(clips), benchmark.seed
-            )
-        )
+        ratio = frechet_distance(rebuilt.embeddings, reference.embeddings) / split_half
+        metric = _reconstruction_metric(ratio, rebuilt_accuracy, len(clips), benchmark.seed)
+        report.metrics.append(metric)
 
 
 def _reconstruction_metric(ratio: float, accuracy: float, n: int, seed: int) -> Metric:
