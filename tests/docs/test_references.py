@@ -78,8 +78,7 @@ def test_relative_links_and_images_exist(page):
             continue
         name, _, anchor = target.partition("#")
         path = page.parent / unquote(name) if name else page
-        if not path.exists():
-            dead.append(target)
-        elif anchor and path.suffix == ".md" and anchor not in anchors(path.read_text()):
+        has_anchor = anchor and path.suffix == ".md" and path.exists()
+        if not path.exists() or (has_anchor and anchor not in anchors(path.read_text())):
             dead.append(target)
     assert not dead, dead
