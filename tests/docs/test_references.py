@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent.parent
 NUMERICS = ROOT / "docs" / "development" / "numerics.md"
@@ -82,3 +83,17 @@ def test_relative_links_and_images_exist(page):
         if not path.exists() or (has_anchor and anchor not in anchors(path.read_text())):
             dead.append(target)
     assert not dead, dead
+
+
+def nav_pages(entry):
+    """The pages of a `nav` in mkdocs.yml."""
+    if isinstance(entry, str):
+        return [entry]
+    entries = entry.values() if isinstance(entry, dict) else entry
+    return [page for each in entries for page in nav_pages(each)]
+
+
+def test_navigation_lists_every_page_once():
+    nav = nav_pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
+    docs = ROOT / "docs"
+    assert sorted(nav) == sorted(str(page.relative_to(docs)) for page in docs.rglob("*.md"))
