@@ -55,7 +55,7 @@ class RequestInputs:
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
         self._audio: dict[str, SourceAudio] = {}
-        self._checksums: dict[str, str] = {}
+        self._files: dict[str, SourceAudio] = {}
         self._masks: dict[str, MaskPixels] = {}
 
     def load_audio(self, audio: AudioInput) -> SourceAudio:
@@ -132,22 +132,23 @@ class RequestInputs:
         return pixels
 
     def _load_file(self, path: str) -> SourceAudio:
-        if path in self._checksums:
-            return self._audio[self._checksums[path]]
+        if path in self._files:
+            return self._files[path]
         header = info(path)
-        validate_source_duration(float(header["seconds"]))
+        validate_source_duration(float(header["duration"]))
         if header["channels"] > 1:
             warnings.warn(
                 f"{path} has {header['channels']} channels; they are mixed down to mono",
                 stacklevel=2,
             )
         source = self._keep(path, to_mono_input(read(path, self.sample_rate)[0]))
-        self._checksums[path] = source.sha256
+        self._files[path] = source
         return source
 
     def _keep(self, path: str, samples: Samples) -> SourceAudio:
         source = SourceAudio(path, sha256_of(samples), samples)
-        return self._audio.setdefault(source.sha256, source)
+        self._audio.setdefault(source.sha256, source)
+        return source  # equal audio may have come under another path
 
 
 def sha256_of(samples: Samples) -> str:
