@@ -6,6 +6,8 @@ from latentaudio.cli.audioldm_flags import LEGACY_FLAGS, translate_legacy_flags
 from latentaudio.cli.main import main
 from latentaudio.errors import DataError
 
+pytestmark = pytest.mark.cli
+
 AUDIOLDM2 = "--model=audioldm2-full"
 AUDIOLDM1 = "--model=audioldm-m-full"
 SPEECH = "--model=audioldm2-speech-gigaspeech"

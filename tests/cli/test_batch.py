@@ -19,11 +19,13 @@ from latentaudio.config.tags import TAGS_OF_0_1
 from latentaudio.errors import GenerationError, UsageError
 from latentaudio.generation import engine
 
+pytestmark = pytest.mark.cli
+
 QUICK = ("--steps", "1", "--duration", "0.3", "--device", "cpu")
 
 
 @pytest.fixture
-def run(tiny_folder, tmp_path, monkeypatch, capsys):
+def run(tiny_folder, tmp_path, monkeypatch, capsys, no_progress_lines):
     """Calls batch on the tiny model in an empty folder; returns code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
@@ -264,7 +266,7 @@ def test_wrong_paths_are_one_line(run, write_list, tmp_path, monkeypatch):
             ("a.txt", "out", "--format", "mp3", "--sample-rate", "96000"),
             "a.txt, row 1: MP3 cannot hold",
         ),
-        (("a.txt", "out", "--reference", "mine"), "a.txt, row 1: reference = 'mine'"),
+        (("a.txt", "out", "--reference", "mine"), "a.txt, row 1: no reference is called 'mine'"),
         (("a.txt", "out", "--num-waveforms", "3"), "--num-waveforms"),
         (("a.txt",), "--folder requires an argument"),
     ):
@@ -278,6 +280,7 @@ def test_wrong_paths_are_one_line(run, write_list, tmp_path, monkeypatch):
     assert "the folder out cannot be written to" in run("a.txt", "out")[2]
 
 
+@pytest.mark.slow
 def test_after_kill_9_the_same_command_writes_the_same_files(tmp_path, capsys):
     """The bundled model: a run that is killed after its first file, against one that is not."""
     rows = "prompt,name\na dog barking,dog\nrain on a roof,rain\na church bell,bell\n"

@@ -13,9 +13,11 @@ from latentaudio.cli import console
 from latentaudio.cli.main import main
 from latentaudio.config.options import GenerationOptions
 
+pytestmark = pytest.mark.cli
+
 
 @pytest.fixture
-def run(tiny_folder, tmp_path, monkeypatch, capsys):
+def run(tiny_folder, tmp_path, monkeypatch, capsys, no_progress_lines):
     """Calls generate on the tiny model in an empty folder; returns code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 

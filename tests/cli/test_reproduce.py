@@ -9,9 +9,11 @@ import soundfile
 from latentaudio.audio import io
 from latentaudio.cli.main import main
 
+pytestmark = pytest.mark.cli
+
 
 @pytest.fixture
-def run(tiny_folder, tmp_path, monkeypatch, capsys):
+def run(tiny_folder, tmp_path, monkeypatch, capsys, no_progress_lines):
     """Calls a command in an empty folder; returns code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 

@@ -11,6 +11,8 @@ import soundfile
 from latentaudio import load
 from latentaudio.cli.main import main
 
+pytestmark = pytest.mark.cli
+
 RATE = 16000
 QUICK = ["--steps", "2", "--seed", "3", "--device", "cpu"]
 
