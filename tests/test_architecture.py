@@ -33,8 +33,8 @@ ALLOWED = {
     "pipeline": {"loaded_model", "generation", "editing", "codec", *CORE},
     "compat": {"pipeline", "generation", "editing", "codec", *CORE},
     "train": {"data", "procedural_audio", *CORE},
-    "evaluate": {"pipeline", "train", "data", "procedural_audio", *CORE},
-    "benchmark": {"pipeline", "train", "data", "procedural_audio", *CORE},
+    "evaluate": {"pipeline", "generation", "train", "data", "procedural_audio", *CORE},
+    "benchmark": {"pipeline", "generation", "train", "data", "procedural_audio", *CORE},
     "procedural_audio": set(),
 }
 """Package or module -> those it may import. `cli` and the package's own `__init__` may import everything, lazily."""

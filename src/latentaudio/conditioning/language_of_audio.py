@@ -56,7 +56,8 @@ class LanguageOfAudioConditioner:
             )
         results = []
         for batch, previous, known in zip(inputs, encodings, features, strict=True):
-            vector, states = previous["clap"].vector, token_states(previous)
+            vector = previous["clap"].vector
+            states = token_states(previous)
             assert vector is not None and states is not None
             sources = (Context.unmasked(vector[:, None]), states)
             results.append(Encoding(context=_loa(encoders, batch, sources, known)))
@@ -101,7 +102,8 @@ def _loa(
     known: LanguageOfAudio | None,
 ) -> Context:
     """The language of audio of one batch, from translator, audio prompt, or both."""
-    translator, prompt = encoders.translator, inputs.audio_prompt
+    translator = encoders.translator
+    prompt = inputs.audio_prompt
     assert translator is not None
     num_tokens = inputs.num_loa_tokens
     count_padding = encoders.reference.position_ids == "all"
