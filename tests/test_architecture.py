@@ -1,4 +1,4 @@
-"""The house rules, enforced: who may import whom, no cycles, ceilings (ARCHITECTURE.md)."""
+"""The rules of ARCHITECTURE.md, enforced: who may import whom, no cycles, ceilings."""
 
 import ast
 import re
@@ -37,19 +37,15 @@ ALLOWED = {
     "benchmark": {"pipeline", "generation", "train", "data", "procedural_audio", *CORE},
     "procedural_audio": set(),
 }
-"""Package or module -> those it may import. `cli` and the package's own `__init__` may import everything, lazily."""
+"""Package or module -> those it may import. `cli` and `__init__` may import all, lazily."""
 
 
 def top(dotted: str) -> str:
-    """The package or module of section "Who may import whom" that a dotted module name belongs to."""
+    """The package or module of the import table that a dotted module name belongs to."""
     first, *rest = dotted.split(".")
-    return (
-        rest[0]
-        if first == "latentaudio" and rest
-        else "__init__"
-        if first == "latentaudio"
-        else first
-    )
+    if first != "latentaudio":
+        return first
+    return rest[0] if rest else "__init__"
 
 
 def dotted_name(path: Path) -> str:
@@ -129,7 +125,7 @@ def test_nothing_lies_in_a_drawer_for_everything():
     assert not [p for p in FILES if p.stem in ("utils", "common", "helpers", "misc")]
 
 
-def test_every_file_says_what_it_knows():
+def test_every_file_has_a_docstring():
     bare = [
         str(p.relative_to(ROOT)) for p in FILES if not ast.get_docstring(ast.parse(p.read_text()))
     ]
@@ -137,9 +133,10 @@ def test_every_file_says_what_it_knows():
 
 
 def test_no_underscore_calls_into_dependencies():
-    # but operators of torch.ops.mkldnn, which have no other names: `models.cpu_packing.available` tries them before they are used
+    # torch.ops.mkldnn has no public names; `models.cpu_packing.available` tries it before use
     pattern = re.compile(
-        r"\b(torch(?!\.ops\.mkldnn)|transformers|diffusers|soundfile|soxr|scipy|numpy|np)(\.\w+)*\._[a-z]\w*\("
+        r"\b(torch(?!\.ops\.mkldnn)|transformers|diffusers|soundfile|soxr|scipy|numpy|np)"
+        r"(\.\w+)*\._[a-z]\w*\("
     )
     wrong = [
         f"{p.relative_to(ROOT)}: {m.group()}" for p in FILES if (m := pattern.search(p.read_text()))
