@@ -7,6 +7,7 @@ from clips import FADE, QUICK, RATE, bandpass, half_mask, spectrum
 from PIL import Image
 
 from latentaudio import load
+from latentaudio.config.edits import InpaintOptions
 
 BAND = [(2000.0, 4000.0)]
 
@@ -76,3 +77,12 @@ def test_super_resolution_keeps_frequencies_below_the_cutoff(quiet, source):
     changed, hertz = spectrum(clip.samples - low)
     assert changed[hertz < 3000].max() < 1e-3 * changed.max()
     assert changed[hertz > 3200].max() == changed.max()
+
+
+def test_an_edit_without_prompt_is_guided_by_its_context(tiny, source):
+    edit = InpaintOptions(time_ranges=((0.5, 0.8),))
+    [request] = tiny.resolve_edit(source, edit)
+    assert request.options.edit.in_context
+    assert request.options.guidance_scale == tiny.source.spec.guidance_scale
+    [request] = tiny.resolve_edit(source, edit.model_copy(update={"in_context": False}))
+    assert request.options.guidance_scale == 1.0

@@ -211,6 +211,9 @@ def resolve_options(options: GenerationOptions, source: ModelSource) -> Generati
     Raises:
         UsageError: The model cannot run the request, or values contradict each other.
     """
+    if options.edit is not None:  # context is a condition, on which the default guidance depends
+        edit = _resolve_in_context(options.edit, source)
+        options = options.model_copy(update={"edit": edit})
     defaults = _defaults(options, source)
     values = {}
     for name in GenerationOptions.model_fields:
@@ -221,7 +224,6 @@ def resolve_options(options: GenerationOptions, source: ModelSource) -> Generati
     if options.seed < 0:
         values["seed"] = secrets.randbelow(2**31)
     values["model"] = source.name
-    values["edit"] = _resolve_in_context(options.edit, source)
     values["timeline"] = _resolve_audio_prompt_modes(options.timeline, source.config)
     resolved = options.model_copy(update=values)
     resolved.check_consistency()
@@ -260,7 +262,7 @@ def _defaults(options: GenerationOptions, source: ModelSource) -> dict[str, Any]
     return defaults
 
 
-def _resolve_in_context(edit: AnyEdit | None, source: ModelSource) -> AnyEdit | None:
+def _resolve_in_context(edit: AnyEdit, source: ModelSource) -> AnyEdit:
     """Set `in_context` of an edit that supports it and does not set it."""
     if not isinstance(edit, ContextEditOptions) or edit.in_context is not None:
         return edit
