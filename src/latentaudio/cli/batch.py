@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..config.tags import TAGS_OF_0_1
+from ..config.tags import TAGS_OF_0_1, upgrade_tags
 from ..errors import DataError, GenerationError, LatentAudioError, UsageError
 from . import console
 from .batch_list import Row, read_rows, resolve_rows
@@ -126,6 +126,7 @@ def _upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
     upgraded = {**record, "first_seed": record["first"]}
     request = upgraded.pop("asked")
     upgraded["request"] = {_REQUEST_OF_0_1.get(name, name): request[name] for name in request}
+    upgraded["request"] |= upgrade_tags({"sampler": request["sampler"]})
     return upgraded
 
 
