@@ -93,7 +93,7 @@ def range_of(field: FieldInfo) -> str:
         elif isinstance(limit, Le):
             parts.append(f"to {limit.le:g}")
         elif isinstance(limit, Lt):
-            parts.append(f"below 2^{limit.lt.bit_length() - 1}")
+            parts.append(f"below 2^{int(limit.lt).bit_length() - 1}")
         elif isinstance(limit, MaxLen):
             parts.append(f"at most {limit.max_length} long")
     return ", ".join(parts)
@@ -153,8 +153,10 @@ def options_page() -> str:
         rows = field_rows(edit, ("kind", "source_path", "source_sha256", "mask_sha256"))
         lines += [f"### {kind}", "", purpose, "", *table(header, rows), ""]
     lines += ["## Presets", "", "Settings that apply where the caller sets none.", ""]
-    rows = [[f"`{name}`", *map(settings, (each.settings, each.distilled_settings))]
-            for name, each in PRESETS.items()]  # fmt: skip
+    rows = []
+    for name, preset in PRESETS.items():
+        distilled = settings(preset.distilled_settings)
+        rows.append([f"`{name}`", settings(preset.settings), distilled])
     lines += [*table(["preset", "settings", "with a distilled UNet"], rows), ""]
     rows = []
     for name, traits in SAMPLER_TRAITS.items():
@@ -182,10 +184,7 @@ def command_lines(title: str, command: App) -> list[str]:
         names = shown_names(argument)
         if is_positional(argument):
             name = names[0].removeprefix("--").upper()
-            several = argument.field_info.kind.name == "VAR_POSITIONAL"
-            positional.append(
-                f"[{name}...]" if several else name if argument.required else f"[{name}]"
-            )
+            positional.append(usage_word(name, argument))
             names = [name]
         elif shared_name(argument):
             shared.append(names[0])
@@ -201,6 +200,13 @@ def command_lines(title: str, command: App) -> list[str]:
         flags = ", ".join(f"`{name}`" for name in shared)
         lines += [f"[Options](options.md) and [machine](#flags-of-the-machine): {flags}.", ""]
     return lines
+
+
+def usage_word(name: str, argument: Any) -> str:
+    """Return a positional argument as the usage line has it."""
+    if argument.field_info.kind.name == "VAR_POSITIONAL":
+        return f"[{name}...]"
+    return name if argument.required else f"[{name}]"
 
 
 def first_line(command: App) -> str:
