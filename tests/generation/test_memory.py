@@ -1,6 +1,7 @@
-"""What a request will need is told before it is made: sizes of parts, who is in memory together, and what is free."""
+"""Estimates of memory: sizes of components, which of them are loaded together, and what is free."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,50 +14,52 @@ from latentaudio.config.registry import MODELS
 from latentaudio.errors import GenerationError
 from latentaudio.generation import memory
 from latentaudio.loaders.component_store import ComponentStore
-from latentaudio.loaders.resolve import ModelSource
+from latentaudio.loaders.resolve import spec_only
+
+CPU = torch.device("cpu")
 
 
-def parts(name="audioldm2-full", dtype=torch.bfloat16, lean=True):
-    return ComponentStore(ModelSource(name, None, MODELS[name], {}), torch.device("cpu"), dtype, lean)
-
-
-def gigabytes(parts_, seconds=10.24, **wishes):
-    return memory.estimate_memory(parts_, GenerationOptions(prompt="rain", duration=seconds, **wishes), 1024).required_gb
+def required_gb(duration=10.24, dtype=torch.bfloat16, low_memory=True, **options):
+    """Estimate for one clip of audioldm2-full."""
+    components = ComponentStore(spec_only("audioldm2-full"), CPU, dtype, low_memory)
+    request = GenerationOptions(prompt="rain", duration=duration, **options)
+    return memory.estimate_memory(components, request, 1024).required_gb
 
 
 @pytest.mark.parametrize(
     "name", ["audioldm-s-full", "audioldm-l-full", "audioldm2-full", "audioldm2-full-large-1150k"]
 )
-def test_parts_are_as_large_as_their_authors_say(name):
+def test_components_have_the_published_size(name):
     assert memory.num_parameters("unet", MODELS[name].config) == MODELS[name].unet_parameters
 
 
-def test_turns_types_and_lengths_count():
-    t5 = 0.341231104 * 4  # the largest part of audioldm2-full by itself
-    lean = gigabytes(parts())
-    assert t5 + 0.3 < lean < t5 + 1.0
-    assert (
-        gigabytes(parts(lean=False)) > lean + 0.9
-    )  # T5 stays, and CLAP, GPT-2, UNet, VAE and vocoder beside it
-    assert gigabytes(parts(dtype=None)) > lean + 0.4
-    assert lean < gigabytes(parts(), 300) < lean + 0.2
-    assert gigabytes(parts(), candidates=3) > lean + 0.2  # CLAP stays
+def test_low_memory_types_durations_and_candidates_count():
+    t5_gb = 0.341231104 * 4  # the largest component
+    least = required_gb()
+    assert t5_gb + 0.3 < least < t5_gb + 1.0
+    # T5 stays, with CLAP, GPT-2, UNet, VAE and vocoder
+    assert required_gb(low_memory=False) > least + 0.9
+    assert required_gb(dtype=None) > least + 0.4
+    assert least < required_gb(300) < least + 0.2
+    assert required_gb(candidates=3) > least + 0.2  # CLAP stays
 
 
-def test_too_much_is_told_before_anything_is_loaded(tiny_folder, monkeypatch):
+def test_an_estimate_knows_whether_the_memory_suffices(tiny_folder, monkeypatch):
     model = load(tiny_folder)
-    need = model.estimate_memory(model.resolve_requests(["rain", "snow"], **{"duration": 2.56}))
-    assert need.fits and 0.5 < need.required_gb < 1.0 and "GB of memory" in str(need)
+    estimate = model.estimate_memory(model.resolve_requests(["rain", "snow"], duration=2.56))
+    assert estimate.fits
+    assert 0.5 < estimate.required_gb < 1.0
+    assert "GB of memory" in str(estimate)
+    requests = model.resolve_requests(["rain"])
     monkeypatch.setattr(memory, "available_memory", lambda device: 0.25)
-    small = model.estimate_memory(model.resolve_requests(["rain"], **{}))
-    assert not small.fits and "0.2 GB are available: use bf16" in str(small)
+    estimate = model.estimate_memory(requests)
+    assert not estimate.fits
+    assert "0.2 GB are available: use bf16" in str(estimate)
     monkeypatch.setattr(memory, "available_memory", lambda device: None)
-    assert model.estimate_memory(model.resolve_requests(["rain"], **{})).fits
+    assert model.estimate_memory(requests).fits
 
 
-def test_published_models_warn_of_too_little(tiny_folder, monkeypatch):
-    from dataclasses import replace
-
+def test_published_models_warn_of_too_little_memory(tiny_folder, monkeypatch):
     model = load(tiny_folder)
     source = model.system.source
     model.system.source = replace(source, spec=replace(source.spec, unet_parameters=1))
@@ -65,7 +68,7 @@ def test_published_models_warn_of_too_little(tiny_folder, monkeypatch):
         model.generate("rain", duration=1.28, steps=1)
 
 
-def test_a_containers_limit_is_what_it_leaves(tmp_path):
+def test_the_limit_of_a_container_counts(tmp_path):
     assert memory._cgroup_headroom(tmp_path) == float("inf")
     for name, text in (
         ("memory.max", "max\n"),
@@ -78,52 +81,42 @@ def test_a_containers_limit_is_what_it_leaves(tmp_path):
     assert memory._cgroup_headroom(tmp_path) == 2.0
 
 
-def test_memory_is_what_is_free_and_what_is_held(monkeypatch):
-    told = {"MemAvailable:": 3_000_000, "RssAnon:": 500_000}
-    monkeypatch.setattr(memory, "_read_kilobytes", lambda file, name: told.get(name))
+def test_available_memory_is_free_memory_and_that_of_the_process(monkeypatch):
+    kilobytes = {"MemAvailable:": 3_000_000, "RssAnon:": 500_000}
+    monkeypatch.setattr(memory, "_read_kilobytes", lambda file, name: kilobytes.get(name))
     monkeypatch.setattr(memory, "_cgroup_headroom", lambda group: 2.0)
-    assert memory.available_memory(torch.device("cpu")) == 2.5
+    assert memory.available_memory(CPU) == 2.5
     monkeypatch.setattr(memory, "_cgroup_headroom", lambda group: float("inf"))
-    assert memory.available_memory(torch.device("cpu")) == 3.5
-    told.pop("MemAvailable:")
-    assert memory.available_memory(torch.device("cpu")) is None
+    assert memory.available_memory(CPU) == 3.5
+    kilobytes.pop("MemAvailable:")
+    assert memory.available_memory(CPU) is None
 
 
 @pytest.mark.skipif(not Path("/proc/meminfo").is_file(), reason="reads Linux's files")
-def test_what_this_machine_tells_is_plausible():
+def test_available_memory_of_this_machine_is_plausible():
     total = memory._read_kilobytes("/proc/meminfo", "MemTotal:")
-    assert 0.05 < memory.available_memory(torch.device("cpu")) < 1.2 * total / 1e6
-    assert (
-        memory._read_kilobytes("/proc/meminfo", "NoSuch:") is None
-        and memory._read_kilobytes("/no/such/file", "X:") is None
-    )
+    assert 0.05 < memory.available_memory(CPU) < 1.2 * total / 1e6
+    assert memory._read_kilobytes("/proc/meminfo", "NoSuch:") is None
+    assert memory._read_kilobytes("/no/such/file", "X:") is None
 
 
-def test_running_out_is_one_line():
+def test_running_out_of_memory_is_an_error_with_advice():
     def fails():
         yield 1
         raise RuntimeError(
-            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
         )
 
     with pytest.raises(GenerationError, match="memory does not suffice"):
         list(memory.raise_on_oom(fails()))
 
 
-def test_an_estimate_makes_nothing(tiny_folder, tmp_path, capsys):
-    asked = [
-        "generate",
-        "rain",
-        "--model",
-        str(tiny_folder),
-        "-o",
-        str(tmp_path / "a.wav"),
-        "--estimate-memory",
-    ]
-    assert main([*asked, "--json"]) == 0
+def test_estimate_memory_generates_nothing(tiny_folder, tmp_path, capsys):
+    path = tmp_path / "a.wav"
+    command = ["generate", "rain", "--model", str(tiny_folder), "-o", str(path)]
+    command.append("--estimate-memory")
+    assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["required_gb"] > 0.3
-    main(asked)
-    assert (
-        capsys.readouterr().out.startswith("this takes about 0.")
-        and not (tmp_path / "a.wav").exists()
-    )
+    main(command)
+    assert capsys.readouterr().out.startswith("this takes about 0.")
+    assert not path.exists()

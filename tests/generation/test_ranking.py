@@ -13,42 +13,40 @@ from latentaudio.generation.ranking import similarity
 
 
 @torch.no_grad()
-def test_it_is_transformers_cosines(tiny):
+def test_similarities_are_those_of_transformers(tiny):
     rng = np.random.default_rng(0)
-    sounds = [0.1 * rng.standard_normal((1, 16000)), 0.3 * np.sin(np.arange(24000) / 9)[None]]
-    sounds = [sound.astype(np.float32) for sound in sounds]
+    clips = [0.1 * rng.standard_normal((1, 16000)), 0.3 * np.sin(np.arange(24000) / 9)[None]]
+    clips = [clip.astype(np.float32) for clip in clips]
     extract = ClapFeatureExtractor(frequency_min=50, truncation="rand_trunc", padding="repeatpad")
-    features = [
-        extract(
-            resample(s[0], 16000, 48000), sampling_rate=48000, return_tensors="pt"
-        ).input_features
-        for s in sounds
-    ]
+    features = []
+    for clip in clips:
+        samples = resample(clip[0], 16000, 48000)
+        extracted = extract(samples, sampling_rate=48000, return_tensors="pt")
+        features.append(extracted.input_features)
     clap = tiny.text_encoders.clap
-    longer = torch.zeros(2, 1, dtype=torch.bool)
-    heard = clap.get_audio_features(
-        input_features=torch.cat(features), is_longer=longer
+    audio_embeds = clap.get_audio_features(
+        input_features=torch.cat(features), is_longer=torch.zeros(2, 1, dtype=torch.bool)
     ).pooler_output
     ids, mask = tiny.text_encoders.clap_tokenizer(["a dog"])
-    said = clap.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
-    expected = normalize(heard, dim=-1) @ normalize(said, dim=-1)[0]
-    np.testing.assert_allclose(
-        similarity(tiny.text_encoders, sounds, 16000, ["a dog"])[:, 0], expected, atol=1e-3
-    )
+    text_embeds = clap.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
+    expected = normalize(audio_embeds, dim=-1) @ normalize(text_embeds, dim=-1)[0]
+    actual = similarity(tiny.text_encoders, clips, 16000, ["a dog"])[:, 0]
+    np.testing.assert_allclose(actual, expected, atol=1e-3)
 
 
-def test_sounds_may_differ_in_length_and_channels(tiny):
+def test_clips_may_differ_in_length_and_channels(tiny):
     rng = np.random.default_rng(1)
     mono = (0.1 * rng.standard_normal((1, 9000))).astype(np.float32)
     texts = ["a dog", "bell", "rain"]
+    clips = [np.repeat(mono, 2, axis=0), mono[0, :5000]]
     alone = similarity(tiny.text_encoders, [mono], 16000, texts)
-    both = similarity(tiny.text_encoders, [np.repeat(mono, 2, axis=0), mono[0, :5000]], 16000, texts)
+    both = similarity(tiny.text_encoders, clips, 16000, texts)
     assert both.shape == (2, 3)
     np.testing.assert_allclose(both[0], alone[0], atol=1e-5)
     assert np.abs(both).max() <= 1
     assert np.abs(both[1] - both[0]).max() > 1e-6
 
 
-def test_a_system_without_clap_says_so(tiny):
+def test_a_model_without_clap_cannot_rank(tiny):
     with pytest.raises(UsageError, match="set candidates to 1"):
         similarity(TextEncoders(tiny.config), [np.zeros((1, 100), np.float32)], 16000, ["a dog"])
