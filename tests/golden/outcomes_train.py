@@ -1,8 +1,8 @@
 """Golden outcomes of every training stage, tiny: after two steps and after a third.
 
 Tensors are fingerprinted without names (`Nameless`): all of the newest checkpoint, and all
-components of the model folder. Losses are the log's values, sorted within a step. Names of losses, trainables
-and stages may change; the names of outcomes are those of version 0.1.
+components of the model folder. Losses are the log's values, sorted within a step. Names of losses,
+trainables and stages may change; the names of outcomes are those of version 0.1.
 """
 
 from __future__ import annotations
