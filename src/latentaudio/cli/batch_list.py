@@ -185,7 +185,7 @@ def _find_source(model: str, runtime: RuntimeFlags) -> ModelSource:
     from ..config.reference import get_reference
     from ..loaders.resolve import resolve_model, spec_only
 
-    if model in MODELS and MODELS[model].unet_parameters:
+    if model in MODELS and MODELS[model].is_published:
         return replace(spec_only(model), reference=get_reference(runtime.reference))
     return resolve_model(model, runtime.architecture, runtime.reference)
 

@@ -307,14 +307,19 @@ class GenerationOptions(StrictModel):
         """Return the request with every option set.
 
         Args:
-            defaults: The model's values for options that the caller did not set.
+            defaults: The model's values for options that the caller did not set. They are valid:
+                only their combination is checked.
 
         Raises:
             UsageError: If values contradict each other.
         """
-        seed = self.seed if self.seed >= 0 else secrets.randbelow(2**_SEED_BITS)
-        every = {name: getattr(self, name) for name in GenerationOptions.model_fields}
-        complete = GenerationOptions(**{**every, **defaults, **self._set_values(), "seed": seed})
+        values: dict[str, Any] = {}
+        for name in GenerationOptions.model_fields:
+            own = getattr(self, name)
+            values[name] = own if name in self.model_fields_set else defaults.get(name, own)
+        if self.seed < 0:
+            values["seed"] = secrets.randbelow(2**_SEED_BITS)
+        complete = self.model_copy(update=values)
         complete.check_consistency()
         return complete
 

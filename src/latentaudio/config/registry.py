@@ -78,6 +78,11 @@ class ModelSpec:
     unet_parameters: int = 0
     use_ema: bool = False
 
+    @property
+    def is_published(self) -> bool:
+        """Whether its weights were published by the authors."""
+        return self.unet_parameters > 0
+
 
 _NC = "CC BY-NC-SA 4.0 (weights)"
 _RAIL = "CreativeML OpenRAIL-M (weights)"

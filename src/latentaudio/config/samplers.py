@@ -29,6 +29,11 @@ class SamplerTraits:
     starts_from_audio: bool = True
     component: Literal["unet", "distilled_unet"] = "unet"
 
+    @property
+    def is_distilled(self) -> bool:
+        """Whether it runs the distilled UNet: its own steps, one prompt, no guidance."""
+        return self.component == "distilled_unet"
+
 
 SAMPLER_TRAITS: dict[SamplerName, SamplerTraits] = {
     "ddim": SamplerTraits(uses_eta=True),

@@ -119,7 +119,7 @@ class Engine:
         for transcript in transcripts:
             if phonemes is not None and not g2p.fits(transcript, phonemes.max_length):
                 _warn_of_cut("transcript", transcript)
-        if self.system.spec.unet_parameters > 0:
+        if self.system.spec.is_published:
             estimate = self.estimate_memory(requests)
             if not estimate.fits:
                 warnings.warn(str(estimate), stacklevel=4)

@@ -16,6 +16,7 @@ import torch
 from ..config.architecture import ModelConfig
 from ..config.edits import ContextEditOptions
 from ..config.options import GenerationOptions
+from ..config.samplers import SAMPLER_TRAITS
 from ..errors import GenerationError
 from ..loaders.component_store import GENERATION_COMPONENTS, ComponentStore
 from ..loaders.components import build_on_meta, component_names
@@ -100,7 +101,8 @@ def _component_sizes(
 ) -> tuple[list[float], float, float]:
     """Return GB of each text component, of all generation components, and of CLAP."""
     config = components.source.config
-    unused = {"unet" if options.sampler == "lcm" else "distilled_unet"}
+    is_distilled = SAMPLER_TRAITS[options.sampler].is_distilled
+    unused = {"unet" if is_distilled else "distilled_unet"}
     modes = {cue.audio_prompt_mode for cue in options.timeline}
     continues_loa = isinstance(options.edit, ContextEditOptions) and options.edit.in_context
     if "loa" not in modes and not continues_loa:

@@ -5,7 +5,6 @@ Nothing changes a request after this, and nothing checks it again.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +16,7 @@ from ..config.edits import AnyEdit, ContextEditOptions, InpaintOptions, Transfer
 from ..config.options import AudioPromptMode, GenerationOptions, PromptCue
 from ..config.presets import PRESETS
 from ..config.registry import DEFAULT_SPEECH_MODEL
+from ..config.samplers import SAMPLER_TRAITS
 from ..editing.drawn_mask import sha256_of_mask
 from ..editing.inputs import AudioInput, RequestInputs
 from ..editing.plan import EditSource, output_length
@@ -26,6 +26,11 @@ from ..loaders.resolve import ModelSource
 
 MAX_SEED = 2**63
 """Seeds are whole numbers below this."""
+MODEL_DEFAULTS = (
+    "duration", "preset", "guidance_scale", "apg_eta", "guidance_start", "guidance_stop",
+    "candidates",
+)  # fmt: skip
+"""Options whose defaults a row of the registry sets."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,6 @@ class ResolvedRequest:
     def with_options(self, **changes: Any) -> ResolvedRequest:
         """Return the same request with other values of some options, which are not checked."""
         return replace(self, options=self.options.model_copy(update=changes))
-
-
-def has_audiomae(config: ModelConfig) -> bool:
-    """Return whether a system can read the language of audio from sound and continue it."""
-    return config.audiomae is not None and config.translator is not None
 
 
 def resolve_request(
@@ -214,19 +214,13 @@ def resolve_options(options: GenerationOptions, source: ModelSource) -> Generati
     if options.edit is not None:  # context is a condition, on which the default guidance depends
         edit = _resolve_in_context(options.edit, source)
         options = options.model_copy(update={"edit": edit})
-    defaults = _defaults(options, source)
-    values = {}
-    for name in GenerationOptions.model_fields:
-        if name in options.model_fields_set or name not in defaults:
-            values[name] = getattr(options, name)
-        else:
-            values[name] = defaults[name]
-    if options.seed < 0:
-        values["seed"] = secrets.randbelow(2**31)
-    values["model"] = source.name
-    values["timeline"] = _resolve_audio_prompt_modes(options.timeline, source.config)
-    resolved = options.model_copy(update=values)
-    resolved.check_consistency()
+    complete = options.with_defaults(_defaults(options, source))
+    resolved = complete.model_copy(
+        update={
+            "model": source.name,
+            "timeline": _resolve_audio_prompt_modes(options.timeline, source.config),
+        }
+    )
     validate_for_model(resolved, source)
     return resolved
 
@@ -237,9 +231,8 @@ def _defaults(options: GenerationOptions, source: ModelSource) -> dict[str, Any]
     spec = source.spec
     set_names = options.model_fields_set
     defaults: dict[str, Any] = {}
-    for name in GenerationOptions.model_fields:
-        if hasattr(spec, name):
-            defaults[name] = getattr(spec, name)
+    for name in MODEL_DEFAULTS:
+        defaults[name] = getattr(spec, name)
     preset = options.preset
     if "preset" not in set_names:
         preset = source.reference.preset or spec.preset
@@ -251,13 +244,14 @@ def _defaults(options: GenerationOptions, source: ModelSource) -> dict[str, Any]
     )
     defaults |= PRESETS[preset].resolve(config, allows_distilled) | {"preset": preset}
     sampler = options.sampler if "sampler" in set_names else defaults["sampler"]
-    if sampler == "ddim":
+    traits = SAMPLER_TRAITS[sampler]
+    if traits.uses_eta:
         defaults["eta"] = source.reference.eta
     if not config.can_rank or not options.has_text:
         defaults["candidates"] = 1
     if not options.can_guide:
         defaults["guidance_scale"] = 1.0
-    if config.distilled_unet is not None and sampler == "lcm":
+    if config.distilled_unet is not None and traits.is_distilled:
         defaults |= {"steps": len(config.distilled_unet.timesteps), "guidance_scale": 1.0}
     return defaults
 
@@ -266,7 +260,7 @@ def _resolve_in_context(edit: AnyEdit, source: ModelSource) -> AnyEdit:
     """Set `in_context` of an edit that supports it and does not set it."""
     if not isinstance(edit, ContextEditOptions) or edit.in_context is not None:
         return edit
-    is_default = has_audiomae(source.config) and source.reference.in_context_by_default
+    is_default = source.config.has_loa_encoder and source.reference.in_context_by_default
     return edit.model_copy(update={"in_context": is_default})
 
 
@@ -274,7 +268,7 @@ def _resolve_audio_prompt_modes(
     timeline: tuple[PromptCue, ...], config: ModelConfig
 ) -> tuple[PromptCue, ...]:
     """Set the mode of audio prompts that do not set it."""
-    default_mode: AudioPromptMode = "loa" if has_audiomae(config) else "clap"
+    default_mode: AudioPromptMode = "loa" if config.has_loa_encoder else "clap"
     cues = []
     for cue in timeline:
         if cue.has_audio:
@@ -293,12 +287,12 @@ def validate_for_model(options: GenerationOptions, source: ModelSource) -> None:
     """
     name = source.spec.name
     config = source.config
-    if options.sampler == "lcm":
+    if SAMPLER_TRAITS[options.sampler].is_distilled:
         _validate_distilled(options, source)
     if isinstance(options.edit, TransferOptions) and not (options.has_text or options.transcript):
         raise UsageError("transfer needs a prompt for the new sound; without one use vary")
     continues_loa = isinstance(options.edit, ContextEditOptions) and options.edit.in_context
-    if continues_loa and not has_audiomae(config):
+    if continues_loa and not config.has_loa_encoder:
         raise UsageError(
             f"{name} has no AudioMAE, which in-context continuation needs; leave out in_context"
         )
@@ -348,16 +342,18 @@ def _validate_timeline(options: GenerationOptions, source: ModelSource) -> None:
         raise UsageError(
             f"{name} is a speech model, without timelines and audio prompts; choose another model"
         )
-    if "loa" in modes and not has_audiomae(config):
+    if "loa" in modes and not config.has_loa_encoder:
         raise UsageError(
             f"{name} has no AudioMAE, which audio prompts of mode loa need; choose mode clap"
         )
     reads_clap = config.unet.film_dim is not None or config.translator is not None
     if "clap" in modes and not (config.can_rank and reads_clap):
         raise UsageError(f"{name} has no CLAP audio encoder; choose another model")
-    if options.sampler == "lcm" and len(options.timeline) > 1:
+    is_distilled = SAMPLER_TRAITS[options.sampler].is_distilled
+    if is_distilled and len(options.timeline) > 1:
         raise UsageError(
-            "the lcm sampler follows one prompt only; for several cues choose dpm++ or ddim"
+            f"sampler {options.sampler!r} follows one prompt only; "
+            "for several cues choose dpm++ or ddim"
         )
     last_start = max(cue.start for cue in options.timeline)
     if last_start >= options.duration:
@@ -374,7 +370,8 @@ def _validate_distilled(options: GenerationOptions, source: ModelSource) -> None
     distilled = source.config.distilled_unet
     if distilled is None:
         raise UsageError(
-            f"{name} has no distilled UNet, which the lcm sampler needs; choose dpm++ or ddim"
+            f"{name} has no distilled UNet, which sampler {options.sampler!r} needs; "
+            "choose dpm++ or ddim"
         )
     num_steps = len(distilled.timesteps)
     if options.steps != num_steps or options.guidance_scale != 1.0 or options.negative_prompt:

@@ -7,6 +7,7 @@ from typing import Any
 from ..audio.ops import Samples
 from ..config.edits import AnyEdit, LoopOptions, VaryOptions
 from ..config.options import GenerationOptions
+from ..config.samplers import SAMPLER_TRAITS
 from ..editing.inputs import RequestInputs
 from ..loaders.resolve import ModelSource
 from .resolve import MAX_SEED, ResolvedRequest, resolve_request
@@ -57,7 +58,7 @@ def _pass(
     """
     options = request.options
     names = list(_SHARED)
-    if options.sampler != "lcm":
+    if not SAMPLER_TRAITS[options.sampler].is_distilled:
         names += _SAMPLING
     if not (options.has_text or options.transcript or options.timeline):
         # guidance of a clip without words came from the source of its edit

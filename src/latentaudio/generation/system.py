@@ -46,7 +46,7 @@ class System:
             source,
             torch_device,
             fast_dtype(torch_device, precision),
-            low_memory and source.spec.unet_parameters > 0,
+            low_memory and source.spec.is_published,
         )
         self.codec = AudioCodec(source, self.components)
         self.batch_size = _default_batch_size(torch_device)

@@ -112,9 +112,7 @@ def unexpected_keys(checkpoint: Tensors, names: Iterable[str]) -> list[str]:
 
 
 def latent_std(checkpoint: Tensors) -> tuple[float, ...] | None:
-    """Return the latent's standard deviation, if the checkpoint has its scale factor (numerics:
-    VAE).
-    """
+    """Return the latent's standard deviation (numerics: VAE), None without a scale factor."""
     return (1.0 / float(checkpoint["scale_factor"]),) if "scale_factor" in checkpoint else None
 
 
@@ -132,7 +130,7 @@ def identify(checkpoint: Tensors, file_stem: str) -> ModelSpec:
     matching = [
         spec
         for spec in MODELS.values()
-        if spec.unet_parameters and _signature(spec.config.unet) == signature
+        if spec.is_published and _signature(spec.config.unet) == signature
     ]
     if not matching:
         raise WeightsError(
@@ -150,7 +148,7 @@ def identify(checkpoint: Tensors, file_stem: str) -> ModelSpec:
 def can_store(config: ModelConfig) -> bool:
     """Return whether a checkpoint can hold a model; without a config, its shapes must be known."""
     return any(
-        spec.unet_parameters and _signature(spec.config.unet) == _signature(config.unet)
+        spec.is_published and _signature(spec.config.unet) == _signature(config.unet)
         for spec in MODELS.values()
     )
 

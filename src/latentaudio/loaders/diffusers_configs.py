@@ -1,5 +1,6 @@
-"""The config.json of every component of a diffusers folder, read and written (numerics: published
-checkpoints: layouts and key names).
+"""The config.json of every component of a diffusers folder, read and written.
+
+See (numerics: published checkpoints: layouts and key names).
 
 `*_config` returns the file's content for our dimensions; `read_*` returns our dimensions for a
 file's content. A missing key raises KeyError, which `diffusers_format.read_config` reports.

@@ -1,5 +1,6 @@
-"""Tensor names of every component: ours, diffusers' and the authors' (numerics: published
-checkpoints: layouts and key names).
+"""Tensor names of every component: ours, diffusers' and the authors'.
+
+See (numerics: published checkpoints: layouts and key names).
 
 Each `*_rules` function returns the ordered renaming rules of one network family. The functions
 `store_*` say which tensors a layout stores in another form.

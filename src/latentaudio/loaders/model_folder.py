@@ -1,5 +1,6 @@
-"""Model folders: `model.json` with dimensions and card, one `<component>.safetensors` for each
-component, and the tokenizer.
+"""Model folders: `model.json`, one `<component>.safetensors` each, and the tokenizer.
+
+`model.json` has the dimensions of the components and the card.
 
 Files are written atomically. Pickles are never read here.
 """

@@ -271,7 +271,7 @@ def _find_spec(name: str, folder: Path, config: ModelConfig) -> ModelSpec | None
     for spec in matching:  # a clone of a repository has its name
         if spec.hub_id and spec.hub_id.split("/")[1] == folder.name:
             return spec
-    return next((spec for spec in matching if spec.unet_parameters), None)
+    return next((spec for spec in matching if spec.is_published), None)
 
 
 def _has_unet_of(spec: ModelSpec, config: ModelConfig) -> bool:
@@ -312,7 +312,7 @@ def apply_reference(spec: ModelSpec, layout: Layout, reference: ReferenceBehavio
     """
     config = spec.config
     published = MODELS.get(spec.name)
-    if published is None or not published.unet_parameters:
+    if published is None or not published.is_published:
         return config
     trained = published.config
     num_levels = len(config.unet.channel_mult)
