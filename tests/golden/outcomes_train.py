@@ -98,7 +98,7 @@ RUNS: dict[str, tuple[StageName, Literal["bf16", "fp32"], dict[str, Any]]] = {
     "text": ("text", "fp32", {"num_lexicon_texts": 40, "num_common_word_texts": 20}),
 }
 """Run -> (stage, precision, options of the stage)."""
-SPEED = "speed"  # the key of a log line that is time
+SPEED = "steps_per_second"  # the key of a log line that is time
 FILM = "film-diffusion"
 CLASSES = ("dog", "bell", "rain")
 
