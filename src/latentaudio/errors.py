@@ -1,15 +1,14 @@
-"""The error tree: everything that a user of this package can be told.
+"""The error classes of this package.
 
-LatentAudioError
-├── UsageError       an argument that cannot be used (wrong number, unknown name, impossible
-combination)
-├── DataError        a file or folder that cannot be read, or a target that cannot be written
-├── WeightsError     a checkpoint that is missing, damaged or of another shape
-├── ConfigError      a recipe or a model configuration that contradicts itself
-└── GenerationError  the model generated silence or values that are not finite
+    LatentAudioError
+    ├── UsageError       an argument that cannot be used, such as a wrong number or an unknown name
+    ├── DataError        a file or folder that cannot be read, or a target that cannot be written
+    ├── WeightsError     a checkpoint that is missing, damaged or of another shape
+    ├── ConfigError      a recipe or a model configuration that contradicts itself
+    └── GenerationError  the model generated silence or values that are not finite
 
 Every message is one line: the problem, the value, a way out. The command line prints it and exits
-    with code 2.
+with code 2.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def atomic_directory(target: Path) -> Iterator[Path]:
 
     Raises:
         FileExistsError: If `target` holds something when the block ends.
-        OSError: As the system raises it; the caller can say more about its cause.
+        OSError: As the system raises it; the caller can add the cause.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     for abandoned in target.parent.glob(f".{target.name}.*.part"):
@@ -85,6 +85,6 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it belongs to another user
+    except OSError:  # it is of another user
         return True
     return True

@@ -26,7 +26,7 @@ from .config.edits import (
 from .config.options import AudioPromptMode, GenerationOptions, GenerationOverrides
 from .editing.drawn_mask import mask_to_string
 from .editing.inputs import AudioInput, RequestInputs
-from .generation.engine import Callbacks, ProgressCallback, StepCallback
+from .generation.engine import Callbacks, ProgressCallback, OnStep
 from .generation.resolve import (
     ResolvedRequest,
     resolve_cue,
@@ -49,7 +49,7 @@ class CallOverrides(GenerationOverrides, total=False):
     """Keywords of the editing methods: options, and functions that follow the sampling steps."""
 
     progress: ProgressCallback | None
-    on_step: StepCallback | None
+    on_step: OnStep | None
 
 
 def load(
@@ -65,16 +65,16 @@ def load(
     """Load a model. Weights are read when they are first needed.
 
     Args:
-        source: A name (see `latentaudio.list_models`), a Hugging Face hub id, a model folder, a
-            run folder, a diffusers folder, or a checkpoint of the authors (.ckpt, .pth,
-            .safetensors).
+        source: A name (see `latentaudio.list_models`), a Hugging Face hub id, or a path. A path is
+            a model folder, a run folder, a diffusers folder, or a checkpoint of the authors (.ckpt,
+            .pth, .safetensors).
         device: "auto", "cpu", "cuda" or "mps".
         precision: "auto", "bf16" or "fp32".
         reference: The implementation whose details are imitated: "clean", "original" or
             "diffusers". It matters for published weights.
-        architecture: Name of the model that a checkpoint holds, if its shapes do not tell.
+        architecture: Name of the model that a checkpoint holds, if its shapes do not identify it.
         components: Files that replace single components, such as {"vocoder": "hifigan.ckpt"}.
-        low_memory: Whether components of published models take turns in memory.
+        low_memory: Whether only the components in use stay in memory (published models only).
 
     Returns:
         The model.
@@ -105,7 +105,7 @@ class AudioLDM(LoadedModel):
         audio_prompt_mode: AudioPromptMode = "",
         audio_prompt_weight: float = 1.0,
         progress: ProgressCallback | None = None,
-        on_step: StepCallback | None = None,
+        on_step: OnStep | None = None,
         **overrides: Unpack[GenerationOverrides],
     ) -> list[Audio]:
         """Generate clips from prompts.
@@ -254,7 +254,7 @@ class AudioLDM(LoadedModel):
         Args:
             audio: The source.
             prompt: Its description, if that helps.
-            cutoff_hz: The cutoff in Hz; what lies below is kept.
+            cutoff_hz: The cutoff in Hz; frequencies below it are kept.
             **overrides: Options, `progress` and `on_step`, see `generate`.
         """
         edit = SuperResolveOptions(cutoff_hz=cutoff_hz)
@@ -350,7 +350,7 @@ class AudioLDM(LoadedModel):
         requests: Sequence[GenerationOptions],
         *,
         progress: ProgressCallback | None = None,
-        on_step: StepCallback | None = None,
+        on_step: OnStep | None = None,
     ) -> Iterator[Audio]:
         """Generate the clips of requests in order; wrong options raise before any work.
 
@@ -373,7 +373,7 @@ class AudioLDM(LoadedModel):
         requests: Sequence[ResolvedRequest],
         *,
         progress: ProgressCallback | None = None,
-        on_step: StepCallback | None = None,
+        on_step: OnStep | None = None,
     ) -> Iterator[Audio]:
         """Generate the clips of resolved requests in order, each as soon as it is finished."""
         return self.engine.run(requests, Callbacks(progress, on_step))

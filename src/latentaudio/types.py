@@ -1,4 +1,4 @@
-"""Values that travel between packages: latents, conditionings, steps of a sampler.
+"""Types that several packages share: latents, conditionings, steps of a sampler.
 
 Letters: B batch, C channels, T' F' frames and bins of a latent, N tokens, D width.
 """

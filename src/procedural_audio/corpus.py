@@ -1,7 +1,7 @@
 """Rendering of a corpus: a folder of captioned clips.
 
-The folder follows the AudioFolder convention of the `datasets` library: `metadata.jsonl` has one
-line per clip with `file_name` and `text`, and the clips lie at `clips/000/000000.flac`.
+The folder follows the AudioFolder convention of the `datasets` library. `metadata.jsonl` has one
+line per clip with `file_name` and `text`. The clips lie at `clips/000/000000.flac`.
 `corpus.json` holds the arguments, for people. The folder appears complete or not at all.
 """
 
@@ -175,7 +175,7 @@ def render_clip(
 
     Returns:
         The line of `metadata.jsonl`. Its keys are those of the first corpora, so that old and new
-        folders read alike: "kinds" are sound classes, "rate" is the sample rate in Hz and
+        folders have one format. "kinds" are sound classes, "rate" is the sample rate in Hz and
         "seconds" the duration.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Scenes: one sound alone, one sound and then another, or one sound while another goes on.
+"""Scenes: one sound alone, one sound and then another, or two sounds at the same time.
 
 A scene renders its sound classes into one clip and keeps the annotations that captions need.
 

@@ -38,7 +38,7 @@ class AudioFormat:
         subtype: libsndfile's name of the encoding.
         max_tag_chars: Longest tags that libsndfile can write; None: any length. Longer ones it
             drops (WAV), or it writes a file that no program opens (Opus).
-        sample_rates: Sample rates in Hz that the encoding knows; None: any.
+        sample_rates: Sample rates in Hz that the encoding supports; None: any.
     """
 
     container: str
@@ -137,7 +137,7 @@ class Audio:
 
 
 def software() -> str:
-    """Return the name and version of this package, as files carry it."""
+    """Return the name and version of this package, as stored in files."""
     try:
         return f"latentaudio {importlib.metadata.version('latentaudio')}"
     except importlib.metadata.PackageNotFoundError:
@@ -147,7 +147,7 @@ def software() -> str:
 def read(
     path: str | Path, sample_rate: int | None = None, mono: bool = True
 ) -> tuple[Samples, int]:
-    """Read an audio file. Warns if a WAV file is shorter than its header says.
+    """Read an audio file. Warns if a WAV file is shorter than its header states.
 
     Args:
         path: The file.
@@ -175,7 +175,7 @@ def read(
 
 
 def _warn_if_truncated(path: Path, duration: float) -> None:
-    """Warn if a RIFF file has less data than its header says; `duration` is that of the data."""
+    """Warn if a RIFF file has less data than its header states; `duration` is that of the data."""
     with path.open("rb") as raw:
         available, promised = metadata.riff_data_sizes(raw)
     if 0 < available < promised:
@@ -246,8 +246,8 @@ def encode(
 ) -> bytes:
     """Return the bytes of an audio file; equal samples and tags give equal bytes.
 
-    Samples of a rate that the format lacks (Opus) are resampled to its highest; the tag "derived"
-    says so.
+    Samples of a rate that the format lacks (Opus) are resampled to its highest. The tag "derived"
+    records it.
 
     Args:
         samples: [C, T] or [T].
@@ -291,7 +291,7 @@ def encode(
 def _with_resampling_note(
     tags: Mapping[str, str] | None, sample_rate: int, target_rate: int
 ) -> Mapping[str, str] | None:
-    """The tags, with "derived" saying that Opus needed another rate."""
+    """The tags, with a note in "derived" that Opus needed another rate."""
     if tags is None:
         return None
     notes = [tags["derived"]] if tags.get("derived") else []

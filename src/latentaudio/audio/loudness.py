@@ -92,7 +92,7 @@ def k_weighting(sample_rate: int) -> list[tuple[list[float], list[float]]]:
 def normalize_loudness(
     samples: Samples, sample_rate: int, lufs: float, true_peak: float
 ) -> Samples:
-    """Bring a clip to a loudness under a true-peak ceiling; silence is returned unchanged.
+    """Scale a clip to a loudness under a true-peak ceiling; silence is returned unchanged.
 
     The level that the limiter takes is added again, up to 24 dB. Sounds of few short peaks can stay
     below the target.
@@ -152,8 +152,8 @@ def limit_true_peak(samples: Samples, sample_rate: int, true_peak: float) -> Sam
 def true_peaks(samples: Samples, sample_rate: int) -> Samples:
     """Return the highest level from each sample to the next (BS.1770-4, annex 2).
 
-    Oversampled four times, below 32 kHz eight times, by a filter that passes everything up to half
-    the rate. soxr's filter does not and measures full-band sounds up to 1 dB too low.
+    Samples are oversampled four times, below 32 kHz eight times. The filter passes all frequencies
+    up to half the rate. soxr's filter does not: it measures full-band sounds up to 1 dB too low.
 
     Args:
         samples: [C, N].

@@ -24,6 +24,7 @@ _CLAP_FMIN = 50.0
 _CLAP_FMAX = 14000.0
 _CLAP_FLOOR = 1e-10  # of the power, before decibels
 
+AUDIOMAE_RATE = 16000  # Hz
 FBANK_MEAN = -4.2677393  # of AudioMAE's training data
 FBANK_STD = 4.5689974
 _FBANK_FRAME = 400  # samples at 16 kHz: 25 ms

@@ -1,6 +1,6 @@
 """Tags inside audio files: text in, text out, for every format that is written.
 
-All tags travel as one JSON object in the comment field, the only field that every format keeps
+All tags are one JSON object in the comment field, the only field that every format keeps
 whole. The JSON is ASCII, because ID3 as libsndfile writes it is Latin-1.
 """
 
@@ -52,7 +52,7 @@ def read_riff_comment(file: BinaryIO) -> str:
 
 
 def riff_data_sizes(file: BinaryIO) -> tuple[int, int]:
-    """Return the bytes of audio in a RIFF file and those that its header promises.
+    """Return the bytes of audio in a RIFF file and the number that its header states.
 
     Both are equal if the header leaves the size open.
     """
@@ -65,7 +65,7 @@ def riff_data_sizes(file: BinaryIO) -> tuple[int, int]:
 
 
 def _riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Name and size of each chunk of a RIFF file; the file then stands at the chunk's content."""
+    """Name and size of each chunk of a RIFF file; the file position is then the chunk's content."""
     if file.read(12)[:4] != b"RIFF":
         return
     while len(header := file.read(8)) == 8:

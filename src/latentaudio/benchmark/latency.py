@@ -4,10 +4,10 @@ Every round times each backend once, so that other load on the machine affects a
 is the median of the rounds.
 
 "clip, 10 DDIM steps" is the same work for all backends: DDIM, guidance and decoding for a prompt
-that is encoded already. "clip, 200 DDIM steps" is the usual clip of diffusers: text encoding, the
-clip of 10 steps, and 190 times the single step of the same round. A preset is a full clip of this
-library in bf16 with prompts encoded anew. It is compared with the 200 steps of diffusers; most of
-the gain comes from fewer steps of another sampler.
+that is encoded already. "clip, 200 DDIM steps" is the usual clip of diffusers. Its time is the sum
+of text encoding, the clip of 10 steps, and 190 times the single step of the same round. A preset is
+a full clip of this library in bf16 with prompts encoded anew. It is compared with the 200 steps of
+diffusers; most of the gain comes from fewer steps of another sampler.
 """
 
 from __future__ import annotations

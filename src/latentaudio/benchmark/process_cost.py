@@ -17,7 +17,7 @@ from ..errors import DataError
 COMMAND = (sys.executable, "-m", "latentaudio.cli.main")
 
 # The peak memory of a child starts from that of the process that forks it. This small process
-# stands between, so that the measured command is not charged for the caller's memory.
+# starts the measured command, so that the caller's memory is not counted.
 _LAUNCHER = """
 import json, os, subprocess, sys, time
 start = time.perf_counter()

@@ -1,8 +1,8 @@
 """Flags of the authors' commands `audioldm` and `audioldm2`, accepted by `latentaudio generate`.
 
-A command line with one of them means what it meant there, with the model, the seed and the prompt
-of a transcript that the authors' commands take by default. A command line without one is
-unchanged. docs/guides/published-checkpoints.md lists the differences.
+A command line with one of them has the meaning that it has for the authors' commands. Their default
+model, seed and prompt for a transcript apply too. A command line without one is unchanged.
+docs/guides/published-checkpoints.md lists the differences.
 """
 
 from __future__ import annotations

@@ -135,8 +135,8 @@ def batch(
         Path,
         Parameter(
             help="List of clips: .csv (columns: prompt, name and names of options), .jsonl "
-            "(objects of the same), or .txt (`prompt` or `prompt | name` on each line). Rows win "
-            "over flags.",
+            "(objects of the same), or .txt (`prompt` or `prompt | name` on each line). A value "
+            "in a row replaces that of a flag.",
             group=PROMPT,
         ),
     ],
@@ -239,5 +239,5 @@ def _generate_with(
             for clip in clips:
                 yield rows.pop(0), clip
         except (GenerationError, UsageError) as error:
-            # An error belongs to the first row that is left. A new stream continues after it.
+            # An error is that of the first row that is left. A new stream continues after it.
             yield rows.pop(0), error

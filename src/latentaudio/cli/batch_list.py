@@ -7,12 +7,12 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..config.options import GenerationOptions
-from ..config.registry import DEFAULT_SPEECH_MODEL, MODELS
+from ..config.registry import DEFAULT_SPEECH_MODEL
 from ..errors import LatentAudioError, UsageError
 from .flags import BatchFlags, RuntimeFlags, validate_speech_model
 from .output_paths import validate_sample_rate
@@ -154,7 +154,7 @@ def resolve_rows(
     for number, (request, name) in enumerate(zip(requests, names, strict=True), 1):
         with _with_row_context(file, number):
             if request.model not in sources:
-                sources[request.model] = _find_source(request.model, runtime)
+                sources[request.model] = runtime.find_source(request.model)
             options = resolve_options(request, sources[request.model])
             if request.seed < 0:
                 seed = (first_seed + num_seeds) % MAX_SEED
@@ -171,23 +171,14 @@ def _build_request(row: Cells, flags: BatchFlags) -> GenerationOptions:
     if unknown:
         raise UsageError(f"there is no column {unknown[0]!r}; columns are: {', '.join(COLUMNS)}")
     # --seed is that of row 1, and counted up from there
-    set_by_user = {name: getattr(flags, name) for name in flags.model_fields_set - {"seed"}}
+    set_by_user = flags.set_values()
+    set_by_user.pop("seed", None)
     values = {**set_by_user, **row}
     values.pop("name", None)
     if values.get("transcript"):
         values = {"model": DEFAULT_SPEECH_MODEL, "prompt": DEFAULT_VOICE_PROMPT, **values}
         validate_speech_model(values["model"])
     return GenerationOptions(**values)
-
-
-def _find_source(model: str, runtime: RuntimeFlags) -> ModelSource:
-    """The model, as far as checks need it: published ones are not downloaded for them."""
-    from ..config.reference import get_reference
-    from ..loaders.resolve import resolve_model, spec_only
-
-    if model in MODELS and MODELS[model].is_published:
-        return replace(spec_only(model), reference=get_reference(runtime.reference))
-    return resolve_model(model, runtime.architecture, runtime.reference)
 
 
 def _file_names(

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from ..config.options import GenerationOverrides
 
 _NOT_IN_JSON = {"duration", "sample_rate", "num_waveforms", "candidates"}
-"""Options that the JSON line leaves out: measured values stand in their place."""
+"""Options that the JSON line leaves out, because it has measured values for them."""
 
 
 def save_clip(clip: Audio, path: Path, display: DisplayFlags) -> None:
-    """Write a clip and, if asked for, its plot; print a line about it."""
+    """Write a clip and, with `--plot`, its plot; print a line about it."""
     path = clip.save(path)
     if display.plot:
         from ..audio.plot import save_plot

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from ..errors import DataError
 
 PROGRESS_INTERVAL_S = 30.0
-"""Time between two lines of progress if stderr is not a terminal but, say, a log file."""
+"""Time between two lines of progress if stderr is not a terminal, for example a log file."""
 
 
 class ProgressCallback(Protocol):

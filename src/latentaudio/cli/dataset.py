@@ -46,7 +46,7 @@ def render(
             5.12 and 10.24, mostly 5.12.
         split: Captions for training, or the held-out captions of the test split.
         mix_probabilities: Probabilities of one sound alone, of one sound and then another, and of
-            one sound while another goes on. They add to 1. Default: 0.72 0.18 0.1.
+            two sounds at the same time. They add to 1. Default: 0.72 0.18 0.1.
         num_captions: Captions per clip, at least 1.
         file_type: File format, 16 bits.
         num_workers: Number of processes. Default: one per core.

@@ -8,7 +8,7 @@ checks its values then, before anything heavy is imported.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, cast
 
@@ -20,6 +20,7 @@ from ..config.registry import DEFAULT_SPEECH_MODEL, MODELS
 from ..errors import UsageError
 
 if TYPE_CHECKING:
+    from ..loaders.resolve import ModelSource
     from ..pipeline import AudioLDM
 
 EDIT = Group("Edit", sort_key=1)
@@ -140,8 +141,11 @@ ALL = Parameter(name="*")
 
 def to_overrides(flags: OptionFlags) -> GenerationOverrides:
     """Return the options that the user set, as keywords of `AudioLDM.generate`."""
-    names = flags.model_fields_set & GenerationOverrides.__optional_keys__
-    return cast("GenerationOverrides", {name: getattr(flags, name) for name in names})
+    overrides = {}
+    for name, value in flags.set_values().items():
+        if name in GenerationOverrides.__optional_keys__:
+            overrides[name] = value
+    return cast("GenerationOverrides", overrides)
 
 
 ArchitectureFlag = Annotated[
@@ -173,8 +177,17 @@ class RuntimeFlags:
     ] = "clean"
     architecture: ArchitectureFlag = None
 
+    def find_source(self, model: str) -> ModelSource:
+        """Return a model, as far as checks need it; published ones are not downloaded."""
+        from ..config.reference import get_reference
+        from ..loaders.resolve import resolve_model, spec_only
+
+        if model in MODELS and MODELS[model].is_published:
+            return replace(spec_only(model), reference=get_reference(self.reference))
+        return resolve_model(model, self.architecture, self.reference)
+
     def load(self, model: str) -> AudioLDM:
-        """Load a model as the flags say."""
+        """Load a model with the settings of these flags."""
         from ..pipeline import load
 
         return load(
@@ -301,7 +314,9 @@ class PromptSourceFlags:
 
 
 def with_timeline(flags: Flags, file: Path | None) -> Flags:
-    """Return the flags with the cues and options of a timeline file; flags win over the file.
+    """Return the flags with the cues and options of a timeline file.
+
+    An option that the user set as a flag replaces that of the file.
 
     Raises:
         DataError: The file cannot be read.
@@ -311,8 +326,7 @@ def with_timeline(flags: Flags, file: Path | None) -> Flags:
         return flags
     from ..generation.timeline import read_timeline
 
-    set_by_user = {name: getattr(flags, name) for name in flags.model_fields_set}
-    return type(flags)(**{**read_timeline(file), **set_by_user})
+    return type(flags)(**{**read_timeline(file), **flags.set_values()})
 
 
 def with_speech_defaults(flags: Flags) -> Flags:
@@ -330,7 +344,7 @@ def with_speech_defaults(flags: Flags) -> Flags:
 
 
 def validate_speech_model(model: str) -> None:
-    """Raise `UsageError`, before anything is downloaded, if a model cannot speak a transcript."""
+    """Raise `UsageError`, before anything is downloaded, if a model is not a speech model."""
     from importlib.util import find_spec
 
     if model in MODELS and MODELS[model].config.phonemes is None:

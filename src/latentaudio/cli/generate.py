@@ -7,7 +7,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..config.registry import MODELS
 from ..errors import UsageError
 from . import console
 from .clips import generate_clips
@@ -90,14 +89,12 @@ def _print_estimate(
     prompts: list[str], flags: GenerationFlags, output: OutputFlags, runtime: RuntimeFlags
 ) -> None:
     """Print the memory of the clips. Nothing is downloaded for a model of the table."""
-    from ..loaders.resolve import resolve_model, spec_only
     from ..pipeline import AudioLDM
 
-    name = flags.model
-    source = spec_only(name) if name in MODELS else resolve_model(name)
+    source = runtime.find_source(flags.model)
     model = AudioLDM(source, runtime.device, runtime.precision, low_memory=True)
     requests = model.resolve_requests(prompts, **to_overrides(flags))
-    estimate = model.engine.estimate_memory(requests)
+    estimate = model.estimate_memory(requests)
     if output.json:
         console.print_record(vars(estimate), as_json=True)
     else:

@@ -24,6 +24,6 @@ def info(
     if json:
         console.print_record({**facts, "tags": tags}, as_json=True)
         return
-    if "chosen_of" in tags:  # the clip won among this many candidates; its own request has 1
+    if "chosen_of" in tags:  # the clip is the best of this many candidates; its own request has 1
         tags["candidates"] = tags.pop("chosen_of")
     console.print_record({**facts, **tags, **facts}, as_json=False)

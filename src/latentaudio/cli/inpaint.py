@@ -40,7 +40,7 @@ def inpaint(
         Path | None,
         Parameter(
             help="Image over the whole spectrogram as --plot draws it, white where it is "
-            "regenerated: time from left to right, the mel scale from 0 Hz at the bottom up.",
+            "regenerated. Time goes from left to right, the mel scale from 0 Hz at the bottom up.",
             group=EDIT,
         ),
     ] = None,

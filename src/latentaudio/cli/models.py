@@ -39,7 +39,7 @@ def models(
 
 
 def _format_table(specs: Sequence[ModelSpec]) -> str:
-    """One row for each model; a long use goes on in the next line."""
+    """One row for each model; a long description continues in the next line."""
     rows = [COLUMNS]
     for spec in specs:
         first, *more = wrap(spec.description, USE_WIDTH, break_on_hyphens=False)

@@ -51,8 +51,8 @@ def train(
         output: Folder of the run. Its model loads like any other.
         data: Folders of captioned audio with a metadata.jsonl. `latentaudio dataset render`
             makes them.
-        init_from: Model or run folders whose components this stage builds on. The last one wins
-            if several have the same component.
+        init_from: Model or run folders whose components this stage builds on. If several have the
+            same component, that of the last folder is used.
         overrides: Settings of the recipe to change, as key=value, for example optim.lr=1e-4.
         max_minutes: Stop with a checkpoint after this time, in minutes. Default: no limit.
         quiet: Print nothing.

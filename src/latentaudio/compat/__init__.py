@@ -3,9 +3,8 @@
     from latentaudio.compat import AudioLDM2Pipeline
 
 Arguments, attributes and methods have diffusers' names and meanings, and so has the sound
-(reference "diffusers"; numerics: reference differences). Two of its faults are not repeated:
-candidates are ranked among those of their own prompt only, and the language model may be of any
-class.
+(reference "diffusers"; numerics: reference differences). Two of its faults are not repeated.
+Candidates are ranked among those of their own prompt only. The language model may be of any class.
 """
 
 from .audioldm import AudioLDMPipeline

@@ -45,9 +45,9 @@ def encode(encoders: TextEncoders, inputs: Sequence[EncoderInputs]) -> list[Cond
 
     Args:
         encoders: The model's networks and tokenizers.
-        inputs: One entry per batch. For the unconditional side of guidance (numerics: guidance) the
-            language of audio of an empty text is zeros or generated, as `encoders.reference` has
-            it, and its latent prior is zeros.
+        inputs: One entry per batch. The empty text is the unconditional side of guidance (numerics:
+            guidance). Its latent prior is zeros. Its language of audio is zeros or generated, as
+            `encoders.reference` requires.
 
     Returns:
         One conditioning per batch.
@@ -86,12 +86,12 @@ def encode_prompts(
     encoders: TextEncoders,
     texts: Sequence[str],
     num_loa_tokens: int,
-    num_frames: int = 0,
+    num_latent_frames: int = 0,
     transcripts: Sequence[str] | None = None,
 ) -> Conditioning:
     """Encode one batch of prompts; see `EncoderInputs` for the arguments."""
     spoken_texts = None if transcripts is None else tuple(transcripts)
-    inputs = EncoderInputs(tuple(texts), num_loa_tokens, num_frames, spoken_texts)
+    inputs = EncoderInputs(tuple(texts), num_loa_tokens, num_latent_frames, spoken_texts)
     return encode(encoders, [inputs])[0]
 
 
@@ -99,7 +99,7 @@ def encode_unconditional(
     encoders: TextEncoders,
     count: int,
     num_loa_tokens: int,
-    num_frames: int = 0,
+    num_latent_frames: int = 0,
     negative_prompts: Sequence[str] | None = None,
     t5_length: int | None = None,
 ) -> Conditioning:
@@ -109,7 +109,7 @@ def encode_unconditional(
         encoders: The model's networks and tokenizers.
         count: Number of prompts.
         num_loa_tokens: As in `EncoderInputs`.
-        num_frames: As in `EncoderInputs`.
+        num_latent_frames: As in `EncoderInputs`.
         negative_prompts: One for each prompt. None: empty texts.
         t5_length: Number of tokens of the prompts' T5 states, for a reference implementation that
             pads to it.
@@ -122,6 +122,6 @@ def encode_unconditional(
     # only diffusers pads the empty text to the prompt's length
     length = t5_length if encoders.reference.pad_uncond else None
     inputs = EncoderInputs(
-        texts, num_loa_tokens, num_frames, t5_length=length, is_unconditional=True
+        texts, num_loa_tokens, num_latent_frames, t5_length=length, is_unconditional=True
     )
     return encode(encoders, [inputs])[0]

@@ -134,7 +134,7 @@ class EncoderInputs:
     Attributes:
         texts: One prompt per clip.
         num_loa_tokens: Length n of the language of audio (8 for 10.24 s; 512 for speech).
-        num_frames: T', the latent frames that the latent prior predicts; 0 where the model has no
+        num_latent_frames: T', the latent frames that the latent prior predicts; 0 where the model has no
             prior.
         transcripts: The spoken words of each clip. None: no speech, which is masked zeros.
         t5_length: Number of tokens to pad T5's states to. None: the longest text.
@@ -146,7 +146,7 @@ class EncoderInputs:
 
     texts: tuple[str, ...]
     num_loa_tokens: int
-    num_frames: int = 0
+    num_latent_frames: int = 0
     transcripts: tuple[str, ...] | None = None
     t5_length: int | None = None
     clap_dropout: tuple[bool, ...] | None = None
@@ -158,7 +158,7 @@ class EncoderInputs:
 class Encoding:
     """The contribution of one conditioner to a batch's conditioning.
 
-    What it does not compute is None.
+    A value that it does not compute is None.
 
     Attributes:
         vector: [B, D], for the UNet's FiLM input.
@@ -222,7 +222,7 @@ def has_text_mask(inputs: EncoderInputs, like: Tensor) -> Tensor:
 
 def token_states(encodings: Mapping[str, Encoding]) -> Context | None:
     """Return the token states of the model's text encoder: phonemes for speech models, else T5."""
-    # a model has one of both
+    # a model has phonemes or T5, not both
     encoding = encodings.get("phonemes") or encodings.get("t5")
     return None if encoding is None else encoding.context
 

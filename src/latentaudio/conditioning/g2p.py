@@ -1,14 +1,13 @@
 """Grapheme to phoneme conversion.
 
-Transcripts to ids of the 183 symbols of VITS, as in AudioLDM 2's speech models.
+Converts transcripts to ids of the 183 symbols of VITS, as in AudioLDM 2's speech models. This is
+the English text pipeline of the original (numerics: phonemes). The extra `speech` installs
+espeak-ng, which is opened at the first text. It reads numbers, as in the original. A comma or point
+inside a number splits it, as in the original.
 
-The English text pipeline of the original (numerics: phonemes). espeak-ng comes with the extra
-`speech` and is opened only when there is text to convert.
-
-Two differences. The original uses Unidecode to make text ASCII; its licence is GPL, so Unicode's
-decomposition and a table of common signs take its place, and letters of other scripts are dropped
-instead of transliterated. espeak-ng reads numbers, as in the original; a comma or point inside a
-number splits it, as in the original too.
+One difference: the original uses Unidecode to make text ASCII, whose license is GPL. This module
+uses Unicode's decomposition and a table of common signs. Letters of other scripts are dropped
+instead of transliterated.
 """
 
 from __future__ import annotations

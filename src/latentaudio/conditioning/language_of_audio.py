@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from ..audio.mel import kaldi_fbank
+from ..audio.mel import AUDIOMAE_RATE, kaldi_fbank
 from ..audio.ops import resample
 from ..config.architecture import ModelConfig
 from ..types import Context, LanguageOfAudio
@@ -23,8 +23,6 @@ from .base import (
     has_text_mask,
     token_states,
 )
-
-_AUDIOMAE_RATE_HZ = 16000  # of AudioMAE's front end (numerics: mel front ends)
 
 
 class LanguageOfAudioConditioner:
@@ -86,7 +84,7 @@ def encode_language_of_audio(
     pools = (config.translator.time_pool, config.translator.freq_pool)
     rows = num_tokens // (config.audiomae.n_mels // patch // pools[1])  # tokens are time-major
     mono = prompt.samples.reshape(1, -1)
-    samples = torch.from_numpy(resample(mono, prompt.sample_rate, _AUDIOMAE_RATE_HZ))
+    samples = torch.from_numpy(resample(mono, prompt.sample_rate, AUDIOMAE_RATE))
     fbank = kaldi_fbank(samples, rows * patch * pools[0]).to(next(audiomae.parameters()))
     loa = audiomae.language_of_audio(fbank, *pools)
     mask = loa.mask

@@ -45,7 +45,7 @@ def _predict(encoders: TextEncoders, inputs: EncoderInputs, states: Context) -> 
     """The predicted latent, without the empty texts of guidance, mixed with an audio prompt's."""
     network = encoders.latent_prior
     assert network is not None
-    predicted: Tensor = network(states, inputs.num_frames).float()
+    predicted: Tensor = network(states, inputs.num_latent_frames).float()
     prompt = inputs.audio_prompt
     has_text = has_text_mask(inputs, predicted)
     if inputs.is_unconditional or prompt:

@@ -1,7 +1,7 @@
 """Shapes of every network, as frozen dataclasses that reject impossible numbers.
 
 Torch-free, so that `--help`, the table of models and the docs cost no heavy import. Values of the
-published models stand in `config.registry`; their origin is described in
+published models are in `config.registry`; their origin is described in
 docs/development/numerics.md.
 """
 
@@ -159,7 +159,7 @@ class UNetConfig:
         film_dim: Width of the vector that is concatenated to the time embedding, or None.
         num_groups: Groups of GroupNorm; must divide the channels of every level.
         merge_frequency_bins: Latent bins F' that are merged into the channels below the first
-            level, so that deeper levels are 1-D over time; None keeps the published 2-D network.
+            level. Deeper levels are then 1-D over time. None keeps the published 2-D network.
         num_uniform_frequencies: Evenly spaced Fourier features of the position in time, beside the
             geometric ones (1-D only).
         num_position_frequencies: Geometric Fourier features of the position of context tokens; 0,

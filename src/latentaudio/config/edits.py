@@ -19,8 +19,8 @@ TimeRange: TypeAlias = tuple[float, float]
 FrequencyRange: TypeAlias = tuple[float, float]
 """Lowest and highest frequency in Hz."""
 
-MAX_ADDED_S = 600.0
-"""Seconds that an edit can add or regenerate at most."""
+MAX_DURATION_S = 600.0
+"""Longest duration of a clip, a source or a fade in seconds."""
 
 _IN_CONTEXT = (
     "Continue the language of audio of the clip, not the prompt alone (AudioLDM 2, section 4.7). "
@@ -138,10 +138,10 @@ class ExtendOptions(ContextEditOptions):
 
     kind: Literal["extend"] = Field("extend", description="Kind of edit.")
     before: float = Field(
-        0.0, ge=0, le=MAX_ADDED_S, description="Seconds added before the clip. Default: 0."
+        0.0, ge=0, le=MAX_DURATION_S, description="Seconds added before the clip. Default: 0."
     )
     after: float = Field(
-        0.0, ge=0, le=MAX_ADDED_S, description="Seconds added after the clip. Default: 0."
+        0.0, ge=0, le=MAX_DURATION_S, description="Seconds added after the clip. Default: 0."
     )
 
 
@@ -156,7 +156,7 @@ class LoopOptions(ContextEditOptions):
     seam_duration: float = Field(
         1.0,
         ge=0,
-        le=MAX_ADDED_S,
+        le=MAX_DURATION_S,
         description="Seconds regenerated around the loop point. Default: 1.",
     )
 

@@ -166,7 +166,7 @@ class TranslatorConfig:
 class LatentPriorConfig:
     """Transformer that estimates the clean latent from T5's states, before any noise.
 
-    It plays the part of the encoder of Grad-TTS (arXiv 2105.06337), whose output is a prior mean.
+    It corresponds to the encoder of Grad-TTS (arXiv 2105.06337), whose output is a prior mean.
 
     Attributes:
         hidden_size: Width of its attention blocks, one token per latent frame.

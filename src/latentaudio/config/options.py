@@ -1,4 +1,4 @@
-"""Options of a generation request, as keywords, flags, REST schema and tags in audio files.
+"""Options of a generation request, as keywords, flags and tags in audio files.
 
 Limits here hold for every model. A model's own defaults and limits are in `config.registry` and are
 applied by `generation.resolve`. Torch-free.
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias, TypedDict
 from pydantic import Field, field_validator, model_validator
 
 from ..errors import UsageError
-from .edits import AnyEdit, ContextEditOptions, LoopOptions
+from .edits import MAX_DURATION_S, AnyEdit, ContextEditOptions, LoopOptions
 from .presets import PresetName
 from .samplers import SAMPLER_TRAITS, SamplerName
 from .strict_model import StrictModel
@@ -24,7 +24,6 @@ from .validation import EXAMPLE_PROMPT
 AudioPromptMode: TypeAlias = Literal["", "loa", "clap"]
 
 MAX_PROMPT_CHARS = 2000
-MAX_DURATION_S = 600.0
 MIN_LOOP_SEAM_S = 0.04  # two crossfades of 20 ms
 _MIN_SAMPLE_RATE = 8000
 _SEED_BITS = 31  # of a drawn seed, so that it fits every tool that reads it
@@ -357,7 +356,7 @@ class GenerationOptions(StrictModel):
 
     def replace(self, **changes: Any) -> GenerationOptions:
         """Return the same request with some values changed, validated again."""
-        return GenerationOptions(**{**self._set_values(), **changes})
+        return GenerationOptions(**{**self.set_values(), **changes})
 
     def to_tags(self) -> dict[str, str]:
         """Return every value as text, for the tags of an audio file; None has no tag."""
@@ -396,8 +395,8 @@ class GenerationOptions(StrictModel):
                 values[name] = load_json_tag(name, upgraded[name]) if is_nested else upgraded[name]
         return cls(**values)
 
-    def _set_values(self) -> dict[str, Any]:
-        """The options that were set, by name."""
+    def set_values(self) -> dict[str, Any]:
+        """Return the options that the caller set, by name."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 

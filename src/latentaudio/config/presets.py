@@ -32,8 +32,8 @@ class Preset:
 
         Args:
             config: The model's shapes.
-            use_distilled: Whether the request allows a distilled UNet: no other sampler, steps,
-                guidance or edit is asked for.
+            use_distilled: Whether the request allows a distilled UNet: it sets no sampler, steps,
+                guidance or edit.
         """
         if use_distilled and config.distilled_unet is not None and self.distilled_settings:
             return dict(self.distilled_settings)

@@ -31,7 +31,7 @@ class ReferenceBehavior:
         eta: Default noise of a DDIM step (numerics: schedules and samplers).
         use_ema: Whether averaged weights are used if a file has both kinds and its authors sampled
             with them.
-        attention_heads: Heads of the UNet's attention: as trained, or as the model's folder says,
+        attention_heads: Heads of the UNet's attention: as trained, or as the model's folder lists,
             which is 8 at every level (numerics: UNet).
         position_ids: Whether positions of the translator's sequence count real tokens only, or
             padding too (numerics: translator).
@@ -48,12 +48,12 @@ class ReferenceBehavior:
             samples (numerics: vocoder).
         pad_to_min_duration: Whether a clip shorter than any training clip is cut out of one of that
             length, or sampled as short as it is.
-        latent_rounding: Latents are rounded up to what the UNet can halve ("unet", as trained), to
-            what the VAE can decode ("vae"), or to the authors' sizes, which have 2.4 % more frames
-            than the duration needs ("original").
-        latent_mask_mode: Latent cells that an inpainting mask regenerates: all that a time range
-            and a frequency range overlap ("overlap"), or the authors' slices of whole cells,
-            rounded down, of either ("slices"; numerics: editing masks).
+        latent_rounding: Sizes to which latents are rounded up. "unet": sizes that the UNet can
+            halve, as trained. "vae": sizes that the VAE can decode. "original": the authors' sizes,
+            with 2.4 % more frames than the duration needs.
+        latent_mask_mode: Latent cells that an inpainting mask regenerates. "overlap": every cell
+            that a time range and a frequency range overlap. "slices": the authors' slices of whole
+            cells, rounded down, of a time range or a frequency range (numerics: editing masks).
         cfg_below_one: Whether a guidance scale below 1 mixes both predictions; if not, it switches
             guidance off.
         clamp_latents: Whether diverging latents of AudioLDM 1 are clamped to ±10 before decoding.
@@ -61,7 +61,7 @@ class ReferenceBehavior:
             made them.
         uses_windows: Whether clips longer than the training clips are sampled in windows.
         in_context_by_default: Whether edits continue the language of audio of their source if the
-            request does not say.
+            request does not set `in_context`.
         preset: Default preset; None is the model's own.
     """
 

@@ -378,7 +378,7 @@ DEFAULT_SPEECH_MODEL = "audioldm2-speech-gigaspeech"
 
 
 def list_models() -> list[str]:
-    """Return the names that `latentaudio.load` knows, the bundled model first."""
+    """Return the names that `latentaudio.load` accepts, the bundled model first."""
     return list(MODELS)
 
 

@@ -1,8 +1,8 @@
 """Numbers of the random streams of training and data.
 
 A draw that is keyed by (seed, stream, position) shares no random number with another stream of the
-same seed. The numbers are part of the format of a run: a change makes other batches from the same
-recipe, so a resumed run would differ from an uninterrupted one.
+same seed. The numbers are part of the format of a run. A change of a number makes other batches
+from the same recipe, so a resumed run would differ from an uninterrupted one.
 
 Older draws have no stream number. Their key is the tuple alone:
 

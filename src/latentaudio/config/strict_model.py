@@ -1,4 +1,4 @@
-"""Base class of everything a user can ask for: immutable, and an error is one line."""
+"""Base class of all options: immutable, with errors of one line."""
 
 from __future__ import annotations
 

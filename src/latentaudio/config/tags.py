@@ -1,6 +1,6 @@
 """Names of the tags in audio files, and those that version 0.1 wrote.
 
-A file carries the options of its clip as text. `GenerationOptions.from_tags` accepts both
+A file stores the options of its clip as text. `GenerationOptions.from_tags` accepts both
 generations of names.
 """
 

@@ -4,8 +4,8 @@ Stages that train on latents would otherwise run the VAE and the text encoders a
 A data set is a folder with `index.json` and one memory-mapped `frames_<n>.safetensors` per clip
 length of n mel frames. `train.pre_encode` writes it.
 
-Shapes: B batch, N clips, K captions per clip, C T' F' latent, L D tokens and width of the language
-of audio, W text tokens, P CLAP width.
+Shapes: B batch, N clips, K captions per clip, C channels, T' F' latent grid, W text tokens, P CLAP
+width. The language of audio has L tokens of width D.
 """
 
 from __future__ import annotations
@@ -123,12 +123,13 @@ class PreEncodedDataset:
         Args:
             seed: Seed of the run.
             position: Number of the batch.
-            frames_per_batch: Total mel frames of the batch: shorter clips come in larger batches.
+            frames_per_batch: Mel frames of the batch in total: short clips give larger batches.
 
         Returns:
-            `latent` [B, C, T', F'], unit-scaled. If stored: `loa` [B, L, D] and `clap_audio`
-            [B, P] of the audio; `clap_text` [B, P], `generated_loa` [B, L, D], `text` [B, W, D]
-            and `text_mask` [B, W] of one random caption per clip, zero-padded to the longest.
+            `latent` [B, C, T', F'], unit-scaled. The others are returned if they are stored.
+            Of the audio: `loa` [B, L, D] and `clap_audio` [B, P]. Of one random caption per clip:
+            `clap_text` [B, P], `generated_loa` [B, L, D], `text` [B, W, D] and `text_mask` [B, W].
+            Text is zero-padded to the longest.
         """
         total = np.array([b.num_clips * b.num_frames for b in self.buckets], float)
         rng = np.random.default_rng([seed, Stream.BATCH_LENGTH, position])

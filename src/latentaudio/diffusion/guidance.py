@@ -40,7 +40,7 @@ class Guidance:
             (arXiv 2305.08891, eq. 15-16).
         start: Fraction of the sampling, from noise (0) to the clean latent (1), at which guidance
             begins (arXiv 2404.07724).
-        stop: Fraction at which guidance ends. Outside, the conditional prediction stands alone and
+        stop: Fraction at which guidance ends. Outside, the conditional prediction is used alone and
             costs half.
     """
 
@@ -90,8 +90,8 @@ def cfg_denoiser(
     """Return a denoiser with classifier-free guidance.
 
     Both predictions come from one call of the network, unconditional first. At a fixed z and t, x0,
-    epsilon and v are affine in each other, so that guiding whichever the network predicts guides
-    all three alike; differences of x0 are those of the prediction, scaled.
+    epsilon and v are affine functions of each other. Guidance of one of them therefore guides all
+    three equally. A difference of x0 is the difference of the predictions times a factor.
 
     Args:
         network: The network.

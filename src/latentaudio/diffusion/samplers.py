@@ -1,9 +1,10 @@
 """Samplers: functions of a `Denoiser` from noise to a latent, one `Step` per update.
 
 A sampler takes S decreasing timesteps t_0 > t_1 > ... Progress, previews, cancelling and streaming
-are the caller's loop over the steps. Two arguments serve editing: `start` skips the first steps,
-where z is already at the noise level of timesteps[start] (`Schedule.q_sample`); `pre_step` may
-replace z before each prediction. `SAMPLERS` lists all samplers.
+are the caller's loop over the steps. `SAMPLERS` lists all samplers.
+
+Two arguments serve editing. `start` skips the first steps: z is then already at the noise level of
+timesteps[start] (`Schedule.q_sample`). `pre_step` may replace z before each prediction.
 
 B batch, C channels, T' F' latent grid, S sampling steps.
 """
@@ -91,8 +92,11 @@ def ddim(
 ) -> Iterator[Step]:
     """Sample with DDIM (arXiv 2010.02502, eq. 12 and 16; numerics: schedules and samplers).
 
-    z' = sqrt(a') x0 + sqrt(1 - a' - s^2) epsilon + s noise,  s = eta sqrt((1 - a') / (1 - a))
-    sqrt(1 - a / a') The last step goes to abar[0], not to clean data, as published.
+        z' = sqrt(a') x0 + sqrt(1 - a' - s^2) epsilon + s noise
+        s = eta sqrt((1 - a') / (1 - a)) sqrt(1 - a / a')
+
+    a is abar of this timestep, a' that of the next one. The last step goes to abar[0], not to
+    clean data, as published.
 
     Args:
         denoise: The network with guidance.
@@ -141,10 +145,12 @@ def dpmpp_2m(
 ) -> Iterator[Step]:
     """Sample with DPM-Solver++(2M) to clean data; deterministic (arXiv 2211.01095, algorithm 2).
 
-    With lambda = ln(alpha / sigma), h the stride of lambda and r the previous stride over this one:
-    D = (1 + 1 / 2r) x0 - 1 / 2r previous_x0,  z' = sigma' / sigma z - alpha' (exp(-h) - 1) D
-    The first step has no previous_x0, and the last has h = infinity (z' = x0): both are of first
-    order.
+        D = (1 + 1 / 2r) x0 - 1 / 2r previous_x0
+        z' = sigma' / sigma z - alpha' (exp(-h) - 1) D
+
+    lambda = ln(alpha / sigma), h is the stride of lambda, r the previous stride divided by h.
+    alpha' and sigma' are those of the next timestep. The first step has no previous x0. The last
+    step ends at clean data, where h is infinite. Both therefore use first order.
 
     Args:
         denoise: The network with guidance.
@@ -171,9 +177,8 @@ def dpmpp_2m(
         h = math.inf
         if sigma_next > 0:
             h = math.log(alpha_next / sigma_next) - math.log(alpha / sigma)
-        # previous_h is infinite before the first step and h after the last one: no correction at
-        # both ends
-        # second order needs the previous x0
+        # The first step has no previous x0. The last step ends at clean data, where h is infinite.
+        # Both therefore use first order.
         correction = 0.0 if math.inf in (h, previous_h) else h / (2.0 * previous_h)
         z = sigma_next / sigma * z - alpha_next * math.expm1(-h) * (
             x0 + correction * (x0 - previous_x0)
@@ -213,7 +218,7 @@ def lcm(
         t = z.new_full(z.shape[:1], times[index], dtype=torch.long)
         z = pre_step(z, t) if pre_step is not None else z
         x0, epsilon = schedule.to_x0_and_eps(z, t, denoise(z, t))
-        # of the next timestep: a jump to its noise level
+        # alpha and sigma of the next timestep
         alpha, sigma = schedule.alpha_sigma(times[index + 1])
         z = alpha * x0 + sigma * epsilon
         yield Step(index, len(timesteps), times[index], z, x0)
@@ -221,7 +226,7 @@ def lcm(
 
 @dataclass(frozen=True)
 class SamplerSpec:
-    """A sampler and all that a caller must know to run it.
+    """A sampler and the facts that a caller needs to run it.
 
     Attributes:
         fn: (denoise, z, schedule, timesteps, start=, pre_step=) -> steps; with `uses_eta` also eta=

@@ -161,7 +161,7 @@ class Schedule:
         """Nearest integer timesteps to equal strides of lambda, without duplicates."""
         curve = self.log_snr.numpy()
         target = np.linspace(curve[0], curve[-1], steps) if steps > 1 else curve[-1:]
-        # lambda falls with t; interp wants a rising axis
+        # lambda falls with t; np.interp needs a rising axis
         times = np.interp(-target, -curve, np.arange(len(curve))).round().astype(int)
         count = np.arange(steps)
         return np.asarray(

@@ -21,9 +21,9 @@ def init_from_latent(
 ) -> tuple[Tensor, int, list[int], PreStepHook | None]:
     """Noise the edit's clip to its strength (AudioLDM, arXiv 2301.12503, section 3.4).
 
-    Strength is the fraction of the noising that is redone. It becomes a timestep of its own in the
-    place of the one before it. At strength 1 that is pure noise, so that the result equals that of
-    generating; at 0 nothing is left to sample.
+    Strength is the fraction of the noising that is redone. It becomes a timestep. The timestep just
+    before it in the list is replaced by it. Strength 1 is pure noise, so the result equals that of
+    generating. At strength 0 no step is left.
 
     Args:
         edit: The clip's latent, the strength, and the mask of what stays.

@@ -179,8 +179,8 @@ def blend_into_source(
 ) -> Samples:
     """Replace time ranges of the source by generated audio.
 
-    Outside the ranges and their crossfades, samples are bit-identical to the source. Where the
-    sum would clip, the generated audio of that range is turned down by half at most; samples
+    Outside the ranges and their crossfades, samples are bit-identical to the source. If the sum
+    would clip, the generated audio of that range is attenuated, to half its level at most. Samples
     that still exceed full scale are clipped.
 
     Args:

@@ -32,8 +32,8 @@ def latent_keep_mask(
 
     Cells that touch a time range and a frequency range, or a white pixel of the mask, are
     regenerated. A cell extends by the part of the STFT window that reaches beyond its hop.
-    Cells after the end of the source are regenerated too: nobody hears them, and silence there
-    would be taken for the end of the sound.
+    Cells after the end of the source are regenerated too. They are cut from the result, and
+    silence there would be taken for the end of the sound.
 
     Args:
         time_ranges: Ranges in seconds; none selects all times.

@@ -43,7 +43,7 @@ LOOP_CUT_SEARCH_S = 0.01
 
 @dataclass(frozen=True)
 class EditPlan:
-    """All that an edit asks of the engine.
+    """The inputs of the engine for one edit.
 
     Attributes:
         latent_edit: Where the sampler starts and which cells it keeps.

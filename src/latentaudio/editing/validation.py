@@ -8,6 +8,7 @@ from itertools import pairwise
 from ..audio.ops import CROSSFADE_S
 from ..config.architecture import MelSpec, mel_edges
 from ..config.edits import (
+    MAX_DURATION_S,
     AnyEdit,
     ExtendOptions,
     InpaintOptions,
@@ -20,24 +21,21 @@ from . import drawn_mask
 from .drawn_mask import MaskPixels
 
 MIN_SOURCE_DURATION_S = 0.1
-MAX_SOURCE_DURATION_S = 600.0
 
 
 def validate_source_duration(duration: float) -> None:
     """Check that audio of `duration` seconds can be edited.
 
     Raises:
-        UsageError: It is shorter than `MIN_SOURCE_DURATION_S` or longer than
-            `MAX_SOURCE_DURATION_S`.
+        UsageError: It is shorter than `MIN_SOURCE_DURATION_S` or longer than `MAX_DURATION_S`.
     """
     if duration < MIN_SOURCE_DURATION_S:
         raise UsageError(
             f"the audio lasts {duration:.3g} s; give at least {MIN_SOURCE_DURATION_S:g} s"
         )
-    if duration > MAX_SOURCE_DURATION_S:
+    if duration > MAX_DURATION_S:
         raise UsageError(
-            f"the audio lasts {duration:.0f} s; the limit is {MAX_SOURCE_DURATION_S:g} s, "
-            "so cut it first"
+            f"the audio lasts {duration:.0f} s; the limit is {MAX_DURATION_S:g} s, so cut it first"
         )
 
 
@@ -111,7 +109,7 @@ def _validate_inpainting(
 
 
 def _validate_bandwidth(low_hz: float, high_hz: float, mel: MelSpec) -> None:
-    """Refuse a frequency range narrower than one mel filter at its center."""
+    """Raise `UsageError` for a frequency range narrower than one mel filter at its center."""
     edges = mel_edges(mel.n_mels, mel.fmin, mel.fmax)
     center_hz = min((low_hz + high_hz) / 2, edges[-1])
     for lower, upper in zip(edges, edges[2:], strict=False):

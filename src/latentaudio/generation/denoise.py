@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -20,21 +20,19 @@ from ..diffusion.schedule import Schedule
 from ..diffusion.sdedit import init_from_latent
 from ..loaders.component_store import ComponentStore
 from ..models.tiling import apply_overlapping
-from ..models.unet import DeepCache, PreparedConditioning
+from ..models.unet import DeepCache, PreparedConditioning, UNet
 from ..types import Conditioning, Denoiser, LatentEdit, Step, WeightedConditioning
 from .system import System
-
-if TYPE_CHECKING:
-    from ..models.unet import UNet
 
 UNetName = Literal["unet", "distilled_unet"]
 
 
 class PreparedUNet:
-    """The UNet as classifier-free guidance calls it, with everything no step changes computed once.
+    """The UNet as classifier-free guidance calls it.
 
-    It returns float32. Calls repeat in the same order at every step: one for each prompt of each
-    window. Each of them keeps its own deep features (DeepCache, arXiv 2312.00858).
+    Values that are equal at all steps are computed once. It returns float32. Calls repeat in the
+    same order at every step: one for each prompt of each window. Each of them keeps its own deep
+    features (DeepCache, arXiv 2312.00858).
 
     Attributes:
         call_index: Number of the next call within a step.
@@ -55,7 +53,7 @@ class PreparedUNet:
             cache_interval: Steps that share the deep features; 1 computes them at every step.
             num_calls: Calls within one step.
         """
-        self._unet = cast("UNet", components[name])
+        self._unet = cast(UNet, components[name])
         # a CUDA graph cannot skip the deep part at every other step
         self._callable = components.callable(name) if cache_interval == 1 else components[name]
         self._deep_caches: list[DeepCache] = []
@@ -74,7 +72,7 @@ class PreparedUNet:
         return cast(Tensor, self._callable(z, t, prepared, deep_cache)).float()
 
     def _prepare(self, conditioning: Conditioning) -> PreparedConditioning:
-        # the tuple keeps the conditioning alive, so its id stays its own
+        # the tuple keeps the conditioning in memory, so no other object gets its id
         key = id(conditioning)
         if key not in self._prepared:
             self._prepared[key] = (conditioning, self._unet.prepare(conditioning))

@@ -33,11 +33,11 @@ from .system import System
 from .window_conditioning import WindowConditioner
 
 PROMPTS_ENCODED_AHEAD = 32
-"""Batches whose prompts are encoded before the first is denoised, if components take turns."""
+"""Batches whose prompts are encoded before the first is denoised, with `low_memory`."""
 
 ProgressCallback: TypeAlias = Callable[[int, int], None]
 """Called after every sampling step with (clip-steps done, of how many)."""
-StepCallback: TypeAlias = Callable[[Step], None]
+OnStep: TypeAlias = Callable[[Step], None]
 """Called with every `Step` of every batch. An exception that it raises ends the generation."""
 
 
@@ -51,7 +51,7 @@ class Callbacks:
     """
 
     progress: ProgressCallback | None = None
-    on_step: StepCallback | None = None
+    on_step: OnStep | None = None
 
 
 NO_CALLBACKS = Callbacks()
@@ -226,7 +226,7 @@ class Engine:
     def _second_passes(
         self, samples: Samples, request: ResolvedRequest
     ) -> tuple[Samples, Samples | None]:
-        """Close the loop of a clip [1, N] if asked for; make the side channel of its stereo."""
+        """Close the loop of a clip [1, N] and make its side channel, if the request has them."""
         source = self.system.source
         seam_duration = loop_seam_duration(request.options)
         if request.options.loop_seam:

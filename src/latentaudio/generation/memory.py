@@ -26,7 +26,7 @@ Item = TypeVar("Item")
 PROCESS_GB = 0.3
 """Python and its libraries."""
 KERNELS_GB = 0.25
-"""What oneDNN allocates for the shapes that it meets."""
+"""Memory that oneDNN allocates for every new shape."""
 NUM_PLANES = 12
 """Activations of the VAE's widest plane that are in memory at once while decoding."""
 NUM_WAVEFORM_COPIES = 3
@@ -84,7 +84,8 @@ def estimate_memory(
     batch_size = min(batch_size, options.num_waveforms * options.candidates)
     item_bytes = components.dtype_of("vae").itemsize
     activations_gb = batch_size * NUM_PLANES * plane * item_bytes / 1e9
-    if components.low_memory:  # text encoders take turns, and leave before the UNet comes
+    if components.low_memory:
+        # one text encoder is in memory at a time; all are unloaded before the UNet is loaded
         encoding_gb = max(text_gb, default=0.0)
         peak_gb = max(encoding_gb, generation_gb + ranking_gb + activations_gb)
     else:

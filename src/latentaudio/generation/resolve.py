@@ -1,6 +1,7 @@
 """Resolves a request once: defaults of model and preset, checks against the model, decoded inputs.
 
-Nothing changes a request after this, and nothing checks it again.
+A resolved request is not checked again. Further clips and candidates are copies of it with another
+seed. Second passes (`second_passes`) are new requests, which are resolved in turn.
 """
 
 from __future__ import annotations

@@ -52,9 +52,11 @@ def stereo_pass(clip: Samples, request: ResolvedRequest, source: ModelSource) ->
 def _pass(
     clip: Samples, request: ResolvedRequest, edit: AnyEdit, source: ModelSource, **changes: Any
 ) -> ResolvedRequest:
-    """Return an edit of a clip with the settings of its request, and a seed of its own.
+    """Return an edit of a clip with the settings of its request and another seed.
 
-    The distilled UNet cannot edit; a clip made by it takes the other settings of its preset.
+    The seed is that of the clip + 2**62, half of the range of seeds. The loop and the stereo pass
+    of a clip share it. The distilled UNet cannot edit; a clip made by it takes the other settings
+    of its preset.
     """
     options = request.options
     names = list(_SHARED)

@@ -24,7 +24,8 @@ CLIP_ONLY_OPTIONS = {
 }  # fmt: skip
 """Options that need a whole clip."""
 NUM_ENDING_FADES = 5
-"""Fades at the end of the first piece that are cut: a clip ends there, the stream does not."""
+"""Crossfade lengths removed from the end of the first piece, because it was generated as the end of
+a clip."""
 
 
 def validate_stream(overrides: Mapping[str, Any]) -> None:
@@ -63,7 +64,7 @@ def generate_pieces(
         overrides: Other options; `validate_stream` has accepted them.
 
     Yields:
-        Samples [1, N], to be joined as they come.
+        Samples [1, N], to be joined in this order.
     """
     sample_rate = engine.system.sample_rate
     num_fade = round(CROSSFADE_S * sample_rate)

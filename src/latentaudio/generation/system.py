@@ -22,15 +22,15 @@ GPU_BATCH_SIZE = 8
 class System:
     """One model in memory: its row of the registry, its components and its codec.
 
-    Components load when first used. Nothing here knows requests.
+    Components load when first used. No code here depends on a request.
 
     Attributes:
         source: The resolved model on disk.
         components: The networks by name.
         codec: Waveform <-> latent.
-        batch_size: Clips that are denoised together. More gain little on a CPU. Alone, a clip is
-            bit for bit the one its seed gives; in a batch, rounding moves clips of `mini` by about
-            3e-4 in float32 and 0.04 in bf16.
+        batch_size: Clips that are denoised together. A larger batch is hardly faster on a CPU. A
+            clip that is generated alone is bit-identical for one seed. In a batch, rounding changes
+            samples of `mini` by about 3e-4 in float32 and 0.04 in bf16.
     """
 
     def __init__(

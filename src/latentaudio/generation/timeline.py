@@ -20,7 +20,7 @@ from ..errors import DataError, UsageError
 
 DEFAULT_MORPH_DURATION_S = 10.0
 MIN_WEIGHT = 1e-6
-"""A cue with a smaller weight is left out: it is not worth a call of the UNet."""
+"""A cue with a smaller weight is left out: it changes nothing and would cost a call of the UNet."""
 
 _EXAMPLE = "- {start: 0, text: light rain}"
 _NOT_IN_FILES = ("timeline", "edit", "transcript")
@@ -30,28 +30,28 @@ def cue_weights(
     cues: Sequence[PromptCue],
     crossfade: float,
     duration: float,
-    num_frames: int,
+    num_latent_frames: int,
     frame_duration: float,
 ) -> NDArray[np.float32]:
     """Return the weight of every cue in every latent frame.
 
-    At the start of a cue the one before fades into it over `crossfade` seconds, half of it before
-    the start and half after, or as much as reaches neither a neighboring change nor an end of the
-    clip. Cues that start together share each frame by their `weight`.
+    Two cues crossfade for `crossfade` seconds, centered on the start. The crossfade is shortened so
+    that it does not reach the next change or the end of the clip. Cues that start together share
+    each frame by their `weight`.
 
     Args:
         cues: Cues in order of time.
         crossfade: Duration of a crossfade in seconds.
         duration: Duration of the clip in seconds.
-        num_frames: Latent frames T' of the clip.
+        num_latent_frames: Latent frames T' of the clip.
         frame_duration: Duration of a latent frame in seconds.
 
     Returns:
         Weights [K, T'] float32 that add up to 1 in every frame.
     """
     starts = sorted({cue.start for cue in cues})
-    centers = (np.arange(num_frames) + 0.5) * frame_duration
-    fade_in = [np.ones(num_frames)]
+    centers = (np.arange(num_latent_frames) + 0.5) * frame_duration
+    fade_in = [np.ones(num_latent_frames)]
     previous_starts = [0.0, *starts[1:]]
     next_starts = [*starts[2:], duration]
     for previous, start, following in zip(previous_starts, starts[1:], next_starts, strict=False):
@@ -62,7 +62,7 @@ def cue_weights(
         half = max(min(crossfade / 2, min(room_before, room_after)), 1e-9)
         fade_in.append(np.clip((centers - (start - half)) / (2 * half), 0.0, 1.0))
     fade_out = [1.0 - fade for fade in fade_in[1:]]
-    fade_out.append(np.ones(num_frames))
+    fade_out.append(np.ones(num_latent_frames))
     envelopes: dict[float, NDArray[np.float64]] = {}
     totals: dict[float, float] = {}
     for start, rise, fall in zip(starts, fade_in, fade_out, strict=True):
@@ -138,8 +138,8 @@ def is_audio(item: object) -> bool:
 def read_timeline(file: Path) -> dict[str, Any]:
     """Read a timeline file (YAML).
 
-    It holds `timeline`, a list of cues in order of time, each {start: seconds, text: words} with
-    other fields of `PromptCue`, and any other option beside it.
+    It holds `timeline`, a list of cues in order of time. Each is {start: seconds, text: words},
+    with other fields of `PromptCue` if needed. Other keys of the file are options.
 
     Args:
         file: The file.

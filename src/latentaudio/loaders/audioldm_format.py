@@ -19,7 +19,7 @@ IGNORED_KEYS: tuple[tuple[str, str], ...] = (
     (r"^(betas|logvar|lvlb_weights|alphas_cumprod(_prev)?)$", "the schedule, computed"),
     (r"^(sqrt_\w+|log_one_minus_\w+|posterior_\w+)$", "the schedule, computed"),
     (r"^scale_factor$", "read as the latent's statistics"),
-    (r"^model_ema\.", "averaged weights, read where the reference implementation asks for them"),
+    (r"^model_ema\.", "averaged weights, read if the reference implementation uses them"),
     (r"^first_stage_model\.loss\.", "the VAE's discriminator"),
     (r"^clap\.mel_transform\.", "an unused front end"),
     (r"^clap\.model\.", "a second copy of CLAP, which the authors rank with"),

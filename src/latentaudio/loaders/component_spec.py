@@ -57,7 +57,7 @@ class DiffusersLayout:
 
     Attributes:
         folders: Folders that hold it; with more than one, its tensors are named `folder/tensor`.
-        storage: Says how a tensor is stored.
+        storage: Returns how a tensor is stored.
         finish: Adds or removes what diffusers' class has beside our tensors.
     """
 
@@ -77,7 +77,7 @@ class AudioLDMLayout:
         written_prefixes: Returns every prefix to write, copies included; None: the first of
             `prefixes`.
         has_ema: Whether the file can hold averaged weights of it.
-        storage: Says how a tensor is stored.
+        storage: Returns how a tensor is stored.
         finish: Adds what the authors' class has beside our tensors.
     """
 
@@ -92,7 +92,7 @@ class AudioLDMLayout:
 
 @dataclass(frozen=True)
 class TokenizerSpec:
-    """The tokenizer that a component brings.
+    """The tokenizer of a component.
 
     Attributes:
         folder: Its folder in diffusers' layout.

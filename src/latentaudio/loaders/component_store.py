@@ -40,8 +40,8 @@ class ComponentStore:
         dtype: Type of the components with most of the work; None: float32. Text encoders always
             compute in float32.
         low_memory: Whether a text encoder is alone in memory, and generation runs without any.
-        version: Number of times that components were replaced or moved. Results computed before
-            may differ now, so caches compare it.
+        version: Number of times that components were replaced or moved. Caches compare this number
+            and drop old results.
         use_cuda_graphs: Whether denoisers on a GPU run as CUDA graphs.
     """
 
@@ -113,7 +113,7 @@ class ComponentStore:
         return self._loaded[name]
 
     def replace(self, name: str, module: nn.Module) -> None:
-        """Compute with another module in the place of a component from now on."""
+        """Replace a component by another module from now on."""
         self._loaded[name] = module.requires_grad_(False).to(self.device, self.dtype_of(name))
         self._pinned.add(name)
         self.version += 1

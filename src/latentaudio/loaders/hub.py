@@ -49,7 +49,7 @@ def fetch(
     Raises:
         UsageError: There is no such repository, revision or file.
         DataError: The disk does not take the files.
-        WeightsError: The hub refuses or is out of reach, or a file is damaged.
+        WeightsError: The hub denies access or cannot be reached, or a file is damaged.
     """
     repository = get_repository(repo, revision)
     snapshot, cached = repository.cached_files()

@@ -142,7 +142,7 @@ def _download_all(
     targets: Mapping[HubFile, Path],
     progress: Progress | None,
 ) -> None:
-    """Bring every file to its target; a partial file lies beside it until it is complete."""
+    """Download every file to its target; a partial file lies beside it until it is complete."""
     missing = {
         file: target for file, target in targets.items() if file_size(target) != file.num_bytes
     }

@@ -1,7 +1,7 @@
 """A repository of the Hugging Face hub: what it lists, what the local cache has, and how both fail.
 
-huggingface_hub decides who may read what. The environment says where: HF_ENDPOINT, HF_TOKEN,
-HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE and proxies.
+huggingface_hub handles access rights. Environment variables set the server, the token and the
+cache: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE and proxies.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class HubRepository:
         Raises:
             Unreachable: The hub gives no answer.
             UsageError: There is no such repository or revision.
-            WeightsError: The hub refuses, or it is not a hub.
+            WeightsError: The hub denies access, or the server is not a hub.
         """
         from huggingface_hub import HfApi
 

@@ -51,9 +51,10 @@ class TensorRef:
 
     Attributes:
         names: Foreign tensors it is made of; all kinds but "stack" have one.
-        kind: How it is made: "same" (unchanged), "conv2d" or "conv1d" (theirs has two or one
-            trailing axes of size 1, for a convolution of width 1), "third" (one third of the first
-            axis), "first_rows" (theirs has more rows), "stack" (a row from each of `names`).
+        kind: How it is made. "same": unchanged. "conv2d", "conv1d": the foreign tensor has two or
+            one trailing axes of size 1, for a convolution of width 1. "third": one third of the
+            first axis. "first_rows": the foreign tensor has more rows. "stack": a row from each of
+            `names`.
         third: Which third, for kind "third".
     """
 
@@ -127,7 +128,7 @@ def map_keys(
         rules: Renaming rules, in order.
         layout: The layout to look in.
         config: The system's dimensions.
-        storage: Says how the foreign file stores a tensor.
+        storage: Returns how the foreign file stores a tensor.
     """
     column = 1 if layout == "diffusers" else 2
     compiled = [(re.compile(rule[0]), rule[column]) for rule in rules]

@@ -3,7 +3,7 @@
 See (numerics: published checkpoints: layouts and key names).
 
 Each `*_rules` function returns the ordered renaming rules of one network family. The functions
-`store_*` say which tensors a layout stores in another form.
+`store_*` return which tensors a layout stores in another form.
 """
 
 from __future__ import annotations

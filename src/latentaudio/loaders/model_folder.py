@@ -80,7 +80,7 @@ def save_component(
 
 
 def _without_shared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state without second names of the same memory; safetensors refuses them."""
+    """Return a state without second names of the same memory, which safetensors cannot store."""
     first_names: dict[Any, str] = {}
     own = {}
     for key, value in state.items():
@@ -185,7 +185,9 @@ def find_model_folder(path: Path) -> Path:
 
 
 def copy_components(sources: tuple[Path, ...], target: Path) -> None:
-    """Copy the components and tokenizers of several folders into one; later folders win.
+    """Copy the components and tokenizers of several folders into one.
+
+    If several folders have the same component, that of the last folder is used.
 
     Args:
         sources: Model folders or run folders.

@@ -40,7 +40,7 @@ _SHARD_NAME = re.compile(r"[^/\\:\x00-\x1f]+\.(safetensors|bin)")
 
 
 class Tensors(Mapping[str, Tensor]):
-    """Tensors of one or several files by name, read when they are asked for.
+    """Tensors of one or several files by name, read when they are used.
 
     Args:
         locations: {name: (what holds the tensor, its name there)}.
@@ -74,8 +74,8 @@ class Tensors(Mapping[str, Tensor]):
     def cast(self, name: str, dtype: torch.dtype | None) -> Tensor:
         """Return a tensor as `dtype` if it is floating-point; None: as it is stored.
 
-        A conversion reads the bytes of a .safetensors file instead of mapping them, because mapped
-        pages count as the process's own memory until the file is closed.
+        A conversion reads the bytes of a .safetensors file and does not map them. Mapped pages
+        count as memory of the process until the file is closed.
         """
         holder, inner = self._locations[name]
         if dtype is not None and isinstance(holder, _SafetensorsFile):

@@ -49,7 +49,7 @@ def load_text_encoders(
 
 
 def text_tokenizer_names(config: ModelConfig) -> list[str]:
-    """Return the components of a system that bring a tokenizer for text."""
+    """Return the components of a system that have a tokenizer for text."""
     names = []
     for name, spec in COMPONENTS.items():
         if spec.is_present(config) and spec.tokenizer is not None and spec.tokenizer.hub_id:

@@ -75,8 +75,7 @@ class Attention(nn.Module):
         self.to_k = nn.Linear(context_dim or width, width, bias)
         self.to_v = nn.Linear(context_dim or width, width, bias)
         self.to_out = nn.Linear(width, width)
-        # keys and values of a context are computed once per clip, so packing those layers would not
-        # pay
+        # keys and values of a context are computed once per clip: packing would gain nothing
         packed = ("to_q", "to_out") if context_dim else ("to_q", "to_k", "to_v", "to_out")
         self.packable_layers = dict.fromkeys(packed, "linear")
 

@@ -114,8 +114,9 @@ def uniform_fourier_features(positions: Tensor, count: int) -> Tensor:
 class PositionalEmbedding(nn.Module):
     """Add a learned projection of sinusoids to each token, zero at the start of training.
 
-    Attention has no order of tokens, and a text encoder's states describe a word's neighbors better
-    than its position: without this, "b after a" is too similar to "a after b".
+    Attention does not depend on the order of tokens. The states of a text encoder describe the
+    neighbors of a word better than its position. Without this embedding, "b after a" is too similar
+    to "a after b".
     """
 
     def __init__(self, width: int, num_frequencies: int) -> None:

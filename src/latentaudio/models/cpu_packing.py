@@ -233,7 +233,7 @@ def fused_leaky_relu(layer: nn.Module, x: Tensor, slope: float) -> Tensor:
 
 
 def _should_pack(layer: nn.Conv2d) -> bool:
-    """Whether packing a convolution pays.
+    """Whether packing makes a convolution faster.
 
     With few channels it does not, and older versions of torch fail.
     """

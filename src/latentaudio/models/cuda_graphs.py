@@ -56,13 +56,13 @@ def capture(fn: Callable[..., Tensor], tensors: tuple[Tensor, ...]) -> Replay:
 
     Args:
         fn: A function without host synchronization.
-        tensors: Its inputs, whose memory belongs to the graph from now on.
+        tensors: Its inputs. The graph uses their memory from now on.
 
     Returns:
         A function that runs the graph on the present values of `tensors`.
     """
     with torch.cuda.device(tensors[0].device):
-        # warm up on a side stream, as torch's documentation asks
+        # warm up on a side stream, as torch's documentation requires
         side_stream = torch.cuda.Stream()
         side_stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side_stream):
@@ -104,7 +104,7 @@ class CUDAGraphRunner:
         self.capture = capture
         self.max_graphs = max_graphs
         self._graphs: dict[Any, _Graph] = {}
-        self._lock = Lock()  # one thread's arguments must not meet another thread's replay
+        self._lock = Lock()  # keeps arguments of one thread out of the replay of another
 
     @torch.inference_mode()
     def __call__(self, *arguments: Any) -> Tensor:

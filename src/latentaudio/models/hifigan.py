@@ -98,7 +98,7 @@ class HiFiGAN(nn.Module):
 def _receptive_frames(config: VocoderConfig) -> int:
     """Half the receptive field in mel frames.
 
-    The layers' reaches, each in frames of its own rate, summed.
+    The sum over the layers, each in frames of its own rate.
     """
     widest = max(config.resblock_kernel_sizes) // 2 * sum(d + 1 for d in config.resblock_dilations)
     reach = 3.0  # conv_pre

@@ -214,7 +214,7 @@ class ISTFTVocoder(nn.Module):
         x = self.embed(log_mel.transpose(1, 2))
         x = self.norm_in(x.transpose(1, 2)).transpose(1, 2)
         x = self.norm_out(self.blocks(x).transpose(1, 2))
-        # in float32: phase does not survive 8 bits of mantissa, and FFTs do not take them
+        # in float32: 8 bits of mantissa are too few for phase, and FFTs do not support bf16
         with torch.autocast(x.device.type, enabled=False):
             mel = log_mel.float().exp()
             controls = self.head(x.float())
@@ -236,7 +236,8 @@ class ISTFTVocoder(nn.Module):
     def _noise(self, batch: int, num_frames: int) -> Tensor:
         """New noise for every item in training.
 
-        Otherwise the same noise [1, N] for every item and call.
+        Otherwise the same noise [1, N] for every item and call, from the fixed seed 0. The seed of
+        a request does not change it.
         """
         generator = None if self.training else torch.Generator().manual_seed(0)
         length = (num_frames - 1) * self.inverse.hop_length + self.inverse.n_fft

@@ -1,6 +1,6 @@
 """The latent prior: the mean latent of a text, predicted once before sampling.
 
-At pure noise a denoiser has to predict the mean of all latents that fit the text, but few of its
+At pure noise a denoiser has to predict the mean of all latents that fit the text. Few of its
 training examples are that noisy. This network learns that one prediction alone, at a hundredth of a
 denoiser's cost. The encoder of Grad-TTS predicts the mean for its decoder in the same way (arXiv
 2105.06337).
@@ -48,17 +48,17 @@ class LatentPrior(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.out = zero_module(nn.Linear(width, latent_channels * num_bins))
 
-    def forward(self, text: Context, num_frames: int) -> Tensor:
+    def forward(self, text: Context, num_latent_frames: int) -> Tensor:
         """Predict the mean latent.
 
         Args:
             text: Tokens [B, N, D], at least one of them unmasked in every row.
-            num_frames: T'.
+            num_latent_frames: T'.
 
         Returns:
             Unit-scaled latent [B, C, T', F'].
         """
-        positions = torch.arange(num_frames, device=text.tokens.device)
+        positions = torch.arange(num_latent_frames, device=text.tokens.device)
         num_frequencies = self.uniform_proj.in_features // 2
         # all that a frame has before it attends to the text: its position
         features = uniform_fourier_features(positions, num_frequencies).to(text.tokens)

@@ -1,11 +1,9 @@
-"""Sources for an STFT vocoder.
+"""Sound sources of an STFT vocoder: a mel analyzer without learned parts, noise, and oscillators.
 
-A mel analyzer without learned parts, noise, and a bank of oscillators.
-
-A convolutional vocoder answers a constant mel with a constant frame, so its output repeats every
-hop: at 16 kHz and hop 160 a steady note can only consist of multiples of 100 Hz, and steady noise
-buzzes. Oscillators that carry their phase from frame to frame, and real noise, avoid that; the
-network only decides how much of each.
+A convolutional vocoder turns a constant mel into a constant frame, so its output repeats every hop.
+At 16 kHz and hop 160 a steady note can then only consist of multiples of 100 Hz, and steady noise
+buzzes. Oscillators that continue their phase from frame to frame, and real noise, avoid that. The
+network only sets their levels.
 
 B batch, T frames, F mel bins (bands), K STFT bins.
 """
@@ -117,8 +115,8 @@ class MelAnalyzer(nn.Module):
             window: Samples of the analysis window.
 
         Returns:
-            Frequency in Hz [B, T, F], and tonality [B, T, F]: 1 for a single tone, 0 where the
-            deviation of the frequencies reaches a third of the band's half width.
+            Frequency in Hz [B, T, F], and tonality [B, T, F]. Tonality is 1 for a single tone. It
+            is 0 if the deviation of the frequencies reaches a third of the band's half width.
         """
         n = torch.arange(window, device=samples.device, dtype=samples.dtype)
         hann = torch.hann_window(window, device=samples.device, dtype=samples.dtype)
@@ -208,12 +206,13 @@ def oscillator_bank(
 
 
 def stabilize_pitch(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
-    """Hold wavering frequencies at one pitch; leave jumps and glides as they are.
+    """Hold wavering frequencies at one pitch; do not change jumps and glides.
 
-    Several rounds of a bilateral filter (Tomasi and Manduchi 1998; repeated, a mean shift): each
-    frequency becomes the geometric mean of its own band within `reach` frames, where near, loud and
-    similar frames count most. A jump is not similar. A glide is symmetric around each of its frames
-    but the last, and a frequency that would move far stays. Neighbors are pooled by 4 frames.
+    Several rounds of a bilateral filter (Tomasi and Manduchi 1998; repeated, it is a mean shift).
+    Each frequency becomes the weighted geometric mean of its band within `reach` frames. Near, loud
+    and similar frames have the largest weights. The frames across a jump are not similar. A glide
+    is symmetric around each of its frames but the last. A frequency that would move far stays.
+    Neighbors are pooled by 4 frames.
 
     Args:
         frequency: [B, T, F] in Hz.

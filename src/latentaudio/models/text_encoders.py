@@ -62,7 +62,7 @@ def build_t5(config: T5Config) -> T5EncoderModel:
             pad_token_id=0,
         )
     )
-    model.encoder.embed_tokens = model.shared  # transformers 5.0 forgets that on the meta device
+    model.encoder.embed_tokens = model.shared  # transformers 5.0 drops this link on the meta device
     model.register_state_dict_post_hook(_drop_copy)
     model.register_load_state_dict_pre_hook(_restore_copy)
     return model

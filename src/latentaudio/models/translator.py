@@ -89,7 +89,8 @@ class Translator(nn.Module):
             num_tokens: n. None: as configured.
             count_padding: Whether positions count padding tokens, as published.
             known: Tokens [1 or B, n, D] that replace the generated ones where their mask is 1,
-                before the next step: in-context continuation (arXiv 2308.05734, section 4.7).
+                before the next step. This is in-context continuation (arXiv 2308.05734, section
+                4.7).
 
         Returns:
             Tokens [B, n, D], all unmasked.

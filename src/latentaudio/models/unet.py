@@ -5,9 +5,9 @@ Source of formula and constants: (numerics: UNet).
 It resembles the UNet of latent diffusion (arXiv 2112.10752). Below its first level it may be 1-D:
 the frequency axis is then merged into channels, and the network runs over time alone.
 
-B batch of noisy latents, k B clips of conditioning (guidance asks for k = 2 predictions per
-latent), C channels, T' F' latent grid (time and frequency), N tokens, D width, E width of the time
-embedding.
+Letters: B batch of noisy latents, C channels, T' F' latent grid (time and frequency), N tokens,
+D width, E width of the time embedding. Conditioning is of k B clips: guidance needs k = 2
+predictions per latent.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class PreparedConditioning:
         num_clips: k B; 0 for a UNet without any conditioning.
         film: The projected FiLM vector [k B, D], or None.
         prior: The latent prior [k B, C, T', F'], or None.
-        kv: Keys and values: one list per block of the UNet in running order, in it one list per
-            transformer, in it one entry per transformer block. None stands for self-attention.
+        kv: Keys and values: [block of the UNet][transformer][block of the transformer], in running
+            order. None: self-attention.
     """
 
     num_clips: int
@@ -172,8 +172,8 @@ def _up_step(config: UNetConfig, level: int) -> Upsample | FrequencySplit | None
 class UNet(nn.Module):
     """Predicts noise, v or x0 from a noisy latent, its timestep and a conditioning.
 
-    Each block and each step on the way down leaves a skip connection; each block on the way up
-    takes one, last left first.
+    Each block and each downsampling stores a skip connection. Each block of the upsampling part
+    takes one, in reverse order.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -290,10 +290,10 @@ class UNet(nn.Module):
         return PreparedConditioning(num_clips, film, conditioning.prior, kv)
 
     def _check_conditioning(self, conditioning: Conditioning) -> None:
-        """Fail if the conditioning lacks an input that the config asks for, or has another one."""
+        """Fail if the conditioning lacks an input that the config requires, or has another one."""
         widths = tuple(context.tokens.shape[-1] for context in conditioning.contexts)
         assert widths == self.config.cross_attention_dims, (
-            f"UNet wants contexts of width {self.config.cross_attention_dims}, not {widths}"
+            f"UNet needs contexts of width {self.config.cross_attention_dims}, not {widths}"
         )
         assert (self.film is None) == (conditioning.film is None), (
             "a FiLM vector is needed if and only if config.film_dim is set"
@@ -326,8 +326,8 @@ class UNet(nn.Module):
     ) -> Tensor:
         """Predict from a noisy latent.
 
-        The authors trained on T' and F' that are multiples of `config.downsampling`; other sizes
-        are halved with rounding and restored on the way up, as diffusers does.
+        The authors trained on T' and F' that are multiples of `config.downsampling`. Other sizes
+        are halved with rounding and restored when the latent is upsampled, as diffusers does.
 
         Args:
             z: Noisy latent [B, C, T', F'].
@@ -355,7 +355,7 @@ class UNet(nn.Module):
         skips = [h]
         first, *_ = self.down
         *_, last = self.up
-        # the first level always runs; the levels below it run at the steps that the cache asks for
+        # the first level always runs; the levels below it run at the steps that the cache selects
         kv = iter(prepared.kv)
         for block in first.blocks:
             h = block(h, embedding, next(kv))

@@ -1,8 +1,8 @@
 """The training loop: any stage on any device, with an exact resume.
 
-Step N is a pure function of the recipe and of the state after step N - 1, because every random
-draw is keyed by the seed and the step. A resumed run is therefore bit-identical to one that was
-never stopped, and a checkpoint needs no state of a data loader or generator.
+Every random draw is keyed by the seed and the step. Step N is therefore a pure function of the
+recipe and of the state after step N - 1. A resumed run is bit-identical to one that was never
+stopped, and a checkpoint needs no state of a data loader or generator.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def train(
     stage = build_stage(recipe, config, data, run_folder / "model", on_prepare)
     trainables = _build_trainables(stage, recipe, device)
     step = _resume(run_folder, trainables, device)
-    if step == recipe.steps:  # a kill may have come between the last checkpoint and the export
+    if step == recipe.steps:  # a kill is possible between the last checkpoint and the export
         _export(stage, trainables, run_folder)
     max_seconds = float("inf") if max_minutes is None else 60 * max_minutes
     clock = _Clock(max_seconds, first_step=step, start=start)

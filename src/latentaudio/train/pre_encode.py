@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..audio.mel import CLAP_RATE, clap_mel, kaldi_fbank, vae_mel
+from ..audio.mel import AUDIOMAE_RATE, CLAP_RATE, clap_mel, kaldi_fbank, vae_mel
 from ..audio.ops import resample
 from ..conditioning.clap import clap_audio_embeds, clap_text_embeds
 from ..conditioning.t5 import t5_states
@@ -51,7 +51,6 @@ CLIPS_PER_WORKER = 1024  # fewer do not repay the start of a process
 _MAX_WORKERS = 4  # each needs some 1.4 GB
 _FRAMES_PER_TOKEN = 128  # mel frames of one token of the language of audio
 _MAX_FRAMES = 1024  # mel frames of the longest clip, 10.24 s
-_AUDIOMAE_RATE = 16000  # Hz
 
 Progress = Callable[[int, int], None]
 """Called with (clips done, clips in all)."""
@@ -275,7 +274,7 @@ def _write(
 
 
 class _EncoderSource(NamedTuple):
-    """Arguments of an encoder; the fingerprint tells apart weights of the same path."""
+    """Arguments of an encoder; the fingerprint distinguishes weights of the same path."""
 
     model_folder: Path
     config: ModelConfig
@@ -334,7 +333,7 @@ class PreEncoder:
         if config.audiomae is not None:
             self.audiomae = cast("AudioMAE", load_component(model_folder, "audiomae", config))
         modules = {}
-        for component in ("clap", "t5", "phonemes"):
+        for component in ("clap", "t5"):
             if getattr(config, component):
                 modules[component] = load_component(model_folder, component, config)
         self.text_encoders = load_text_encoders(model_folder, config, modules)
@@ -347,8 +346,8 @@ class PreEncoder:
             num_frames: Length of the clips in mel frames.
 
         Returns:
-            `latent` [B, C, T', F'], the mode of the VAE's posterior; `loa` [B, L, D] if the model
-            has an AudioMAE; `clap_audio` [B, P] if it has a CLAP and no translator.
+            `latent` [B, C, T', F'], the mode of the VAE's posterior. `loa` [B, L, D], if the model
+            has an AudioMAE. `clap_audio` [B, P], if it has a CLAP and no translator.
         """
         spec = self.config.mel
         num_samples = num_frames * spec.hop_length
@@ -359,7 +358,7 @@ class PreEncoder:
         mel = vae_mel(torch.from_numpy(samples), spec)
         arrays = {"latent": self.vae.normalize(self.vae.encode(mel).mode()).z}
         if self.audiomae is not None:
-            audio = torch.from_numpy(resample(samples, spec.sample_rate, _AUDIOMAE_RATE))
+            audio = torch.from_numpy(resample(samples, spec.sample_rate, AUDIOMAE_RATE))
             arrays["loa"] = self.audiomae.language_of_audio(kaldi_fbank(audio, num_frames)).tokens
         if self.text_encoders.clap is not None and self.config.translator is None:
             audio = torch.from_numpy(resample(samples, spec.sample_rate, CLAP_RATE))

@@ -1,8 +1,8 @@
 """The caption grammar: many English sentences for a scene, all of them true.
 
-Captions come in two disjoint splits, "train" and "test". A sentence belongs to "test" if a hash of
-its normalized text says so (one in eight), and to "train" otherwise. The splits also share no
-sentence frame. So no caption of one split can occur in the other, whatever the seeds.
+Captions come in two disjoint splits, "train" and "test". A hash of its normalized text puts one
+sentence in eight into "test" and the others into "train". The splits also share no sentence frame.
+So no caption of one split can occur in the other, whatever the seeds.
 
 A sound alone is sometimes described by a handwritten caption (`handwritten`), in training only.
 """

@@ -1,7 +1,7 @@
 """Performances: the classes of the family "music", instruments that play phrases.
 
-A soloist plays a thing ("a rising scale"), which stands in the manner of its caption. So every
-verb of a soloist takes an object.
+A soloist plays a thing ("a rising scale"), which is the `manner` of its annotations. So every verb
+of a soloist takes an object.
 """
 
 from __future__ import annotations

@@ -36,9 +36,11 @@ def pulse_train(
 ) -> Array:
     """Synthesize a band-limited pulse train, the excitation of a voice.
 
-    Harmonic k has gain `k**-tilt`. The sines come from the recurrence
-    sin((k + 1) p) = 2 cos(p) sin(k p) - sin((k - 1) p): one multiplication per harmonic, where a
-    sine would cost twenty.
+    Harmonic k has gain `k**-tilt`. The sines come from a recurrence:
+
+        sin((k + 1) p) = 2 cos(p) sin(k p) - sin((k - 1) p)
+
+    It needs one multiplication per harmonic; a sine would cost twenty.
 
     Args:
         frequency: Fundamental frequency in Hz `[T]`.

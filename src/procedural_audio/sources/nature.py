@@ -276,8 +276,8 @@ def _ringing_grains(
 ) -> Array:
     """Grains `[M, L]`: decaying sines whose pitch rises by `rise` per half-life.
 
-    A bubble in water is such a grain: it rings at about 3.3 / radius(m) Hz (Minnaert 1933), and
-    its pitch rises as it nears the surface.
+    A bubble in water is such a grain. It rings at about 3.3 / radius(m) Hz (Minnaert 1933). Its
+    pitch rises as it nears the surface.
     """
     t = ctx.time_axis(seconds)
     age = t / half_lives[:, None]

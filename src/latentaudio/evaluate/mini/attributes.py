@@ -1,8 +1,8 @@
 """Attributes that a prompt states in numbers, and how signal analysis checks them in a clip.
 
-An attribute is checked only for sound classes for which the analysis is reliable: on ground truth
-it is right in nine of ten clips or more (`python recipes/mini/train_classifier.py --attributes`
-prints the table).
+An attribute is checked only for sound classes for which the analysis is reliable. Reliable means
+right in nine of ten clips of ground truth or more. The table is printed by
+`python recipes/mini/train_classifier.py --attributes`.
 
 Letter: T samples.
 """

@@ -1,10 +1,11 @@
 """The distillation stage: a UNet that samples in few steps, without guidance.
 
 Sampling is cut into phases at the student's timesteps. Within a phase all points of the teacher's
-trajectory lead to the end of the phase (consistency distillation, arXiv 2303.01469, in phases as in
-arXiv 2405.18407). The student's jump from t must agree with one small, guided step of the teacher
-and the student's own jump from there. Guidance is distilled as in arXiv 2310.04378. The target is
-the student itself without gradients (arXiv 2310.14189, section 3.2), so no third network is needed.
+trajectory lead to the end of the phase. This is consistency distillation (arXiv 2303.01469) in
+phases (arXiv 2405.18407). The student's jump from t must agree with one small, guided step of the
+teacher and the student's own jump from there. Guidance is distilled as in arXiv 2310.04378. The
+target is the student itself without gradients (arXiv 2310.14189, section 3.2), so no third network
+is needed.
 
 Shapes: B batch, C T' F' latent, P phases.
 """

@@ -241,7 +241,7 @@ class TextStage(Stage):
         """Return texts of similar length with the tokens to pool.
 
         For half of the rows T5's states are averaged over a random part of the tokens, which must
-        mean the same as the whole. Every token's state therefore carries the meaning of the text.
+        mean the same as the whole. Every token's state therefore contains the meaning of the text.
         """
         batch_size = self.recipe.batch_size
         generator = seeded_generator(self.recipe.seed, position, 0)
@@ -266,8 +266,8 @@ class TextStage(Stage):
     def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
         """Return four losses per student.
 
-        They are 1 - cosine to the teacher, the squared errors of the similarities within the batch
-        and of the Fourier features, and the cross-entropy of counts.
+        cosine: 1 - cosine to the teacher. similarity: squared error of the similarities within the
+        batch. quantity: squared error of the Fourier features. count: cross-entropy of counts.
         """
         losses: Losses = {}
         vectors = self.students(batch["ids"], batch["mask"], batch["pool"])
