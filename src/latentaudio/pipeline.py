@@ -26,7 +26,7 @@ from .config.edits import (
 from .config.options import AudioPromptMode, GenerationOptions, GenerationOverrides
 from .editing.drawn_mask import mask_to_string
 from .editing.inputs import AudioInput, RequestInputs
-from .generation.engine import Callbacks, ProgressCallback, OnStep
+from .generation.engine import Callbacks, OnStep, ProgressCallback
 from .generation.resolve import (
     ResolvedRequest,
     resolve_cue,

@@ -175,8 +175,8 @@ class GenerationOptions(StrictModel):
     )
     sampler: SamplerName = Field(
         "dpm++",
-        description="Sampler: dpm++ (few steps), ddim (as published) or lcm (with a distilled "
-        "UNet). Default: the preset's.",
+        description="Sampler: dpm++ (few steps), ddim (as published), heun (slower, second order) "
+        "or lcm (with a distilled UNet). Default: the preset's.",
     )
     cache_interval: int = Field(
         1,

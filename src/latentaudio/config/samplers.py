@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-SamplerName: TypeAlias = Literal["ddim", "dpm++", "lcm"]
+SamplerName: TypeAlias = Literal["ddim", "dpm++", "lcm", "heun"]
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,6 @@ SAMPLER_TRAITS: dict[SamplerName, SamplerTraits] = {
     "ddim": SamplerTraits(uses_eta=True),
     "dpm++": SamplerTraits(),
     "lcm": SamplerTraits(starts_from_audio=False, component="distilled_unet"),
+    "heun": SamplerTraits(),
 }
 """One row for each sampler."""
