@@ -97,3 +97,13 @@ def test_navigation_lists_every_page_once():
     nav = nav_pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
     docs = ROOT / "docs"
     assert sorted(nav) == sorted(str(page.relative_to(docs)) for page in docs.rglob("*.md"))
+
+
+def test_files_that_the_contributing_guide_names_exist():
+    text = (ROOT / "docs" / "development" / "contributing.md").read_text()
+    roots = (ROOT, ROOT / "src", ROOT / "src" / "latentaudio")
+    missing = []
+    for name in re.findall(r"`([\w/]+\.(?:py|txt|md|yaml))`", text):
+        if not any((root / name).is_file() for root in roots):
+            missing.append(name)
+    assert not missing, missing
