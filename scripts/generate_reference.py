@@ -123,7 +123,7 @@ def options_page() -> str:
         "with dashes, such as `--guidance-scale`. Options without a flag are arguments of a",
         "command, or come from a file.",
         "",
-        "An option that nobody sets gets its value from the preset, then from the model.",
+        "An option that is not set gets its value from the preset, then from the model.",
         "",
     ]
     for panel, names in OPTION_PANELS:
