@@ -50,7 +50,10 @@ def log(line: str) -> None:
 
 
 def render_log_mel(seed: int, purpose: int, index: int) -> np.ndarray:
-    """Return the log-mel [L, F] in half precision of render `index`, of class `index` modulo their number."""
+    """Return the log-mel [L, F] in half precision of render `index`.
+
+    Its class has the number `index` modulo the number of classes.
+    """
     classes = tuple(get_registry().values())
     rng = np.random.default_rng([seed, purpose, index, 1])
     duration = float(rng.choice(DURATIONS, p=DURATION_PROBABILITIES))

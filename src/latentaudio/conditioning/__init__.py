@@ -54,7 +54,7 @@ def encode(encoders: TextEncoders, inputs: Sequence[EncoderInputs]) -> list[Cond
     """
     encodings: list[dict[str, Encoding]] = [{} for _ in inputs]
     for conditioner in CONDITIONERS:
-        # its components may not even exist
+        # such a model does not have its components
         if not conditioner.is_used_by(encoders.config):
             continue
         results = conditioner.encode(encoders, inputs, encodings)

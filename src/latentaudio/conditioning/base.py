@@ -129,12 +129,12 @@ class AudioPrompt:
 
 @dataclass(frozen=True)
 class EncoderInputs:
-    """All that the encoders read for one batch of B clips. Hashable, so that results can be cached.
+    """Inputs of the encoders for one batch of B clips. Hashable, so that results can be cached.
 
     Attributes:
         texts: One prompt per clip.
         num_loa_tokens: Length n of the language of audio (8 for 10.24 s; 512 for speech).
-        num_latent_frames: T', the latent frames that the latent prior predicts; 0 where the model has no
+        num_latent_frames: T', the latent frames that the latent prior predicts; 0 without a
             prior.
         transcripts: The spoken words of each clip. None: no speech, which is masked zeros.
         t5_length: Number of tokens to pad T5's states to. None: the longest text.

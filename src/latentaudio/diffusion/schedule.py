@@ -1,4 +1,4 @@
-"""The forward diffusion process and all that follows from it.
+"""The forward diffusion process and the quantities derived from it.
 
 Noising, training targets, loss weights, timesteps.
 

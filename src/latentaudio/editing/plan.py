@@ -218,7 +218,7 @@ def _plan_region(
         in_context: Whether the language of audio continues that of the source.
     """
     sample_rate = codec.config.mel.sample_rate
-    # added time is filled with the mirrored source, as if the sound went on
+    # added time is filled with the mirrored source, which continues the sound
     source = audio.samples
     if added != (0, 0):
         source = np.pad(source, ((0, 0), added), mode="symmetric")

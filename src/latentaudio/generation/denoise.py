@@ -81,7 +81,7 @@ class PreparedUNet:
 
 @dataclass(frozen=True)
 class BatchInputs:
-    """All that one batch is denoised from.
+    """Inputs for denoising one batch.
 
     Attributes:
         requests: Resolved options of its clips; they differ in prompt and seed only.
@@ -95,7 +95,7 @@ class BatchInputs:
 
 
 class DenoiserRun:
-    """One batch on its way from noise to latent.
+    """Denoises one batch from noise to latent.
 
     Attributes:
         options: Options that all clips of the batch share.

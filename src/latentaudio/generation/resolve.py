@@ -1,7 +1,7 @@
 """Resolves a request once: defaults of model and preset, checks against the model, decoded inputs.
 
 A resolved request is not checked again. Further clips and candidates are copies of it with another
-seed. Second passes (`second_passes`) are new requests, which are resolved in turn.
+seed. Second passes (`second_passes`) are new requests, which are resolved too.
 """
 
 from __future__ import annotations

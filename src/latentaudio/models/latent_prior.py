@@ -60,7 +60,7 @@ class LatentPrior(nn.Module):
         """
         positions = torch.arange(num_latent_frames, device=text.tokens.device)
         num_frequencies = self.uniform_proj.in_features // 2
-        # all that a frame has before it attends to the text: its position
+        # before a frame attends to the text, its position is its only feature
         features = uniform_fourier_features(positions, num_frequencies).to(text.tokens)
         frames = self.uniform_proj(features)
         frames = frames + sinusoidal_embedding(positions, frames.shape[1]).to(frames)
