@@ -67,10 +67,11 @@ def test_help_of_generate_groups_its_flags_in_panels(capsys):
     panels = [line.strip("╭─╮ ") for line in lines if line.startswith("╭─")]
     assert panels == [
         "Prompt",
-        "Sampling and guidance",
+        "Sampling",
         "Length and post-processing",
         "Output",
         "Model and machine",
+        "Expert sampling options",
     ]
 
 

@@ -126,7 +126,7 @@ class Pipe:
             ["generate", "--audio-prompt", "tone.wav", "--timeline", "none.yaml"],
             "--timeline and --audio-prompt exclude each other",
         ),
-        (["generate", "a dog", "--duration", "2", "--loop-seam", "2"], "loop_seam = 2 s"),
+        (["generate", "a dog", "--duration", "2", "--loop-seam", "2"], "--loop-seam = 2 s"),
         (["morph", "a dog", ""], "morph needs two prompts or sounds"),
     ],
 )

@@ -475,8 +475,8 @@ TOKEN = "set HF_TOKEN to a token that may read it"
         (
             (503, None),
             WeightsError,
-            "o/r is not in CACHE and URL is out of reach (status 503); try again later or name a "
-            "folder with its files",
+            "o/r must be downloaded (it is not in CACHE), but URL cannot be reached (status 503); "
+            "check the internet connection, or name a folder with its files",
         ),
     ],
 )
@@ -579,8 +579,10 @@ def test_without_a_network_the_cache_is_used(server, repo_cache, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", closed_port_url())
     url = os.environ["HF_ENDPOINT"]
     message = error_line(WeightsError, lambda: fetch("o/r"))
-    assert message.startswith(f"o/r is not in {repo_cache.parent} and {url} is out of reach (")
-    assert message.endswith("Connection refused); try again later or name a folder with its files")
+    missing = f"o/r must be downloaded (it is not in {repo_cache.parent}), but "
+    remedy = "check the internet connection, or name a folder with its files"
+    assert message.startswith(f"{missing}{url} cannot be reached (")
+    assert message.endswith(f"Connection refused); {remedy}")
     assert not repo_cache.exists()
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     folder = fetch("o/r")
@@ -593,8 +595,8 @@ def test_offline_mode_sends_no_request(server, repo_cache, monkeypatch):
     message = error_line(WeightsError, lambda: fetch("o/r"))
     assert (
         message
-        == f"o/r is not in {repo_cache.parent} and HF_HUB_OFFLINE is set; unset it or name a "
-        f"folder with its files"
+        == f"o/r must be downloaded (it is not in {repo_cache.parent}), but HF_HUB_OFFLINE is set; "
+        f"unset it, or name a folder with its files"
     )
     assert not server.log
     monkeypatch.delenv("HF_HUB_OFFLINE")

@@ -27,7 +27,11 @@ from .prompts import DEFAULT_VOICE_PROMPT, read_prompt_file, validate_prompt
 def generate(
     *prompts: Annotated[
         str,
-        Parameter(help="Text that describes a sound, in English. Quote each prompt.", group=PROMPT),
+        Parameter(
+            help="Text that describes a sound, in English. Put quotes around each prompt. Without "
+            "quotes, each word is one prompt.",
+            group=PROMPT,
+        ),
     ],
     prompt_file: Annotated[
         Path | None,

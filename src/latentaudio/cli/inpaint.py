@@ -39,8 +39,8 @@ def inpaint(
     mask: Annotated[
         Path | None,
         Parameter(
-            help="Image over the whole spectrogram as --plot draws it, white where it is "
-            "regenerated. Time goes from left to right, the mel scale from 0 Hz at the bottom up.",
+            help="Image that covers the whole spectrogram as --plot draws it. White parts are "
+            "regenerated. Left is the start; the bottom is 0 Hz, on the mel scale.",
             group=EDIT,
         ),
     ] = None,
@@ -54,7 +54,8 @@ def inpaint(
 ) -> None:
     """Regenerate parts of a clip.
 
-    The rest is bit-identical except for crossfades of 20 ms, unless post-processing is requested.
+    The file is converted to mono and to the model's sample rate first. With --time, the rest of
+    that stays bit-identical, except for 20 ms beside each range, unless post-processing is used.
     """
     edit = InpaintOptions(
         time_ranges=_parse_ranges(time),

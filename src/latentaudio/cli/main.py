@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from procedural_audio.errors import RenderError
 
-from ..errors import LatentAudioError
+from ..errors import LatentAudioError, UsageError
 from . import console
 from .audioldm_flags import translate_legacy_flags
 
@@ -134,12 +135,30 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except Exception as error:
         if is_debug:
             raise
-        return _report(error)
+        return _report(error, words[0] if words else "")
     return 0
 
 
-def _report(error: Exception) -> int:
+def _with_flags(message: str) -> str:
+    """Return a message that names flags, such as --loop-seam, not the keywords of Python."""
+    from ..config.options import GenerationOptions
+
+    flags = {"seam_duration": "--seam-duration", "cutoff_hz": "--cutoff-hz"}
+    flags |= {"time_ranges": "--time", "frequency_ranges": "--band"}
+    for name in GenerationOptions.model_fields:
+        if "_" in name:
+            flags[name] = f"--{name.replace('_', '-')}"
+    names = "|".join(flags)
+    # A name in quotes or in a path is a word of the user.
+    pattern = rf"(?<![\w'\"/.-])(?:{names})(?![\w'\"/-])"
+    return re.sub(pattern, lambda match: flags[match[0]], message)
+
+
+def _report(error: Exception, command: str) -> int:
     """Print an error as one line and return the exit code."""
+    if isinstance(error, UsageError) and command != "batch":  # a list has columns, not flags
+        console.print_error(_with_flags(str(error)))
+        return 2
     if isinstance(error, LatentAudioError | RenderError):
         console.print_error(str(error))
         return 2

@@ -23,8 +23,8 @@ MAX_DURATION_S = 600.0
 """Longest duration of a clip, a source or a fade in seconds."""
 
 _IN_CONTEXT = (
-    "Continue the language of audio of the clip, not the prompt alone (AudioLDM 2, section 4.7). "
-    "Default: if the model has an AudioMAE."
+    "Let the new part continue the sound of the clip, not the prompt alone (AudioLDM 2, section "
+    "4.7). Default: yes if the model has an AudioMAE (mini has one)."
 )
 
 
@@ -54,7 +54,10 @@ class TransferOptions(EditOptions):
 
     kind: Literal["transfer"] = Field("transfer", description="Kind of edit.")
     strength: float = Field(
-        0.5, ge=0, le=1, description="0 keeps the clip, 1 replaces it. Default: 0.5."
+        0.5,
+        ge=0,
+        le=1,
+        description="How much changes: 0 keeps the clip, 1 makes a new one. Default: 0.5.",
     )
 
 
@@ -67,7 +70,10 @@ class VaryOptions(EditOptions):
 
     kind: Literal["vary"] = Field("vary", description="Kind of edit.")
     strength: float = Field(
-        0.4, ge=0, le=1, description="0 keeps the clip, 1 replaces it. Default: 0.4."
+        0.4,
+        ge=0,
+        le=1,
+        description="How much changes: 0 keeps the clip, 1 makes a new one. Default: 0.4.",
     )
 
 
@@ -124,7 +130,9 @@ class SuperResolveOptions(EditOptions):
 
     kind: Literal["super_resolve"] = Field("super_resolve", description="Kind of edit.")
     cutoff_hz: float = Field(
-        ge=0, description="Frequency in Hz above which the clip is regenerated."
+        ge=0,
+        description="Frequency in Hz above which the clip is regenerated, up to half of the "
+        "model's sample rate (mini: 8000 Hz).",
     )
 
 
@@ -157,7 +165,8 @@ class LoopOptions(ContextEditOptions):
         1.0,
         ge=0,
         le=MAX_DURATION_S,
-        description="Seconds regenerated around the loop point. Default: 1.",
+        description="Seconds regenerated around the loop point, half of them at each end; the same "
+        "quantity as --loop-seam of the command generate. Default: 1.",
     )
 
 

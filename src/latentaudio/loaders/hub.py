@@ -162,11 +162,11 @@ def _not_cached(repository: HubRepository, error: Unreachable) -> WeightsError:
         reason = "HF_HUB_OFFLINE is set"
         remedy = "unset it"
     else:
-        reason = f"{repository.endpoint} is out of reach ({error})"
-        remedy = "try again later"
+        reason = f"{repository.endpoint} cannot be reached ({error})"
+        remedy = "check the internet connection"
     return WeightsError(
-        f"{repository.name} is not in {repository.folder.parent} and {reason}; {remedy} or name a "
-        f"folder with its files"
+        f"{repository.name} must be downloaded (it is not in {repository.folder.parent}), but "
+        f"{reason}; {remedy}, or name a folder with its files"
     )
 
 
