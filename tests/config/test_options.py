@@ -94,7 +94,7 @@ def test_tags_restore_timelines():
         ({"steps": 0}, "steps = 0 must be at least 1"),
         ({"steps": 1.5}, "steps = 1.5 must be a whole number"),
         ({"seed": 2**63}, "must be below 9223372036854775808"),
-        ({"sampler": "euler"}, "must be one of 'ddim', 'dpm\\+\\+' or 'lcm'"),
+        ({"sampler": "euler"}, "must be one of 'ddim', 'dpm\\+\\+', 'lcm' or 'heun'"),
         ({"trim_silence": "perhaps"}, "trim_silence = 'perhaps' must be yes or no"),
         ({"prompt": "caf\udcff"}, "prompt contains bytes that are not UTF-8"),
         ({"edit": {"kind": "paint"}}, "edit = .* must have one of the kinds 'transfer', 'vary'"),

@@ -10,7 +10,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from latentaudio.config.architecture import DistilledUNetConfig, ScheduleConfig
 from latentaudio.config.options import GenerationOptions
 from latentaudio.config.samplers import SAMPLER_TRAITS
-from latentaudio.diffusion.samplers import SAMPLERS, Noise, ddim, dpmpp_2m, lcm, noise_for
+from latentaudio.diffusion.samplers import SAMPLERS, Noise, ddim, dpmpp_2m, heun, lcm, noise_for
 from latentaudio.diffusion.schedule import Schedule
 from latentaudio.errors import UsageError
 
@@ -101,7 +101,7 @@ def test_dpmpp_2m_follows_diffusers(kind, steps, spacing):
 
 
 @pytest.mark.parametrize("kind", list(NAMES))
-@pytest.mark.parametrize("sampler", ["ddim", "ancestral", "dpm++"])
+@pytest.mark.parametrize("sampler", ["ddim", "ancestral", "dpm++", "heun"])
 def test_a_perfect_denoiser_samples_the_data_distribution(kind, sampler):
     schedule = Schedule(ScheduleConfig(prediction=kind))
     noise = Noise([11])
@@ -110,6 +110,7 @@ def test_a_perfect_denoiser_samples_the_data_distribution(kind, sampler):
         "ddim": lambda: ddim(denoise, z, schedule, leading(schedule, 100)),
         "ancestral": lambda: ddim(denoise, z, schedule, leading(schedule, 1000), 1.0, noise),
         "dpm++": lambda: dpmpp_2m(denoise, z, schedule, schedule.timesteps(20, "log_snr")),
+        "heun": lambda: heun(denoise, z, schedule, schedule.timesteps(20, "log_snr")),
     }[sampler]
     *_, last = run()
     assert float(last.z.mean()) == pytest.approx(MEAN, abs=0.02)
@@ -122,7 +123,8 @@ def exact(schedule: Schedule, z: torch.Tensor, t: int) -> torch.Tensor:
     return MEAN + STD * (z - math.sqrt(a) * MEAN) / math.sqrt(a * STD**2 + 1 - a)
 
 
-def test_dpmpp_2m_is_of_second_order():
+@pytest.mark.parametrize("sampler", [dpmpp_2m, heun])
+def test_samplers_are_of_second_order(sampler):
     """Halving the stride must quarter the error that is not the last step's.
 
     Far better than halving it.
@@ -132,14 +134,14 @@ def test_dpmpp_2m_is_of_second_order():
 
     def error(steps):
         timesteps = schedule.timesteps(steps, "log_snr")
-        *_, before_last, _ = dpmpp_2m(gaussian(schedule), z, schedule, timesteps)
+        *_, before_last, _ = sampler(gaussian(schedule), z, schedule, timesteps)
         reached = exact(schedule, before_last.z, 0)
         return float((reached - exact(schedule, z, 999)).abs().max())
 
     assert error(40) < error(20) / 3
 
 
-@pytest.mark.parametrize("name", ["ddim", "dpm++"])
+@pytest.mark.parametrize("name", ["ddim", "dpm++", "heun"])
 def test_a_late_start_denoises_a_noised_latent(name):
     schedule = Schedule()
     x0 = torch.full((1, 1, 4, 4), 1.3).double()
@@ -150,6 +152,29 @@ def test_a_late_start_denoises_a_noised_latent(name):
     taken = list(SAMPLERS[name].sample(gaussian(schedule), noisy, schedule, timesteps, start=start))
     assert [step.index for step in taken] == list(range(start, steps))
     assert torch.allclose(taken[-1].z, exact(schedule, noisy, t), atol=0.02)
+
+
+def test_heun_takes_the_mean_of_the_derivatives_at_both_ends():
+    """One step from t = 500 to 200, written out in the variable x = z / alpha."""
+    schedule = Schedule()
+    z = noise_for([4], (1, 2, 2)).double()
+    times = [torch.tensor([500]), torch.tensor([200])]
+    levels = [float(schedule.alphas_cumprod[int(t)]) for t in times]
+    sigmas = [math.sqrt((1 - a) / a) for a in levels]
+    denoise = gaussian(schedule)
+
+    def slope(x, k):
+        scaled = math.sqrt(levels[k]) * x
+        x0, _ = schedule.to_x0_and_eps(scaled, times[k], denoise(scaled, times[k]))
+        return (x - x0) / sigmas[k]
+
+    x = z / math.sqrt(levels[0])
+    first = slope(x, 0)
+    second = slope(x + (sigmas[1] - sigmas[0]) * first, 1)
+    expected = x + (sigmas[1] - sigmas[0]) * (first + second) / 2
+    step, last = heun(denoise, z, schedule, [500, 200])
+    torch.testing.assert_close(step.z, math.sqrt(levels[1]) * expected)
+    torch.testing.assert_close(last.z, last.x0)
 
 
 def test_noise_is_drawn_once_after_every_prediction():

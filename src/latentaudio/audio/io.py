@@ -22,44 +22,15 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from ..config.audio_formats import FORMATS, AudioFormat
 from ..config.options import GenerationOptions
 from ..errors import DataError, UsageError
 from ..fileio import atomic_write
 from . import metadata
 from .ops import Samples, resample
 
-
-@dataclass(frozen=True)
-class AudioFormat:
-    """A format that clips are written in.
-
-    Attributes:
-        container: libsndfile's name of the container.
-        subtype: libsndfile's name of the encoding.
-        max_tag_chars: Longest tags that libsndfile can write; None: any length. Longer ones it
-            drops (WAV), or it writes a file that no program opens (Opus).
-        sample_rates: Sample rates in Hz that the encoding supports; None: any.
-    """
-
-    container: str
-    subtype: str
-    max_tag_chars: int | None = None
-    sample_rates: tuple[int, ...] | None = None
-
-
-FORMATS: dict[str, AudioFormat] = {
-    ".wav": AudioFormat("WAV", "PCM_16", max_tag_chars=48_000),
-    ".flac": AudioFormat("FLAC", "PCM_16"),
-    ".ogg": AudioFormat("OGG", "VORBIS"),
-    ".mp3": AudioFormat("MP3", "MPEG_LAYER_III"),
-    ".opus": AudioFormat(
-        "OGG", "OPUS", max_tag_chars=48_000, sample_rates=(8000, 12000, 16000, 24000, 48000)
-    ),
-}
-"""Every format by its file extension. To add one, add a row."""
-
 _RIFF_CONTAINERS = ("WAV", "WAVEX")
-_OGG = "OGG"
+_OGG_CONTAINER = "OGG"
 _BLOCK_FRAMES = 1 << 16  # libsndfile's Vorbis encoder overflows the stack on minutes at once
 _RESERVED_NAMES = {"CON", "PRN", "AUX", "NUL"}  # of Windows
 _RESERVED_NAMES |= {f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)}
@@ -285,7 +256,7 @@ def encode(
             f"({error.error_string}); use .wav"
         ) from None
     data = buffer.getvalue()
-    return metadata.deterministic_ogg(data) if spec.container == _OGG else data
+    return metadata.deterministic_ogg(data) if spec.container == _OGG_CONTAINER else data
 
 
 def _with_resampling_note(
@@ -343,5 +314,5 @@ def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
     except soundfile.LibsndfileError as error:
         raise DataError(
             f"cannot read {path} as audio ({error.error_string}); "
-            "give a WAV, FLAC, OGG, MP3 or Opus file that plays"
+            f"give a file that plays, such as {', '.join(FORMATS)}"
         ) from None

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..config.audio_formats import FORMATS
 from ..config.tags import TAGS_OF_0_1, upgrade_tags
 from ..errors import DataError, GenerationError, LatentAudioError, UsageError
 from . import console
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ..audio.io import Audio
 
 MANIFEST_FILE = "manifest.jsonl"
+_FORMAT_NAMES = ", ".join(name.removeprefix(".") for name in FORMATS)
 _TEMPORARY_FILES = f".{16 * '[0-9a-f]'}.part"
 _REQUEST_OF_0_1 = {**TAGS_OF_0_1, "like": "architecture"}
 
@@ -146,8 +148,8 @@ def batch(
     *,
     options: Annotated[BatchFlags, ALL] = BatchFlags(),
     format: Annotated[
-        Literal["wav", "flac", "ogg", "mp3", "opus"],
-        Parameter(help="Format of the files.", group=OUTPUT),
+        str,
+        Parameter(help=f"Format of the files: {_FORMAT_NAMES}.", group=OUTPUT),
     ] = "wav",
     skip_existing: Annotated[
         bool,
@@ -167,6 +169,9 @@ def batch(
     is generated again; a row that fails is reported, and tried again the next time.
     """
     console.set_quiet(display.quiet)
+    extension = f".{format}"
+    if extension not in FORMATS:
+        raise UsageError(f"there is no format {format!r}; choose one of: {_FORMAT_NAMES}")
     manifest_path = folder / MANIFEST_FILE
     if manifest_path.exists() and rows.exists() and manifest_path.samefile(rows):
         raise UsageError(f"{rows} is the manifest of the folder; give the list it was made from")
@@ -174,7 +179,7 @@ def batch(
     manifest = Manifest(manifest_path)
     if options.seed >= 0:
         manifest.first_seed = options.seed
-    resolved = resolve_rows(rows, cells, options, manifest.first_seed, f".{format}", runtime)
+    resolved = resolve_rows(rows, cells, options, manifest.first_seed, extension, runtime)
     _generate_missing(resolved, manifest, skip_existing, display, runtime)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, ca
 from cyclopts import Group, Parameter
 from pydantic import BaseModel
 
+from ..config.audio_formats import FORMATS
 from ..config.options import GenerationOptions, GenerationOverrides, PromptCue
 from ..config.registry import DEFAULT_SPEECH_MODEL, MODELS
 from ..errors import UsageError
@@ -25,20 +26,15 @@ if TYPE_CHECKING:
 
 EDIT = Group("Edit", sort_key=1)
 PROMPT = Group("Prompt", sort_key=2)
-SAMPLING = Group("Sampling and guidance", sort_key=3)
+SAMPLING = Group("Sampling", sort_key=3)
 LENGTH = Group("Length and post-processing", sort_key=4)
 OUTPUT = Group("Output", sort_key=5)
 MACHINE = Group("Model and machine", sort_key=6)
+EXPERT = Group("Expert sampling options", sort_key=7)
 
 OPTION_PANELS: tuple[tuple[Group, tuple[str, ...]], ...] = (
     (PROMPT, ("negative_prompt", "transcript", "crossfade")),
-    (
-        SAMPLING,
-        (
-            "seed", "preset", "steps", "sampler", "cache_interval", "eta", "guidance_scale",
-            "apg_eta", "guidance_start", "guidance_stop", "guidance_rescale", "candidates",
-        ),
-    ),
+    (SAMPLING, ("seed", "preset", "candidates")),
     (
         LENGTH,
         (
@@ -48,6 +44,13 @@ OPTION_PANELS: tuple[tuple[Group, tuple[str, ...]], ...] = (
     ),
     (OUTPUT, ("num_waveforms",)),
     (MACHINE, ("model",)),
+    (
+        EXPERT,
+        (
+            "steps", "sampler", "cache_interval", "eta", "guidance_scale", "apg_eta",
+            "guidance_start", "guidance_stop", "guidance_rescale",
+        ),
+    ),
 )  # fmt: skip
 """The panel of every option that is a flag."""
 NOT_FLAGS = ("prompt", "timeline", "edit")
@@ -136,7 +139,7 @@ class BatchFlags(OptionFlags):
 
 
 ALL = Parameter(name="*")
-"""The flags of an object, without its own name before theirs."""
+"""Shows the flags of an object without the name of the object as a prefix."""
 
 
 def to_overrides(flags: OptionFlags) -> GenerationOverrides:
@@ -166,7 +169,11 @@ class RuntimeFlags:
         "auto"
     )
     precision: Annotated[
-        str, Parameter(help="Precision of the networks: auto, bf16 or fp32.", group=MACHINE)
+        str,
+        Parameter(
+            help="Number format of the networks: auto, bf16 (faster on some machines) or fp32.",
+            group=MACHINE,
+        ),
     ] = "auto"
     reference: Annotated[
         str,
@@ -257,9 +264,10 @@ class OutputFlags(DisplayFlags):
         str | None,
         Parameter(
             alias="-o",
-            help="File (.wav, .flac, .ogg, .mp3, .opus) or folder (its name ends in / or has no "
-            "extension). Several clips are numbered. Default: a name from the prompt, in the "
-            "current folder.",
+            help=f"File ({', '.join(FORMATS)}); an existing file is replaced, and several clips "
+            "become NAME_1, NAME_2. Or a folder (its name ends in / or has no extension): files "
+            "are named after the prompts and replace nothing. Default: the current folder. Edits "
+            "name a file SOURCE_KIND.wav there, such as rain_inpaint.wav.",
             group=OUTPUT,
         ),
     ] = None

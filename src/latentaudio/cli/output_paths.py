@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..config.audio_formats import FORMATS
 from ..errors import DataError, UsageError
 
 DEFAULT_EXTENSION = ".wav"
@@ -33,8 +34,6 @@ def output_paths(
         UsageError: The name is no file name, or the format cannot hold the clips.
         DataError: The folder does not exist or cannot be written.
     """
-    from ..audio.io import FORMATS
-
     path = Path(output or "")
     if output == "" or path.name.lower() in FORMATS:
         raise UsageError(

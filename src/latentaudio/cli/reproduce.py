@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from ..config.audio_formats import FORMATS
 from ..errors import UsageError
 from . import console
 from .flags import MACHINE, OUTPUT, ArchitectureFlag, JSONRecordFlag, QuietFlag, RuntimeFlags
@@ -47,8 +48,9 @@ def reproduce(
 ) -> None:
     """Generate the clip of a file again from its tags and compare both, byte by byte.
 
-    They are equal on the same machine, with the same software and number of threads. Models and
-    sources are found by the paths in the tags, so run it in the folder where the file was made.
+    It prints same or differs. Files are equal on the same machine, with the same software and
+    number of threads. An edit needs its unchanged source file. Models and sources are found by the
+    paths in the tags, so run it in the folder where the file was made.
     """
     from ..audio import io
     from ..config.options import GenerationOptions
@@ -57,9 +59,9 @@ def reproduce(
     console.set_quiet(quiet)
     tags = upgrade_tags(io.info(file)["tags"])
     request = GenerationOptions.from_tags(tags)
-    if file.suffix.lower() not in io.FORMATS:
+    if file.suffix.lower() not in FORMATS:
         raise UsageError(
-            f"{file} has no extension of its format; rename it to end in {', '.join(io.FORMATS)}"
+            f"{file} has no extension of its format; rename it to end in {', '.join(FORMATS)}"
         )
     target = _target_path(file, output)
     runtime = RuntimeFlags(

@@ -109,20 +109,21 @@ class GenerationOptions(StrictModel):
     transcript: str = Field(
         "",
         description="Words to speak, for speech models; the prompt then describes the voice. "
+        "Without --model, the command line downloads the speech model audioldm2-speech-gigaspeech. "
         "Default: none.",
     )
     duration: float = Field(
         5.0,
         ge=0.1,
         le=MAX_DURATION_S,
-        description="Length of the clip in seconds, 0.1 to 600. Default: the model's.",
+        description="Length of the clip in seconds, 0.1 to 600. Default: the model's (mini: 5.12).",
     )
     seed: int = Field(
         -1,
         ge=-1,
         lt=2**63,
-        description="Random seed; the same seed gives the same clip. Default: -1, a random seed, "
-        "which is reported.",
+        description="Random seed; the same seed with the same options gives the same clip on the "
+        "same machine. Default: -1, a random seed, which is printed.",
     )
     model: str = Field(
         "mini",
@@ -131,29 +132,30 @@ class GenerationOptions(StrictModel):
     )
     preset: PresetName = Field(
         "quality",
-        description="Speed/quality preset: paper, quality, balanced, fast or draft. "
-        "Default: the model's.",
+        description="Set of sampling options, from slow to fast: paper, quality, balanced, fast or "
+        "draft. draft of mini has 4 steps. It has 6 for an edit, or if you set guidance or a "
+        "negative prompt. Default: the model's (mini: quality).",
     )
     steps: int = Field(
         25,
         ge=1,
         le=1000,
         description="Sampling steps, 1 to 1000; more are slower and more accurate. "
-        "Default: the preset's.",
+        "Default: the preset's (quality: 25).",
     )
     guidance_scale: float = Field(
         3.0,
         ge=0,
         le=100,
-        description="Scale of classifier-free guidance, 0 to 100; 1 disables it. "
-        "Default: the model's.",
+        description="How strongly the clip follows the prompt (classifier-free guidance), 0 to "
+        "100; usual values are 2 to 5, and 1 disables it. Default: the model's (mini: 3).",
     )
     apg_eta: float = Field(
         1.0,
         ge=0,
         le=1,
         description="APG: weight of guidance parallel to the prediction, 0 (full APG) "
-        "to 1 (plain CFG). Default: the model's.",
+        "to 1 (plain CFG). Default: the model's (mini: 0).",
     )
     guidance_start: float = Field(
         0.0,
@@ -165,7 +167,8 @@ class GenerationOptions(StrictModel):
         1.0,
         ge=0,
         le=1,
-        description="Progress of sampling, 0 to 1, at which guidance ends. Default: the preset's.",
+        description="Progress of sampling, 0 to 1, at which guidance ends. Default: the preset's, "
+        "then the model's (mini: 0.76).",
     )
     guidance_rescale: float = Field(
         0.0,
@@ -176,30 +179,31 @@ class GenerationOptions(StrictModel):
     sampler: SamplerName = Field(
         "dpm++",
         description="Sampler: dpm++ (few steps), ddim (as published), heun (slower, second order) "
-        "or lcm (with a distilled UNet). Default: the preset's.",
+        "or lcm (with a distilled UNet). Default: the preset's (quality: dpm++).",
     )
     cache_interval: int = Field(
         1,
         ge=1,
         le=20,
         description="DeepCache: steps that share one evaluation of the inner UNet levels, 1 to 20; "
-        "1 disables it. Default: the preset's.",
+        "1 disables it. Default: the preset's (quality: 1).",
     )
     eta: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Noise in each ddim step, 0 (none) to 1 (as DDPM). Default: the reference's.",
+        description="Noise in each ddim step, 0 (none) to 1 (as DDPM). "
+        "Default: that of --reference (clean: 0).",
     )
     candidates: int = Field(
         1,
         ge=1,
         le=64,
-        description="Candidates generated per clip, 1 to 64; the best CLAP match to the prompt is "
-        "kept. Default: the preset's.",
+        description="Candidates generated per clip, 1 to 64; only the one that fits the prompt "
+        "best, measured by CLAP, is kept. Default: the preset's (quality: 1).",
     )
     num_waveforms: int = Field(
-        1, ge=1, le=1000, description="Clips to keep per prompt, 1 to 1000. Default: 1."
+        1, ge=1, le=1000, description="Clips per prompt, all kept, 1 to 1000. Default: 1."
     )
     timeline: tuple[PromptCue, ...] = Field(
         (),
@@ -217,13 +221,15 @@ class GenerationOptions(StrictModel):
         ge=0,
         le=MAX_DURATION_S,
         description="Seconds regenerated around the loop point so that the clip repeats without a "
-        "seam; 0 makes no loop. Default: 0.",
+        "seam; the same quantity as --seam-duration of the command loop. 0 makes no loop. "
+        "Default: 0.",
     )
     lufs: float | None = Field(
         None,
         ge=-70,
         le=0,
-        description="Target integrated loudness in LUFS, -70 to 0. Default: unchanged.",
+        description="Target integrated loudness in LUFS, -70 to 0. Short loud peaks can keep the "
+        "clip below it; the tag loudness has the result then. Default: the level is unchanged.",
     )
     true_peak: float | None = Field(
         None,
@@ -246,14 +252,15 @@ class GenerationOptions(StrictModel):
         0.0,
         ge=0,
         le=1,
-        description="Width of a stereo clip, from a second pass; 0 is mono, 1 is wide. Default: 0.",
+        description="Width of a stereo clip, 0 (mono) to 1 (wide); the difference of the channels "
+        "is a second, generated variation. Default: 0.",
     )
     sample_rate: int = Field(
         0,
         ge=0,
         le=192_000,
-        description="Sample rate of the output in Hz, 8000 to 192000, by resampling. "
-        "Default: 0, the model's.",
+        description="Sample rate of the file in Hz, 8000 to 192000, by resampling; this adds no "
+        "high frequencies. Default: 0, the model's (mini: 16000).",
     )
     edit: AnyEdit | None = Field(
         None, description="Edit of a given clip. Default: none, a clip is generated from noise."

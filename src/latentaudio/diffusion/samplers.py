@@ -234,9 +234,12 @@ def heun(
 ) -> Iterator[Step]:
     """Sample with Heun's method of second order (arXiv 2206.00364, algorithm 1); deterministic.
 
-    With x = z / alpha and s = sigma / alpha, the flow is dx / ds = (x - x0) / s. Each step takes the
-    mean of the derivatives at its two ends, so it calls the network twice. The last step returns
-    x0.
+    With x = z / alpha and s = sigma / alpha:
+
+        dx / ds = (x - x0) / s
+
+    Each step takes the mean of the derivatives at its two ends. So it calls the network twice.
+    The last step returns x0.
 
     Args:
         denoise: The network with guidance.
