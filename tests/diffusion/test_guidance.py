@@ -83,7 +83,9 @@ def test_guiding_v_equals_guiding_x0_at_every_apg_eta(apg_eta):
 
 
 def test_guidance_without_interval_never_reads_the_timestep():
-    network = lambda z, t, conditioning: z.repeat(len(conditioning.film) // len(z), 1, 1, 1)  # noqa: E731
+    def network(z, t, conditioning):
+        return z.repeat(len(conditioning.film) // len(z), 1, 1, 1)
+
     unreadable = torch.empty(
         len(Z), dtype=torch.long, device="meta"
     )  # reading a value from it raises
