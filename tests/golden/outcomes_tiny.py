@@ -408,11 +408,12 @@ def loaded_everywhere(name: str) -> Value:
     paths = ["authors/tiny-published.ckpt", "ours"]
     if not is_audioldm1(name):
         paths.append("diffusers")
+    folder = converted(name)
     values = []
     with in_model_table(tiny_spec(name)):
         for path in paths:
             architecture = "tiny-published" if path.endswith(".ckpt") else None
-            source = resolve_model(converted(name) / path, architecture)
+            source = resolve_model(folder / path, architecture)
             values += [states(source), generated(AudioLDM(source, "cpu", EXACT))]
     return values
 
