@@ -12,7 +12,7 @@ from .flags import JSONRecordFlag
 
 
 def info(
-    file: Annotated[Path, Parameter(help="WAV, FLAC, OGG, MP3 or Opus file.")],
+    file: Annotated[Path, Parameter(help="WAV, FLAC, AIFF, OGG, MP3 or Opus file.")],
     *,
     json: JSONRecordFlag = False,
 ) -> None:
