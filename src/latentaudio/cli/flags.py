@@ -151,6 +151,14 @@ def to_overrides(flags: OptionFlags) -> GenerationOverrides:
     return cast("GenerationOverrides", overrides)
 
 
+SourceArgument = Annotated[
+    Path,
+    Parameter(
+        help="Audio file, of any sample rate and number of channels. The result is mono and has "
+        "the model's sample rate (mini: 16 kHz, so nothing above 8 kHz remains).",
+        group=EDIT,
+    ),
+]
 ArchitectureFlag = Annotated[
     str | None,
     Parameter(

@@ -10,13 +10,11 @@ from cyclopts import Parameter
 from ..config.edits import InpaintOptions, TimeRange
 from ..errors import UsageError
 from .clips import edit_clip
-from .flags import ALL, EDIT, EditFlags, OutputFlags, RuntimeFlags, describe
+from .flags import ALL, EDIT, EditFlags, OutputFlags, RuntimeFlags, SourceArgument, describe
 
 
 def inpaint(
-    audio: Annotated[
-        Path, Parameter(help="Audio file, of any sample rate and number of channels.", group=EDIT)
-    ],
+    audio: SourceArgument,
     prompt: Annotated[
         str, Parameter(help="The sound of the regenerated parts.", group=EDIT, show_default=False)
     ] = "",

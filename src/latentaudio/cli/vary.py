@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from ..config.edits import VaryOptions
 from .clips import edit_clip
-from .flags import ALL, EDIT, EditFlags, OutputFlags, RuntimeFlags, describe
+from .flags import ALL, EDIT, EditFlags, OutputFlags, RuntimeFlags, SourceArgument, describe
 
 
 def vary(
-    audio: Annotated[
-        Path, Parameter(help="Audio file, of any sample rate and number of channels.", group=EDIT)
-    ],
+    audio: SourceArgument,
     prompt: Annotated[
         str, Parameter(help="The sound of the clip, if that helps.", group=EDIT, show_default=False)
     ] = "",
