@@ -82,7 +82,7 @@ def test_source_and_mask_are_never_overwritten(source_file, flags, tmp_path, cap
         (f"{source_file}/", "exists and is not a folder"),
         (source_file / "out.wav", "no folder"),
         (tmp_path / "gone" / "out.wav", "no folder"),
-        (tmp_path / "out.aiff", "end the name in"),
+        (tmp_path / "out.m4a", "end the name in"),
     ):
         assert main([*command, "-o", str(output), "--plot"]) == 2
         error = capsys.readouterr().err
