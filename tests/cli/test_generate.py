@@ -133,7 +133,7 @@ def test_candidates_print_the_clap_score_of_the_best(run):
         (("x" * 10_000,), "prompt has 10000 characters; shorten it to 2000"),
         (("a dog", "--duration=-3"), "duration = '-3' must be at least 0.1"),
         (("a dog", "--duration", "20", "--reference", "original"), "the limit is 10.24 s"),
-        (("a dog", "--guidance-scale=-1"), "guidance_scale = '-1' must be at least 0"),
+        (("a dog", "--guidance-scale=-1"), "--guidance-scale = '-1' must be at least 0"),
         (("a dog", "--eta", "1"), "choose sampler 'ddim' or set eta to 0"),
         (
             ("a dog", "-o", "dog.txt"),
