@@ -55,7 +55,8 @@ def test_unknown_names_and_folders_are_refused_with_a_remedy(tmp_path, monkeypat
         resolve.resolve_model("audioldm2-ful")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(
-        WeightsError, match="there is no folder no/such, and as a hub id: no/such must be downloaded"
+        WeightsError,
+        match="there is no folder no/such, and as a hub id: no/such must be downloaded",
     ):
         resolve.resolve_model("no/such")
     monkeypatch.setenv("HF_ENDPOINT", "somewhere")
