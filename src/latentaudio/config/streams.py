@@ -1,4 +1,4 @@
-"""Numbers of the random streams of training and data.
+"""Numbers of the random streams of training, data and evaluation.
 
 A draw that is keyed by (seed, stream, position) shares no random number with another stream of the
 same seed. The numbers are part of the format of a run. A change of a number makes other batches
@@ -37,3 +37,19 @@ class Stream(IntEnum):
     BATCH_LENGTH = 7
     CAPTION_CHOICE = 8
     CONCAT_PAIRS = 9
+
+
+class EvaluationStream(IntEnum):
+    """One independent sequence of random numbers for each kind of evaluation prompt.
+
+    Evaluation has seeds of its own, so its numbers may equal those of `Stream`.
+
+    Attributes:
+        CLASS_PROMPTS: Prompts of single classes.
+        ATTRIBUTE_PROMPTS: Prompts with a pitch, a rate or a count.
+        ORDER_PROMPTS: Prompts of two sounds in order.
+    """
+
+    CLASS_PROMPTS = 1
+    ATTRIBUTE_PROMPTS = 2
+    ORDER_PROMPTS = 3

@@ -17,14 +17,10 @@ from procedural_audio.registry import get_classes, get_registry
 from procedural_audio.scene import Scene, render_scene
 from procedural_audio.sound_class import Annotations, SoundClass
 
+from ...config.streams import EvaluationStream
 from .attributes import AttributeCheck
 
 RATE = 16000  # Hz
-
-# Second number of a seed: keeps the random numbers of the three kinds of prompts apart.
-_SEED_SINGLE = 1
-_SEED_ATTRIBUTE = 2
-_SEED_ORDER = 3
 
 _MAX_RENDERS = 400  # tried until one has the attribute and a caption that states it
 _MAX_CAPTIONS = 40  # tried per render
@@ -85,9 +81,10 @@ def class_prompts(
         The prompts. Prompt k is of class k modulo the number of classes.
     """
     classes = get_classes(class_names)
+    stream = EvaluationStream.CLASS_PROMPTS
     for index in range(count):
         sound_class = classes[index % len(classes)]
-        samples, scene, rng = render_class(sound_class, duration, seed, _SEED_SINGLE, index)
+        samples, scene, rng = render_class(sound_class, duration, seed, stream, index)
         event = scene.events[0]
         caption = describe(scene, rng, split)
         yield EvalPrompt(caption, (event.sound_class.name,), event.annotations, samples)
@@ -128,7 +125,7 @@ def order_prompts(count: int, seed: int, duration: float) -> Iterator[EvalPrompt
     """
     effects = [sound_class for sound_class in get_classes() if sound_class.family == "effects"]
     for index in range(count):
-        rng = np.random.default_rng([seed, _SEED_ORDER, index])
+        rng = np.random.default_rng([seed, EvaluationStream.ORDER_PROMPTS, index])
         pair = [effects[i] for i in rng.choice(len(effects), 2, replace=False)]
         while True:
             samples, scene = render_scene(pair, rng, RATE, duration, pair[0])
@@ -145,7 +142,7 @@ def _find_attribute_prompt(
     """The first render that has the attribute and a caption that states it."""
     for attempt in range(_MAX_RENDERS):
         prompt = _try_attribute_prompt(
-            check, sound_class, duration, seed, _SEED_ATTRIBUTE, index, attempt
+            check, sound_class, duration, seed, EvaluationStream.ATTRIBUTE_PROMPTS, index, attempt
         )
         if prompt is not None:
             return prompt
