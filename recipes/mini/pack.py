@@ -2,8 +2,10 @@
 
 python recipes/mini/pack.py runs/joint src/latentaudio/assets/mini
 python recipes/mini/pack.py runs/student src/latentaudio/assets/mini --student
+python recipes/mini/pack.py runs/vocoder src/latentaudio/assets/mini --vocoder
 
---student adds a run's student to a model that is packed already; its matrices are stored in 8 bits, a scale for each row.
+--vocoder puts a run's vocoder into a model that is packed already. --student adds a run's student to one; its matrices are stored
+in 8 bits, a scale for each row.
 """
 
 import argparse
@@ -72,12 +74,26 @@ def add_student(run: Path, target: Path) -> int:
     return (target / "student.safetensors").stat().st_size
 
 
+def add_vocoder(run: Path, target: Path) -> int:
+    """Put a run's vocoder into the parts packed in `target`; returns its size in bytes."""
+    source = model_folder(run)
+    taught = read_config(source)[1]
+    name, config, card = read_config(target)
+    store(source, target, "vocoder", taught, taught)
+    write_config(target, replace(config, vocoder=taught.vocoder), name, card)
+    return (target / "vocoder.safetensors").stat().st_size
+
+
 if __name__ == "__main__":
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("run", type=Path)
     words.add_argument("target", type=Path)
     words.add_argument("--student", action="store_true")
+    words.add_argument("--vocoder", action="store_true")
     given = words.parse_args()
+    if given.vocoder:
+        sys.stdout.write(f"{add_vocoder(given.run, given.target) / 1e6:.1f} MB\n")
+        raise SystemExit
     size, limit = (
         (add_student(given.run, given.target), STUDENT_LIMIT) if given.student else (pack(given.run, given.target), LIMIT)
     )

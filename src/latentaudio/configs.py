@@ -145,7 +145,9 @@ class VocoderConfig:
     """HiFi-GAN generator (spec 3), or with `istft` an inverse-STFT head over ConvNeXt blocks (Vocos, arXiv 2306.00814).
 
     For `kind="istft"`: channels is the width, `layers` the number of blocks, `hidden` the inner width; rate, n_fft, hop, fmin
-    and fmax are the mel's; a sine can hold its pitch over `reach` frames to both sides, 0: none can.
+    and fmax are the mel's; a sine can hold its pitch over `reach` frames to both sides, 0: none can; `short` is the window in
+    samples of a second inverse STFT with half the hop, for attacks and short noise, 0: there is none; with `harmonics` the
+    harmonics of one pitch are played too.
     """
 
     kind: Literal["hifigan", "istft"] = "hifigan"
@@ -163,6 +165,8 @@ class VocoderConfig:
     fmin: float = 0.0
     fmax: float = 8000.0
     reach: int = 0
+    short: int = 0
+    harmonics: bool = False
 
     def __post_init__(self) -> None:
         require(len(self.rates) == len(self.kernels), f"vocoder has {len(self.rates)} rates but {len(self.kernels)} kernels")

@@ -97,7 +97,7 @@ MINI = ModelConfig(
         latent=16, channels=104, mult=(1, 2), res_blocks=1, attention=(False, True), contexts=(192, 256), heads=(4, 4),
         film=128, groups=8, line=8, beats=64, order=64, draft=True,
     ),
-    vocoder=VocoderConfig(kind="istft", channels=256, hidden=768, layers=8, reach=200),
+    vocoder=VocoderConfig(kind="istft", channels=256, hidden=768, layers=8, reach=200, short=256, harmonics=True),
     schedule=ScheduleConfig(prediction="v"),
     clap=CLAPConfig(
         projection=128, text_width=192, text_layers=3, text_heads=6, text_hidden=384, text_positions=66, vocabulary=8192,

@@ -57,6 +57,11 @@ def run(stage, data, tmp_path, init, **changes):
     [
         ("vocoder", {"frames": 20, "adversarial": 1.0, "critic_channels": 2}, {"vocoder/matching", "critics/hinge"}),
         ("vocoder", {"frames": 32, "decoded": 0.5, "pitch": 3.0}, {"vocoder/pitch", "vocoder/mel"}),
+        (
+            "vocoder",
+            {"frames": 32, "decoded": 0.5, "energy": 1.0, "steady": 1.0, "attack": 4.0, "pure": 1.0},
+            {"vocoder/apart", "vocoder/steady", "vocoder/pure"},
+        ),
         ("vae", {"frames": 32, "adversarial": 0.1, "patch_channels": 4, "statistics_over": 4}, {"vae/kl", "critic/hinge"}),
         ("vae", {"frames": 32, "decoder_only": True, "energy": 1.0}, {"vae/patches", "vae/apart"}),
         ("audiomae", {"frames": 128}, {"audiomae/patches"}),
@@ -106,7 +111,11 @@ def test_any_stage_resumes_to_the_bit(stage, options, precision, data, tmp_path,
 
 @pytest.mark.parametrize(
     ("kind", "options", "words"),
-    [("hifigan", {"pitch": 1.0}, "sines of their own"), ("istft", {"frames": 31, "decoded": 0.5}, "multiple of")],
+    [
+        ("hifigan", {"pitch": 1.0}, "sines of their own"),
+        ("hifigan", {"energy": 1.0}, "sines of their own"),
+        ("istft", {"frames": 31, "decoded": 0.5}, "multiple of"),
+    ],
 )
 def test_a_vocoder_stage_says_what_it_needs(kind, options, words, data, tmp_path, monkeypatch):
     config = replace(TINY, vocoder=replace(TINY.vocoder, kind=kind, channels=32))

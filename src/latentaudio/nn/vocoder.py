@@ -8,14 +8,16 @@ B batch, T mel frames, F mel bins, N samples, C channels, K STFT bins. Spec sect
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..configs import VocoderConfig
+from .harmonics import HarmonicControls, HarmonicHead
 from .packed import added, leaky
+from .short import ShortControls, ShortHead
 from .sources import ROUNDS, MelReader, held, hiss, oscillate
 from .tiles import chunked
 
@@ -135,12 +137,33 @@ class InverseSTFT(nn.Module):
         return summed.reshape(batch, length)[:, edge : length - edge]
 
 
+class Controls(NamedTuple):
+    """What an inverse-STFT vocoder decides: predicted frames [B, T, K] complex, the magnitude of the noise [B, T, K], the
+    frequency in Hz and the amplitude of every band's sine [B, T, F], and what its short frames play."""
+
+    coherent: Tensor
+    noise: Tensor
+    frequency: Tensor
+    amplitude: Tensor
+    short: ShortControls | None
+    harmonic: HarmonicControls | None
+
+    def sines(self) -> tuple[Tensor, Tensor]:
+        """Frequencies in Hz [B, T, F] and amplitudes [B, T, F]; with harmonics their pitch [B, T, F + 1] and amplitudes
+        [B, T, F + H] follow."""
+        if self.harmonic is None:
+            return self.frequency, self.amplitude
+        frequency = torch.cat([self.frequency, self.harmonic.pitch], dim=2)
+        return frequency, torch.cat([self.amplitude, self.harmonic.amplitude], dim=2)
+
+
 class ISTFTVocoder(nn.Module):
     """Vocos with sources: ConvNeXt blocks at the frame rate decide what one inverse STFT and an oscillator bank play.
 
     Three parts, each relative to what `MelReader` reads off the mel, so that an untrained one already is a noise vocoder:
     an STFT of predicted magnitude and phase (Vocos: attacks, anything coherent), noise per band, and one sine per band, which
-    with `reach` holds its pitch where it only wavers.
+    with `reach` holds its pitch where it only wavers. With `short` a second inverse STFT, of shorter frames, adds predicted
+    frames and noise of its own (`ShortHead`), with `harmonics` the harmonics of one pitch are played beside the bands' sines.
     """
 
     def __init__(self, config: VocoderConfig) -> None:
@@ -156,6 +179,11 @@ class ISTFTVocoder(nn.Module):
         self.head = nn.Linear(config.channels, sum(self.sizes))
         self.reader = MelReader(config)
         self.inverse = InverseSTFT(config.n_fft, config.hop)
+        if config.short:
+            self.short = ShortHead(config)
+            self.short_inverse = InverseSTFT(config.short, config.hop // ShortHead.STEPS)
+        if config.harmonics:
+            self.harmonics = HarmonicHead(config)
         self.margin = 3 * (1 + config.layers) + math.ceil(config.n_fft / config.hop)
         """Mel frames to either side that all but the tones depend on, at most."""
         for name, parameter in self.named_parameters():
@@ -173,52 +201,109 @@ class ISTFTVocoder(nn.Module):
         batch, _, frames, bands = log_mel.shape
         hop, beside = self.inverse.hop, -(-(self.margin + ROUNDS * self.reach) // 8 + 1) * 8
         noise, phase = self._noise(batch, frames).to(log_mel.device), None
+        voices = bands + HarmonicHead.COUNT if hasattr(self, "harmonics") else bands
+        tracks = bands + (voices > bands)
         if frames > _SECTION:
-            phase = torch.zeros(batch, bands, device=log_mel.device)
+            phase = torch.zeros(batch, voices, device=log_mel.device)
         sound, sung = noise.new_empty(batch, frames * hop), noise.new_empty(batch, frames, bands)
         for first in range(0, frames, _SECTION):
             last = min(first + _SECTION, frames)
             low, high = max(0, first - beside), min(frames, last + beside)
             grain = noise[:, low * hop : (high - 1) * hop + self.inverse.n_fft]
             made = self._parts(log_mel[:, :, low:high], grain).transpose(1, 2)
-            samples, frequency, amplitude = made[..., :hop], made[..., hop:-bands], made[..., -bands:]
+            samples, frequency, amplitude = made[..., :hop], made[..., -tracks - voices : -voices], made[..., -voices:]
             if self.reach:
-                frequency = held(frequency, amplitude, self.reach)
+                steady = held(frequency[..., :bands], amplitude[..., :bands], self.reach)  # a pitch needs no holding
+                frequency = torch.cat([steady, frequency[..., bands:]], dim=2)
             before, behind = min(first, 1), min(frames - last, 1)  # a neighbour
             heard = slice(first - before - low, last + behind - low)
-            pitch = frequency[:, heard] / self.reader.rate
+            pitch = self._every(frequency[:, heard]) / self.reader.rate
             tones = oscillate(pitch, amplitude[:, heard], hop, phase, before, behind)
+            if made.shape[2] > hop + tracks + voices:
+                tones *= made[:, first - low : last - low, hop : 2 * hop].flatten(1)
             sound[:, first * hop : last * hop] = tones.add_(samples[:, first - low : last - low].flatten(1))
-            sung[:, first:last] = frequency[:, first - low : last - low]
+            sung[:, first:last] = frequency[:, first - low : last - low, :bands]
         return sound.unsqueeze(1), sung
 
     def _parts(self, log_mel: Tensor, noise: Tensor) -> Tensor:
-        """What `_part` makes of log-mel [B, 1, T, F] and noise [B, (T - 1) hop + n_fft], piece by piece, [B, hop + 2F, T]."""
+        """What `_part` makes of log-mel [B, 1, T, F] and noise [B, (T - 1) hop + n_fft], piece by piece."""
         hop = self.inverse.hop
 
         def piece(places: Tensor) -> Tensor:
             first, last = int(places[0, 0, 0]), int(places[0, 0, -1]) + 1
             grain = noise[:, first * hop : (last - 1) * hop + self.inverse.n_fft]
-            return self._part(log_mel[:, 0, first:last], hiss(grain, hop, self.inverse.window))
+            return self._part(log_mel[:, 0, first:last], grain)
 
         places = torch.arange(log_mel.shape[2]).view(1, 1, -1)
         return chunked(piece, places, _PIECE + 2 * self.margin, self.margin, 1)
 
     def _part(self, log_mel: Tensor, noise: Tensor) -> Tensor:
-        """Of log-mel [B, T, F] and noise [B, T, K], side by side [B, hop + 2F, T]: samples without tones, the tones' frequency
-        in Hz, their amplitude."""
+        """Of log-mel [B, T, F] and noise [B, (T - 1) hop + n_fft], side by side [B, hop + 2F, T]: samples without tones, the
+        tones' frequency in Hz, their amplitude; with `short` [B, 2 hop + 2F, T]: behind the samples the tones' gain."""
+        controls = self.controls(log_mel)
+        with torch.autocast(log_mel.device.type, enabled=False):
+            spectrum = controls.coherent + controls.noise * hiss(noise, self.inverse.hop, self.inverse.window)
+            hop, samples = self.inverse.hop, self.inverse(spectrum)
+            if controls.short is None:
+                parts = [samples.unflatten(1, (-1, hop))]
+            else:
+                short = self.short_inverse(controls.short.coherent + controls.short.noise * self._short_hiss(noise))
+                samples = samples * controls.short.gain + short
+                parts = [samples.unflatten(1, (-1, hop)), controls.short.gain.expand_as(samples).unflatten(1, (-1, hop))]
+            return torch.cat([*parts, *controls.sines()], dim=2).transpose(1, 2)
+
+    def controls(self, log_mel: Tensor) -> Controls:
+        """What the network decides for a log-mel [B, T, F]."""
         x = self.embed(log_mel.transpose(1, 2))
         x = self.norm_in(x.transpose(1, 2)).transpose(1, 2)
         x = self.norm_out(self.blocks(x).transpose(1, 2))
         with torch.autocast(x.device.type, enabled=False):  # phase does not survive 8 bits of mantissa, and FFTs refuse them
-            mel, controls = log_mel.float().exp(), self.head(x.float())
-            loudness, phase, hissing, tone, bend = torch.split(controls, self.sizes, dim=-1)
-            coherent = torch.polar(self.reader.envelope(mel) * _gain(loudness, QUIET), phase)
-            spectrum = coherent + self.reader.envelope(mel * _gain(hissing, 0.0)) * noise
+            mel, heads = log_mel.float().exp(), self.head(x.float())
+            loudness, phase, hissing, tone, bend = torch.split(heads, self.sizes, dim=-1)
+            envelope = self.reader.envelope(mel)
             frequency, amplitude = self.reader.tones(mel)
-            frequency = frequency + torch.tanh(bend / 10) * self.reader.half_widths
-            samples = self.inverse(spectrum).unflatten(1, (-1, self.inverse.hop))
-            return torch.cat([samples, frequency, amplitude * _gain(tone, QUIET)], dim=2).transpose(1, 2)
+            return Controls(
+                torch.polar(envelope * _gain(loudness, QUIET), phase),
+                self.reader.envelope(mel * _gain(hissing, 0.0)),
+                frequency + torch.tanh(bend / 10) * self.reader.half_widths,
+                amplitude * _gain(tone, QUIET),
+                self.short(x.float(), envelope) if hasattr(self, "short") else None,
+                self.harmonics(x.float(), log_mel.float(), self.reader) if hasattr(self, "harmonics") else None,
+            )
+
+    def _every(self, frequency: Tensor) -> Tensor:
+        """Frequencies [B, T, F], or with a pitch [B, T, F + 1], of all sines: those of its harmonics in its place."""
+        if not hasattr(self, "harmonics"):
+            return frequency
+        return torch.cat([frequency[..., :-1], frequency[..., -1:] * self.harmonics.order], dim=2)
+
+    def _short_hiss(self, noise: Tensor) -> Tensor:
+        """STFT [B, STEPS T, K'] of the same noise [B, (T - 1) hop + n_fft] in short frames, mean magnitude 1."""
+        n_fft, hop = self.short_inverse.n_fft, self.short_inverse.hop
+        edge = (self.inverse.n_fft - self.inverse.hop) // 2 - (n_fft - hop) // 2
+        return hiss(noise[:, edge : noise.shape[1] - edge], hop, self.short_inverse.window)
+
+    def takes(self, log_mel: Tensor, count: int) -> tuple[Tensor, Tensor, Controls]:
+        """For training: `count` sounds [count, B, T hop] of a short log-mel [B, 1, T, F] that differ in their noise alone; the
+        frequencies in Hz [B, T, F] of the sines in them, none held; what the network decided."""
+        batch, _, frames, _ = log_mel.shape
+        controls = self.controls(log_mel[:, 0])
+        with torch.autocast(log_mel.device.type, enabled=False):
+            frequency, amplitude = controls.sines()
+            pitch = self._every(frequency) / self.reader.rate
+            fixed = oscillate(pitch, amplitude, self.inverse.hop) + self.inverse(controls.coherent)
+            if controls.short is not None:
+                fixed = fixed * controls.short.gain + self.short_inverse(controls.short.coherent)
+            made = []
+            for _ in range(count):
+                noise = torch.randn(batch, (frames - 1) * self.inverse.hop + self.inverse.n_fft, device="cpu").to(
+                    log_mel.device
+                )
+                sound = self.inverse(controls.noise * hiss(noise, self.inverse.hop, self.inverse.window))
+                if controls.short is not None:
+                    sound = sound * controls.short.gain + self.short_inverse(controls.short.noise * self._short_hiss(noise))
+                made.append(fixed + sound)
+        return torch.stack(made), controls.frequency, controls
 
     def _noise(self, batch: int, frames: int) -> Tensor:
         """New noise for every item in training; otherwise always the same, whatever the batch."""
