@@ -263,9 +263,9 @@ def heun(
             z = x0
         else:
             x = z / alpha
-            stride = sigma_next / alpha_next - sigma / alpha
+            stride = sigma_next / alpha_next - sigma / alpha  # negative: the noise falls
             derivative = (x - x0) * alpha / sigma
-            euler = x + stride * derivative
+            euler = x + stride * derivative  # first-order guess of the end of the step
             t_next = z.new_full(z.shape[:1], times[index + 1], dtype=torch.long)
             z_euler = alpha_next * euler
             x0_next, _ = schedule.to_x0_and_eps(z_euler, t_next, denoise(z_euler, t_next))

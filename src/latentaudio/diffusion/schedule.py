@@ -79,7 +79,7 @@ class Schedule:
                 return (z - sigma * prediction) / alpha, prediction
             case "x0":
                 return prediction, (z - alpha * prediction) / sigma
-            case "v":
+            case "v":  # the rotation (z, v) -> (x0, epsilon); it never divides by a small number
                 return alpha * z - sigma * prediction, sigma * z + alpha * prediction
 
     def training_target(
