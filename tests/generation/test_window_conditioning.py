@@ -213,3 +213,7 @@ def test_every_window_has_weights_if_it_has_several_cues(tiny, duration, start):
 def test_a_cue_with_a_tiny_weight_is_left_out(tiny):
     cues = [{"text": "a dog"}, {"text": "rain", "weight": 1e-8}]
     tiny.generate(timeline=cues, duration=1.0, **QUICK)
+    requests = tiny.resolve_requests([""], timeline=cues, duration=1.0, **QUICK)
+    [[prompts]] = tiny.conditioner.encode_windows([requests])
+    assert len(prompts) == 1
+    assert prompts[0].weight is None
