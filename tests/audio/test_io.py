@@ -19,8 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from latentaudio.audio import metadata
-from latentaudio.audio.io import Audio, encode, info, read, safe_name, write
+from latentaudio.audio import containers
+from latentaudio.audio.encoding import encode
+from latentaudio.audio.io import Audio, info, read, safe_name, write
 from latentaudio.audio.plot import plot_image
 from latentaudio.config.audio_formats import FORMATS
 from latentaudio.config.options import GenerationOptions
@@ -85,7 +86,7 @@ def test_tags_of_other_programs_and_missing_tags(tmp_path, extension):
     assert info(write(tmp_path / f"bare{extension}", chirp(), 16000))["tags"] == {}
     path = tmp_path / f"foreign{extension}"
     row = FORMATS[extension]
-    with soundfile.SoundFile(path, "w", 16000, 1, row.subtype, format=row.container) as file:
+    with soundfile.SoundFile(path, "w", 16000, 1, row.subtypes[0], format=row.container) as file:
         file.title, file.comment = "a song", "[1, 2]"
         file.write(chirp()[0])
     assert info(path)["tags"] == {"comment": "[1, 2]"}
@@ -126,7 +127,7 @@ def test_ogg_pages_have_valid_checksums():
 def test_deterministic_ogg_changes_serial_and_checksum_only():
     buffer = io.BytesIO()
     soundfile.write(buffer, chirp()[0], 16000, format="OGG", subtype="VORBIS")
-    before, after = buffer.getvalue(), metadata.deterministic_ogg(buffer.getvalue())
+    before, after = buffer.getvalue(), containers.deterministic_ogg(buffer.getvalue())
     starts = [match.start() for match in re.finditer(b"OggS", before)]
     allowed = {start + offset for start in starts for offset in (*range(14, 18), *range(22, 26))}
     assert {i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b} <= allowed
@@ -220,10 +221,10 @@ def test_truncated_wav_data_is_measured(odd):
     data = encode(chirp(1000), 16000, ".wav")
     place = data.index(b"data")
     data = data[:place] + odd + data[place:]
-    assert metadata.riff_data_sizes(io.BytesIO(data)) == (2000, 2000)
-    assert metadata.riff_data_sizes(io.BytesIO(data[:-500])) == (1500, 2000)
-    assert metadata.riff_data_sizes(io.BytesIO(data + b"more")) == (2000, 2000)
-    assert metadata.riff_data_sizes(io.BytesIO(b"no RIFF")) == (0, 0)
+    assert containers.data_sizes(io.BytesIO(data)) == (2000, 2000)
+    assert containers.data_sizes(io.BytesIO(data[:-500])) == (1500, 2000)
+    assert containers.data_sizes(io.BytesIO(data + b"more")) == (2000, 2000)
+    assert containers.data_sizes(io.BytesIO(b"no RIFF")) == (0, 0)
 
 
 def test_unwritable_targets(tmp_path):

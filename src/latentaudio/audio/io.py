@@ -22,16 +22,19 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from ..config.audio_formats import FORMATS, AudioFormat
+from ..config.audio_formats import FORMATS
 from ..config.options import GenerationOptions
-from ..errors import DataError, UsageError
+from ..errors import DataError, first_line
 from ..fileio import atomic_write
-from . import metadata
+from . import containers, metadata
+from .encoding import encode
 from .ops import Samples, resample
 
 _RIFF_CONTAINERS = ("WAV", "WAVEX")
-_OGG_CONTAINER = "OGG"
-_BLOCK_FRAMES = 1 << 16  # libsndfile's Vorbis encoder overflows the stack on minutes at once
+_BLOCK_FRAMES = 1 << 16
+_MAX_SAMPLES = 2**28  # of a file after averaging: 1 GB, 97 minutes at 44.1 kHz
+_MAX_STREAM_BYTES = 2**30  # of a pipe
+_MAX_FRAMES_PER_BYTE = 2**16  # of silence in FLAC; a header that states more is wrong
 _RESERVED_NAMES = {"CON", "PRN", "AUX", "NUL"}  # of Windows
 _RESERVED_NAMES |= {f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)}
 
@@ -76,21 +79,38 @@ class Audio:
             **self.extra_tags,
         }
 
-    def save(self, path: str | Path, with_tags: bool = True) -> Path:
+    def save(
+        self,
+        path: str | Path,
+        with_tags: bool = True,
+        subtype: str | None = None,
+        dither: bool = False,
+    ) -> Path:
         """Write the clip to a file.
 
         Args:
             path: The file; its extension selects the format (see `FORMATS`).
             with_tags: Whether to write the request into the file.
+            subtype: Sample encoding, such as "PCM_24" or "FLOAT"; None: the usual one of the
+                format.
+            dither: Whether to add noise of one step before samples become whole numbers.
 
         Returns:
             The path.
 
         Raises:
-            UsageError: If the extension is unknown.
+            UsageError: If the extension is unknown, or the format has no such subtype.
             DataError: If the file cannot be written.
         """
-        return write(path, self.samples, self.sample_rate, self.tags if with_tags else None)
+        return write(
+            path,
+            self.samples,
+            self.sample_rate,
+            _with_dither_tag(self.tags, dither) if with_tags else None,
+            subtype=subtype,
+            dither=dither,
+            is_loop=self.options.makes_loop,
+        )
 
     def _repr_html_(self) -> str:
         """A player and a spectrogram, for notebooks."""
@@ -107,6 +127,11 @@ class Audio:
         )
 
 
+def _with_dither_tag(tags: Mapping[str, str], dither: bool) -> dict[str, str]:
+    """The tags, with a note of the dither, which `reproduce` has to add again."""
+    return {**tags, "dither": "triangular"} if dither else {**tags}
+
+
 def software() -> str:
     """Return the name and version of this package, as stored in files."""
     try:
@@ -118,7 +143,7 @@ def software() -> str:
 def read(
     path: str | Path, sample_rate: int | None = None, mono: bool = True
 ) -> tuple[Samples, int]:
-    """Read an audio file. Warns if a WAV file is shorter than its header states.
+    """Read an audio file or a pipe. Warns if a file is shorter than its header states.
 
     Args:
         path: The file.
@@ -129,65 +154,108 @@ def read(
         Samples [C, T] and their sample rate.
 
     Raises:
-        DataError: If the file is missing, is not audio or has no samples.
+        DataError: If the file is missing, is not audio, has no samples or too many.
     """
     with _open(path) as file:
-        container = file.format
         native_rate = file.samplerate
-        samples = file.read(dtype="float32", always_2d=True).T
-    if container in _RIFF_CONTAINERS:
-        _warn_if_truncated(Path(path), samples.shape[1] / native_rate)
+        samples = _read_blocks(path, file, mono)
+        num_stated = file.frames
+        container = file.format
     if samples.shape[1] == 0:
         raise DataError(f"{path} has no samples; choose another file")
-    if mono:
-        samples = samples.mean(axis=0, keepdims=True)
+    available, stated = _data_sizes(Path(path))
+    if container == "MP3" and samples.shape[1] < num_stated:
+        available, stated = samples.shape[1], num_stated
+    if 0 < available < stated:
+        _warn_of_truncation(path, samples.shape[1] / native_rate, available / stated)
     target_rate = sample_rate or native_rate
     return np.ascontiguousarray(resample(samples, native_rate, target_rate)), target_rate
 
 
-def _warn_if_truncated(path: Path, duration: float) -> None:
-    """Warn if a RIFF file has less data than its header states; `duration` is that of the data."""
+def _read_blocks(path: str | Path, file: soundfile.SoundFile, mono: bool) -> Samples:
+    """All samples [C, T] of an open file; memory follows the data, not what the header states."""
+    blocks = []
+    num_samples = 0
+    while True:
+        block = file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True).T
+        if block.shape[1] == 0:
+            break
+        if mono:
+            block = block.mean(axis=0, keepdims=True)
+        num_samples += block.size
+        if num_samples > _MAX_SAMPLES:
+            minutes = _MAX_SAMPLES / file.samplerate / 60
+            raise DataError(f"{path} is longer than {minutes:.0f} minutes; cut out what is needed")
+        blocks.append(block)
+    return np.concatenate(blocks, axis=1) if blocks else np.zeros((1, 0), np.float32)
+
+
+def _data_sizes(path: Path) -> tuple[int, int]:
+    """Bytes of audio in a file and the number that its header states; 0 and 0 for a pipe."""
+    if not path.is_file():
+        return 0, 0
     with path.open("rb") as raw:
-        available, promised = metadata.riff_data_sizes(raw)
-    if 0 < available < promised:
-        warnings.warn(
-            f"{path} is truncated: it has {duration:.3g} of "
-            f"{duration * promised / available:.3g} s; the rest is missing",
-            stacklevel=3,
-        )
+        return containers.data_sizes(raw)
+
+
+def _warn_of_truncation(path: str | Path, duration: float, share: float) -> None:
+    """Warn that a file holds only a share of what its header states."""
+    warnings.warn(
+        f"{path} is truncated: it has {duration:.3g} of {duration / share:.3g} s; "
+        "the rest is missing",
+        stacklevel=3,
+    )
 
 
 def info(path: str | Path) -> dict[str, Any]:
-    """Return the facts about an audio file, without decoding it.
+    """Return the facts about an audio file; decodes it only if its header has no length.
 
     Args:
         path: The file.
 
     Returns:
-        A dict of path, format, sample_rate (Hz), channels, samples (per channel), duration (s) and
-        tags.
+        A dict of path, format, subtype, sample_rate (Hz), channels, samples (per channel),
+        duration (s) and tags.
 
     Raises:
         DataError: If the file is missing or is not audio.
     """
+    path = Path(path)
     with _open(path) as file:
+        num_samples = file.frames
+        size = path.stat().st_size if path.is_file() else _MAX_STREAM_BYTES
+        if num_samples > size * _MAX_FRAMES_PER_BYTE:
+            num_samples = _read_blocks(path, file, mono=True).shape[1]
         facts = {
             "path": str(path),
             "format": file.format,
+            "subtype": file.subtype,
             "sample_rate": file.samplerate,
             "channels": file.channels,
-            "samples": file.frames,
-            "duration": file.frames / file.samplerate,
+            "samples": num_samples,
+            "duration": num_samples / file.samplerate,
         }
         comment = file.comment
+    if not path.is_file():
+        return {**facts, "tags": metadata.unpack_tags(comment)}
     if facts["format"] in _RIFF_CONTAINERS:
-        with Path(path).open("rb") as raw:
-            comment = metadata.read_riff_comment(raw)
-    return {**facts, "tags": metadata.unpack_tags(comment)}
+        with path.open("rb") as raw:
+            comment = containers.read_riff_comment(raw)
+    tags = metadata.unpack_tags(comment)
+    if "made" not in tags:
+        tags = metadata.find_tags(path) or tags
+    return {**facts, "tags": tags}
 
 
 def write(
-    path: str | Path, samples: Samples, sample_rate: int, tags: Mapping[str, str] | None = None
+    path: str | Path,
+    samples: Samples,
+    sample_rate: int,
+    tags: Mapping[str, str] | None = None,
+    *,
+    subtype: str | None = None,
+    dither: bool = False,
+    is_loop: bool = False,
 ) -> Path:
     """Write an audio file, completely or not at all.
 
@@ -196,92 +264,31 @@ def write(
         samples: [C, T] or [T].
         sample_rate: Samples per second.
         tags: Text by name, or None.
+        subtype: See `encode`.
+        dither: See `encode`.
+        is_loop: See `encode`.
 
     Returns:
         The path.
 
     Raises:
-        UsageError: If the extension is unknown, or the format cannot hold these channels or this
-            rate.
+        UsageError: If the extension is unknown, or the format cannot hold these channels, this
+            rate or this subtype.
         DataError: If the file cannot be written.
     """
     path = Path(path)
-    data = encode(samples, sample_rate, path.suffix, tags)
+    data = encode(
+        samples,
+        sample_rate,
+        path.suffix,
+        tags,
+        subtype=subtype,
+        dither=dither,
+        is_loop=is_loop,
+    )
     with atomic_write(path, create=False) as temporary:
         temporary.write_bytes(data)
     return path
-
-
-def encode(
-    samples: Samples, sample_rate: int, extension: str, tags: Mapping[str, str] | None = None
-) -> bytes:
-    """Return the bytes of an audio file; equal samples and tags give equal bytes.
-
-    Samples of a rate that the format lacks (Opus) are resampled to its highest. The tag "derived"
-    records it.
-
-    Args:
-        samples: [C, T] or [T].
-        sample_rate: Samples per second.
-        extension: One of `FORMATS`.
-        tags: Text by name, or None.
-
-    Raises:
-        UsageError: If the extension is unknown, or the format cannot hold these channels or this
-            rate.
-    """
-    if extension.lower() not in FORMATS:
-        name = repr(extension) if extension else "a file without extension"
-        raise UsageError(f"cannot write audio as {name}; end the name in {', '.join(FORMATS)}")
-    spec = FORMATS[extension.lower()]
-    if spec.sample_rates is not None and sample_rate not in spec.sample_rates:
-        target_rate = max(spec.sample_rates)
-        tags = _with_resampling_note(tags, sample_rate, target_rate)
-        samples = resample(samples, sample_rate, target_rate)
-        sample_rate = target_rate
-    frames = np.atleast_2d(samples).T
-    comment = None if tags is None else _comment(tags, spec, extension)
-    buffer = io.BytesIO()
-    try:
-        with soundfile.SoundFile(
-            buffer, "w", sample_rate, frames.shape[1], spec.subtype, format=spec.container
-        ) as file:
-            if comment is not None:
-                file.comment = comment
-            for start in range(0, len(frames), _BLOCK_FRAMES):
-                file.write(frames[start : start + _BLOCK_FRAMES])
-    except soundfile.LibsndfileError as error:
-        raise UsageError(
-            f"{spec.container} cannot hold {frames.shape[1]} channels at {sample_rate} Hz "
-            f"({error.error_string}); use .wav"
-        ) from None
-    data = buffer.getvalue()
-    return metadata.deterministic_ogg(data) if spec.container == _OGG_CONTAINER else data
-
-
-def _with_resampling_note(
-    tags: Mapping[str, str] | None, sample_rate: int, target_rate: int
-) -> Mapping[str, str] | None:
-    """The tags, with a note in "derived" that Opus needed another rate."""
-    if tags is None:
-        return None
-    notes = [tags["derived"]] if tags.get("derived") else []
-    notes.append(f"{target_rate} Hz by resampling from {sample_rate} Hz, for Opus")
-    return {**tags, "derived": "; ".join(notes)}
-
-
-def _comment(tags: Mapping[str, str], spec: AudioFormat, extension: str) -> str | None:
-    """The tags as a comment field; None, with a warning, if they are too long for the format."""
-    comment = metadata.pack_tags(tags)
-    if spec.max_tag_chars is not None and len(comment) > spec.max_tag_chars:
-        unlimited = [name for name, row in FORMATS.items() if row.max_tag_chars is None]
-        warnings.warn(
-            f"the tags have {len(comment)} characters and {extension} holds {spec.max_tag_chars}; "
-            f"they are left out, use {', '.join(unlimited)} to keep them",
-            stacklevel=3,
-        )
-        return None
-    return comment
 
 
 def safe_name(prompt: str, max_bytes: int = 100) -> str:
@@ -305,14 +312,37 @@ def safe_name(prompt: str, max_bytes: int = 100) -> str:
 
 @contextmanager
 def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
-    """The audio file at `path`; errors while it is open become `DataError`."""
-    if not Path(path).is_file():
-        raise DataError(f"there is no audio file {path}; check the name")
+    """The audio file or pipe at `path`; errors while it is open become `DataError`."""
+    formats = ", ".join(FORMATS)
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        with soundfile.SoundFile(_source(Path(path))) as file:
             yield file
     except soundfile.LibsndfileError as error:
         raise DataError(
             f"cannot read {path} as audio ({error.error_string}); "
-            f"give a file that plays, such as {', '.join(FORMATS)}"
+            f"give a file that plays, such as {formats}"
         ) from None
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror or error}); check the name") from None
+    except (RuntimeError, TypeError, ValueError, KeyError, MemoryError) as error:
+        # soundfile raises these for encodings that it does not list, such as GSM or raw samples
+        raise DataError(
+            f"cannot read {path} as audio ({first_line(error)}); "
+            f"give a file that plays, such as {formats}"
+        ) from None
+
+
+def _source(path: Path) -> str | io.BytesIO:
+    """What soundfile opens: a path, or bytes if the file has to be read or repaired first."""
+    if path.is_file():
+        with path.open("rb") as raw:
+            has_open_size = raw.read(8) == containers.RIFF_WITHOUT_SIZE
+            repaired = containers.with_data_size(path.read_bytes()) if has_open_size else None
+        return str(path) if repaired is None else io.BytesIO(repaired)
+    if not path.exists() or path.is_dir():
+        raise DataError(f"there is no audio file {path}; check the name")
+    with path.open("rb") as pipe:
+        data = pipe.read(_MAX_STREAM_BYTES + 1)
+    if len(data) > _MAX_STREAM_BYTES:
+        raise DataError(f"{path} does not end after 1 GB; write it to a file first")
+    return io.BytesIO(data)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .ops import Samples, limit_peak
+from .ops import Samples, as_loop, cut_loop, limit_peak
 
 _BLOCK_S = 0.4  # BS.1770-4: a gating block
 _BLOCK_OVERLAP = 4  # blocks that contain each sample
@@ -90,7 +90,7 @@ def k_weighting(sample_rate: int) -> list[tuple[list[float], list[float]]]:
 
 
 def normalize_loudness(
-    samples: Samples, sample_rate: int, lufs: float, true_peak: float
+    samples: Samples, sample_rate: int, lufs: float, true_peak: float, is_loop: bool = False
 ) -> Samples:
     """Scale a clip to a loudness under a true-peak ceiling; silence is returned unchanged.
 
@@ -102,6 +102,7 @@ def normalize_loudness(
         sample_rate: Samples per second.
         lufs: Target of the integrated loudness in LUFS.
         true_peak: Ceiling in dBTP.
+        is_loop: Whether the clip repeats, see `limit_true_peak`.
     """
     error = lufs - loudness(samples, sample_rate)
     if error == math.inf:
@@ -112,7 +113,7 @@ def normalize_loudness(
     for _ in range(_MAX_PASSES):
         gain_db = min(gain_db + error, max_gain_db)
         louder = (samples * 10.0 ** (gain_db / 20.0)).astype(np.float32)
-        out = limit_true_peak(louder, sample_rate, true_peak)
+        out = limit_true_peak(louder, sample_rate, true_peak, is_loop)
         error = lufs - loudness(out, sample_rate)
         is_close = abs(error) < _LOUDNESS_TOLERANCE_LU
         if is_close or not math.isfinite(error) or gain_db == max_gain_db:
@@ -120,7 +121,9 @@ def normalize_loudness(
     return out
 
 
-def limit_true_peak(samples: Samples, sample_rate: int, true_peak: float) -> Samples:
+def limit_true_peak(
+    samples: Samples, sample_rate: int, true_peak: float, is_loop: bool = False
+) -> Samples:
     """Limit the true peak of a clip, turning all channels down alike around what exceeds it.
 
     The gain of a sample is the least that its surroundings need, smoothed over just these, so it is
@@ -130,7 +133,11 @@ def limit_true_peak(samples: Samples, sample_rate: int, true_peak: float) -> Sam
         samples: [C, N].
         sample_rate: Samples per second.
         true_peak: Ceiling in dBTP.
+        is_loop: Whether the clip repeats: peaks and gains then go on from its end to its beginning.
     """
+    if is_loop:
+        padded = limit_true_peak(as_loop(samples, sample_rate), sample_rate, true_peak)
+        return cut_loop(padded, sample_rate)
     from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
     ceiling = 10.0 ** (true_peak / 20.0)

@@ -23,6 +23,8 @@ CROSSFADE_S = 0.02
 """Seconds over which an edit fades into the preserved audio, outside the regenerated range."""
 SILENCE_PEAK = 1e-4
 """Peak below which a clip counts as silent: -80 dBFS, three steps of 16-bit audio."""
+LOOP_CONTEXT_S = 1
+"""Seconds of a loop's other end that filters get at each end; a whole number for every rate."""
 EDGE_FADE_S = 0.005
 """Seconds of the fades at both ends of a clip; a cut in the middle of a sound would click."""
 
@@ -54,6 +56,46 @@ def resample(samples: Samples, sample_rate: int, target_rate: int) -> Samples:
         resampled = soxr.resample(channel, sample_rate, target_rate)[:length]
         row[: len(resampled)] = resampled
     return out.reshape(*samples.shape[:-1], length)
+
+
+def as_loop(samples: Samples, sample_rate: int) -> Samples:
+    """Return a clip between its own end and its own beginning, `LOOP_CONTEXT_S` of each.
+
+    A filter then finds at both ends what it finds there when the clip repeats.
+
+    Args:
+        samples: [..., N].
+        sample_rate: Samples per second.
+
+    Returns:
+        [..., N + 2 * LOOP_CONTEXT_S * sample_rate].
+    """
+    margin = LOOP_CONTEXT_S * sample_rate
+    places = np.arange(-margin, samples.shape[-1] + margin)
+    return np.take(samples, places, axis=-1, mode="wrap")
+
+
+def cut_loop(samples: Samples, sample_rate: int) -> Samples:
+    """Return the clip [..., N] inside what `as_loop` returned."""
+    margin = LOOP_CONTEXT_S * sample_rate
+    return np.ascontiguousarray(samples[..., margin:-margin])
+
+
+def resample_loop(samples: Samples, sample_rate: int, target_rate: int) -> Samples:
+    """Resample a clip that repeats, so that its end and its beginning are neighbors.
+
+    Args:
+        samples: [C, N] or [N].
+        sample_rate: Their rate in Hz.
+        target_rate: The new rate in Hz.
+
+    Returns:
+        The clip at the new rate, as long as from `resample`.
+    """
+    length = round(samples.shape[-1] * target_rate / sample_rate)
+    longer = resample(as_loop(samples, sample_rate), sample_rate, target_rate)
+    start = LOOP_CONTEXT_S * target_rate
+    return np.ascontiguousarray(longer[..., start : start + length])
 
 
 def fade_edges(samples: Samples, sample_rate: int, duration: float = EDGE_FADE_S) -> Samples:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..config.options import GenerationOptions
 from .loudness import limit_true_peak, loudness, normalize_loudness
-from .ops import Samples, limit_peak, resample
+from .ops import Samples, as_loop, cut_loop, limit_peak, resample, resample_loop
 
 _Channel: TypeAlias = NDArray[np.float64]
 
@@ -35,7 +35,8 @@ def postprocess(
     """Apply the post-processing options of a request.
 
     Without any of them the samples are returned unchanged. Without a ceiling (`true_peak`, or
-    `lufs`, whose ceiling is -1 dBTP), a clip that exceeds 1 is scaled down.
+    `lufs`, whose ceiling is -1 dBTP), a clip that exceeds 1 is scaled down. The end and the
+    beginning of a loop are processed as neighbors.
 
     Args:
         samples: [1, N].
@@ -50,9 +51,11 @@ def postprocess(
     out = samples
     derived = []
     tags: dict[str, str] = {}
+    is_loop = options.makes_loop
     target_rate = options.sample_rate or sample_rate
     if side is not None:
-        out = to_stereo(out, side, sample_rate, options.stereo_width)
+        make_stereo = _loop_to_stereo if is_loop else to_stereo
+        out = make_stereo(out, side, sample_rate, options.stereo_width)
         derived.append(
             "stereo: a variation of the clip is the difference of the channels, "
             f"width {options.stereo_width:g}"
@@ -60,18 +63,19 @@ def postprocess(
     if options.trim_silence:
         out = trim_silence(out, sample_rate)
     if target_rate != sample_rate:
-        out = resample(out, sample_rate, target_rate)
+        change_rate = resample_loop if is_loop else resample
+        out = change_rate(out, sample_rate, target_rate)
         derived.append(f"{target_rate} Hz by resampling from {sample_rate} Hz")
     out = fade(out, target_rate, options.fade_in, options.fade_out)
     ceiling = options.true_peak
     if options.lufs is not None:
         ceiling = _DEFAULT_TRUE_PEAK if ceiling is None else ceiling
-        out = normalize_loudness(out, target_rate, options.lufs, ceiling)
+        out = normalize_loudness(out, target_rate, options.lufs, ceiling, is_loop)
         reached = loudness(out, target_rate)
         if abs(reached - options.lufs) > _REPORTED_ERROR_LU:
             tags["loudness"] = f"{reached:.1f} LUFS, limited by the ceiling of {ceiling:g} dBTP"
     elif ceiling is not None:
-        out = limit_true_peak(out, target_rate, ceiling)
+        out = limit_true_peak(out, target_rate, ceiling, is_loop)
     if derived:
         tags["derived"] = "; ".join(derived)
     return limit_peak(out, 1.0), target_rate, tags
@@ -113,6 +117,12 @@ def to_stereo(mid: Samples, side: Samples, sample_rate: int, width: float) -> Sa
     energy = float(high_mid @ high_mid) / max(float(difference @ difference), 1e-12)
     difference *= width * math.sqrt(energy)
     return np.stack([full_mid + difference, full_mid - difference]).astype(np.float32)
+
+
+def _loop_to_stereo(mid: Samples, side: Samples, sample_rate: int, width: float) -> Samples:
+    """`to_stereo` of a clip that repeats."""
+    padded = to_stereo(as_loop(mid, sample_rate), as_loop(side, sample_rate), sample_rate, width)
+    return cut_loop(padded, sample_rate)
 
 
 def trim_silence(samples: Samples, sample_rate: int) -> Samples:

@@ -61,7 +61,7 @@ def validate_sample_rate(sample_rate: int, extension: str) -> None:
         return
     import numpy as np
 
-    from ..audio.io import encode
+    from ..audio.encoding import encode
 
     encode(np.zeros((1, 1), np.float32), sample_rate, extension)
 

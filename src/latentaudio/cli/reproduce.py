@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from cyclopts import Parameter
 
 from ..config.audio_formats import FORMATS
 from ..errors import UsageError
+from ..fileio import atomic_write
 from . import console
 from .flags import MACHINE, OUTPUT, ArchitectureFlag, JSONRecordFlag, QuietFlag, RuntimeFlags
 from .output_paths import output_paths
@@ -84,11 +86,23 @@ def _write_and_compare(
 ) -> dict[str, object]:
     """Write the clip and return whether it equals the file: every byte, or every sample."""
     from ..audio import io
+    from ..audio.encoding import encode
 
     expected_tags = _tags_as_in_file(clip, tags)
-    data = io.encode(clip.samples, clip.sample_rate, file.suffix, expected_tags)
+    subtype = io.info(file)["subtype"]
+    as_in_file = partial(
+        encode,
+        clip.samples,
+        clip.sample_rate,
+        file.suffix,
+        subtype=subtype if subtype in FORMATS[file.suffix.lower()].subtypes else None,
+        dither="dither" in tags,
+        is_loop=clip.options.makes_loop,
+    )
+    data = as_in_file(expected_tags)
     is_equal = data == file.read_bytes()
-    io.write(target, clip.samples, clip.sample_rate, expected_tags if is_equal else clip.tags)
+    with atomic_write(target, create=False) as temporary:
+        temporary.write_bytes(data if is_equal else as_in_file(clip.tags))
     return {
         "path": target,
         "same": is_equal,

@@ -14,26 +14,26 @@ class AudioFormat:
 
     Attributes:
         container: libsndfile's name of the container.
-        subtype: libsndfile's name of the encoding.
+        subtypes: libsndfile's names of the sample encodings; the first is the usual one.
         max_tag_chars: Longest tags that libsndfile can write; None: any length. Longer ones it
             drops (WAV), or it writes a file that no program opens (Opus, AIFF).
         sample_rates: Sample rates in Hz that the encoding supports; None: any.
     """
 
     container: str
-    subtype: str
+    subtypes: tuple[str, ...]
     max_tag_chars: int | None = None
     sample_rates: tuple[int, ...] | None = None
 
 
 FORMATS: dict[str, AudioFormat] = {
-    ".wav": AudioFormat("WAV", "PCM_16", max_tag_chars=48_000),
-    ".flac": AudioFormat("FLAC", "PCM_16"),
-    ".ogg": AudioFormat("OGG", "VORBIS"),
-    ".mp3": AudioFormat("MP3", "MPEG_LAYER_III"),
-    ".aiff": AudioFormat("AIFF", "PCM_16", max_tag_chars=8_000),
+    ".wav": AudioFormat("WAV", ("PCM_16", "PCM_24", "FLOAT"), max_tag_chars=48_000),
+    ".flac": AudioFormat("FLAC", ("PCM_16", "PCM_24")),
+    ".ogg": AudioFormat("OGG", ("VORBIS",)),
+    ".mp3": AudioFormat("MP3", ("MPEG_LAYER_III",)),
+    ".aiff": AudioFormat("AIFF", ("PCM_16", "PCM_24", "FLOAT"), max_tag_chars=8_000),
     ".opus": AudioFormat(
-        "OGG", "OPUS", max_tag_chars=48_000, sample_rates=(8000, 12000, 16000, 24000, 48000)
+        "OGG", ("OPUS",), max_tag_chars=48_000, sample_rates=(8000, 12000, 16000, 24000, 48000)
     ),
 }
 """Every format by its file extension."""

@@ -26,6 +26,8 @@ MaskPixels = NDArray[np.bool_]
 """Pixels [R, C] of a mask, True where it is white; the first row has the highest frequency."""
 
 MAX_PIXELS = 2**24
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+"""Images that are opened; Pillow would start Ghostscript for EPS."""
 WHITE_8_BIT = 128
 WHITE_16_BIT = 2**15
 WHITE_FLOAT = 0.5
@@ -85,7 +87,7 @@ def load_mask(mask: str) -> MaskPixels:
         file: io.BytesIO | Path = Path(mask)
         if is_inline:
             file = io.BytesIO(base64.b64decode(mask.removeprefix(_DATA_URL)))
-        with Image.open(file) as image:
+        with Image.open(file, formats=IMAGE_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UsageError(
                     f"{label} has {image.width} x {image.height} pixels, more than 16 million; "
