@@ -134,8 +134,8 @@ def round_to_steps(
     steps = np.clip(steps, -full_scale, full_scale - 1)
     dtype = np.int16 if bits == 16 else np.int32
     unused_bits = 8 * np.dtype(dtype).itemsize - bits
-    whole: NDArray[np.signedinteger[Any]] = (steps * 2**unused_bits).astype(dtype)
-    return whole
+    integers: NDArray[np.signedinteger[Any]] = (steps * 2**unused_bits).astype(dtype)
+    return integers
 
 
 def _write_tags(

@@ -165,7 +165,8 @@ def read(
         raise DataError(f"{path} has no samples; choose another file")
     available, stated = _data_sizes(Path(path))
     if container == "MP3" and samples.shape[1] < num_stated:
-        available, stated = samples.shape[1], num_stated
+        available = samples.shape[1]
+        stated = num_stated
     if 0 < available < stated:
         _warn_of_truncation(path, samples.shape[1] / native_rate, available / stated)
     target_rate = sample_rate or native_rate
@@ -198,10 +199,10 @@ def _data_sizes(path: Path) -> tuple[int, int]:
         return containers.data_sizes(raw)
 
 
-def _warn_of_truncation(path: str | Path, duration: float, share: float) -> None:
-    """Warn that a file holds only a share of what its header states."""
+def _warn_of_truncation(path: str | Path, duration: float, fraction: float) -> None:
+    """Warn that a file holds only a fraction of what its header states."""
     warnings.warn(
-        f"{path} is truncated: it has {duration:.3g} of {duration / share:.3g} s; "
+        f"{path} is truncated: it has {duration:.3g} of {duration / fraction:.3g} s; "
         "the rest is missing",
         stacklevel=3,
     )
