@@ -1,4 +1,4 @@
-"""Atomic writes: a file or folder appears complete or not at all."""
+"""Atomic writes, and locks: a file or folder appears complete, or not at all, and once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import errno
 import os
 import secrets
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import DataError
+from .errors import DataError, UsageError
+
+_LOCK_FILE = ".lock"
+_HOLDER_FILE = ".lock_holder"  # whose process holds the lock
 
 
 @contextmanager
@@ -18,7 +22,7 @@ def atomic_write(target: Path, create: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `target` that replaces it if the block succeeds.
 
     Neither Ctrl-C nor a full disk leaves a partial file: if the block fails, the temporary file is
-    deleted.
+    deleted. The content is on the disk before the name is, so a power failure leaves none either.
 
     Args:
         target: The file to write.
@@ -39,6 +43,7 @@ def atomic_write(target: Path, create: bool = True) -> Iterator[Path]:
         try:
             temporary.touch()
             yield temporary
+            _flush_to_disk(temporary)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -77,6 +82,48 @@ def atomic_directory(target: Path) -> Iterator[Path]:
         temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def lock_folder(folder: Path, work: str) -> Iterator[None]:
+    """Keep other processes from the same work in a folder; a killed process holds no lock.
+
+    Args:
+        folder: The folder; it is created.
+        work: What is done there, for the error, such as "training".
+
+    Raises:
+        UsageError: Another process holds the lock.
+        DataError: The folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    holder = folder / _HOLDER_FILE
+    lock = FileLock(folder / _LOCK_FILE)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        name = holder.read_text().strip() if holder.is_file() else "another process"
+        raise UsageError(
+            f"{name} is {work} in {folder}; wait until it ends, or choose another folder"
+        ) from None
+    except OSError as error:
+        raise DataError(
+            f"cannot write {folder} ({error.strerror or error}); choose another folder"
+        ) from None
+    try:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Wait until the content of a file is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _is_running(process: int) -> bool:

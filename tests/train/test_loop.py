@@ -17,7 +17,9 @@ from safetensors.torch import load_file
 
 from latentaudio.config.registry import get_model_spec
 from latentaudio.data.dataset import seeded_generator
-from latentaudio.errors import ConfigError, DataError, WeightsError
+from latentaudio.errors import ConfigError, DataError, UsageError, WeightsError
+from latentaudio.fileio import lock_folder
+from latentaudio.interrupts import Terminated
 from latentaudio.train import checkpoint, loop
 from latentaudio.train.logger import read_log
 from latentaudio.train.loop import train
@@ -126,6 +128,49 @@ def test_a_run_that_was_killed_resumes_like_an_uninterrupted_one(data, tmp_path)
     assert [entry["step"] for entry in read_log(killed)] == list(range(1, 13))
 
 
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+def test_a_signal_stops_after_the_step_with_a_checkpoint(data, tmp_path, number, error):
+    run = tmp_path / "run"
+    recipe = tiny_recipe(6, save_every=100)
+
+    def interrupt(step, *_):
+        if step == 2:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(error, match="stopped after step 3 with a checkpoint; the same command"):
+        train(recipe, (data,), run, on_step=interrupt)
+    assert (run / "checkpoints/step_00000003").is_dir()
+    assert train(recipe, (data,), run) == 6
+    train(recipe, (data,), tmp_path / "uninterrupted")
+    assert are_equal(exported_weights(run), exported_weights(tmp_path / "uninterrupted"))
+
+
+def test_what_a_callback_raises_reaches_the_caller(data, tmp_path):
+    def fail(*_):
+        raise RuntimeError("from the callback")
+
+    with pytest.raises(RuntimeError, match="from the callback"):
+        train(tiny_recipe(2), (data,), tmp_path / "run", on_step=fail)
+
+
+def test_a_run_folder_is_for_one_process_at_a_time(data, tmp_path):
+    run = tmp_path / "run"
+    with (
+        lock_folder(run, "training"),
+        pytest.raises(UsageError, match=rf"process {os.getpid()} on .* is training in {run}; wait"),
+    ):
+        train(tiny_recipe(1), (data,), run)
+    assert train(tiny_recipe(1), (data,), run) == 1
+
+
+def test_a_refused_run_leaves_no_folder(data, tmp_path):
+    with pytest.raises(DataError):
+        train(tiny_recipe(1), (tmp_path / "nowhere",), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_half_written_checkpoint_is_never_used(data, tmp_path):
     run = tmp_path / "run"
     train(tiny_recipe(4), (data,), run)
@@ -193,6 +238,7 @@ def test_a_corrected_command_uses_nothing_of_the_refused_one(data, tmp_path):
     run = tmp_path / "run"
     other = tmp_path / "other"
     clean = tmp_path / "clean"
+    run.mkdir()  # a folder that was there before is kept
     train(tiny_recipe(1), (data,), other)
     refused = tiny_recipe(1, options={"crop_frames": 33})
     with pytest.raises(ConfigError, match="multiple"):

@@ -7,6 +7,7 @@ stopped, and a checkpoint needs no state of a data loader or generator.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -19,6 +20,9 @@ from torch import Tensor, nn
 
 from ..data.dataset import seeded_generator
 from ..device import fast_dtype, pick_device
+from ..errors import LatentAudioError
+from ..fileio import lock_folder
+from ..interrupts import deferred_stops, raise_interrupt
 from ..loaders.key_mapping import current_key
 from ..loaders.model_folder import save_component
 from . import checkpoint
@@ -109,6 +113,8 @@ def train(
 ) -> int:
     """Train the stage of a recipe, or resume the run that its folder holds.
 
+    Ctrl-C and SIGTERM stop after the current step, with a checkpoint.
+
     Args:
         recipe: Recipe of the run.
         data: Folders of captioned audio.
@@ -126,9 +132,33 @@ def train(
         ConfigError: The recipe contradicts itself, the data or the run that the folder holds.
         DataError: Data cannot be read, or the folder cannot be written.
         WeightsError: Weights of a component or a checkpoint are missing or damaged.
+        KeyboardInterrupt: Ctrl-C, after the checkpoint; `interrupts.Terminated` after SIGTERM.
     """
-    start = time.monotonic()
     device = pick_device(recipe.device)
+    is_new = not run_folder.exists()
+    try:
+        with lock_folder(run_folder, "training"):
+            return _train(
+                recipe, data, run_folder, init_from, max_minutes, on_step, on_prepare, device
+            )
+    except LatentAudioError:
+        if is_new and not checkpoint.exists(run_folder):  # the run was refused
+            shutil.rmtree(run_folder, ignore_errors=True)
+        raise
+
+
+def _train(
+    recipe: Recipe,
+    data: tuple[Path, ...],
+    run_folder: Path,
+    init_from: tuple[Path, ...],
+    max_minutes: float | None,
+    on_step: StepCallback | None,
+    on_prepare: PrepareProgress | None,
+    device: torch.device,
+) -> int:
+    """Train in a folder that no other process writes."""
+    start = time.monotonic()
     config = prepare_run_folder(recipe, data, run_folder, init_from)
     torch.manual_seed(recipe.seed)  # initial weights
     stage = build_stage(recipe, config, data, run_folder / "model", on_prepare)
@@ -138,16 +168,17 @@ def train(
         _export(stage, trainables, run_folder)
     max_seconds = float("inf") if max_minutes is None else 60 * max_minutes
     clock = _Clock(max_seconds, first_step=step, start=start)
-    with closing(RunLogger(run_folder, recipe)) as logger:
+    with closing(RunLogger(run_folder, recipe)) as logger, deferred_stops() as stop:
         while step < recipe.steps:
             losses = _train_step(stage, trainables, recipe, step, device)
             step += 1
             pace = clock.seconds_per_step(step)
             out_of_time = clock.is_out_of_time(pace)
-            is_last = step == recipe.steps or out_of_time
+            stop_signal = None if step == recipe.steps else stop.signal_number
+            is_last = step == recipe.steps or out_of_time or stop_signal is not None
             if step % recipe.log_every == 0:
                 logger.log(step, losses, 1 / pace)
-            if step % recipe.sample_every == 0 or is_last:
+            if (step % recipe.sample_every == 0 or is_last) and stop_signal is None:
                 with averaged_weights(trainables):
                     logger.log_preview(step, stage.preview())
             if step % recipe.save_every == 0 or is_last:
@@ -155,6 +186,11 @@ def train(
             if on_step is not None:
                 seconds_left = clock.seconds_left(recipe.steps - step, pace)
                 on_step(step, recipe.steps, losses, seconds_left)
+            if stop_signal is not None:
+                raise_interrupt(
+                    stop_signal,
+                    f"stopped after step {step} with a checkpoint; the same command resumes it",
+                )
             if out_of_time:
                 break
     return step
