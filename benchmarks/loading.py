@@ -125,7 +125,7 @@ def random_state(name, config):
     import torch
 
     from latentaudio.loaders.components import COMPONENTS, build_component
-    from latentaudio.loaders.key_mapping import to_foreign
+    from latentaudio.loaders.layouts import LAYOUTS
 
     with torch.device("meta"):
         shapes = build_component(name, config).state_dict()
@@ -134,7 +134,7 @@ def random_state(name, config):
         state[key] = torch.zeros_like(value, device="cpu")
         if value.is_floating_point():
             state[key].normal_()
-    return dict(to_foreign(COMPONENTS[name].tensor_refs(config, state, "diffusers"), state))
+    return LAYOUTS["diffusers"].to_foreign(COMPONENTS[name], state, config)
 
 
 def write_model(float32, bfloat16):

@@ -32,7 +32,7 @@ from published import FULL, PROMPTS
 from latentaudio import AudioLDM
 from latentaudio.conditioning import g2p
 from latentaudio.conditioning.clap import clap_audio_embeds
-from latentaudio.diffusion.samplers import noise_for
+from latentaudio.diffusion.sampling import noise_for
 from latentaudio.loaders.resolve import resolve_model
 from latentaudio.types import Conditioning, Context, Latent
 

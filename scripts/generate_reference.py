@@ -30,7 +30,7 @@ from latentaudio.config.edits import (
 )
 from latentaudio.config.options import GenerationOptions, PromptCue
 from latentaudio.config.presets import PRESETS
-from latentaudio.config.samplers import SAMPLER_TRAITS
+from latentaudio.config.samplers import SAMPLERS
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 NOTICE = "<!-- Written by scripts/generate_reference.py; do not edit. -->"
@@ -159,7 +159,7 @@ def options_page() -> str:
         rows.append([f"`{name}`", settings(preset.settings), distilled])
     lines += [*table(["preset", "settings", "with a distilled UNet"], rows), ""]
     rows = []
-    for name, traits in SAMPLER_TRAITS.items():
+    for name, traits in SAMPLERS.items():
         can_edit = "yes" if traits.starts_from_audio else "no"
         uses_eta = "yes" if traits.uses_eta else "no"
         rows.append([f"`{name}`", uses_eta, can_edit, f"`{traits.component}`"])

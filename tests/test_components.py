@@ -10,7 +10,8 @@ import torch
 from latentaudio import AudioLDM, load
 from latentaudio.errors import GenerationError, WeightsError
 from latentaudio.loaders.component_store import ComponentStore
-from latentaudio.loaders.resolve import ModelSource, resolve_model
+from latentaudio.loaders.layouts import ModelSource
+from latentaudio.loaders.resolve import resolve_model
 
 QUICK = {"duration": 0.5, "steps": 2, "seed": 7}
 

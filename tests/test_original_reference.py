@@ -15,11 +15,14 @@ from latentaudio.audio.mel import clap_mel, vae_mel
 from latentaudio.config.architecture import MelSpec
 from latentaudio.config.reference import REFERENCES
 from latentaudio.config.registry import MODELS
-from latentaudio.diffusion.samplers import Noise, ddim, keep_known_region
+from latentaudio.diffusion.samplers.ddim import ddim
+from latentaudio.diffusion.sampling import Noise
 from latentaudio.diffusion.schedule import Schedule
-from latentaudio.editing.plan import latent_keep_mask
+from latentaudio.diffusion.sdedit import keep_known_region
+from latentaudio.editing.latent_mask import latent_mask
 from latentaudio.errors import UsageError
-from latentaudio.loaders.resolve import ModelSource, apply_reference
+from latentaudio.loaders.layouts import ModelSource
+from latentaudio.loaders.resolve import apply_reference
 from latentaudio.models.unet import UNet
 from latentaudio.pipeline import AudioLDM
 from latentaudio.types import Conditioning, Context
@@ -101,7 +104,7 @@ def test_inpainting_mixes_in_the_source_before_each_prediction():
             Schedule().timesteps(10, "leading"),
             1.0,
             noise_source,
-            pre_step=keep_known_region(z0, mask, Schedule(), noise_source),
+            pre_step=keep_known_region(z0, 1 - mask, Schedule(), noise_source),
         )
     )
     x = check(shape).double()
@@ -379,7 +382,8 @@ def test_inpainting_masks_are_the_authors_slices(tiny_folder):
             if f0 < f1
             else []
         )
-        mask = latent_keep_mask(times, bands, seconds, codec, frames)
-        np.testing.assert_array_equal(mask[0, 0].numpy(), expected)
+        mask = latent_mask(times, bands, seconds, codec, frames)
+        # the authors mark what is kept, and so does `expected`
+        np.testing.assert_array_equal(mask[0, 0].numpy(), 1 - expected)
     with pytest.raises(UsageError, match="less than one cell"):
-        latent_keep_mask([(0.001, 0.002)], [], seconds, codec, frames)
+        latent_mask([(0.001, 0.002)], [], seconds, codec, frames)

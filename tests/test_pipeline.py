@@ -314,7 +314,7 @@ def test_wrong_arguments_are_errors(tiny):
         tiny.generate(["a dog", " "])
     # raised by the call, not by the first clip
     with pytest.raises(UsageError, match="has no distilled UNet"):
-        tiny.stream([GenerationOptions(prompt="a dog", sampler="lcm")])
+        tiny.stream([GenerationOptions(prompt="a dog", sampler="distilled")])
     with pytest.raises(UsageError, match="device 'tpu' is not available"):
         load(tiny.source.path, device="tpu")
     with pytest.raises(UsageError, match="precision = 'int4' must be one of"):

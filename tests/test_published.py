@@ -7,7 +7,7 @@ from diffusers import DPMSolverMultistepScheduler
 from published import PROMPTS
 
 from latentaudio import load
-from latentaudio.diffusion.samplers import noise_for
+from latentaudio.diffusion.sampling import noise_for
 from latentaudio.diffusion.schedule import Schedule
 from latentaudio.errors import UsageError
 

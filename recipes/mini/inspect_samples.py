@@ -21,7 +21,8 @@ from latentaudio.audio.mel import vae_mel
 from latentaudio.conditioning import encode_prompts, encode_unconditional
 from latentaudio.config.architecture import MelSpec
 from latentaudio.diffusion.guidance import Guidance, cfg_denoiser
-from latentaudio.diffusion.samplers import dpmpp_2m, noise_for
+from latentaudio.diffusion.samplers.dpmpp_2m import dpmpp_2m
+from latentaudio.diffusion.sampling import noise_for
 from latentaudio.diffusion.schedule import Schedule
 from latentaudio.evaluate.mini.classifier import load_classifier
 from latentaudio.evaluate.mini.prompts import EvalPrompt, class_prompts

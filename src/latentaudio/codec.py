@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .audio.mel import vae_mel
 from .audio.ops import Samples, limit_peak
 from .loaders.component_store import ComponentStore
-from .loaders.resolve import ModelSource
+from .loaders.layouts import ModelSource
 from .models.hifigan import HiFiGAN
 from .models.tiling import apply_chunked, apply_overlapping
 from .types import Latent

@@ -32,8 +32,8 @@ class LatentEdit:
         init: Latent of the clip, [1, C, T', F'], unit-scaled.
         strength: Noise level to start from, 0 to 1; 1 starts from pure noise (SDEdit, arXiv
             2108.01073).
-        mask: [1, 1, T', F'], 1 where the clip is preserved, 0 where it is regenerated; None
-            preserves nothing.
+        mask: [1, 1, T', F'], 1 where the clip is regenerated, 0 where it is preserved, as in
+            diffusers' inpainting; None regenerates all of it.
     """
 
     init: Tensor

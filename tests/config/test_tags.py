@@ -61,7 +61,7 @@ def test_every_option_of_0_1_is_read():
         guidance_start=0.1,
         guidance_stop=0.9,
         guidance_rescale=0.5,
-        sampler="lcm",
+        sampler="distilled",
         cache_interval=2,
         eta=0.0,
         candidates=3,

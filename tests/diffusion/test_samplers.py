@@ -1,6 +1,7 @@
 """Samplers against hand-computed steps, diffusers, and Gaussian data with a known denoiser."""
 
 import math
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -9,8 +10,13 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
 from latentaudio.config.architecture import DistilledUNetConfig, ScheduleConfig
 from latentaudio.config.options import GenerationOptions
-from latentaudio.config.samplers import SAMPLER_TRAITS
-from latentaudio.diffusion.samplers import SAMPLERS, Noise, ddim, dpmpp_2m, heun, lcm, noise_for
+from latentaudio.config.samplers import SAMPLERS
+from latentaudio.diffusion import samplers
+from latentaudio.diffusion.samplers.ddim import ddim
+from latentaudio.diffusion.samplers.distilled import distilled
+from latentaudio.diffusion.samplers.dpmpp_2m import dpmpp_2m
+from latentaudio.diffusion.samplers.heun import heun
+from latentaudio.diffusion.sampling import Noise, noise_for, run_sampler, sampler_timesteps
 from latentaudio.diffusion.schedule import Schedule
 from latentaudio.errors import UsageError
 
@@ -146,10 +152,10 @@ def test_a_late_start_denoises_a_noised_latent(name):
     schedule = Schedule()
     x0 = torch.full((1, 1, 4, 4), 1.3).double()
     steps, start = 200, 160
-    timesteps = SAMPLERS[name].timesteps(schedule, steps)
+    timesteps = sampler_timesteps(name, schedule, steps)
     t = timesteps[start]
     noisy = schedule.q_sample(x0, noise_for([1], (1, 4, 4)).double(), torch.tensor([t]))
-    taken = list(SAMPLERS[name].sample(gaussian(schedule), noisy, schedule, timesteps, start=start))
+    taken = list(run_sampler(name, gaussian(schedule), noisy, schedule, timesteps, start=start))
     assert [step.index for step in taken] == list(range(start, steps))
     assert torch.allclose(taken[-1].z, exact(schedule, noisy, t), atol=0.02)
 
@@ -220,12 +226,12 @@ def test_eta_without_noise_is_an_error_that_names_the_argument():
         next(ddim(curved, torch.zeros(1, 1, 2, 2), Schedule(), [751, 501], eta=1.0))
 
 
-def test_lcm_takes_its_own_timesteps_and_ends_with_clean_data():
+def test_the_distilled_sampler_takes_its_own_timesteps_and_ends_with_clean_data():
     """z' = alpha' x0 + sigma' epsilon, written out; the last step returns x0."""
     schedule = Schedule()
     z = start = noise_for([2], (1, 4, 4))
     timesteps = [999, 499]
-    steps = list(lcm(curved, z, schedule, timesteps))
+    steps = list(distilled(curved, z, schedule, timesteps))
     for step, t, t_next in zip(steps, timesteps, [499, None], strict=True):
         x0, epsilon = schedule.to_x0_and_eps(z, torch.tensor([t]), curved(z, torch.tensor([t])))
         a = 1.0 if t_next is None else float(schedule.alphas_cumprod[t_next])
@@ -236,16 +242,22 @@ def test_lcm_takes_its_own_timesteps_and_ends_with_clean_data():
     assert start.shape == steps[-1].z.shape
 
 
-def test_every_sampler_of_the_options_is_in_both_tables():
-    names = set(get_args(GenerationOptions.model_fields["sampler"].annotation))
-    assert names == set(SAMPLERS) == set(SAMPLER_TRAITS)
+def test_the_options_offer_every_sampler_of_the_table():
+    names = get_args(GenerationOptions.model_fields["sampler"].annotation)
+    assert names == tuple(SAMPLERS)
+
+
+def test_every_file_of_a_sampler_has_a_row():
+    folder = Path(samplers.__file__).parent
+    files = {file.stem for file in folder.glob("*.py")} - {"__init__"}
+    assert files == {spec.function for spec in SAMPLERS.values()}
 
 
 def test_the_table_runs_each_sampler_with_what_it_takes():
     schedule = Schedule()
     noise = Noise([1])
     z = noise((1, 4, 4))
-    for name, sampler in SAMPLERS.items():
-        timesteps = sampler.timesteps(schedule, 4, DistilledUNetConfig((999, 499)))
-        *_, last = sampler.sample(curved, z, schedule, timesteps, 0.5, noise)
-        assert last.index == len(timesteps) - 1 == (1 if name == "lcm" else 3)
+    for name in SAMPLERS:
+        timesteps = sampler_timesteps(name, schedule, 4, DistilledUNetConfig((999, 499)))
+        *_, last = run_sampler(name, curved, z, schedule, timesteps, 0.5, noise)
+        assert last.index == len(timesteps) - 1 == (1 if name == "distilled" else 3)

@@ -103,7 +103,7 @@ def test_log_snr_strides_are_equal_and_reach_both_ends():
     schedule = Schedule()
     times = schedule.timesteps(20, "log_snr")
     assert (times[0], times[-1]) == (999, 0)
-    strides = np.diff(schedule.log_snr.numpy()[times])
+    strides = np.diff(schedule.half_log_snr.numpy()[times])
     assert strides[:-2] == pytest.approx(
         np.full(17, strides.mean()), rel=0.1
     )  # integer times are coarse only near t = 0

@@ -6,7 +6,7 @@ from clips import QUICK
 
 from latentaudio.audio.ops import limit_peak
 from latentaudio.config.registry import MODELS
-from latentaudio.editing.plan import shift_strength
+from latentaudio.editing.edits.transfer import shift_strength
 from latentaudio.errors import UsageError
 
 

@@ -54,7 +54,11 @@ from latentaudio.errors import UsageError
         ("loop", {"seam_duration": 0.01}, "less than the source"),
         ("transfer", {"prompt": "a dog", "strength": 1.5}, "strength = 1.5 must be at most 1"),
         ("vary", {"guidance_scale": 3.0}, "need a prompt"),
-        ("transfer", {"prompt": "a dog", "sampler": "lcm"}, "sampler 'lcm' cannot edit"),
+        (
+            "transfer",
+            {"prompt": "a dog", "sampler": "distilled"},
+            "sampler 'distilled' cannot edit",
+        ),
     ],
 )
 def test_edits_that_do_not_fit(tiny, source, method, options, message):

@@ -88,7 +88,7 @@ def test_second_passes_have_the_conditions_of_the_clip(tiny, tone):
 
 @pytest.mark.parametrize(
     "option",
-    [{"num_waveforms": 2}, {"sample_rate": 8000}, {"stereo_width": 0.5}, {"sampler": "lcm"}],
+    [{"num_waveforms": 2}, {"sample_rate": 8000}, {"stereo_width": 0.5}, {"sampler": "distilled"}],
 )
 def test_streams_reject_options_of_whole_clips(tiny, option):
     with pytest.raises(UsageError, match=r"leave it out|choose another"):

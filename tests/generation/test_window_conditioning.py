@@ -150,7 +150,7 @@ def test_an_extension_continues_the_whole_tokens_of_its_source(tiny, tone, encod
     tiny.extend(source, "a dog", after=1.5, **QUICK)
     [inputs] = [each for each in encoded if each.audio_prompt]
     # tokens of 1.28 s; 4 s are three whole ones
-    assert inputs.audio_prompt.known_mask == (True, True, True, False, False)
+    assert inputs.audio_prompt.mask == (False, False, False, True, True)
     encoded.clear()
     tiny.extend(source, "a dog", after=1.6, in_context=False, **QUICK)
     assert not [each for each in encoded if each.audio_prompt]

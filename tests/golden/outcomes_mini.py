@@ -25,7 +25,7 @@ LOA: Literal["loa"] = "loa"
 CLAP: Literal["clap"] = "clap"
 DDIM: SamplerName = "ddim"
 DPMPP: SamplerName = "dpm++"
-LCM: SamplerName = "lcm"
+DISTILLED: SamplerName = "distilled"
 PAPER: PresetName = "paper"
 QUALITY: PresetName = "quality"
 BALANCED: PresetName = "balanced"
@@ -107,7 +107,7 @@ _GENERATE: dict[str, Outcome] = {
     "ddim-fresh-noise": lambda: clip_values(
         model().generate(PROMPT, duration=S, steps=4, seed=1, sampler=DDIM, eta=0.7)
     ),
-    "leaps": lambda: clip_values(model().generate(PROMPT, duration=S, seed=1, sampler=LCM)),
+    "leaps": lambda: clip_values(model().generate(PROMPT, duration=S, seed=1, sampler=DISTILLED)),
     "usual": lambda: clip_values(model().generate(PROMPT, duration=S, seed=1)),
     "negative-prompt": lambda: clip_values(
         model().generate(PROMPT, negative_prompt="music", duration=S, steps=3, seed=1)

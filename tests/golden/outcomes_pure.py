@@ -40,7 +40,10 @@ from latentaudio.config.options import GenerationOptions
 from latentaudio.config.reference import CLAPPadding, MelFraming
 from latentaudio.config.registry import MODELS
 from latentaudio.diffusion.guidance import Guidance
-from latentaudio.diffusion.samplers import Noise, ddim, dpmpp_2m, lcm
+from latentaudio.diffusion.samplers.ddim import ddim
+from latentaudio.diffusion.samplers.distilled import distilled
+from latentaudio.diffusion.samplers.dpmpp_2m import dpmpp_2m
+from latentaudio.diffusion.sampling import Noise
 from latentaudio.diffusion.schedule import Schedule, Spacing
 from latentaudio.editing import drawn_mask
 from latentaudio.editing.inputs import RequestInputs
@@ -102,7 +105,7 @@ def schedule_of(name: str) -> Value:
     timesteps = []
     for steps in (1, 2, 5, 10, 25, 200, 1000):
         timesteps += [schedule.timesteps(steps, spacing) for spacing in SPACINGS]
-    return [schedule.betas, schedule.alphas_cumprod, schedule.log_snr, timesteps]
+    return [schedule.betas, schedule.alphas_cumprod, schedule.half_log_snr, timesteps]
 
 
 def noising() -> Value:
@@ -135,7 +138,7 @@ def sampling() -> Value:
         ddim(lambda x, t: torch.sin(3 * x), z, schedule, leading, 1.0, noise, start=2),
         dpmpp_2m(lambda x, t: torch.sin(3 * x), z, schedule, log_snr),
         dpmpp_2m(lambda x, t: torch.sin(3 * x), z, schedule, trailing, start=1),
-        lcm(lambda x, t: torch.sin(3 * x), z, schedule, (999, 749, 249)),
+        distilled(lambda x, t: torch.sin(3 * x), z, schedule, (999, 749, 249)),
     ):
         values += [[step.t, step.z, step.x0] for step in steps]
     return values

@@ -41,13 +41,14 @@ from latentaudio.config.registry import MODELS, ModelSpec
 from latentaudio.config.samplers import SamplerName
 from latentaudio.loaders.components import component_names
 from latentaudio.loaders.convert import convert
-from latentaudio.loaders.resolve import Layout, ModelSource, resolve_model
+from latentaudio.loaders.layouts import LayoutName, ModelSource
+from latentaudio.loaders.resolve import resolve_model
 
 CLEAN, ORIGINAL, DIFFUSERS = "clean", "original", "diffusers"
 REFERENCES = (CLEAN, ORIGINAL, DIFFUSERS)
-OURS: Layout = "latentaudio"
-AUTHORS: Layout = "original"
-THEIRS: Layout = "diffusers"
+OURS: LayoutName = "latentaudio"
+AUTHORS: LayoutName = "original"
+THEIRS: LayoutName = "diffusers"
 CLAP: Literal["clap"] = "clap"
 DDIM: SamplerName = "ddim"
 EXACT = "fp32"

@@ -18,7 +18,8 @@ from latentaudio.config.registry import MODELS
 from latentaudio.errors import WeightsError
 from latentaudio.loaders import key_mapping
 from latentaudio.loaders.components import COMPONENTS, component_names
-from latentaudio.loaders.resolve import ModelSource, resolve_model
+from latentaudio.loaders.layouts import LAYOUTS, ModelSource
+from latentaudio.loaders.resolve import resolve_model
 from latentaudio.loaders.tensor_files import Tensors
 
 
@@ -244,7 +245,7 @@ def test_every_tensor_is_the_right_part_of_the_original(name):
             )
         converted = dict(
             key_mapping.to_foreign(
-                COMPONENTS[component].tensor_refs(config, ours, "original"), ours
+                LAYOUTS["original"].tensor_refs(COMPONENTS[component], config, ours), ours
             )
         )
         for n, value in original.items():

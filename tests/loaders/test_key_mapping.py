@@ -13,6 +13,7 @@ from latentaudio.config.architecture import AudioMAEConfig
 from latentaudio.config.registry import MODELS
 from latentaudio.loaders import key_mapping
 from latentaudio.loaders.components import COMPONENTS, build_on_meta, component_names
+from latentaudio.loaders.layouts import LAYOUTS
 
 CROSS = ("DownBlock2D", *("CrossAttnDownBlock2D",) * 3), (*("CrossAttnUpBlock2D",) * 3, "UpBlock2D")
 ROWS = [
@@ -32,7 +33,7 @@ def meta(component, name):
 def foreign_shapes_of(component, name, layout):
     """{their name: shape} of a part of a published model."""
     state = meta(component, name)
-    refs = COMPONENTS[component].tensor_refs(MODELS[name].config, state, layout)
+    refs = LAYOUTS[layout].tensor_refs(COMPONENTS[component], MODELS[name].config, state)
     return {
         n: s
         for key, value in state.items()
@@ -225,8 +226,8 @@ def test_original_names_and_shapes_match_the_layout_tables_exactly(name):
     assert set(tables) == set(component_names(config))
     for component, table in tables.items():
         state = meta(component, name)
-        refs = COMPONENTS[component].tensor_refs(
-            config, [k for k in state if k not in layouts.OPTIONAL_TENSORS], "original"
+        refs = LAYOUTS["original"].tensor_refs(
+            COMPONENTS[component], config, [k for k in state if k not in layouts.OPTIONAL_TENSORS]
         )
         mapped = {
             n: s
@@ -245,7 +246,7 @@ def test_every_published_model_has_a_layout_table():
 def test_audiomae_is_mapped_without_its_decoder():
     config = replace(MODELS["audioldm2-full"].config, audiomae=AudioMAEConfig(decoder_num_layers=0))
     state = build_on_meta("audiomae", config).state_dict()
-    refs = COMPONENTS["audiomae"].tensor_refs(config, state, "original")
+    refs = LAYOUTS["original"].tensor_refs(COMPONENTS["audiomae"], config, state)
     mapped = {
         n: s for key, ref in refs.items() for n, s in ref.foreign_shapes(state[key].shape).items()
     }
@@ -330,7 +331,7 @@ def test_reading_inverts_writing_bit_for_bit(name, layout):
             k: torch.randn([min(n, 3) for n in v.shape], generator=generator)
             for k, v in meta(component, name).items()
         }
-        refs = COMPONENTS[component].tensor_refs(config, state, layout)
+        refs = LAYOUTS[layout].tensor_refs(COMPONENTS[component], config, state)
         original = dict(key_mapping.to_foreign(refs, state))
         assert len(original) == len({n for ref in refs.values() for n in ref.names})
         for key, ref in refs.items():
@@ -344,7 +345,7 @@ def test_only_fused_tensors_share_a_name():
     for component, name in ORIGINAL:
         config = MODELS[name].config
         for layout in ("diffusers", "original"):
-            refs = COMPONENTS[component].tensor_refs(config, meta(component, name), layout)
+            refs = LAYOUTS[layout].tensor_refs(COMPONENTS[component], config, meta(component, name))
             checkpoint_tensors = [ref.names[0] for ref in refs.values() if ref.kind != "third"]
             assert len(checkpoint_tensors) == len(set(checkpoint_tensors))
 
@@ -355,7 +356,7 @@ def test_a_clap_text_tower_alone_is_mapped():
         clap=replace(MODELS["audioldm-s-full"].config.clap, audio_depths=()),
     )
     keys = list(build_on_meta("clap", config).state_dict())
-    refs = COMPONENTS["clap"].tensor_refs(config, keys, "diffusers")
+    refs = LAYOUTS["diffusers"].tensor_refs(COMPONENTS["clap"], config, keys)
     assert {ref.names[0] for ref in refs.values()} == set(keys)
 
 

@@ -35,7 +35,7 @@ def test_the_distilled_unet_agrees_with_the_unet():
         model.config.distilled_unet is not None and len(model.config.distilled_unet.timesteps) == 4
     )
     [clip] = model.generate("heavy rain", preset="draft", duration=1.28, seed=1)
-    assert (clip.options.sampler, clip.options.steps) == ("lcm", 4)
+    assert (clip.options.sampler, clip.options.steps) == ("distilled", 4)
     latents = {}
     for preset in ("quality", "draft"):
         steps = []

@@ -15,7 +15,7 @@ from ..conditioning.t5 import t5_states
 from ..config.architecture import ModelConfig
 from ..config.presets import PresetName
 from ..diffusion.guidance import Guidance, cfg_denoiser
-from ..diffusion.samplers import ddim
+from ..diffusion.samplers.ddim import ddim
 from ..diffusion.schedule import Schedule
 from ..generation.denoise import PreparedUNet
 from ..pipeline import AudioLDM

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from ..loaders.components import build_component, component_names
+from ..loaders.layouts import ModelSource
 from ..loaders.model_folder import TOKENIZER_FILE, save_component, write_config
-from ..loaders.resolve import ModelSource, spec_only
+from ..loaders.resolve import spec_only
 
 _DENOISERS = ("unet", "distilled_unet")
 _BIAS_STD = 0.1  # of parameters with one dimension

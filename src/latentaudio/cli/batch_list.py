@@ -19,7 +19,7 @@ from .output_paths import validate_sample_rate
 from .prompts import DEFAULT_VOICE_PROMPT, read_prompt_file, read_text
 
 if TYPE_CHECKING:
-    from ..loaders.resolve import ModelSource
+    from ..loaders.layouts import ModelSource
 
 Cells: TypeAlias = dict[str, Any]
 """The values of one row by column, as the file has them; pydantic checks them with the request."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.edits import AnyEdit, InpaintOptions
+from ..config.edits import AnyEdit
 from ..errors import DataError, UsageError
 from . import console
 from .flags import (
@@ -101,7 +101,7 @@ def edit_clip(
     console.set_quiet(output.quiet)
     flags = with_speech_defaults(flags)
     validate_prompt(prompt, can_be_empty=True)
-    mask = edit.mask if isinstance(edit, InpaintOptions) else ""
+    mask = edit.mask_image
     names = [f"{audio.stem} {edit.kind}"] * flags.num_waveforms
     paths = output_paths(output.output, names, sample_rate=flags.sample_rate)
     if output.output and Path(output.output).suffix:  # names in a folder are always new

@@ -21,7 +21,7 @@ from ..config.registry import DEFAULT_SPEECH_MODEL, MODELS
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from ..loaders.resolve import ModelSource
+    from ..loaders.layouts import ModelSource
     from ..pipeline import AudioLDM
 
 EDIT = Group("Edit", sort_key=1)

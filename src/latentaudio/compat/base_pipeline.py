@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..diffusion.diffusers_schedulers import run_scheduler
 from ..diffusion.guidance import Guidance, cfg_denoiser
-from ..diffusion.samplers import SAMPLERS
+from ..diffusion.sampling import run_sampler, sampler_timesteps
 from ..diffusion.schedule import Schedule
 from ..errors import UsageError
 from ..generation.denoise import PreparedUNet
@@ -260,12 +260,12 @@ class BasePipeline:
         generator = arguments.generator
         steps: Iterator[Step]
         if isinstance(self.scheduler, DDIMScheduler):
-            sampler = SAMPLERS["ddim"]
-            steps = sampler.sample(
+            steps = run_sampler(
+                "ddim",
                 denoise,
                 latents,
                 schedule,
-                sampler.timesteps(schedule, num_steps, config.distilled_unet),
+                sampler_timesteps("ddim", schedule, num_steps),
                 eta=arguments.eta,
                 noise=lambda shape: draw_noise((len(latents), *shape), generator),
             )

@@ -110,8 +110,8 @@ class AudioPrompt:
         samples: Mono samples [N], beginning where the generated clip begins.
         sample_rate: Of `samples`, in Hz.
         weight: 0 (text only) to 1 (audio only). An empty text always counts as 0.
-        known_mask: For in-context continuation: True where the clip supplies the token; the
-            translator generates the others. In an edit's plan it is counted in latent frames, in
+        mask: For in-context continuation: True where the translator generates the token; the clip
+            supplies the others. In an edit's plan it is counted in latent frames, in
             `EncoderInputs` in tokens. None: the clip supplies all.
         prior_fn: Computes a latent [1, C, T', F'] of the clip that takes the place of the latent
             prior, or None.
@@ -123,7 +123,7 @@ class AudioPrompt:
     samples: Samples = field(compare=False)
     sample_rate: int = 16000
     weight: float = 1.0
-    known_mask: tuple[bool, ...] | None = None
+    mask: tuple[bool, ...] | None = None
     prior_fn: Callable[[], Tensor] | None = field(default=None, compare=False)
 
 

@@ -87,10 +87,10 @@ def encode_language_of_audio(
     samples = torch.from_numpy(resample(mono, prompt.sample_rate, AUDIOMAE_RATE))
     fbank = kaldi_fbank(samples, rows * patch * pools[0]).to(next(audiomae.parameters()))
     loa = audiomae.language_of_audio(fbank, *pools)
-    mask = loa.mask
-    if prompt.known_mask is not None:
-        mask = loa.mask.new_tensor([prompt.known_mask], dtype=loa.mask.dtype)
-    return LanguageOfAudio(loa.tokens.float(), mask, "audio")
+    known = loa.mask
+    if prompt.mask is not None:  # the translator fills the tokens that are masked out
+        known = 1 - loa.mask.new_tensor([prompt.mask], dtype=loa.mask.dtype)
+    return LanguageOfAudio(loa.tokens.float(), known, "audio")
 
 
 def _loa(
@@ -105,7 +105,7 @@ def _loa(
     assert translator is not None
     num_tokens = inputs.num_loa_tokens
     count_padding = encoders.reference.position_ids == "all"
-    if prompt is None or known is None or prompt.known_mask is not None:
+    if prompt is None or known is None or prompt.mask is not None:
         loa = translator.generate(sources, num_tokens, count_padding, known)
     elif prompt.weight == 1.0:  # the audio alone: nothing to generate
         count = len(inputs.texts)

@@ -252,6 +252,9 @@ class VocoderConfig:
         fmax: Highest edge of the mel in Hz.
         pitch_smoothing_frames: iSTFT: frames on both sides over which a sinusoid's pitch is
             stabilized; 0: not at all.
+        attack_n_fft: iSTFT: window in samples of additional short frames, which play attacks; 0:
+            there are none.
+        use_harmonics: iSTFT: whether the harmonics of one pitch are played too.
     """
 
     kind: Literal["hifigan", "istft"] = "hifigan"
@@ -269,6 +272,8 @@ class VocoderConfig:
     fmin: float = 0.0
     fmax: float = 8000.0
     pitch_smoothing_frames: int = 0
+    attack_n_fft: int = 0
+    use_harmonics: bool = False
 
     def __post_init__(self) -> None:
         require_config(
@@ -276,6 +281,18 @@ class VocoderConfig:
             f"vocoder upsample_kernel_sizes has {len(self.upsample_kernel_sizes)} values; "
             f"give {len(self.upsample_rates)}, as many as upsample_rates",
         )
+        if self.attack_n_fft:
+            is_divisor = self.n_fft % self.attack_n_fft == 0
+            require_config(
+                is_divisor and self.hop_length <= self.attack_n_fft < self.n_fft,
+                f"vocoder attack_n_fft = {self.attack_n_fft} must divide n_fft = {self.n_fft} "
+                f"and be at least hop_length = {self.hop_length}, or 0",
+            )
+            require_config(
+                self.hop_length % 4 == 0,
+                f"vocoder attack_n_fft needs hop_length to be a multiple of 4, not "
+                f"{self.hop_length}; change it, or set attack_n_fft to 0",
+            )
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,18 @@
 """Options of edits: one class for each kind of edit, told apart by the field `kind`.
 
-Times are seconds of the output, frequencies are Hz. The planner of each class is in `editing.plan`.
-Torch-free.
+Times are seconds of the output, frequencies are Hz. `editing.plan.EDITS` names the file of each
+class. Other code asks an edit through the members of `EditOptions`, never by its class. Torch-free.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from ..errors import UsageError
 from .strict_model import StrictModel
 
-EditKind: TypeAlias = Literal["transfer", "vary", "inpaint", "super_resolve", "extend", "loop"]
 TimeRange: TypeAlias = tuple[float, float]
 """Start and end in seconds."""
 FrequencyRange: TypeAlias = tuple[float, float]
@@ -29,19 +28,50 @@ _IN_CONTEXT = (
 
 
 class EditOptions(StrictModel):
-    """Base of all edits: the clip that is edited.
+    """Base of all edits: the clip that is edited, and what other code asks of an edit.
 
     Attributes:
+        needs_prompt: Whether a prompt or a transcript must describe the result.
         kind: The kind of edit; fixed by each subclass.
         source_path: Path of the clip's file, as it was given; "" for samples in memory.
         source_sha256: SHA-256 of its samples at the model's rate, float32.
     """
 
-    kind: EditKind = Field(description="Kind of edit.")
+    needs_prompt: ClassVar[bool] = False
+
+    kind: str = Field(description="Kind of edit.")
     source_path: str = Field("", description="Path of the clip; empty if samples were given.")
     source_sha256: str = Field(
         "", description="SHA-256 of the clip's samples at the model's rate, float32."
     )
+
+    @property
+    def continues_source(self) -> bool:
+        """Whether the language of audio of the result continues that of the clip."""
+        return False
+
+    @property
+    def loop_seam_duration(self) -> float:
+        """Seconds around the loop point that are regenerated; 0 if the result is no loop."""
+        return 0.0
+
+    @property
+    def mask_image(self) -> str:
+        """Drawn mask, as a path or a data URL; "" if there is none."""
+        return ""
+
+    @property
+    def mask_image_sha256(self) -> str:
+        """Checksum of the drawn mask; "" if it is not known yet."""
+        return ""
+
+    def added_samples(self, sample_rate: int) -> tuple[int, int]:
+        """Return how many samples are added before and after the clip."""
+        return 0, 0
+
+    def with_context_default(self, is_default: bool) -> Self:
+        """Return the edit with `in_context` set, if it has that option and does not set it."""
+        return self
 
 
 class TransferOptions(EditOptions):
@@ -51,6 +81,8 @@ class TransferOptions(EditOptions):
         strength: Share of the way to noise that is sampled again: 0 returns the clip through the
             codec, 1 a new clip.
     """
+
+    needs_prompt: ClassVar[bool] = True
 
     kind: Literal["transfer"] = Field("transfer", description="Kind of edit.")
     strength: float = Field(
@@ -87,6 +119,17 @@ class ContextEditOptions(EditOptions):
 
     in_context: bool | None = Field(None, description=_IN_CONTEXT)
 
+    @property
+    def continues_source(self) -> bool:
+        """Whether `in_context` is set to true."""
+        return bool(self.in_context)
+
+    def with_context_default(self, is_default: bool) -> Self:
+        """Return the edit with `in_context` set."""
+        if self.in_context is not None:
+            return self
+        return self.model_copy(update={"in_context": is_default})
+
 
 class InpaintOptions(ContextEditOptions):
     """Regenerate time ranges, frequency ranges, or the white part of a mask.
@@ -111,6 +154,16 @@ class InpaintOptions(ContextEditOptions):
         "", description="Image of the spectrogram, white where it is regenerated: path or data URL."
     )
     mask_sha256: str = Field("", description="SHA-256 of the mask's size and pixels.")
+
+    @property
+    def mask_image(self) -> str:
+        """The mask."""
+        return self.mask
+
+    @property
+    def mask_image_sha256(self) -> str:
+        """Checksum of the mask."""
+        return self.mask_sha256
 
     @model_validator(mode="after")
     def _reject_mask_with_ranges(self) -> Self:
@@ -152,6 +205,10 @@ class ExtendOptions(ContextEditOptions):
         0.0, ge=0, le=MAX_DURATION_S, description="Seconds added after the clip. Default: 0."
     )
 
+    def added_samples(self, sample_rate: int) -> tuple[int, int]:
+        """Return how many samples are added before and after the clip."""
+        return round(self.before * sample_rate), round(self.after * sample_rate)
+
 
 class LoopOptions(ContextEditOptions):
     """Regenerate the ends of a clip so that it repeats without a seam.
@@ -168,6 +225,11 @@ class LoopOptions(ContextEditOptions):
         description="Seconds regenerated around the loop point, half of them at each end; the same "
         "quantity as --loop-seam of the command generate. Default: 1.",
     )
+
+    @property
+    def loop_seam_duration(self) -> float:
+        """Seconds around the loop point that are regenerated."""
+        return self.seam_duration
 
 
 AnyEdit: TypeAlias = Annotated[

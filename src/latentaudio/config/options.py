@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias, TypedDict
 from pydantic import Field, field_validator, model_validator
 
 from ..errors import UsageError
-from .edits import MAX_DURATION_S, AnyEdit, ContextEditOptions, LoopOptions
+from .edits import MAX_DURATION_S, AnyEdit
 from .presets import PresetName
-from .samplers import SAMPLER_TRAITS, SamplerName
+from .samplers import SAMPLERS, SamplerName
 from .strict_model import StrictModel
 from .tags import load_json_tag, upgrade_tags
 from .validation import EXAMPLE_PROMPT
@@ -179,7 +179,7 @@ class GenerationOptions(StrictModel):
     sampler: SamplerName = Field(
         "dpm++",
         description="Sampler: dpm++ (few steps), ddim (as published), heun (slower, second order) "
-        "or lcm (with a distilled UNet). Default: the preset's (quality: dpm++).",
+        "or distilled (with a distilled UNet). Default: the preset's (quality: dpm++).",
     )
     cache_interval: int = Field(
         1,
@@ -302,12 +302,12 @@ class GenerationOptions(StrictModel):
         """Whether guidance has a condition: prompt, transcript, audio prompt or context."""
         if self.has_text or self.transcript or any(cue.has_audio for cue in self.timeline):
             return True
-        return isinstance(self.edit, ContextEditOptions) and bool(self.edit.in_context)
+        return self.edit is not None and self.edit.continues_source
 
     @property
     def makes_loop(self) -> bool:
         """Whether the output is a loop."""
-        return bool(self.loop_seam) or isinstance(self.edit, LoopOptions)
+        return bool(self.loop_seam or (self.edit and self.edit.loop_seam_duration))
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> GenerationOptions:
         """Return the request with every option set.
@@ -331,7 +331,7 @@ class GenerationOptions(StrictModel):
 
     def check_consistency(self) -> None:
         """Raise `UsageError` if values of a complete request contradict each other."""
-        sampler = SAMPLER_TRAITS[self.sampler]
+        sampler = SAMPLERS[self.sampler]
         if self.eta > 0 and not sampler.uses_eta:
             raise UsageError(
                 f"eta = {self.eta} has no effect with sampler {self.sampler!r}; "

@@ -69,7 +69,7 @@ PRESETS: dict[PresetName, Preset] = {
             "cache_interval": 2,
             "candidates": 1,
         },
-        {"sampler": "lcm", "candidates": 1},
+        {"sampler": "distilled", "candidates": 1},
     ),
 }
 """Every preset by its name, slowest first."""

@@ -1,30 +1,32 @@
-"""Facts about the samplers that validation and help need.
+"""The table of samplers. Torch-free: `diffusion.sampling` imports a sampler's file when it runs.
 
-The functions are in `diffusion.samplers`. Torch-free.
-
-To add a sampler: its name in `SamplerName`, one row in `SAMPLER_TRAITS`, and in
-`diffusion/samplers.py` one function and one row in `SAMPLERS`.
+To add a sampler: one file in `diffusion/samplers/` and one row here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-SamplerName: TypeAlias = Literal["ddim", "dpm++", "lcm", "heun"]
+Spacing: TypeAlias = Literal["leading", "trailing", "log_snr"]
+"""How a sampler's timesteps are spread; see `diffusion.schedule.Schedule.timesteps`."""
 
 
 @dataclass(frozen=True)
-class SamplerTraits:
-    """What a sampler can do and which network it needs.
+class SamplerSpec:
+    """One sampler: where its function is, and the facts that validation and help need.
 
     Attributes:
+        function: Name of its file in `diffusion/samplers/` and of the function in it.
+        spacing: How its timesteps are spread. None: the distilled UNet's config lists them.
         uses_eta: Whether it takes `eta`, the amount of fresh noise per step.
         starts_from_audio: Whether it can begin between pure noise and a clip, as edits need.
         component: The network it runs: "unet", or "distilled_unet" with its own fixed timesteps,
             without guidance.
     """
 
+    function: str
+    spacing: Spacing | None
     uses_eta: bool = False
     starts_from_audio: bool = True
     component: Literal["unet", "distilled_unet"] = "unet"
@@ -35,10 +37,18 @@ class SamplerTraits:
         return self.component == "distilled_unet"
 
 
-SAMPLER_TRAITS: dict[SamplerName, SamplerTraits] = {
-    "ddim": SamplerTraits(uses_eta=True),
-    "dpm++": SamplerTraits(),
-    "lcm": SamplerTraits(starts_from_audio=False, component="distilled_unet"),
-    "heun": SamplerTraits(),
+SAMPLERS: dict[str, SamplerSpec] = {
+    "ddim": SamplerSpec("ddim", "leading", uses_eta=True),
+    "dpm++": SamplerSpec("dpmpp_2m", "log_snr"),
+    "heun": SamplerSpec("heun", "log_snr"),
+    "distilled": SamplerSpec(
+        "distilled", None, starts_from_audio=False, component="distilled_unet"
+    ),
 }
-"""One row for each sampler."""
+"""Every sampler by the name that users type."""
+
+if TYPE_CHECKING:
+    SamplerName: TypeAlias = str
+else:
+    SamplerName = Literal[tuple(SAMPLERS)]
+"""A key of `SAMPLERS`. Options and flags read the choices from it."""

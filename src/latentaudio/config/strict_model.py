@@ -7,13 +7,28 @@ from typing import Any, ClassVar, Self
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     ModelWrapValidatorHandler,
     ValidationError,
     model_validator,
 )
 
 from ..errors import UsageError
+from .option_table import Option
 from .validation import format_validation_error
+
+
+def option_field(option: Option) -> Any:
+    """Return the pydantic field of an option: its default, limits and description."""
+    return Field(
+        option.default,
+        ge=option.ge,
+        gt=option.gt,
+        le=option.le,
+        lt=option.lt,
+        max_length=option.max_length,
+        description=option.help,
+    )
 
 
 class StrictModel(BaseModel):

@@ -54,7 +54,7 @@ _EDIT_OF_0_1 = {
     "context": "in_context",
 }
 _KINDS_OF_0_1 = {"upsample": "super_resolve"}
-_SAMPLERS_OF_0_1 = {"leaps": "lcm"}
+_SAMPLERS_OF_0_1 = {"leaps": "distilled"}
 _EDIT_STRENGTH_OF_0_1 = 1.0  # default of a transfer's and a variation's strength in files of 0.1
 
 

@@ -10,16 +10,14 @@ B batch, C channels, T' F' latent grid, S sampling steps.
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..config.architecture import Prediction, ScheduleConfig
+from ..config.samplers import Spacing
 from ..errors import UsageError
-
-Spacing: TypeAlias = Literal["leading", "trailing", "log_snr"]
 
 
 class Schedule:
@@ -31,8 +29,8 @@ class Schedule:
         config: Its numbers.
         betas: [num_train_timesteps], the variance that each train-time step adds.
         alphas_cumprod: [num_train_timesteps], alpha_t^2.
-        log_snr: [num_train_timesteps], lambda_t = ln(alpha_t / sigma_t), half the logarithm of the
-            signal-to-noise ratio.
+        half_log_snr: [num_train_timesteps], lambda_t = ln(alpha_t / sigma_t), half the logarithm of
+            the signal-to-noise ratio.
     """
 
     def __init__(self, config: ScheduleConfig | None = None) -> None:
@@ -44,7 +42,7 @@ class Schedule:
         self.alphas_cumprod = torch.cumprod(1.0 - self.betas, dim=0)
         self._alpha = self.alphas_cumprod.sqrt()
         self._sigma = (1.0 - self.alphas_cumprod).sqrt()
-        self.log_snr = (self._alpha / self._sigma).log()
+        self.half_log_snr = (self._alpha / self._sigma).log()
 
     def alpha_sigma(self, t: int) -> tuple[float, float]:
         """Return alpha and sigma of one train-time step; t = -1 is clean data, (1, 0)."""
@@ -119,7 +117,7 @@ class Schedule:
         """
         if snr_gamma is None:
             return torch.ones(t.shape, device=t.device)
-        snr = (2.0 * self.log_snr).exp().float().to(t.device)[t]
+        snr = (2.0 * self.half_log_snr).exp().float().to(t.device)[t]
         # an error of x0 is weighted by min(SNR, gamma); seen as epsilon or v it is SNR or SNR + 1
         # times larger
         scale = {"x0": torch.ones_like(snr), "epsilon": snr, "v": snr + 1.0}[self.config.prediction]
@@ -132,8 +130,8 @@ class Schedule:
             steps: Their number S.
             spacing: "leading": {0, c, 2c, ...} + 1 with c = 1000 // S, DDIM's published choice.
                 "trailing": from the last step down in equal strides (arXiv 2305.08891, table 2).
-                "log_snr": equal strides of lambda, which DPM-Solver assumes (arXiv 2211.01095,
-                section 4).
+                "log_snr": equal strides of lambda, half the log-SNR, which DPM-Solver assumes
+                (arXiv 2211.01095, section 4).
 
         Returns:
             Exactly S distinct train-time steps, noisiest first.
@@ -159,7 +157,7 @@ class Schedule:
 
     def _uniform_log_snr(self, steps: int) -> np.ndarray:
         """Nearest integer timesteps to equal strides of lambda, without duplicates."""
-        curve = self.log_snr.numpy()
+        curve = self.half_log_snr.numpy()
         target = np.linspace(curve[0], curve[-1], steps) if steps > 1 else curve[-1:]
         # lambda falls with t; np.interp needs a rising axis
         times = np.interp(-target, -curve, np.arange(len(curve))).round().astype(int)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..types import LatentEdit
-from .samplers import NoiseSource, PreStepHook, keep_known_region
+from .sampling import NoiseSource, PreStepHook
 from .schedule import Schedule
 
 
@@ -26,7 +26,7 @@ def init_from_latent(
     generating. At strength 0 no step is left.
 
     Args:
-        edit: The clip's latent, the strength, and the mask of what stays.
+        edit: The clip's latent, the strength, and the mask of what is generated.
         z: Pure noise [B, C, T', F'].
         schedule: The noise schedule.
         timesteps: The sampler's timesteps, noisiest first.
@@ -54,3 +54,27 @@ def init_from_latent(
         times[start] = first
     t = z.new_full(z.shape[:1], times[start]).long()
     return schedule.q_sample(init, z, t), start, times, pre_step
+
+
+def keep_known_region(
+    x0: Tensor, mask: Tensor, schedule: Schedule, noise: NoiseSource
+) -> PreStepHook:
+    """Return the inpainting hook: (1 - m) q_sample(x0, t) + m z before every step.
+
+    See arXiv 2301.12503, section 3.5.
+
+    Args:
+        x0: Clean latent [B, C, T', F'] of the source.
+        mask: [1 or B, 1, T', F'], 1 where the sampler generates and 0 where the source stays.
+        schedule: The noise schedule.
+        noise: Source of the noise that is drawn at every step (numerics: editing masks).
+
+    Returns:
+        A hook for a sampler's `pre_step`.
+    """
+
+    def pre_step(z: Tensor, t: Tensor) -> Tensor:
+        # new noise at every step, drawn before the prediction
+        return (1 - mask) * schedule.q_sample(x0, noise(z.shape[1:]).to(z), t) + mask * z
+
+    return pre_step

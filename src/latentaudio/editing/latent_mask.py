@@ -1,4 +1,4 @@
-"""Masks over a latent: the cells that an edit keeps.
+"""Masks over a latent: 1 where an edit generates a cell anew, as in diffusers' inpainting.
 
 Letters: T' F' latent grid (time, frequency). A cell is one position of it.
 """
@@ -20,7 +20,7 @@ from . import drawn_mask
 from .drawn_mask import MaskPixels
 
 
-def latent_keep_mask(
+def latent_mask(
     time_ranges: Sequence[TimeRange],
     frequency_ranges: Sequence[FrequencyRange],
     duration: float,
@@ -28,7 +28,7 @@ def latent_keep_mask(
     num_frames: int,
     mask: MaskPixels | None = None,
 ) -> Tensor:
-    """Return which latent cells an edit keeps.
+    """Return which latent cells an edit generates anew.
 
     Cells that touch a time range and a frequency range, or a white pixel of the mask, are
     regenerated. A cell extends by the part of the STFT window that reaches beyond its hop.
@@ -44,7 +44,7 @@ def latent_keep_mask(
         mask: Decoded drawn mask; it replaces both kinds of ranges.
 
     Returns:
-        Float32 mask [1, 1, T', F'], 1 where a cell is kept and 0 where it is regenerated.
+        Float32 mask [1, 1, T', F'], 1 where a cell is regenerated and 0 where it is kept.
 
     Raises:
         UsageError: The ranges select less than one cell of the authors' latent grid.
@@ -76,7 +76,7 @@ def latent_keep_mask(
         )
     if mode == "overlap":
         regenerated |= (starts_s >= duration)[:, None]
-    return torch.from_numpy(~regenerated).float()[None, None]
+    return torch.from_numpy(regenerated).float()[None, None]
 
 
 def _authors_mask(

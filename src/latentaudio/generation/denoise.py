@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ..codec import WINDOW_OVERLAP_FRACTION
 from ..config.options import GenerationOptions
+from ..config.samplers import SAMPLERS
 from ..diffusion.guidance import Guidance, cfg_denoiser, compose_weighted
-from ..diffusion.samplers import SAMPLERS, Noise
+from ..diffusion.sampling import Noise, run_sampler, sampler_timesteps
 from ..diffusion.schedule import Schedule
 from ..diffusion.sdedit import init_from_latent
 from ..loaders.component_store import ComponentStore
@@ -107,12 +108,12 @@ class DenoiserRun:
         self.system = system
         self.batch = batch
         self.options = batch.requests[0]
-        self.sampler = SAMPLERS[self.options.sampler]
         self.schedule = Schedule(system.config.schedule)
         self.window_index = 0
         num_calls = sum(len(prompts) for prompts in batch.windows)
+        component = SAMPLERS[self.options.sampler].component
         self._network = PreparedUNet(
-            system.components, self.sampler.component, self.options.cache_interval, num_calls
+            system.components, component, self.options.cache_interval, num_calls
         )
         self._guidance = Guidance(
             guidance_scale,
@@ -158,7 +159,9 @@ class DenoiserRun:
             config.mel.n_mels // config.vae.downsampling,
         )
         z = noise(shape).to(self.system.components.device)
-        timesteps = self.sampler.timesteps(self.schedule, options.steps, config.distilled_unet)
+        timesteps = sampler_timesteps(
+            options.sampler, self.schedule, options.steps, config.distilled_unet
+        )
         start = 0
         pre_step = None
         if self.batch.edit is not None:
@@ -167,7 +170,8 @@ class DenoiserRun:
             )
             if start == len(timesteps):  # strength 0: nothing to denoise
                 yield Step(start - 1, start, 0, z, z)
-        yield from self.sampler.sample(
+        yield from run_sampler(
+            options.sampler,
             self.denoise,
             z,
             self.schedule,

@@ -20,7 +20,8 @@ from ..audio.postprocess import postprocess
 from ..conditioning import g2p
 from ..config.edits import AnyEdit
 from ..config.options import GenerationOptions
-from ..editing.plan import EditPlan, plan_edit
+from ..editing.base import EditPlan
+from ..editing.plan import plan_edit
 from ..errors import GenerationError
 from ..types import Step
 from .batching import expand_candidates, group_by_settings

@@ -14,9 +14,8 @@ from typing import TypeVar
 import torch
 
 from ..config.architecture import ModelConfig
-from ..config.edits import ContextEditOptions
 from ..config.options import GenerationOptions
-from ..config.samplers import SAMPLER_TRAITS
+from ..config.samplers import SAMPLERS
 from ..errors import GenerationError
 from ..loaders.component_store import GENERATION_COMPONENTS, ComponentStore
 from ..loaders.components import build_on_meta, component_names
@@ -102,10 +101,10 @@ def _component_sizes(
 ) -> tuple[list[float], float, float]:
     """Return GB of each text component, of all generation components, and of CLAP."""
     config = components.source.config
-    is_distilled = SAMPLER_TRAITS[options.sampler].is_distilled
+    is_distilled = SAMPLERS[options.sampler].is_distilled
     unused = {"unet" if is_distilled else "distilled_unet"}
     modes = {cue.audio_prompt_mode for cue in options.timeline}
-    continues_loa = isinstance(options.edit, ContextEditOptions) and options.edit.in_context
+    continues_loa = options.edit is not None and options.edit.continues_source
     if "loa" not in modes and not continues_loa:
         unused.add("audiomae")
     text_gb: list[float] = []

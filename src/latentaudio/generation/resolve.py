@@ -13,15 +13,16 @@ from typing import Any
 from ..audio.ops import Samples
 from ..conditioning import g2p
 from ..config.architecture import ModelConfig
-from ..config.edits import AnyEdit, ContextEditOptions, InpaintOptions, TransferOptions
+from ..config.edits import AnyEdit
 from ..config.options import AudioPromptMode, GenerationOptions, PromptCue
 from ..config.presets import PRESETS
 from ..config.registry import DEFAULT_SPEECH_MODEL
-from ..config.samplers import SAMPLER_TRAITS
+from ..config.samplers import SAMPLERS
 from ..editing.drawn_mask import sha256_of_mask
 from ..editing.inputs import AudioInput, RequestInputs
-from ..editing.plan import EditSource, output_length
-from ..editing.validation import validate_edit, validate_source_duration
+from ..editing.base import EditSource
+from ..editing.plan import output_length, validate_edit
+from ..editing.validation import validate_source_duration
 from ..errors import UsageError
 from ..loaders.resolve import ModelSource
 
@@ -95,17 +96,18 @@ def _resolve_edit(
     audio = inputs.get_source(edit)
     checksums = {"source_sha256": audio.sha256}
     mask = None
-    if isinstance(edit, InpaintOptions) and edit.mask:
-        mask = inputs.load_mask(edit.mask, edit.mask_sha256)
+    if edit.mask_image:
+        mask = inputs.load_mask(edit.mask_image, edit.mask_image_sha256)
         checksums["mask_sha256"] = sha256_of_mask(mask)
+    edit_source = EditSource(audio, mask)
+    validate_edit(edit, edit_source, mel)
     num_samples = audio.samples.shape[1]
-    validate_edit(edit, num_samples / mel.sample_rate, mel, mask)
     if round(duration * mel.sample_rate) != output_length(edit, num_samples, mel.sample_rate):
         raise UsageError(
             f"duration = {duration:g} s does not fit the edit {edit.kind} of {edit.source_path}; "
             "leave duration out"
         )
-    return EditSource(audio, mask), edit.model_copy(update=checksums)
+    return edit_source, edit.model_copy(update=checksums)
 
 
 def resolve_prompts(
@@ -245,24 +247,22 @@ def _defaults(options: GenerationOptions, source: ModelSource) -> dict[str, Any]
     )
     defaults |= PRESETS[preset].resolve(config, allows_distilled) | {"preset": preset}
     sampler = options.sampler if "sampler" in set_names else defaults["sampler"]
-    traits = SAMPLER_TRAITS[sampler]
-    if traits.uses_eta:
+    sampler_spec = SAMPLERS[sampler]
+    if sampler_spec.uses_eta:
         defaults["eta"] = source.reference.eta
     if not config.can_rank or not options.has_text:
         defaults["candidates"] = 1
     if not options.can_guide:
         defaults["guidance_scale"] = 1.0
-    if config.distilled_unet is not None and traits.is_distilled:
+    if config.distilled_unet is not None and sampler_spec.is_distilled:
         defaults |= {"steps": len(config.distilled_unet.timesteps), "guidance_scale": 1.0}
     return defaults
 
 
 def _resolve_in_context(edit: AnyEdit, source: ModelSource) -> AnyEdit:
     """Set `in_context` of an edit that supports it and does not set it."""
-    if not isinstance(edit, ContextEditOptions) or edit.in_context is not None:
-        return edit
     is_default = source.config.has_loa_encoder and source.reference.in_context_by_default
-    return edit.model_copy(update={"in_context": is_default})
+    return edit.with_context_default(is_default)
 
 
 def _resolve_audio_prompt_modes(
@@ -288,12 +288,13 @@ def validate_for_model(options: GenerationOptions, source: ModelSource) -> None:
     """
     name = source.spec.name
     config = source.config
-    if SAMPLER_TRAITS[options.sampler].is_distilled:
+    if SAMPLERS[options.sampler].is_distilled:
         _validate_distilled(options, source)
-    if isinstance(options.edit, TransferOptions) and not (options.has_text or options.transcript):
-        raise UsageError("transfer needs a prompt for the new sound; without one use vary")
-    continues_loa = isinstance(options.edit, ContextEditOptions) and options.edit.in_context
-    if continues_loa and not config.has_loa_encoder:
+    edit = options.edit
+    has_words = options.has_text or bool(options.transcript)
+    if edit is not None and edit.needs_prompt and not has_words:
+        raise UsageError(f"{edit.kind} needs a prompt for the new sound; without one use vary")
+    if edit is not None and edit.continues_source and not config.has_loa_encoder:
         raise UsageError(
             f"{name} has no AudioMAE, which in-context continuation needs; leave out in_context"
         )
@@ -350,7 +351,7 @@ def _validate_timeline(options: GenerationOptions, source: ModelSource) -> None:
     reads_clap = config.unet.film_dim is not None or config.translator is not None
     if "clap" in modes and not (config.can_rank and reads_clap):
         raise UsageError(f"{name} has no CLAP audio encoder; choose another model")
-    is_distilled = SAMPLER_TRAITS[options.sampler].is_distilled
+    is_distilled = SAMPLERS[options.sampler].is_distilled
     if is_distilled and len(options.timeline) > 1:
         raise UsageError(
             f"sampler {options.sampler!r} follows one prompt only; "

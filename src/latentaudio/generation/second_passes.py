@@ -7,7 +7,7 @@ from typing import Any
 from ..audio.ops import Samples
 from ..config.edits import AnyEdit, LoopOptions, VaryOptions
 from ..config.options import GenerationOptions
-from ..config.samplers import SAMPLER_TRAITS
+from ..config.samplers import SAMPLERS
 from ..editing.inputs import RequestInputs
 from ..loaders.resolve import ModelSource
 from .resolve import MAX_SEED, ResolvedRequest, resolve_request
@@ -30,7 +30,7 @@ def loop_seam_duration(options: GenerationOptions) -> float:
     """Return the seconds around the loop point that a request regenerates; 0 if it is no loop."""
     if options.loop_seam:
         return options.loop_seam
-    return options.edit.seam_duration if isinstance(options.edit, LoopOptions) else 0.0
+    return options.edit.loop_seam_duration if options.edit is not None else 0.0
 
 
 def loop_pass(
@@ -60,7 +60,7 @@ def _pass(
     """
     options = request.options
     names = list(_SHARED)
-    if not SAMPLER_TRAITS[options.sampler].is_distilled:
+    if not SAMPLERS[options.sampler].is_distilled:
         names += _SAMPLING
     if not (options.has_text or options.transcript or options.timeline):
         # guidance of a clip without words came from the source of its edit

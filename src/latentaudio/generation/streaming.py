@@ -11,7 +11,7 @@ from typing import Any
 from ..audio.ops import CROSSFADE_S, Samples
 from ..config.edits import ExtendOptions
 from ..config.options import PromptCue
-from ..config.samplers import SAMPLER_TRAITS
+from ..config.samplers import SAMPLERS
 from ..editing.inputs import RequestInputs
 from ..errors import UsageError
 from .engine import Engine
@@ -37,7 +37,7 @@ def validate_stream(overrides: Mapping[str, Any]) -> None:
     if unsupported := CLIP_ONLY_OPTIONS & overrides.keys():
         raise UsageError(f"{min(unsupported)} needs a whole clip; leave it out for a stream")
     sampler = overrides.get("sampler")
-    is_distilled = sampler is not None and SAMPLER_TRAITS[sampler].is_distilled
+    is_distilled = sampler is not None and SAMPLERS[sampler].is_distilled
     if is_distilled or overrides.get("preset") == "draft":
         raise UsageError(
             "the distilled UNet starts from noise only, and a stream continues audio; "

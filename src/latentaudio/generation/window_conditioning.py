@@ -24,7 +24,7 @@ from ..codec import WINDOW_OVERLAP_FRACTION
 from ..conditioning import encode
 from ..conditioning.base import AudioPrompt, EncoderInputs
 from ..config.options import GenerationOptions, PromptCue
-from ..editing.plan import EditPlan
+from ..editing.base import EditPlan
 from ..models.tiling import window_starts
 from ..types import Conditioning, WeightedConditioning
 from .resolve import ResolvedRequest
@@ -222,7 +222,7 @@ class WindowConditioner:
         window = np.take(samples, indices, mode="wrap")
         prior_fn = None
         if self.system.config.latent_prior is not None:
-            prior_fn = partial(self._prior_from_audio, window, (True,) * length)
+            prior_fn = partial(self._prior_from_audio, window, (False,) * length)
         name = f"{sha256} {position}"
         return AudioPrompt(name, "loa", window, mel.sample_rate, weight, prior_fn=prior_fn)
 
@@ -233,47 +233,47 @@ class WindowConditioner:
 
         None if there is no source, or if the window keeps no whole token of it.
         """
-        if context_audio is None or context_audio.known_mask is None:
+        if context_audio is None or context_audio.mask is None:
             return None
         config = self.system.config
         factor = config.vae.downsampling
         hop = config.mel.hop_length * factor
-        kept_frames = context_audio.known_mask
+        frame_mask = context_audio.mask
         tokens_per_row = self._tokens_per_row()
         frames_per_row = self._frames_per_token_row() // factor
         num_rows = self.num_loa_tokens(window.length * factor) // tokens_per_row
-        known_tokens: list[bool] = []
+        token_mask: list[bool] = []
         for row in range(num_rows):
             start = window.start + row * frames_per_row
             end = start + frames_per_row
-            is_known = all(kept_frames[start:end]) and end <= len(kept_frames)
-            known_tokens += [is_known] * tokens_per_row
-        if not any(known_tokens):
+            is_generated = any(frame_mask[start:end]) or end > len(frame_mask)
+            token_mask += [is_generated] * tokens_per_row
+        if all(token_mask):
             return None
         end = window.start + window.length
         samples = context_audio.samples[window.start * hop : end * hop]
-        is_kept = kept_frames[window.start : end]
+        window_mask = frame_mask[window.start : end]
         prior_fn = None
         if config.latent_prior is not None:
-            prior_fn = partial(self._prior_from_audio, samples, is_kept)
-        # the prior depends on kept frames, not only on whole tokens
-        bits = "".join("01"[flag] for flag in is_kept)
+            prior_fn = partial(self._prior_from_audio, samples, window_mask)
+        # the prior depends on the mask of frames, not only on whole tokens
+        bits = "".join("10"[flag] for flag in window_mask)
         return replace(
             context_audio,
             name=f"{context_audio.name} {window.start} {bits}",
             samples=samples,
-            known_mask=tuple(known_tokens),
+            mask=tuple(token_mask),
             weight=0.0,
             prior_fn=prior_fn,
         )
 
-    def _prior_from_audio(self, samples: Samples, kept_mask: Sequence[bool]) -> Tensor:
+    def _prior_from_audio(self, samples: Samples, mask: Sequence[bool]) -> Tensor:
         """Return a prior [1, C, T', F'] from audio: its latent without detail.
 
-        Frames that are not kept get the mean of those that are.
+        Frames of the mask, which are generated, get the mean of the others.
         """
-        z = self.system.codec.encode(samples, len(kept_mask) * self.system.config.vae.downsampling)
-        is_kept = torch.tensor(kept_mask, device=z.device)
+        z = self.system.codec.encode(samples, len(mask) * self.system.config.vae.downsampling)
+        is_kept = ~torch.tensor(mask, device=z.device)
         mean = z[:, :, is_kept].mean(dim=2, keepdim=True)
         return torch.where(is_kept[:, None], smooth_latent(z), mean)
 

@@ -7,13 +7,33 @@ checkpoints: layouts and key names).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from ..config.architecture import ModelConfig, UNetConfig
 from ..config.registry import MODELS, ModelSpec
-from ..errors import WeightsError
-from .components import COMPONENTS
-from .tensor_files import Tensors
+from ..errors import DataError, UsageError, WeightsError, first_line
+from . import diffusers_format
+from .components import COMPONENTS, component_names
+from .layouts import LAYOUTS, ModelSource, Progress
+from .model_folder import open_component_file
+from .tensor_files import Tensors, open_tensors
+from .tokenizers import (
+    HUB_FILES,
+    read_tokenizer,
+    text_tokenizer_names,
+    tokenizer_spec,
+    write_tokenizer,
+)
+
+if TYPE_CHECKING:
+    from ..conditioning.tokenizer import Tokenizer
 
 IGNORED_KEYS: tuple[tuple[str, str], ...] = (
     (r"^(betas|logvar|lvlb_weights|alphas_cumprod(_prev)?)$", "the schedule, computed"),
@@ -36,6 +56,10 @@ IGNORED_KEYS: tuple[tuple[str, str], ...] = (
 _EMA_PREFIX = "model_ema."
 _MAIN_PREFIX = "model."
 """Prefix of the raw weights, which names of averaged weights leave out."""
+_MIN_VARIANCE = 1e-20
+"""Floor of the posterior variance before its logarithm, as in the authors' DDPM."""
+_MAX_LISTED = 4
+"""Tensors that an error lists by name."""
 _UNET_PREFIX = COMPONENTS["unet"].audioldm.prefixes[0]
 
 
@@ -116,7 +140,7 @@ def latent_std(checkpoint: Tensors) -> tuple[float, ...] | None:
     return (1.0 / float(checkpoint["scale_factor"]),) if "scale_factor" in checkpoint else None
 
 
-def identify(checkpoint: Tensors, file_stem: str) -> ModelSpec:
+def find_spec(checkpoint: Tensors, file_stem: str) -> ModelSpec:
     """Return the published model whose UNet has a checkpoint's shapes.
 
     Args:
@@ -188,3 +212,157 @@ def unet_signature(checkpoint: Tensors) -> tuple[object, ...]:
 def _signature(unet: UNetConfig) -> tuple[object, ...]:
     has_film = unet.film_dim is not None
     return unet.channels, unet.latent_channels, has_film, unet.contexts, unet.transformer_depth
+
+
+# The functions of `layouts.LayoutFile`.
+
+
+def detect(path: Path) -> bool:
+    """Return whether a path is a file."""
+    return path.is_file()
+
+
+def identify(name: str, path: Path, architecture: ModelSpec | None) -> ModelSource:
+    """Return the model of a checkpoint.
+
+    Args:
+        name: The model as the user named it.
+        path: The file.
+        architecture: The published model that it is; None: it is found by its shapes.
+
+    Raises:
+        WeightsError: The file is damaged, or no published model has its tensors.
+    """
+    checkpoint = open_tensors(path)
+    spec = architecture or MODELS.get(name) or find_spec(checkpoint, path.stem)
+    config = replace(spec.config, latent_std=latent_std(checkpoint) or spec.config.latent_std)
+    unexpected = unexpected_keys(checkpoint, component_names(config))
+    if unexpected:
+        listed = [f"{key} {list(checkpoint.shape(key))}" for key in unexpected[:_MAX_LISTED]]
+        raise WeightsError(
+            f"{path} has {len(unexpected)} tensors that {spec.name} does not have, first "
+            f"{', '.join(listed)}; name the model with architecture= (--architecture)"
+        )
+    return ModelSource(
+        name, path, replace(spec, config=config), {}, "original", checkpoint=checkpoint
+    )
+
+
+def open_model_component(model: ModelSource, name: str) -> Tensors:
+    """Return the tensors of one component of a checkpoint."""
+    assert model.checkpoint is not None
+    return open_component(model.checkpoint, name, model.use_ema)
+
+
+def open_part(path: Path, name: str, use_ema: bool) -> Tensors | None:
+    """Return a component's tensors from a file: a checkpoint, or the component alone.
+
+    None: the path is a folder.
+    """
+    if path.is_dir():
+        return None
+    tensors = open_component_file(path)
+    return open_component(tensors, name, use_ema) or tensors
+
+
+def open_tokenizer(path: Path, name: str, config: ModelConfig) -> Tokenizer:
+    """Return the tokenizer of the folder beside a checkpoint, or of the hub."""
+    spec = tokenizer_spec(name)
+    folder = path.parent / spec.folder
+    if not folder.is_dir():
+        from .hub import fetch
+
+        folder = fetch(spec.hub_id, HUB_FILES)
+    return read_tokenizer(folder, spec.max_length(config))
+
+
+def check_storable(config: ModelConfig) -> None:
+    """Check that a checkpoint can hold a system.
+
+    Raises:
+        UsageError: It has parts that the authors' classes lack, or shapes of no published model.
+    """
+    diffusers_format.check_storable(config)
+    if not can_store(config):
+        raise UsageError(
+            "a checkpoint has no config, and no published model has these shapes; convert the "
+            "model to --layout diffusers"
+        )
+
+
+def write(model: ModelSource, target: Path, progress: Progress | None) -> None:
+    """Write a checkpoint, and the folders of its tokenizers beside it.
+
+    Args:
+        model: The model.
+        target: The file.
+        progress: Called after every component.
+
+    Raises:
+        DataError: Another model's tokenizers are beside the file.
+        OSError: The file cannot be written.
+    """
+    with TemporaryDirectory(dir=target.parent, prefix=".tokenizers") as staging:
+        for name in text_tokenizer_names(model.config):
+            write_tokenizer(model, name, Path(staging))
+        subfolders = [path.name for path in sorted(Path(staging).iterdir())]
+        for subfolder in subfolders:
+            existing = target.parent / subfolder
+            if existing.exists() and _contents(existing) != _contents(Path(staging, subfolder)):
+                raise DataError(
+                    f"{existing} is of another model; write the checkpoint into a folder of its own"
+                )
+        state_dict = dict(_checkpoint_tensors(model, progress))
+        try:
+            torch.save({"state_dict": state_dict, "global_step": 0}, target)
+        except RuntimeError as error:  # raised for a full disk, too
+            raise OSError(first_line(error)) from None
+        for subfolder in subfolders:
+            if not (target.parent / subfolder).exists():
+                Path(staging, subfolder).rename(target.parent / subfolder)
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+def _checkpoint_tensors(
+    model: ModelSource, progress: Progress | None
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield (name, tensor) of an authors' checkpoint, copies and buffers included."""
+    for name, state in model.stored_states(progress):
+        original = LAYOUTS["original"].to_foreign(COMPONENTS[name], state, model.config)
+        for prefix in prefixes(name, model.config):
+            for key, value in original.items():
+                yield prefix + key, value
+    yield "scale_factor", torch.tensor(1 / model.config.latent_std[0])
+    yield from _schedule_buffers(model.config)
+
+
+def _schedule_buffers(config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
+    """Yield the buffers that Lightning keeps of the forward process (DDPM, arXiv 2006.11239)."""
+    schedule = config.schedule
+    num_steps = schedule.num_train_timesteps
+    first = schedule.beta_start**0.5
+    last = schedule.beta_end**0.5
+    betas = torch.linspace(first, last, num_steps, dtype=torch.float64) ** 2
+    alphas_bar = torch.cumprod(1 - betas, 0)
+    previous = torch.cat([alphas_bar.new_ones(1), alphas_bar[:-1]])
+    variance = betas * (1 - previous) / (1 - alphas_bar)
+    buffers = {
+        "betas": betas,
+        "alphas_cumprod": alphas_bar,
+        "alphas_cumprod_prev": previous,
+        "sqrt_alphas_cumprod": alphas_bar.sqrt(),
+        "sqrt_one_minus_alphas_cumprod": (1 - alphas_bar).sqrt(),
+        "log_one_minus_alphas_cumprod": (1 - alphas_bar).log(),
+        "sqrt_recip_alphas_cumprod": alphas_bar.rsqrt(),
+        "sqrt_recipm1_alphas_cumprod": (1 / alphas_bar - 1).sqrt(),
+        "posterior_variance": variance,
+        "posterior_log_variance_clipped": variance.clamp(min=_MIN_VARIANCE).log(),
+        "posterior_mean_coef1": betas * previous.sqrt() / (1 - alphas_bar),
+        "posterior_mean_coef2": (1 - previous) * (1 - betas).sqrt() / (1 - alphas_bar),
+    }
+    for name, value in buffers.items():
+        yield name, value.float()
+    yield "logvar", torch.zeros(num_steps)

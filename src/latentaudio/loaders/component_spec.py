@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from ..config.architecture import ModelConfig
-from .key_mapping import ForeignLayout, KeyRules, Storage, TensorRef, map_keys, store_unchanged
+from .key_mapping import KeyRules, Storage, store_unchanged
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,8 +51,20 @@ class DiffusersFolder:
     is_module: bool = True
 
 
+class ForeignPlace(Protocol):
+    """What the places of a component in all foreign layouts have."""
+
+    @property
+    def storage(self) -> Storage:
+        """Returns how a tensor is stored."""
+
+    @property
+    def finish(self) -> Callable[[State, ModelConfig], State]:
+        """Adds or removes what the foreign class has beside our tensors."""
+
+
 @dataclass(frozen=True)
-class DiffusersLayout:
+class DiffusersPlace:
     """How a diffusers folder keeps a component.
 
     Attributes:
@@ -67,7 +79,7 @@ class DiffusersLayout:
 
 
 @dataclass(frozen=True)
-class AudioLDMLayout:
+class AudioLDMPlace:
     """How the authors' checkpoint keeps a component.
 
     Attributes:
@@ -129,25 +141,11 @@ class ComponentSpec:
     role: Role
     build: Callable[[ModelConfig], nn.Module]
     key_rules: KeyRules | None = None
-    diffusers: DiffusersLayout = field(default_factory=DiffusersLayout)
-    audioldm: AudioLDMLayout = field(default_factory=AudioLDMLayout)
+    diffusers: DiffusersPlace = field(default_factory=DiffusersPlace)
+    audioldm: AudioLDMPlace = field(default_factory=AudioLDMPlace)
     tokenizer: TokenizerSpec | None = None
     uses_transformers: bool = False
 
     def is_present(self, config: ModelConfig) -> bool:
         """Return whether a system has this component."""
         return getattr(config, self.name) is not None
-
-    def tensor_refs(
-        self, config: ModelConfig, keys: Iterable[str], layout: ForeignLayout
-    ) -> dict[str, TensorRef]:
-        """Return where each tensor of the component lies in a foreign layout.
-
-        Args:
-            config: The system's dimensions.
-            keys: Names in the component's own state dict.
-            layout: The layout to look in.
-        """
-        rules = self.key_rules(config) if self.key_rules else ()
-        storage = self.diffusers.storage if layout == "diffusers" else self.audioldm.storage
-        return map_keys(keys, rules, layout, config, storage)

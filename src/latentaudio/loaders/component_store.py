@@ -15,7 +15,7 @@ from torch import nn
 from ..models import cpu_packing
 from ..models.cuda_graphs import CUDAGraphRunner
 from .components import COMPONENTS, names_with_role
-from .resolve import ModelSource
+from .layouts import ModelSource
 
 GENERATION_COMPONENTS = names_with_role("denoise", "decode")
 """Components that run after all texts are encoded."""

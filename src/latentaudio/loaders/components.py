@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from ..config.architecture import ModelConfig
 from . import builders, diffusers_configs, key_rules
 from .component_spec import (
-    AudioLDMLayout,
+    AudioLDMPlace,
     ComponentSpec,
     DiffusersFolder,
-    DiffusersLayout,
+    DiffusersPlace,
     Role,
     State,
     TokenizerSpec,
@@ -85,7 +85,7 @@ _ROWS = (
         "decode",
         builders.build_vae,
         key_rules.vae_rules,
-        DiffusersLayout(
+        DiffusersPlace(
             (
                 DiffusersFolder(
                     "vae",
@@ -96,7 +96,7 @@ _ROWS = (
                 ),
             )
         ),
-        AudioLDMLayout(
+        AudioLDMPlace(
             ("first_stage_model.",),
             exclude=r"^(vocoder\.|loss\.)",
             storage=key_rules.store_vae_original,
@@ -107,7 +107,7 @@ _ROWS = (
         "decode",
         builders.build_vocoder,
         key_rules.vocoder_rules,
-        DiffusersLayout(
+        DiffusersPlace(
             (
                 DiffusersFolder(
                     "vocoder", "transformers", "SpeechT5HifiGan", diffusers_configs.vocoder_config
@@ -115,14 +115,14 @@ _ROWS = (
             ),
             finish=_finish_vocoder_diffusers,
         ),
-        AudioLDMLayout(("first_stage_model.vocoder.",)),
+        AudioLDMPlace(("first_stage_model.vocoder.",)),
     ),
     ComponentSpec(
         "clap",
         "text",
         builders.build_clap,
         key_rules.clap_rules,
-        DiffusersLayout(
+        DiffusersPlace(
             (
                 DiffusersFolder(
                     "text_encoder",
@@ -134,7 +134,7 @@ _ROWS = (
             ),
             finish=_finish_clap_diffusers,
         ),
-        AudioLDMLayout(
+        AudioLDMPlace(
             # the CLAP that conditions comes first; the last one ranks candidates
             (
                 "cond_stage_model.model.",
@@ -168,14 +168,14 @@ _ROWS = (
         "text",
         builders.build_t5,
         key_rules.unchanged_rules,
-        DiffusersLayout(
+        DiffusersPlace(
             (
                 DiffusersFolder(
                     "text_encoder_2", "transformers", "T5EncoderModel", diffusers_configs.t5_config
                 ),
             )
         ),
-        AudioLDMLayout(
+        AudioLDMPlace(
             (
                 "cond_stage_models.1.model.",
                 "cond_stage_models.0.cond_stage_models.1.model.",
@@ -198,7 +198,7 @@ _ROWS = (
         "text",
         builders.build_phonemes,
         key_rules.phonemes_rules,
-        DiffusersLayout(
+        DiffusersPlace(
             (
                 DiffusersFolder(
                     "text_encoder_2",
@@ -218,7 +218,7 @@ _ROWS = (
                 ),
             )
         ),
-        AudioLDMLayout(
+        AudioLDMPlace(
             ("cond_stage_models.0.cond_stage_models.1.",),
             storage=key_rules.store_phonemes_original,
         ),
@@ -231,14 +231,14 @@ _ROWS = (
         "text",
         builders.build_audiomae,
         key_rules.unchanged_rules,
-        audioldm=AudioLDMLayout(("cond_stage_models.0.cond_stage_models.2.audiomae.model.",)),
+        audioldm=AudioLDMPlace(("cond_stage_models.0.cond_stage_models.2.audiomae.model.",)),
     ),
     ComponentSpec(
         "translator",
         "text",
         builders.build_translator,
         key_rules.translator_rules,
-        DiffusersLayout(
+        DiffusersPlace(
             (
                 DiffusersFolder(
                     "projection_model",
@@ -260,7 +260,7 @@ _ROWS = (
             ),
             storage=key_rules.store_translator_diffusers,
         ),
-        AudioLDMLayout(
+        AudioLDMPlace(
             ("cond_stage_models.0.",),
             exclude=r"^cond_stage_models\.",
             storage=key_rules.store_translator_original,
@@ -273,7 +273,7 @@ _ROWS = (
         "denoise",
         builders.build_unet,
         key_rules.unet_rules,
-        DiffusersLayout(
+        DiffusersPlace(
             (
                 DiffusersFolder(
                     "unet",
@@ -285,7 +285,7 @@ _ROWS = (
                 ),
             )
         ),
-        AudioLDMLayout(("model.diffusion_model.",), has_ema=True),
+        AudioLDMPlace(("model.diffusion_model.",), has_ema=True),
     ),
     ComponentSpec("distilled_unet", "denoise", builders.build_unet, key_rules.unet_rules),
 )

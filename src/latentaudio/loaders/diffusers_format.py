@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import save_file
 
 from ..config.architecture import ModelConfig
+from ..config.registry import MODELS, ModelSpec
 from ..errors import UsageError, WeightsError
 from . import diffusers_configs as configs
 from .components import COMPONENTS, component_names
+from .layouts import LAYOUTS, ModelSource, Progress
 from .tensor_files import PICKLED, Tensors, open_tensors
+from .tokenizers import read_tokenizer, tokenizer_spec, write_json, write_tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..conditioning.tokenizer import Tokenizer
 
 INDEX = "model_index.json"
 SCHEDULER = "scheduler/scheduler_config.json"
@@ -29,11 +41,29 @@ _OLD_ATTENTION_NAMES = {
     "proj_attn": "to_out.0",
 }
 """Names of the VAE's attention layers before diffusers 0.18 -> names of today."""
-
-
-def is_diffusers_folder(folder: Path) -> bool:
-    """Return whether a folder has this layout."""
-    return (folder / INDEX).is_file()
+FEATURE_EXTRACTOR_CONFIG = {
+    "chunk_length_s": 10,
+    "feature_extractor_type": "ClapFeatureExtractor",
+    "feature_size": 64,
+    "fft_window_size": 1024,
+    "frequency_max": 14000,
+    "frequency_min": 50,
+    "hop_length": 480,
+    "max_length_s": 10,
+    "n_fft": 1024,
+    "nb_frequency_bins": 513,
+    "nb_max_frames": 1000,
+    "nb_max_samples": 480000,
+    "padding": "repeatpad",
+    "padding_side": "right",
+    "padding_value": 0,
+    "processor_class": "ClapProcessor",
+    "return_attention_mask": False,
+    "sampling_rate": 48000,
+    "top_db": None,
+    "truncation": "rand_trunc",
+}
+"""CLAP's front end as transformers' ClapFeatureExtractor reads it."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -172,7 +202,7 @@ def _update_old_names(tensors: Tensors) -> Tensors:
     return tensors.rename(changes) if changes else tensors
 
 
-def check_exportable(config: ModelConfig) -> None:
+def check_storable(config: ModelConfig) -> None:
     """Check that the layouts of diffusers and of the authors can hold a system.
 
     Raises:
@@ -198,9 +228,9 @@ def component_configs(config: ModelConfig) -> dict[str, dict[str, Any]]:
     """Return {file: content} of every JSON file but `model_index.json`.
 
     Raises:
-        UsageError: The layout cannot hold the system (see `check_exportable`).
+        UsageError: The layout cannot hold the system (see `check_storable`).
     """
-    check_exportable(config)
+    check_storable(config)
     files = {SCHEDULER: configs.scheduler_config(config)}
     for name in component_names(config):
         for part in COMPONENTS[name].diffusers.folders:
@@ -228,3 +258,124 @@ def model_index(config: ModelConfig) -> dict[str, Any]:
     if not is_audioldm1:
         index["feature_extractor"] = ["transformers", "ClapFeatureExtractor"]
     return index
+
+
+# The functions of `layouts.LayoutFile`.
+
+
+def detect(path: Path) -> bool:
+    """Return whether a folder has this layout."""
+    return (path / INDEX).is_file()
+
+
+def identify(name: str, path: Path, architecture: ModelSpec | None) -> ModelSource:
+    """Return the model of a folder.
+
+    Args:
+        name: The model as the user named it.
+        path: The folder.
+        architecture: The published model that it must be; None: it is found by its shapes.
+
+    Raises:
+        UsageError: The folder has other shapes than that model.
+        WeightsError: A file is missing, damaged or of no AudioLDM.
+    """
+    config = read_config(path)
+    if architecture is not None and not _has_unet_of(architecture, config):
+        raise UsageError(
+            f"{path} does not have the shapes of {architecture.name}; leave out architecture= "
+            f"(--architecture)"
+        )
+    spec = architecture or MODELS.get(name) or _find_spec(name, path, config)
+    if spec is None:
+        spec = ModelSpec(path.name, "a diffusers folder", "unknown", config)
+    return ModelSource(name, path, replace(spec, config=config), {}, "diffusers")
+
+
+def _find_spec(name: str, folder: Path, config: ModelConfig) -> ModelSpec | None:
+    """Return the published model of a folder's shapes, by hub id, by folder name, or the first."""
+    matching = [spec for spec in MODELS.values() if _has_unet_of(spec, config)]
+    for spec in matching:
+        if spec.hub_id and spec.hub_id == name:
+            return spec
+    for spec in matching:  # a clone of a repository has its name
+        if spec.hub_id and spec.hub_id.split("/")[1] == folder.name:
+            return spec
+    return next((spec for spec in matching if spec.is_published), None)
+
+
+def _has_unet_of(spec: ModelSpec, config: ModelConfig) -> bool:
+    """Return whether a config has the UNet of a model, apart from its numbers of heads."""
+    # vars() and not replace(), which validates and fails if the numbers of levels differ
+    return {**vars(spec.config.unet), "num_heads": config.unet.num_heads} == vars(config.unet)
+
+
+def open_model_component(model: ModelSource, name: str) -> Tensors:
+    """Return the tensors of one component of a folder."""
+    return open_component(model.path, name)
+
+
+def open_part(path: Path, name: str, use_ema: bool) -> Tensors | None:
+    """Return a component's tensors from a model's folder or from its own; None: it is no folder."""
+    if not path.is_dir() or (path / "model.json").is_file():
+        return None
+    if has_component(path, name):
+        return open_component(path, name)
+    return open_component_folder(path)
+
+
+def open_tokenizer(path: Path, name: str, config: ModelConfig) -> Tokenizer:
+    """Return the tokenizer of a component's own folder."""
+    spec = tokenizer_spec(name)
+    return read_tokenizer(path / spec.folder, spec.max_length(config))
+
+
+def write(model: ModelSource, target: Path, progress: Progress | None) -> None:
+    """Fill an empty folder with a model.
+
+    Args:
+        model: The model.
+        target: The folder.
+        progress: Called after every component.
+
+    Raises:
+        UsageError: The layout cannot hold the model.
+    """
+    config = model.config
+    source = model.path if model.layout == "diffusers" else None
+    for file, content in component_configs(config).items():
+        if source is not None and file == UNET_CONFIG:
+            # the default duration, which our dimensions do not contain
+            stored = read_json(source / file)
+            content["sample_size"] = stored.get("sample_size", content["sample_size"])
+        write_json(target / file, content)
+    if source is not None:
+        shutil.copyfile(source / SCHEDULER, target / SCHEDULER)
+    write_json(target / INDEX, model_index(config))
+    _write_tensors(model, target, progress)
+    for name in component_names(config):
+        write_tokenizer(model, name, target)
+    if config.clap is not None:
+        write_json(target / "feature_extractor/preprocessor_config.json", FEATURE_EXTRACTOR_CONFIG)
+
+
+def _write_tensors(model: ModelSource, target: Path, progress: Progress | None) -> None:
+    """Write the weights of all folders; a folder can hold tensors of two components."""
+    tensors: dict[str, dict[str, Tensor]] = {}
+    stems: dict[str, str] = {}
+    for name, state in model.stored_states(progress):
+        spec = COMPONENTS[name]
+        folders = spec.diffusers.folders
+        if not folders:
+            continue
+        stems.update({part.name: part.file_stem for part in folders})
+        foreign = LAYOUTS["diffusers"].to_foreign(spec, state, model.config)
+        for key, value in foreign.items():
+            subfolder, _, inner = key.rpartition("/")
+            tensors.setdefault(subfolder or folders[0].name, {})[inner] = value
+    for subfolder, state in tensors.items():
+        path = target / subfolder / f"{stems[subfolder]}.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        contiguous = {key: value.contiguous() for key, value in state.items()}
+        save_file(contiguous, path, {"format": "pt"})
+        path.chmod(0o644)

@@ -16,8 +16,6 @@ from ..config.architecture import ModelConfig
 if TYPE_CHECKING:
     from torch import Size, Tensor
 
-ForeignLayout: TypeAlias = Literal["diffusers", "original"]
-FOREIGN_LAYOUTS: tuple[ForeignLayout, ...] = ("diffusers", "original")
 Rule: TypeAlias = tuple[str, str, str]
 """(pattern in our name, replacement for diffusers, replacement for the authors' checkpoint).
 
@@ -117,7 +115,7 @@ def store_unchanged(key: str, name: str, config: ModelConfig) -> TensorRef:
 def map_keys(
     keys: Iterable[str],
     rules: Sequence[Rule],
-    layout: ForeignLayout,
+    column: int,
     config: ModelConfig,
     storage: Storage = store_unchanged,
 ) -> dict[str, TensorRef]:
@@ -126,11 +124,10 @@ def map_keys(
     Args:
         keys: Names in the component's own state dict.
         rules: Renaming rules, in order.
-        layout: The layout to look in.
+        column: Place of the layout's replacement in a rule.
         config: The system's dimensions.
         storage: Returns how the foreign file stores a tensor.
     """
-    column = 1 if layout == "diffusers" else 2
     compiled = [(re.compile(rule[0]), rule[column]) for rule in rules]
     refs = {}
     for key in keys:

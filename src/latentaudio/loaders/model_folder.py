@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,26 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..conditioning.tokenizer import Tokenizer
 from ..config.architecture import ModelConfig
-from ..errors import DataError, WeightsError, first_line
+from ..config.registry import MODELS, ModelSpec
+from ..errors import DataError, UsageError, WeightsError, first_line
 from ..fileio import atomic_write
 from .components import build_on_meta
 from .key_mapping import TensorRef, current_key
+from .layouts import ModelSource, Progress
 from .state_dict import load_state_into
 from .tensor_files import Tensors, open_tensors
+from .tokenizers import (
+    TOKENIZER_FILE as TOKENIZER_FILE,
+)
+from .tokenizers import (
+    text_tokenizer_names,
+    tokenizer_spec,
+    untruncated_tokenizer,
+)
 
 MODEL_FILE = "model.json"
-TOKENIZER_FILE = "tokenizer.json"
 ROW_SCALE_SUFFIX = ".scale_of_rows"
 """Ending of the name of a tensor that holds the scales of an 8-bit matrix, one for each row."""
 _INT8_MAX = 127
@@ -104,15 +114,20 @@ def load_component(
     Raises:
         WeightsError: The file is missing, damaged or has other names or shapes.
     """
+    tensors = _open_component(folder, name)
+    module = build_on_meta(name, config)
+    refs = {key: TensorRef((key,)) for key in module.state_dict()}
+    label = f"{tensors.source} (shapes from {MODEL_FILE})"
+    return load_state_into(module, tensors, refs, dtype, label)
+
+
+def _open_component(folder: Path, name: str) -> Tensors:
     path = folder / f"{name}.safetensors"
     if not path.is_file():
         raise WeightsError(
             f"{folder} has no {path.name}; train {name} first or name a folder that has it"
         )
-    module = build_on_meta(name, config)
-    refs = {key: TensorRef((key,)) for key in module.state_dict()}
-    label = f"{path} (shapes from {MODEL_FILE})"
-    return load_state_into(module, open_component_file(path), refs, dtype, label)
+    return open_component_file(path)
 
 
 def open_component_file(path: Path) -> Tensors:
@@ -213,3 +228,83 @@ def copy_components(sources: tuple[Path, ...], target: Path) -> None:
         for file in files:
             with atomic_write(target / file.name) as temporary:
                 shutil.copyfile(file, temporary)
+
+
+# The functions of `layouts.LayoutFile`.
+
+
+def detect(path: Path) -> bool:
+    """Return whether a folder, or the `model` folder inside of it, has `model.json`."""
+    return (find_model_folder(path) / MODEL_FILE).is_file()
+
+
+def identify(name: str, path: Path, architecture: ModelSpec | None) -> ModelSource:
+    """Return the model of a folder.
+
+    Args:
+        name: The model as the user named it.
+        path: The folder.
+        architecture: Must be None, because the folder states its shapes.
+
+    Raises:
+        UsageError: An architecture is named.
+        WeightsError: The folder is not a model.
+    """
+    if architecture is not None:
+        raise UsageError(
+            f"{path} has its own {MODEL_FILE}; leave out architecture= (--architecture)"
+        )
+    folder = find_model_folder(path)
+    if not (folder / MODEL_FILE).is_file():
+        raise WeightsError(
+            f"{folder} has neither {MODEL_FILE} nor model_index.json, so it is not a model; "
+            f"name another folder"
+        )
+    model_name, config, card = read_config(folder)
+    spec = MODELS.get(model_name)
+    if spec is None:
+        description = str(card.get("description", ""))
+        license_name = str(card.get("license", "unknown"))
+        spec = ModelSpec(model_name, description, license_name, config)
+    return ModelSource(name, folder, replace(spec, config=config), card)
+
+
+def open_model_component(model: ModelSource, name: str) -> Tensors:
+    """Return the tensors of one component of a model folder."""
+    return _open_component(model.path, name)
+
+
+def open_part(path: Path, name: str, use_ema: bool) -> Tensors | None:
+    """Return a component's tensors from a model folder; None: the path is none."""
+    return _open_component(find_model_folder(path), name) if detect(path) else None
+
+
+def open_tokenizer(path: Path, name: str, config: ModelConfig) -> Tokenizer:
+    """Return a component's own tokenizer, or the one for all components."""
+    own = path / f"{name}.{TOKENIZER_FILE}"
+    max_length = tokenizer_spec(name).max_length(config)
+    return Tokenizer.from_file(own if own.is_file() else path / TOKENIZER_FILE, max_length)
+
+
+def check_storable(config: ModelConfig) -> None:
+    """Accept every model."""
+
+
+def write(model: ModelSource, target: Path, progress: Progress | None) -> None:
+    """Fill an empty folder with a model.
+
+    Args:
+        model: The model.
+        target: The folder.
+        progress: Called after every component.
+    """
+    card = {
+        "description": model.spec.description,
+        "license": model.spec.license,
+        "converted": f"from {Path(model.name).name}",
+    }
+    write_config(target, model.config, model.spec.name, card)
+    for name, state in model.stored_states(progress):
+        save_component(target, name, state)
+    for name in text_tokenizer_names(model.config):
+        untruncated_tokenizer(model, name).save(str(target / f"{name}.{TOKENIZER_FILE}"))

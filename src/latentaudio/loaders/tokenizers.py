@@ -1,4 +1,4 @@
-"""Tokenizers of a model, and the text encoders that use them.
+"""Tokenizers of a model, read and written, and the text encoders that use them.
 
 A model folder has one tokenizer for all encoders, or one for each. diffusers has a folder for
 each. The authors' checkpoints have none: theirs lie beside the file or come from the hub.
@@ -6,28 +6,34 @@ each. The authors' checkpoints have none: theirs lie beside the file or come fro
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..conditioning.base import ComponentProvider, TextEncoders
+from ..conditioning.g2p import SYMBOLS
 from ..conditioning.tokenizer import Tokenizer
 from ..config.architecture import ModelConfig
 from ..config.reference import REFERENCES, ReferenceBehavior
 from ..errors import WeightsError
+from .component_spec import TokenizerSpec
 from .components import COMPONENTS
-from .model_folder import TOKENIZER_FILE
+from .layouts import LAYOUTS, LayoutName
 
 if TYPE_CHECKING:
-    from .resolve import Layout
+    from .layouts import ModelSource
 
-_HUB_FILES = ("tokenizer.json", "vocab.json", "merges.txt")
+TOKENIZER_FILE = "tokenizer.json"
+HUB_FILES = ("tokenizer.json", "vocab.json", "merges.txt")
+"""Files of a tokenizer's repository on the hub."""
 
 
 def load_text_encoders(
     folder: Path,
     config: ModelConfig,
     components: ComponentProvider,
-    layout: Layout = "latentaudio",
+    layout: LayoutName = "latentaudio",
     reference: ReferenceBehavior = REFERENCES["clean"],
 ) -> TextEncoders:
     """Return the text encoders of a model.
@@ -39,11 +45,12 @@ def load_text_encoders(
         layout: Layout of `folder`.
         reference: The implementation to imitate.
     """
+    open_tokenizer = LAYOUTS[layout].file.open_tokenizer
     return TextEncoders(
         config,
         components,
-        clap_tokenizer=load_tokenizer(folder, layout, "clap", config) if config.clap else None,
-        t5_tokenizer=load_tokenizer(folder, layout, "t5", config) if config.t5 else None,
+        clap_tokenizer=open_tokenizer(folder, "clap", config) if config.clap else None,
+        t5_tokenizer=open_tokenizer(folder, "t5", config) if config.t5 else None,
         reference=reference,
     )
 
@@ -57,34 +64,23 @@ def text_tokenizer_names(config: ModelConfig) -> list[str]:
     return names
 
 
-def load_tokenizer(folder: Path, layout: Layout, name: str, config: ModelConfig) -> Tokenizer:
-    """Return the tokenizer of one component.
+def tokenizer_spec(name: str) -> TokenizerSpec:
+    """Return the row of a component's tokenizer."""
+    spec = COMPONENTS[name].tokenizer
+    assert spec is not None, f"{name} reads no text"
+    return spec
+
+
+def read_tokenizer(folder: Path, max_length: int) -> Tokenizer:
+    """Return the tokenizer of `tokenizer.json`, or of RoBERTa's older pair of files.
 
     Args:
-        folder: The model's folder or file.
-        layout: Layout of `folder`.
-        name: The component.
-        config: The model's dimensions.
+        folder: The tokenizer's folder.
+        max_length: Tokens to cut longer texts to.
 
     Raises:
-        WeightsError: The tokenizer is missing.
+        WeightsError: The folder has no tokenizer, or a damaged one.
     """
-    spec = COMPONENTS[name].tokenizer
-    assert spec is not None
-    max_length = spec.max_length(config)
-    if layout == "latentaudio":
-        own = folder / f"{name}.{TOKENIZER_FILE}"
-        return Tokenizer.from_file(own if own.is_file() else folder / TOKENIZER_FILE, max_length)
-    tokenizer_folder = (folder if layout == "diffusers" else folder.parent) / spec.folder
-    if not tokenizer_folder.is_dir() and layout == "original":
-        from .hub import fetch
-
-        tokenizer_folder = fetch(spec.hub_id, _HUB_FILES)
-    return _read_tokenizer(tokenizer_folder, max_length)
-
-
-def _read_tokenizer(folder: Path, max_length: int) -> Tokenizer:
-    """Return the tokenizer of `tokenizer.json`, or of RoBERTa's older pair of files."""
     if (folder / TOKENIZER_FILE).is_file():
         return Tokenizer.from_file(folder / TOKENIZER_FILE, max_length)
     if (folder / "merges.txt").is_file():
@@ -99,3 +95,59 @@ def _read_tokenizer(folder: Path, max_length: int) -> Tokenizer:
         bpe.post_processor = RobertaProcessing(end, start, add_prefix_space=False)
         return Tokenizer(bpe, max_length)
     raise WeightsError(f"{folder} has no {TOKENIZER_FILE}; download the model's folder again")
+
+
+def untruncated_tokenizer(model: ModelSource, name: str) -> Any:
+    """Return a component's tokenizer of the tokenizers library, without a maximum length."""
+    rules = LAYOUTS[model.layout].file.open_tokenizer(model.path, name, model.config).rules
+    rules.no_truncation()
+    return rules
+
+
+def write_tokenizer(model: ModelSource, name: str, folder: Path) -> None:
+    """Write the subfolder of a component's tokenizer, if it has one.
+
+    It is a copy of the source's own subfolder, or it is made of the source's rules.
+
+    Args:
+        model: The source.
+        name: The component.
+        folder: The folder to write the subfolder to.
+    """
+    tokenizer = COMPONENTS[name].tokenizer
+    if tokenizer is None:
+        return
+    subfolder = folder / tokenizer.folder
+    if _copy_tokenizer(model, tokenizer, subfolder):
+        return
+    subfolder.mkdir(parents=True, exist_ok=True)
+    tokenizer_config: dict[str, Any] = {
+        "tokenizer_class": tokenizer.class_name,
+        "model_max_length": tokenizer.max_length(model.config),
+        **tokenizer.special_tokens,
+    }
+    if tokenizer.hub_id:
+        untruncated_tokenizer(model, name).save(str(subfolder / TOKENIZER_FILE))
+    else:
+        # a table of phonemes; transformers must not phonemize them again
+        write_json(subfolder / "vocab.json", {symbol: i for i, symbol in enumerate(SYMBOLS)})
+        for switch in ("add_blank", "is_uroman", "normalize", "phonemize"):
+            tokenizer_config[switch] = False
+    write_json(subfolder / "tokenizer_config.json", tokenizer_config)
+
+
+def _copy_tokenizer(model: ModelSource, tokenizer: TokenizerSpec, subfolder: Path) -> bool:
+    """Copy the source's own folder of a tokenizer; return whether it has one."""
+    if LAYOUTS[model.layout].rule_column is None:
+        return False
+    folder = model.path if model.path.is_dir() else model.path.parent
+    own = folder / tokenizer.folder
+    if own.is_dir() and own.resolve() != subfolder.resolve():
+        shutil.copytree(own, subfolder, dirs_exist_ok=True)
+    return own.is_dir()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file as diffusers and transformers do, and its folder if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -25,6 +25,10 @@ memory stays flat."""
 FILTER_ROUNDS = 6
 """Rounds of the bilateral filter that stabilizes pitch."""
 
+MAX_LOG_GAIN = 5.0
+"""Upper limit of a learned gain's natural logarithm, so that a bad training step cannot produce
+extreme levels."""
+
 _POOL_FRAMES = 4  # frames that are pooled to one neighbor of that filter
 _FILTER_BANDS = 16  # bands that are filtered at once, to stay in the CPU cache
 _FILTER_POOLED_FRAMES = 64  # pooled frames that are filtered at once, likewise
@@ -142,6 +146,11 @@ class MelAnalyzer(nn.Module):
         variance = ((power * reassigned.square()) @ triangles) / total - mean.square()
         spread = variance.clamp(min=0).sqrt()
         return mean, (1 - 3 * spread / self.half_widths).clamp(min=0)
+
+
+def exponential_gain(control: Tensor, initial_log_gain: float) -> Tensor:
+    """Return a factor of e^initial_log_gain at control 0, which grows up to e^MAX_LOG_GAIN."""
+    return (control + initial_log_gain).clamp(max=MAX_LOG_GAIN).exp()
 
 
 def noise_stft(noise: Tensor, hop: int, window: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ def test_a_distilled_unet_samples_at_its_own_timesteps_only(run_stage, tiny_fold
     model = latentaudio.load(run_folder, "cpu", "fp32")
     steps = []
     [clip] = model.generate("a dog", duration=1.28, seed=4, preset="draft", on_step=steps.append)
-    assert clip.options.sampler == "lcm"
+    assert clip.options.sampler == "distilled"
     assert clip.options.steps == 3
     assert [step.t for step in steps] == [999, 600, 300]
     z = torch.randn(steps[0].z.shape[1:], generator=torch.Generator().manual_seed(4))[None]
@@ -38,7 +38,7 @@ def test_a_distilled_unet_samples_at_its_own_timesteps_only(run_stage, tiny_fold
         [request] = model.resolve_requests(["a dog"], preset="draft", **option)
         assert request.options.sampler == "dpm++"
         with pytest.raises(UsageError, match="3 steps without guidance"):
-            model.resolve_requests(["a dog"], sampler="lcm", **option)
+            model.resolve_requests(["a dog"], sampler="distilled", **option)
 
 
 @pytest.mark.parametrize("timesteps", [[999, 0], [1000, 500], [10, 5]])

@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import l1_loss
 
 from ...diffusion.guidance import Guidance, cfg_denoiser
-from ...diffusion.samplers import dpmpp_2m
+from ...diffusion.samplers.dpmpp_2m import dpmpp_2m
 from ...diffusion.schedule import Schedule
 from ...loaders.model_folder import load_component
 from ...models.latent_prior import LatentPrior

@@ -23,7 +23,7 @@ from torch import Generator, Tensor
 
 from ...config.architecture import DistilledUNetConfig
 from ...diffusion.guidance import Guidance
-from ...diffusion.samplers import lcm
+from ...diffusion.samplers.distilled import distilled
 from ...errors import ConfigError
 from ...loaders.model_folder import read_config, write_config
 from ...models.unet import UNet
@@ -185,7 +185,7 @@ class DistillationStage(LatentDiffusionStage):
             prediction: Tensor = self.unet(z, t, conditioning)
             return prediction
 
-        return lcm(denoise, z, self.schedule, self.options.timesteps)
+        return distilled(denoise, z, self.schedule, self.options.timesteps)
 
     def on_export(self, model_folder: Path) -> None:
         """Store the student's timesteps in the model's config."""

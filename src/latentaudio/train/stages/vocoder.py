@@ -1,6 +1,6 @@
-"""The vocoder stage: multi-resolution spectral losses, optionally a GAN (arXiv 2010.05646).
+"""The vocoder stage: multi-resolution spectral losses, plain or as an energy distance, and a GAN.
 
-See numerics: vocoder, training.
+The GAN (arXiv 2010.05646) is optional. See numerics: vocoder, training.
 
 Shapes: B batch, N samples, T F frames and bands.
 """
@@ -11,22 +11,38 @@ from contextlib import AbstractContextManager
 from typing import cast
 
 import torch
+from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn.functional import l1_loss, relu
 
-from ...audio.mel import filterbank, magnitudes, vae_mel
+from ...audio.mel import vae_mel
 from ...config.streams import Stream
 from ...data.dataset import batch_indices, read_crops, seeded_generator
 from ...data.manifest import read_manifest
 from ...errors import ConfigError
 from ...models.discriminators import WaveformDiscriminator
-from ...models.istft_vocoder import ISTFTVocoder
+from ...models.istft_vocoder import ISTFTVocoder, SynthesisControls
 from ...models.vae import VAE
 from .base import Losses, Preview, Stage, StageOptions
+from .pitch_analysis import estimate_pitch, harmonicity
+from .source_losses import (
+    attack_proximity,
+    deterministic_in_noise,
+    harmonics_without_pitch,
+    noise_in_tones,
+    pitch_cross_entropy,
+    transience,
+)
+from .spectral_losses import RESOLUTIONS, spectral_distances, spectral_losses
 
-RESOLUTIONS = ((2048, 240, 160), (1024, 160, 80), (512, 80, 64), (256, 40, 40), (128, 32, 20))
-"""(window, hop, mel bands) of the losses. Long windows resolve pitch, short ones onsets."""
-_LOG_FLOOR = 1e-5  # the floor of the model's log-mels
+ISTFT_LOSSES = (
+    "pitch",
+    "energy",
+    "deterministic_in_noise",
+    "noise_in_tones",
+    "harmonic_pitch",
+)
+"""Losses of the sources of an inverse-STFT vocoder."""
 _NUM_PREVIEW_CLIPS = 3
 
 
@@ -40,6 +56,13 @@ class VocoderLossWeights(StageOptions):
         feature_matching: L1 of the discriminators' features, relative to `adv_gen`.
         pitch: Error of the frequencies of an inverse-STFT vocoder's sine oscillators, in half
             widths of their bands.
+        energy: 0 compares one generated sound per crop with the real one. Above 0 two sounds with
+            different noise are generated, and `mel` and `magnitude` become an energy distance with
+            this fraction of the repulsion term; 1 is the full energy distance.
+        deterministic_in_noise: Level of predicted frames, sines and harmonics where the sound is
+            steady noise.
+        noise_in_tones: Level of noise where the sound is tonal.
+        harmonic_pitch: Cross-entropy of the pitch of the harmonics.
     """
 
     mel: float = 15.0
@@ -47,6 +70,16 @@ class VocoderLossWeights(StageOptions):
     adv_gen: float = 0.0
     feature_matching: float = 2.0
     pitch: float = 0.0
+    energy: float = Field(0.0, ge=0.0, le=1.0)
+    deterministic_in_noise: float = 0.0
+    noise_in_tones: float = 0.0
+    harmonic_pitch: float = 0.0
+
+    @property
+    def need_variants(self) -> bool:
+        """Whether two sounds of every crop are generated."""
+        source_losses = (self.deterministic_in_noise, self.noise_in_tones, self.harmonic_pitch)
+        return self.energy > 0 or any(weight > 0 for weight in source_losses)
 
 
 class VocoderOptions(StageOptions):
@@ -58,12 +91,18 @@ class VocoderOptions(StageOptions):
             the vocoder learns to compensate for its blur. HiFi-GAN is fine-tuned on the mels of the
             model before it in the same way (arXiv 2010.05646, section 4.4).
         disc_channels: Channels of the discriminators' first layers.
+        attack_emphasis: Near attacks, losses of windows up to 512 samples count 1 + this many
+            times. Needs `weights.energy` or another loss that generates two sounds per crop.
+        num_resolutions: Resolutions of the spectral losses that are drawn for each batch. The same
+            losses are needed.
         weights: Weights of the losses.
     """
 
     crop_frames: int = 100
     vae_resynthesis_prob: float = 0.0
     disc_channels: int = 16
+    attack_emphasis: float = Field(0.0, ge=0.0)
+    num_resolutions: int = Field(len(RESOLUTIONS), ge=1, le=len(RESOLUTIONS))
     weights: VocoderLossWeights = VocoderLossWeights()
 
 
@@ -80,11 +119,7 @@ class VocoderStage(Stage):
         self.clips = read_manifest(*self.data)
         self.vocoder = self.load_trainable("vocoder")
         self.trainables = {"vocoder": self.vocoder}
-        if weights.pitch > 0 and not isinstance(self.vocoder, ISTFTVocoder):
-            raise ConfigError(
-                "options.weights.pitch needs a vocoder with sine oscillators (kind istft); "
-                "set it to 0"
-            )
+        self._check_options()
         if options.vae_resynthesis_prob > 0:
             factor = self.config.vae.downsampling
             if options.crop_frames % factor:
@@ -102,7 +137,32 @@ class VocoderStage(Stage):
             "vocoder/adv_gen": weights.adv_gen,
             "vocoder/feature_matching": weights.adv_gen * weights.feature_matching,
             "vocoder/pitch": weights.pitch,
+            "vocoder/energy_repulsion": -weights.energy / 2,
+            "vocoder/deterministic_in_noise": weights.deterministic_in_noise,
+            "vocoder/noise_in_tones": weights.noise_in_tones,
+            "vocoder/harmonic_pitch": weights.harmonic_pitch,
         }
+
+    def _check_options(self) -> None:
+        options = self.options
+        weights = options.weights
+        if not isinstance(self.vocoder, ISTFTVocoder):
+            for name in ISTFT_LOSSES:
+                if getattr(weights, name) > 0:
+                    raise ConfigError(
+                        f"options.weights.{name} needs a vocoder with sine oscillators "
+                        "(kind istft); set it to 0"
+                    )
+        elif weights.harmonic_pitch > 0 and self.vocoder.harmonics is None:
+            raise ConfigError(
+                "options.weights.harmonic_pitch needs a vocoder with use_harmonics; set it to 0"
+            )
+        is_changed = options.attack_emphasis > 0 or options.num_resolutions < len(RESOLUTIONS)
+        if is_changed and not weights.need_variants:
+            raise ConfigError(
+                "options.attack_emphasis and options.num_resolutions change the energy distance; "
+                "set options.weights.energy too, for example to 1"
+            )
 
     def batch(self, position: int) -> Tensor:
         """Return samples [B, N]."""
@@ -123,16 +183,24 @@ class VocoderStage(Stage):
             with torch.no_grad():
                 fake = self.vocoder(input_mel)[..., :num_samples]
             return {"disc/hinge": self._hinge(batch[:, None], fake)}
+        if self.options.weights.need_variants:
+            return self._variant_losses(batch, target_mel, input_mel, generator)
         losses = {}
         if self.options.weights.pitch > 0:
-            generated, frequency = cast(ISTFTVocoder, self.vocoder).synthesize(input_mel)
+            vocoder = cast(ISTFTVocoder, self.vocoder)
+            generated, frequency = vocoder.synthesize(input_mel)
             with _no_autocast(batch):
-                losses["vocoder/pitch"] = self._pitch_error(frequency, batch, target_mel)
+                target, tonality = vocoder.mel_analyzer.reassigned_frequencies(
+                    batch, self.config.mel.hop_length
+                )
+                losses["vocoder/pitch"] = self._pitch_error(frequency, target, tonality, target_mel)
         else:
             generated = self.vocoder(input_mel)
         generated = generated[..., :num_samples].float()
         with _no_autocast(batch):
-            mel_loss, magnitude_loss = self._spectral_losses(generated[:, 0], batch)
+            mel_loss, magnitude_loss = spectral_losses(
+                generated[:, 0], batch, self.config.mel.sample_rate
+            )
         losses["vocoder/mel"] = mel_loss
         losses["vocoder/magnitude"] = magnitude_loss
         if "disc" in self.trainables:
@@ -150,13 +218,74 @@ class VocoderStage(Stage):
             decoded = self.vae.decode(latent).float()
         return torch.where(is_chosen[:, None, None, None], decoded, mel)
 
-    def _pitch_error(self, frequency: Tensor, real: Tensor, mel: Tensor) -> Tensor:
-        """Return the error of oscillator frequencies [B, T, F] against those of samples [B, N].
+    def _variant_losses(
+        self, real: Tensor, target_mel: Tensor, input_mel: Tensor, generator: Generator
+    ) -> Losses:
+        """Return the losses of two generated sounds per crop, which differ in their noise."""
+        options = self.options
+        weights = options.weights
+        vocoder = cast(ISTFTVocoder, self.vocoder)
+        (first, second), controls = vocoder.synthesize_variants(input_mel, 2)
+        with _no_autocast(real):
+            losses = self._source_losses(controls, real, target_mel, input_mel)
+            distances = spectral_distances(
+                first,
+                second,
+                real,
+                self.config.mel.sample_rate,
+                1 + options.attack_emphasis * attack_proximity(target_mel),
+                options.num_resolutions,
+                generator,
+            )
+            mel_repulsion = weights.mel * distances.mel_repulsion
+            magnitude_repulsion = weights.magnitude * distances.magnitude_repulsion
+        losses["vocoder/mel"] = distances.mel
+        losses["vocoder/magnitude"] = distances.magnitude
+        losses["vocoder/energy_repulsion"] = mel_repulsion + magnitude_repulsion
+        if "disc" in self.trainables:
+            losses |= self._adversarial_losses(real[:, None], first[:, None])
+        return losses
+
+    def _source_losses(
+        self, controls: SynthesisControls, real: Tensor, target_mel: Tensor, input_mel: Tensor
+    ) -> Losses:
+        """Return the losses of what predicted frames, sines, harmonics and noise play."""
+        weights = self.options.weights
+        hop = self.config.mel.hop_length
+        analyzer = cast(ISTFTVocoder, self.vocoder).mel_analyzer
+        harmonics = controls.harmonics
+        losses = {}
+        without_pitch: Tensor | float = 0.0
+        target, tonality = analyzer.reassigned_frequencies(real, hop)
+        if weights.pitch > 0:
+            losses["vocoder/pitch"] = self._pitch_error(
+                controls.frequency, target, tonality, target_mel
+            )
+        if harmonics is not None:
+            index, confidence = estimate_pitch(real, analyzer.sample_rate, hop)
+            tonality = tonality.maximum(harmonicity(real, index, confidence, analyzer, hop))
+            losses["vocoder/harmonic_pitch"] = pitch_cross_entropy(
+                harmonics.scores, index, confidence
+            )
+            without_pitch = harmonics_without_pitch(harmonics, input_mel, analyzer, confidence)
+        if weights.deterministic_in_noise > 0:
+            transient = transience(real, analyzer, hop)
+            level = deterministic_in_noise(controls, input_mel, analyzer, 1 - tonality, transient)
+            losses["vocoder/deterministic_in_noise"] = level + without_pitch
+        if weights.noise_in_tones > 0:
+            losses["vocoder/noise_in_tones"] = noise_in_tones(
+                controls, input_mel, analyzer, tonality
+            )
+        return losses
+
+    def _pitch_error(
+        self, frequency: Tensor, target: Tensor, tonality: Tensor, mel: Tensor
+    ) -> Tensor:
+        """Return the error of oscillator frequencies [B, T, F] against their targets.
 
         Loud and tonal bands count more. Each clip is scaled by its loudest band.
         """
         analyzer = cast(ISTFTVocoder, self.vocoder).mel_analyzer
-        target, tonality = analyzer.reassigned_frequencies(real, self.config.mel.hop_length)
         # The square root compresses levels, so that quiet partials count too.
         loudness = mel[:, 0].exp().sqrt()
         weight = tonality * loudness / loudness.amax(dim=(1, 2), keepdim=True)
@@ -194,23 +323,6 @@ class VocoderStage(Stage):
             "vocoder/adv_gen": -torch.stack(gen_losses).mean(),
             "vocoder/feature_matching": torch.stack(feature_losses).mean(),
         }
-
-    def _spectral_losses(self, generated: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean L1 of log-mels and the mean relative L1 of magnitudes."""
-        sample_rate = self.config.mel.sample_rate
-        mel_losses = []
-        magnitude_losses = []
-        for window, hop, num_bands in RESOLUTIONS:
-            bank = filterbank(sample_rate, window, num_bands, 0.0, sample_rate / 2).to(generated)
-            fake_magnitude = magnitudes(generated, window, hop, window // 2)
-            real_magnitude = magnitudes(real, window, hop, window // 2)
-            fake_mel = (fake_magnitude @ bank.T).clamp_min(_LOG_FLOOR).log()
-            # The logarithm weights quiet bands, the relative L1 below the loud ones.
-            real_mel = (real_magnitude @ bank.T).clamp_min(_LOG_FLOOR).log()
-            mel_losses.append(l1_loss(fake_mel, real_mel))
-            difference = (fake_magnitude - real_magnitude).abs().mean()
-            magnitude_losses.append(difference / (real_magnitude.mean() + 1e-3))
-        return torch.stack(mel_losses).mean(), torch.stack(magnitude_losses).mean()
 
     def preview(self) -> Preview:
         """Return three resynthesized clips, and their mels above those of the data."""
