@@ -27,7 +27,7 @@ ALLOWED = {
     "conditioning": {"models", "audio", *BASE},
     "data": {"audio", "fileio", *BASE},
     "loaders": {"conditioning", "models", "fileio", *BASE},
-    "codec": {"loaders", "models", "audio", *BASE},
+    "codec": {"loaders", "models", "audio", "device", *BASE},
     "editing": {"codec", "conditioning", "audio", *BASE},
     "generation": {"editing", "codec", *CORE},
     "loaded_model": {"generation", "editing", "codec", *CORE},

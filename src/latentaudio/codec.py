@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .audio.mel import vae_mel
 from .audio.ops import Samples, limit_peak
+from .device import with_torch_defaults
 from .loaders.component_store import ComponentStore
 from .loaders.layouts import ModelSource
 from .models.hifigan import HiFiGAN
@@ -95,6 +96,7 @@ class AudioCodec:
             return NO_WINDOW
         return self.num_frames(self.source.spec.max_duration) // self.config.vae.downsampling
 
+    @with_torch_defaults
     @torch.inference_mode()
     def decode(self, z: Tensor) -> list[Samples]:
         """Decode latents to waveforms.
@@ -118,6 +120,7 @@ class AudioCodec:
         self.components.trim_memory()
         return list(self._vocode(mel).cpu().numpy())
 
+    @with_torch_defaults
     @torch.inference_mode()
     def encode(self, samples: Samples, num_frames: int | None = None) -> Tensor:
         """Encode a waveform to its latent.
@@ -158,6 +161,7 @@ class AudioCodec:
             encode_window, positions, length, length // WINDOW_OVERLAP_FRACTION
         )
 
+    @with_torch_defaults
     def reconstruct(self, samples: Samples) -> Samples:
         """Encode and decode samples [1, N] or [N]; return [1, N], the codec's best quality."""
         [waveform] = self.decode(self.encode(samples))

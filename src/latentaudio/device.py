@@ -1,13 +1,22 @@
-"""Choice of the device and of the number format that a model computes with."""
+"""Choice of the device and of the number format that a model computes with.
+
+`torch_defaults` keeps settings of the host program, such as its default dtype, out of our results.
+"""
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache, wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import torch
 
 from .errors import UsageError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 PRECISIONS = ("auto", "bf16", "fp32")
 
@@ -63,6 +72,62 @@ def fast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
     return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else None
+
+
+@contextmanager
+def torch_defaults() -> Iterator[None]:
+    """Run a block under torch's own defaults, and restore those of the host program.
+
+    The defaults are float32, the CPU, no autocast and full float32 products. Without this, the same
+    request would give another clip, or an error, in a program with other settings.
+    """
+    dtype = torch.get_default_dtype()
+    precision = torch.get_float32_matmul_precision()
+    with ExitStack() as stack:
+        # These two hold for all threads, so they are left alone where they are right already.
+        if dtype != torch.float32:
+            torch.set_default_dtype(torch.float32)
+            stack.callback(torch.set_default_dtype, dtype)
+        if precision != "highest":
+            torch.set_float32_matmul_precision("highest")
+            stack.callback(torch.set_float32_matmul_precision, precision)
+        if torch.get_default_device().type != "cpu":  # the context costs time at every operation
+            stack.enter_context(torch.device("cpu"))
+        for device_type in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device_type):
+                stack.enter_context(torch.autocast(device_type, enabled=False))
+        yield
+
+
+def with_torch_defaults(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function to run under `torch_defaults`."""
+
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        with torch_defaults():
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+def iterate_with_torch_defaults(
+    function: Callable[P, Iterator[R]],
+) -> Callable[P, Iterator[R]]:
+    """Decorate a generator function: between two items the host program has its settings back."""
+
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        with torch_defaults():
+            iterator = function(*args, **kwargs)
+        while True:
+            with torch_defaults():
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+    return wrapper
 
 
 @cache

@@ -20,6 +20,7 @@ from ..audio.postprocess import postprocess
 from ..conditioning import g2p
 from ..config.edits import AnyEdit
 from ..config.options import GenerationOptions
+from ..device import iterate_with_torch_defaults, with_torch_defaults
 from ..editing.base import EditPlan
 from ..editing.plan import plan_edit
 from ..errors import GenerationError
@@ -65,6 +66,7 @@ class Engine:
         self.system = system
         self.conditioner = WindowConditioner(system)
 
+    @iterate_with_torch_defaults
     def run(
         self, requests: Sequence[ResolvedRequest], callbacks: Callbacks = NO_CALLBACKS
     ) -> Iterator[Audio]:
@@ -198,6 +200,7 @@ class Engine:
         samples, sample_rate, notes = postprocess(samples, system.sample_rate, chosen.options, side)
         return Audio(samples, sample_rate, chosen.options, score, {**tags, **notes})
 
+    @with_torch_defaults
     def similarity(self, audio: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
         """Return CLAP's cosine similarities [K, M] between K clips and M texts."""
         with self.system.components.keep_loaded():
