@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..config.parsing import parse_json
+
 _SIGNATURE = '{"made":"AI generated"'  # how the comment of every generated file begins
 _SEARCHED_BYTES = 2**20  # at both ends of a file
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")  # ID3 has all three
@@ -23,8 +25,8 @@ def pack_tags(tags: Mapping[str, str]) -> str:
 def unpack_tags(comment: str) -> dict[str, str]:
     """Return the tags in a comment; a comment of another program becomes the tag "comment"."""
     try:
-        values = json.loads(comment)
-    except (ValueError, RecursionError):
+        values = parse_json(comment)
+    except ValueError:
         return {"comment": comment} if comment else {}
     if not isinstance(values, dict):
         return {"comment": comment}
