@@ -132,6 +132,8 @@ class Encodings(Mapping[str, Encoding]):
             if consumers.source_position is not None:
                 positions[name] = consumers.source_position
         ordered = sorted(positions, key=positions.__getitem__)
+        missing = [name for name in ordered if name not in self]
+        assert not missing, f"{missing[0]} is a source of the translator; put its row before it"
         return tuple(self[name].sequence for name in ordered)
 
     def text_states(self) -> Context:
