@@ -72,7 +72,7 @@ COMMANDS = (
     Command("convert", "convert", MODELS, "Write a model in another layout."),
     Command("dataset", "dataset", TRAINING, "Make captioned audio to train on."),
     Command("train", "train", TRAINING, "Train one component of a model.", "markdown"),
-    Command("evaluate", "evaluate", MEASURE, "Measure the quality of a model."),
+    Command("evaluate", "evaluate", MEASURE, "Measure the quality of a model, or of its edits."),
     Command("benchmark", "benchmark", MEASURE, "Measure speed and memory.", "markdown"),
     Command("doctor", "doctor", SYSTEM, "Show versions, hardware and folders."),
 )
