@@ -17,6 +17,7 @@ from torch import nn
 
 from ..conditioning import used_conditioners
 from ..config.architecture import ModelConfig
+from ..config.parsing import parse_json, read_bounded
 from ..data.pre_encoded import FORMAT_VERSION
 from ..errors import DataError
 from ..fileio import atomic_write
@@ -24,7 +25,7 @@ from ..loaders.model_folder import TOKENIZER_FILE, load_component
 from .pre_encoder import ClipRow, frozen_components
 
 _DIGEST_BYTES = 16
-_SETTLE_NS = 2_000_000_000
+_SETTLE_S = 2.0
 """A file that was changed in the last 2 s may change again within the resolution of its times."""
 
 
@@ -34,17 +35,19 @@ class FileHashes:
     A file is read again if its size, its modification time or its status change time differs.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settle_s: float = _SETTLE_S) -> None:
         """Read the hashes of earlier runs.
 
         Args:
             path: JSON file to remember hashes in. A damaged file is written anew.
+            settle_s: Files that changed in so many last seconds are not remembered.
         """
         self.path = path
+        self.settle_s = settle_s
         self._entries: dict[str, list[Any]] = {}
         self._is_changed = False
         try:
-            entries = json.loads(path.read_text(encoding="utf-8"))
+            entries = parse_json(read_bounded(path))
         except (OSError, ValueError):
             return
         if isinstance(entries, dict):
@@ -72,8 +75,7 @@ class FileHashes:
                 f"cannot read {file} ({error.strerror or error}); "
                 "replace the file or remove its line from the manifest"
             ) from None
-        is_settled = time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) > _SETTLE_NS
-        if is_settled:
+        if time.time() - max(state.st_mtime, state.st_ctime) > self.settle_s:
             self._entries[name] = [*identity, checksum]
             self._is_changed = True
         return checksum

@@ -15,6 +15,7 @@ from latentaudio.conditioning.t5 import t5_states
 from latentaudio.data.dataset import read_crop, seeded_generator
 from latentaudio.data.manifest import read_manifest
 from latentaudio.data.pre_encoded import PreEncodedDataset
+from latentaudio.errors import DataError
 from latentaudio.loaders.model_folder import load_component, save_component
 from latentaudio.train import pre_encode as module
 from latentaudio.train.pre_encode import pre_encode
@@ -121,3 +122,21 @@ def test_unconditional_inputs_are_zeros_and_the_empty_text(encoded, tiny):
     empty = t5_states(tiny.text_encoders, [""]).tokens[0]
     assert torch.allclose(text.tokens[0, : len(empty)], empty, atol=2e-3)
     assert text.mask[0].tolist() == [1.0] * len(empty) + [0.0] * (5 - len(empty))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("index.json", b"{", "cannot be read"),
+        ("index.json", b'{"captions": 3, "buckets": []}', "format 1, not 2"),
+        ("index.json", b'{"format": 2, "captions": 3, "buckets": [{}]}', "damaged"),
+        ("frames_128.safetensors", b"12345678", "damaged"),
+    ],
+)
+def test_a_damaged_or_older_folder_is_an_error_that_says_what_to_do(
+    file, content, message, encoded, tmp_path
+):
+    folder = shutil.copytree(encoded, tmp_path / "other")
+    (folder / file).write_bytes(content)
+    with pytest.raises(DataError, match=f"{message}.*; remove the folder and start"):
+        PreEncodedDataset(folder)
