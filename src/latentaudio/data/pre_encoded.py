@@ -17,7 +17,6 @@ Shapes: B batch, N clips, K captions per clip, C channels, T' F' latent grid, W 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..config.parsing import parse_json, read_bounded
 from ..config.streams import Stream
 from ..errors import DataError, first_line
 from .dataset import batch_indices, seeded_generator
@@ -101,13 +101,11 @@ class Bucket:
         num_frames: Length of every clip in mel frames.
         num_clips: Number N of clips.
         arrays: Memory-mapped arrays by name, with one row per clip or one per caption.
-        keys: A hash of everything that the rows of a clip depend on, for each clip.
     """
 
     num_frames: int
     num_clips: int
     arrays: Arrays
-    keys: tuple[str, ...] = ()
 
     def rows(self, name: str, indices: list[int]) -> Tensor:
         """Return rows of one array as float32 [B, ...].
@@ -207,7 +205,7 @@ class PreEncodedDataset:
         """
         advice = "remove the folder and start the training again"
         try:
-            index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+            index = parse_json(read_bounded(folder / INDEX_FILE))
         except FileNotFoundError:
             raise DataError(
                 f"{folder} has no {INDEX_FILE}, so it is not a pre-encoded data set; {advice}"
@@ -227,8 +225,7 @@ class PreEncodedDataset:
             for entry in index["buckets"]:
                 num_frames = entry["frames"]
                 arrays = load_file(folder / f"frames_{num_frames}.safetensors")
-                keys = tuple(entry.get("keys", ()))
-                self.buckets.append(Bucket(num_frames, entry["count"], arrays, keys))
+                self.buckets.append(Bucket(num_frames, entry["count"], arrays))
         except (OSError, SafetensorError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"the encoded clips of {folder} are damaged ({first_line(error)}); {advice}"

@@ -24,7 +24,7 @@ from ..conditioning.tokenizer import Tokenizer
 from ..config.architecture import ModelConfig
 from ..config.parsing import parse_json, read_bounded
 from ..config.registry import MODELS, ModelSpec
-from ..errors import ConfigError, DataError, first_line, UsageError, WeightsError
+from ..errors import ConfigError, DataError, UsageError, WeightsError, first_line
 from ..fileio import atomic_write
 from .components import build_on_meta
 from .key_mapping import TensorRef, current_key

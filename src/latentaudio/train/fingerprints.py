@@ -25,6 +25,8 @@ from ..loaders.model_folder import TOKENIZER_FILE, load_component
 from .pre_encoder import ClipRow, frozen_components
 
 _DIGEST_BYTES = 16
+_MAX_BYTES = 2**30
+"""Longest file of hashes that is read: some million sounds."""
 _SETTLE_S = 2.0
 """A file that was changed in the last 2 s may change again within the resolution of its times."""
 

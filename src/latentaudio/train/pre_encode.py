@@ -27,6 +27,7 @@ from procedural_audio.errors import OutputError
 from procedural_audio.parallel import parallel_map
 
 from ..config.architecture import ModelConfig
+from ..config.parsing import parse_json, read_bounded
 from ..data.manifest import Clip, read_manifest
 from ..data.pre_encoded import (
     FORMAT_VERSION,
@@ -51,6 +52,8 @@ from .unconditional import save_unconditional_inputs
 
 FOLDER_NAME = "pre_encoded"
 HASHES_FILE = "file_hashes.json"
+KEYS_FILE = "keys.txt"
+"""File in a folder of encoded clips: the key of each clip, in the order of the rows."""
 SHARD_SIZE = 128  # clips that a worker process takes at once
 CLIPS_PER_WORKER = 1024  # fewer do not repay the start of a process
 _BATCH_SIZE = 16  # clips per forward pass
@@ -194,16 +197,20 @@ def _stored_rows(root: Path, encoder: str) -> dict[int, dict[str, tuple[Bucket, 
     stored: dict[int, dict[str, tuple[Bucket, int]]] = {}
     for index_file in sorted(root.glob(f"[!.]*/{INDEX_FILE}")):
         try:
-            index = json.loads(index_file.read_text(encoding="utf-8"))
+            index = parse_json(read_bounded(index_file))
             if index.get("encoder") != encoder:
                 continue
             dataset = PreEncodedDataset(index_file.parent)
+            keys = index_file.with_name(KEYS_FILE).read_text(encoding="utf-8").split()
         except (DataError, OSError, ValueError, AttributeError):
             continue  # damaged, or of another format: its clips are encoded again
+        if len(keys) != sum(bucket.num_clips for bucket in dataset.buckets):
+            continue
+        remaining = iter(keys)
         for bucket in dataset.buckets:
             rows = stored.setdefault(bucket.num_frames, {})
-            for position, key in enumerate(bucket.keys):
-                rows[key] = (bucket, position)
+            for position in range(bucket.num_clips):
+                rows[next(remaining)] = (bucket, position)
     return stored
 
 
@@ -226,13 +233,14 @@ def _write(
         ):
             arrays = _reported(results, plans, num_missing, progress or _no_progress)
             index = []
+            keys: list[str] = []
             for plan in plans:
                 num_shards = -(-len(plan.missing) // SHARD_SIZE)
                 encoded = [next(arrays) for _ in range(num_shards)]
                 path = temporary / f"frames_{plan.num_frames}.safetensors"
                 save_file(_bucket_arrays(plan, encoded), path)
-                keys = [row.key for row in plan.rows]
-                index.append({"frames": plan.num_frames, "count": len(keys), "keys": keys})
+                keys += [row.key for row in plan.rows]
+                index.append({"frames": plan.num_frames, "count": len(plan.rows)})
             encoder = _encoder(source)
             save_unconditional_inputs(
                 temporary, encoder.encode_empty_caption(), encoder.zero_conditioners()
@@ -243,6 +251,7 @@ def _write(
                 "captions": len(plans[0].rows[0].captions),
                 "buckets": index,
             }
+            (temporary / KEYS_FILE).write_text("\n".join(keys), encoding="utf-8")
             (temporary / INDEX_FILE).write_text(json.dumps(content), encoding="utf-8")
     except FileExistsError:  # another run on the same data was faster; its arrays are the same
         if not (folder / INDEX_FILE).is_file():
