@@ -134,7 +134,7 @@ def editing_cases(model, source) -> Iterator[Case]:
     )
     yield Case(
         "loop",
-        lambda seed: model.loop(source, seam_duration=LOOP_SEAM, seed=seed, **WITHOUT_PROMPT),
+        lambda seed: model.loop(source, loop_seam=LOOP_SEAM, seed=seed, **WITHOUT_PROMPT),
         is_loop=True,
     )
 

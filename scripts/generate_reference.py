@@ -18,7 +18,7 @@ from cyclopts import App
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from latentaudio.cli.flags import NOT_FLAGS, OPTION_PANELS, RuntimeFlags
+from latentaudio.cli.flags import PANELS, RuntimeFlags
 from latentaudio.cli.main import COMMANDS, app
 from latentaudio.config.edits import (
     ExtendOptions,
@@ -28,13 +28,13 @@ from latentaudio.config.edits import (
     TransferOptions,
     VaryOptions,
 )
+from latentaudio.config.option_table import OPTIONS
 from latentaudio.config.options import GenerationOptions, PromptCue
 from latentaudio.config.presets import PRESETS
 from latentaudio.config.samplers import SAMPLERS
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 NOTICE = "<!-- Written by scripts/generate_reference.py; do not edit. -->"
-OPTION_NAMES = {name for _, names in OPTION_PANELS for name in names}
 EDITS = (
     TransferOptions,
     VaryOptions,
@@ -126,14 +126,10 @@ def options_page() -> str:
         "An option that is not set gets its value from the preset, then from the model.",
         "",
     ]
-    for panel, names in OPTION_PANELS:
-        fields = GenerationOptions.model_fields
-        lines += [f"## {panel.name}", ""]
-        rows = [row for row in field_rows(GenerationOptions) if row[0].strip("`") in names]
-        assert len(rows) == len(set(names) & set(fields))
-        lines += [*table(header, rows), ""]
-    rows = [row for row in field_rows(GenerationOptions) if row[0].strip("`") in NOT_FLAGS]
-    lines += ["## Without a flag", "", *table(header, rows), ""]
+    titles = {name: panel.name for name, panel in PANELS.items() if name != "edit"}
+    for panel, title in (*titles.items(), (None, "Without a flag")):
+        others = [name for name, option in OPTIONS.items() if option.panel != panel]
+        lines += [f"## {title}", "", *table(header, field_rows(GenerationOptions, others)), ""]
     lines += [
         "## Cues of a timeline",
         "",
@@ -237,7 +233,8 @@ def shown_names(argument: Any) -> list[str]:
 def shared_name(argument: Any) -> bool:
     """Return whether a flag is described on the page of options or under "Flags of the machine"."""
     name = argument.names[0].removeprefix("--").replace("-", "_")
-    return name in OPTION_NAMES or name in RuntimeFlags.__dataclass_fields__
+    is_option = name in OPTIONS and argument.parameter.help == OPTIONS[name].help
+    return is_option or name in RuntimeFlags.__dataclass_fields__
 
 
 def machine_lines() -> list[str]:

@@ -231,7 +231,7 @@ def check_extend(model, source):
 
 def check_loop(model, source):
     def loop(seed):
-        return model.loop(source, "rain", seam_duration=0.2, seed=seed, **FEW_STEPS)
+        return model.loop(source, "rain", loop_seam=0.2, seed=seed, **FEW_STEPS)
 
     clip = check_clip(loop, DURATION, model, blended=True)[0]
     # 0.1 s of the seam, 20 ms of crossfade and 10 ms of tolerance at each end.

@@ -143,3 +143,23 @@ def test_no_underscore_calls_into_dependencies():
         f"{p.relative_to(ROOT)}: {m.group()}" for p in FILES if (m := pattern.search(p.read_text()))
     ]
     assert not wrong, wrong
+
+
+@pytest.mark.parametrize(
+    ("pattern", "room"),
+    [
+        (r"\bjson\w*\.loads?\(|\byaml\.\w*load\w*\(", "latentaudio/config/parsing.py"),
+        (r"\bImage\.open\(", "latentaudio/editing/drawn_mask.py"),
+        (r"\btorch\.load\((?![^)]*weights_only=True)", "nowhere"),
+        (r"\bpickle\.loads?\(|\bnp\.load\((?![^)]*allow_pickle=False)", "nowhere"),
+    ],
+)
+def test_files_of_strangers_are_opened_in_one_place(pattern, room):
+    wrong = []
+    for path in FILES:
+        name = str(path.relative_to(SOURCE))
+        if name.startswith("latentaudio") and not name.startswith(room):
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                if re.search(pattern, line) and "``" not in line:
+                    wrong.append(f"{name}:{number}: {line.strip()}")
+    assert not wrong, "\n".join(wrong)

@@ -45,7 +45,7 @@ def test_small_models_ignore_low_memory(tiny_folder):
 
 def test_with_low_memory_components_take_turns(tiny_folder, loaded, monkeypatch):
     source = resolve_model(tiny_folder)
-    source = replace(source, spec=replace(source.spec, unet_parameters=1))
+    source = replace(source, spec=replace(source.spec, original_checkpoint="tiny.ckpt"))
     model = AudioLDM(source, "cpu", "fp32", low_memory=True)
     in_memory = []
     getitem = ComponentStore.__getitem__

@@ -21,6 +21,7 @@ from latentaudio.diffusion.schedule import Schedule
 from latentaudio.diffusion.sdedit import keep_known_region
 from latentaudio.editing.latent_mask import latent_mask
 from latentaudio.errors import UsageError
+from latentaudio.generation.window_conditioning import WindowConditioner
 from latentaudio.loaders.layouts import ModelSource
 from latentaudio.loaders.resolve import apply_reference
 from latentaudio.models.unet import UNet
@@ -135,7 +136,7 @@ def test_the_unconditional_language_of_audio_is_zeros_and_not_masked(folder):
     unconditional = {}
     for name, model in models.items():
         options = model.resolve_requests(["a dog in the rain"], duration=0.32, seed=1)
-        unconditional[name] = model.conditioner.encode_windows([options])[0][0][0].uncond
+        unconditional[name] = WindowConditioner(model).encode_windows([options])[0][0][0].uncond
     for name in ("original", "clean"):
         loa, t5 = unconditional[name].contexts
         assert loa.tokens.shape == (1, 8, 16) and not loa.tokens.any() and loa.mask.all()
@@ -147,7 +148,7 @@ def test_the_unconditional_language_of_audio_is_zeros_and_not_masked(folder):
 
 def test_references_set_the_heads_of_each_level():
     for name, row in MODELS.items():
-        if row.unet_parameters:
+        if row.is_published:
             width = 64 if name == "audioldm-l-full" else 32
             assert apply_reference(row, "original", ORIGINAL).unet.num_heads == tuple(
                 w // width for w in row.config.unet.widths
@@ -337,9 +338,9 @@ def test_a_tenth_of_clap_embeddings_is_dropped(folder):
     requests = [
         model.resolve_requests(["a dog"], duration=0.32, seed=seed)[0] for seed in range(400)
     ]
-    dropout_fraction = np.mean(model.conditioner.clap_dropout_mask(requests))
+    dropout_fraction = np.mean(WindowConditioner(model).clap_dropout_mask(requests))
     assert 0.05 < dropout_fraction < 0.15
-    assert not any(load(folder, "cpu", "fp32").conditioner.clap_dropout_mask(requests))
+    assert not any(WindowConditioner(load(folder, "cpu", "fp32")).clap_dropout_mask(requests))
 
 
 def test_a_short_clip_is_stretched_by_the_network_and_not_repeated():

@@ -15,6 +15,7 @@ from latentaudio.config.options import GenerationOptions, GenerationOverrides
 from latentaudio.config.presets import PRESETS
 from latentaudio.errors import GenerationError, UsageError
 from latentaudio.generation.denoise import PreparedUNet
+from latentaudio.generation.window_conditioning import WindowConditioner
 from latentaudio.types import Latent, Step
 
 QUICK = {"duration": 0.5, "steps": 2, "seed": 7}
@@ -76,7 +77,7 @@ def test_clips_come_in_order_and_their_options_reproduce_them(tiny):
         ("bell", 9),
         ("bell", 10),
     ]
-    [again] = tiny.stream([clips[2].options])
+    [again] = tiny.run([clips[2].options])
     np.testing.assert_array_equal(again.samples, clips[2].samples)
     assert again.options == clips[2].options
 
@@ -84,7 +85,7 @@ def test_clips_come_in_order_and_their_options_reproduce_them(tiny):
 def test_requests_of_a_stream_may_differ_in_all_options(tiny):
     dog = GenerationOptions(prompt="a dog", duration=0.5, steps=1)
     bell = GenerationOptions(prompt="bell", duration=1.5, steps=2, sampler="ddim", guidance_scale=1)
-    first, second = tiny.stream([dog, bell])
+    first, second = tiny.run([dog, bell])
     assert (first.duration, second.duration) == (0.5, 1.5)
     assert (second.options.sampler, second.options.guidance_scale) == ("ddim", 1.0)
     assert first.seed >= 0
@@ -157,7 +158,7 @@ def test_one_step_agrees_with_the_components_called_by_hand(tiny):
 )
 def test_a_duration_has_so_many_frames_and_tokens(tiny, duration, frames, tokens):
     assert tiny.codec.num_frames(duration) == frames
-    assert tiny.conditioner.num_loa_tokens(frames) == tokens
+    assert WindowConditioner(tiny).num_loa_tokens(frames) == tokens
 
 
 def test_without_guidance_no_unconditional_input_is_encoded(tiny, monkeypatch):
@@ -167,7 +168,7 @@ def test_without_guidance_no_unconditional_input_is_encoded(tiny, monkeypatch):
         encoded.extend(batch)
         return encode(encoders, batch)
 
-    monkeypatch.setattr("latentaudio.generation.window_conditioning.encode", recorded)
+    monkeypatch.setattr("latentaudio.generation.system.encode", recorded)
     assert tiny.generate("a fresh dog", guidance_scale=1, **QUICK)
     assert [inputs.is_unconditional for inputs in encoded] == [False]
     # the prompt is in the cache now
@@ -314,7 +315,7 @@ def test_wrong_arguments_are_errors(tiny):
         tiny.generate(["a dog", " "])
     # raised by the call, not by the first clip
     with pytest.raises(UsageError, match="has no distilled UNet"):
-        tiny.stream([GenerationOptions(prompt="a dog", sampler="distilled")])
+        tiny.run([GenerationOptions(prompt="a dog", sampler="distilled")])
     with pytest.raises(UsageError, match="device 'tpu' is not available"):
         load(tiny.source.path, device="tpu")
     with pytest.raises(UsageError, match="precision = 'int4' must be one of"):
@@ -352,7 +353,7 @@ def test_clips_have_the_license_in_their_tags(tiny):
 
 
 def test_a_stream_leaves_torchs_modes_alone(tiny):
-    for _ in tiny.stream([GenerationOptions(prompt="a dog", **QUICK)], on_step=lambda step: None):
+    for _ in tiny.run([GenerationOptions(prompt="a dog", **QUICK)], on_step=lambda step: None):
         leaf = torch.ones(1, requires_grad=True)
         (2 * leaf).backward()
         assert leaf.grad is not None

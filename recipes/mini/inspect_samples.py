@@ -28,6 +28,7 @@ from latentaudio.evaluate.mini.classifier import load_classifier
 from latentaudio.evaluate.mini.prompts import EvalPrompt, class_prompts
 from latentaudio.evaluate.mini.quality import is_correct
 from latentaudio.generation.denoise import PreparedUNet
+from latentaudio.generation.window_conditioning import WindowConditioner
 from latentaudio.train.logger import mel_to_image
 from latentaudio.types import Latent
 from procedural_audio.registry import get_registry
@@ -52,6 +53,7 @@ def generate_from(
     timesteps = schedule.timesteps(num_steps, SPACING)
     first = next(index for index, t in enumerate(timesteps) if t <= start)
     guidance = Guidance(guidance_scale)
+    conditioner = WindowConditioner(model)
     clips = []
     for k in range(0, len(prompts), BATCH_SIZE):
         batch = prompts[k : k + BATCH_SIZE]
@@ -63,7 +65,7 @@ def generate_from(
             t = torch.full((len(batch),), timesteps[first])
             z = schedule.q_sample(latents, z, t)
         num_frames = latents.shape[2]
-        num_tokens = model.conditioner.num_loa_tokens(num_frames * model.config.vae.downsampling)
+        num_tokens = conditioner.num_loa_tokens(num_frames * model.config.vae.downsampling)
         encoders = model.text_encoders
         texts = [prompt.prompt for prompt in batch]
         cond = encode_prompts(encoders, texts, num_tokens, num_frames)

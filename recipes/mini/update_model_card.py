@@ -1,6 +1,6 @@
 """Write the measured scores to benchmarks/mini.md and to the table of the model card.
 
-latentaudio evaluate mini --output benchmarks/mini.json
+latentaudio evaluate quality mini --output benchmarks/mini.json
 latentaudio benchmark mini --output benchmarks/mini-speed.json
 python recipes/mini/update_model_card.py
 """
@@ -17,12 +17,12 @@ BENCHMARKS = ROOT / "benchmarks"
 CARD = ROOT / "src" / "latentaudio" / "assets" / "mini" / "README.md"
 INTRODUCTION = """# Quality of `mini`
 
-Printed by `latentaudio evaluate mini --output benchmarks/mini.json` on two cores (AVX-512, bf16).
+Printed by `latentaudio evaluate quality mini --output benchmarks/mini.json` on two cores (AVX-512, bf16).
 "Ceiling (ground truth)" is the same metric on ground truth.
 """
 SECTION = "## Scores"
 SCORES = f"""{SECTION}
-Printed by `latentaudio evaluate mini` and `latentaudio benchmark mini`. `benchmarks/mini.md` has
+Printed by `latentaudio evaluate quality mini` and `latentaudio benchmark mini`. `benchmarks/mini.md` has
 the accuracy of every sound class.
 
 | metric | mini | ceiling (ground truth) | target | N | seed |

@@ -1,6 +1,6 @@
 """`AudioLDM`: the facade over one model. Each method hands a request to the engine.
 
-Letters: C channels, N samples.
+Letters: C channels, N samples; K clips, M texts.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, Unpack
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .audio.io import Audio
@@ -23,20 +24,22 @@ from .config.edits import (
     TransferOptions,
     VaryOptions,
 )
-from .config.options import AudioPromptMode, GenerationOptions, GenerationOverrides
+from .config.options import (
+    AudioPromptMode,
+    GenerationOptions,
+    GenerationOverrides,
+    PromptCue,
+    make_requests,
+)
 from .editing.drawn_mask import mask_to_string
 from .editing.inputs import AudioInput, RequestInputs
-from .generation.engine import Callbacks, OnStep, ProgressCallback
-from .generation.resolve import (
-    ResolvedRequest,
-    resolve_cue,
-    resolve_edit,
-    resolve_prompts,
-    resolve_request,
-)
-from .generation.streaming import generate_pieces, validate_stream
-from .generation.timeline import DEFAULT_MORPH_DURATION_S, morph_cues
-from .loaded_model import LoadedModel
+from .errors import UsageError
+from .generation.engine import Callbacks, Engine, OnStep, ProgressCallback
+from .generation.memory import MemoryEstimate
+from .generation.resolve import ResolvedRequest, resolve_cue, resolve_requests
+from .generation.streaming import generate_pieces
+from .generation.system import System
+from .generation.timeline import is_audio, morph_request
 from .loaders.resolve import resolve_model
 
 Mask: TypeAlias = NDArray[Any] | str | Path
@@ -87,7 +90,7 @@ def load(
     return AudioLDM(model_source, device, precision, low_memory)
 
 
-class AudioLDM(LoadedModel):
+class AudioLDM(System):
     """One model: generates and edits audio.
 
     Methods that take audio accept a file of any rate and channels, an `Audio`, or samples [C, N]
@@ -133,22 +136,20 @@ class AudioLDM(LoadedModel):
             GenerationError: A clip is silent or not finite.
         """
         inputs = RequestInputs(self.sample_rate)
-        options: dict[str, Any] = {**overrides}
-        cues = [resolve_cue(cue, inputs) for cue in options.pop("timeline", ())]
+        options = _resolve_cues(overrides, inputs)
         if audio_prompt is not None:
             fields = {
                 "audio_prompt": audio_prompt,
                 "audio_prompt_mode": audio_prompt_mode,
                 "audio_prompt_weight": audio_prompt_weight,
             }
-            cues.append(resolve_cue(fields, inputs))
-            duration = inputs.get_audio_prompt(cues[-1]).samples.shape[1] / self.sample_rate
+            cue = resolve_cue(fields, inputs)
+            options["timeline"] = [*options.get("timeline", ()), cue]
+            duration = inputs.get_audio_prompt(cue).samples.shape[1] / self.sample_rate
             options.setdefault("duration", min(duration, self.max_duration))
-        if cues:
-            options["timeline"] = cues
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        requests = resolve_prompts(prompts, options, self.source, inputs)
-        return list(self.engine.run(requests, Callbacks(progress, on_step)))
+        requests = resolve_requests(make_requests(prompts, options), self.source, inputs)
+        return list(Engine(self).run(requests, Callbacks(progress, on_step)))
 
     def morph(
         self,
@@ -164,10 +165,11 @@ class AudioLDM(LoadedModel):
             **overrides: Options, `progress` and `on_step`, see `generate`. `duration` is 10 s by
                 default.
         """
-        duration = overrides.setdefault("duration", DEFAULT_MORPH_DURATION_S)
-        overrides.setdefault("crossfade", duration)
-        overrides["timeline"] = morph_cues(first, second, duration)
-        return self.generate(**overrides)
+        inputs = RequestInputs(self.sample_rate)
+        options, callbacks = _split_callbacks(overrides)
+        cues = [_cue_of(item, inputs) for item in (first, second)]
+        request = morph_request(*cues, options)
+        return list(Engine(self).run(resolve_requests([request], self.source, inputs), callbacks))
 
     def transfer(
         self,
@@ -186,7 +188,7 @@ class AudioLDM(LoadedModel):
             **overrides: Options, `progress` and `on_step`, see `generate`.
         """
         edit = TransferOptions(strength=strength)
-        return list(self.edit(audio, edit, prompt, **overrides))
+        return self._edit(audio, edit, prompt, overrides)
 
     def vary(
         self,
@@ -205,7 +207,7 @@ class AudioLDM(LoadedModel):
             **overrides: Options, `progress` and `on_step`, see `generate`.
         """
         edit = VaryOptions(strength=strength)
-        return list(self.edit(audio, edit, prompt, **overrides))
+        return self._edit(audio, edit, prompt, overrides)
 
     def inpaint(
         self,
@@ -239,7 +241,7 @@ class AudioLDM(LoadedModel):
             mask=mask_to_string(mask),
             in_context=in_context,
         )
-        return list(self.edit(audio, edit, prompt, **overrides))
+        return self._edit(audio, edit, prompt, overrides)
 
     def super_resolve(
         self,
@@ -258,7 +260,7 @@ class AudioLDM(LoadedModel):
             **overrides: Options, `progress` and `on_step`, see `generate`.
         """
         edit = SuperResolveOptions(cutoff_hz=cutoff_hz)
-        return list(self.edit(audio, edit, prompt, **overrides))
+        return self._edit(audio, edit, prompt, overrides)
 
     def extend(
         self,
@@ -281,14 +283,14 @@ class AudioLDM(LoadedModel):
             **overrides: Options, `progress` and `on_step`, see `generate`.
         """
         edit = ExtendOptions(before=before, after=after, in_context=in_context)
-        return list(self.edit(audio, edit, prompt, **overrides))
+        return self._edit(audio, edit, prompt, overrides)
 
     def loop(
         self,
         audio: AudioInput,
         prompt: str = "",
         *,
-        seam_duration: float = 1.0,
+        loop_seam: float = 1.0,
         **overrides: Unpack[CallOverrides],
     ) -> list[Audio]:
         """Make audio loop without an audible seam.
@@ -296,33 +298,27 @@ class AudioLDM(LoadedModel):
         Args:
             audio: The source.
             prompt: Its description, if that helps.
-            seam_duration: Seconds around the loop point that are regenerated, half at each end.
+            loop_seam: Seconds around the loop point that are regenerated, half at each end.
             **overrides: Options, `progress` and `on_step`, see `generate`.
         """
-        edit = LoopOptions(seam_duration=seam_duration)
-        return list(self.edit(audio, edit, prompt, **overrides))
+        edit = LoopOptions(loop_seam=loop_seam)
+        return self._edit(audio, edit, prompt, overrides)
 
-    def edit(
-        self,
-        audio: AudioInput,
-        edit: AnyEdit,
-        prompt: str = "",
-        **overrides: Unpack[CallOverrides],
-    ) -> Iterator[Audio]:
-        """Edit audio; wrong options raise before any work.
-
-        Args:
-            audio: The source.
-            edit: The edit.
-            prompt: The prompt, or "".
-            **overrides: Options, `progress` and `on_step`, see `generate`.
-
-        Returns:
-            An iterator over the clips, each as soon as it is finished.
-        """
-        options: dict[str, Any] = {**overrides}
-        callbacks = Callbacks(options.pop("progress", None), options.pop("on_step", None))
-        return self.engine.run(self.resolve_edit(audio, edit, prompt, **options), callbacks)
+    def _edit(
+        self, audio: AudioInput, edit: AnyEdit, prompt: str, overrides: CallOverrides
+    ) -> list[Audio]:
+        """Return the clips of an edit of audio."""
+        if "duration" in overrides:
+            raise UsageError(
+                f"{edit.kind} takes the duration of its source and what it adds; leave duration out"
+            )
+        inputs = RequestInputs(self.sample_rate)
+        options, callbacks = _split_callbacks(overrides)
+        source = inputs.load_audio(audio)
+        changes = {"source_path": source.path, "source_sha256": source.sha256}
+        options["edit"] = edit.model_copy(update=changes)
+        request = GenerationOptions(prompt=prompt, **_resolve_cues(options, inputs))
+        return list(Engine(self).run(resolve_requests([request], self.source, inputs), callbacks))
 
     def generate_stream(
         self,
@@ -339,15 +335,15 @@ class AudioLDM(LoadedModel):
         Returns:
             An iterator over samples [1, N], to be joined as they come.
         """
-        validate_stream(overrides)
         options: dict[str, Any] = {**overrides}
         duration = options.pop("duration", math.inf)
-        timeline = options.pop("timeline", ())
-        return generate_pieces(self.engine, prompt, duration, timeline, options)
+        inputs = RequestInputs(self.sample_rate)
+        request = GenerationOptions(prompt=prompt, **_resolve_cues(options, inputs))
+        return generate_pieces(Engine(self), request, duration, inputs)
 
-    def stream(
+    def run(
         self,
-        requests: Sequence[GenerationOptions],
+        requests: Sequence[GenerationOptions | ResolvedRequest],
         *,
         progress: ProgressCallback | None = None,
         on_step: OnStep | None = None,
@@ -355,56 +351,66 @@ class AudioLDM(LoadedModel):
         """Generate the clips of requests in order; wrong options raise before any work.
 
         Args:
-            requests: Requests; options that are not set take the model's defaults.
+            requests: Requests; options that are not set take the model's defaults. A request
+                without a seed takes the next seed behind those of the request before it.
             progress: See `generate`.
             on_step: See `generate`.
 
         Returns:
             An iterator over the clips, each as soon as it is finished.
         """
-        resolved = []
-        for options in requests:
-            inputs = RequestInputs(self.sample_rate)
-            resolved.append(resolve_request(options, self.source, inputs))
-        return self.run(resolved, progress=progress, on_step=on_step)
-
-    def run(
-        self,
-        requests: Sequence[ResolvedRequest],
-        *,
-        progress: ProgressCallback | None = None,
-        on_step: OnStep | None = None,
-    ) -> Iterator[Audio]:
-        """Generate the clips of resolved requests in order, each as soon as it is finished."""
-        return self.engine.run(requests, Callbacks(progress, on_step))
+        resolved = resolve_requests(requests, self.source, RequestInputs(self.sample_rate))
+        return Engine(self).run(resolved, Callbacks(progress, on_step))
 
     def resolve_requests(
         self, prompts: Sequence[str], **overrides: Unpack[GenerationOverrides]
     ) -> list[ResolvedRequest]:
-        """Resolve a request for each prompt; their seeds leave room for each other's clips.
+        """Return the requests of prompts with all defaults, as `run` takes them.
 
         Raises:
             UsageError: An option is wrong.
         """
         inputs = RequestInputs(self.sample_rate)
-        return resolve_prompts(prompts, _resolve_cues(overrides, inputs), self.source, inputs)
+        requests = make_requests(prompts, _resolve_cues(overrides, inputs))
+        return resolve_requests(requests, self.source, inputs)
 
-    def resolve_edit(
-        self,
-        audio: AudioInput,
-        edit: AnyEdit,
-        prompt: str = "",
-        **overrides: Unpack[GenerationOverrides],
-    ) -> list[ResolvedRequest]:
-        """Resolve an edit of audio; see `edit`."""
-        inputs = RequestInputs(self.sample_rate)
-        options = _resolve_cues(overrides, inputs)
-        return resolve_edit(audio, edit, prompt, options, self.source, inputs)
+    def estimate_memory(
+        self, requests: Sequence[GenerationOptions | ResolvedRequest]
+    ) -> MemoryEstimate:
+        """Estimate the memory of the largest of some requests. Loads nothing."""
+        resolved = resolve_requests(requests, self.source, RequestInputs(self.sample_rate))
+        return Engine(self).estimate_memory(resolved)
+
+    def similarity(self, audio: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return CLAP similarities [K, M] between K clips and M texts.
+
+        Args:
+            audio: Clips, each [C, N] or [N] at `sample_rate`.
+            texts: Texts.
+        """
+        return Engine(self).similarity(audio, texts)
+
+    def reconstruct(self, samples: Samples) -> Samples:
+        """Encode and decode samples [1, N] or [N] at `sample_rate`: the codec's best quality."""
+        return self.codec.reconstruct(samples)
 
 
-def _resolve_cues(overrides: GenerationOverrides, inputs: RequestInputs) -> dict[str, Any]:
+def _split_callbacks(overrides: CallOverrides) -> tuple[dict[str, Any], Callbacks]:
+    """Return the options and the functions that follow the steps."""
+    options: dict[str, Any] = {**overrides}
+    callbacks = Callbacks(options.pop("progress", None), options.pop("on_step", None))
+    return options, callbacks
+
+
+def _cue_of(item: AudioInput, inputs: RequestInputs) -> PromptCue:
+    """Return the cue of a prompt or of audio; text that names a file is audio."""
+    kind = "audio_prompt" if is_audio(item) else "text"
+    return resolve_cue({kind: item}, inputs)
+
+
+def _resolve_cues(overrides: Mapping[str, Any], inputs: RequestInputs) -> dict[str, Any]:
     """Return options whose timeline, if there is one, has decoded audio prompts."""
     options: dict[str, Any] = {**overrides}
-    if "timeline" in options:
+    if options.get("timeline"):
         options["timeline"] = [resolve_cue(cue, inputs) for cue in options["timeline"]]
     return options

@@ -145,7 +145,7 @@ def test_a_model_post_processes_its_clips(tiny, tmp_path):
     assert (plain.extra_tags["device"], plain.extra_tags["precision"]) == ("cpu", "fp32")
     assert int(plain.extra_tags["threads"]) > 0
     tags = info(clip.save(tmp_path / "x.flac"))["tags"]
-    [again] = tiny.stream([GenerationOptions.from_tags(tags)])
+    [again] = tiny.run([GenerationOptions.from_tags(tags)])
     np.testing.assert_array_equal(again.samples, clip.samples)
     [wide] = tiny.generate("a dog", **QUICK, stereo_width=0.5)
     peak = np.abs(wide.samples).max()
@@ -159,7 +159,7 @@ def test_edits_are_post_processed_too(tiny):
     assert clip.samples.shape[0] == 2
     assert "stereo" in clip.tags["derived"]
     with pytest.raises(UsageError, match="put a seam into a loop"):
-        tiny.loop(noise(1.0), seam_duration=0.2, fade_out=0.1)
+        tiny.loop(noise(1.0), loop_seam=0.2, fade_out=0.1)
 
 
 def test_tags_restore_the_post_processing():

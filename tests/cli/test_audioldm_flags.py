@@ -137,7 +137,7 @@ def calls(monkeypatch):
     monkeypatch.setattr("latentaudio.pipeline.load", load)
     monkeypatch.setattr("latentaudio.cli.flags.validate_speech_model", lambda model: None)
     monkeypatch.setattr(
-        "latentaudio.cli.clips.output_paths", lambda output, names, **_: calls.extend(names)
+        "latentaudio.cli.generate.output_paths", lambda output, names, **_: calls.extend(names)
     )
     return calls
 

@@ -12,8 +12,8 @@ import soundfile
 
 from latentaudio.audio.io import info
 from latentaudio.cli.batch import Manifest
-from latentaudio.cli.batch_list import resolve_rows
-from latentaudio.cli.flags import BatchFlags, RuntimeFlags
+from latentaudio.cli.batch_list import make_row_requests, resolve_rows
+from latentaudio.cli.flags import RuntimeFlags
 from latentaudio.cli.main import main
 from latentaudio.config.tags import TAGS_OF_0_1
 from latentaudio.errors import GenerationError, UsageError
@@ -329,10 +329,12 @@ def test_two_batches_do_not_write_to_one_folder(tmp_path):
 
 def test_candidates_of_neighboring_rows_have_different_seeds(tmp_path, tiny_folder):
     rows = [{"prompt": "a dog"}, {"prompt": "a dog", "candidates": "1"}, {"prompt": "a dog"}]
-    flags = BatchFlags(model=str(tiny_folder), candidates=3)
+    options = {"model": str(tiny_folder), "candidates": "3"}
+    file = tmp_path / "x.csv"
+    requests = make_row_requests(file, rows, options, ".wav")
     runtime = RuntimeFlags(device="cpu", precision="fp32")
-    resolved = resolve_rows(tmp_path / "x.csv", rows, flags, 10, ".wav", runtime)
-    assert [row.request.seed for row in resolved] == [10, 13, 14]
+    resolved = resolve_rows(file, rows, requests, 10, ".wav", runtime)
+    assert [row.request.options.seed for row in resolved] == [10, 13, 14]
 
 
 def test_a_batch_of_version_0_1_is_resumed(run, write_list, tmp_path):

@@ -33,7 +33,7 @@ def test_every_command_names_its_files(source_file, flags, tmp_path, capsys):
         "inpaint": ["a dog", "--time", "0.5:0.8", "--time", "1:1.5", "--band", "1000:4000"],
         "super-resolve": ["--cutoff-hz", "4000"],
         "extend": ["a dog", "--after", "0.5"],
-        "loop": ["--seam-duration", "0.5"],
+        "loop": ["--loop-seam", "0.5"],
     }
     for command, arguments in commands.items():
         words = [command, str(source_file), *arguments, *flags, "-o", f"{tmp_path}/out/"]

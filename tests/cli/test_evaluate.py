@@ -36,7 +36,7 @@ def test_the_quality_benchmark_gets_the_models_functions(
     report = tmp_path / "report.json"
     flags = ["--clips", "12", "--prompts-per-attribute", "3", "--device", "cpu"]
     flags += ["--precision", "fp32", "--output", str(report)]
-    assert main(["evaluate", str(tiny_folder), *flags]) == 0
+    assert main(["evaluate", "quality", str(tiny_folder), *flags]) == 0
     assert "accuracy  50.0%  >= 90.0%" in capsys.readouterr().out
     assert json.loads(report.read_text())["metrics"][0]["n"] == 12
 
@@ -56,12 +56,12 @@ def test_the_editing_benchmark_gets_the_model(tiny_folder, monkeypatch, capsys):
 
 
 def test_a_file_that_cannot_be_written_is_rejected_before_the_work(tiny_folder, tmp_path, capsys):
-    for command in (["evaluate"], ["evaluate", "editing"]):
+    for command in (["evaluate", "quality"], ["evaluate", "editing"]):
         for output in (tmp_path, tmp_path / "nowhere" / "report.json"):
             assert main([*command, str(tiny_folder), "--output", str(output)]) == 2
             assert f"--output {output}" in capsys.readouterr().err
 
 
 def test_a_missing_classifier_is_an_error_that_says_how_to_train_one(tiny_folder, tmp_path, capsys):
-    assert main(["evaluate", str(tiny_folder), "--classifier", str(tmp_path / "none")]) == 2
+    assert main(["evaluate", "quality", str(tiny_folder), "--classifier", str(tmp_path / "none")]) == 2
     assert "train_classifier.py" in capsys.readouterr().err

@@ -16,9 +16,8 @@ def test_the_table_has_every_model_and_fits_100_columns(capsys):
     assert max(map(len, lines)) <= 100
     shown = {line.split()[0]: line for line in lines[1:-2] if line[0] != " "}
     assert list(shown) == list(MODELS)
-    assert "185 M" in shown["audioldm-s-full"] and shown["audioldm-s-full"].endswith(
-        "CC BY-NC-SA 4.0"
-    )
+    assert shown["audioldm-s-full"].endswith("449 M   1.8 GB  CC BY-NC-SA 4.0")
+    assert " 32 M " in shown["mini"] and " MB " in shown["mini"]
     assert "48 kHz" in shown["audioldm_48k"] and "15 s" in shown["audioldm_48k"]
 
 
@@ -28,7 +27,7 @@ def test_one_model_is_shown_with_all_details(spec, capsys):
     shown = capsys.readouterr().out
     assert spec.description in shown and spec.license in shown
     assert f"{spec.config.mel.sample_rate} Hz" in shown
-    assert f"{spec.unet_parameters:,}" in shown or not spec.unet_parameters
+    assert f"{spec.num_parameters:,}; UNet: {spec.unet_parameters:,}" in shown
     assert (spec.hub_id or spec.original_checkpoint) in shown
 
 

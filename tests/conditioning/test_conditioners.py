@@ -7,8 +7,9 @@ import torch
 
 from latentaudio import conditioning
 from latentaudio.conditioning import CONDITIONERS, encode_prompts, encode_unconditional
-from latentaudio.conditioning.base import Encoding, TextEncoders
+from latentaudio.conditioning.base import TextEncoders
 from latentaudio.conditioning.clap import clap_text_embeds
+from latentaudio.conditioning.encodings import Consumers, Encoding
 from latentaudio.conditioning.t5 import t5_states
 from latentaudio.conditioning.tokenizer import Tokenizer, build_tokenizer
 from latentaudio.config.architecture import (
@@ -183,7 +184,8 @@ class ImageConditioner:
 
     name = "image"
     components = ("image_encoder",)
-    context_position = 2
+    frozen_components = ()
+    consumers = Consumers(context_position=2)
 
     def is_used_by(self, config):
         return 5 in config.unet.cross_attention_dims

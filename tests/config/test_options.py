@@ -34,7 +34,7 @@ EDITS = [
     InpaintOptions(mask="mask.png", mask_sha256="1" * 64),
     SuperResolveOptions(cutoff_hz=3500.0),
     ExtendOptions(before=0.5, after=1.5, in_context=True),
-    LoopOptions(seam_duration=2.0),
+    LoopOptions(loop_seam=2.0),
 ]
 
 
@@ -114,7 +114,7 @@ def test_an_error_is_one_line_with_a_way_out(wrong, line):
 @pytest.mark.parametrize(
     ("edit", "wrong", "line"),
     [
-        (LoopOptions, {"before": 1.0}, "there is no option 'before'; options are: .*seam_duration"),
+        (LoopOptions, {"before": 1.0}, "there is no option 'before'; options are: .*loop_seam"),
         (VaryOptions, {"strength": 2}, "strength = 2 must be at most 1"),
         (InpaintOptions, {"mask": "a.png", "time_ranges": [(0, 1)]}, "a mask excludes time_ranges"),
         (SuperResolveOptions, {}, "cutoff_hz is missing"),

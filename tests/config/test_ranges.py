@@ -46,7 +46,9 @@ WRONG = {
 @pytest.mark.parametrize("kind", WRONG)
 def test_every_number_out_of_its_range_is_refused(class_name, field_name, kind):
     low, high = RANGES.get((class_name, field_name), (1, 2**16))
-    number = {"below": low - 1 if low >= 1 else low - 1e-3, "above": high + 1}.get(kind, WRONG[kind])
+    number = {"below": low - 1 if low >= 1 else low - 1e-3, "above": high + 1}.get(
+        kind, WRONG[kind]
+    )
     config = CONFIGS[class_name]()
     old = getattr(config, field_name)
     new = (number, *old[1:]) if isinstance(old, tuple) else number

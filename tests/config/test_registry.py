@@ -15,6 +15,7 @@ from latentaudio.config.architecture import (
 from latentaudio.config.reference import REFERENCES, get_reference
 from latentaudio.config.registry import MODELS, get_model_spec, list_models
 from latentaudio.errors import ConfigError, UsageError
+from latentaudio.generation.memory import num_parameters
 from latentaudio.loaders.components import build_on_meta, component_names
 from latentaudio.models.text_encoders import build_clap
 
@@ -51,6 +52,12 @@ def parameters(module):
 def test_names_of_the_models():
     assert list(MODELS) == ["mini", "mini-film", *sorted(UNETS, key=list(MODELS).index)]
     assert set(MODELS) == {"mini", "mini-film", *UNETS}
+
+
+@pytest.mark.parametrize("spec", MODELS.values(), ids=list(MODELS))
+def test_rows_state_the_parameters_of_their_networks(spec):
+    sizes = {name: num_parameters(name, spec.config) for name in component_names(spec.config)}
+    assert (spec.unet_parameters, spec.num_parameters) == (sizes["unet"], sum(sizes.values()))
 
 
 @pytest.mark.parametrize("name", UNETS)

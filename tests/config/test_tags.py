@@ -123,7 +123,7 @@ def test_timelines_of_0_1_are_read():
         ),
         ({"verb": "upsample", "cutoff": 3500.0}, SuperResolveOptions(cutoff_hz=3500.0)),
         ({"verb": "extend", "left": 0.5, "right": 1.5}, ExtendOptions(before=0.5, after=1.5)),
-        ({"verb": "loop", "seam": 2.0}, LoopOptions(seam_duration=2.0)),
+        ({"verb": "loop", "seam": 2.0}, LoopOptions(loop_seam=2.0)),
     ],
 )
 def test_edits_of_0_1_are_read(old, edit):

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from latentaudio.data.concat_augment import CONJUNCTIONS, ConcatPairs, join_captions
 from latentaudio.data.manifest import Clip
-from latentaudio.data.pre_encoded import INDEX_FILE, PreEncodedDataset
+from latentaudio.data.pre_encoded import FORMAT_VERSION, INDEX_FILE, PreEncodedDataset
 from procedural_audio.captions.grammar import FRAMES
 
 
@@ -29,7 +29,8 @@ def pairs(tmp_path):
             tmp_path / f"frames_{num_frames}.safetensors",
         )
     buckets = [{"frames": 128, "count": 10}, {"frames": 256, "count": 2}]
-    (tmp_path / INDEX_FILE).write_text(json.dumps({"captions": 1, "buckets": buckets}))
+    index = {"format": FORMAT_VERSION, "captions": 1, "buckets": buckets}
+    (tmp_path / INDEX_FILE).write_text(json.dumps(index))
     clips = {128: [clip(i) for i in range(10)], 256: [clip(i) for i in range(2)]}
     return ConcatPairs(PreEncodedDataset(tmp_path), clips)
 

@@ -15,7 +15,7 @@ def test_extending_keeps_the_source_in_its_place(tiny, source):
 
 def test_a_loop_has_no_step_at_its_seam(tiny, source):
     ramped = source * np.linspace(0.2, 1.0, source.shape[1], dtype=np.float32)
-    [clip] = tiny.loop(ramped, "a dog", seam_duration=0.5, **QUICK)
+    [clip] = tiny.loop(ramped, "a dog", loop_seam=0.5, **QUICK)
     loop = clip.samples[0]
     assert loop.shape == (2 * RATE,)
     step_at_seam = abs(loop[0] - loop[-1])
@@ -25,7 +25,7 @@ def test_a_loop_has_no_step_at_its_seam(tiny, source):
 
 def test_a_loop_keeps_the_source_moved_by_10_ms_at_most(tiny, source):
     ramped = source * np.linspace(0.2, 1.0, source.shape[1], dtype=np.float32)
-    [clip] = tiny.loop(ramped, "a dog", seam_duration=0.5, **QUICK)
+    [clip] = tiny.loop(ramped, "a dog", loop_seam=0.5, **QUICK)
     shifts = []
     for shift in range(-200, 200):
         moved = np.roll(clip.samples[0], shift)

@@ -7,7 +7,6 @@ from clips import FADE, QUICK, RATE, bandpass, half_mask, spectrum
 from PIL import Image
 
 from latentaudio import load
-from latentaudio.config.edits import InpaintOptions
 
 BAND = [(2000.0, 4000.0)]
 
@@ -80,9 +79,9 @@ def test_super_resolution_keeps_frequencies_below_the_cutoff(quiet, source):
 
 
 def test_an_edit_without_prompt_is_guided_by_its_context(tiny, source):
-    edit = InpaintOptions(time_ranges=((0.5, 0.8),))
-    [request] = tiny.resolve_edit(source, edit)
-    assert request.options.edit.in_context
-    assert request.options.guidance_scale == tiny.source.spec.guidance_scale
-    [request] = tiny.resolve_edit(source, edit.model_copy(update={"in_context": False}))
-    assert request.options.guidance_scale == 1.0
+    ranges = [(0.5, 0.8)]
+    [clip] = tiny.inpaint(source, time_ranges=ranges, steps=1)
+    assert clip.options.edit.in_context
+    assert clip.options.guidance_scale == tiny.source.spec.guidance_scale
+    [clip] = tiny.inpaint(source, time_ranges=ranges, in_context=False, steps=1)
+    assert clip.options.guidance_scale == 1.0

@@ -61,11 +61,11 @@ def test_tags_reproduce_an_edit_and_a_changed_source_is_an_error(tiny, source, s
     assert request.edit.kind == "inpaint"
     assert request.edit.source_path == str(path)
     assert request.edit.time_ranges == ((0.5, 0.8),)
-    [again] = tiny.stream([request])
+    [again] = tiny.run([request])
     np.testing.assert_array_equal(again.samples, clip.samples)
     soundfile.write(path, 0.5 * source[0], RATE, subtype="FLOAT")
     with pytest.raises(UsageError, match="has changed since this clip was made"):
-        tiny.stream([request])
+        tiny.run([request])
 
 
 def test_tags_reproduce_a_mask_and_a_changed_mask_is_an_error(tiny, source_file, mask_file):
@@ -74,17 +74,17 @@ def test_tags_reproduce_a_mask_and_a_changed_mask_is_an_error(tiny, source_file,
         [clip] = tiny.inpaint(source_file, "a dog", mask=mask, **QUICK)
         saved = clip.save(source_file.with_name("edited.wav"))
         request = GenerationOptions.from_tags(info(saved)["tags"])
-        [again] = tiny.stream([request])
+        [again] = tiny.run([request])
         np.testing.assert_array_equal(again.samples, clip.samples)
         assert mask is array or request.edit.mask == str(mask_file)
     [clip] = tiny.inpaint(source_file, "a dog", mask=mask_file, **QUICK)
     request = GenerationOptions.from_tags(clip.tags)
     Image.fromarray(half_mask()[::-1]).save(mask_file)
     with pytest.raises(UsageError, match="has changed since this edit was made"):
-        tiny.stream([request])
+        tiny.run([request])
     mask_file.unlink()
     with pytest.raises(DataError, match=r"mask\.png"):
-        tiny.stream([request])
+        tiny.run([request])
 
 
 def test_equal_audio_in_two_files_keeps_the_name_of_each(source, source_file, tmp_path):

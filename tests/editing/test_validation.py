@@ -50,8 +50,8 @@ from latentaudio.errors import UsageError
         ("vary", {"duration": 3.0}, "leave duration out"),
         ("vary", {"negative_prompt": "rain"}, "need a prompt"),
         ("extend", {"before": -1.0}, "before = -1.0 must be at least 0"),
-        ("loop", {"seam_duration": 2.0}, "less than the source"),
-        ("loop", {"seam_duration": 0.01}, "less than the source"),
+        ("loop", {"loop_seam": 2.0}, "less than the source"),
+        ("loop", {"loop_seam": 0.01}, "less than the source"),
         ("transfer", {"prompt": "a dog", "strength": 1.5}, "strength = 1.5 must be at most 1"),
         ("vary", {"guidance_scale": 3.0}, "need a prompt"),
         (
@@ -93,12 +93,12 @@ def test_streams_raise_for_wrong_edits_before_the_first_clip(tiny, source_file):
     ):
         changed = edit.model_copy(update=changes)
         with pytest.raises(UsageError, match=message):
-            tiny.stream([GenerationOptions(prompt="", edit=changed, duration=duration)])
+            tiny.run([GenerationOptions(prompt="", edit=changed, duration=duration)])
 
 
 def test_fields_of_another_edit_and_damaged_tags():
     with pytest.raises(UsageError, match="before"):
-        LoopOptions(seam_duration=1.0, before=1.0)
+        LoopOptions(loop_seam=1.0, before=1.0)
     with pytest.raises(UsageError, match="'edit' is not valid JSON"):
         GenerationOptions.from_tags({"prompt": "", "edit": "{kind"})
 

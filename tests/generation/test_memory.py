@@ -61,8 +61,8 @@ def test_an_estimate_knows_whether_the_memory_suffices(tiny_folder, monkeypatch)
 
 def test_published_models_warn_of_too_little_memory(tiny_folder, monkeypatch):
     model = load(tiny_folder)
-    source = model.system.source
-    model.system.source = replace(source, spec=replace(source.spec, unet_parameters=1))
+    source = model.source
+    model.source = replace(source, spec=replace(source.spec, original_checkpoint="tiny.ckpt"))
     monkeypatch.setattr(memory, "available_memory", lambda device: 0.25)
     with pytest.warns(UserWarning, match=r"takes about 0\.\d GB of memory; 0\.2 GB are available"):
         model.generate("rain", duration=1.28, steps=1)

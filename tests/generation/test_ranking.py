@@ -1,15 +1,16 @@
 """Ranking by CLAP, against transformers' own CLAP front end and model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import normalize
 from transformers import ClapFeatureExtractor
 
+from latentaudio import AudioLDM
 from latentaudio.audio.ops import resample
-from latentaudio.conditioning.base import TextEncoders
 from latentaudio.errors import UsageError
-from latentaudio.generation.ranking import similarity
 
 
 @torch.no_grad()
@@ -30,7 +31,7 @@ def test_similarities_are_those_of_transformers(tiny):
     ids, mask = tiny.text_encoders.clap_tokenizer(["a dog"])
     text_embeds = clap.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
     expected = normalize(audio_embeds, dim=-1) @ normalize(text_embeds, dim=-1)[0]
-    actual = similarity(tiny.text_encoders, clips, 16000, ["a dog"])[:, 0]
+    actual = tiny.similarity(clips, ["a dog"])[:, 0]
     np.testing.assert_allclose(actual, expected, atol=1e-3)
 
 
@@ -39,8 +40,8 @@ def test_clips_may_differ_in_length_and_channels(tiny):
     mono = (0.1 * rng.standard_normal((1, 9000))).astype(np.float32)
     texts = ["a dog", "bell", "rain"]
     clips = [np.repeat(mono, 2, axis=0), mono[0, :5000]]
-    alone = similarity(tiny.text_encoders, [mono], 16000, texts)
-    both = similarity(tiny.text_encoders, clips, 16000, texts)
+    alone = tiny.similarity([mono], texts)
+    both = tiny.similarity(clips, texts)
     assert both.shape == (2, 3)
     np.testing.assert_allclose(both[0], alone[0], atol=1e-5)
     assert np.abs(both).max() <= 1
@@ -48,5 +49,9 @@ def test_clips_may_differ_in_length_and_channels(tiny):
 
 
 def test_a_model_without_clap_cannot_rank(tiny):
+    clap = replace(tiny.config.clap, audio_depths=())
+    config = replace(tiny.config, clap=clap, audiomae=None)
+    source = replace(tiny.source, spec=replace(tiny.source.spec, config=config))
+    without_clap = AudioLDM(source, "cpu", "fp32")
     with pytest.raises(UsageError, match="set candidates to 1"):
-        similarity(TextEncoders(tiny.config), [np.zeros((1, 100), np.float32)], 16000, ["a dog"])
+        without_clap.similarity([np.zeros((1, 100), np.float32)], ["a dog"])

@@ -31,7 +31,7 @@ def test_tags_reproduce_a_timeline(tiny):
     [clip] = tiny.generate(timeline=cues, duration=1.0, **QUICK)
     request = GenerationOptions.from_tags(clip.tags)
     assert request.timeline == clip.options.timeline
-    [again] = tiny.stream([request])
+    [again] = tiny.run([request])
     np.testing.assert_array_equal(clip.samples, again.samples)
 
 

@@ -10,7 +10,7 @@ from latentaudio.conditioning.base import AudioPrompt, EncoderInputs
 from latentaudio.conditioning.language_of_audio import encode_language_of_audio
 from latentaudio.config.options import PromptCue
 from latentaudio.diffusion.guidance import compose_weighted
-from latentaudio.generation.window_conditioning import smooth_latent
+from latentaudio.generation.window_conditioning import WindowConditioner, smooth_latent
 from latentaudio.types import Conditioning, Context, LanguageOfAudio, WeightedConditioning
 
 RATE = 16000
@@ -32,7 +32,7 @@ def encoded(monkeypatch):
         inputs.extend(batch)
         return encode(encoders, batch)
 
-    monkeypatch.setattr("latentaudio.generation.window_conditioning.encode", recorded)
+    monkeypatch.setattr("latentaudio.generation.system.encode", recorded)
     return inputs
 
 
@@ -80,7 +80,7 @@ def test_a_clip_begins_with_its_first_cue_and_ends_with_its_last(tiny):
 def test_windows_of_a_long_clip_have_their_own_cues(tiny):
     cues = [PromptCue(text="a dog"), PromptCue(text="rain", start=15.0)]
     requests = tiny.resolve_requests([""], duration=30.0, timeline=cues, **QUICK)
-    [windows] = tiny.conditioner.encode_windows([requests])
+    [windows] = WindowConditioner(tiny).encode_windows([requests])
     counts = [len(prompts) for prompts in windows]
     assert counts[0] == counts[-1] == 1
     assert max(counts) == 2
@@ -160,7 +160,7 @@ def test_the_audio_prompt_of_a_cue_begins_with_its_crossfade(tiny, tone, encoded
     audio = np.concatenate([tone, 0.5 * tone], axis=1)
     cues = [{"text": "a dog"}, {"start": 1.2, "audio_prompt": audio}]
     requests = tiny.resolve_requests([""], timeline=cues, crossfade=0.8, duration=2.0, **QUICK)
-    [[[_, second]]] = tiny.conditioner.encode_windows([requests])
+    [[[_, second]]] = WindowConditioner(tiny).encode_windows([requests])
     [prompt] = [inputs.audio_prompt for inputs in encoded if inputs.audio_prompt is not None]
     first = int(np.flatnonzero(second.weight.numpy())[0])
     assert first == 10  # frames of 80 ms: 0.8 s, where the crossfade begins
@@ -170,7 +170,7 @@ def test_the_audio_prompt_of_a_cue_begins_with_its_crossfade(tiny, tone, encoded
 
 def test_the_cache_keeps_no_audio(tiny, tone):
     tiny.generate(audio_prompt=tone, **QUICK)
-    for inputs in tiny.conditioner._cache:
+    for inputs in tiny._encoded:
         assert inputs.audio_prompt is None or not inputs.audio_prompt.samples.size
 
 
@@ -202,7 +202,7 @@ def test_an_edit_does_not_depend_on_earlier_ones(tiny_folder, tone):
 def test_every_window_has_weights_if_it_has_several_cues(tiny, duration, start):
     cues = [PromptCue(text="a dog"), PromptCue(text="rain", start=start)]
     options = {**QUICK, "timeline": cues, "crossfade": 0.2, "duration": duration}
-    [windows] = tiny.conditioner.encode_windows([tiny.resolve_requests([""], **options)])
+    [windows] = WindowConditioner(tiny).encode_windows([tiny.resolve_requests([""], **options)])
     for prompts in windows:
         if len(prompts) == 1:
             assert prompts[0].weight is None
@@ -214,6 +214,6 @@ def test_a_cue_with_a_tiny_weight_is_left_out(tiny):
     cues = [{"text": "a dog"}, {"text": "rain", "weight": 1e-8}]
     tiny.generate(timeline=cues, duration=1.0, **QUICK)
     requests = tiny.resolve_requests([""], timeline=cues, duration=1.0, **QUICK)
-    [[prompts]] = tiny.conditioner.encode_windows([requests])
+    [[prompts]] = WindowConditioner(tiny).encode_windows([requests])
     assert len(prompts) == 1
     assert prompts[0].weight is None

@@ -315,7 +315,7 @@ _EDITS: dict[str, Outcome] = {
         )
     ),
     "loop": lambda: clip_values(
-        model().loop(source_clip(), "rain", seam_duration=0.4, steps=3, seed=1)
+        model().loop(source_clip(), "rain", loop_seam=0.4, steps=3, seed=1)
     ),
     "edit-itself": lambda: edited(model()),
     "edit-with-score": lambda: clip_values(
@@ -387,7 +387,7 @@ _CORE: dict[str, Callable[[AudioLDM], Value]] = {
         m.inpaint(source_clip(), OTHER, frequency_ranges=[(1500.0, 4000.0)], steps=2, seed=1)
     ),
     "extend": lambda m: clip_values(m.extend(source_clip(), OTHER, after=0.4, steps=2, seed=1)),
-    "loop": lambda m: clip_values(m.loop(source_clip(), OTHER, seam_duration=0.4, steps=2, seed=1)),
+    "loop": lambda m: clip_values(m.loop(source_clip(), OTHER, loop_seam=0.4, steps=2, seed=1)),
     "resynthesis": lambda m: m.reconstruct(source_clip()),
 }
 """The most important methods, for other precisions and references."""

@@ -309,6 +309,9 @@ def model_table() -> Value:
     rows = []
     for line in out.getvalue().splitlines():
         record = json.loads(line)
+        del record["num_parameters"]  # 0.1 had no total, and no sizes of its own models
+        if not MODELS[record["name"]].is_published:
+            record["unet_parameters"] = 0
         record["description"] = DESCRIPTIONS_OF_0_1.get(record["name"], record["description"])
         rows.append(sorted(json.dumps(value) for value in record.values()))
     return rows

@@ -13,6 +13,7 @@ from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from latentaudio.audio.mel import vae_mel
 from latentaudio.config.architecture import MelSpec, VocoderConfig
+from latentaudio.errors import ConfigError
 from latentaudio.models import istft_vocoder
 from latentaudio.models.istft_vocoder import InverseSTFT
 from latentaudio.models.vocoders import VOCODERS, build_vocoder
@@ -29,6 +30,7 @@ HIRES = VocoderConfig(
 )
 TINY = VocoderConfig(n_mels=8, channels=64)
 SMALL = VocoderConfig(kind="istft", n_mels=16, channels=24, ffn_dim=48, num_layers=2)
+ALL_SOURCES = replace(SMALL, attack_n_fft=256, use_harmonics=True)
 
 
 def parameters(module):
@@ -119,20 +121,67 @@ def test_an_untrained_istft_vocoder_already_has_the_loudness_of_its_mel():
     assert (vae_mel(again[0], spec) - log_mel).mean().abs() < 0.3
 
 
-def test_istft_vocoder_in_chunks_and_sections_equals_the_whole(monkeypatch):
+@pytest.mark.parametrize("config", [SMALL, ALL_SOURCES])
+def test_istft_vocoder_in_chunks_and_sections_equals_the_whole(config, monkeypatch):
     torch.manual_seed(0)
-    system = build_vocoder(replace(SMALL, pitch_smoothing_frames=20)).eval()
+    system = build_vocoder(replace(config, pitch_smoothing_frames=20)).eval()
+    # float32 knows phases of 350 turns to 2^-15 turns, and those of high harmonics to 2^-14
+    chunk_tolerance = 1e-6
+    section_tolerance = 2 * torch.pi * 2**-15
+    if config.use_harmonics:
+        torch.nn.init.normal_(system.attacks.gains.weight, std=0.5)
+        torch.nn.init.constant_(system.attacks.head.bias, 2.0)
+        chunk_tolerance = section_tolerance = 2 * torch.pi * 2**-14
     mel = torch.randn(1, 1, 700, 16)
     with torch.no_grad():
         whole = system(mel)
         monkeypatch.setattr(istft_vocoder, "CHUNK_FRAMES", 40)
         loudest = float(whole.abs().max())
-        torch.testing.assert_close(system(mel), whole, atol=1e-6 * loudest, rtol=0)
+        torch.testing.assert_close(system(mel), whole, atol=chunk_tolerance * loudest, rtol=0)
         monkeypatch.setattr(istft_vocoder, "SECTION_FRAMES", 120)
-        turn = (
-            2 * torch.pi * 2**-15
-        )  # as well as float32 knows the whole's phases, which go to some 350 turns
-        torch.testing.assert_close(system(mel), whole, atol=turn * loudest, rtol=0)
+        torch.testing.assert_close(system(mel), whole, atol=section_tolerance * loudest, rtol=0)
+
+
+def test_a_clip_in_a_batch_equals_the_clip_alone():
+    torch.manual_seed(0)
+    system = build_vocoder(ALL_SOURCES).eval()
+    mel = torch.randn(3, 1, 40, 16)
+    with torch.no_grad():
+        batch = system(mel)
+        alone = system(mel[1:2])
+    assert batch.shape == (3, 1, 40 * SMALL.hop_length)
+    torch.testing.assert_close(batch[1:2], alone, atol=1e-3 * float(batch.abs().max()), rtol=0)
+
+
+def test_variants_differ_in_their_noise_only():
+    torch.manual_seed(0)
+    system = build_vocoder(ALL_SOURCES).eval()
+    mel = torch.randn(2, 1, 40, 16)
+    with torch.no_grad():
+        samples, frequency = system.synthesize(mel)
+        variants, controls = system.synthesize_variants(mel, 40)
+    assert variants.shape == (40, 2, 40 * SMALL.hop_length)
+    assert controls.attacks.long_gain.shape == (2, 40 * SMALL.hop_length)
+    torch.testing.assert_close(controls.frequency, frequency, rtol=1e-4, atol=1e-2)
+    difference = (variants[0] - variants[1]).std()
+    assert difference > 0.01 * variants.std()
+    # the mean has hardly any noise, so only that of `samples` remains in the difference
+    noise_std = difference / 2**0.5
+    assert (variants.mean(0) - samples[:, 0]).std() < 1.1 * noise_std
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attack_n_fft": 300}, "must divide n_fft"),
+        ({"attack_n_fft": 1024}, "must divide n_fft"),
+        ({"attack_n_fft": 128}, "at least hop_length"),
+        ({"attack_n_fft": 256, "hop_length": 162}, "multiple of 4"),
+    ],
+)
+def test_a_window_for_attacks_that_does_not_fit_is_an_error(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        replace(SMALL, **changes)
 
 
 def test_istft_vocoder_synthesizes_in_float32_under_autocast():

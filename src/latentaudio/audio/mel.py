@@ -12,16 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..config.architecture import MelSpec, mel_edges
+from ..config.architecture import CLAPMelSpec, MelSpec, mel_edges
 from ..config.reference import CLAPPadding, MelFraming
 
 CLAP_RATE = 48000  # Hz
-CLAP_DURATION_S = 10
-_CLAP_N_FFT = 1024
-_CLAP_HOP = 480
-_CLAP_N_MELS = 64
-_CLAP_FMIN = 50.0
-_CLAP_FMAX = 14000.0
 _CLAP_FLOOR = 1e-10  # of the power, before decibels
 
 AUDIOMAE_RATE = 16000  # Hz
@@ -50,14 +44,32 @@ def filterbank(sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: flo
         [F, K] float32.
     """
     edges = np.array(mel_edges(n_mels, fmin, fmax))
+    area = 2.0 / (edges[2:] - edges[:-2])
+    bank = _triangles(edges, sample_rate, n_fft) * area[:, None]
+    return torch.from_numpy(bank.astype(np.float32))
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)  # cached for callers that need gradients too
+def htk_filterbank(sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float) -> Tensor:
+    """Return mel filters on the HTK scale without normalization, the default of torchaudio.
+
+    Arguments and result are those of `filterbank`.
+    """
+    limits = 2595.0 * np.log10(1.0 + np.array([fmin, fmax]) / 700.0)
+    mels = np.linspace(limits[0], limits[1], n_mels + 2)
+    edges = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
+    return torch.from_numpy(_triangles(edges, sample_rate, n_fft).astype(np.float32))
+
+
+def _triangles(edges: np.ndarray, sample_rate: int, n_fft: int) -> np.ndarray:
+    """Triangular filters [F, K] between corner frequencies [F + 2] in Hz, of height 1."""
     bins_hz = np.linspace(0.0, sample_rate / 2, n_fft // 2 + 1)
     ramps = edges[:, None] - bins_hz[None, :]
     widths = np.diff(edges)
     rising = -ramps[:-2] / widths[:-1, None]
     falling = ramps[2:] / widths[1:, None]
-    area = 2.0 / (edges[2:] - edges[:-2])
-    bank = np.maximum(0.0, np.minimum(rising, falling)) * area[:, None]
-    return torch.from_numpy(bank.astype(np.float32))
+    return np.asarray(np.maximum(0.0, np.minimum(rising, falling)))
 
 
 @lru_cache(maxsize=8)
@@ -104,7 +116,9 @@ def vae_mel(samples: Tensor, spec: MelSpec, framing: MelFraming = "vocoder") -> 
     return mel.clamp_min(spec.floor).log()[:, None]
 
 
-def clap_mel(samples: Tensor, padding: CLAPPadding = "repeatpad") -> Tensor:
+def clap_mel(
+    samples: Tensor, padding: CLAPPadding = "repeatpad", spec: CLAPMelSpec | None = None
+) -> Tensor:
     """Return CLAP's mel in decibels (numerics: CLAP).
 
     Clips longer than 10 s are cut.
@@ -114,18 +128,30 @@ def clap_mel(samples: Tensor, padding: CLAPPadding = "repeatpad") -> Tensor:
         padding: "repeatpad": a shorter clip is repeated a whole number of times and zero-padded to
             10 s. "stretch": it is left as it is, and the network stretches it, as in the second
             version of the authors' code.
+        spec: The front end; its own `padding` wins over the argument. None: as published.
 
     Returns:
         [B, 1, L, 64] with L = 1 + T // 480, at most 1001.
     """
-    target = CLAP_DURATION_S * CLAP_RATE
-    if padding == "repeatpad" and samples.shape[1] < target:
-        samples = samples.repeat(1, max(1, target // max(1, samples.shape[1])))
-        samples = pad(samples, (0, target - samples.shape[1]))
-    samples = samples[:, :target]
-    bank = filterbank(CLAP_RATE, _CLAP_N_FFT, _CLAP_N_MELS, _CLAP_FMIN, _CLAP_FMAX).to(samples)
-    power = magnitudes(samples, _CLAP_N_FFT, _CLAP_HOP, _CLAP_N_FFT // 2).square() @ bank.T
+    spec = spec or CLAPMelSpec()
+    samples = _pad_clap_clip(samples, spec.padding or padding, int(spec.duration_s * CLAP_RATE))
+    make_bank = htk_filterbank if spec.is_fusion else filterbank
+    bank = make_bank(CLAP_RATE, spec.n_fft, spec.n_mels, spec.fmin, spec.fmax).to(samples)
+    power = magnitudes(samples, spec.n_fft, spec.hop_length, spec.n_fft // 2).square() @ bank.T
     return 10.0 * power.clamp_min(_CLAP_FLOOR).log10()[:, None]
+
+
+def _pad_clap_clip(samples: Tensor, padding: str, target: int) -> Tensor:
+    """Samples [B, T], padded to `target` samples unless `padding` is "stretch", and cut to it."""
+    length = samples.shape[1]
+    if length < target and padding != "stretch":
+        num_copies = target // max(1, length)
+        if padding == "repeat":
+            samples = samples.repeat(1, num_copies + 1)[:, :target]
+        elif padding == "repeatpad":
+            samples = samples.repeat(1, max(1, num_copies))
+        samples = pad(samples, (0, target - samples.shape[1]))
+    return samples[:, :target]
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..config.parsing import parse_json
 from ..errors import DataError
 
 COMMAND = (sys.executable, "-m", "latentaudio.cli.main")
@@ -80,7 +80,7 @@ def measure_command(command: Sequence[str]) -> ProcessCost:
         stdin=subprocess.DEVNULL,
         check=True,
     )
-    usage = json.loads(launched.stdout)
+    usage = parse_json(launched.stdout)
     if usage["code"]:
         lines = launched.stderr.decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else "no error message"

@@ -15,7 +15,7 @@ from torch import nn
 from ..loaders.components import build_component, component_names
 from ..loaders.layouts import ModelSource
 from ..loaders.model_folder import TOKENIZER_FILE, save_component, write_config
-from ..loaders.resolve import spec_only
+from ..loaders.resolve import ASSETS, spec_only
 
 _DENOISERS = ("unet", "distilled_unet")
 _BIAS_STD = 0.1  # of parameters with one dimension
@@ -37,7 +37,8 @@ class RandomWeights(ModelSource):
 
 def random_model(name: str) -> RandomWeights:
     """Return the model of that name in the registry, with random weights."""
-    return RandomWeights(**vars(spec_only(name)))
+    tokenizer_folder = ASSETS / "mini"
+    return RandomWeights(**{**vars(spec_only(name)), "path": tokenizer_folder})
 
 
 def build_random(component: str, source: ModelSource) -> nn.Module:

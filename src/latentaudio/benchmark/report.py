@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from ..config.parsing import parse_json, read_bounded
 from ..errors import DataError
 from ..fileio import atomic_write
 from .end_to_end import COLUMNS, DURATION, EndToEndCost
@@ -61,7 +62,7 @@ class BenchmarkResults:
             DataError: the file does not exist or has other content.
         """
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = parse_json(read_bounded(path))
             latency = []
             for entry in stored["latency"]:
                 costs = entry.pop("cold_start").items()

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..config.registry import DEFAULT_SPEECH_MODEL, MODELS
 from ..errors import UsageError
 
 PROMPT = "prompt"
@@ -164,6 +163,8 @@ def _option_finder() -> Callable[[str], str]:
 
 def _add_defaults(line: _CommandLine) -> None:
     """Set the defaults of the authors' commands that differ from those of the model table."""
+    from ..config.registry import DEFAULT_SPEECH_MODEL, MODELS
+
     values = line.values
     has_transcript = bool(values.get("--transcript"))
     default_model = "audioldm2-full"

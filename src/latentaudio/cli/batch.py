@@ -10,21 +10,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from cyclopts import Parameter
 
 from ..config.audio_formats import FORMATS
+from ..config.parsing import parse_json
 from ..config.tags import TAGS_OF_0_1, upgrade_tags
 from ..errors import DataError, GenerationError, LatentAudioError, UsageError
 from . import console
-from .batch_list import Row, read_rows, resolve_rows
-from .clips import save_clip
-from .flags import ALL, OUTPUT, PROMPT, BatchFlags, DisplayFlags, RuntimeFlags
-from .output_paths import ensure_writable_dir
+from .batch_list import Row, make_row_requests, read_rows, resolve_rows
+from .flags import OUTPUT, PROMPT, DisplayFlags, RuntimeFlags, option_flags
+from .output import ensure_writable_dir, save_clip
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
+    from .flags import OptionFlags
 
 MANIFEST_FILE = "manifest.jsonl"
 _FORMAT_NAMES = ", ".join(name.removeprefix(".") for name in FORMATS)
@@ -55,7 +56,7 @@ class Manifest:
         try:
             records = []
             for line in data[: self._complete_size].splitlines():
-                records.append(_upgrade_record(json_format.loads(line)))
+                records.append(_upgrade_record(parse_json(line)))
             self.records = {record["name"]: record for record in records}
             self.first_seed = records[-1]["first_seed"] if records else secrets.randbelow(2**31)
         except (ValueError, TypeError, KeyError):
@@ -132,6 +133,7 @@ def _upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
     return upgraded
 
 
+@option_flags(before="format", hidden={"num_waveforms"})
 def batch(
     rows: Annotated[
         Path,
@@ -146,7 +148,6 @@ def batch(
         Path, Parameter(help="Folder for the files, named after the rows.", group=OUTPUT)
     ],
     *,
-    options: Annotated[BatchFlags, ALL] = BatchFlags(),
     format: Annotated[
         str,
         Parameter(help=f"Format of the files: {_FORMAT_NAMES}.", group=OUTPUT),
@@ -161,6 +162,7 @@ def batch(
     ] = False,
     display: DisplayFlags = DisplayFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
+    **options: Unpack[OptionFlags],
 ) -> None:
     """Generate one clip for each row of a list. The same command resumes a stopped batch.
 
@@ -176,10 +178,12 @@ def batch(
     if manifest_path.exists() and rows.exists() and manifest_path.samefile(rows):
         raise UsageError(f"{rows} is the manifest of the folder; give the list it was made from")
     cells = read_rows(rows)
+    requests = make_row_requests(rows, cells, options, extension)
     manifest = Manifest(manifest_path)
-    if options.seed >= 0:
-        manifest.first_seed = options.seed
-    resolved = resolve_rows(rows, cells, options, manifest.first_seed, extension, runtime)
+    for row, request in zip(cells, requests, strict=True):
+        if "seed" not in row and request.seed >= 0:  # of --seed
+            manifest.first_seed = request.seed
+    resolved = resolve_rows(rows, cells, requests, manifest.first_seed, extension, runtime)
     _generate_missing(resolved, manifest, skip_existing, display, runtime)
 
 
@@ -207,7 +211,7 @@ def _generate_missing(
                 if isinstance(clip, LatentAudioError):
                     num_failed += 1
                     console.print_error(f"row {row.number}: {clip}")
-                    record |= {"seed": row.request.seed, "error": str(clip)}
+                    record |= {"seed": row.request.options.seed, "error": str(clip)}
                 else:
                     save_clip(clip, folder / row.file, display)
                     digest = hashlib.sha256((folder / row.file).read_bytes()).hexdigest()
@@ -228,10 +232,9 @@ def _generate_rows(
     rows: Sequence[Row], runtime: RuntimeFlags
 ) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
     """Each row with its clip or its error, model by model."""
-    for model in dict.fromkeys(row.request.model for row in rows):
-        yield from _generate_with(
-            model, [row for row in rows if row.request.model == model], runtime
-        )
+    for model in dict.fromkeys(row.request.options.model for row in rows):
+        with_model = [row for row in rows if row.request.options.model == model]
+        yield from _generate_with(model, with_model, runtime)
 
 
 def _generate_with(
@@ -239,10 +242,10 @@ def _generate_with(
 ) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
     model = runtime.load(model_name)
     while rows:
-        clips = model.stream([row.request for row in rows])
+        clips = model.run([row.request for row in rows])
         try:
             for clip in clips:
                 yield rows.pop(0), clip
         except (GenerationError, UsageError) as error:
-            # An error is that of the first row that is left. A new stream continues after it.
+            # An error is that of the first row that is left. A new run continues after it.
             yield rows.pop(0), error

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..config.options import GenerationOptions
-from ..config.registry import DEFAULT_SPEECH_MODEL
-from ..errors import LatentAudioError, UsageError
-from .flags import BatchFlags, RuntimeFlags, validate_speech_model
-from .output_paths import validate_sample_rate
-from .prompts import DEFAULT_VOICE_PROMPT, read_prompt_file, read_text
+from ..config.option_table import OPTIONS
+from ..config.parsing import parse_json
+from ..errors import DataError, LatentAudioError, UsageError
+from .flags import DEFAULT_VOICE_PROMPT, RuntimeFlags, validate_speech_model
+from .output import validate_sample_rate
 
 if TYPE_CHECKING:
+    from ..config.options import GenerationOptions
+    from ..generation.resolve import ResolvedRequest
     from ..loaders.layouts import ModelSource
+    from .flags import OptionFlags
 
 Cells: TypeAlias = dict[str, Any]
 """The values of one row by column, as the file has them; pydantic checks them with the request."""
 
 _NOT_COLUMNS = {"num_waveforms", "edit"}
-COLUMNS = ["name", *(name for name in GenerationOptions.model_fields if name not in _NOT_COLUMNS)]
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,49 @@ class Row:
     Attributes:
         number: Number of the row, from 1.
         file: Name of its file.
-        request: Its complete request.
+        request: Its resolved request.
         record: Everything that decides the content of the file, as JSON can hold it.
     """
 
     number: int
     file: str
-    request: GenerationOptions
+    request: ResolvedRequest
     record: dict[str, Any]
+
+
+def read_text(file: Path) -> str:
+    """Return the text of a UTF-8 file; `DataError` if it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise DataError(f"cannot read {file} ({reason})") from None
+
+
+def read_prompt_file(file: Path) -> list[tuple[str, str]]:
+    """Read a file with one prompt on each line.
+
+    Args:
+        file: Each line is a prompt or `prompt | name`.
+
+    Returns:
+        Pairs (prompt, name); the name of a line without one is the prompt.
+
+    Raises:
+        DataError: The file cannot be read.
+        UsageError: A line has two vertical bars.
+    """
+    pairs = []
+    for number, line in enumerate(read_text(file).splitlines(), 1):
+        prompt, _, name = (field.strip() for field in line.partition("|"))
+        if "|" in name:
+            raise UsageError(
+                f"{file}, line {number} has two vertical bars; "
+                "write one, between the prompt and the name"
+            )
+        if prompt:
+            pairs.append((prompt, name or prompt))
+    return pairs
 
 
 def read_rows(file: Path) -> list[Cells]:
@@ -104,7 +139,7 @@ def _read_jsonl(file: Path, text: str) -> list[Cells]:
     rows: list[Cells] = []
     for line in filter(str.strip, text.split("\n")):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict) or any(isinstance(cell, list | dict) for cell in row.values()):
@@ -116,20 +151,59 @@ def _read_jsonl(file: Path, text: str) -> list[Cells]:
     return rows
 
 
-def resolve_rows(
-    file: Path,
-    rows: Sequence[Cells],
-    flags: BatchFlags,
-    first_seed: int,
-    extension: str,
-    runtime: RuntimeFlags,
-) -> list[Row]:
-    """Resolve the request of every row: its cells, then flags, then defaults of the model.
+def make_row_requests(
+    file: Path, rows: Sequence[Cells], options: OptionFlags, extension: str
+) -> list[GenerationOptions]:
+    """Return the request of every row: its cells, then flags.
 
     Args:
         file: The list, for errors.
         rows: Its rows.
-        flags: Options of rows that do not set them.
+        options: Options of rows that do not set them.
+        extension: Extension of the files.
+
+    Raises:
+        UsageError: The first error in the list, with its row.
+    """
+    requests = []
+    for number, row in enumerate(rows, 1):
+        with _with_row_context(file, number):
+            request = _make_request(row, options)
+            validate_sample_rate(request.sample_rate, extension)
+            requests.append(request)
+    return requests
+
+
+def _make_request(row: Cells, options: OptionFlags) -> GenerationOptions:
+    from ..config.options import GenerationOptions
+    from ..config.registry import DEFAULT_SPEECH_MODEL
+
+    columns = ["name", *(name for name in OPTIONS if name not in _NOT_COLUMNS)]
+    unknown = sorted(set(row) - set(columns))
+    if unknown:
+        raise UsageError(f"there is no column {unknown[0]!r}; columns are: {', '.join(columns)}")
+    values: dict[str, Any] = {**options, **row}
+    values.pop("name", None)
+    if values.get("transcript"):
+        values = {"model": DEFAULT_SPEECH_MODEL, "prompt": DEFAULT_VOICE_PROMPT, **values}
+        validate_speech_model(values["model"])
+    return GenerationOptions(**values)
+
+
+def resolve_rows(
+    file: Path,
+    rows: Sequence[Cells],
+    requests: Sequence[GenerationOptions],
+    first_seed: int,
+    extension: str,
+    runtime: RuntimeFlags,
+) -> list[Row]:
+    """Resolve the request of every row with the defaults of its model.
+
+    Args:
+        file: The list, for errors.
+        rows: Its rows.
+        requests: Their requests.
         first_seed: Seed of row 1; later seeds leave room for the candidates of earlier rows.
         extension: Extension of the files, which are named by name or prompt, and numbered if an
             earlier row has that name.
@@ -138,47 +212,29 @@ def resolve_rows(
     Raises:
         LatentAudioError: The first error in the list, with its row.
     """
-    requests = []
-    for number, row in enumerate(rows, 1):
-        with _with_row_context(file, number):
-            request = _build_request(row, flags)
-            validate_sample_rate(request.sample_rate, extension)
-            requests.append(request)
-    from ..generation.resolve import MAX_SEED, resolve_options
+    from ..config.options import MAX_SEED
+    from ..editing.inputs import RequestInputs
+    from ..generation.resolve import resolve_request
 
     settings = vars(runtime)
     sources: dict[str, ModelSource] = {}
     resolved: list[Row] = []
     num_seeds = 0
     names = _file_names(rows, requests, extension)
-    for number, (request, name) in enumerate(zip(requests, names, strict=True), 1):
+    for number, (row, request, name) in enumerate(zip(rows, requests, names, strict=True), 1):
         with _with_row_context(file, number):
             if request.model not in sources:
                 sources[request.model] = runtime.find_source(request.model)
-            options = resolve_options(request, sources[request.model])
-            if request.seed < 0:
+            source = sources[request.model]
+            if "seed" not in row or request.seed < 0:
                 seed = (first_seed + num_seeds) % MAX_SEED
-                options = options.model_copy(update={"seed": seed})
-            num_seeds += options.candidates
-            record = {**options.model_dump(mode="json"), **settings}
-            resolved.append(Row(number, name, options, record))
+                request = request.model_copy(update={"seed": seed})
+            inputs = RequestInputs(source.config.mel.sample_rate)
+            resolved_request = resolve_request(request, source, inputs)
+            num_seeds += resolved_request.options.candidates
+            record = {**resolved_request.options.model_dump(mode="json"), **settings}
+            resolved.append(Row(number, name, resolved_request, record))
     return resolved
-
-
-def _build_request(row: Cells, flags: BatchFlags) -> GenerationOptions:
-    """The request of one row, not yet resolved."""
-    unknown = sorted(set(row) - set(COLUMNS))
-    if unknown:
-        raise UsageError(f"there is no column {unknown[0]!r}; columns are: {', '.join(COLUMNS)}")
-    # --seed is that of row 1, and counted up from there
-    set_by_user = flags.set_values()
-    set_by_user.pop("seed", None)
-    values = {**set_by_user, **row}
-    values.pop("name", None)
-    if values.get("transcript"):
-        values = {"model": DEFAULT_SPEECH_MODEL, "prompt": DEFAULT_VOICE_PROMPT, **values}
-        validate_speech_model(values["model"])
-    return GenerationOptions(**values)
 
 
 def _file_names(

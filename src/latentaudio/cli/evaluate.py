@@ -1,4 +1,4 @@
-"""`latentaudio evaluate`: quality of a model; `latentaudio evaluate editing`: quality of edits."""
+"""`latentaudio evaluate quality` and `latentaudio evaluate editing`: one command per benchmark."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 CLASSIFIER = Path("benchmarks/classifier")
 
-evaluate = App(name="evaluate", help="Measure the quality of a model.", help_format="markdown")
+evaluate = App(name="evaluate", help="Measure the quality of a model, or of its edits.", help_format="markdown")
 
 
-@evaluate.default
+@evaluate.command
 def quality(
     model: str = "mini",
     *,
@@ -60,7 +60,7 @@ def quality(
     _validate_output(output)
     system = load(model, device, precision)
     sound_classifier = load_classifier(classifier)
-    with console.progress_bar("evaluate", quiet) as tick:
+    with console.progress_bar("evaluate quality", quiet) as tick:
         benchmark = QualityBenchmark(
             _generate_fn(system),
             sound_classifier,

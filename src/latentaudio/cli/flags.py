@@ -1,28 +1,36 @@
-"""Flags that several commands share, as typed objects, and the panels of --help.
+"""Flags that several commands share, and the panels of --help.
 
-The flags of options are the fields of `config.options.GenerationOptions`: names, types, defaults,
-limits and help come from there. Cyclopts builds one flags object for a command line; pydantic
-checks its values then, before anything heavy is imported.
+Every option of `config.option_table` that has a panel is a flag. The text that the user types is
+checked where the request is made, by `GenerationOptions`, and nowhere else. Nothing here imports
+pydantic or torch, so that --help is quick.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from inspect import Parameter as SignatureParameter
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Group, Parameter
-from pydantic import BaseModel
 
 from ..config.audio_formats import FORMATS
-from ..config.options import GenerationOptions, GenerationOverrides, PromptCue
-from ..config.registry import DEFAULT_SPEECH_MODEL, MODELS
+from ..config.option_table import OPTIONS, Option, Panel
 from ..errors import UsageError
 
 if TYPE_CHECKING:
+    from ..config.options import GenerationOverrides
     from ..loaders.layouts import ModelSource
     from ..pipeline import AudioLDM
+
+    class OptionFlags(GenerationOverrides, total=False):
+        """The options that the user set, as text that is not checked yet."""
+
+        prompt: str
+        model: str
+
 
 EDIT = Group("Edit", sort_key=1)
 PROMPT = Group("Prompt", sort_key=2)
@@ -31,124 +39,76 @@ LENGTH = Group("Length and post-processing", sort_key=4)
 OUTPUT = Group("Output", sort_key=5)
 MACHINE = Group("Model and machine", sort_key=6)
 EXPERT = Group("Expert sampling options", sort_key=7)
+PANELS: Mapping[Panel, Group] = {
+    "edit": EDIT,
+    "prompt": PROMPT,
+    "sampling": SAMPLING,
+    "length": LENGTH,
+    "output": OUTPUT,
+    "machine": MACHINE,
+    "expert": EXPERT,
+}
 
-OPTION_PANELS: tuple[tuple[Group, tuple[str, ...]], ...] = (
-    (PROMPT, ("negative_prompt", "transcript", "crossfade")),
-    (SAMPLING, ("seed", "preset", "candidates")),
-    (
-        LENGTH,
-        (
-            "duration", "loop_seam", "lufs", "true_peak", "trim_silence", "fade_in", "fade_out",
-            "stereo_width", "sample_rate",
-        ),
-    ),
-    (OUTPUT, ("num_waveforms",)),
-    (MACHINE, ("model",)),
-    (
-        EXPERT,
-        (
-            "steps", "sampler", "cache_interval", "eta", "guidance_scale", "apg_eta",
-            "guidance_start", "guidance_stop", "guidance_rescale",
-        ),
-    ),
-)  # fmt: skip
-"""The panel of every option that is a flag."""
-NOT_FLAGS = ("prompt", "timeline", "edit")
-"""Options that a command takes as arguments, files or by its name."""
-WINDOW_S = 10.24
-"""Longest clip that models are trained on; the longest default duration of an audio prompt."""
-
-Flags = TypeVar("Flags", bound="OptionFlags")
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def describe(model: type[BaseModel], field: str, group: Group, **settings: Any) -> Parameter:
-    """Return a flag whose help is the description of a field in `config`.
+def describe(option: Option, **settings: Any) -> Parameter:
+    """Return the flag of an option, in its panel and with its help.
 
     Args:
-        model: The pydantic model.
-        field: Its field.
-        group: The panel of the flag.
+        option: The option.
         **settings: Other settings of the flag.
     """
-    help_text = model.model_fields[field].description
+    assert option.panel is not None, "an option with a flag has a panel"
     return Parameter(
-        help=help_text, group=group, show_default=False, show_choices=False, **settings
+        help=option.help,
+        group=PANELS[option.panel],
+        show_default=False,
+        show_choices=False,
+        **settings,
     )
 
 
-class OptionFlags(GenerationOptions):
-    """Options as flags; base of one class for each kind of command.
+def option_flags(before: str, hidden: Collection[str] = ()) -> Callable[[Command], Command]:
+    """Give a command one flag for each option, in the place of its `**options`.
 
-    Attributes:
-        HIDDEN: Options that the commands of a class do not have.
+    The command gets the options that the user set, as text.
+
+    Args:
+        before: Parameter of the command that the flags stand before in --help.
+        hidden: Options that the command does not have.
     """
 
-    HIDDEN: ClassVar[Collection[str]] = ()
+    def decorate(command: Command) -> Command:
+        parameters = []
+        for name, parameter in signature(command).parameters.items():
+            if name == before:
+                parameters += _option_parameters(hidden)
+            if parameter.kind is not SignatureParameter.VAR_KEYWORD:
+                parameters.append(parameter)
+        vars(command)["__signature__"] = signature(command).replace(parameters=parameters)
+        del command.__annotations__["options"]  # its type is for readers of the code only
+        return command
 
-    prompt: str = "-"  # a placeholder: prompts are arguments, and no option is checked against it
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        """Add the panel of every flag to its field, and take hidden options out of the parser."""
-        flags = {name: Parameter(parse=False) for name in (*NOT_FLAGS, *cls.HIDDEN)}
-        for group, names in OPTION_PANELS:
-            for name in names:
-                panel = Parameter(group=group, show_default=False, show_choices=False)
-                flags.setdefault(name, panel)
-        for name, field in cls.model_fields.items():
-            # A new list: a subclass shares the list of its base, which is not a flag.
-            field.metadata = [*field.metadata, flags[name]]
-
-    def updated(self: Flags, **values: Any) -> Flags:
-        """Return the same flags with other values, as if the user had set them."""
-        return self.model_copy(update=values)
+    return decorate
 
 
-class GenerationFlags(OptionFlags):
-    """Options of `generate`."""
-
-
-class MorphFlags(OptionFlags):
-    """Options of `morph`, which speech models do not have."""
-
-    HIDDEN = ("transcript",)
-
-
-class EditFlags(OptionFlags):
-    """Options of edits: the source sets the duration, and there is no timeline."""
-
-    HIDDEN = ("duration", "loop_seam", "crossfade")
-
-
-class StreamFlags(OptionFlags):
-    """Options of a stream: none that needs the whole clip, as `generation.streaming` lists them.
-
-    `duration` is a parameter of the command, because a stream has no longest one.
-    """
-
-    HIDDEN = (
-        "duration", "num_waveforms", "candidates", "loop_seam", "lufs", "true_peak",
-        "trim_silence", "fade_in", "fade_out", "stereo_width", "sample_rate",
-    )  # fmt: skip
-
-
-class BatchFlags(OptionFlags):
-    """Options of `batch`: each row is one clip."""
-
-    HIDDEN = ("num_waveforms",)
-
-
-ALL = Parameter(name="*")
-"""Shows the flags of an object without the name of the object as a prefix."""
-
-
-def to_overrides(flags: OptionFlags) -> GenerationOverrides:
-    """Return the options that the user set, as keywords of `AudioLDM.generate`."""
-    overrides = {}
-    for name, value in flags.set_values().items():
-        if name in GenerationOverrides.__optional_keys__:
-            overrides[name] = value
-    return cast("GenerationOverrides", overrides)
+def _option_parameters(hidden: Collection[str]) -> list[SignatureParameter]:
+    parameters = []
+    for name, option in OPTIONS.items():
+        if option.panel is None or name in hidden:
+            continue
+        kind = bool if option.is_switch else str
+        metavar = None if option.is_switch else option.metavar
+        parameters.append(
+            SignatureParameter(
+                name,
+                SignatureParameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[kind | None, describe(option, metavar=metavar)],
+            )
+        )
+    return parameters
 
 
 SourceArgument = Annotated[
@@ -195,6 +155,7 @@ class RuntimeFlags:
     def find_source(self, model: str) -> ModelSource:
         """Return a model, as far as checks need it; published ones are not downloaded."""
         from ..config.reference import get_reference
+        from ..config.registry import MODELS
         from ..loaders.resolve import resolve_model, spec_only
 
         if model in MODELS and MODELS[model].is_published:
@@ -281,56 +242,8 @@ class OutputFlags(DisplayFlags):
     ] = None
 
 
-@Parameter(name="*")
-@dataclass(frozen=True)
-class PromptSourceFlags:
-    """Files that condition a clip beside its prompt, or in its place."""
-
-    timeline: TimelineFlag = None
-    audio_prompt: Annotated[
-        Path | None,
-        Parameter(
-            help=f"Audio file that is used like the prompt, or in its place. Default duration: "
-            f"that of the file, at most {WINDOW_S} s.",
-            group=PROMPT,
-        ),
-    ] = None
-    audio_prompt_mode: Annotated[
-        Literal["loa", "clap"] | None, describe(PromptCue, "audio_prompt_mode", PROMPT)
-    ] = None
-    audio_prompt_weight: Annotated[float, describe(PromptCue, "audio_prompt_weight", PROMPT)] = 1.0
-
-    def add_to(self, flags: Flags) -> Flags:
-        """Return the flags with the cues of the timeline file, or with the audio prompt.
-
-        Raises:
-            DataError: A file cannot be read.
-            UsageError: Flags contradict each other, or a file has a wrong value.
-        """
-        if self.audio_prompt is None:
-            if self.audio_prompt_mode or self.audio_prompt_weight != 1.0:
-                raise UsageError(
-                    "--audio-prompt-mode and --audio-prompt-weight need an audio prompt; "
-                    "name a file with --audio-prompt"
-                )
-            return with_timeline(flags, self.timeline)
-        if self.timeline is not None:
-            raise UsageError("--timeline and --audio-prompt exclude each other; leave one out")
-        cue = PromptCue(
-            audio_prompt=str(self.audio_prompt),
-            audio_prompt_mode=self.audio_prompt_mode or "",
-            audio_prompt_weight=self.audio_prompt_weight,
-        )
-        duration = flags.duration
-        if "duration" not in flags.model_fields_set:
-            from ..audio.io import info
-
-            duration = min(float(info(self.audio_prompt)["duration"]), WINDOW_S)
-        return flags.updated(timeline=(cue,), duration=duration)
-
-
-def with_timeline(flags: Flags, file: Path | None) -> Flags:
-    """Return the flags with the cues and options of a timeline file.
+def add_timeline(options: OptionFlags, file: Path) -> OptionFlags:
+    """Return the options with the cues and options of a timeline file.
 
     An option that the user set as a flag replaces that of the file.
 
@@ -338,30 +251,34 @@ def with_timeline(flags: Flags, file: Path | None) -> Flags:
         DataError: The file cannot be read.
         UsageError: The file has a wrong value.
     """
-    if file is None:
-        return flags
     from ..generation.timeline import read_timeline
 
-    return type(flags)(**{**read_timeline(file), **flags.set_values()})
+    read: Any = read_timeline(file)
+    return {**read, **options}
 
 
-def with_speech_defaults(flags: Flags) -> Flags:
-    """Return the flags with the default speech model if there is a transcript and no model.
+DEFAULT_VOICE_PROMPT = "A female reporter is speaking full of emotion"
+"""Prompt of a transcript without one, as in the authors' command (numerics: phonemes)."""
+
+
+def add_speech_model(options: OptionFlags) -> OptionFlags:
+    """Return the options of a transcript with the default speech model, if none is set.
 
     Raises:
         UsageError: The model is not a speech model, or the phonemizer is not installed.
     """
-    if not flags.transcript:
-        return flags
-    if "model" not in flags.model_fields_set:
-        flags = flags.updated(model=DEFAULT_SPEECH_MODEL)
-    validate_speech_model(flags.model)
-    return flags
+    from ..config.registry import DEFAULT_SPEECH_MODEL
+
+    model = options.get("model", DEFAULT_SPEECH_MODEL)
+    validate_speech_model(model)
+    return {**options, "model": model}
 
 
 def validate_speech_model(model: str) -> None:
     """Raise `UsageError`, before anything is downloaded, if a model is not a speech model."""
     from importlib.util import find_spec
+
+    from ..config.registry import DEFAULT_SPEECH_MODEL, MODELS
 
     if model in MODELS and MODELS[model].config.phonemes is None:
         raise UsageError(

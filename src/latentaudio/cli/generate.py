@@ -2,28 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, Unpack
 
 from cyclopts import Parameter
 
+from ..config.option_table import CUE_OPTIONS, OPTIONS
 from ..errors import UsageError
 from . import console
-from .clips import generate_clips
 from .flags import (
-    ALL,
+    DEFAULT_VOICE_PROMPT,
     OUTPUT,
     PROMPT,
-    GenerationFlags,
     OutputFlags,
-    PromptSourceFlags,
     RuntimeFlags,
-    to_overrides,
-    with_speech_defaults,
+    TimelineFlag,
+    add_speech_model,
+    add_timeline,
+    describe,
+    option_flags,
 )
-from .prompts import DEFAULT_VOICE_PROMPT, read_prompt_file, validate_prompt
+from .output import output_paths, save_clip
+
+if TYPE_CHECKING:
+    from ..config.options import GenerationOptions
+    from .flags import OptionFlags
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PromptSourceFlags:
+    """Files that condition a clip beside its prompt, or in its place."""
+
+    timeline: TimelineFlag = None
+    audio_prompt: Annotated[
+        Path | None,
+        Parameter(
+            help="Audio file that is used like the prompt, or in its place. Default duration: "
+            "that of the file, at most one window of the model (mini: 10.24 s).",
+            group=PROMPT,
+        ),
+    ] = None
+    audio_prompt_mode: Annotated[
+        Literal["loa", "clap"] | None, describe(CUE_OPTIONS["audio_prompt_mode"])
+    ] = None
+    audio_prompt_weight: Annotated[float, describe(CUE_OPTIONS["audio_prompt_weight"])] = 1.0
+
+    def add_to(self, options: OptionFlags, runtime: RuntimeFlags) -> OptionFlags:
+        """Return the options with the cues of the timeline file, or with the audio prompt.
+
+        Args:
+            options: Options that the user set.
+            runtime: How to find the model, whose window limits the default duration.
+
+        Raises:
+            DataError: A file cannot be read.
+            UsageError: Flags contradict each other, or a file has a wrong value.
+        """
+        if self.audio_prompt is None:
+            if self.audio_prompt_mode or self.audio_prompt_weight != 1.0:
+                raise UsageError(
+                    "--audio-prompt-mode and --audio-prompt-weight need an audio prompt; "
+                    "name a file with --audio-prompt"
+                )
+            return add_timeline(options, self.timeline) if self.timeline else options
+        if self.timeline is not None:
+            raise UsageError("--timeline and --audio-prompt exclude each other; leave one out")
+        from ..config.options import PromptCue
+
+        cue = PromptCue(
+            audio_prompt=str(self.audio_prompt),
+            audio_prompt_mode=self.audio_prompt_mode or "",
+            audio_prompt_weight=self.audio_prompt_weight,
+        )
+        options = {**options, "timeline": (cue,)}
+        if "duration" not in options:
+            from ..audio.io import info
+
+            duration = float(info(self.audio_prompt)["duration"])
+            source = runtime.find_source(options.get("model", OPTIONS["model"].default))
+            options["duration"] = min(duration, source.spec.max_duration)
+        return options
+
+
+@option_flags(before="output")
 def generate(
     *prompts: Annotated[
         str,
@@ -41,7 +105,6 @@ def generate(
         ),
     ] = None,
     sources: PromptSourceFlags = PromptSourceFlags(),
-    options: Annotated[GenerationFlags, ALL] = GenerationFlags(),
     output: OutputFlags = OutputFlags(),
     estimate_memory: Annotated[
         bool,
@@ -53,51 +116,84 @@ def generate(
         ),
     ] = False,
     runtime: RuntimeFlags = RuntimeFlags(),
+    **options: Unpack[OptionFlags],
 ) -> None:
     """Generate audio files from prompts."""
+    from ..config.options import make_requests
+
     console.set_quiet(output.quiet)
-    flags = sources.add_to(with_speech_defaults(options))
-    rows = [(prompt, prompt) for prompt in prompts]
+    if options.get("transcript"):
+        options = add_speech_model(options)
+    options = sources.add_to(options, runtime)
+    prompt_of_file = options.pop("prompt", "")
+    names = list(prompts)
+    texts = list(prompts)
     if prompt_file is not None:
-        rows += read_prompt_file(prompt_file)
-    if not rows:
-        rows = [_default_prompt(flags)]
-    has_audio_prompt = any(cue.has_audio for cue in flags.timeline)
-    has_cue_text = any(cue.text.strip() for cue in flags.timeline)
-    for prompt, _ in rows:
-        validate_prompt(prompt, can_be_empty=has_audio_prompt or has_cue_text)
-    texts = [prompt for prompt, _ in rows]
-    names = [name for _, name in rows]
+        from .batch_list import read_prompt_file
+
+        for text, name in read_prompt_file(prompt_file):
+            texts.append(text)
+            names.append(name)
+    if not texts:
+        texts = [prompt_of_file or _default_prompt(options)]
+    requests = make_requests(texts, options)
+    if not names:
+        names = [_title(requests[0])]
     if estimate_memory:
-        _print_estimate(texts, flags, output, runtime)
+        _print_estimate(requests, output, runtime)
     else:
-        generate_clips(flags.model, texts, names, to_overrides(flags), output, runtime)
+        run_requests(requests, names, output, runtime)
 
 
-def _default_prompt(flags: GenerationFlags) -> tuple[str, str]:
-    """Prompt and name of a clip without a prompt: of a transcript, a timeline or audio."""
-    if flags.transcript:
-        return DEFAULT_VOICE_PROMPT, flags.transcript
-    if not flags.timeline:
+def _default_prompt(options: OptionFlags) -> str:
+    """Return the prompt of a command line without one: of a transcript, a timeline or audio."""
+    if options.get("transcript"):
+        return DEFAULT_VOICE_PROMPT
+    if not options.get("timeline"):
         raise UsageError(
             "there is no prompt; describe the sound, "
             "for example: latentaudio generate 'a church bell ringing'"
         )
-    prompt = flags.prompt if "prompt" in flags.model_fields_set else ""
-    sources = [Path(cue.audio_prompt).stem for cue in flags.timeline if cue.audio_prompt]
-    title = flags.updated(prompt=prompt).display_text
-    return prompt, title or f"like {' and '.join(sources)}"
+    return ""
+
+
+def _title(request: GenerationOptions) -> str:
+    """Return a name for the files of a clip without a prompt of its own."""
+    sources = [Path(cue.audio_prompt).stem for cue in request.timeline if cue.audio_prompt]
+    return request.transcript or request.display_text or f"like {' and '.join(sources)}"
+
+
+def run_requests(
+    requests: Sequence[GenerationOptions],
+    names: Sequence[str],
+    output: OutputFlags,
+    runtime: RuntimeFlags,
+) -> None:
+    """Generate the clips of requests and write each as soon as it is finished.
+
+    Args:
+        requests: Requests that differ in prompt and seed only.
+        names: A name for the files of each request.
+        output: Where to write.
+        runtime: How to load the model.
+    """
+    shared = requests[0]
+    file_names = [name for name in names for _ in range(shared.num_waveforms)]
+    paths = output_paths(output.output, file_names, sample_rate=shared.sample_rate)
+    with console.progress_bar("generating", output.hides_progress) as tick:
+        model = runtime.load(shared.model)
+        for clip in model.run(requests, progress=tick):
+            save_clip(clip, next(paths), output)
 
 
 def _print_estimate(
-    prompts: list[str], flags: GenerationFlags, output: OutputFlags, runtime: RuntimeFlags
+    requests: Sequence[GenerationOptions], output: OutputFlags, runtime: RuntimeFlags
 ) -> None:
     """Print the memory of the clips. Nothing is downloaded for a model of the table."""
     from ..pipeline import AudioLDM
 
-    source = runtime.find_source(flags.model)
+    source = runtime.find_source(requests[0].model)
     model = AudioLDM(source, runtime.device, runtime.precision, low_memory=True)
-    requests = model.resolve_requests(prompts, **to_overrides(flags))
     estimate = model.estimate_memory(requests)
     if output.json:
         console.print_record(vars(estimate), as_json=True)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 from cyclopts import Parameter
 
-from ..config.edits import InpaintOptions, TimeRange
+from ..config.option_table import EDIT_OPTIONS, NOT_FOR_EDITS
 from ..errors import UsageError
-from .clips import edit_clip
-from .flags import ALL, EDIT, EditFlags, OutputFlags, RuntimeFlags, SourceArgument, describe
+from .edit import edit_clip
+from .flags import EDIT, OutputFlags, RuntimeFlags, SourceArgument, describe, option_flags
+
+if TYPE_CHECKING:
+    from .flags import OptionFlags
 
 
+@option_flags(before="output", hidden=NOT_FOR_EDITS)
 def inpaint(
     audio: SourceArgument,
     prompt: Annotated[
@@ -44,17 +48,19 @@ def inpaint(
     ] = None,
     in_context: Annotated[
         bool | None,
-        describe(InpaintOptions, "in_context", EDIT, negative="--no-in-context"),
+        describe(EDIT_OPTIONS["in_context"], negative="--no-in-context"),
     ] = None,
-    options: Annotated[EditFlags, ALL] = EditFlags(),
     output: OutputFlags = OutputFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
+    **options: Unpack[OptionFlags],
 ) -> None:
     """Regenerate parts of a clip.
 
     The file is converted to mono and to the model's sample rate first. With --time, the rest of
     that stays bit-identical, except for 20 ms beside each range, unless post-processing is used.
     """
+    from ..config.edits import InpaintOptions
+
     edit = InpaintOptions(
         time_ranges=_parse_ranges(time),
         frequency_ranges=_parse_ranges(band),
@@ -64,7 +70,7 @@ def inpaint(
     edit_clip(audio, prompt, edit, options, output, runtime)
 
 
-def _parse_ranges(texts: list[str] | None) -> tuple[TimeRange, ...]:
+def _parse_ranges(texts: list[str] | None) -> tuple[tuple[float, float], ...]:
     """The two numbers of each START:END."""
     ranges = []
     for text in texts or ():

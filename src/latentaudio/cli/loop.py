@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 from cyclopts import Parameter
 
-from ..config.edits import LoopOptions
-from .clips import edit_clip
-from .flags import ALL, EDIT, EditFlags, OutputFlags, RuntimeFlags, SourceArgument, describe
+from ..config.option_table import EDIT_OPTIONS, NOT_FOR_EDITS
+from .edit import edit_clip
+from .flags import EDIT, OutputFlags, RuntimeFlags, SourceArgument, describe, option_flags
+
+if TYPE_CHECKING:
+    from .flags import OptionFlags
 
 
+@option_flags(before="output", hidden=NOT_FOR_EDITS)
 def loop(
     audio: SourceArgument,
     prompt: Annotated[
         str, Parameter(help="The sound of the clip, if that helps.", group=EDIT, show_default=False)
     ] = "",
     *,
-    seam_duration: Annotated[float, describe(LoopOptions, "seam_duration", EDIT)] = 1.0,
-    options: Annotated[EditFlags, ALL] = EditFlags(),
+    loop_seam: Annotated[float, describe(EDIT_OPTIONS["loop_seam"])] = 1.0,
     output: OutputFlags = OutputFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
+    **options: Unpack[OptionFlags],
 ) -> None:
     """Make a clip repeat without an audible seam."""
-    edit = LoopOptions(seam_duration=seam_duration)
+    from ..config.edits import LoopOptions
+
+    edit = LoopOptions(loop_seam=loop_seam)
     edit_clip(audio, prompt, edit, options, output, runtime)

@@ -72,7 +72,7 @@ COMMANDS = (
     Command("convert", "convert", MODELS, "Write a model in another layout."),
     Command("dataset", "dataset", TRAINING, "Make captioned audio to train on."),
     Command("train", "train", TRAINING, "Train one component of a model.", "markdown"),
-    Command("evaluate", "evaluate", MEASURE, "Measure the quality of a model."),
+    Command("evaluate", "evaluate", MEASURE, "Measure the quality of a model, or of its edits."),
     Command("benchmark", "benchmark", MEASURE, "Measure speed and memory.", "markdown"),
     Command("doctor", "doctor", SYSTEM, "Show versions, hardware and folders."),
 )
@@ -141,11 +141,10 @@ def main(tokens: Sequence[str] | None = None) -> int:
 
 def _with_flags(message: str) -> str:
     """Return a message that names flags, such as --loop-seam, not the keywords of Python."""
-    from ..config.options import GenerationOptions
+    from ..config.option_table import EDIT_OPTIONS, OPTIONS
 
-    flags = {"seam_duration": "--seam-duration", "cutoff_hz": "--cutoff-hz"}
-    flags |= {"time_ranges": "--time", "frequency_ranges": "--band"}
-    for name in GenerationOptions.model_fields:
+    flags = {"time_ranges": "--time", "frequency_ranges": "--band"}
+    for name in (*OPTIONS, *EDIT_OPTIONS):
         if "_" in name:
             flags[name] = f"--{name.replace('_', '-')}"
     names = "|".join(flags)

@@ -12,9 +12,10 @@ from ..config.presets import PRESETS
 from ..config.registry import MODELS, ModelSpec, get_model_spec
 from . import console
 
-COLUMNS = ("NAME", "USE", "RATE", "MAX", "PARAMS", "LICENSE")
-USE_WIDTH = 29
+COLUMNS = ("NAME", "USE", "RATE", "MAX", "PARAMS", "SIZE", "LICENSE")
+USE_WIDTH = 21
 """Characters of the column USE, so that the table has at most 100 columns."""
+_GIGABYTE = 10**9
 
 
 def models(
@@ -43,17 +44,29 @@ def _format_table(specs: Sequence[ModelSpec]) -> str:
     rows = [COLUMNS]
     for spec in specs:
         first, *more = wrap(spec.description, USE_WIDTH, break_on_hyphens=False)
-        parameters = f"{spec.unet_parameters / 1e6:.0f} M" if spec.unet_parameters else "-"
         rate = f"{spec.config.mel.sample_rate / 1000:g} kHz"
         max_duration = f"{spec.max_duration:g} s"
-        rows.append((spec.name, first, rate, max_duration, parameters, _short_license(spec)))
-        rows += [("", line, "", "", "", "") for line in more]
+        parameters = f"{spec.num_parameters / 1e6:.0f} M"
+        size = _format_size(_num_bytes(spec))
+        rows.append((spec.name, first, rate, max_duration, parameters, size, _short_license(spec)))
+        rows += [("", line, "", "", "", "", "") for line in more]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def _num_bytes(spec: ModelSpec) -> int:
+    """Size of a model's weights: those of this installation, or the published ones in float32."""
+    from ..loaders.resolve import bundled_bytes
+
+    return bundled_bytes(spec) or spec.weights_bytes
+
+
+def _format_size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= _GIGABYTE else f"{num_bytes / 1e6:.0f} MB"
 
 
 def _short_license(spec: ModelSpec) -> str:
@@ -64,8 +77,7 @@ def _details(spec: ModelSpec) -> dict[str, Any]:
     """Every fact about a model that a user may need, with units."""
     from ..loaders.resolve import bundled_bytes
 
-    num_bytes = bundled_bytes(spec)
-    weights = f"{num_bytes / 1e6:.0f} MB, bundled" if num_bytes else spec.hub_id
+    origin = "bundled" if bundled_bytes(spec) else spec.hub_id or spec.original_checkpoint
     settings = PRESETS[spec.preset].resolve(spec.config)
     return {
         "name": spec.name,
@@ -74,8 +86,8 @@ def _details(spec: ModelSpec) -> dict[str, Any]:
         "sample rate": f"{spec.config.mel.sample_rate} Hz",
         "max duration": f"{spec.max_duration:g} s in one window",
         "min duration": f"{spec.min_duration:g} s; shorter clips are cut",
-        "unet parameters": f"{spec.unet_parameters:,}" if spec.unet_parameters else "",
-        "weights": weights or spec.original_checkpoint or "none; train it",
+        "parameters": f"{spec.num_parameters:,}; UNet: {spec.unet_parameters:,}",
+        "weights": f"{_format_size(_num_bytes(spec))}, {origin}" if origin else "none; train it",
         "original checkpoint": spec.original_checkpoint,
         "default duration": f"{spec.duration:g} s",
         "default preset": f"{spec.preset} ({settings['sampler']}, {settings['steps']} steps)",

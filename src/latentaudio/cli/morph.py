@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 from cyclopts import Parameter
 
 from . import console
-from .clips import generate_clips
-from .flags import ALL, PROMPT, MorphFlags, OutputFlags, RuntimeFlags, to_overrides
+from .flags import PROMPT, OutputFlags, RuntimeFlags, option_flags
+from .generate import run_requests
+
+if TYPE_CHECKING:
+    from .flags import OptionFlags
 
 
+@option_flags(before="output", hidden={"transcript"})
 def morph(
     first: Annotated[
         str, Parameter(help="The sound at the start: a prompt or an audio file.", group=PROMPT)
@@ -20,20 +24,22 @@ def morph(
         str, Parameter(help="The sound at the end: a prompt or an audio file.", group=PROMPT)
     ],
     *,
-    options: Annotated[MorphFlags, ALL] = MorphFlags(),
     output: OutputFlags = OutputFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
+    **options: Unpack[OptionFlags],
 ) -> None:
     """Generate a clip that begins as one sound and ends as another.
 
     The clip has 10 s by default, and the crossfade takes all of it.
     """
-    from ..generation.timeline import DEFAULT_MORPH_DURATION_S, is_audio, morph_cues
+    from ..config.options import PromptCue
+    from ..generation.timeline import is_audio, morph_request
 
     console.set_quiet(output.quiet)
-    overrides = to_overrides(options)
-    duration = overrides.setdefault("duration", DEFAULT_MORPH_DURATION_S)
-    overrides.setdefault("crossfade", duration)
-    overrides["timeline"] = morph_cues(first, second, duration)
-    titles = [Path(item).stem if is_audio(item) else item for item in (first, second)]
-    generate_clips(options.model, [""], [" to ".join(titles)], overrides, output, runtime)
+    titles = []
+    cues = []
+    for item in (first, second):
+        titles.append(Path(item).stem if is_audio(item) else item)
+        cues.append(PromptCue(audio_prompt=item) if is_audio(item) else PromptCue(text=item))
+    request = morph_request(cues[0], cues[1], options)
+    run_requests([request], [" to ".join(titles)], output, runtime)

@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..fileio import atomic_write
 from . import console
 from .flags import MACHINE, OUTPUT, ArchitectureFlag, JSONRecordFlag, QuietFlag, RuntimeFlags
-from .output_paths import output_paths
+from .output import output_paths
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
@@ -131,7 +131,7 @@ def _generate(
         torch.set_num_threads(int(threads))
     with console.progress_bar("reproducing", hide_progress) as tick:
         model = runtime.load(request.model)
-        [clip] = model.stream([request], progress=tick)
+        [clip] = model.run([request], progress=tick)
     return clip
 
 

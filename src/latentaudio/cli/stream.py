@@ -12,28 +12,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Unpack
 
 from cyclopts import Parameter
 
+from ..config.option_table import CLIP_ONLY_OPTIONS
 from ..errors import DataError, UsageError
 from . import console
 from .flags import (
-    ALL,
     LENGTH,
     OUTPUT,
     PROMPT,
     RuntimeFlags,
-    StreamFlags,
     TimelineFlag,
-    to_overrides,
-    with_timeline,
+    add_timeline,
+    option_flags,
 )
-from .output_paths import ensure_writable_dir
-from .prompts import validate_prompt
+from .output import ensure_writable_dir
 
 if TYPE_CHECKING:
     from ..audio.ops import Samples
+    from .flags import OptionFlags
 
 MIN_DURATION_S = 0.1
 UNKNOWN_SIZE = 0x7FFFFFFF
@@ -41,6 +40,7 @@ UNKNOWN_SIZE = 0x7FFFFFFF
 _HEADER_SIZE = 36  # bytes of a WAV header after the field with the size
 
 
+@option_flags(before="duration", hidden={*CLIP_ONLY_OPTIONS, "duration"})
 def stream(
     prompt: Annotated[
         str,
@@ -50,7 +50,6 @@ def stream(
     ] = "",
     *,
     timeline: TimelineFlag = None,
-    options: Annotated[StreamFlags, ALL] = StreamFlags(),
     duration: Annotated[
         float | None,
         Parameter(help="Length in seconds, above 0.1. Default: until Ctrl-C.", group=LENGTH),
@@ -67,26 +66,40 @@ def stream(
         bool, Parameter(help="Print no progress.", group=OUTPUT, show_default=False)
     ] = False,
     runtime: RuntimeFlags = RuntimeFlags(),
+    **options: Unpack[OptionFlags],
 ) -> None:
     """Generate a clip of any length and write it while it grows."""
+    from ..config.options import GenerationOptions
+    from ..editing.inputs import RequestInputs
+    from ..generation.engine import Engine
+    from ..generation.streaming import generate_pieces, validate_stream
+
     console.set_quiet(quiet)
-    flags = with_timeline(options, timeline)
-    overrides = to_overrides(flags)
-    num_seconds = overrides.get("duration", math.inf) if duration is None else duration
-    if not prompt.strip() and "prompt" in flags.model_fields_set:
-        prompt = flags.prompt
-    if not prompt.strip() and not flags.timeline:
+    if timeline is not None:
+        options = add_timeline(options, timeline)
+    values: dict[str, Any] = {**options}
+    if prompt.strip():
+        values["prompt"] = prompt
+    if not values.get("prompt", "").strip() and "timeline" not in values:
         raise UsageError(
             "there is no prompt; describe the sound, "
             "for example: latentaudio stream 'rain on a roof' | ffplay -"
         )
-    validate_prompt(prompt, can_be_empty=True)
+    request = GenerationOptions(**{"prompt": "", **values})
+    validate_stream(request)
+    if duration is not None:
+        num_seconds = duration
+    elif "duration" in values:  # of the timeline file
+        num_seconds = request.duration
+    else:
+        num_seconds = math.inf
     if not num_seconds > MIN_DURATION_S:
         raise UsageError(f"duration = {num_seconds:g} must be above {MIN_DURATION_S}")
     _validate_output(output)
-    overrides["duration"] = num_seconds
-    model = runtime.load(flags.model)
-    _write_pieces(model.generate_stream(prompt, **overrides), model.sample_rate, output, quiet)
+    model = runtime.load(request.model)
+    inputs = RequestInputs(model.sample_rate)
+    pieces = generate_pieces(Engine(model), request, num_seconds, inputs)
+    _write_pieces(pieces, model.sample_rate, output, quiet)
 
 
 def _write_pieces(

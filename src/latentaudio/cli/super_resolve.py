@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 from cyclopts import Parameter
 
-from ..config.edits import SuperResolveOptions
-from .clips import edit_clip
-from .flags import ALL, EDIT, EditFlags, OutputFlags, RuntimeFlags, SourceArgument, describe
+from ..config.option_table import EDIT_OPTIONS, NOT_FOR_EDITS
+from .edit import edit_clip
+from .flags import EDIT, OutputFlags, RuntimeFlags, SourceArgument, describe, option_flags
+
+if TYPE_CHECKING:
+    from .flags import OptionFlags
 
 
+@option_flags(before="output", hidden=NOT_FOR_EDITS)
 def super_resolve(
     audio: SourceArgument,
     prompt: Annotated[
         str, Parameter(help="The sound of the clip, if that helps.", group=EDIT, show_default=False)
     ] = "",
     *,
-    cutoff_hz: Annotated[float, describe(SuperResolveOptions, "cutoff_hz", EDIT)],
-    options: Annotated[EditFlags, ALL] = EditFlags(),
+    cutoff_hz: Annotated[float, describe(EDIT_OPTIONS["cutoff_hz"])],
     output: OutputFlags = OutputFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
+    **options: Unpack[OptionFlags],
 ) -> None:
     """Regenerate everything above a cutoff frequency (audio super-resolution)."""
+    from ..config.edits import SuperResolveOptions
+
     edit = SuperResolveOptions(cutoff_hz=cutoff_hz)
     edit_clip(audio, prompt, edit, options, output, runtime)

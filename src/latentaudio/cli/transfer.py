@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 from cyclopts import Parameter
 
-from ..config.edits import TransferOptions
-from .clips import edit_clip
-from .flags import ALL, EDIT, EditFlags, OutputFlags, RuntimeFlags, SourceArgument, describe
+from ..config.option_table import EDIT_OPTIONS, NOT_FOR_EDITS
+from .edit import edit_clip
+from .flags import EDIT, OutputFlags, RuntimeFlags, SourceArgument, describe, option_flags
+
+if TYPE_CHECKING:
+    from .flags import OptionFlags
 
 
+@option_flags(before="output", hidden=NOT_FOR_EDITS)
 def transfer(
     audio: SourceArgument,
     prompt: Annotated[str, Parameter(help="The new sound, in English.", group=EDIT)],
     *,
-    strength: Annotated[float, describe(TransferOptions, "strength", EDIT)] = 0.5,
-    options: Annotated[EditFlags, ALL] = EditFlags(),
+    strength: Annotated[float, describe(EDIT_OPTIONS["transfer_strength"])] = 0.5,
     output: OutputFlags = OutputFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
+    **options: Unpack[OptionFlags],
 ) -> None:
     """Turn a clip into the sound that a prompt describes."""
+    from ..config.edits import TransferOptions
+
     edit = TransferOptions(strength=strength)
     edit_clip(audio, prompt, edit, options, output, runtime)

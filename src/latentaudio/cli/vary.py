@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 from cyclopts import Parameter
 
-from ..config.edits import VaryOptions
-from .clips import edit_clip
-from .flags import ALL, EDIT, EditFlags, OutputFlags, RuntimeFlags, SourceArgument, describe
+from ..config.option_table import EDIT_OPTIONS, NOT_FOR_EDITS
+from .edit import edit_clip
+from .flags import EDIT, OutputFlags, RuntimeFlags, SourceArgument, describe, option_flags
+
+if TYPE_CHECKING:
+    from .flags import OptionFlags
 
 
+@option_flags(before="output", hidden=NOT_FOR_EDITS)
 def vary(
     audio: SourceArgument,
     prompt: Annotated[
         str, Parameter(help="The sound of the clip, if that helps.", group=EDIT, show_default=False)
     ] = "",
     *,
-    strength: Annotated[float, describe(VaryOptions, "strength", EDIT)] = 0.4,
-    options: Annotated[EditFlags, ALL] = EditFlags(),
+    strength: Annotated[float, describe(EDIT_OPTIONS["vary_strength"])] = 0.4,
     output: OutputFlags = OutputFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
+    **options: Unpack[OptionFlags],
 ) -> None:
     """Generate variations of a clip."""
+    from ..config.edits import VaryOptions
+
     edit = VaryOptions(strength=strength)
     edit_clip(audio, prompt, edit, options, output, runtime)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..config.parsing import parse_json, read_bounded
 from ..diffusion.diffusers_schedulers import run_scheduler
 from ..diffusion.guidance import Guidance, cfg_denoiser
 from ..diffusion.sampling import run_sampler, sampler_timesteps
@@ -27,7 +28,7 @@ from ..errors import UsageError
 from ..generation.denoise import PreparedUNet
 from ..generation.engine import Engine
 from ..generation.system import System
-from ..loaders.diffusers_format import INDEX
+from ..loaders.diffusers_settings import INDEX
 from ..loaders.resolve import resolve_model
 from ..types import Conditioning, Step
 from . import components
@@ -154,7 +155,7 @@ class BasePipeline:
             convert(self.system.source, converted, "diffusers")
             if hasattr(self.scheduler, "save_pretrained"):
                 self.scheduler.save_pretrained(converted / "scheduler")
-                index = json.loads((converted / INDEX).read_text(encoding="utf-8"))
+                index = parse_json(read_bounded(converted / INDEX))
                 index["scheduler"] = ["diffusers", type(self.scheduler).__name__]
                 (converted / INDEX).write_text(json.dumps(index, indent=2), encoding="utf-8")
             shutil.copytree(converted, target, dirs_exist_ok=True)

@@ -11,7 +11,7 @@ from ..errors import UsageError, WeightsError
 from ..generation.system import System
 from ..loaders.components import COMPONENTS
 from ..loaders.diffusers_configs import scheduler_config
-from ..loaders.diffusers_format import SCHEDULER, UNET_CONFIG, read_json
+from ..loaders.diffusers_settings import SCHEDULER, UNET_CONFIG, read_json
 from ..loaders.resolve import component_from_state
 
 _GPT2_OUTPUT_LAYER = "lm_head.weight"

@@ -1,23 +1,25 @@
 """From prompts to conditioning: the conditioners and `encode`.
 
-A table of conditioners, and `encode`, which runs those that a model uses.
+A table of conditioners, `encode`, which runs those that a model uses, and `encode_captions` and
+`encode_audio`, which run those whose results are stored before a training.
 
 To add an encoder, of images for example, write one file with a class that has the members of
-`base.Conditioner`. Add one row to `CONDITIONERS`, a field for its input to `EncoderInputs`, and its
-context width to the UNet's config.
+`base.Conditioner`. Add one row to `CONDITIONERS`, a field for its input to `EncoderInputs` if it
+reads more than texts, and its context width to the UNet's config.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
-from torch import Tensor
 
 from ..config.architecture import ModelConfig
-from ..types import Conditioning, Context
-from .base import Conditioner, EncoderInputs, Encoding, TextEncoders
+from ..types import Conditioning
+from .base import AudioConditioner, ClipAudio, Conditioner, EncoderInputs, TextEncoders
 from .clap import CLAPConditioner
+from .encodings import Encoding, Encodings
 from .language_of_audio import LanguageOfAudioConditioner
 from .latent_prior import LatentPriorConditioner
 from .phonemes import PhonemeConditioner
@@ -33,11 +35,47 @@ CONDITIONERS: tuple[Conditioner, ...] = (
 """All conditioners, in the order they run; the later ones read the results of the earlier ones."""
 
 
+def used_conditioners(config: ModelConfig) -> tuple[Conditioner, ...]:
+    """Return the conditioners of a model, in the order they run."""
+    return tuple(conditioner for conditioner in CONDITIONERS if conditioner.is_used_by(config))
+
+
+def collect(config: ModelConfig, encodings: Mapping[str, Encoding] | None = None) -> Encodings:
+    """Return the encodings of a batch as the model's networks read them.
+
+    Args:
+        config: The model's architecture.
+        encodings: Encodings by conditioner. None: none yet.
+    """
+    consumers = {
+        conditioner.name: conditioner.consumers for conditioner in used_conditioners(config)
+    }
+    return Encodings(consumers, encodings)
+
+
 @torch.no_grad()
-def encode(encoders: TextEncoders, inputs: Sequence[EncoderInputs]) -> list[Conditioning]:
-    """Encode batches of prompts for the UNet.
+def complete(
+    encoders: TextEncoders, inputs: Sequence[EncoderInputs], encodings: Sequence[Encodings]
+) -> None:
+    """Add the encodings that are missing. Generation has none, training has those it stored.
 
     Each conditioner encodes all batches before the next one is loaded.
+
+    Args:
+        encoders: The model's networks and tokenizers.
+        inputs: One entry per batch.
+        encodings: The encodings of each batch. All batches have those of the same conditioners.
+    """
+    for conditioner in used_conditioners(encoders.config):
+        if any(conditioner.name in batch for batch in encodings):
+            continue
+        results = conditioner.encode(encoders, inputs, encodings)
+        for batch, result in zip(encodings, results, strict=True):
+            batch.add(conditioner.name, result)
+
+
+def encode(encoders: TextEncoders, inputs: Sequence[EncoderInputs]) -> list[Conditioning]:
+    """Encode batches of prompts for the UNet.
 
     AudioLDM: CLAP's vector as FiLM input. AudioLDM 2: the language of audio, generated from CLAP's
     vector and T5's states, then the states themselves. The T5 model: the states alone. Speech: the
@@ -52,34 +90,39 @@ def encode(encoders: TextEncoders, inputs: Sequence[EncoderInputs]) -> list[Cond
     Returns:
         One conditioning per batch.
     """
-    encodings: list[dict[str, Encoding]] = [{} for _ in inputs]
-    for conditioner in CONDITIONERS:
-        # such a model does not have its components
-        if not conditioner.is_used_by(encoders.config):
-            continue
-        results = conditioner.encode(encoders, inputs, encodings)
-        for collected, result in zip(encodings, results, strict=True):
-            collected[conditioner.name] = result
-    return [_assemble(encoders.config, collected) for collected in encodings]
+    encodings = [collect(encoders.config) for _ in inputs]
+    complete(encoders, inputs, encodings)
+    return [batch.conditioning(encoders.config.unet) for batch in encodings]
 
 
-def _assemble(config: ModelConfig, encodings: Mapping[str, Encoding]) -> Conditioning:
-    """Arrange the results of all conditioners in the places that the UNet reads them from."""
-    film: Tensor | None = None
-    prior: Tensor | None = None
-    contexts: dict[int, Context] = {}
-    for conditioner in CONDITIONERS:
-        encoding = encodings.get(conditioner.name, Encoding())
-        if encoding.vector is not None and config.unet.film_dim is not None:
-            film = encoding.vector
-        if encoding.context is not None and conditioner.context_position is not None:
-            contexts[conditioner.context_position] = encoding.context
-        if encoding.latent is not None:
-            prior = encoding.latent
-    ordered = tuple(contexts[position] for position in sorted(contexts))
-    # the UNet of speech models reads the language of audio only; the phonemes are a source of their
-    # translator
-    return Conditioning(film, ordered[: len(config.unet.cross_attention_dims)], prior)
+def encode_captions(encoders: TextEncoders, inputs: EncoderInputs) -> Encodings:
+    """Return the encodings of captions and transcripts that training stores.
+
+    Args:
+        encoders: The networks of `frozen_components`, and the tokenizers.
+        inputs: The captions of a batch.
+    """
+    encodings = collect(encoders.config)
+    for conditioner in used_conditioners(encoders.config):
+        if not {"text", "transcript"}.isdisjoint(conditioner.clip_inputs(encoders.config)):
+            [encoding] = conditioner.encode(encoders, [inputs], [encodings])
+            encodings.add(conditioner.name, encoding)
+    return encodings
+
+
+def encode_audio(encoders: TextEncoders, audio: ClipAudio) -> Encodings:
+    """Return the encodings of the sound of clips that training stores.
+
+    Args:
+        encoders: The networks of `frozen_components`.
+        audio: The clips.
+    """
+    encodings = collect(encoders.config)
+    for conditioner in used_conditioners(encoders.config):
+        if "audio" in conditioner.clip_inputs(encoders.config):
+            encoding = cast(AudioConditioner, conditioner).encode_audio(encoders, audio)
+            encodings.add(conditioner.name, encoding)
+    return encodings
 
 
 def encode_prompts(

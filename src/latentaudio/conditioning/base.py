@@ -10,9 +10,9 @@ B prompts, N tokens, n tokens of the language of audio, D width, C T' F' latent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..audio.ops import Samples
 from ..config.architecture import ModelConfig
 from ..config.reference import REFERENCES, ReferenceBehavior
-from ..types import Context
+from .encodings import Consumers, Encoding, Encodings
 from .tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -132,11 +132,12 @@ class EncoderInputs:
     """Inputs of the encoders for one batch of B clips. Hashable, so that results can be cached.
 
     Attributes:
-        texts: One prompt per clip.
+        texts: One prompt per clip. Empty in training, which has all texts encoded.
         num_loa_tokens: Length n of the language of audio (8 for 10.24 s; 512 for speech).
         num_latent_frames: T', the latent frames that the latent prior predicts; 0 without a
             prior.
-        transcripts: The spoken words of each clip. None: no speech, which is masked zeros.
+        transcripts: The spoken words of each clip. None, for a clip or for all: no speech, which is
+            masked zeros.
         t5_length: Number of tokens to pad T5's states to. None: the longest text.
         clap_dropout: For each text, whether CLAP reads the empty text instead. None: never.
         is_unconditional: Whether this is the unconditional side of guidance (empty or negative
@@ -147,7 +148,7 @@ class EncoderInputs:
     texts: tuple[str, ...]
     num_loa_tokens: int
     num_latent_frames: int = 0
-    transcripts: tuple[str, ...] | None = None
+    transcripts: tuple[str | None, ...] | None = None
     t5_length: int | None = None
     clap_dropout: tuple[bool, ...] | None = None
     is_unconditional: bool = False
@@ -155,29 +156,36 @@ class EncoderInputs:
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """The contribution of one conditioner to a batch's conditioning.
-
-    A value that it does not compute is None.
+class ClipAudio:
+    """The sound of B clips of one length, from which training takes its targets and conditions.
 
     Attributes:
-        vector: [B, D], for the UNet's FiLM input.
-        context: Tokens [B, N, D] and mask [B, N], for the UNet's cross-attention.
-        latent: [B, C, T', F'], the predicted mean of the clean latent.
+        samples: Mono samples [B, T].
+        sample_rate: Of `samples`, in Hz.
+        num_frames: Length of each clip in mel frames of the model.
     """
 
-    vector: Tensor | None = None
-    context: Context | None = None
-    latent: Tensor | None = None
+    samples: Samples
+    sample_rate: int
+    num_frames: int
+
+
+ClipInput: TypeAlias = Literal["text", "transcript", "audio"]
+"""A part of a training clip: its caption, its spoken words, or its sound."""
 
 
 class Conditioner(Protocol):
     """One source of conditioning, such as a text encoder or an image encoder.
 
+    Pre-encoding, training and generation all go through these members. A new conditioner needs no
+    line elsewhere.
+
     Attributes:
-        name: Its key in the table and in the mapping of encodings that later conditioners read.
+        name: Its key in the table, in the mapping of encodings that later conditioners read, and in
+            files of pre-encoded clips.
         components: Names of the networks that it fetches.
-        context_position: Rank of its context among the UNet's contexts. None: it adds no context.
+        frozen_components: Those of `components` that encode a clip before a training.
+        consumers: The networks that read its encodings.
     """
 
     @property
@@ -189,27 +197,51 @@ class Conditioner(Protocol):
         """Names of the networks that it fetches."""
 
     @property
-    def context_position(self) -> int | None:
-        """Rank of its context among the UNet's contexts, or None."""
+    def frozen_components(self) -> tuple[str, ...]:
+        """Those of `components` that encode a clip before a training."""
+
+    @property
+    def consumers(self) -> Consumers:
+        """The networks that read its encodings."""
 
     def is_used_by(self, config: ModelConfig) -> bool:
         """Return whether a model of this architecture needs this conditioner."""
+
+    def clip_inputs(self, config: ModelConfig) -> tuple[ClipInput, ...]:
+        """Return which parts of a training clip are encoded before a training, and stored.
+
+        Texts and transcripts go through `encode`. Audio goes through `encode_audio` of an
+        `AudioConditioner`; training prefers it to the text. An empty tuple: it encodes during the
+        training, from the results of other conditioners.
+        """
 
     def encode(
         self,
         encoders: TextEncoders,
         inputs: Sequence[EncoderInputs],
-        encodings: Sequence[Mapping[str, Encoding]],
+        encodings: Sequence[Encodings],
     ) -> list[Encoding]:
         """Encode all batches; then the next conditioner runs, with one network in memory at a time.
 
         Args:
             encoders: The model's networks and tokenizers.
             inputs: One entry per batch.
-            encodings: For each batch, the results of the conditioners before this one, by name.
+            encodings: For each batch, the results of the conditioners before this one.
 
         Returns:
             One encoding per batch.
+        """
+
+
+class AudioConditioner(Conditioner, Protocol):
+    """A conditioner that training computes from the sound of a clip."""
+
+    def encode_audio(self, encoders: TextEncoders, audio: ClipAudio) -> Encoding:
+        """Return the encoding of a batch of clips. All tokens of a context are real.
+
+        Args:
+            encoders: The model's networks and tokenizers.
+            audio: The clips.
         """
 
 
@@ -218,13 +250,6 @@ def has_text_mask(inputs: EncoderInputs, like: Tensor) -> Tensor:
     # white space is no text
     has_text = torch.tensor([bool(text.strip()) for text in inputs.texts], device=like.device)
     return has_text.view(-1, *(1,) * (like.ndim - 1))
-
-
-def token_states(encodings: Mapping[str, Encoding]) -> Context | None:
-    """Return the token states of the model's text encoder: phonemes for speech models, else T5."""
-    # a model has phonemes or T5, not both
-    encoding = encodings.get("phonemes") or encodings.get("t5")
-    return None if encoding is None else encoding.context
 
 
 def tokenize(

@@ -8,7 +8,7 @@ channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,8 @@ from torch.nn.functional import normalize
 from ..audio.mel import CLAP_RATE, clap_mel
 from ..audio.ops import Samples, resample
 from ..config.architecture import ModelConfig
-from .base import EncoderInputs, Encoding, TextEncoders, has_text_mask, tokenize
+from .base import ClipAudio, ClipInput, EncoderInputs, TextEncoders, has_text_mask, tokenize
+from .encodings import Consumers, Encoding, Encodings
 
 if TYPE_CHECKING:
     from transformers import ClapModel
@@ -30,18 +31,28 @@ class CLAPConditioner:
 
     name = "clap"
     components = ("clap",)
-    context_position = None
+    frozen_components = ("clap",)
+    consumers = Consumers(film=True, source_position=0)
 
     def is_used_by(self, config: ModelConfig) -> bool:
         """Return whether the UNet takes a FiLM vector, or a translator reads CLAP's vector."""
         has_context = bool(config.unet.cross_attention_dims)
         return config.unet.film_dim is not None or (has_context and config.translator is not None)
 
+    def clip_inputs(self, config: ModelConfig) -> tuple[ClipInput, ...]:
+        """Return the caption, and the sound for AudioLDM 1.
+
+        AudioLDM trains on the vectors of sounds, AudioLDM 2 on those of captions. A model whose
+        CLAP has no audio encoder trains on captions, too.
+        """
+        trains_on_audio = config.translator is None and config.can_rank
+        return ("text", "audio") if trains_on_audio else ("text",)
+
     def encode(
         self,
         encoders: TextEncoders,
         inputs: Sequence[EncoderInputs],
-        encodings: Sequence[Mapping[str, Encoding]],
+        encodings: Sequence[Encodings],
     ) -> list[Encoding]:
         """Return a unit vector [B, D] for each batch."""
         results = []
@@ -49,6 +60,12 @@ class CLAPConditioner:
             vectors = clap_text_embeds(encoders, _clap_texts(batch))
             results.append(Encoding(vector=_mix_clap(encoders, batch, vectors)))
         return results
+
+    def encode_audio(self, encoders: TextEncoders, audio: ClipAudio) -> Encoding:
+        """Return the unit vectors [B, D] of clips."""
+        assert encoders.clap is not None
+        samples = torch.from_numpy(resample(audio.samples, audio.sample_rate, CLAP_RATE))
+        return Encoding(vector=clap_audio_embeds(encoders.clap, clap_mel(samples)))
 
 
 def clap_text_embeds(encoders: TextEncoders, texts: Sequence[str]) -> Tensor:
@@ -67,8 +84,11 @@ def clap_text_embeds(encoders: TextEncoders, texts: Sequence[str]) -> Tensor:
 
 def clap_audio_embeds(clap: ClapModel, mel: Tensor) -> Tensor:
     """Return CLAP's unit vectors [B, D] float32 of mels [B, 1, L, F] from `audio.mel.clap_mel`."""
+    # a CLAP with four input channels reads four copies of a clip of up to 10 s
+    channels = clap.config.audio_config.patch_embed_input_channels
     out = clap.get_audio_features(
-        input_features=mel, is_longer=torch.zeros(len(mel), 1, dtype=torch.bool)
+        input_features=mel.expand(-1, channels, -1, -1),
+        is_longer=torch.zeros(len(mel), 1, dtype=torch.bool),
     )
     return normalize(out.pooler_output.float(), dim=-1)
 
@@ -91,7 +111,8 @@ def embed_clips(encoders: TextEncoders, clips: Sequence[Samples], sample_rate: i
     vectors = []
     for clip in clips:  # one by one: a batch of these mels takes a gigabyte and saves no time
         samples = resample(np.atleast_2d(clip).mean(axis=0), sample_rate, CLAP_RATE)
-        mel = clap_mel(torch.from_numpy(samples)[None], padding).to(device)
+        spec = encoders.config.clap.mel if encoders.config.clap else None
+        mel = clap_mel(torch.from_numpy(samples)[None], padding, spec).to(device)
         vectors.append(clap_audio_embeds(clap, mel))
     return torch.cat(vectors)
 

@@ -7,22 +7,17 @@ arXiv 2308.05734. B prompts, N text tokens, n tokens of the language of audio, D
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from ..audio.mel import AUDIOMAE_RATE, kaldi_fbank
-from ..audio.ops import resample
+from ..audio.ops import Samples, resample
 from ..config.architecture import ModelConfig
+from ..errors import ConfigError
 from ..types import Context, LanguageOfAudio
-from .base import (
-    AudioPrompt,
-    EncoderInputs,
-    Encoding,
-    TextEncoders,
-    has_text_mask,
-    token_states,
-)
+from .base import AudioPrompt, ClipAudio, ClipInput, EncoderInputs, TextEncoders, has_text_mask
+from .encodings import Consumers, Encoding, Encodings
 
 
 class LanguageOfAudioConditioner:
@@ -30,17 +25,22 @@ class LanguageOfAudioConditioner:
 
     name = "language_of_audio"
     components = ("audiomae", "translator")
-    context_position = 0  # the UNet's first context
+    frozen_components = ("audiomae",)
+    consumers = Consumers(context_position=0)  # the UNet's first context
 
     def is_used_by(self, config: ModelConfig) -> bool:
         """Return whether the model has a translator."""
         return bool(config.unet.cross_attention_dims) and config.translator is not None
 
+    def clip_inputs(self, config: ModelConfig) -> tuple[ClipInput, ...]:
+        """Return the sound, from which AudioMAE computes the translator's target."""
+        return ("audio",)
+
     def encode(
         self,
         encoders: TextEncoders,
         inputs: Sequence[EncoderInputs],
-        encodings: Sequence[Mapping[str, Encoding]],
+        encodings: Sequence[Encodings],
     ) -> list[Encoding]:
         """Return n tokens for each clip of each batch.
 
@@ -54,12 +54,23 @@ class LanguageOfAudioConditioner:
             )
         results = []
         for batch, previous, known in zip(inputs, encodings, features, strict=True):
-            vector = previous["clap"].vector
-            states = token_states(previous)
-            assert vector is not None and states is not None
-            sources = (Context.unmasked(vector[:, None]), states)
+            sources = previous.translator_sources()
             results.append(Encoding(context=_loa(encoders, batch, sources, known)))
         return results
+
+    def encode_audio(self, encoders: TextEncoders, audio: ClipAudio) -> Encoding:
+        """Return AudioMAE's features of clips.
+
+        Raises:
+            ConfigError: The model has no AudioMAE.
+        """
+        if encoders.audiomae is None:
+            raise ConfigError(
+                "this model has a translator and no AudioMAE, which computes its target from the "
+                "clips; train a model whose configuration has audiomae"
+            )
+        loa = _audiomae_features(encoders, audio.samples, audio.sample_rate, audio.num_frames)
+        return Encoding(context=loa)
 
 
 def encode_language_of_audio(
@@ -78,25 +89,35 @@ def encode_language_of_audio(
     """
     if prompt.mode != "loa":
         return None
-    audiomae, config = encoders.audiomae, encoders.config
-    assert audiomae is not None and config.audiomae is not None and config.translator is not None
+    config = encoders.config
+    assert config.audiomae is not None and config.translator is not None
     patch = config.audiomae.patch_size
-    pools = (config.translator.time_pool, config.translator.freq_pool)
-    rows = num_tokens // (config.audiomae.n_mels // patch // pools[1])  # tokens are time-major
+    # tokens are time-major
+    rows = num_tokens // (config.audiomae.n_mels // patch // config.translator.freq_pool)
+    num_frames = rows * patch * config.translator.time_pool
     mono = prompt.samples.reshape(1, -1)
-    samples = torch.from_numpy(resample(mono, prompt.sample_rate, AUDIOMAE_RATE))
-    fbank = kaldi_fbank(samples, rows * patch * pools[0]).to(next(audiomae.parameters()))
-    loa = audiomae.language_of_audio(fbank, *pools)
+    loa = _audiomae_features(encoders, mono, prompt.sample_rate, num_frames)
     known = loa.mask
     if prompt.mask is not None:  # the translator fills the tokens that are masked out
         known = 1 - loa.mask.new_tensor([prompt.mask], dtype=loa.mask.dtype)
     return LanguageOfAudio(loa.tokens.float(), known, "audio")
 
 
+def _audiomae_features(
+    encoders: TextEncoders, samples: Samples, sample_rate: int, num_frames: int
+) -> LanguageOfAudio:
+    """AudioMAE's features of samples [B, T], pooled as the translator generates them."""
+    audiomae, translator = encoders.audiomae, encoders.config.translator
+    assert audiomae is not None and translator is not None
+    resampled = torch.from_numpy(resample(samples, sample_rate, AUDIOMAE_RATE))
+    fbank = kaldi_fbank(resampled, num_frames).to(next(audiomae.parameters()))
+    return audiomae.language_of_audio(fbank, translator.time_pool, translator.freq_pool)
+
+
 def _loa(
     encoders: TextEncoders,
     inputs: EncoderInputs,
-    sources: tuple[Context, Context],
+    sources: tuple[Context, ...],
     known: LanguageOfAudio | None,
 ) -> Context:
     """The language of audio of one batch, from translator, audio prompt, or both."""

@@ -5,14 +5,15 @@ B prompts, C T' F' latent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ..config.architecture import ModelConfig
 from ..types import Context
-from .base import EncoderInputs, Encoding, TextEncoders, has_text_mask, token_states
+from .base import ClipInput, EncoderInputs, TextEncoders, has_text_mask
+from .encodings import Consumers, Encoding, Encodings
 
 
 class LatentPriorConditioner:
@@ -20,24 +21,27 @@ class LatentPriorConditioner:
 
     name = "latent_prior"
     components = ("latent_prior",)
-    context_position = None
+    frozen_components = ()
+    consumers = Consumers()
 
     def is_used_by(self, config: ModelConfig) -> bool:
         """Return whether the model has a latent prior."""
         return bool(config.unet.cross_attention_dims) and config.latent_prior is not None
 
+    def clip_inputs(self, config: ModelConfig) -> tuple[ClipInput, ...]:
+        """Return nothing: it reads text states, and its result is too large to store."""
+        return ()
+
     def encode(
         self,
         encoders: TextEncoders,
         inputs: Sequence[EncoderInputs],
-        encodings: Sequence[Mapping[str, Encoding]],
+        encodings: Sequence[Encodings],
     ) -> list[Encoding]:
         """Return a latent [B, C, T', F'] for each batch."""
         results = []
         for batch, previous in zip(inputs, encodings, strict=True):
-            states = token_states(previous)
-            assert states is not None
-            results.append(Encoding(latent=_predict(encoders, batch, states)))
+            results.append(Encoding(latent=_predict(encoders, batch, previous.text_states())))
         return results
 
 
@@ -47,10 +51,11 @@ def _predict(encoders: TextEncoders, inputs: EncoderInputs, states: Context) -> 
     assert network is not None
     predicted: Tensor = network(states, inputs.num_latent_frames).float()
     prompt = inputs.audio_prompt
+    if not inputs.is_unconditional and prompt is None:
+        return predicted
     has_text = has_text_mask(inputs, predicted)
-    if inputs.is_unconditional or prompt:
-        # zeros stand for no prediction, as in training
-        predicted = predicted * has_text
+    # zeros stand for no prediction, as in training
+    predicted = predicted * has_text
     if prompt is None or prompt.prior_fn is None:
         return predicted
     # without text, the audio prompt alone

@@ -5,13 +5,14 @@ B transcripts, N tokens, D width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from ..config.architecture import ModelConfig
 from ..types import Context
-from .base import EncoderInputs, Encoding, TextEncoders
+from .base import ClipInput, EncoderInputs, TextEncoders
+from .encodings import Consumers, Encoding, Encodings
 from .g2p import transcript_to_ids
 
 
@@ -23,17 +24,23 @@ class PhonemeConditioner:
 
     name = "phonemes"
     components = ("phonemes",)
-    context_position = 1  # behind the language of audio
+    frozen_components = ("phonemes",)
+    # behind the language of audio, and behind CLAP's vector
+    consumers = Consumers(context_position=1, source_position=1, latent_prior=True)
 
     def is_used_by(self, config: ModelConfig) -> bool:
         """Return whether this is a speech model whose UNet takes contexts."""
         return bool(config.unet.cross_attention_dims) and config.phonemes is not None
 
+    def clip_inputs(self, config: ModelConfig) -> tuple[ClipInput, ...]:
+        """Return the transcript."""
+        return ("transcript",)
+
     def encode(
         self,
         encoders: TextEncoders,
         inputs: Sequence[EncoderInputs],
-        encodings: Sequence[Mapping[str, Encoding]],
+        encodings: Sequence[Encodings],
     ) -> list[Encoding]:
         """Return the phoneme states of each batch; masked zeros without transcripts."""
         results = []
@@ -47,16 +54,21 @@ class PhonemeConditioner:
         return results
 
 
-def encode_transcripts(encoders: TextEncoders, transcripts: Sequence[str]) -> Context:
+def encode_transcripts(encoders: TextEncoders, transcripts: Sequence[str | None]) -> Context:
     """Return the phoneme encoder's states of each transcript, [B, N, D], with their mask.
+
+    Those of a clip without speech, whose transcript is None, are masked zeros.
 
     Source of formula and constants: (numerics: phonemes).
     """
     encoder, config = encoders.phonemes, encoders.config.phonemes
     assert encoder is not None and config is not None
-    ids = torch.cat([transcript_to_ids(text, config.max_length) for text in transcripts])
+    ids = torch.cat([transcript_to_ids(text or "", config.max_length) for text in transcripts])
     states: Context = encoder(ids.to(next(encoder.parameters()).device))
-    return states
+    if None not in transcripts:
+        return states
+    has_speech = states.mask.new_tensor([text is not None for text in transcripts])[:, None]
+    return Context(states.tokens * has_speech[..., None], states.mask * has_speech)
 
 
 def empty_transcripts(encoders: TextEncoders, count: int) -> Context:

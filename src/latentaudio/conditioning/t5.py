@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ..config.architecture import ModelConfig
 from ..types import Context
-from .base import EncoderInputs, Encoding, TextEncoders, tokenize
+from .base import ClipInput, EncoderInputs, TextEncoders, tokenize
+from .encodings import Consumers, Encoding, Encodings
 
 
 class T5Conditioner:
@@ -14,17 +15,23 @@ class T5Conditioner:
 
     name = "t5"
     components = ("t5",)
-    context_position = 1  # behind the language of audio
+    frozen_components = ("t5",)
+    # behind the language of audio, and behind CLAP's vector
+    consumers = Consumers(context_position=1, source_position=1, latent_prior=True)
 
     def is_used_by(self, config: ModelConfig) -> bool:
         """Return whether the UNet takes contexts and the model is not a speech model."""
         return bool(config.unet.cross_attention_dims) and config.phonemes is None
 
+    def clip_inputs(self, config: ModelConfig) -> tuple[ClipInput, ...]:
+        """Return the caption."""
+        return ("text",)
+
     def encode(
         self,
         encoders: TextEncoders,
         inputs: Sequence[EncoderInputs],
-        encodings: Sequence[Mapping[str, Encoding]],
+        encodings: Sequence[Encodings],
     ) -> list[Encoding]:
         """Return T5's states of each batch."""
         results = []

@@ -7,7 +7,6 @@ docs/development/numerics.md.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, TypeAlias
@@ -15,16 +14,20 @@ from typing import Literal, TypeAlias
 from .encoders import (
     AudioMAEConfig,
     CLAPConfig,
+    CLAPMelSpec,
     LatentPriorConfig,
     PhonemesConfig,
     T5Config,
     TranslatorConfig,
 )
+from .mel_spec import MelSpec, mel_edges
+from .ranges import require_ranges
 from .validation import require_config, require_multiple
 
 __all__ = [
     "AudioMAEConfig",
     "CLAPConfig",
+    "CLAPMelSpec",
     "DistilledUNetConfig",
     "LatentPriorConfig",
     "MelSpec",
@@ -43,75 +46,6 @@ __all__ = [
 Prediction: TypeAlias = Literal["epsilon", "v", "x0"]
 """Output of a denoiser: the noise, the velocity (arXiv 2202.00512) or the clean latent."""
 
-_MEL_BREAK_HZ = 1000.0  # Slaney's scale is linear below and logarithmic above
-_MEL_BREAK = 15.0  # the same point in mels
-_MEL_LOG_STEP = math.log(6.4) / 27  # natural log of the frequency ratio of one mel above it
-
-
-def mel_edges(bins: int, fmin: float, fmax: float) -> tuple[float, ...]:
-    """Return the corner frequencies of Slaney mel bands (Auditory Toolbox, 1998).
-
-    Band b rises from corner b to its center, corner b + 1, and falls to corner b + 2.
-
-    Args:
-        bins: Number of mel bands.
-        fmin: Lowest corner in Hz.
-        fmax: Highest corner in Hz.
-
-    Returns:
-        `bins + 2` frequencies in Hz, rising.
-    """
-
-    def to_mel(hertz: float) -> float:
-        if hertz < _MEL_BREAK_HZ:
-            return hertz * 3 / 200
-        return 15 + math.log(hertz / 1000) / _MEL_LOG_STEP
-
-    def to_hertz(mel: float) -> float:
-        if mel < _MEL_BREAK:
-            return mel * 200 / 3
-        return 1000 * math.exp((mel - 15) * _MEL_LOG_STEP)
-
-    low = to_mel(fmin)
-    high = to_mel(fmax)
-    return tuple(to_hertz(low + (high - low) * i / (bins + 1)) for i in range(bins + 2))
-
-
-@dataclass(frozen=True)
-class MelSpec:
-    """Log-mel front end of VAE and vocoder (numerics: mel front ends).
-
-    A frame is ln(max(mel, floor)), mel being the Slaney filterbank of the magnitudes of an STFT.
-
-    Attributes:
-        sample_rate: Samples per second of the waveform.
-        n_fft: Samples of the Hann window and of the FFT.
-        hop_length: Samples between two frames.
-        n_mels: Mel bands F.
-        fmin: Lowest edge of the filterbank in Hz.
-        fmax: Highest edge in Hz, at most half the sample rate.
-        floor: Smallest magnitude before the logarithm.
-    """
-
-    sample_rate: int = 16000
-    n_fft: int = 1024
-    hop_length: int = 160
-    n_mels: int = 64
-    fmin: float = 0.0
-    fmax: float = 8000.0
-    floor: float = 1e-5
-
-    def __post_init__(self) -> None:
-        require_config(
-            self.fmax <= self.sample_rate / 2,
-            f"mel fmax = {self.fmax} Hz is above the Nyquist frequency; "
-            f"set at most {self.sample_rate / 2:g} Hz at sample_rate = {self.sample_rate}",
-        )
-        require_config(
-            self.hop_length <= self.n_fft,
-            f"mel hop_length = {self.hop_length} exceeds n_fft; set at most {self.n_fft}",
-        )
-
 
 @dataclass(frozen=True)
 class VAEConfig:
@@ -124,6 +58,7 @@ class VAEConfig:
         latent_channels: Channels C of the latent.
         num_res_blocks: Residual blocks per level.
         num_groups: Groups of GroupNorm; must divide the channels of every level.
+        activation: Activation in the residual blocks: "silu", "gelu", "mish" or "relu".
     """
 
     channels: int = 128
@@ -131,8 +66,10 @@ class VAEConfig:
     latent_channels: int = 8
     num_res_blocks: int = 2
     num_groups: int = 32
+    activation: str = "silu"
 
     def __post_init__(self) -> None:
+        require_ranges(self)
         for mult in (1, *self.channel_mult):
             require_multiple("VAE channels", self.channels * mult, "num_groups", self.num_groups)
 
@@ -150,12 +87,12 @@ class UNetConfig:
         latent_channels: Channels C of the latent.
         channels: Channels of the first level.
         channel_mult: Factor of `channels` at each level.
-        num_res_blocks: Residual blocks per level.
+        num_res_blocks: Residual blocks per level: one number, or one for each level.
         attention: For each level, whether its residual blocks are followed by transformers.
         contexts: The transformers behind one residual block, in order. None is self-attention. A
             number is the width D of the context that the transformer attends to.
         num_heads: Attention heads of each level.
-        transformer_depth: Blocks in each transformer.
+        transformer_depth: Blocks in each transformer: one number, or one for each level.
         film_dim: Width of the vector that is concatenated to the time embedding, or None.
         num_groups: Groups of GroupNorm; must divide the channels of every level.
         merge_frequency_bins: Latent bins F' that are merged into the channels below the first
@@ -166,24 +103,33 @@ class UNetConfig:
             as published, adds none.
         use_prior: Whether a coarse estimate of the clean latent (`LatentPriorConfig`) is a second
             input.
+        activation: Activation between the layers: "silu", "gelu", "mish" or "relu".
+        norm_eps: Epsilon of the residual blocks' norms and of the last one.
+        freq_shift: Shift of the frequencies of the timestep's embedding.
+        cosine_first: Whether that embedding has its cosines before its sines.
     """
 
     latent_channels: int = 8
     channels: int = 128
     channel_mult: tuple[int, ...] = (1, 2, 3, 5)
-    num_res_blocks: int = 2
+    num_res_blocks: int | tuple[int, ...] = 2
     attention: tuple[bool, ...] = (False, True, True, True)
     contexts: tuple[int | None, ...] = (None,)
     num_heads: tuple[int, ...] = (4, 8, 12, 20)
-    transformer_depth: int = 1
+    transformer_depth: int | tuple[int, ...] = 1
     film_dim: int | None = None
     num_groups: int = 32
     merge_frequency_bins: int | None = None
     num_uniform_frequencies: int = 0
     num_position_frequencies: int = 0
     use_prior: bool = False
+    activation: str = "silu"
+    norm_eps: float = 1e-5
+    freq_shift: float = 0.0
+    cosine_first: bool = True
 
     def __post_init__(self) -> None:
+        require_ranges(self)
         levels = len(self.channel_mult)
         require_config(
             len(self.num_heads) == levels,
@@ -193,6 +139,14 @@ class UNetConfig:
             len(self.attention) == levels,
             f"UNet attention has {len(self.attention)} values; give {levels}, one per level",
         )
+        for name, numbers in (
+            ("num_res_blocks", self.res_blocks),
+            ("transformer_depth", self.depths),
+        ):
+            require_config(
+                len(numbers) == levels,
+                f"UNet {name} has {len(numbers)} values; give one, or {levels}, one per level",
+            )
         require_config(
             self.merge_frequency_bins is None or levels > 1,
             "UNet merge_frequency_bins needs two levels or more; the first one stays 2-D",
@@ -206,6 +160,19 @@ class UNetConfig:
     def widths(self) -> tuple[int, ...]:
         """Channels of each level."""
         return tuple(self.channels * mult for mult in self.channel_mult)
+
+    @property
+    def res_blocks(self) -> tuple[int, ...]:
+        """Residual blocks of each level."""
+        return self._per_level(self.num_res_blocks)
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Blocks in each transformer of each level."""
+        return self._per_level(self.transformer_depth)
+
+    def _per_level(self, number: int | tuple[int, ...]) -> tuple[int, ...]:
+        return (number,) * len(self.channel_mult) if isinstance(number, int) else number
 
     @property
     def cross_attention_dims(self) -> tuple[int, ...]:
@@ -250,6 +217,9 @@ class VocoderConfig:
         sample_rate: Samples per second of the output.
         fmin: Lowest edge of the mel in Hz.
         fmax: Highest edge of the mel in Hz.
+        leaky_relu_slope: HiFi-GAN: slope of its activations below 0.
+        has_mel_statistics: HiFi-GAN: whether mels are normalized by a mean and a deviation of each
+            band, which the weights contain.
         pitch_smoothing_frames: iSTFT: frames on both sides over which a sinusoid's pitch is
             stabilized; 0: not at all.
         attack_n_fft: iSTFT: window in samples of additional short frames, which play attacks; 0:
@@ -271,11 +241,14 @@ class VocoderConfig:
     sample_rate: int = 16000
     fmin: float = 0.0
     fmax: float = 8000.0
+    leaky_relu_slope: float = 0.1
+    has_mel_statistics: bool = False
     pitch_smoothing_frames: int = 0
     attack_n_fft: int = 0
     use_harmonics: bool = False
 
     def __post_init__(self) -> None:
+        require_ranges(self)
         require_config(
             len(self.upsample_rates) == len(self.upsample_kernel_sizes),
             f"vocoder upsample_kernel_sizes has {len(self.upsample_kernel_sizes)} values; "
@@ -297,19 +270,31 @@ class VocoderConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """Forward diffusion (numerics: schedules and samplers); sqrt(beta) rises linearly.
+    """Forward diffusion (numerics: schedules and samplers).
 
     Attributes:
         num_train_timesteps: Steps from sound to noise.
         beta_start: Variance of the first step.
         beta_end: Variance of the last step.
         prediction: The quantity that the UNet predicts.
+        beta_schedule: "scaled_linear": sqrt(beta) rises linearly; "linear": beta does.
+        ddim_spacing: How DDIM's timesteps are spread, as in diffusers' `timestep_spacing`.
+        ddim_offset: Number that is added to them with the spacing "leading".
+        ddim_ends_clean: Whether DDIM's last step goes to clean data, and not to the first
+            train-time step.
     """
 
     num_train_timesteps: int = 1000
     beta_start: float = 0.0015
     beta_end: float = 0.0195
     prediction: Prediction = "epsilon"
+    beta_schedule: Literal["scaled_linear", "linear"] = "scaled_linear"
+    ddim_spacing: Literal["leading", "trailing", "linspace"] = "leading"
+    ddim_offset: int = 1
+    ddim_ends_clean: bool = False
+
+    def __post_init__(self) -> None:
+        require_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -323,6 +308,7 @@ class DistilledUNetConfig:
     timesteps: tuple[int, ...] = (999, 749, 499, 249)
 
     def __post_init__(self) -> None:
+        require_ranges(self)
         is_falling = all(first > second for first, second in pairwise(self.timesteps))
         require_config(
             bool(self.timesteps) and is_falling and self.timesteps[-1] >= 0,
@@ -378,6 +364,7 @@ class ModelConfig:
         return self.audiomae is not None and self.translator is not None
 
     def __post_init__(self) -> None:
+        require_ranges(self)
         require_config(
             self.unet.latent_channels == self.vae.latent_channels,
             f"UNet latent_channels = {self.unet.latent_channels} differs from the VAE's; "

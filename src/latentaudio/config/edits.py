@@ -11,20 +11,13 @@ from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from ..errors import UsageError
-from .strict_model import StrictModel
+from .option_table import EDIT_OPTIONS
+from .strict_model import StrictModel, option_field
 
 TimeRange: TypeAlias = tuple[float, float]
 """Start and end in seconds."""
 FrequencyRange: TypeAlias = tuple[float, float]
 """Lowest and highest frequency in Hz."""
-
-MAX_DURATION_S = 600.0
-"""Longest duration of a clip, a source or a fade in seconds."""
-
-_IN_CONTEXT = (
-    "Let the new part continue the sound of the clip, not the prompt alone (AudioLDM 2, section "
-    "4.7). Default: yes if the model has an AudioMAE (mini has one)."
-)
 
 
 class EditOptions(StrictModel):
@@ -85,12 +78,7 @@ class TransferOptions(EditOptions):
     needs_prompt: ClassVar[bool] = True
 
     kind: Literal["transfer"] = Field("transfer", description="Kind of edit.")
-    strength: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="How much changes: 0 keeps the clip, 1 makes a new one. Default: 0.5.",
-    )
+    strength: float = option_field(EDIT_OPTIONS["transfer_strength"])
 
 
 class VaryOptions(EditOptions):
@@ -101,12 +89,7 @@ class VaryOptions(EditOptions):
     """
 
     kind: Literal["vary"] = Field("vary", description="Kind of edit.")
-    strength: float = Field(
-        0.4,
-        ge=0,
-        le=1,
-        description="How much changes: 0 keeps the clip, 1 makes a new one. Default: 0.4.",
-    )
+    strength: float = option_field(EDIT_OPTIONS["vary_strength"])
 
 
 class ContextEditOptions(EditOptions):
@@ -117,7 +100,7 @@ class ContextEditOptions(EditOptions):
             can.
     """
 
-    in_context: bool | None = Field(None, description=_IN_CONTEXT)
+    in_context: bool | None = option_field(EDIT_OPTIONS["in_context"])
 
     @property
     def continues_source(self) -> bool:
@@ -182,11 +165,7 @@ class SuperResolveOptions(EditOptions):
     """
 
     kind: Literal["super_resolve"] = Field("super_resolve", description="Kind of edit.")
-    cutoff_hz: float = Field(
-        ge=0,
-        description="Frequency in Hz above which the clip is regenerated, up to half of the "
-        "model's sample rate (mini: 8000 Hz).",
-    )
+    cutoff_hz: float = option_field(EDIT_OPTIONS["cutoff_hz"])
 
 
 class ExtendOptions(ContextEditOptions):
@@ -198,12 +177,8 @@ class ExtendOptions(ContextEditOptions):
     """
 
     kind: Literal["extend"] = Field("extend", description="Kind of edit.")
-    before: float = Field(
-        0.0, ge=0, le=MAX_DURATION_S, description="Seconds added before the clip. Default: 0."
-    )
-    after: float = Field(
-        0.0, ge=0, le=MAX_DURATION_S, description="Seconds added after the clip. Default: 0."
-    )
+    before: float = option_field(EDIT_OPTIONS["before"])
+    after: float = option_field(EDIT_OPTIONS["after"])
 
     def added_samples(self, sample_rate: int) -> tuple[int, int]:
         """Return how many samples are added before and after the clip."""
@@ -214,22 +189,16 @@ class LoopOptions(ContextEditOptions):
     """Regenerate the ends of a clip so that it repeats without a seam.
 
     Attributes:
-        seam_duration: Seconds regenerated around the loop point, half of them at each end.
+        loop_seam: Seconds regenerated around the loop point, half of them at each end.
     """
 
     kind: Literal["loop"] = Field("loop", description="Kind of edit.")
-    seam_duration: float = Field(
-        1.0,
-        ge=0,
-        le=MAX_DURATION_S,
-        description="Seconds regenerated around the loop point, half of them at each end; the same "
-        "quantity as --loop-seam of the command generate. Default: 1.",
-    )
+    loop_seam: float = option_field(EDIT_OPTIONS["loop_seam"])
 
     @property
     def loop_seam_duration(self) -> float:
         """Seconds around the loop point that are regenerated."""
-        return self.seam_duration
+        return self.loop_seam
 
 
 AnyEdit: TypeAlias = Annotated[

@@ -5,8 +5,10 @@ Part of `config.architecture`, which exports these names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
+from .ranges import require_ranges
 from .validation import require_multiple
 
 
@@ -41,9 +43,39 @@ class AudioMAEConfig:
     decoder_num_heads: int = 16
 
     def __post_init__(self) -> None:
+        require_ranges(self)
         for name, size in (("num_frames", self.num_frames), ("n_mels", self.n_mels)):
             require_multiple(f"AudioMAE {name}", size, "patch_size", self.patch_size)
         require_multiple("AudioMAE hidden_size", self.hidden_size, "num_heads", self.num_heads)
+
+
+@dataclass(frozen=True)
+class CLAPMelSpec:
+    """CLAP's mel front end (numerics: CLAP), as transformers' `ClapFeatureExtractor` takes it.
+
+    Attributes:
+        n_mels: Mel bands F.
+        n_fft: Samples of the Hann window and of the FFT, at 48 kHz.
+        hop_length: Samples between two frames.
+        fmin: Lowest edge of the filterbank in Hz.
+        fmax: Highest edge in Hz.
+        duration_s: Seconds that every sound is padded or cut to.
+        padding: How a shorter sound is padded. "": as the reference implementation does it.
+        is_fusion: Whether the filterbank is that of CLAPs with four input channels, on the HTK
+            scale and without area normalization.
+    """
+
+    n_mels: int = 64
+    n_fft: int = 1024
+    hop_length: int = 480
+    fmin: float = 50.0
+    fmax: float = 14000.0
+    duration_s: float = 10.0
+    padding: Literal["", "repeatpad", "repeat", "pad"] = ""
+    is_fusion: bool = False
+
+    def __post_init__(self) -> None:
+        require_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -65,6 +97,15 @@ class CLAPConfig:
         audio_depths: Blocks of each stage. Empty: no audio encoder, as in AudioLDM 1's converted
             folders; such a model cannot rank candidates.
         audio_num_heads: Attention heads of each stage.
+        text_activation: Activation in the text encoder.
+        text_pad_id: Token that fills shorter texts; positions are counted from it.
+        projection_activation: Activation in both projections.
+        audio_activation: Activation in the audio encoder.
+        audio_layer_norm_eps: Epsilon of LayerNorm in the audio encoder.
+        audio_window_size: Side of a window of attention, in patches.
+        audio_image_size: Side of the square that the mel is folded to.
+        audio_channels: Copies of the mel that the audio encoder reads, 1 or 4.
+        mel: Front end of the audio encoder.
     """
 
     projection_dim: int = 512
@@ -80,6 +121,18 @@ class CLAPConfig:
     audio_hidden_size: int = 128
     audio_depths: tuple[int, ...] = (2, 2, 12, 2)
     audio_num_heads: tuple[int, ...] = (4, 8, 16, 32)
+    text_activation: str = "gelu"
+    text_pad_id: int = 1
+    projection_activation: str = "relu"
+    audio_activation: str = "gelu"
+    audio_layer_norm_eps: float = 1e-5
+    audio_window_size: int = 8
+    audio_image_size: int = 256
+    audio_channels: int = 1
+    mel: CLAPMelSpec = field(default_factory=CLAPMelSpec)
+
+    def __post_init__(self) -> None:
+        require_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -94,6 +147,10 @@ class T5Config:
         ffn_dim: Inner width of a layer.
         vocab_size: Tokens of the vocabulary.
         max_length: Tokens that a prompt is truncated to.
+        feed_forward: Activation of the feed-forward layers; "gated-" before it adds a gate.
+        num_buckets: Rows of the table of relative positions.
+        max_distance: Distance from which on all positions share a row.
+        layer_norm_eps: Epsilon of the norms.
     """
 
     hidden_size: int = 1024
@@ -103,6 +160,13 @@ class T5Config:
     ffn_dim: int = 2816
     vocab_size: int = 32128
     max_length: int = 128
+    feed_forward: str = "gated-gelu"
+    num_buckets: int = 32
+    max_distance: int = 128
+    layer_norm_eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        require_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -118,6 +182,8 @@ class PhonemesConfig:
         kernel_size: Kernel of the convolutions inside a layer.
         window_size: Distance up to which relative positions are told apart.
         max_length: Tokens N of every transcript, padded or truncated to it.
+        activation: Activation between the two convolutions of a layer.
+        layer_norm_eps: Epsilon of the norms.
     """
 
     vocab_size: int = 183
@@ -128,8 +194,11 @@ class PhonemesConfig:
     kernel_size: int = 3
     window_size: int = 4
     max_length: int = 310
+    activation: str = "relu"
+    layer_norm_eps: float = 1e-5
 
     def __post_init__(self) -> None:
+        require_ranges(self)
         require_multiple("phonemes hidden_size", self.hidden_size, "num_heads", self.num_heads)
 
 
@@ -149,6 +218,11 @@ class TranslatorConfig:
         time_pool: AudioMAE patches averaged into one token along time.
         freq_pool: The same along frequency.
         vocab_size: Rows of GPT-2's word table. It is never read, but published files hold one.
+        ffn_dim: Inner width of a layer; None: four times `hidden_size`.
+        activation: Activation of the feed-forward layers.
+        layer_norm_eps: Epsilon of the norms.
+        scale_attention: Whether scores are divided by the square root of a head's width.
+        scale_attention_by_layer: Whether they are divided by the layer's number, too.
     """
 
     hidden_size: int = 768
@@ -160,6 +234,14 @@ class TranslatorConfig:
     time_pool: int = 8
     freq_pool: int = 8
     vocab_size: int = 1
+    ffn_dim: int | None = None
+    activation: str = "gelu_new"
+    layer_norm_eps: float = 1e-5
+    scale_attention: bool = True
+    scale_attention_by_layer: bool = False
+
+    def __post_init__(self) -> None:
+        require_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -185,4 +267,5 @@ class LatentPriorConfig:
     num_position_frequencies: int = 0
 
     def __post_init__(self) -> None:
+        require_ranges(self)
         require_multiple("latent_prior hidden_size", self.hidden_size, "num_heads", self.num_heads)

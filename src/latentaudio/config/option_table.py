@@ -34,6 +34,7 @@ class Option:
         le: Greatest value.
         lt: Value that it must be below.
         max_length: Most characters of a text, or items of a list.
+        is_choice: Whether the value is one of a few names.
         is_sampling: Whether it controls the sampler or guidance. The passes that close a loop or
             make stereo take these values from their clip.
         needs_whole_clip: Whether a stream cannot have it.
@@ -48,6 +49,7 @@ class Option:
     le: float | None = None
     lt: float | None = None
     max_length: int | None = None
+    is_choice: bool = False
     is_sampling: bool = False
     needs_whole_clip: bool = False
     is_for_edits: bool = True
@@ -56,6 +58,13 @@ class Option:
     def is_switch(self) -> bool:
         """Whether its flag takes no value."""
         return isinstance(self.default, bool)
+
+    @property
+    def metavar(self) -> str:
+        """The placeholder of its value in --help."""
+        if self.is_choice:
+            return "CHOICE"
+        return {str: "STR", int: "INT"}.get(type(self.default), "FLOAT")
 
 
 OPTIONS: Mapping[str, Option] = {
@@ -98,6 +107,7 @@ OPTIONS: Mapping[str, Option] = {
         "negative prompt. Default: the model's (mini: quality).",
         "quality",
         "sampling",
+        is_choice=True,
     ),
     "steps": Option(
         "Sampling steps, 1 to 1000; more are slower and more accurate. "
@@ -156,6 +166,7 @@ OPTIONS: Mapping[str, Option] = {
         "or distilled (with a distilled UNet). Default: the preset's (quality: dpm++).",
         "dpm++",
         "expert",
+        is_choice=True,
         is_sampling=True,
     ),
     "cache_interval": Option(
@@ -209,8 +220,7 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "loop_seam": Option(
         "Seconds regenerated around the loop point so that the clip repeats without a "
-        "seam; the same quantity as --seam-duration of the command loop. 0 makes no loop. "
-        "Default: 0.",
+        "seam, half of them at each end. 0 makes no loop. Default: 0.",
         0.0,
         "length",
         ge=0,
@@ -304,6 +314,49 @@ CUE_OPTIONS: Mapping[str, Option] = {
     ),
 }
 """Every field of a cue of a timeline."""
+
+EDIT_OPTIONS: Mapping[str, Option] = {
+    "transfer_strength": Option(
+        "How much changes: 0 keeps the clip, 1 makes a new one. Default: 0.5.",
+        0.5,
+        "edit",
+        ge=0,
+        le=1,
+    ),
+    "vary_strength": Option(
+        "How much changes: 0 keeps the clip, 1 makes a new one. Default: 0.4.",
+        0.4,
+        "edit",
+        ge=0,
+        le=1,
+    ),
+    "in_context": Option(
+        "Let the new part continue the sound of the clip, not the prompt alone (AudioLDM 2, "
+        "section 4.7). Default: yes if the model has an AudioMAE (mini has one).",
+        None,
+        "edit",
+    ),
+    "cutoff_hz": Option(
+        "Frequency in Hz above which the clip is regenerated, up to half of the "
+        "model's sample rate (mini: 8000 Hz).",
+        panel="edit",
+        ge=0,
+    ),
+    "before": Option(
+        "Seconds added before the clip. Default: 0.", 0.0, "edit", ge=0, le=MAX_DURATION_S
+    ),
+    "after": Option(
+        "Seconds added after the clip. Default: 0.", 0.0, "edit", ge=0, le=MAX_DURATION_S
+    ),
+    "loop_seam": Option(
+        "Seconds regenerated around the loop point, half of them at each end. Default: 1.",
+        1.0,
+        "edit",
+        ge=0,
+        le=MAX_DURATION_S,
+    ),
+}
+"""Fields of edits that are numbers or switches; `strength` has a default for each edit."""
 
 SAMPLING_OPTIONS = frozenset(name for name, option in OPTIONS.items() if option.is_sampling)
 """Options that the passes over a finished clip take from it."""

@@ -11,19 +11,21 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeAlias, TypedDict
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from ..errors import UsageError
-from .edits import MAX_DURATION_S, AnyEdit
+from .edits import AnyEdit
+from .option_table import CUE_OPTIONS, MAX_PROMPT_CHARS, OPTIONS
 from .presets import PresetName
 from .samplers import SAMPLERS, SamplerName
-from .strict_model import StrictModel
+from .strict_model import StrictModel, option_field
 from .tags import load_json_tag, upgrade_tags
 from .validation import EXAMPLE_PROMPT
 
 AudioPromptMode: TypeAlias = Literal["", "loa", "clap"]
 
-MAX_PROMPT_CHARS = 2000
+MAX_SEED = 2**63
+"""Seeds are whole numbers below this."""
 MIN_LOOP_SEAM_S = 0.04  # two crossfades of 20 ms
 _MIN_SAMPLE_RATE = 8000
 _SEED_BITS = 31  # of a drawn seed, so that it fits every tool that reads it
@@ -59,32 +61,14 @@ class PromptCue(StrictModel):
         audio_prompt_weight: Weight of the clip against the text; 1 is the clip alone.
     """
 
-    start: float = Field(
-        0.0, ge=0, le=MAX_DURATION_S, description="Start in seconds, 0 to 600. Default: 0."
-    )
-    text: str = Field(
-        "", max_length=MAX_PROMPT_CHARS, description="Prompt. Default: that of the request."
-    )
-    weight: float = Field(
-        1.0, gt=0, le=100, description="Weight among cues with the same start. Default: 1."
-    )
-    audio_prompt: str = Field(
-        "", description="Path of a clip that is used like the text. Default: none."
-    )
-    audio_prompt_sha256: str = Field(
-        "", description="SHA-256 of the clip's samples at the model's rate, float32."
-    )
-    audio_prompt_mode: AudioPromptMode = Field(
-        "",
-        description="Feature taken from the clip: language of audio (loa) or CLAP embedding "
-        "(clap). Default: loa if the model has an AudioMAE.",
-    )
-    audio_prompt_offset: float = Field(
-        0.0, ge=0, description="Seconds of the clip that are skipped. Default: 0."
-    )
-    audio_prompt_weight: float = Field(
-        1.0, ge=0, le=1, description="Weight of the clip against the text, 0 to 1. Default: 1."
-    )
+    start: float = option_field(CUE_OPTIONS["start"])
+    text: str = option_field(CUE_OPTIONS["text"])
+    weight: float = option_field(CUE_OPTIONS["weight"])
+    audio_prompt: str = option_field(CUE_OPTIONS["audio_prompt"])
+    audio_prompt_sha256: str = option_field(CUE_OPTIONS["audio_prompt_sha256"])
+    audio_prompt_mode: AudioPromptMode = option_field(CUE_OPTIONS["audio_prompt_mode"])
+    audio_prompt_offset: float = option_field(CUE_OPTIONS["audio_prompt_offset"])
+    audio_prompt_weight: float = option_field(CUE_OPTIONS["audio_prompt_weight"])
 
     @property
     def has_audio(self) -> bool:
@@ -95,176 +79,41 @@ class PromptCue(StrictModel):
 class GenerationOptions(StrictModel):
     """One request. Immutable; a wrong value raises `UsageError` with one line.
 
-    An option that is not set has the default of this table until `with_defaults` applies the
-    model's own. The meaning, unit and range of every option is its `description`, which is also the
-    text of `--help`.
+    `config.option_table` has the default, range and meaning of every option. An option that is not
+    set has that default until `with_defaults` applies the model's own.
     """
 
     NESTED_FIELDS: ClassVar[frozenset[str]] = frozenset({"timeline", "edit"})
 
-    prompt: str = Field(description="Text that describes the sound, in English.")
-    negative_prompt: str = Field(
-        "", description="Text that describes sounds to avoid. Default: none."
-    )
-    transcript: str = Field(
-        "",
-        description="Words to speak, for speech models; the prompt then describes the voice. "
-        "Without --model, the command line downloads the speech model audioldm2-speech-gigaspeech. "
-        "Default: none.",
-    )
-    duration: float = Field(
-        5.0,
-        ge=0.1,
-        le=MAX_DURATION_S,
-        description="Length of the clip in seconds, 0.1 to 600. Default: the model's (mini: 5.12).",
-    )
-    seed: int = Field(
-        -1,
-        ge=-1,
-        lt=2**63,
-        description="Random seed; the same seed with the same options gives the same clip on the "
-        "same machine. Default: -1, a random seed, which is printed.",
-    )
-    model: str = Field(
-        "mini",
-        description="Model name, Hugging Face repository, model folder, checkpoint file or run "
-        "folder. Default: mini.",
-    )
-    preset: PresetName = Field(
-        "quality",
-        description="Set of sampling options, from slow to fast: paper, quality, balanced, fast or "
-        "draft. draft of mini has 4 steps. It has 6 for an edit, or if you set guidance or a "
-        "negative prompt. Default: the model's (mini: quality).",
-    )
-    steps: int = Field(
-        25,
-        ge=1,
-        le=1000,
-        description="Sampling steps, 1 to 1000; more are slower and more accurate. "
-        "Default: the preset's (quality: 25).",
-    )
-    guidance_scale: float = Field(
-        3.0,
-        ge=0,
-        le=100,
-        description="How strongly the clip follows the prompt (classifier-free guidance), 0 to "
-        "100; usual values are 2 to 5, and 1 disables it. Default: the model's (mini: 3).",
-    )
-    apg_eta: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="APG: weight of guidance parallel to the prediction, 0 (full APG) "
-        "to 1 (plain CFG). Default: the model's (mini: 0).",
-    )
-    guidance_start: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Progress of sampling, 0 to 1, at which guidance begins. Default: 0.",
-    )
-    guidance_stop: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="Progress of sampling, 0 to 1, at which guidance ends. Default: the preset's, "
-        "then the model's (mini: 0.76).",
-    )
-    guidance_rescale: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Guidance rescale (arXiv 2305.08891), 0 to 1; 0 disables it. Default: 0.",
-    )
-    sampler: SamplerName = Field(
-        "dpm++",
-        description="Sampler: dpm++ (few steps), ddim (as published), heun (slower, second order) "
-        "or distilled (with a distilled UNet). Default: the preset's (quality: dpm++).",
-    )
-    cache_interval: int = Field(
-        1,
-        ge=1,
-        le=20,
-        description="DeepCache: steps that share one evaluation of the inner UNet levels, 1 to 20; "
-        "1 disables it. Default: the preset's (quality: 1).",
-    )
-    eta: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Noise in each ddim step, 0 (none) to 1 (as DDPM). "
-        "Default: that of --reference (clean: 0).",
-    )
-    candidates: int = Field(
-        1,
-        ge=1,
-        le=64,
-        description="Candidates generated per clip, 1 to 64; only the one that fits the prompt "
-        "best, measured by CLAP, is kept. Default: the preset's (quality: 1).",
-    )
-    num_waveforms: int = Field(
-        1, ge=1, le=1000, description="Clips per prompt, all kept, 1 to 1000. Default: 1."
-    )
-    timeline: tuple[PromptCue, ...] = Field(
-        (),
-        max_length=1000,
-        description="Prompts with start times. Default: the prompt over the whole clip.",
-    )
-    crossfade: float = Field(
-        1.0,
-        ge=0,
-        le=MAX_DURATION_S,
-        description="Seconds over which one cue turns into the next, 0 to 600. Default: 1.",
-    )
-    loop_seam: float = Field(
-        0.0,
-        ge=0,
-        le=MAX_DURATION_S,
-        description="Seconds regenerated around the loop point so that the clip repeats without a "
-        "seam; the same quantity as --seam-duration of the command loop. 0 makes no loop. "
-        "Default: 0.",
-    )
-    lufs: float | None = Field(
-        None,
-        ge=-70,
-        le=0,
-        description="Target integrated loudness in LUFS, -70 to 0. Short loud peaks can keep the "
-        "clip below it; the tag loudness has the result then. Default: the level is unchanged.",
-    )
-    true_peak: float | None = Field(
-        None,
-        ge=-60,
-        le=0,
-        description="True-peak ceiling in dBTP, -60 to 0. Default: none, or -1 with lufs.",
-    )
-    trim_silence: bool = Field(
-        False,
-        description="Trim silence at both ends: levels below -60 dB of the peak, except for 10 ms. "
-        "Default: no.",
-    )
-    fade_in: float = Field(
-        0.0, ge=0, le=MAX_DURATION_S, description="Fade-in in seconds, 0 to 600. Default: 0."
-    )
-    fade_out: float = Field(
-        0.0, ge=0, le=MAX_DURATION_S, description="Fade-out in seconds, 0 to 600. Default: 0."
-    )
-    stereo_width: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Width of a stereo clip, 0 (mono) to 1 (wide); the difference of the channels "
-        "is a second, generated variation. Default: 0.",
-    )
-    sample_rate: int = Field(
-        0,
-        ge=0,
-        le=192_000,
-        description="Sample rate of the file in Hz, 8000 to 192000, by resampling; this adds no "
-        "high frequencies. Default: 0, the model's (mini: 16000).",
-    )
-    edit: AnyEdit | None = Field(
-        None, description="Edit of a given clip. Default: none, a clip is generated from noise."
-    )
+    prompt: str = option_field(OPTIONS["prompt"])
+    negative_prompt: str = option_field(OPTIONS["negative_prompt"])
+    transcript: str = option_field(OPTIONS["transcript"])
+    duration: float = option_field(OPTIONS["duration"])
+    seed: int = option_field(OPTIONS["seed"])
+    model: str = option_field(OPTIONS["model"])
+    preset: PresetName = option_field(OPTIONS["preset"])
+    steps: int = option_field(OPTIONS["steps"])
+    guidance_scale: float = option_field(OPTIONS["guidance_scale"])
+    apg_eta: float = option_field(OPTIONS["apg_eta"])
+    guidance_start: float = option_field(OPTIONS["guidance_start"])
+    guidance_stop: float = option_field(OPTIONS["guidance_stop"])
+    guidance_rescale: float = option_field(OPTIONS["guidance_rescale"])
+    sampler: SamplerName = option_field(OPTIONS["sampler"])
+    cache_interval: int = option_field(OPTIONS["cache_interval"])
+    eta: float = option_field(OPTIONS["eta"])
+    candidates: int = option_field(OPTIONS["candidates"])
+    num_waveforms: int = option_field(OPTIONS["num_waveforms"])
+    timeline: tuple[PromptCue, ...] = option_field(OPTIONS["timeline"])
+    crossfade: float = option_field(OPTIONS["crossfade"])
+    loop_seam: float = option_field(OPTIONS["loop_seam"])
+    lufs: float | None = option_field(OPTIONS["lufs"])
+    true_peak: float | None = option_field(OPTIONS["true_peak"])
+    trim_silence: bool = option_field(OPTIONS["trim_silence"])
+    fade_in: float = option_field(OPTIONS["fade_in"])
+    fade_out: float = option_field(OPTIONS["fade_out"])
+    stereo_width: float = option_field(OPTIONS["stereo_width"])
+    sample_rate: int = option_field(OPTIONS["sample_rate"])
+    edit: AnyEdit | None = option_field(OPTIONS["edit"])
 
     @field_validator("prompt", "negative_prompt", "transcript")
     @classmethod
@@ -305,9 +154,18 @@ class GenerationOptions(StrictModel):
         return self.edit is not None and self.edit.continues_source
 
     @property
-    def makes_loop(self) -> bool:
-        """Whether the output is a loop."""
-        return bool(self.loop_seam or (self.edit and self.edit.loop_seam_duration))
+    def num_seeds(self) -> int:
+        """How many seeds it uses: one for each candidate of each clip."""
+        return self.num_waveforms * self.candidates
+
+    def seed_after(self, count: int) -> int:
+        """Return the seed `count` behind that of the request; behind the last is the first."""
+        return (self.seed + count) % MAX_SEED
+
+    @property
+    def loop_seam_duration(self) -> float:
+        """Seconds around the loop point that are regenerated; 0 if the output is no loop."""
+        return self.loop_seam or (self.edit.loop_seam_duration if self.edit else 0.0)
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> GenerationOptions:
         """Return the request with every option set.
@@ -347,7 +205,7 @@ class GenerationOptions(StrictModel):
                 f"loop_seam = {self.loop_seam:g} s; set above {MIN_LOOP_SEAM_S} s and below "
                 f"{longest:g} s for a clip of {self.duration:g} s"
             )
-        if self.makes_loop and (self.trim_silence or self.fade_in or self.fade_out):
+        if self.loop_seam_duration and (self.trim_silence or self.fade_in or self.fade_out):
             raise UsageError(
                 "trim_silence, fade_in and fade_out put a seam into a loop; leave them out"
             )
@@ -405,6 +263,26 @@ class GenerationOptions(StrictModel):
     def set_values(self) -> dict[str, Any]:
         """Return the options that the caller set, by name."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+def make_requests(prompts: Sequence[str], overrides: Mapping[str, Any]) -> list[GenerationOptions]:
+    """Return one request for each prompt.
+
+    Args:
+        prompts: Prompts.
+        overrides: Options of all of them. The first request has the seed; those behind it follow
+            when they are resolved.
+
+    Raises:
+        UsageError: There is no prompt, or an option is wrong.
+    """
+    if not prompts:
+        raise UsageError("there is no prompt; give at least one")
+    requests = [GenerationOptions(prompt=prompts[0], **overrides)]
+    without_seed = {name: value for name, value in overrides.items() if name != "seed"}
+    for prompt in prompts[1:]:
+        requests.append(GenerationOptions(prompt=prompt, **without_seed))
+    return requests
 
 
 class GenerationOverrides(TypedDict, total=False):

@@ -54,7 +54,8 @@ class ModelSpec:
         bundled: Whether its weights ship with this package.
         hub_id: Hugging Face repository in diffusers' layout, or "".
         original_checkpoint: The authors' file: "owner/repository/file" on the hub, or a file name.
-        unet_parameters: Parameters of its published UNet; 0 for models of this project.
+        unet_parameters: Parameters of its UNet.
+        num_parameters: Parameters of all its networks, without a distilled UNet.
         use_ema: Whether the authors sampled with averaged weights.
     """
 
@@ -76,14 +77,21 @@ class ModelSpec:
     hub_id: str = ""
     original_checkpoint: str = ""
     unet_parameters: int = 0
+    num_parameters: int = 0
     use_ema: bool = False
 
     @property
     def is_published(self) -> bool:
         """Whether its weights were published by the authors."""
-        return self.unet_parameters > 0
+        return bool(self.original_checkpoint)
+
+    @property
+    def weights_bytes(self) -> int:
+        """Size of its published weights, which are float32."""
+        return _BYTES_PER_PARAMETER * self.num_parameters
 
 
+_BYTES_PER_PARAMETER = 4
 _NC = "CC BY-NC-SA 4.0 (weights)"
 _RAIL = "CreativeML OpenRAIL-M (weights)"
 
@@ -227,13 +235,17 @@ _MINI = ModelSpec(
     candidates=1,
     strength_shift=3.0,
     bundled=True,
+    unet_parameters=12_137_896,
+    num_parameters=31_410_883,
 )
 _MINI_FILM = replace(
     _MINI,
     name="mini-film",
-    description="AudioLDM 1 in small: train it with recipes/mini/film.yaml",
+    description="AudioLDM 1 in small; train it with the recipe film.yaml",
     config=MINI_FILM,
     bundled=False,
+    unet_parameters=8_187_624,
+    num_parameters=17_479_811,
 )
 
 
@@ -247,6 +259,7 @@ def _audioldm1(
     description: str,
     config: ModelConfig,
     unet_parameters: int,
+    num_parameters: int,
     hub_id: str = "",
 ) -> ModelSpec:
     """A row of the first generation; its authors' files are on Zenodo."""
@@ -259,6 +272,7 @@ def _audioldm1(
         hub_id=hub_id,
         original_checkpoint=f"{name}.ckpt",
         unet_parameters=unet_parameters,
+        num_parameters=num_parameters,
         use_ema=True,
     )
 
@@ -268,6 +282,7 @@ def _audioldm2(
     description: str,
     config: ModelConfig,
     unet_parameters: int,
+    num_parameters: int,
     hub_id: str = "",
     **changes: Any,
 ) -> ModelSpec:
@@ -280,6 +295,7 @@ def _audioldm2(
         hub_id=hub_id,
         original_checkpoint=f"haoheliu/{name}/{name}.pth",
         unet_parameters=unet_parameters,
+        num_parameters=num_parameters,
     )
     return replace(spec, **changes)
 
@@ -292,6 +308,7 @@ _SPECS = (
         "sound effects and music, small",
         _scaled(_AUDIOLDM_S, 0.9227914214134216),
         185_036_552,
+        449_171_212,
         "cvssp/audioldm",
     ),
     _audioldm1(
@@ -299,6 +316,7 @@ _SPECS = (
         "as audioldm-s-full, trained longer",
         _scaled(_AUDIOLDM_S, 0.9392935633659363),
         185_036_552,
+        449_171_212,
         "cvssp/audioldm-s-full-v2",
     ),
     _audioldm1(
@@ -306,6 +324,7 @@ _SPECS = (
         "sound effects and music, medium",
         _scaled(_AUDIOLDM_M, 0.9138255715370178),
         415_954_568,
+        720_510_220,
         "cvssp/audioldm-m-full",
     ),
     _audioldm1(
@@ -313,19 +332,29 @@ _SPECS = (
         "sound effects and music, large",
         _scaled(_AUDIOLDM_L, 0.9654927849769592),
         739_139_080,
+        1_003_273_740,
         "cvssp/audioldm-l-full",
     ),
     _audioldm1(
-        "audioldm-s-text-ft", "audioldm-s-full, fine-tuned on text", _AUDIOLDM_S, 185_036_552
+        "audioldm-s-text-ft",
+        "audioldm-s-full, fine-tuned on text",
+        _AUDIOLDM_S,
+        185_036_552,
+        449_171_212,
     ),
     _audioldm1(
-        "audioldm-m-text-ft", "audioldm-m-full, fine-tuned on text", _AUDIOLDM_M, 415_954_568
+        "audioldm-m-text-ft",
+        "audioldm-m-full, fine-tuned on text",
+        _AUDIOLDM_M,
+        415_954_568,
+        720_510_220,
     ),
     _audioldm2(
         "audioldm_16k_crossattn_t5",
         "sound effects; the only text encoder is FLAN-T5",
         _CROSS_ATTENTION_T5,
         265_531_016,
+        911_317_772,
         max_duration=15.0,
     ),
     _audioldm2(
@@ -333,6 +362,7 @@ _SPECS = (
         "sound effects and music at 48 kHz",
         _AUDIOLDM_48K,
         262_699_152,
+        870_430_492,
         max_duration=15.0,
     ),
     _audioldm2(
@@ -340,6 +370,7 @@ _SPECS = (
         "sound effects, music and speech-like sounds",
         _AUDIOLDM2,
         346_943_496,
+        1_118_354_316,
         "cvssp/audioldm2",
     ),
     _audioldm2(
@@ -347,14 +378,23 @@ _SPECS = (
         "as audioldm2-full, large",
         _AUDIOLDM2_LARGE,
         718_012_296,
+        1_489_423_116,
         "cvssp/audioldm2-large",
     ),
-    _audioldm2("audioldm2-music-665k", "music", _AUDIOLDM2, 346_943_496, "cvssp/audioldm2-music"),
+    _audioldm2(
+        "audioldm2-music-665k",
+        "music",
+        _AUDIOLDM2,
+        346_943_496,
+        1_118_354_316,
+        "cvssp/audioldm2-music",
+    ),
     _audioldm2(
         "audioldm2-speech-gigaspeech",
         "speech in many voices",
         _AUDIOLDM2_SPEECH,
         261_926_536,
+        697_854_540,
         "anhnct/audioldm2_gigaspeech",
         license=_RAIL,
         original_checkpoint="haoheliu/audioldm2-speech/audioldm2-speech-gigaspeech.pth",
@@ -364,6 +404,7 @@ _SPECS = (
         "speech in one voice",
         _AUDIOLDM2_SPEECH,
         261_926_536,
+        697_854_540,
         "anhnct/audioldm2_ljspeech",
         license=_RAIL,
         original_checkpoint="haoheliu/audioldm2-speech/audioldm2-speech-ljspeech.pth",

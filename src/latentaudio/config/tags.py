@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UsageError
+from .parsing import parse_json
 
 TAGS_OF_0_1 = {
     "negative": "negative_prompt",
@@ -50,7 +51,7 @@ _EDIT_OF_0_1 = {
     "cutoff": "cutoff_hz",
     "left": "before",
     "right": "after",
-    "seam": "seam_duration",
+    "seam": "loop_seam",
     "context": "in_context",
 }
 _KINDS_OF_0_1 = {"upsample": "super_resolve"}
@@ -82,7 +83,7 @@ def upgrade_tags(tags: Mapping[str, str]) -> dict[str, str]:
 def load_json_tag(name: str, value: str) -> Any:
     """Return the object in a tag; `UsageError` if it is damaged."""
     try:
-        return json.loads(value)
+        return parse_json(value)
     except ValueError:
         raise UsageError(
             f"the tag {name!r} is not valid JSON; this file cannot be reproduced"
@@ -98,7 +99,7 @@ def _upgrade_edit(edit: dict[str, Any]) -> dict[str, Any]:
     if kind in ("transfer", "vary"):  # 0.1 left out what was the default then
         upgraded.setdefault("strength", _EDIT_STRENGTH_OF_0_1)
     elif kind == "loop":
-        upgraded.setdefault("seam_duration", 0.0)
+        upgraded.setdefault("loop_seam", 0.0)
     return upgraded
 
 

@@ -7,13 +7,13 @@ datasets: one JSON object per line with `file_name` and `text`. `Clip.record` ke
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import soundfile
 
+from ..config.parsing import parse_json
 from ..errors import DataError
 
 METADATA = "metadata.jsonl"
@@ -102,7 +102,7 @@ def _read_folder(folder: Path) -> list[Clip]:
 def _read_line(folder: Path, position: str, line: str) -> Clip:
     """Return the clip of one line; `position` is "file:line" for error messages."""
     try:
-        record = json.loads(line)
+        record = parse_json(line)
         path = folder / record["file_name"]
         captions = _captions(record)
         header = _stored_header(record)

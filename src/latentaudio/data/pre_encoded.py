@@ -1,33 +1,96 @@
-"""Pre-encoded data sets: latents and text states on disk, read in batches of one clip length.
+"""Pre-encoded data sets: latents and encodings on disk, read in batches of one clip length.
 
-Stages that train on latents would otherwise run the VAE and the text encoders at every step.
-A data set is a folder with `index.json` and one memory-mapped `frames_<n>.safetensors` per clip
-length of n mel frames. `train.pre_encode` writes it.
+Stages that train on latents would otherwise run the VAE and the encoders at every step. A data set
+is a folder with `index.json` and one memory-mapped `frames_<n>.safetensors` per clip length of n
+mel frames. `train.pre_encode` writes it.
 
-Shapes: B batch, N clips, K captions per clip, C channels, T' F' latent grid, W text tokens, P CLAP
-width. The language of audio has L tokens of width D.
+The names of arrays say what they are:
+
+- `latent`: one row per clip
+- `audio/<conditioner>.<part>`: one row per clip, encoded from its sound
+- `caption/<conditioner>.<part>`: one row per caption
+- `caption/<conditioner>.tokens` beside `.ends`: sequences of different lengths, in a row without
+  padding, and the end of each. A batch has them padded, with a `.mask` in the place of `.ends`.
+
+Shapes: B batch, N clips, K captions per clip, C channels, T' F' latent grid, W tokens, D width.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..config.parsing import parse_json, read_bounded
 from ..config.streams import Stream
-from ..errors import DataError
+from ..errors import DataError, first_line
 from .dataset import batch_indices, seeded_generator
 
 INDEX_FILE = "index.json"
-_PER_CLIP = ("latent", "loa", "clap_audio")
-_PER_CAPTION = ("clap_text", "generated_loa")
+FORMAT_VERSION = 2
+"""Raised when names or meaning of arrays change. Folders of another version are encoded again."""
+LATENT = "latent"
+AUDIO_PREFIX = "audio/"
+CAPTION_PREFIX = "caption/"
+_TOKENS = ".tokens"
+_MASK = ".mask"
+_ENDS = ".ends"
+
+Arrays = dict[str, Tensor]
+
+
+def arrays_of(arrays: Mapping[str, Tensor], prefix: str) -> Arrays:
+    """Return the arrays whose names begin with a prefix, by the rest of their names.
+
+    Args:
+        arrays: Arrays of a batch or of a file.
+        prefix: `AUDIO_PREFIX` or `CAPTION_PREFIX`.
+    """
+    return {name[len(prefix) :]: rows for name, rows in arrays.items() if name.startswith(prefix)}
+
+
+def pack_captions(arrays: Mapping[str, Tensor]) -> Arrays:
+    """Return arrays of captions as they are stored: sequences without their padding.
+
+    Args:
+        arrays: Rows by "conditioner.part". A `.mask` is 1 for the first tokens of a row.
+    """
+    packed: Arrays = {}
+    for name, rows in arrays.items():
+        if name.endswith(_MASK):
+            stem = CAPTION_PREFIX + name.removesuffix(_MASK)
+            packed[stem + _ENDS] = rows.sum(1).long().cumsum(0)
+        elif name.endswith(_TOKENS):
+            mask = arrays[name.removesuffix(_TOKENS) + _MASK]
+            packed[CAPTION_PREFIX + name] = rows[mask > 0]
+        else:
+            packed[CAPTION_PREFIX + name] = rows
+    return packed
+
+
+def concatenate(parts: Sequence[Mapping[str, Tensor]]) -> Arrays:
+    """Return the stored arrays of several groups of clips of one length as one.
+
+    Args:
+        parts: Arrays of each group, with the same names.
+    """
+    arrays: Arrays = {}
+    for name in parts[0]:
+        columns = [part[name] for part in parts]
+        if name.endswith(_ENDS):
+            offset = 0
+            for index, ends in enumerate(columns):
+                columns[index] = ends + offset
+                offset += int(ends[-1])
+        arrays[name] = torch.cat(columns)
+    return arrays
 
 
 @dataclass(frozen=True)
@@ -42,7 +105,7 @@ class Bucket:
 
     num_frames: int
     num_clips: int
-    arrays: dict[str, Tensor]
+    arrays: Arrays
 
     def rows(self, name: str, indices: list[int]) -> Tensor:
         """Return rows of one array as float32 [B, ...].
@@ -53,36 +116,76 @@ class Bucket:
         """
         return self.arrays[name][indices].float()
 
-    def existing(self, names: tuple[str, ...], indices: list[int]) -> dict[str, Tensor]:
-        """Return rows of those arrays that the bucket has.
+    def clip_rows(self, indices: list[int]) -> Arrays:
+        """Return everything that is stored per clip.
 
         Args:
-            names: Names of the arrays.
-            indices: Indices of the rows, the same for every array.
+            indices: Indices of clips.
         """
-        return {name: self.rows(name, indices) for name in names if name in self.arrays}
+        names = [name for name in self.arrays if not name.startswith(CAPTION_PREFIX)]
+        return {name: self.rows(name, indices) for name in names}
 
-    def caption_rows(self, indices: list[int]) -> dict[str, Tensor]:
+    def caption_rows(self, indices: list[int]) -> Arrays:
         """Return everything that is stored per caption.
 
         Args:
             indices: Indices of captions: caption k of clip i has index K i + k.
         """
-        rows = self.existing(_PER_CAPTION, indices)
-        if "text" in self.arrays:
-            rows["text"], rows["text_mask"] = self._text_states(indices)
+        rows: Arrays = {}
+        for name in self.arrays:
+            if name.startswith(CAPTION_PREFIX) and not self._is_sequence(name):
+                rows[name] = self.rows(name, indices)
+        for stem in self._sequences():
+            rows[stem + _TOKENS], rows[stem + _MASK] = self._padded(stem, indices)
         return rows
 
-    def _text_states(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """Return zero-padded text states [B, W, D] and their mask [B, W]."""
-        # The states of all captions are stored in a row, without padding: they are the largest
-        # array. `text_ends` holds the end of each caption.
-        ends = self.arrays["text_ends"]
-        states = []
-        for index in indices:
-            start = int(ends[index - 1]) if index else 0
-            states.append(self.arrays["text"][start : int(ends[index])].float())
-        max_length = max(len(s) for s in states)
+    def select(self, clips: Sequence[int]) -> Arrays:
+        """Return the stored arrays of some clips, in a new order and as they are in the file.
+
+        Args:
+            clips: Indices of clips.
+        """
+        captions: list[int] = []
+        for clip in clips:
+            captions += range(clip * self._num_captions, (clip + 1) * self._num_captions)
+        arrays: Arrays = {}
+        for name, rows in self.arrays.items():
+            if not self._is_sequence(name):
+                arrays[name] = rows[captions if name.startswith(CAPTION_PREFIX) else list(clips)]
+        for stem in self._sequences():
+            sequences = [self._sequence(stem, caption) for caption in captions]
+            lengths = torch.tensor([len(sequence) for sequence in sequences])
+            arrays[stem + _TOKENS] = torch.cat(sequences)
+            arrays[stem + _ENDS] = lengths.cumsum(0)
+        return arrays
+
+    @property
+    def _num_captions(self) -> int:
+        """Captions per clip."""
+        for name, rows in self.arrays.items():
+            if name.startswith(CAPTION_PREFIX) and name.removesuffix(_TOKENS) == name:
+                return len(rows) // self.num_clips
+        return 0
+
+    def _is_sequence(self, name: str) -> bool:
+        """Whether an array holds sequences, or their ends."""
+        return name.endswith(_ENDS) or name.removesuffix(_TOKENS) + _ENDS in self.arrays
+
+    def _sequences(self) -> list[str]:
+        """Names of the arrays of sequences, without ".tokens"."""
+        return [name.removesuffix(_ENDS) for name in self.arrays if name.endswith(_ENDS)]
+
+    def _sequence(self, stem: str, index: int) -> Tensor:
+        """Tokens [W, D] of one caption."""
+        ends = self.arrays[stem + _ENDS]
+        start = int(ends[index - 1]) if index else 0
+        return self.arrays[stem + _TOKENS][start : int(ends[index])]
+
+    def _padded(self, stem: str, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """Zero-padded tokens [B, W, D] of captions, and their mask [B, W]."""
+        # stored without padding: tokens are the largest array
+        states = [self._sequence(stem, index).float() for index in indices]
+        max_length = max(1, *(len(s) for s in states))
         padded = torch.stack([pad(s, (0, 0, 0, max_length - len(s))) for s in states])
         mask = [[1.0] * len(s) + [0.0] * (max_length - len(s)) for s in states]
         return padded, torch.tensor(mask)
@@ -98,22 +201,37 @@ class PreEncodedDataset:
             folder: Folder that `train.pre_encode` wrote.
 
         Raises:
-            DataError: The folder is not a pre-encoded data set.
+            DataError: The folder is not a pre-encoded data set, is damaged or has another format.
         """
+        advice = "remove the folder and start the training again"
         try:
-            index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+            index = parse_json(read_bounded(folder / INDEX_FILE))
         except FileNotFoundError:
             raise DataError(
-                f"{folder} has no {INDEX_FILE}, so it is not a pre-encoded data set; "
-                "remove the folder and start the training again"
+                f"{folder} has no {INDEX_FILE}, so it is not a pre-encoded data set; {advice}"
             ) from None
-        self.captions_per_clip: int = index["captions"]
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{folder / INDEX_FILE} cannot be read ({first_line(error)}); {advice}"
+            ) from None
+        version = index.get("format", 1) if isinstance(index, dict) else 1
+        if version != FORMAT_VERSION:
+            raise DataError(
+                f"{folder} holds encoded clips of format {version}, not {FORMAT_VERSION}; {advice}"
+            )
         self.buckets: list[Bucket] = []
-        for entry in index["buckets"]:
-            arrays = load_file(folder / f"frames_{entry['frames']}.safetensors")
-            self.buckets.append(Bucket(entry["frames"], entry["count"], arrays))
+        try:
+            self.captions_per_clip: int = index["captions"]
+            for entry in index["buckets"]:
+                num_frames = entry["frames"]
+                arrays = load_file(folder / f"frames_{num_frames}.safetensors")
+                self.buckets.append(Bucket(num_frames, entry["count"], arrays))
+        except (OSError, SafetensorError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"the encoded clips of {folder} are damaged ({first_line(error)}); {advice}"
+            ) from None
 
-    def batch(self, seed: int, position: int, frames_per_batch: int) -> dict[str, Tensor]:
+    def batch(self, seed: int, position: int, frames_per_batch: int) -> Arrays:
         """Return a batch of clips of one length.
 
         The batch is a pure function of the arguments. The length is random, weighted by the total
@@ -126,10 +244,8 @@ class PreEncodedDataset:
             frames_per_batch: Mel frames of the batch in total: short clips give larger batches.
 
         Returns:
-            `latent` [B, C, T', F'], unit-scaled. The others are returned if they are stored.
-            Of the audio: `loa` [B, L, D] and `clap_audio` [B, P]. Of one random caption per clip:
-            `clap_text` [B, P], `generated_loa` [B, L, D], `text` [B, W, D] and `text_mask` [B, W].
-            Text is zero-padded to the longest.
+            `latent` [B, C, T', F'], unit-scaled; every `audio/` array; of one random caption per
+            clip, every `caption/` array, sequences zero-padded to the longest.
         """
         total = np.array([b.num_clips * b.num_frames for b in self.buckets], float)
         rng = np.random.default_rng([seed, Stream.BATCH_LENGTH, position])
@@ -141,44 +257,44 @@ class PreEncodedDataset:
         captions = []
         for clip, choice in zip(clips, choices.tolist(), strict=True):
             captions.append(self.captions_per_clip * clip + choice)
-        return bucket.existing(_PER_CLIP, clips) | bucket.caption_rows(captions)
+        return bucket.clip_rows(clips) | bucket.caption_rows(captions)
 
     def map_captions(
         self,
-        function: Callable[[dict[str, Tensor], int], Tensor],
+        function: Callable[[Arrays, Bucket], Tensor],
         progress: Callable[[int, int], None],
         batch_size: int = 256,
-    ) -> dict[str, Tensor]:
+    ) -> Arrays:
         """Compute something from every caption of the data set.
 
         Args:
-            function: (arrays of B captions, number L of tokens) -> [B, L, D].
+            function: (arrays of B captions, their bucket) -> rows [B, ...].
             progress: Called with (captions done, captions in all) after each batch.
             batch_size: Number B of captions per call.
 
         Returns:
-            Results [N K, L, D] in half precision, by the bucket's mel frames. See `attach`.
+            Rows [N K, ...] in half precision, by the bucket's mel frames. See `attach`.
         """
         results = {}
         num_done = 0
         total = self.captions_per_clip * sum(bucket.num_clips for bucket in self.buckets)
         for bucket in self.buckets:
             num_captions = bucket.num_clips * self.captions_per_clip
-            num_tokens = bucket.arrays["loa"].shape[1]
             chunks = []
             for start in range(0, num_captions, batch_size):
                 indices = list(range(start, min(start + batch_size, num_captions)))
-                chunks.append(function(bucket.caption_rows(indices), num_tokens).half())
+                chunks.append(function(bucket.caption_rows(indices), bucket).half())
                 num_done += len(indices)
                 progress(num_done, total)
             results[str(bucket.num_frames)] = torch.cat(chunks)
         return results
 
-    def attach(self, generated_loa: dict[str, Tensor]) -> None:
-        """Add `generated_loa` to every batch from now on.
+    def attach(self, name: str, rows: Arrays) -> None:
+        """Add an array of captions to every batch from now on.
 
         Args:
-            generated_loa: Result of `map_captions`.
+            name: Name of the array, which begins with `CAPTION_PREFIX`.
+            rows: Result of `map_captions`.
         """
         for bucket in self.buckets:
-            bucket.arrays["generated_loa"] = generated_loa[str(bucket.num_frames)]
+            bucket.arrays[name] = rows[str(bucket.num_frames)]

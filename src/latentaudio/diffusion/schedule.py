@@ -10,6 +10,7 @@ B batch, C channels, T' F' latent grid, S sampling steps.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from ..errors import UsageError
 
 
 class Schedule:
-    """The noise schedule: sqrt(beta) rises linearly (numerics: schedules and samplers).
+    """The noise schedule (numerics: schedules and samplers).
 
     Tables are float64 on the CPU; arithmetic happens in the dtype and on the device of z.
 
@@ -35,10 +36,14 @@ class Schedule:
 
     def __init__(self, config: ScheduleConfig | None = None) -> None:
         self.config = config or ScheduleConfig()
-        roots = (math.sqrt(self.config.beta_start), math.sqrt(self.config.beta_end))
+        first = self.config.beta_start
+        last = self.config.beta_end
         steps = self.config.num_train_timesteps
-        # as the authors compute them: the square of a straight line
-        self.betas = torch.linspace(*roots, steps, dtype=torch.float64).square()
+        if self.config.beta_schedule == "linear":
+            self.betas = torch.linspace(first, last, steps, dtype=torch.float64)
+        else:  # as the authors compute them: the square of a straight line
+            roots = (math.sqrt(first), math.sqrt(last))
+            self.betas = torch.linspace(*roots, steps, dtype=torch.float64).square()
         self.alphas_cumprod = torch.cumprod(1.0 - self.betas, dim=0)
         self._alpha = self.alphas_cumprod.sqrt()
         self._sigma = (1.0 - self.alphas_cumprod).sqrt()
@@ -128,7 +133,8 @@ class Schedule:
 
         Args:
             steps: Their number S.
-            spacing: "leading": {0, c, 2c, ...} + 1 with c = 1000 // S, DDIM's published choice.
+            spacing: "leading": {0, c, 2c, ...} + 1 with c = 1000 // S, DDIM's published choice;
+                `config.ddim_spacing` and `config.ddim_offset` may say otherwise.
                 "trailing": from the last step down in equal strides (arXiv 2305.08891, table 2).
                 "log_snr": equal strides of lambda, half the log-SNR, which DPM-Solver assumes
                 (arXiv 2211.01095, section 4).
@@ -143,17 +149,35 @@ class Schedule:
         if not 1 <= steps <= total:
             raise UsageError(f"cannot take {steps} sampling steps; choose 1 to {total}")
         count = np.arange(steps)
-        match spacing:
+        match self.config.ddim_spacing if spacing == "leading" else spacing:
             case "leading":
                 # published: whole strides, and one step of offset
                 stride = total // steps
-                offset = min(1, total - 1 - (steps - 1) * stride)  # S = 1000 leaves no room for + 1
-                rising = count * stride + offset
+                room = total - 1 - (steps - 1) * stride  # S = 1000 leaves no room for + 1
+                rising = count * stride + min(self.config.ddim_offset, room)
+            case "linspace":
+                rising = np.linspace(0, total - 1, steps).round().astype(int)
             case "trailing":
                 rising = np.round(np.arange(total, 0, -total / steps))[:steps][::-1].astype(int) - 1
             case "log_snr":
                 rising = self._uniform_log_snr(steps)
         return [int(t) for t in rising[::-1]]
+
+    def ddim_next_alpha(self, timesteps: Sequence[int], index: int) -> float:
+        """Return abar of the noise level that one step of DDIM goes to.
+
+        Args:
+            timesteps: All train-time steps of the run, noisiest first.
+            index: Index of the current one.
+        """
+        config = self.config
+        if config.ddim_spacing == "leading" and index + 1 < len(timesteps):
+            return float(self.alphas_cumprod[timesteps[index + 1]])
+        # one stride down, even where the next timestep is another, as diffusers does
+        next_timestep = timesteps[index] - config.num_train_timesteps // len(timesteps)
+        if next_timestep < 0:
+            return 1.0 if config.ddim_ends_clean else float(self.alphas_cumprod[0])
+        return float(self.alphas_cumprod[next_timestep])
 
     def _uniform_log_snr(self, steps: int) -> np.ndarray:
         """Nearest integer timesteps to equal strides of lambda, without duplicates."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..config.edits import MAX_DURATION_S
+from ..config.option_table import MAX_DURATION_S
 from ..errors import UsageError
 
 MIN_SOURCE_DURATION_S = 0.1

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..config.parsing import parse_json, read_bounded
 from ..errors import DataError
 from ..fileio import atomic_write
 
@@ -158,7 +159,7 @@ class Report:
             DataError: the file does not exist or is not such a report.
         """
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = parse_json(read_bounded(path))
             metrics = []
             for entry in stored["metrics"]:
                 del entry["result"]  # follows from value and target

@@ -1,6 +1,6 @@
 """Runs resolved requests: encode, denoise, decode, rank, second passes, postprocessing.
 
-Letters: B batch, N samples.
+Letters: B batch, C channels, N samples; K clips, M texts; T' F' latent grid.
 """
 
 from __future__ import annotations
@@ -8,29 +8,30 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..audio.io import Audio
 from ..audio.ops import Samples, check_audible, fade_edges, limit_peak
 from ..audio.postprocess import postprocess
 from ..conditioning import g2p
+from ..conditioning.clap import clap_text_embeds, embed_clips
 from ..config.edits import AnyEdit
 from ..config.options import GenerationOptions
 from ..device import iterate_with_torch_defaults, with_torch_defaults
 from ..editing.base import EditPlan
 from ..editing.plan import plan_edit
-from ..errors import GenerationError
+from ..errors import GenerationError, UsageError
 from ..types import Step
-from .batching import expand_candidates, group_by_settings
 from .denoise import BatchInputs, DenoiserRun
 from .memory import MemoryEstimate, estimate_memory, raise_on_oom
-from .ranking import similarity
 from .resolve import ResolvedRequest
-from .second_passes import loop_pass, loop_seam_duration, stereo_pass
+from .second_passes import loop_pass, stereo_pass
 from .system import System
 from .window_conditioning import WindowConditioner
 
@@ -85,7 +86,7 @@ class Engine:
         self._warn(requests)
         candidates: list[ResolvedRequest] = []
         for request in requests:
-            candidates.extend(expand_candidates(request))
+            candidates.extend(request.candidates())
         waveforms = raise_on_oom(self._waveforms(candidates, callbacks))
         for request in requests:
             num_candidates = request.options.candidates
@@ -134,42 +135,32 @@ class Engine:
 
         Candidates that differ in prompt and seed only share a batch.
         """
-        system = self.system
-        components = system.components
-        total = sum(candidate.options.steps for candidate in candidates)
-        done = 0
-        planner = _EditPlanner(system)
-        batches = group_by_settings(candidates, system.batch_size)
+        components = self.system.components
+        follow = _StepFollower(callbacks, candidates)
+        planner = _EditPlanner(self.system)
+        batches = group_by_settings(candidates, self.system.batch_size)
         num_ahead = PROMPTS_ENCODED_AHEAD if components.low_memory else 1
         while ahead := list(islice(batches, num_ahead)):
             plans = [planner.plan(batch[0]) for batch in ahead]
             windows = self.conditioner.encode_windows(ahead, plans)
             for batch, batch_windows, plan in zip(ahead, windows, plans, strict=True):
                 latent_edit = plan.latent_edit if plan else None
-                inputs = BatchInputs(
-                    [request.options for request in batch], batch_windows, latent_edit
-                )
-                scale = self.conditioner.effective_guidance_scale(batch[0].options)
-                for step in DenoiserRun(system, inputs, scale).steps():
-                    if callbacks.on_step is not None:
-                        callbacks.on_step(step)
-                    if callbacks.progress is not None:
-                        callbacks.progress(done + (step.index + 1) * len(batch), total)
-                done += sum(request.options.steps for request in batch)
+                options = [request.options for request in batch]
+                inputs = BatchInputs(options, batch_windows, latent_edit)
+                run = DenoiserRun(self.system, inputs, batch[0].guidance_scale)
+                z = follow(run.steps(), options)
                 if components.low_memory and batch is ahead[-1]:
                     components.release("unet", "distilled_unet")
-                waveforms = self._decode(step, batch[0].options, plan)
+                waveforms = self._decode(z, batch[0].options.duration, plan)
                 yield from zip(batch, waveforms, strict=True)
 
-    def _decode(
-        self, last_step: Step, options: GenerationOptions, plan: EditPlan | None
-    ) -> list[Samples]:
-        """Decode the latents of a batch to samples [1, N] and put edits into their source."""
+    def _decode(self, z: Tensor, duration: float, plan: EditPlan | None) -> list[Samples]:
+        """Decode latents [B, C, T', F'] to samples [1, N] and put edits into their source."""
         num_samples = None
         if self.system.reference.trim_vocoder_tail:
-            num_samples = round(options.duration * self.system.sample_rate)
+            num_samples = round(duration * self.system.sample_rate)
         waveforms = []
-        for waveform in self.system.codec.decode(last_step.z):
+        for waveform in self.system.codec.decode(z):
             waveforms.append(waveform[:, :num_samples])
         self.system.components.trim_memory()
         if plan is not None:
@@ -202,9 +193,26 @@ class Engine:
 
     @with_torch_defaults
     def similarity(self, audio: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return CLAP's cosine similarities [K, M] between K clips and M texts."""
-        with self.system.components.keep_loaded():
-            return similarity(self.system.text_encoders, audio, self.system.sample_rate, texts)
+        """Return cosine similarities of CLAP embeddings (arXiv 2211.06687).
+
+        Args:
+            audio: Clips, each [C, N] or [N] at the model's sample rate; channels are averaged.
+            texts: Texts.
+
+        Returns:
+            Similarities [K, M] in [-1, 1] of K clips and M texts.
+
+        Raises:
+            UsageError: The model has no CLAP audio encoder.
+        """
+        if not self.system.config.can_rank:
+            raise UsageError(
+                "this model has no CLAP audio encoder to rank candidates with; set candidates to 1"
+            )
+        encoders = self.system.text_encoders
+        with self.system.components.keep_loaded(), torch.inference_mode():
+            audio_embeds = embed_clips(encoders, audio, self.system.sample_rate)
+            return (audio_embeds @ clap_text_embeds(encoders, texts).T).cpu().numpy()
 
     def _select_valid(
         self, candidates: Sequence[tuple[ResolvedRequest, Samples]]
@@ -231,20 +239,63 @@ class Engine:
         self, samples: Samples, request: ResolvedRequest
     ) -> tuple[Samples, Samples | None]:
         """Close the loop of a clip [1, N] and make its side channel, if the request has them."""
+        options = request.options
         source = self.system.source
-        seam_duration = loop_seam_duration(request.options)
-        if request.options.loop_seam:
-            samples = self._run_pass(loop_pass(samples, request, seam_duration, source))
-        if not request.options.stereo_width:
+        if options.loop_seam:
+            samples = self._run_pass(loop_pass(samples, request, source))
+        if not options.stereo_width:
             return samples, None
         side = self._run_pass(stereo_pass(samples, request, source))
-        if seam_duration:
-            side = self._run_pass(loop_pass(side, request, seam_duration, source))
+        if options.loop_seam_duration:
+            side = self._run_pass(loop_pass(side, request, source))
         return samples, side
 
     def _run_pass(self, request: ResolvedRequest) -> Samples:
         [clip] = self.run([request])
         return clip.samples
+
+
+def group_by_settings(
+    requests: Sequence[ResolvedRequest], batch_size: int
+) -> Iterator[list[ResolvedRequest]]:
+    """Yield neighbors that differ in prompt, negative prompt and seed only, `batch_size` at most.
+
+    A request without words is not grouped with one that has words.
+    """
+    for _, group in groupby(requests, _shared_settings):
+        while batch := list(islice(group, batch_size)):
+            yield batch
+
+
+def _shared_settings(request: ResolvedRequest) -> GenerationOptions:
+    options = request.options
+    has_words = bool(options.prompt.strip() or options.timeline)
+    shared = {"prompt": "-" if has_words else "~", "negative_prompt": "", "seed": 0}
+    return options.model_copy(update=shared)
+
+
+class _StepFollower:
+    """Reports the sampling steps of all batches to the caller's functions."""
+
+    def __init__(self, callbacks: Callbacks, candidates: Sequence[ResolvedRequest]) -> None:
+        self._callbacks = callbacks
+        self._num_done = 0
+        self._total = sum(candidate.options.steps for candidate in candidates)
+
+    def __call__(self, steps: Iterator[Step], batch: Sequence[GenerationOptions]) -> Tensor:
+        """Run the steps of a batch and return its last latent [B, C, T', F']."""
+        z: Tensor | None = None
+        for step in steps:
+            z = step.z
+            if self._callbacks.on_step is not None:
+                self._callbacks.on_step(step)
+            if self._callbacks.progress is not None:
+                num_done = self._num_done + (step.index + 1) * len(batch)
+                self._callbacks.progress(num_done, self._total)
+        assert z is not None, "a run has one step at least"
+        # an edit of low strength skips steps, which count as done
+        self._num_done += sum(options.steps for options in batch)
+        return z
 
 
 class _EditPlanner:

@@ -1,37 +1,33 @@
 """Resolves a request once: defaults of model and preset, checks against the model, decoded inputs.
 
-A resolved request is not checked again. Further clips and candidates are copies of it with another
-seed. Second passes (`second_passes`) are new requests, which are resolved too.
+A resolved request is not checked again. Candidates are copies of it with another seed. Second
+passes (`second_passes`) are new requests, which are resolved too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..audio.ops import Samples
 from ..conditioning import g2p
 from ..config.architecture import ModelConfig
 from ..config.edits import AnyEdit
+from ..config.option_table import OPTIONS
 from ..config.options import AudioPromptMode, GenerationOptions, PromptCue
 from ..config.presets import PRESETS
-from ..config.registry import DEFAULT_SPEECH_MODEL
+from ..config.registry import DEFAULT_SPEECH_MODEL, ModelSpec
 from ..config.samplers import SAMPLERS
-from ..editing.drawn_mask import sha256_of_mask
-from ..editing.inputs import AudioInput, RequestInputs
 from ..editing.base import EditSource
+from ..editing.drawn_mask import sha256_of_mask
+from ..editing.inputs import RequestInputs
 from ..editing.plan import output_length, validate_edit
 from ..editing.validation import validate_source_duration
 from ..errors import UsageError
-from ..loaders.resolve import ModelSource
+from ..loaders.layouts import ModelSource
 
-MAX_SEED = 2**63
-"""Seeds are whole numbers below this."""
-MODEL_DEFAULTS = (
-    "duration", "preset", "guidance_scale", "apg_eta", "guidance_start", "guidance_stop",
-    "candidates",
-)  # fmt: skip
+MODEL_DEFAULTS = tuple(each.name for each in fields(ModelSpec) if each.name in OPTIONS)
 """Options whose defaults a row of the registry sets."""
 
 
@@ -41,17 +37,51 @@ class ResolvedRequest:
 
     Attributes:
         options: Every option with a value.
+        guidance_scale: Guidance scale that is used; 1 is no guidance.
         edit_source: Source and mask of an edit, or None.
         audio_prompts: Samples [1, N] of the timeline's audio prompts, by checksum.
     """
 
     options: GenerationOptions
+    guidance_scale: float
     edit_source: EditSource | None = None
     audio_prompts: Mapping[str, Samples] = field(default_factory=dict)
 
-    def with_options(self, **changes: Any) -> ResolvedRequest:
-        """Return the same request with other values of some options, which are not checked."""
-        return replace(self, options=self.options.model_copy(update=changes))
+    def candidates(self) -> Iterator[ResolvedRequest]:
+        """Yield one request for each candidate of each clip; candidate k has this seed + k."""
+        for k in range(self.options.num_seeds):
+            changes = {"seed": self.options.seed_after(k), "num_waveforms": 1, "candidates": 1}
+            yield replace(self, options=self.options.model_copy(update=changes))
+
+
+def resolve_requests(
+    requests: Sequence[GenerationOptions | ResolvedRequest],
+    source: ModelSource,
+    inputs: RequestInputs,
+) -> list[ResolvedRequest]:
+    """Resolve requests in order.
+
+    A request without a seed takes the next seed behind those of the request before it.
+
+    Args:
+        requests: Requests; those that are resolved are returned as they are.
+        source: The model.
+        inputs: Decoded inputs.
+
+    Raises:
+        UsageError: The model cannot run a request, or values contradict each other.
+        DataError: An input cannot be decoded.
+    """
+    resolved: list[ResolvedRequest] = []
+    for request in requests:
+        if isinstance(request, GenerationOptions):
+            if request.seed < 0 and resolved:
+                before = resolved[-1].options
+                seed = before.seed_after(before.num_seeds)
+                request = request.model_copy(update={"seed": seed})
+            request = resolve_request(request, source, inputs)
+        resolved.append(request)
+    return resolved
 
 
 def resolve_request(
@@ -71,6 +101,9 @@ def resolve_request(
         UsageError: The model cannot run it, or values contradict each other.
         DataError: An input cannot be decoded.
     """
+    if options.edit is not None and "duration" not in options.model_fields_set:
+        duration = _duration_of_edit(options.edit, source, inputs)
+        options = options.model_copy(update={"duration": duration})
     options = resolve_options(options, source)
     edit_source = None
     if options.edit is not None:
@@ -85,7 +118,18 @@ def resolve_request(
             cue = cue.model_copy(update={"audio_prompt_sha256": audio.sha256})
         cues.append(cue)
     options = options.model_copy(update={"timeline": tuple(cues)})
-    return ResolvedRequest(options, edit_source, audio_prompts)
+    is_guided = options.guidance_scale > 1.0 or source.reference.cfg_below_one
+    guidance_scale = options.guidance_scale if is_guided else 1.0
+    return ResolvedRequest(options, guidance_scale, edit_source, audio_prompts)
+
+
+def _duration_of_edit(edit: AnyEdit, source: ModelSource, inputs: RequestInputs) -> float:
+    """Return the duration of an edit's result: that of its source and what it adds."""
+    sample_rate = source.config.mel.sample_rate
+    num_samples = inputs.get_source(edit).samples.shape[1]
+    duration = output_length(edit, num_samples, sample_rate) / sample_rate
+    validate_source_duration(duration)
+    return duration
 
 
 def _resolve_edit(
@@ -108,75 +152,6 @@ def _resolve_edit(
             "leave duration out"
         )
     return edit_source, edit.model_copy(update=checksums)
-
-
-def resolve_prompts(
-    prompts: Sequence[str], overrides: Mapping[str, Any], source: ModelSource, inputs: RequestInputs
-) -> list[ResolvedRequest]:
-    """Resolve one request for each prompt.
-
-    Args:
-        prompts: Prompts.
-        overrides: Options that are set for all of them.
-        source: The model.
-        inputs: Decoded inputs.
-
-    Returns:
-        Requests whose seeds leave room for the candidates and clips of those before.
-
-    Raises:
-        UsageError: There is no prompt, or an option is wrong.
-    """
-    if not prompts:
-        raise UsageError("there is no prompt; give at least one")
-    requests: list[ResolvedRequest] = []
-    for k, prompt in enumerate(prompts):
-        request = resolve_request(GenerationOptions(prompt=prompt, **overrides), source, inputs)
-        if requests:
-            first = requests[0].options
-            num_seeds = first.num_waveforms * first.candidates
-            request = request.with_options(seed=(first.seed + k * num_seeds) % MAX_SEED)
-        requests.append(request)
-    return requests
-
-
-def resolve_edit(
-    audio: AudioInput,
-    edit: AnyEdit,
-    prompt: str,
-    overrides: Mapping[str, Any],
-    source: ModelSource,
-    inputs: RequestInputs,
-) -> list[ResolvedRequest]:
-    """Resolve an edit of audio.
-
-    Args:
-        audio: The source: a file, a clip, or samples [C, N] or [N] at the model's sample rate.
-        edit: The edit.
-        prompt: The prompt, or "".
-        overrides: Other options that are set.
-        source: The model.
-        inputs: Decoded inputs.
-
-    Returns:
-        One request.
-
-    Raises:
-        DataError: The file is no audio.
-        UsageError: The edit does not fit the source, or an option is wrong.
-    """
-    if "duration" in overrides:
-        raise UsageError(
-            f"{edit.kind} takes the duration of its source and what it adds; leave duration out"
-        )
-    decoded = inputs.load_audio(audio)
-    sample_rate = source.config.mel.sample_rate
-    duration = output_length(edit, decoded.samples.shape[1], sample_rate) / sample_rate
-    validate_source_duration(duration)
-    edit = edit.model_copy(update={"source_path": decoded.path, "source_sha256": decoded.sha256})
-    return resolve_prompts(
-        [prompt], {**overrides, "edit": edit, "duration": duration}, source, inputs
-    )
 
 
 def resolve_cue(cue: PromptCue | Mapping[str, Any], inputs: RequestInputs) -> PromptCue:

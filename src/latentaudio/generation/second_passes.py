@@ -6,11 +6,12 @@ from typing import Any
 
 from ..audio.ops import Samples
 from ..config.edits import AnyEdit, LoopOptions, VaryOptions
-from ..config.options import GenerationOptions
+from ..config.option_table import SAMPLING_OPTIONS
+from ..config.options import MAX_SEED, GenerationOptions
 from ..config.samplers import SAMPLERS
 from ..editing.inputs import RequestInputs
-from ..loaders.resolve import ModelSource
-from .resolve import MAX_SEED, ResolvedRequest, resolve_request
+from ..loaders.layouts import ModelSource
+from .resolve import ResolvedRequest, resolve_request
 from .timeline import rotate_cues
 
 STEREO_SIDE_STRENGTH = 0.4
@@ -19,27 +20,12 @@ STEREO_SIDE_STRENGTH = 0.4
 It has the timing and the timbre of the clip, but another waveform.
 """
 
-_SHARED = ("preset", "transcript", "crossfade")
-_SAMPLING = (
-    "negative_prompt", "steps", "guidance_scale", "apg_eta", "guidance_start", "guidance_stop",
-    "guidance_rescale", "sampler", "cache_interval", "eta",
-)  # fmt: skip
 
-
-def loop_seam_duration(options: GenerationOptions) -> float:
-    """Return the seconds around the loop point that a request regenerates; 0 if it is no loop."""
-    if options.loop_seam:
-        return options.loop_seam
-    return options.edit.loop_seam_duration if options.edit is not None else 0.0
-
-
-def loop_pass(
-    clip: Samples, request: ResolvedRequest, seam_duration: float, source: ModelSource
-) -> ResolvedRequest:
+def loop_pass(clip: Samples, request: ResolvedRequest, source: ModelSource) -> ResolvedRequest:
     """Return the request that closes the loop of a clip [1, N]."""
     options = request.options
     rotated = rotate_cues(options.timeline, options.duration / 2, options.duration)
-    edit = LoopOptions(seam_duration=seam_duration)
+    edit = LoopOptions(loop_seam=options.loop_seam_duration)
     return _pass(clip, request, edit, source, timeline=rotated)
 
 
@@ -59,23 +45,22 @@ def _pass(
     of its preset.
     """
     options = request.options
-    names = list(_SHARED)
+    names = {"preset", "transcript", "crossfade"}
     if not SAMPLERS[options.sampler].is_distilled:
-        names += _SAMPLING
+        names |= SAMPLING_OPTIONS
     if not (options.has_text or options.transcript or options.timeline):
         # guidance of a clip without words came from the source of its edit
-        names = [name for name in names if name not in ("guidance_scale", "negative_prompt")]
+        names -= {"guidance_scale", "negative_prompt"}
     inputs = RequestInputs(source.config.mel.sample_rate)
     for prompt_samples in request.audio_prompts.values():
         inputs.load_audio(prompt_samples)
     audio = inputs.load_audio(clip)
     settings = {name: getattr(options, name) for name in names}
-    edit = edit.model_copy(update={"source_sha256": audio.sha256})
     pass_options = GenerationOptions(
         prompt=options.prompt,
         candidates=1,
-        seed=(options.seed + MAX_SEED // 2) % MAX_SEED,
-        edit=edit,
+        seed=options.seed_after(MAX_SEED // 2),
+        edit=edit.model_copy(update={"source_sha256": audio.sha256}),
         duration=audio.samples.shape[1] / inputs.sample_rate,
         **settings,
         **changes,

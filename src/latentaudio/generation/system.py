@@ -1,22 +1,36 @@
-"""One loaded model, as the engine needs it."""
+"""One loaded model: its components, its encoders and where it computes. Base of `AudioLDM`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
+from torch import nn
 
 from ..codec import AudioCodec
-from ..conditioning.base import TextEncoders
+from ..conditioning import encode
+from ..conditioning.base import EncoderInputs, TextEncoders
 from ..config.architecture import ModelConfig
 from ..config.reference import ReferenceBehavior
 from ..config.registry import ModelSpec
 from ..device import fast_dtype, pick_device
 from ..loaders.component_store import ComponentStore
-from ..loaders.resolve import ModelSource
 from ..loaders.tokenizers import load_text_encoders
+from ..types import Conditioning
+
+if TYPE_CHECKING:
+    from ..loaders.layouts import ModelSource
+    from ..models.unet import UNet
+    from ..models.vae import VAE
 
 GPU_BATCH_SIZE = 8
+CACHE_SIZE = 64
+"""Encoder inputs whose conditionings are kept."""
 
 
 class System:
@@ -50,6 +64,41 @@ class System:
         )
         self.codec = AudioCodec(source, self.components)
         self.batch_size = _default_batch_size(torch_device)
+        self._encoded: dict[EncoderInputs, Conditioning] = {}
+        self._encoded_version = 0
+        self._lock = Lock()
+
+    def to(self, device: str | torch.device, precision: str | None = None) -> None:
+        """Move all components to a device or a precision."""
+        torch_device = pick_device(str(device))
+        dtype = self.components.dtype
+        if precision is not None:
+            dtype = fast_dtype(torch_device, precision)
+        self.components.to(torch_device, dtype)
+        self.batch_size = _default_batch_size(torch_device)
+
+    def encode(self, needed: Sequence[EncoderInputs]) -> dict[EncoderInputs, Conditioning]:
+        """Return the conditioning of each input; those of the latest inputs are kept."""
+        with self._lock:
+            version = self.components.version
+            if self._encoded_version != version:
+                self._encoded.clear()
+                self._encoded_version = version
+            encoded: dict[EncoderInputs, Conditioning] = {}
+            missing = []
+            for inputs in needed:
+                if inputs in self._encoded:
+                    encoded[inputs] = self._encoded.pop(inputs)
+                else:
+                    missing.append(inputs)
+            if missing:
+                new = encode(self.text_encoders, missing)
+                encoded |= dict(zip(missing, new, strict=True))
+            for inputs, conditioning in encoded.items():  # the latest last
+                self._encoded[_cache_key(inputs)] = conditioning
+            for oldest in list(self._encoded)[:-CACHE_SIZE]:
+                del self._encoded[oldest]
+        return encoded
 
     @property
     def spec(self) -> ModelSpec:
@@ -68,8 +117,23 @@ class System:
 
     @property
     def sample_rate(self) -> int:
-        """Sample rate in Hz."""
+        """Sample rate of its clips in Hz."""
         return self.config.mel.sample_rate
+
+    @property
+    def max_duration(self) -> float:
+        """Seconds that one window covers; longer clips are made of several."""
+        return self.spec.max_duration
+
+    @property
+    def device(self) -> torch.device:
+        """The device it computes on."""
+        return self.components.device
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The type of the components with most of the work; None is float32."""
+        return self.components.dtype
 
     @cached_property
     def text_encoders(self) -> TextEncoders:
@@ -82,14 +146,29 @@ class System:
             reference=self.reference,
         )
 
-    def to(self, device: str | torch.device, precision: str | None = None) -> None:
-        """Move all components to a device or a precision."""
-        torch_device = pick_device(str(device))
-        dtype = self.components.dtype
-        if precision is not None:
-            dtype = fast_dtype(torch_device, precision)
-        self.components.to(torch_device, dtype)
-        self.batch_size = _default_batch_size(torch_device)
+    @property
+    def unet(self) -> UNet:
+        """The denoiser."""
+        return cast("UNet", self.components["unet"])
+
+    @property
+    def vae(self) -> VAE:
+        """The mel VAE."""
+        return self.codec.vae
+
+    @property
+    def vocoder(self) -> nn.Module:
+        """Log-mel [B, 1, T, F] -> samples [B, 1, N]."""
+        return self.codec.vocoder
+
+
+def _cache_key(inputs: EncoderInputs) -> EncoderInputs:
+    """Return the same inputs without samples, so that the cache holds no audio."""
+    if inputs.audio_prompt is None:
+        return inputs
+    no_samples = np.zeros(0, np.float32)
+    audio_prompt = replace(inputs.audio_prompt, samples=no_samples, prior_fn=None)
+    return replace(inputs, audio_prompt=audio_prompt)
 
 
 def _default_batch_size(device: torch.device) -> int:

@@ -6,17 +6,17 @@ Letters: K cues, T' latent frames.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from ..config.options import GenerationOptions, PromptCue
-from ..errors import DataError, UsageError
+from ..config.parsing import parse_yaml, read_bounded
+from ..errors import DataError, UsageError, first_line
 
 DEFAULT_MORPH_DURATION_S = 10.0
 MIN_WEIGHT = 1e-6
@@ -108,24 +108,31 @@ def rotate_cues(cues: Sequence[PromptCue], shift: float, duration: float) -> lis
     return rotated
 
 
-def morph_cues(first: object, second: object, duration: float) -> list[dict[str, Any]]:
-    """Return the cues of a clip that begins as one thing and ends as another.
+def morph_request(
+    first: PromptCue, second: PromptCue, overrides: Mapping[str, Any]
+) -> GenerationOptions:
+    """Return the request of a clip that begins as one thing and ends as another.
 
     Args:
-        first: Text, or audio (`pipeline.AudioInput`). Text that names a file is audio.
-        second: The same.
-        duration: Duration of the clip in seconds.
+        first: The cue at the start.
+        second: The cue at the end.
+        overrides: Other options. The crossfade takes the whole clip by default.
 
     Raises:
-        UsageError: A text is empty.
+        UsageError: A cue is empty, or an option is wrong.
     """
-    cues = []
-    for item, start in ((first, 0.0), (second, duration / 2)):
-        if isinstance(item, str) and not item.strip():
+    for cue in (first, second):
+        if not (cue.text.strip() or cue.has_audio):
             raise UsageError("morph needs two prompts or sounds; one is empty")
-        kind = "audio_prompt" if is_audio(item) else "text"
-        cues.append({kind: item, "start": start})
-    return cues
+    defaults = {"prompt": "", "duration": DEFAULT_MORPH_DURATION_S}
+    options = GenerationOptions(**{**defaults, **overrides, "timeline": (first, second)})
+    is_set = "crossfade" in overrides
+    second = second.model_copy(update={"start": options.duration / 2})
+    changes = {
+        "crossfade": options.crossfade if is_set else options.duration,
+        "timeline": (first, second),
+    }
+    return options.model_copy(update=changes)
 
 
 def is_audio(item: object) -> bool:
@@ -152,14 +159,11 @@ def read_timeline(file: Path) -> dict[str, Any]:
         UsageError: A cue or an option is wrong.
     """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise DataError(f"cannot read {file} ({reason})") from None
-    except yaml.YAMLError as error:
-        raise DataError(
-            f"{file} is not valid YAML ({' '.join(str(error).split())[:120]})"
-        ) from None
+        content = parse_yaml(read_bounded(file))
+    except OSError as error:
+        raise DataError(f"cannot read {file} ({error.strerror})") from None
+    except ValueError as error:
+        raise DataError(f"{file} is not valid YAML ({first_line(error)})") from None
     if isinstance(content, list):
         content = {"timeline": content}
     rows = content.pop("timeline", None) if isinstance(content, dict) else None

@@ -1,4 +1,4 @@
-"""Builds the conditioning of every window of a clip, and caches encoder outputs.
+"""Builds the conditioning of every window of a clip.
 
 A long clip is denoised in overlapping windows. Each window has its own conditioning, from the
 prompt, the cues of a timeline that overlap it, and audio prompts.
@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Lock
 
 import numpy as np
 import torch
@@ -21,9 +20,8 @@ from torch import Tensor
 
 from ..audio.ops import Samples
 from ..codec import WINDOW_OVERLAP_FRACTION
-from ..conditioning import encode
 from ..conditioning.base import AudioPrompt, EncoderInputs
-from ..config.options import GenerationOptions, PromptCue
+from ..config.options import PromptCue
 from ..editing.base import EditPlan
 from ..models.tiling import window_starts
 from ..types import Conditioning, WeightedConditioning
@@ -31,8 +29,6 @@ from .resolve import ResolvedRequest
 from .system import System
 from .timeline import cue_weights
 
-CACHE_SIZE = 64
-"""Encoder inputs whose conditionings are kept."""
 SMOOTHING_FRAMES = 2
 """Latent frames to each side that `smooth_latent` averages."""
 
@@ -65,15 +61,6 @@ class WindowConditioner:
 
     def __init__(self, system: System) -> None:
         self.system = system
-        self._cache: dict[EncoderInputs, Conditioning] = {}
-        self._cache_version = 0
-        self._lock = Lock()
-
-    def effective_guidance_scale(self, options: GenerationOptions) -> float:
-        """Return the guidance scale that is used; 1 is no guidance."""
-        if options.guidance_scale > 1.0 or self.system.reference.cfg_below_one:
-            return options.guidance_scale
-        return 1.0
 
     def window_starts(self, num_frames: int) -> list[int]:
         """Return the latent frames at which the windows of `num_frames` mel frames start."""
@@ -106,7 +93,7 @@ class WindowConditioner:
                 for prompt in prompts:
                     needed[prompt.cond] = None
                     needed[prompt.uncond] = None
-        encoded = self._encode(list(needed))
+        encoded = self.system.encode(list(needed))
         result = []
         for windows in window_plans:
             result.append([self._lookup(prompts, encoded) for prompts in windows])
@@ -120,29 +107,6 @@ class WindowConditioner:
             cond, uncond = encoded[prompt.cond], encoded[prompt.uncond]
             weighted.append(WeightedConditioning(cond, uncond, prompt.weight))
         return weighted
-
-    def _encode(self, needed: Sequence[EncoderInputs]) -> dict[EncoderInputs, Conditioning]:
-        """Encode inputs, or return the conditionings of inputs that were encoded lately."""
-        with self._lock:
-            version = self.system.components.version
-            if self._cache_version != version:
-                self._cache.clear()
-                self._cache_version = version
-            encoded: dict[EncoderInputs, Conditioning] = {}
-            missing = []
-            for inputs in needed:
-                if inputs in self._cache:
-                    encoded[inputs] = self._cache.pop(inputs)
-                else:
-                    missing.append(inputs)
-            if missing:
-                new = encode(self.system.text_encoders, missing)
-                encoded |= dict(zip(missing, new, strict=True))
-            for inputs, conditioning in encoded.items():  # the latest last
-                self._cache[_cache_key(inputs)] = conditioning
-            for oldest in list(self._cache)[:-CACHE_SIZE]:
-                del self._cache[oldest]
-        return encoded
 
     def _plan_windows(
         self, batch: Sequence[ResolvedRequest], context_audio: AudioPrompt | None
@@ -305,7 +269,7 @@ class WindowConditioner:
             clap_dropout=tuple(self.clap_dropout_mask(batch)),
             audio_prompt=audio_prompt,
         )
-        if self.effective_guidance_scale(options) == 1.0:
+        if batch[0].guidance_scale == 1.0:
             return WindowPlan(cond, cond)
         t5_length = None
         text_encoders = self.system.text_encoders
@@ -353,15 +317,6 @@ class WindowConditioner:
         audiomae, translator = self.system.config.audiomae, self.system.config.translator
         assert audiomae is not None and translator is not None
         return audiomae.n_mels // audiomae.patch_size // translator.freq_pool
-
-
-def _cache_key(inputs: EncoderInputs) -> EncoderInputs:
-    """Return the same inputs without samples, so that the cache holds no audio."""
-    if inputs.audio_prompt is None:
-        return inputs
-    no_samples = np.zeros(0, np.float32)
-    audio_prompt = replace(inputs.audio_prompt, samples=no_samples, prior_fn=None)
-    return replace(inputs, audio_prompt=audio_prompt)
 
 
 def smooth_latent(z: Tensor) -> Tensor:

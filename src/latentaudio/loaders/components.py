@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..config.architecture import ModelConfig
 from . import builders, diffusers_configs, key_rules
+from . import transformers_configs as encoder_configs
 from .component_spec import (
     AudioLDMPlace,
     ComponentSpec,
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 
 
 def _finish_vocoder_diffusers(state: State, config: ModelConfig) -> State:
-    """Add the mel statistics that SpeechT5HifiGan has and AudioLDM does not use."""
+    """Add the mel statistics that SpeechT5HifiGan has and published models do not use."""
     import torch
 
     n_mels = config.vocoder.n_mels
-    return {**state, "mean": torch.zeros(n_mels), "scale": torch.ones(n_mels)}
+    return {"mean": torch.zeros(n_mels), "scale": torch.ones(n_mels), **state}
 
 
 def _finish_clap_diffusers(state: State, config: ModelConfig) -> State:
@@ -110,7 +111,10 @@ _ROWS = (
         DiffusersPlace(
             (
                 DiffusersFolder(
-                    "vocoder", "transformers", "SpeechT5HifiGan", diffusers_configs.vocoder_config
+                    "vocoder",
+                    "transformers",
+                    "SpeechT5HifiGan",
+                    encoder_configs.vocoder_config,
                 ),
             ),
             finish=_finish_vocoder_diffusers,
@@ -128,7 +132,7 @@ _ROWS = (
                     "text_encoder",
                     "transformers",
                     "ClapModel",
-                    diffusers_configs.clap_config,
+                    encoder_configs.clap_config,
                     audioldm1_class_name="ClapTextModelWithProjection",
                 ),
             ),
@@ -171,7 +175,10 @@ _ROWS = (
         DiffusersPlace(
             (
                 DiffusersFolder(
-                    "text_encoder_2", "transformers", "T5EncoderModel", diffusers_configs.t5_config
+                    "text_encoder_2",
+                    "transformers",
+                    "T5EncoderModel",
+                    encoder_configs.t5_config,
                 ),
             )
         ),
@@ -204,7 +211,7 @@ _ROWS = (
                     "text_encoder_2",
                     "transformers",
                     "VitsModel",
-                    diffusers_configs.phonemes_config,
+                    encoder_configs.phonemes_config,
                     keys=r"^text_encoder\.",
                 ),
                 DiffusersFolder(
@@ -252,8 +259,8 @@ _ROWS = (
                 DiffusersFolder(
                     "language_model",
                     "transformers",
-                    "GPT2Model",
-                    diffusers_configs.translator_config,
+                    "GPT2LMHeadModel",
+                    encoder_configs.translator_config,
                     strip_prefix="transformer.",
                     submodule="gpt2",
                 ),

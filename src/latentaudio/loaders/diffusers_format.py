@@ -6,7 +6,6 @@ The diffusers library is not needed. `diffusers_configs` has the content of the 
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -18,8 +17,9 @@ from safetensors.torch import save_file
 from ..config.architecture import ModelConfig
 from ..config.registry import MODELS, ModelSpec
 from ..errors import UsageError, WeightsError
-from . import diffusers_configs as configs
+from . import diffusers_configs, transformers_configs
 from .components import COMPONENTS, component_names
+from .diffusers_settings import INDEX, SCHEDULER, UNET_CONFIG, read_config, read_json
 from .layouts import LAYOUTS, ModelSource, Progress
 from .tensor_files import PICKLED, Tensors, open_tensors
 from .tokenizers import read_tokenizer, tokenizer_spec, write_json, write_tokenizer
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
     from ..conditioning.tokenizer import Tokenizer
 
-INDEX = "model_index.json"
-SCHEDULER = "scheduler/scheduler_config.json"
-UNET_CONFIG = "unet/config.json"
 _WEIGHT_STEMS = ("model", "diffusion_pytorch_model", "pytorch_model")
 """Names of weight files without their endings."""
 _OLD_ATTENTION_NAMES = {
@@ -41,105 +38,6 @@ _OLD_ATTENTION_NAMES = {
     "proj_attn": "to_out.0",
 }
 """Names of the VAE's attention layers before diffusers 0.18 -> names of today."""
-FEATURE_EXTRACTOR_CONFIG = {
-    "chunk_length_s": 10,
-    "feature_extractor_type": "ClapFeatureExtractor",
-    "feature_size": 64,
-    "fft_window_size": 1024,
-    "frequency_max": 14000,
-    "frequency_min": 50,
-    "hop_length": 480,
-    "max_length_s": 10,
-    "n_fft": 1024,
-    "nb_frequency_bins": 513,
-    "nb_max_frames": 1000,
-    "nb_max_samples": 480000,
-    "padding": "repeatpad",
-    "padding_side": "right",
-    "padding_value": 0,
-    "processor_class": "ClapProcessor",
-    "return_attention_mask": False,
-    "sampling_rate": 48000,
-    "top_db": None,
-    "truncation": "rand_trunc",
-}
-"""CLAP's front end as transformers' ClapFeatureExtractor reads it."""
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file.
-
-    Raises:
-        WeightsError: It is missing or damaged.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("not an object")
-    except FileNotFoundError:
-        raise WeightsError(f"{path} is missing; download the folder again") from None
-    except ValueError:
-        raise WeightsError(f"{path} is damaged; download it again") from None
-    return content
-
-
-def read_config(folder: Path) -> ModelConfig:
-    """Return the dimensions of the system in a folder; numbers of heads are those of its JSON.
-
-    Raises:
-        WeightsError: A file is missing, damaged or of no AudioLDM.
-    """
-    try:
-        return _read_config(folder)
-    except KeyError as error:
-        raise WeightsError(
-            f"a config.json in {folder} has no {error}; download the folder again"
-        ) from None
-    except (TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError) as error:
-        raise WeightsError(
-            f"a config.json in {folder} has an impossible value ({error}); "
-            f"download the folder again"
-        ) from None
-
-
-def _read_config(folder: Path) -> ModelConfig:
-    index = read_json(folder / INDEX)
-
-    def read_optional(name: str) -> dict[str, Any] | None:
-        entry = index.get(name)
-        if not isinstance(entry, list) or entry[-1] is None:
-            return None
-        return read_json(folder / name / "config.json")
-
-    vocoder = read_json(folder / "vocoder" / "config.json")
-    vae = read_json(folder / "vae" / "config.json")
-    clap = read_optional("text_encoder")
-    second = read_optional("text_encoder_2")
-    projection = read_optional("projection_model")
-    is_vits = second is not None and second.get("model_type") == "vits"
-    t5 = None
-    phonemes = None
-    translator = None
-    if second:
-        if is_vits:
-            phonemes = configs.read_phonemes(second, projection or {})
-        else:
-            t5 = configs.read_t5(second)
-    if projection:
-        language_model = read_json(folder / "language_model" / "config.json")
-        translator = configs.read_translator(language_model, projection)
-    return ModelConfig(
-        mel=configs.read_mel(vocoder),
-        vae=configs.read_vae(vae),
-        unet=configs.read_unet(read_json(folder / UNET_CONFIG)),
-        vocoder=configs.read_vocoder(vocoder),
-        schedule=configs.read_schedule(read_json(folder / SCHEDULER)),
-        clap=configs.read_clap(clap) if clap is not None else None,
-        t5=t5,
-        phonemes=phonemes,
-        translator=translator,
-        latent_std=(1 / vae.get("scaling_factor", configs.DEFAULT_SCALING_FACTOR),),
-    )
 
 
 def has_component(folder: Path, name: str) -> bool:
@@ -231,7 +129,7 @@ def component_configs(config: ModelConfig) -> dict[str, dict[str, Any]]:
         UsageError: The layout cannot hold the system (see `check_storable`).
     """
     check_storable(config)
-    files = {SCHEDULER: configs.scheduler_config(config)}
+    files = {SCHEDULER: diffusers_configs.scheduler_config(config)}
     for name in component_names(config):
         for part in COMPONENTS[name].diffusers.folders:
             files[f"{part.name}/config.json"] = part.write_config(config)
@@ -356,7 +254,8 @@ def write(model: ModelSource, target: Path, progress: Progress | None) -> None:
     for name in component_names(config):
         write_tokenizer(model, name, target)
     if config.clap is not None:
-        write_json(target / "feature_extractor/preprocessor_config.json", FEATURE_EXTRACTOR_CONFIG)
+        front_end = transformers_configs.feature_extractor_config(config)
+        write_json(target / "feature_extractor/preprocessor_config.json", front_end)
 
 
 def _write_tensors(model: ModelSource, target: Path, progress: Progress | None) -> None:

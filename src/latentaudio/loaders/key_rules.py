@@ -44,23 +44,28 @@ def unet_rules(config: ModelConfig) -> list[Rule]:
     """
     unet = config.unet
     num_levels = len(unet.channel_mult)
-    per_level = unet.num_res_blocks + 1
     num_transformers = len(unet.contexts)
     rules = list(_UNET_LEAVES)
+    down_number = 1
+    up_number = 0
     for level in range(num_levels):
-        for block in range(unet.num_res_blocks):
-            number = per_level * level + 1 + block
+        num_blocks = unet.res_blocks[level]
+        for block in range(num_blocks):
+            number = down_number + block
             rules += _block_rules(config, "down", level, block, f"input_blocks.{number}")
-        original = f"input_blocks.{per_level * (level + 1)}.0.op."
+        down_number += num_blocks + 1
+        original = f"input_blocks.{down_number - 1}.0.op."
         diffusers = f"down_blocks.{level}.downsamplers.0.conv."
         rules.append((rf"^down\.{level}\.step\.conv\.", diffusers, original))
-        for block in range(per_level):
-            number = per_level * level + block
+        num_blocks = unet.res_blocks[num_levels - 1 - level] + 1
+        for block in range(num_blocks):
+            number = up_number + block
             rules += _block_rules(config, "up", level, block, f"output_blocks.{number}")
         # the authors' upsampling follows the transformers of the level's last block
         has_attention = unet.attention[num_levels - 1 - level]
         index = 1 + (num_transformers if has_attention else 0)
-        original = f"output_blocks.{per_level * level + unet.num_res_blocks}.{index}.conv."
+        up_number += num_blocks
+        original = f"output_blocks.{up_number - 1}.{index}.conv."
         diffusers = f"up_blocks.{level}.upsamplers.0.conv."
         rules.append((rf"^up\.{level}\.step\.conv\.", diffusers, original))
     last = f"middle_block.{1 + num_transformers}."

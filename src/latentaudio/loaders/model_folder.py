@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from ..conditioning.tokenizer import Tokenizer
 from ..config.architecture import ModelConfig
+from ..config.parsing import parse_json, read_bounded
 from ..config.registry import MODELS, ModelSpec
-from ..errors import DataError, UsageError, WeightsError, first_line
+from ..errors import ConfigError, DataError, UsageError, WeightsError, first_line
 from ..fileio import atomic_write
 from .components import build_on_meta
 from .key_mapping import TensorRef, current_key
@@ -170,15 +171,17 @@ def read_config(folder: Path) -> tuple[str, ModelConfig, dict[str, Any]]:
     """
     path = folder / MODEL_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_bounded(path))
         config = TypeAdapter(ModelConfig).validate_python(content["config"])
         _reject_unknown_fields(content["config"], asdict(config))
+        if not isinstance(content["name"], str):
+            raise ValueError("name is not a text")
         return content["name"], config, content["card"]
     except FileNotFoundError:
         raise WeightsError(
             f"{folder} has no {MODEL_FILE}, so it is not a model folder; name another folder"
         ) from None
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, ValidationError, ConfigError) as error:
         raise WeightsError(
             f"{path} cannot be read ({first_line(error)}); download or copy the folder again"
         ) from None

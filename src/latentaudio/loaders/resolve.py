@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).parents[1] / "assets"
 """Folder with the models that come with the package."""
+NO_FOLDER = Path("no-folder")
+"""Path of a model that has shapes, but no files."""
 DIFFUSERS_NUM_HEADS = 8
 """Heads at every level that published folders state; their weights were trained with others."""
 
@@ -78,8 +80,11 @@ def resolve_model(
 
 
 def spec_only(name: str) -> ModelSource:
-    """Return a model without files, for questions that its dimensions answer."""
-    return ModelSource(name, ASSETS / "mini", get_model_spec(name), {})
+    """Return a model without files, for questions that its shapes answer.
+
+    Its path does not exist, so that nothing is read by mistake.
+    """
+    return ModelSource(name, NO_FOLDER, get_model_spec(name), {})
 
 
 def bundled_bytes(spec: ModelSpec) -> int:
@@ -177,6 +182,9 @@ def apply_reference(
     elif not states_heads:
         num_heads = (DIFFUSERS_NUM_HEADS,) * num_levels
     config = replace(config, unet=replace(config.unet, num_heads=num_heads))
+    if reference.attention_heads == "trained" and config.t5 and trained.t5:
+        # published folders allow longer prompts than the authors trained with
+        config = replace(config, t5=replace(config.t5, max_length=trained.t5.max_length))
     if config.clap and trained.clap:
         epsilon = reference.clap_eps or trained.clap.text_layer_norm_eps
         config = replace(config, clap=replace(config.clap, text_layer_norm_eps=epsilon))

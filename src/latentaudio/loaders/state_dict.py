@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -34,8 +35,6 @@ IGNORED: tuple[tuple[str, str], ...] = (
 """Keys of a component that a file may have and that are not loaded: (pattern, reason)."""
 
 _COMPUTED = r"(position_ids|token_type_ids|relative_position_index|num_batches_tracked)$"
-_CLAP_WINDOW = 8
-"""Side of a window of CLAP's audio attention, in patches."""
 _MAX_LISTED = 4
 """Tensors that an error lists by name."""
 
@@ -67,14 +66,13 @@ def default_buffer(key: str, like: Tensor) -> Tensor:
         return torch.arange(like.shape[1]).expand(1, -1)
     if key.endswith("relative_position_index"):
         # Swin attention: the offset between two patches of a window, as a row of the bias table
-        rows, columns = torch.meshgrid(
-            torch.arange(_CLAP_WINDOW), torch.arange(_CLAP_WINDOW), indexing="ij"
-        )
+        side = math.isqrt(like.shape[0])
+        rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
         rows = rows.flatten()
         columns = columns.flatten()
         down = rows[:, None] - rows[None, :]
         right = columns[:, None] - columns[None, :]
-        return (down + _CLAP_WINDOW - 1) * (2 * _CLAP_WINDOW - 1) + right + _CLAP_WINDOW - 1
+        return (down + side - 1) * (2 * side - 1) + right + side - 1
     if key.endswith(".attn.bias"):  # GPT-2's causal mask, until transformers 5.2
         return torch.ones(like.shape, dtype=torch.bool).tril()
     return torch.zeros(like.shape, dtype=torch.long)
@@ -112,7 +110,9 @@ def load_state_into(
     for key, value in expected.items():
         ref = refs[key]
         if all(name in source for name in ref.names):
-            state[key] = ref.read(get, len(value) if value.ndim else 0)
+            read = ref.read(get, len(value) if value.ndim else 0)
+            # a matrix stands for a convolution of width 1, and the other way round
+            state[key] = read if read.shape == value.shape else read.reshape(value.shape)
         else:
             state[key] = default_buffer(key, value)
         if state[key].is_floating_point() != value.is_floating_point():

@@ -6,7 +6,6 @@ refused. Trainers wrap a state in other mappings; those are removed here.
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..config.parsing import parse_json, read_bounded
 from ..errors import WeightsError, first_line
 
 PICKLED = (".bin", ".ckpt", ".pth", ".pt")
@@ -119,7 +119,7 @@ class _SafetensorsFile:
         self.mapped = safe_open(path, framework="pt")
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            self.header = json.loads(stream.read(length))
+            self.header = parse_json(stream.read(length))
         self.start = 8 + length
         self.header.pop("__metadata__", None)
 
@@ -236,7 +236,7 @@ def _name_of_code(reason: str) -> str:
 
 def _open_shards(path: Path) -> Tensors:
     try:
-        files = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        files = parse_json(read_bounded(path))["weight_map"]
         if not all(map(_SHARD_NAME.fullmatch, files.values())):
             raise ValueError("a file outside the folder")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

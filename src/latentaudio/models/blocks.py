@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .activations import ACTIVATIONS
 from .cpu_packing import fused_add
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
@@ -71,7 +72,9 @@ def conv3(
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=padding)
 
 
-def sinusoidal_embedding(t: Tensor, width: int) -> Tensor:
+def sinusoidal_embedding(
+    t: Tensor, width: int, freq_shift: float = 0.0, cosine_first: bool = True
+) -> Tensor:
     """Embed timesteps or positions as cosines, then sines, of geometrically falling frequency.
 
     Source of formula and constants: (numerics: UNet).
@@ -79,15 +82,19 @@ def sinusoidal_embedding(t: Tensor, width: int) -> Tensor:
     Args:
         t: Timesteps or positions [B], integer or fractional.
         width: Size of the embedding, even.
+        freq_shift: Number that is subtracted from the count of frequencies in the exponent.
+        cosine_first: Whether the cosines come before the sines.
 
     Returns:
         [B, width] float32.
     """
     half = width // 2
-    frequencies = torch.exp(-math.log(MAX_PERIOD) * torch.arange(half, device=t.device) / half)
+    count = torch.arange(half, device=t.device)
+    frequencies = torch.exp(-math.log(MAX_PERIOD) * count / (half - freq_shift))
     # float32 even for a bf16 network: timesteps up to 999 need the mantissa
     angles = t.float()[:, None] * frequencies
-    return torch.cat([angles.cos(), angles.sin()], dim=1)
+    halves = [angles.cos(), angles.sin()] if cosine_first else [angles.sin(), angles.cos()]
+    return torch.cat(halves, dim=1)
 
 
 def uniform_fourier_features(positions: Tensor, count: int) -> Tensor:
@@ -131,7 +138,7 @@ class PositionalEmbedding(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two rounds of GroupNorm, SiLU and convolution around a shortcut (numerics: VAE, UNet).
+    """Two rounds of GroupNorm, activation and convolution around a shortcut (numerics: VAE, UNet).
 
     With `embedding_dim` a projection of the time embedding is added between the rounds, and the
     block starts as its shortcut: the UNet's variant. Without, the VAE's.
@@ -145,8 +152,10 @@ class ResBlock(nn.Module):
         eps: float,
         embedding_dim: int | None = None,
         is_1d: bool = False,
+        activation: str = "silu",
     ) -> None:
         super().__init__()
+        self.activate = ACTIVATIONS[activation]
         self.norm1 = nn.GroupNorm(num_groups, in_channels, eps)
         self.conv1 = conv3(in_channels, out_channels, is_1d=is_1d)
         self.embed = None if embedding_dim is None else nn.Linear(embedding_dim, out_channels)
@@ -159,11 +168,11 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
         """x [B, C, T, F] and the already activated embedding [B, E] -> [B, C', T, F]."""
-        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv1(self.activate(self.norm1(x)))
         if self.embed is not None:
             # one number per channel, the same for every cell
             h = h + self.embed(embedding)[:, :, None, None]
-        h = F.silu(self.norm2(h))
+        h = self.activate(self.norm2(h))
         return fused_add(self.conv2, h, x if self.shortcut is None else self.shortcut(x))
 
 

@@ -17,15 +17,17 @@ from torch.nn import functional as F
 from ..config.architecture import VocoderConfig
 from .cpu_packing import fused_add, fused_leaky_relu
 
-LEAKY_SLOPE = 0.1
 INIT_STD = 0.01  # of all weights but those of `conv_pre`, as published
 
 
 class HiFiGANResBlock(nn.Module):
     """Residual block of type "1": a dilated and a plain convolution for each dilation."""
 
-    def __init__(self, channels: int, kernel_size: int, dilations: tuple[int, ...]) -> None:
+    def __init__(
+        self, channels: int, kernel_size: int, dilations: tuple[int, ...], slope: float
+    ) -> None:
         super().__init__()
+        self.slope = slope
         self.convs1 = nn.ModuleList(
             nn.Conv1d(channels, channels, kernel_size, padding="same", dilation=d)
             for d in dilations
@@ -37,7 +39,7 @@ class HiFiGANResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, N] -> [B, C, N]."""
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            h = fused_leaky_relu(dilated, F.leaky_relu(x, LEAKY_SLOPE), LEAKY_SLOPE)
+            h = fused_leaky_relu(dilated, F.leaky_relu(x, self.slope), self.slope)
             x = fused_add(plain, h, x)
         return x
 
@@ -46,13 +48,23 @@ class HiFiGAN(nn.Module):
     """HiFi-GAN generator.
 
     Attributes:
+        mean: Mean of the log-mels [F], with `config.has_mel_statistics`.
+        scale: Their standard deviation [F].
         hop_length: Samples per mel frame.
         margin: Mel frames to either side that a sample depends on, at most.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
         width = config.channels
+        self.slope = config.leaky_relu_slope
+        self.has_mel_statistics = config.has_mel_statistics
+        if config.has_mel_statistics:
+            self.register_buffer("mean", torch.zeros(config.n_mels))
+            self.register_buffer("scale", torch.ones(config.n_mels))
         self.conv_pre = nn.Conv1d(config.n_mels, width, 7, padding=3)
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
@@ -61,8 +73,9 @@ class HiFiGAN(nn.Module):
             self.ups.append(nn.ConvTranspose1d(width, width // 2, size, rate, padding=padding))
             width //= 2
             for kernel_size in config.resblock_kernel_sizes:
+                dilations = config.resblock_dilations
                 self.resblocks.append(
-                    HiFiGANResBlock(width, kernel_size, config.resblock_dilations)
+                    HiFiGANResBlock(width, kernel_size, dilations, config.leaky_relu_slope)
                 )
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3)
         self.num_kernels = len(config.resblock_kernel_sizes)
@@ -83,9 +96,12 @@ class HiFiGAN(nn.Module):
             samples: N = 160 T + 32 at 16 kHz.
         """
         dtype = cast(Tensor, self.conv_pre.bias).dtype
-        x = self.conv_pre(log_mel.squeeze(1).transpose(1, 2).to(dtype))
+        mel = log_mel.squeeze(1)
+        if self.has_mel_statistics:
+            mel = (mel - self.mean) / self.scale
+        x = self.conv_pre(mel.transpose(1, 2).to(dtype))
         for i, up in enumerate(self.ups):
-            x = up(F.leaky_relu(x, LEAKY_SLOPE))
+            x = up(F.leaky_relu(x, self.slope))
             blocks = self.resblocks[i * self.num_kernels : (i + 1) * self.num_kernels]
             # one branch at a time: the order of the sum decides the last bits
             first, *rest = (block(x) for block in blocks)

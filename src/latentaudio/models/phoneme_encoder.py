@@ -12,13 +12,12 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..config.architecture import PhonemesConfig
 from ..types import Context
+from .activations import ACTIVATIONS
 from .blocks import TypedModuleList
 
-EPS = 1e-5
 MASKED_SCORE = -1e4
 """Score of a masked token; finite, so that the softmax of an item without any token stays
 finite."""
@@ -77,18 +76,19 @@ class RelativeAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two convolutions over tokens with a ReLU between; padding tokens are zeros for both."""
+    """Two convolutions over tokens, an activation between; padding tokens are zeros for both."""
 
     def __init__(self, config: PhonemesConfig) -> None:
         super().__init__()
         size = config.kernel_size
+        self.activate = ACTIVATIONS[config.activation]
         self.conv_1 = nn.Conv1d(config.hidden_size, config.ffn_dim, size, padding="same")
         self.conv_2 = nn.Conv1d(config.ffn_dim, config.hidden_size, size, padding="same")
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, N, D], mask [B, N] -> [B, N, D]."""
         mask = mask[:, None]
-        h = F.relu(self.conv_1(x.transpose(1, 2) * mask))
+        h = self.activate(self.conv_1(x.transpose(1, 2) * mask))
         out: Tensor = self.conv_2(h * mask) * mask
         return out.transpose(1, 2)
 
@@ -99,9 +99,9 @@ class Layer(nn.Module):
     def __init__(self, config: PhonemesConfig) -> None:
         super().__init__()
         self.attention = RelativeAttention(config)
-        self.layer_norm = nn.LayerNorm(config.hidden_size, EPS)
+        self.layer_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
-        self.final_layer_norm = nn.LayerNorm(config.hidden_size, EPS)
+        self.final_layer_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, N, D], mask [B, N] -> [B, N, D]."""

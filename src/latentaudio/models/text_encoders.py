@@ -17,8 +17,6 @@ from ..config.architecture import CLAPConfig, T5Config, TranslatorConfig
 if TYPE_CHECKING:
     from transformers import ClapModel, ClapTextModelWithProjection, GPT2Model, T5EncoderModel
 
-_CLAP_WINDOW = 8  # of HTSAT's shifted-window attention
-_CLAP_SPEC_SIZE = 256  # frequency bins and frames of HTSAT's square input
 _T5_END_ID = 1
 _T5_TABLE = "shared.weight"
 _T5_COPY = "encoder.embed_tokens.weight"
@@ -56,7 +54,10 @@ def build_t5(config: T5Config) -> T5EncoderModel:
             d_ff=config.ffn_dim,
             num_layers=config.num_layers,
             num_heads=config.num_heads,
-            feed_forward_proj="gated-gelu",
+            feed_forward_proj=config.feed_forward,
+            relative_attention_num_buckets=config.num_buckets,
+            relative_attention_max_distance=config.max_distance,
+            layer_norm_epsilon=config.layer_norm_eps,
             dropout_rate=0.0,
             eos_token_id=_T5_END_ID,
             pad_token_id=0,
@@ -94,6 +95,11 @@ def build_gpt2(config: TranslatorConfig) -> GPT2Model:
             n_embd=config.hidden_size,
             n_layer=config.num_layers,
             n_head=config.num_heads,
+            n_inner=config.ffn_dim,
+            activation_function=config.activation,
+            layer_norm_epsilon=config.layer_norm_eps,
+            scale_attn_weights=config.scale_attention,
+            scale_attn_by_inverse_layer_idx=config.scale_attention_by_layer,
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
@@ -108,7 +114,7 @@ def build_clap(config: CLAPConfig) -> ClapModel | ClapTextModelWithProjection:
 
     RoBERTa and HTSAT towers, each projected to [B, projection_dim] (numerics: CLAP).
 
-    The text tower counts positions from its padding id, which is 1 as in RoBERTa. Without
+    The text tower counts positions from its padding id, `text_pad_id`. Without
     `audio_depths`, only the text tower and its projection are built.
     """
     from transformers import (
@@ -130,12 +136,19 @@ def build_clap(config: CLAPConfig) -> ClapModel | ClapTextModelWithProjection:
         attention_probs_dropout_prob=0.0,
         projection_dim=config.projection_dim,
         layer_norm_eps=config.text_layer_norm_eps,
+        hidden_act=config.text_activation,
+        projection_hidden_act=config.projection_activation,
+        pad_token_id=config.text_pad_id,
     )
     if not config.audio_depths:
         return ClapTextModelWithProjection(text)
     audio = ClapAudioConfig(
-        window_size=_CLAP_WINDOW,
-        spec_size=_CLAP_SPEC_SIZE,
+        window_size=config.audio_window_size,
+        spec_size=config.audio_image_size,
+        num_mel_bins=config.mel.n_mels,
+        hidden_act=config.audio_activation,
+        layer_norm_eps=config.audio_layer_norm_eps,
+        patch_embed_input_channels=config.audio_channels,
         patch_embeds_hidden_size=config.audio_hidden_size,
         hidden_size=config.audio_hidden_size * 2 ** (len(config.audio_depths) - 1),
         depths=list(config.audio_depths),
@@ -152,5 +165,6 @@ def build_clap(config: CLAPConfig) -> ClapModel | ClapTextModelWithProjection:
             text_config=text.to_dict(),
             audio_config=audio.to_dict(),
             projection_dim=config.projection_dim,
+            projection_hidden_act=config.projection_activation,
         )
     )

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..config.architecture import UNetConfig
 from ..errors import UsageError
 from ..types import Conditioning, Context
+from .activations import ACTIVATIONS
 from .attention import KeyValue, Transformer
 from .blocks import (
     Downsample,
@@ -35,8 +35,6 @@ from .blocks import (
     sinusoidal_embedding,
     zero_module,
 )
-
-EPS = 1e-5  # of the group norms, as published
 
 
 @dataclass(frozen=True)
@@ -99,12 +97,20 @@ class ResAttentionBlock(nn.Module):
         super().__init__()
         embedding_dim = 4 * config.channels * (1 if config.film_dim is None else 2)
         is_1d = config.is_1d(level)
-        self.res = ResBlock(in_channels, out_channels, config.num_groups, EPS, embedding_dim, is_1d)
+        self.res = ResBlock(
+            in_channels,
+            out_channels,
+            config.num_groups,
+            config.norm_eps,
+            embedding_dim,
+            is_1d,
+            config.activation,
+        )
         contexts = config.contexts if has_attention and config.attention[level] else ()
         num_heads = config.num_heads[level]
         self.transformers = TypedModuleList[Transformer](
             Transformer(
-                out_channels, num_heads, context_dim, config.transformer_depth, config.num_groups
+                out_channels, num_heads, context_dim, config.depths[level], config.num_groups
             )
             for context_dim in contexts
         )
@@ -180,6 +186,7 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         self.is_transposed = False
+        self.activate = ACTIVATIONS[config.activation]
         base = config.channels
         self.time_in = nn.Linear(base, 4 * base)
         self.time_out = nn.Linear(4 * base, 4 * base)
@@ -196,7 +203,7 @@ class UNet(nn.Module):
         self.conv_in = conv3(config.latent_channels * (2 if config.use_prior else 1), base)
         self._build_levels()
         out_channels = config.widths[0]
-        self.norm_out = nn.GroupNorm(config.num_groups, out_channels, EPS)
+        self.norm_out = nn.GroupNorm(config.num_groups, out_channels, config.norm_eps)
         self.conv_out = zero_module(conv3(out_channels, config.latent_channels))
 
     def _build_levels(self) -> None:
@@ -207,10 +214,10 @@ class UNet(nn.Module):
         self.down = TypedModuleList[UNetStage]()
         for level, out in enumerate(config.widths):
             blocks = []
-            for in_channels in [width] + [out] * (config.num_res_blocks - 1):
+            for in_channels in [width] + [out] * (config.res_blocks[level] - 1):
                 blocks.append(ResAttentionBlock(in_channels, out, config, level))
             width = out
-            skips += [out] * config.num_res_blocks
+            skips += [out] * config.res_blocks[level]
             down_step = _down_step(config, level)
             if down_step is not None:
                 width = down_step.conv.out_channels
@@ -226,7 +233,7 @@ class UNet(nn.Module):
         self.up = TypedModuleList[UNetStage]()
         for level, out in reversed(list(enumerate(config.widths))):
             inputs = [width + skips.pop()]
-            for _ in range(config.num_res_blocks):
+            for _ in range(config.res_blocks[level]):
                 inputs.append(out + skips.pop())
             # before the blocks: the order of construction is the order of the initial weights'
             # random draws
@@ -313,9 +320,12 @@ class UNet(nn.Module):
     def embed(self, t: Tensor, film: Tensor | None) -> Tensor:
         """Timesteps t [B] and the projected FiLM vector -> activated embedding [B, E]."""
         # computed in float32, then cast
-        features = sinusoidal_embedding(t, self.config.channels).to(self.time_in.weight.dtype)
-        time = self.time_out(F.silu(self.time_in(features)))
-        return F.silu(time if film is None else torch.cat([time, film], dim=1))
+        config = self.config
+        features = sinusoidal_embedding(
+            t, config.channels, config.freq_shift, config.cosine_first
+        ).to(self.time_in.weight.dtype)
+        time = self.time_out(self.activate(self.time_in(features)))
+        return self.activate(time if film is None else torch.cat([time, film], dim=1))
 
     def forward(
         self,
@@ -373,7 +383,7 @@ class UNet(nn.Module):
         kv = iter(prepared.kv[-len(last.blocks) :])
         for block in last.blocks:
             h = block(_concat_skip(h, skips.pop()), embedding, next(kv))
-        out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
+        out: Tensor = self.conv_out(self.activate(self.norm_out(h)))
         return out.transpose(2, 3) if self.is_transposed else out
 
     def _first_features(self, z: Tensor, prepared: PreparedConditioning, num_clips: int) -> Tensor:

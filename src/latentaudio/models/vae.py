@@ -81,11 +81,11 @@ class SpatialAttention(nn.Module):
 class MidBlock(nn.Sequential):
     """Residual block, attention, residual block at the coarsest grid."""
 
-    def __init__(self, channels: int, num_groups: int) -> None:
+    def __init__(self, channels: int, num_groups: int, activation: str) -> None:
         super().__init__(
-            ResBlock(channels, channels, num_groups, EPS),
+            ResBlock(channels, channels, num_groups, EPS, activation=activation),
             SpatialAttention(channels, num_groups),
-            ResBlock(channels, channels, num_groups, EPS),
+            ResBlock(channels, channels, num_groups, EPS, activation=activation),
         )
 
 
@@ -99,12 +99,14 @@ class VAEStage(nn.Module):
         num_blocks: int,
         num_groups: int,
         step: nn.Module | None,
+        activation: str,
     ) -> None:
         super().__init__()
         self.blocks = TypedModuleList[ResBlock]()
         for i in range(num_blocks):
             block_in = in_channels if i == 0 else out_channels
-            self.blocks.append(ResBlock(block_in, out_channels, num_groups, EPS))
+            block = ResBlock(block_in, out_channels, num_groups, EPS, activation=activation)
+            self.blocks.append(block)
         self.step = step
 
     def forward(self, x: Tensor) -> Tensor:
@@ -129,10 +131,14 @@ class Encoder(nn.Module):
             # the coarsest grid is not halved again
             is_last = len(self.down) == len(widths) - 1
             step = None if is_last else Downsample(out, asymmetric_padding=True)
-            self.down.append(VAEStage(inp, out, config.num_res_blocks, config.num_groups, step))
-        self.middle = MidBlock(widths[-1], config.num_groups)
+            self.down.append(
+                VAEStage(
+                    inp, out, config.num_res_blocks, config.num_groups, step, config.activation
+                )
+            )
+        self.middle = MidBlock(widths[-1], config.num_groups, config.activation)
         self.norm_out = nn.GroupNorm(config.num_groups, widths[-1], EPS)
-        # mean and log-variance
+        # mean and log-variance; SiLU before it, whatever `config.activation` is, as in diffusers
         self.conv_out = conv3(widths[-1], 2 * config.latent_channels)
 
     def forward(self, mel: Tensor) -> Tensor:
@@ -154,11 +160,15 @@ class Decoder(nn.Module):
         super().__init__()
         widths = [config.channels * m for m in reversed(config.channel_mult)]
         self.conv_in = conv3(config.latent_channels, widths[0])
-        self.middle = MidBlock(widths[0], config.num_groups)
+        self.middle = MidBlock(widths[0], config.num_groups, config.activation)
         self.up = TypedModuleList[VAEStage]()
         for inp, out in pairwise([widths[0], *widths]):
             step = None if len(self.up) == len(widths) - 1 else Upsample(out)
-            self.up.append(VAEStage(inp, out, config.num_res_blocks + 1, config.num_groups, step))
+            self.up.append(
+                VAEStage(
+                    inp, out, config.num_res_blocks + 1, config.num_groups, step, config.activation
+                )
+            )
         self.norm_out = nn.GroupNorm(config.num_groups, widths[-1], EPS)
         self.conv_out = conv3(widths[-1], 1)
 

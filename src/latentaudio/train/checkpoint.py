@@ -7,7 +7,6 @@ name and then renamed, so a kill never leaves half of one. Only tensors are read
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 
+from ..config.parsing import parse_json
 from ..errors import DataError, WeightsError, first_line
 from ..fileio import atomic_write
 
@@ -103,8 +103,11 @@ def trim_log(path: Path, step: int) -> None:
         return
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        is_complete = line.endswith("}")
-        if is_complete and json.loads(line)["step"] <= step:
+        try:
+            is_before = parse_json(line)["step"] <= step
+        except (ValueError, TypeError, KeyError):  # half written, or damaged
+            continue
+        if is_before:
             lines.append(f"{line}\n")
     with atomic_write(path) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")

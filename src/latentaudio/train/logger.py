@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..config.parsing import parse_json
 from .recipe import Recipe
 from .stages.base import Preview
 
@@ -97,7 +98,7 @@ def read_log(run_folder: Path) -> list[dict[str, float]]:
         run_folder: Folder of the run.
     """
     lines = (run_folder / LOG_FILE).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return [parse_json(line) for line in lines]
 
 
 def mel_to_image(log_mel: Tensor) -> np.ndarray:

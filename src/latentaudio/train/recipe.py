@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..config.parsing import parse_yaml, read_bounded
 from ..errors import ConfigError, first_line
 
 StageName = Literal[
@@ -26,6 +26,10 @@ StageName = Literal[
     "joint",
     "distillation",
 ]
+
+
+_MAX_RECIPE_BYTES = 2**20
+_MAX_SHOWN_CHARS = 80  # of a wrong value in a message
 
 
 class OptimizerOptions(BaseModel):
@@ -105,10 +109,11 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
         if not separator:
             raise ConfigError(f"--set {override}: write it as key=value, for example optim.lr=1e-4")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
+            value = parse_yaml(text)
+        except ValueError as error:
             raise ConfigError(
-                f"--set {override}: the value is not valid YAML; close its brackets and quotes"
+                f"--set {override[:_MAX_SHOWN_CHARS]}: the value is not valid YAML "
+                f"({first_line(error)}); close its brackets and quotes"
             ) from None
         _assign(merged, key.split("."), value)
     try:
@@ -123,7 +128,7 @@ def first_problem(error: ValidationError) -> str:
     Args:
         error: Error of a pydantic model.
     """
-    first = error.errors()[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
@@ -132,21 +137,19 @@ def _read(path: Path, derived: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in derived:
         raise ConfigError(f"{path}: its base leads back to itself; name another base")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(read_bounded(path, _MAX_RECIPE_BYTES))
     except OSError:
         raise ConfigError(
             f"there is no recipe {path}; the project's recipes are in recipes/ of its source"
         ) from None
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise ConfigError(f"{path}: not valid YAML ({line}{error.problem})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: not valid YAML ({first_line(error)})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: a recipe must be a mapping of keys to values")
     base = content.pop("base", None)
     if not isinstance(base, str | None):
-        raise ConfigError(f"{path}: base must be the path of another recipe, not {base!r}")
+        shown = repr(base)[:_MAX_SHOWN_CHARS]
+        raise ConfigError(f"{path}: base must be the path of another recipe, not {shown}")
     if not base:
         return content
     return _merge(_read(path.parent / base, (*derived, path.resolve())), content)

@@ -34,8 +34,7 @@ class FakeModel:
     config = SimpleNamespace(
         vae=SimpleNamespace(downsampling=4), mel=SimpleNamespace(hop_length=160)
     )
-    codec = SimpleNamespace(num_frames=lambda duration: round(duration * 100))
-    conditioner = SimpleNamespace(window_starts=lambda num_frames: [0, 75, 150])
+    codec = SimpleNamespace(num_frames=lambda duration: round(duration * 100), max_window=100)
 
     def __init__(self):
         self.calls = []
@@ -69,7 +68,7 @@ class FakeModel:
         assert not audio[gap].any() and audio[: gap.start].any()
         return self._edited(audio, "inpaint")
 
-    def loop(self, audio, prompt, seam_duration, **options):
+    def loop(self, audio, prompt, loop_seam, **options):
         return self._edited(audio, "loop")
 
 

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 import latentaudio
 from latentaudio.loaders.model_folder import load_component
 from latentaudio.train.pre_encode import pre_encode
-from latentaudio.train.stages.latent_stage import translator_sources
+from latentaudio.train.stages.latent_stage import GENERATED_LOA, TRUE_LOA
+from latentaudio.types import Context
 
 NO_DROPOUT = {"cfg_dropout_prob": 0.0, "cond_dropout_prob": 0.0}
 
@@ -30,8 +31,11 @@ class RecordingUNet:
 
 def translate(model_folder, batch):
     translator = load_component(model_folder, "translator", TINY)
+    vector = batch["caption/clap.vector"]
+    states = Context(batch["caption/t5.tokens"], batch["caption/t5.mask"])
+    sources = (Context.unmasked(vector[:, None]), states)
     with torch.no_grad():
-        return translator.generate(translator_sources(batch), batch["loa"].shape[1]).tokens
+        return translator.generate(sources, batch[TRUE_LOA].shape[1]).tokens
 
 
 def fraction_of_equal_clips(first, second, tolerance=0.0):
@@ -89,7 +93,7 @@ def test_the_unet_alone_may_use_the_translators_language_of_audio(
         for seed in range(8):
             stage.losses(batch, "unet", torch.Generator().manual_seed(seed))
         loa = torch.stack(stage.unet.loa)
-        is_true = (loa == batch["loa"]).all(dim=(2, 3))
+        is_true = (loa == batch[TRUE_LOA]).all(dim=(2, 3))
         is_generated = ((loa - generated).abs() < 1e-2).all(dim=(2, 3))
         assert (is_true ^ is_generated).all()
         fraction_true[probability] = float(is_true.float().mean())
@@ -113,11 +117,11 @@ def test_the_translators_language_of_audio_is_computed_once(
 
     batch = tiny_stage("diffusion", options, model_folder, on_prepare).batch(0)
     generated = translate(tiny_folder, batch)
-    torch.testing.assert_close(batch["generated_loa"], generated + 1, atol=1e-2, rtol=0)
+    torch.testing.assert_close(batch[GENERATED_LOA], generated + 1, atol=1e-2, rtol=0)
     assert reports == []
     path.unlink()
     batch = tiny_stage("diffusion", options, model_folder, on_prepare).batch(0)
-    torch.testing.assert_close(batch["generated_loa"], generated, atol=1e-2, rtol=0)
+    torch.testing.assert_close(batch[GENERATED_LOA], generated, atol=1e-2, rtol=0)
     assert reports[-1][0] == reports[-1][1] > 0
 
 
@@ -161,7 +165,7 @@ def test_the_joint_stage_uses_the_true_language_of_audio_with_its_probability(
         batch = stage.batch(0)
         stage.losses(batch, "model", torch.Generator().manual_seed(0))
         [loa] = stage.unet.loa
-        fraction_true[probability] = fraction_of_equal_clips(loa, batch["loa"])
+        fraction_true[probability] = fraction_of_equal_clips(loa, batch[TRUE_LOA])
     assert fraction_true[0.0] == 0.0
     assert fraction_true[1.0] == 1.0
     assert 0 < fraction_true[0.25] < 0.6

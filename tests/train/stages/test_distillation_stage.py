@@ -56,8 +56,9 @@ def test_the_target_is_a_step_of_the_teacher_and_a_jump_of_the_student(
     stage = tiny_stage("distillation", options, run_folder / "model")
     batch = stage.batch(0)
     schedule = stage.schedule
-    conditioning = stage.build_conditioning(batch, stage.preview_loa(batch))
-    unconditional = stage.unconditional.like(conditioning)
+    encodings = stage.complete_encodings(batch, stage.preview_loa(batch))
+    conditioning = encodings.conditioning(stage.config.unet)
+    unconditional = stage.unconditional.like(encodings).conditioning(stage.config.unet)
     z = torch.randn(batch["latent"].shape, generator=torch.Generator().manual_seed(1))
 
     def jump(z, x0, t, t_end):
@@ -87,6 +88,6 @@ def test_the_target_is_a_step_of_the_teacher_and_a_jump_of_the_student(
             student_x0 = predict_x0(stage.unet, expected, t_next, conditioning)
             expected = jump(expected, student_x0, t_next, t_end)
         times = [torch.full((len(z),), k) for k in (t, t_next, t_end)]
-        target = stage.consistency_target(z, *times, conditioning)
+        target = stage.consistency_target(z, *times, conditioning, unconditional)
         actual = jump(z, schedule.to_x0_and_eps(z, times[0], target)[0], t, t_end)
         torch.testing.assert_close(actual, expected, atol=2e-4, rtol=2e-4)

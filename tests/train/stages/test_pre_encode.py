@@ -8,14 +8,20 @@ import torch
 from conftest import TINY
 
 from latentaudio.audio.mel import vae_mel
+from latentaudio.conditioning import collect
+from latentaudio.conditioning.clap import clap_text_embeds
+from latentaudio.conditioning.encodings import Encoding
 from latentaudio.conditioning.t5 import t5_states
 from latentaudio.data.dataset import read_crop, seeded_generator
 from latentaudio.data.manifest import read_manifest
 from latentaudio.data.pre_encoded import PreEncodedDataset
+from latentaudio.errors import DataError
 from latentaudio.loaders.model_folder import load_component, save_component
 from latentaudio.train import pre_encode as module
-from latentaudio.train.pre_encode import load_unconditional_inputs, pre_encode
-from latentaudio.types import Conditioning, Context
+from latentaudio.train.pre_encode import pre_encode
+from latentaudio.train.stages.latent_stage import TRUE_LOA
+from latentaudio.train.unconditional import load_unconditional_inputs
+from latentaudio.types import Context
 
 
 @pytest.fixture
@@ -83,8 +89,8 @@ def test_data_is_encoded_once_and_batches_repeat(encoded, data, model_folder):
     num_clips = len(batch["latent"])
     num_frames = batch["latent"].shape[2] * TINY.vae.downsampling
     assert batch["latent"].shape[1:] == (4, num_frames // 8, 8)
-    assert batch["loa"].shape == (num_clips, num_frames // 128, 16)
-    assert batch["text_mask"].shape == batch["text"].shape[:2]
+    assert batch[TRUE_LOA].shape == (num_clips, num_frames // 128, 16)
+    assert batch["caption/t5.mask"].shape == batch["caption/t5.tokens"].shape[:2]
 
 
 def test_latents_are_those_of_the_vae_in_half_precision(encoded, data, tiny_folder):
@@ -98,12 +104,39 @@ def test_latents_are_those_of_the_vae_in_half_precision(encoded, data, tiny_fold
 
 
 def test_unconditional_inputs_are_zeros_and_the_empty_text(encoded, tiny):
-    loa = Context.unmasked(torch.randn(2, 3, 16))
-    text = Context.unmasked(torch.randn(2, 5, 24))
-    unconditional = load_unconditional_inputs(encoded)
-    loa, text = unconditional.like(Conditioning(None, (loa, text))).contexts
+    loa = Encoding(context=Context.unmasked(torch.randn(2, 3, 16)))
+    text = Encoding(context=Context.unmasked(torch.randn(2, 5, 24)))
+    vector = Encoding(vector=torch.randn(2, 8))
+    prior = Encoding(latent=torch.randn(2, 4, 2, 8))
+    names = ("clap", "t5", "latent_prior", "language_of_audio")
+    encodings = collect(TINY, dict(zip(names, (vector, text, prior, loa), strict=True)))
+    unconditional = load_unconditional_inputs(encoded).like(encodings)
+    torch.testing.assert_close(
+        unconditional["clap"].vector, clap_text_embeds(tiny.text_encoders, ["", ""])
+    )
+    conditioning = unconditional.conditioning(TINY.unet)
+    assert not conditioning.prior.any()
+    loa, text = conditioning.contexts
     assert not loa.tokens.any()
     assert bool(loa.mask.all())
     empty = t5_states(tiny.text_encoders, [""]).tokens[0]
     assert torch.allclose(text.tokens[0, : len(empty)], empty, atol=2e-3)
     assert text.mask[0].tolist() == [1.0] * len(empty) + [0.0] * (5 - len(empty))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("index.json", b"{", "cannot be read"),
+        ("index.json", b'{"captions": 3, "buckets": []}', "format 1, not 2"),
+        ("index.json", b'{"format": 2, "captions": 3, "buckets": [{}]}', "damaged"),
+        ("frames_128.safetensors", b"12345678", "damaged"),
+    ],
+)
+def test_a_damaged_or_older_folder_is_an_error_that_says_what_to_do(
+    file, content, message, encoded, tmp_path
+):
+    folder = shutil.copytree(encoded, tmp_path / "other")
+    (folder / file).write_bytes(content)
+    with pytest.raises(DataError, match=f"{message}.*; remove the folder and start"):
+        PreEncodedDataset(folder)

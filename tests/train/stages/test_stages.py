@@ -36,6 +36,11 @@ COMPONENT_OF = {
             {"vocoder/pitch", "vocoder/mel"},
         ),
         (
+            "vocoder",
+            {"crop_frames": 32, "weights": {"energy": 1.0}},
+            {"vocoder/mel", "vocoder/magnitude", "vocoder/energy_repulsion"},
+        ),
+        (
             "vae",
             {
                 "crop_frames": 32,

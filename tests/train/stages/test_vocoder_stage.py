@@ -8,6 +8,7 @@ from conftest import TINY
 
 from latentaudio.config import registry
 from latentaudio.errors import ConfigError
+from latentaudio.loaders.model_folder import write_config
 from latentaudio.train.loop import train
 
 
@@ -15,6 +16,10 @@ from latentaudio.train.loop import train
     ("kind", "options", "message"),
     [
         ("hifigan", {"weights": {"pitch": 1.0}}, "vocoder with sine oscillators"),
+        ("hifigan", {"weights": {"energy": 1.0}}, "vocoder with sine oscillators"),
+        ("istft", {"weights": {"harmonic_pitch": 1.0}}, "use_harmonics"),
+        ("istft", {"attack_emphasis": 4.0}, r"weights\.energy too"),
+        ("istft", {"num_resolutions": 2}, r"weights\.energy too"),
         ("istft", {"crop_frames": 31, "vae_resynthesis_prob": 0.5}, "multiple of"),
     ],
 )
@@ -51,3 +56,39 @@ def test_input_mels_and_pitch_targets_are_float32_in_any_precision(
     # The network itself is in bfloat16.
     exact, fast = pitch_losses
     torch.testing.assert_close(fast, exact, rtol=0.02, atol=1e-3)
+
+
+def test_losses_of_all_sources_have_gradients_in_every_head(tiny_stage, tmp_path):
+    vocoder = replace(TINY.vocoder, attack_n_fft=256, use_harmonics=True)
+    config = replace(TINY, vocoder=vocoder)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write_config(folder, config, "mini")
+    options = {
+        "crop_frames": 32,
+        "attack_emphasis": 4.0,
+        "num_resolutions": 2,
+        "weights": {
+            "pitch": 5.0,
+            "energy": 1.0,
+            "deterministic_in_noise": 1.5,
+            "noise_in_tones": 2.0,
+            "harmonic_pitch": 0.5,
+        },
+    }
+    stage = tiny_stage("vocoder", options, folder, config=config)
+    losses = stage.losses(stage.batch(0), "vocoder", torch.Generator())
+    assert list(losses) == [
+        "vocoder/pitch",
+        "vocoder/harmonic_pitch",
+        "vocoder/deterministic_in_noise",
+        "vocoder/noise_in_tones",
+        "vocoder/mel",
+        "vocoder/magnitude",
+        "vocoder/energy_repulsion",
+    ]
+    assert stage.loss_weights["vocoder/energy_repulsion"] == -0.5
+    sum(losses.values()).backward()
+    for name, parameter in stage.vocoder.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name

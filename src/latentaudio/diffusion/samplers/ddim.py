@@ -33,7 +33,7 @@ def ddim(
         s = eta sqrt((1 - a') / (1 - a)) sqrt(1 - a / a')
 
     a is abar of this timestep, a' that of the next one. The last step goes to abar[0], not to
-    clean data, as published.
+    clean data, as published, unless the schedule's config says otherwise.
 
     Args:
         denoise: The network with guidance.
@@ -60,10 +60,8 @@ def ddim(
         t = z.new_full(z.shape[:1], timesteps[index], dtype=torch.long)
         z = pre_step(z, t) if pre_step is not None else z
         x0, epsilon = schedule.to_x0_and_eps(z, t, denoise(z, t))
-        # the last step goes to timestep 0, as published
-        next_timestep = timesteps[index + 1] if index + 1 < steps else 0
         a = float(schedule.alphas_cumprod[timesteps[index]])
-        a_next = float(schedule.alphas_cumprod[next_timestep])
+        a_next = schedule.ddim_next_alpha(timesteps, index)
         # max(): rounding may make these differences negative by an ulp
         s = eta * math.sqrt((1.0 - a_next) / (1.0 - a) * max(0.0, 1.0 - a / a_next))
         z = math.sqrt(a_next) * x0 + math.sqrt(max(0.0, 1.0 - a_next - s * s)) * epsilon

@@ -26,9 +26,9 @@ def validate(edit: LoopOptions, source: EditSource, mel: MelSpec) -> None:
         UsageError: It is too short or too long.
     """
     duration = source.duration(mel.sample_rate)
-    if not 2 * CROSSFADE_S < edit.seam_duration < duration - 2 * CROSSFADE_S:
+    if not 2 * CROSSFADE_S < edit.loop_seam < duration - 2 * CROSSFADE_S:
         raise UsageError(
-            f"seam_duration = {edit.seam_duration:g} s; give more than {2 * CROSSFADE_S:g} s "
+            f"loop_seam = {edit.loop_seam:g} s; give more than {2 * CROSSFADE_S:g} s "
             f"and less than the source, which lasts {duration:g} s"
         )
 
@@ -43,8 +43,8 @@ def plan(edit: LoopOptions, source: EditSource, codec: AudioCodec) -> EditPlan:
     samples = source.audio.samples
     half = samples.shape[1] // 2
     seam: TimeRange = (
-        half / sample_rate - edit.seam_duration / 2,
-        half / sample_rate + edit.seam_duration / 2,
+        half / sample_rate - edit.loop_seam / 2,
+        half / sample_rate + edit.loop_seam / 2,
     )
     rotated = np.roll(samples, half, axis=1)
     audio = SourceAudio("", sha256_of(rotated), rotated)

@@ -24,6 +24,7 @@ from torch.nn import functional as nnf
 
 from ...audio.mel import vae_mel
 from ...config.architecture import MelSpec
+from ...config.parsing import parse_json, read_bounded
 from ...errors import WeightsError, first_line
 
 SPEC = MelSpec()
@@ -285,7 +286,7 @@ def load_classifier(folder: Path) -> SoundClassifier:
         WeightsError: the folder has no classifier, or its files do not match.
     """
     try:
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = parse_json(read_bounded(folder / CONFIG_FILE))
         stored = load_file(folder / WEIGHTS_FILE)
         classifier = SoundClassifier(config["class_names"], tuple(config["channels"]))
         state = {}

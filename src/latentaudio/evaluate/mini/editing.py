@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...generation.window_conditioning import WindowConditioner
 from ..report import Metric, Report
 from .classifier import SoundClassifier, log_mel_of
 from .prompts import RATE, EvalPrompt, class_prompts
@@ -260,7 +261,7 @@ def _detect_loop_seams(benchmark: EditingBenchmark) -> _LoopDetections:
         sloped = truth * np.geomspace(1.0, _SLOPE_END, len(truth))
         source = (sloped if k % 2 else truth).astype(np.float32)
         [loop] = benchmark.model.loop(
-            source, prompt.prompt, seam_duration=_LOOP_SEAM_S, seed=benchmark.seed + k, candidates=1
+            source, prompt.prompt, loop_seam=_LOOP_SEAM_S, seed=benchmark.seed + k, candidates=1
         )
         # Rotated by half of its length, a loop has its wrap-around point in the middle.
         rotated = np.roll(loop.samples[0], half)
@@ -340,7 +341,7 @@ def _measure_window_boundaries(benchmark: EditingBenchmark, report: Report) -> N
 def _batch_boundaries(model: AudioLDM, duration: float) -> list[int]:
     """Samples at which a window of a long clip begins, and at which its crossfade ends."""
     cell = model.config.vae.downsampling * model.config.mel.hop_length
-    starts = model.conditioner.window_starts(model.codec.num_frames(duration))
+    starts = WindowConditioner(model).window_starts(model.codec.num_frames(duration))
     window = round(model.max_duration * RATE / cell)
     boundaries = []
     for start in starts[1:]:

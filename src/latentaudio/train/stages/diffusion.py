@@ -8,6 +8,7 @@ Shapes: B batch, C T' F' latent, L D tokens and width of the language of audio.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -15,18 +16,22 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn.functional import l1_loss
 
+from ...conditioning import complete, used_conditioners
+from ...conditioning.base import EncoderInputs, TextEncoders
+from ...conditioning.encodings import Encoding, Encodings
+from ...data.pre_encoded import LATENT, Bucket
 from ...diffusion.guidance import Guidance, cfg_denoiser
 from ...diffusion.samplers.dpmpp_2m import dpmpp_2m
 from ...diffusion.schedule import Schedule
 from ...loaders.model_folder import load_component
-from ...models.latent_prior import LatentPrior
 from ...models.translator import Translator
 from ...models.unet import UNet
 from ...models.vae import VAE
 from ...types import Conditioning, Context, Latent, Step
-from ..pre_encode import UnconditionalInputs, add_translated, load_unconditional_inputs
+from ..pre_encode import add_translated
+from ..unconditional import UnconditionalInputs, load_unconditional_inputs
 from .base import Losses, Preview, StageOptions
-from .latent_stage import LatentStage, LatentStageOptions, translator_sources
+from .latent_stage import GENERATED_LOA, LOA, TRUE_LOA, LatentStage, LatentStageOptions
 
 PREVIEW_STEPS = 20
 PREVIEW_GUIDANCE = Guidance(3.0)
@@ -60,7 +65,7 @@ class LatentDiffusionStage(LatentStage):
         component: Component that the UNet is saved as.
         unconditional: Inputs of classifier-free guidance's unconditional side.
         unet: The network in training.
-        latent_prior: Frozen latent prior, if the model has one.
+        encoders: Frozen networks that encode during the training, such as the latent prior.
         channel_weights: Weights [1, C, 1, 1] of the channels' errors, or None.
     """
 
@@ -73,19 +78,21 @@ class LatentDiffusionStage(LatentStage):
         if self.config.translator is not None and self.options.true_loa_prob < 1:
             add_translated(
                 self.dataset,
+                GENERATED_LOA,
                 self.dataset_folder,
                 self.model_folder,
                 self._load_translator,
                 self.on_prepare,
             )
 
-    def _load_translator(self) -> Callable[[dict[str, Tensor], int], Tensor]:
+    def _load_translator(self) -> Callable[[dict[str, Tensor], Bucket], Tensor]:
         """Return the translator as the function that `add_translated` needs."""
         translator = cast(Translator, load_component(self.model_folder, "translator", self.config))
 
         @torch.no_grad()
-        def translate(captions: dict[str, Tensor], num_tokens: int) -> Tensor:
-            return translator.generate(translator_sources(captions), num_tokens).tokens
+        def translate(captions: dict[str, Tensor], bucket: Bucket) -> Tensor:
+            sources = self.caption_encodings(captions).translator_sources()
+            return translator.generate(sources, bucket.arrays[TRUE_LOA].shape[1]).tokens
 
         return translate
 
@@ -96,9 +103,12 @@ class LatentDiffusionStage(LatentStage):
         self.schedule = Schedule(self.config.schedule)
         self.unet = cast(UNet, self.load_trainable(self.component))
         self.trainables = {"unet": self.unet}
-        self.latent_prior: LatentPrior | None = None
-        if self.config.latent_prior is not None:
-            self.latent_prior = cast(LatentPrior, self.load_frozen("latent_prior"))
+        modules = {}
+        for conditioner in used_conditioners(self.config):
+            if not conditioner.clip_inputs(self.config):
+                for component in conditioner.components:
+                    modules[component] = self.load_frozen(component)
+        self.encoders = TextEncoders(self.config, modules)
         self.channel_weights: Tensor | None = None
         if self.options.channel_loss_weighting > 0:
             self.channel_weights = self._measure_channel_weights()
@@ -107,7 +117,7 @@ class LatentDiffusionStage(LatentStage):
     def _measure_channel_weights(self) -> Tensor:
         """Return weights [1, C, 1, 1] of mean 1, from the energy that a channel adds to mels."""
         vae = cast(VAE, load_component(self.model_folder, "vae", self.config))
-        latent = self.dataset.batch(self.recipe.seed, 0, _CHANNEL_WEIGHT_FRAMES)["latent"]
+        latent = self.dataset.batch(self.recipe.seed, 0, _CHANNEL_WEIGHT_FRAMES)[LATENT]
         generator = torch.Generator().manual_seed(self.recipe.seed)
         noise = torch.randn(latent.shape, generator=generator)
         clean = vae.decode(Latent(latent))
@@ -126,10 +136,10 @@ class LatentDiffusionStage(LatentStage):
             batch: Arrays of a pre-encoded batch.
             generator: Source of the switcher's choices.
         """
-        true_loa = batch.get("loa")
-        if true_loa is None or "generated_loa" not in batch:
+        true_loa = batch.get(TRUE_LOA)
+        if true_loa is None or GENERATED_LOA not in batch:
             return true_loa
-        return self.switch_loa(true_loa, batch["generated_loa"], generator)
+        return self.switch_loa(true_loa, batch[GENERATED_LOA], generator)
 
     def switch_loa(self, true_loa: Tensor, generated_loa: Tensor, generator: Generator) -> Tensor:
         """Return AudioMAE's language of audio for some clips, the translator's for the others.
@@ -142,33 +152,19 @@ class LatentDiffusionStage(LatentStage):
         is_true = torch.rand(len(true_loa), generator=generator) < self.options.true_loa_prob
         return torch.where(is_true.to(true_loa.device)[:, None, None], true_loa, generated_loa)
 
-    def build_conditioning(self, batch: dict[str, Tensor], loa: Tensor | None) -> Conditioning:
-        """Return the UNet's conditioning of a batch.
+    def complete_encodings(self, batch: dict[str, Tensor], loa: Tensor | None) -> Encodings:
+        """Return all encodings of a batch, from which the UNet's inputs are made.
 
         Args:
             batch: Arrays of a pre-encoded batch.
-            loa: Language of audio [B, L, D], or None.
+            loa: Language of audio [B, L, D] that takes the place of the clip's, or None.
         """
-        unet = self.config.unet
-        film = None
-        if unet.film_dim:
-            # AudioLDM trains on CLAP vectors of audio, AudioLDM 2 on those of text.
-            film = batch["clap_audio" if self.config.translator is None else "clap_text"]
-        contexts = []
+        encodings = self.clip_encodings(batch)
         if loa is not None:
-            contexts.append(Context.unmasked(loa))
-        if "text" in batch:
-            contexts.append(Context(batch["text"], batch["text_mask"]))
-        prior = None if self.latent_prior is None else self._predict_prior(batch)
-        # A UNet with fewer contexts ignores the last ones.
-        return Conditioning(film, tuple(contexts[: len(unet.cross_attention_dims)]), prior)
-
-    @torch.no_grad()
-    def _predict_prior(self, batch: dict[str, Tensor]) -> Tensor:
-        assert self.latent_prior is not None
-        text = Context(batch["text"], batch["text_mask"])
-        prior: Tensor = self.latent_prior(text, batch["latent"].shape[2])
-        return prior.float()
+            encodings = encodings.replaced({LOA: Encoding(context=Context.unmasked(loa))})
+        inputs = EncoderInputs((), 0, num_latent_frames=batch[LATENT].shape[2])
+        complete(self.encoders, [inputs], [encodings])
+        return encodings
 
     def weight_channels(self, error: Tensor) -> Tensor:
         """Return squared errors [B, C, T', F'], weighted by channel.
@@ -184,12 +180,13 @@ class LatentDiffusionStage(LatentStage):
         """Return mels of a few clips beside those generated from their captions."""
         device = next(self.unet.parameters()).device
         batch = self.preview_batch(device)
-        conditioning = self.build_conditioning(batch, self.preview_loa(batch))
-        unconditional = self.unconditional.like(conditioning)
-        noise = torch.randn(batch["latent"].shape, generator=torch.Generator().manual_seed(0))
+        encodings = self.complete_encodings(batch, self.preview_loa(batch))
+        conditioning = encodings.conditioning(self.config.unet)
+        unconditional = self.unconditional.like(encodings).conditioning(self.config.unet)
+        noise = torch.randn(batch[LATENT].shape, generator=torch.Generator().manual_seed(0))
         # CPU noise of a fixed seed: previews of all steps and devices show the same clips.
         *_, last = self.sample(noise.to(device), conditioning, unconditional)
-        return self.comparison_preview("samples", batch["latent"], last.z)
+        return self.comparison_preview("samples", batch[LATENT], last.z)
 
     def sample(
         self, z: Tensor, conditioning: Conditioning, unconditional: Conditioning
@@ -213,7 +210,7 @@ class LatentDiffusionStage(LatentStage):
         Args:
             batch: Arrays of a pre-encoded batch.
         """
-        return batch.get("generated_loa", batch.get("loa"))
+        return batch.get(GENERATED_LOA, batch.get(TRUE_LOA))
 
 
 class DiffusionOptions(LatentDiffusionOptions):
@@ -259,11 +256,12 @@ class DiffusionStage(LatentDiffusionStage):
             loa: Language of audio [B, L, D], or None.
             generator: Source of timesteps, noise and condition dropout, in this order.
         """
-        latent = batch["latent"]
+        latent = batch[LATENT]
         # All draws are on the CPU, so that runs on other devices see the same noise.
         t = self.sample_timesteps(len(latent), generator).to(latent.device)
         noise = torch.randn(latent.shape, generator=generator).to(latent.device)
-        conditioning = self.drop_conditions(self.build_conditioning(batch, loa), generator)
+        encodings = self.drop_conditions(self.complete_encodings(batch, loa), generator)
+        conditioning = encodings.conditioning(self.config.unet)
         z = self.schedule.q_sample(latent, noise, t)
         target = self.schedule.training_target(latent, noise, t)
         error = (self.unet(z, t, conditioning).float() - target).square()
@@ -288,38 +286,57 @@ class DiffusionStage(LatentDiffusionStage):
         timesteps = (torch.sigmoid(logits) * num_timesteps).long()
         return timesteps.clamp(max=num_timesteps - 1)
 
-    def drop_conditions(self, conditioning: Conditioning, generator: Generator) -> Conditioning:
-        """Return the conditioning with some conditions of some clips made unconditional.
+    def drop_conditions(self, encodings: Encodings, generator: Generator) -> Encodings:
+        """Return the encodings with some conditions of some clips made unconditional.
 
         Classifier-free guidance needs a network that was trained without conditions (arXiv
         2207.12598, algorithm 1).
 
         Args:
-            conditioning: Conditioning of B clips.
+            encodings: All encodings of B clips.
             generator: Source of the choices.
         """
-        film = conditioning.film
-        prior = conditioning.prior
-        num_clips = len(film if film is not None else conditioning.contexts[0].tokens)
+        unet = self.config.unet
+        num_clips = _num_clips(encodings)
         drops_all = torch.rand(num_clips, generator=generator) < self.options.cfg_dropout_prob
 
         def is_dropped() -> Tensor:
             draws = torch.rand(num_clips, generator=generator)
             return torch.logical_or(drops_all, draws < self.options.cond_dropout_prob)
 
-        contexts = []
-        for index, context in enumerate(conditioning.contexts):
-            dropped = is_dropped().to(context.tokens.device)[:, None]
-            # Empty texts are shorter than captions, so the mask changes with the tokens.
-            replacement = self.unconditional.context_like(index, context)
-            tokens = torch.where(dropped[..., None], replacement.tokens, context.tokens)
-            contexts.append(Context(tokens, torch.where(dropped, replacement.mask, context.mask)))
-        if film is not None:  # the only condition of AudioLDM 1: cfg_dropout_prob alone drops it
-            dropped = drops_all.to(film.device)[:, None]
-            film = torch.where(dropped, self.unconditional.film.to(film), film)
-        if prior is not None:
-            prior = prior * ~is_dropped().to(prior.device)[:, None, None, None]
-        return Conditioning(film, tuple(contexts), prior)
+        changes = dict(encodings)
+        for name in encodings.context_names(unet):
+            replacement = self.unconditional.encoding_like(name, encodings[name])
+            context = _switched(is_dropped(), replacement.context, encodings[name].context)
+            changes[name] = replace(changes[name], context=context)
+        for name, encoding in encodings.items():
+            if unet.film_dim is not None and encoding.vector is not None:
+                # the only condition of AudioLDM 1: cfg_dropout_prob alone drops it
+                dropped = drops_all.to(encoding.vector.device)[:, None]
+                replacement = self.unconditional.encoding_like(name, encoding)
+                assert replacement.vector is not None
+                vector = torch.where(dropped, replacement.vector, encoding.vector)
+                changes[name] = replace(changes[name], vector=vector)
+            if encoding.latent is not None:
+                dropped = is_dropped().to(encoding.latent.device)[:, None, None, None]
+                changes[name] = replace(changes[name], latent=encoding.latent * ~dropped)
+        return encodings.replaced(changes)
+
+
+def _num_clips(encodings: Encodings) -> int:
+    """Number B of clips of a batch."""
+    for encoding in encodings.values():
+        return len(encoding.sequence.tokens if encoding.latent is None else encoding.latent)
+    raise AssertionError("a batch has at least one encoding")
+
+
+def _switched(dropped: Tensor, replacement: Context | None, context: Context | None) -> Context:
+    """The replacement for the clips that `dropped` [B] names, the context for the others."""
+    assert replacement is not None and context is not None
+    dropped = dropped.to(context.tokens.device)[:, None]
+    # empty texts are shorter than captions, so the mask changes with the tokens
+    tokens = torch.where(dropped[..., None], replacement.tokens, context.tokens)
+    return Context(tokens, torch.where(dropped, replacement.mask, context.mask))
 
 
 class JointLossWeights(StageOptions):
@@ -364,8 +381,8 @@ class JointStage(DiffusionStage):
 
     def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
         """Return the translator's teacher-forced L1 and the UNet's loss."""
-        sources = translator_sources(batch)
-        true_loa = batch["loa"]
+        sources = self.caption_encodings(batch).translator_sources()
+        true_loa = batch[TRUE_LOA]
         teacher_forced = self.translator.teacher_forced(sources, true_loa).float()
         losses = {"translator/l1": l1_loss(teacher_forced, true_loa)}
         # Free-running as in inference, with gradients through every generated token.
@@ -375,5 +392,6 @@ class JointStage(DiffusionStage):
 
     def preview_loa(self, batch: dict[str, Tensor]) -> Tensor:
         """Return the language of audio that the translator generates now."""
-        num_tokens = batch["loa"].shape[1]
-        return self.translator.generate(translator_sources(batch), num_tokens).tokens.float()
+        num_tokens = batch[TRUE_LOA].shape[1]
+        sources = self.caption_encodings(batch).translator_sources()
+        return self.translator.generate(sources, num_tokens).tokens.float()

@@ -22,6 +22,7 @@ from pydantic import Field
 from torch import Generator, Tensor
 
 from ...config.architecture import DistilledUNetConfig
+from ...data.pre_encoded import LATENT
 from ...diffusion.guidance import Guidance
 from ...diffusion.samplers.distilled import distilled
 from ...errors import ConfigError
@@ -102,23 +103,31 @@ class DistillationStage(LatentDiffusionStage):
 
     def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
         """Return the squared error of the student's prediction to `consistency_target`."""
-        latent = batch["latent"]
+        latent = batch[LATENT]
         num_clips = len(latent)
         phase = torch.randint(len(self.grid), (num_clips,), generator=generator)
         substep = torch.randint(self.options.teacher_substeps, (num_clips,), generator=generator)
         t = self.grid[phase, substep].to(latent.device)
         t_next = self.grid[phase, substep + 1].to(latent.device)
         t_end = self.grid[phase, -1].to(latent.device)
-        conditioning = self.build_conditioning(batch, self.select_loa(batch, generator))
+        encodings = self.complete_encodings(batch, self.select_loa(batch, generator))
+        conditioning = encodings.conditioning(self.config.unet)
+        unconditional = self.unconditional.like(encodings).conditioning(self.config.unet)
         noise = torch.randn(latent.shape, generator=generator).to(latent.device)
         z = self.schedule.q_sample(latent, noise, t)
-        target = self.consistency_target(z, t, t_next, t_end, conditioning)
+        target = self.consistency_target(z, t, t_next, t_end, conditioning, unconditional)
         error = (self.unet(z, t, conditioning).float() - target).square()
         return {"unet/mse": self.weight_channels(error).mean()}
 
     @torch.no_grad()
     def consistency_target(
-        self, z: Tensor, t: Tensor, t_next: Tensor, t_end: Tensor, conditioning: Conditioning
+        self,
+        z: Tensor,
+        t: Tensor,
+        t_next: Tensor,
+        t_end: Tensor,
+        conditioning: Conditioning,
+        unconditional: Conditioning,
     ) -> Tensor:
         """Return the prediction [B, C, T', F'] whose jump from t to t_end ends at the right place.
 
@@ -133,8 +142,9 @@ class DistillationStage(LatentDiffusionStage):
             t_next: Timesteps [B] after the teacher's step.
             t_end: Timesteps [B] at the end of the phase, -1 for clean data.
             conditioning: Conditioning of the clips.
+            unconditional: Its unconditional form.
         """
-        teacher_x0 = self._teacher_x0(z, t, conditioning)
+        teacher_x0 = self._teacher_x0(z, t, conditioning, unconditional)
         z_next = self._jump(z, teacher_x0, t, t_next)
         # At the end of a phase the student's x0 has weight 0, and its timestep may be -1.
         student_t = t_next.clamp(min=0)
@@ -146,9 +156,11 @@ class DistillationStage(LatentDiffusionStage):
         alpha, sigma = self._alpha_sigma(t)
         return self.schedule.training_target(x0, (z - alpha * x0) / sigma, t)
 
-    def _teacher_x0(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+    def _teacher_x0(
+        self, z: Tensor, t: Tensor, conditioning: Conditioning, unconditional: Conditioning
+    ) -> Tensor:
         """Return the teacher's x0, guided before `guidance_stop`."""
-        both = cat_conditionings(self.unconditional.like(conditioning), conditioning)
+        both = cat_conditionings(unconditional, conditioning)
         predictions = self.teacher(torch.cat([z, z]), torch.cat([t, t]), both).float()
         uncond, cond = predictions.chunk(2)
         cond_x0 = self.schedule.to_x0_and_eps(z, t, cond)[0]

@@ -11,15 +11,16 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from ...conditioning.base import TextEncoders
-from ...conditioning.t5 import t5_states
-from ...conditioning.tokenizer import Tokenizer
+from ...conditioning import collect, used_conditioners
+from ...conditioning.base import EncoderInputs
+from ...conditioning.encodings import Encoding, to_arrays
 from ...data.concat_augment import ConcatPairs
 from ...data.manifest import read_manifest
+from ...data.pre_encoded import CAPTION_PREFIX, LATENT
 from ...errors import ConfigError
-from ...loaders.model_folder import TOKENIZER_FILE
+from ...loaders.tokenizers import load_text_encoders
 from ...models.latent_prior import LatentPrior
-from ...types import Conditioning, Context, cat_conditionings
+from ...types import Conditioning, cat_conditionings
 from ..pre_encode import bucket_by_length
 from .base import Batch, Losses, Preview
 from .latent_stage import LatentStage, LatentStageOptions
@@ -58,61 +59,61 @@ class LatentPriorStage(LatentStage):
                     "options.concat_fraction needs clips that are half as long as others; "
                     "render more lengths, or set it to 0"
                 )
-            self.text_encoders = self._load_text_encoders()
+            self._load_text_encoder()
 
-    def _load_text_encoders(self) -> TextEncoders:
-        """Return T5, which encodes the captions of concatenated pairs."""
-        assert self.config.t5 is not None, "the latent prior reads T5 states"
-        tokenizer_file = self.model_folder / TOKENIZER_FILE
-        tokenizer = Tokenizer.from_file(tokenizer_file, self.config.t5.max_length)
-        return TextEncoders(self.config, {"t5": self.load_frozen("t5")}, t5_tokenizer=tokenizer)
+    def _load_text_encoder(self) -> None:
+        """Load what encodes the captions of concatenated pairs."""
+        used = used_conditioners(self.config)
+        [self.text] = [conditioner for conditioner in used if conditioner.consumers.latent_prior]
+        modules = {name: self.load_frozen(name) for name in self.text.frozen_components}
+        self.encoders = load_text_encoders(self.model_folder, self.config, modules)
 
     def batch(self, position: int) -> Batch:
-        """Return `latent`, `text` and `text_mask`; see `PreEncodedDataset.batch`.
+        """Return latents and captions; see `PreEncodedDataset.batch`.
 
-        A batch without concatenated pairs has all arrays of the data set.
+        A batch with concatenated pairs has the text states alone of its captions.
         """
         batch = super().batch(position)
-        batch_size = len(batch["latent"])
+        batch_size = len(batch[LATENT])
         num_pairs = round(self.options.concat_fraction * batch_size)
         if num_pairs == 0:
             return batch
-        num_frames = batch["latent"].shape[2] * self.config.vae.downsampling
+        num_frames = batch[LATENT].shape[2] * self.config.vae.downsampling
         pairs = self.pairs.batch(self.recipe.seed, position, num_frames, num_pairs)
         if pairs is None:
             return batch
         num_single = batch_size - num_pairs
-        single = {name: batch[name][:num_single] for name in ("latent", "text", "text_mask")}
+        single = {name: rows[:num_single] for name, rows in batch.items()}
         return self._append_pairs(single, *pairs)
 
     @torch.no_grad()
     def _append_pairs(
         self, single: dict[str, Tensor], latent: Tensor, captions: list[str]
     ) -> dict[str, Tensor]:
-        pair_text = t5_states(self.text_encoders, captions)
+        inputs = EncoderInputs(tuple(captions), 0)
+        [pair] = self.text.encode(self.encoders, [inputs], [collect(self.config)])
         # cat_conditionings pads the shorter texts and masks the padding.
         joined = cat_conditionings(
-            Conditioning(contexts=(Context(single["text"], single["text_mask"]),)),
-            Conditioning(contexts=(pair_text,)).map(Tensor.cpu),
+            Conditioning(contexts=(self.caption_encodings(single).text_states(),)),
+            Conditioning(contexts=(pair.sequence,)).map(Tensor.cpu),
         )
-        [text] = joined.contexts
-        return {
-            "latent": torch.cat([single["latent"], latent]),
-            "text": text.tokens,
-            "text_mask": text.mask,
-        }
+        arrays = {LATENT: torch.cat([single[LATENT], latent])}
+        text = Encoding(context=joined.contexts[0])
+        for name, rows in to_arrays({self.text.name: text}).items():
+            arrays[CAPTION_PREFIX + name] = rows
+        return arrays
 
     def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
         """Return the squared error, whose minimum is the mean latent of a caption."""
-        error = self._predict(batch).float() - batch["latent"]
+        error = self._predict(batch).float() - batch[LATENT]
         return {"latent_prior/mse": error.square().mean()}
 
     def _predict(self, batch: dict[str, Tensor]) -> Tensor:
-        text = Context(batch["text"], batch["text_mask"])
-        prediction: Tensor = self.latent_prior(text, batch["latent"].shape[2])
+        text = self.caption_encodings(batch).text_states()
+        prediction: Tensor = self.latent_prior(text, batch[LATENT].shape[2])
         return prediction
 
     def preview(self) -> Preview:
         """Return mels of a few clips beside those of their prior means."""
         batch = self.preview_batch(next(self.latent_prior.parameters()).device)
-        return self.comparison_preview("prior_means", batch["latent"], self._predict(batch))
+        return self.comparison_preview("prior_means", batch[LATENT], self._predict(batch))

@@ -11,12 +11,20 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ...data.pre_encoded import PreEncodedDataset
+from ...conditioning import collect
+from ...conditioning.encodings import Encodings, from_arrays
+from ...data.pre_encoded import AUDIO_PREFIX, CAPTION_PREFIX, PreEncodedDataset, arrays_of
 from ...models.vae import VAE
-from ...types import Context, Latent
+from ...types import Latent
 from ..pre_encode import pre_encode
 from .base import Batch, Preview, Stage, StageOptions
 
+LOA = "language_of_audio"
+"""The conditioner that AudioMAE computes from a clip, and the translator from its caption."""
+TRUE_LOA = f"{AUDIO_PREFIX}{LOA}.tokens"
+"""Array of a batch with AudioMAE's language of audio [B, L, D]."""
+GENERATED_LOA = f"{CAPTION_PREFIX}{LOA}.tokens"
+"""Array of a batch with the translator's language of audio [B, L, D]."""
 _NUM_PREVIEW_CLIPS = 4
 
 
@@ -45,6 +53,25 @@ class LatentStage(Stage):
         """Return a batch of clips of one length. See `PreEncodedDataset.batch`."""
         return self.dataset.batch(self.recipe.seed, position, self.options.frames_per_batch)
 
+    def caption_encodings(self, batch: dict[str, Tensor]) -> Encodings:
+        """Return the encodings of a batch's captions, as generation has them.
+
+        Args:
+            batch: Arrays of a pre-encoded batch.
+        """
+        return collect(self.config, from_arrays(arrays_of(batch, CAPTION_PREFIX)))
+
+    def clip_encodings(self, batch: dict[str, Tensor]) -> Encodings:
+        """Return the encodings that describe a batch's clips.
+
+        An encoding of the sound takes the place of the caption's.
+
+        Args:
+            batch: Arrays of a pre-encoded batch.
+        """
+        audio = from_arrays(arrays_of(batch, AUDIO_PREFIX))
+        return self.caption_encodings(batch).replaced(audio)
+
     def preview_batch(self, device: torch.device) -> dict[str, Tensor]:
         """Return the first clips of the first batch of seed 0.
 
@@ -67,15 +94,3 @@ class LatentStage(Stage):
         generated_mels = vae.decode(Latent(generated)).float().cpu()
         both = torch.cat([target_mels[:, 0], generated_mels[:, 0]], dim=2)
         return Preview(images={name: both.flatten(0, 1)})
-
-
-def translator_sources(batch: dict[str, Tensor]) -> tuple[Context, ...]:
-    """Return the translator's inputs (numerics: translator).
-
-    These are the CLAP text vector as one token and the T5 states of the caption.
-
-    Args:
-        batch: Arrays of a pre-encoded batch.
-    """
-    clap_token = Context.unmasked(batch["clap_text"][:, None])
-    return clap_token, Context(batch["text"], batch["text_mask"])

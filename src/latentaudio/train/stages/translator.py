@@ -12,7 +12,7 @@ from torch.nn.functional import l1_loss
 
 from ...models.translator import Translator
 from .base import Losses, StageOptions
-from .latent_stage import LatentStage, LatentStageOptions, translator_sources
+from .latent_stage import TRUE_LOA, LatentStage, LatentStageOptions
 
 
 class TranslatorLossWeights(StageOptions):
@@ -51,8 +51,8 @@ class TranslatorStage(LatentStage):
 
     def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
         """Return the teacher-forced and the free-running L1."""
-        sources = translator_sources(batch)
-        target = batch["loa"]
+        sources = self.caption_encodings(batch).translator_sources()
+        target = batch[TRUE_LOA]
         # One pass over the true sequence, shifted by one token.
         teacher_forced = self.translator.teacher_forced(sources, target).float()
         losses = {"translator/l1": l1_loss(teacher_forced, target)}

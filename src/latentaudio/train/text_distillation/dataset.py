@@ -24,6 +24,7 @@ from torch.nn.functional import normalize
 from procedural_audio.sound_class import Annotations
 
 from ...conditioning.numbers import NOTE, number_tokens, replace_numbers
+from ...config.parsing import parse_json
 from ...errors import ConfigError
 from ...fileio import atomic_write
 from . import lexicon
@@ -123,7 +124,7 @@ class DistillationSet:
         from safetensors import safe_open
 
         with safe_open(str(path), "pt") as file:
-            return cls(tuple(json.loads(file.metadata()["texts"])), file.get_tensor("targets"))
+            return cls(tuple(parse_json(file.metadata()["texts"])), file.get_tensor("targets"))
 
 
 @cache

@@ -1,14 +1,22 @@
-"""Paths of clips from -o and the prompts. A path that cannot be written fails before any work."""
+"""Files of clips: their paths, found before any work, and the clips written to them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config.audio_formats import FORMATS
 from ..errors import DataError, UsageError
+from . import console
 
+if TYPE_CHECKING:
+    from ..audio.io import Audio
+    from .flags import DisplayFlags
+
+_NOT_IN_JSON = {"duration", "sample_rate", "num_waveforms", "candidates"}
+"""Options that the JSON line leaves out, because it has measured values for them."""
 DEFAULT_EXTENSION = ".wav"
 
 
@@ -112,3 +120,24 @@ def ensure_writable_dir(folder: Path, create: bool) -> Path:
     if not os.access(folder, os.W_OK):
         raise DataError(f"the folder {folder} cannot be written to; choose another")
     return folder
+
+
+def save_clip(clip: Audio, path: Path, display: DisplayFlags) -> None:
+    """Write a clip and, with `--plot`, its plot; print a line about it."""
+    path = clip.save(path)
+    if display.plot:
+        from ..audio.plot import save_plot
+
+        save_plot(path.with_name(f"{path.name}.png"), clip.samples, clip.sample_rate)
+    if display.json:
+        record = {
+            "path": path,
+            "duration": clip.duration,
+            "sample_rate": clip.sample_rate,
+            "score": clip.score,
+            **clip.options.model_dump(exclude=_NOT_IN_JSON),
+        }
+        console.print_record(record, as_json=True)
+    elif not display.quiet:
+        score = "" if clip.score is None else f"  CLAP score {clip.score:.2f}"
+        console.print_result(f"{path}  {clip.duration:g} s  seed {clip.seed}{score}")

@@ -9,8 +9,8 @@ import os
 
 import pytest
 
-from latentaudio.data.parallel import parallel_map
-from latentaudio.errors import DataError
+from procedural_audio.errors import OutputError
+from procedural_audio.parallel import parallel_map
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
@@ -27,7 +27,7 @@ def test_workers_are_other_processes_of_one_thread():
 
 
 def test_the_error_for_a_worker_that_dies_says_what_to_do():
-    with pytest.raises(DataError, match="use fewer workers"):
+    with pytest.raises(OutputError, match="use fewer workers"):
         list(parallel_map(os._exit, range(4), 2))
 
 

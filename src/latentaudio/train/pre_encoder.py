@@ -1,0 +1,160 @@
+"""The frozen components of a model that make the arrays of a pre-encoded data set.
+
+Shapes: B batch, C T' F' latent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..audio.mel import vae_mel
+from ..conditioning import encode_audio, encode_captions, used_conditioners
+from ..conditioning.base import ClipAudio, EncoderInputs
+from ..conditioning.encodings import Encodings, to_arrays
+from ..config.architecture import ModelConfig
+from ..data.dataset import read_crop, seeded_generator
+from ..data.manifest import Clip
+from ..data.pre_encoded import AUDIO_PREFIX, LATENT, Arrays, pack_captions
+from ..loaders.model_folder import load_component
+from ..loaders.tokenizers import load_text_encoders
+
+if TYPE_CHECKING:
+    from ..models.vae import VAE
+
+TRANSCRIPT_KEY = "transcript"
+"""Key of the spoken words in a line of a manifest."""
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """One clip as it is encoded.
+
+    Attributes:
+        clip: The clip.
+        captions: As many captions as all clips of the data set have.
+        crop_index: Key of the crop's random position, for clips longer than their bucket.
+        key: Hash of everything that the encoded row depends on beside the encoders.
+    """
+
+    clip: Clip
+    captions: tuple[str, ...]
+    crop_index: int
+    key: str = ""
+
+    @property
+    def transcript(self) -> str | None:
+        """The spoken words, or None."""
+        transcript = self.clip.record.get(TRANSCRIPT_KEY)
+        return str(transcript) if transcript else None
+
+
+def frozen_components(config: ModelConfig) -> tuple[str, ...]:
+    """Return the components beside the VAE that encode clips before a training.
+
+    Args:
+        config: Architecture of the model.
+    """
+    names: dict[str, None] = {}
+    for conditioner in used_conditioners(config):
+        if conditioner.clip_inputs(config):
+            names |= dict.fromkeys(conditioner.frozen_components)
+    return tuple(name for name in names if getattr(config, name, None) is not None)
+
+
+class PreEncoder:
+    """Encodes clips and captions with the weights of a model folder."""
+
+    def __init__(self, model_folder: Path, config: ModelConfig) -> None:
+        """Load the components.
+
+        Args:
+            model_folder: Folder of the model.
+            config: Architecture of the model.
+        """
+        self.config = config
+        self.vae = cast("VAE", load_component(model_folder, "vae", config))
+        modules: dict[str, nn.Module] = {}
+        for component in frozen_components(config):
+            modules[component] = load_component(model_folder, component, config)
+        self.encoders = load_text_encoders(model_folder, config, modules)
+
+    @torch.no_grad()
+    def encode_audio(self, rows: Sequence[ClipRow], num_frames: int) -> Arrays:
+        """Encode the audio of a batch.
+
+        Args:
+            rows: B clips.
+            num_frames: Length of the clips in mel frames.
+
+        Returns:
+            `latent` [B, C, T', F'], the mode of the VAE's posterior, and an `audio/` array for each
+            conditioner that reads sound.
+        """
+        spec = self.config.mel
+        num_samples = num_frames * spec.hop_length
+        crops = []
+        for row in rows:
+            generator = seeded_generator(0, row.crop_index)
+            crops.append(read_crop(row.clip, spec.sample_rate, num_samples, generator))
+        samples = np.stack(crops)
+        mel = vae_mel(torch.from_numpy(samples), spec)
+        arrays = {LATENT: self.vae.normalize(self.vae.encode(mel).mode()).z}
+        audio = ClipAudio(samples, spec.sample_rate, num_frames)
+        for name, values in to_arrays(encode_audio(self.encoders, audio)).items():
+            if not name.endswith(".mask"):  # all tokens are real
+                arrays[AUDIO_PREFIX + name] = values
+        return arrays
+
+    @torch.no_grad()
+    def encode_captions(self, rows: Sequence[ClipRow]) -> Arrays:
+        """Encode all captions of a batch, those of the first clip first.
+
+        Args:
+            rows: Clips.
+
+        Returns:
+            A `caption/` array for each conditioner that reads texts or transcripts.
+        """
+        captions: list[str] = []
+        transcripts: list[str | None] = []
+        for row in rows:
+            captions += row.captions
+            transcripts += [row.transcript] * len(row.captions)
+        inputs = EncoderInputs(tuple(captions), 0, transcripts=tuple(transcripts))
+        return pack_captions(to_arrays(encode_captions(self.encoders, inputs)))
+
+    def encode_rows(self, rows: Sequence[ClipRow], num_frames: int) -> Arrays:
+        """Return all arrays of a batch, in half precision.
+
+        Args:
+            rows: B clips.
+            num_frames: Length of the clips in mel frames.
+        """
+        arrays = self.encode_audio(rows, num_frames) | self.encode_captions(rows)
+        return {name: _half(values) for name, values in arrays.items()}
+
+    def encode_empty_caption(self) -> Encodings:
+        """Return the encodings of one clip without caption and transcript.
+
+        Gradients are on: without them PyTorch's last bits differ from those of older runs.
+        """
+        return encode_captions(self.encoders, EncoderInputs(("",), 0, is_unconditional=True))
+
+    def zero_conditioners(self) -> tuple[str, ...]:
+        """Return the conditioners that read sound alone: their unconditional form is zeros."""
+        names = []
+        for conditioner in used_conditioners(self.config):
+            if conditioner.clip_inputs(self.config) == ("audio",):
+                names.append(conditioner.name)
+        return tuple(names)
+
+
+def _half(values: Tensor) -> Tensor:
+    return values.half() if values.is_floating_point() else values
