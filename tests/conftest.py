@@ -3,7 +3,13 @@
 It is written to a model folder and loads in milliseconds.
 """
 
+import os
 from dataclasses import replace
+from pathlib import Path
+
+# Before torch is imported. Tiny tensors gain nothing from more threads, and programs that a test
+# starts get the same number, on which rounding depends.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
@@ -23,6 +29,9 @@ from latentaudio.config.architecture import (
 )
 from latentaudio.loaders.components import build_component, component_names
 from latentaudio.loaders.model_folder import TOKENIZER_FILE, save_component, write_config
+
+WORKER_MEMORY_GB = 2.5
+"""Memory for a process of tests; one process for the whole suite uses 2.1 GB."""
 
 VOCAB_SIZE = 1200
 TINY = ModelConfig(
@@ -104,6 +113,40 @@ TINY_FILM = replace(
 )
 
 
+def available_memory_gb():
+    """Memory that is free on Linux; elsewhere it is taken to suffice."""
+    path = Path("/proc/meminfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    kilobytes = [float(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    return kilobytes[0] / 1e6 if kilobytes else float("inf")
+
+
+def usable_processors():
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def count_workers(num_processors, memory_gb):
+    """Return the processes for the whole suite; 0 means this one alone."""
+    num_workers = int(min(num_processors, memory_gb / WORKER_MEMORY_GB))
+    return num_workers if num_workers > 1 else 0
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Share the whole suite among processes; a chosen part runs in this one."""
+    is_whole = config.args_source is not config.ArgsSource.ARGS and not config.option.keyword
+    return count_workers(usable_processors(), available_memory_gb()) if is_whole else 0
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what tests recorded with `record_property`, such as the number of examples."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in getattr(report, "user_properties", []):
+            terminalreporter.write_line(f"{name}: {value}")
+
+
 def write_model(folder, config, name):
     """Write a model folder of random weights; layers that start at zero get random ones, too."""
     folder.mkdir(parents=True)
@@ -140,3 +183,12 @@ def tiny(tiny_folder):
     from latentaudio import load
 
     return load(tiny_folder, device="cpu", precision="fp32")
+
+
+@pytest.fixture(autouse=True)
+def same_number_of_threads():
+    """Restore the number of threads, which `reproduce` changes."""
+    num_threads = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != num_threads:
+        torch.set_num_threads(num_threads)

@@ -17,7 +17,7 @@ from latentaudio.errors import DataError
 from latentaudio.loaders.model_folder import TOKENIZER_FILE, load_component, save_component
 from latentaudio.train import fingerprints
 from latentaudio.train.fingerprints import FileHashes, encoder_fingerprint, row_key
-from latentaudio.train.pre_encode import pre_encode
+from latentaudio.train.pre_encode import KEYS_FILE, pre_encode
 from latentaudio.train.pre_encoder import ClipRow, PreEncoder
 
 RATE = 16000
@@ -258,7 +258,7 @@ def test_the_crop_of_a_long_clip_is_a_part_of_its_key(tmp_path):
     assert keys[0] == keys[1]
 
 
-@pytest.mark.parametrize("file", [INDEX_FILE, "frames_128.safetensors"])
+@pytest.mark.parametrize("file", [INDEX_FILE, KEYS_FILE, "frames_128.safetensors"])
 def test_a_damaged_earlier_folder_is_not_used(bench, file):
     replace_sound(bench)
     content = (bench.first_folder / file).read_bytes()

@@ -107,7 +107,8 @@ def _audiomae_features(
     encoders: TextEncoders, samples: Samples, sample_rate: int, num_frames: int
 ) -> LanguageOfAudio:
     """AudioMAE's features of samples [B, T], pooled as the translator generates them."""
-    audiomae, translator = encoders.audiomae, encoders.config.translator
+    audiomae = encoders.audiomae
+    translator = encoders.config.translator
     assert audiomae is not None and translator is not None
     resampled = torch.from_numpy(resample(samples, sample_rate, AUDIOMAE_RATE))
     fbank = kaldi_fbank(resampled, num_frames).to(next(audiomae.parameters()))

@@ -49,7 +49,7 @@ class FileHashes:
         self._entries: dict[str, list[Any]] = {}
         self._is_changed = False
         try:
-            entries = parse_json(read_bounded(path))
+            entries = parse_json(read_bounded(path, _MAX_BYTES))
         except (OSError, ValueError):
             return
         if isinstance(entries, dict):
