@@ -39,13 +39,13 @@ STATES = {
 NOISE = 0.1 * np.random.default_rng(0).standard_normal((1, 8000)).astype(np.float32)
 WORK = {
     "generate": lambda model: model.generate("a dog", duration=0.5, steps=2, seed=1)[0].samples,
-    "inpaint": lambda model: model.inpaint(
-        NOISE, "a dog", time_ranges=[(0.1, 0.3)], steps=2, seed=1
-    )[0].samples,
+    "inpaint": lambda model: (
+        model.inpaint(NOISE, "a dog", time_ranges=[(0.1, 0.3)], steps=2, seed=1)[0].samples
+    ),
     "codec": lambda model: model.codec.reconstruct(NOISE),
     "encode": lambda model: model.codec.encode(NOISE).numpy(),
     "similarity": lambda model: model.similarity([NOISE], ["a dog"]),
-    "stream": lambda model: next(iter(model.generate_stream("a dog", duration=0.5, seed=1))),
+    "stream": lambda model: next(iter(model.generate_stream("a dog", duration=0.5, steps=2, seed=1))),
 }
 
 

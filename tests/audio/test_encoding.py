@@ -82,7 +82,7 @@ def test_the_prompt_is_the_title_that_players_show(extension):
 
 
 def loop_options(**values):
-    edit = LoopOptions(seam_duration=0.2, source_path="x.wav", source_sha256="0" * 64)
+    edit = LoopOptions(loop_seam=0.2, source_path="x.wav", source_sha256="0" * 64)
     return GenerationOptions(prompt="a", duration=1.0, edit=edit, **values)
 
 

@@ -60,5 +60,5 @@ def test_yaml_names_the_line():
 
 
 def test_an_endless_file_ends_in_an_error():
-    with pytest.raises(ValueError, match="longer than 0.000976562 MB"):
+    with pytest.raises(ValueError, match=r"longer than 0\.000976562 MB"):
         read_bounded(Path("/dev/zero"), 1024)

@@ -109,7 +109,7 @@ class Audio:
             _with_dither_tag(self.tags, dither) if with_tags else None,
             subtype=subtype,
             dither=dither,
-            is_loop=self.options.makes_loop,
+            is_loop=self.options.loop_seam_duration > 0,
         )
 
     def _repr_html_(self) -> str:

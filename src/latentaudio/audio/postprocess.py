@@ -51,7 +51,7 @@ def postprocess(
     out = samples
     derived = []
     tags: dict[str, str] = {}
-    is_loop = options.makes_loop
+    is_loop = options.loop_seam_duration > 0
     target_rate = options.sample_rate or sample_rate
     if side is not None:
         make_stereo = _loop_to_stereo if is_loop else to_stereo

@@ -97,7 +97,7 @@ def _write_and_compare(
         file.suffix,
         subtype=subtype if subtype in FORMATS[file.suffix.lower()].subtypes else None,
         dither="dither" in tags,
-        is_loop=clip.options.makes_loop,
+        is_loop=clip.options.loop_seam_duration > 0,
     )
     data = as_in_file(expected_tags)
     is_equal = data == file.read_bytes()

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config.parsing import parse_json, read_bounded
 from ..conditioning.g2p import SYMBOLS
 from ..config.architecture import CLAPConfig, CLAPMelSpec, ModelConfig
+from ..config.parsing import parse_json, read_bounded
 from ..errors import WeightsError
 from . import transformers_configs as encoders
 from .config_keys import KeyTable, read_settings
