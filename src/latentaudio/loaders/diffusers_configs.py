@@ -188,13 +188,26 @@ def _contexts(
             level = tuple(None if number == width else number for number in level)
         if attends:
             contexts.append(level)
-    if len(set(contexts)) != 1 or (is_audioldm1 and contexts[0] != (None,)):
-        needed = "its own width" if is_audioldm1 else "the same contexts"
+    is_same = len(set(contexts)) == 1
+    if not is_same or not (contexts[0] == (None,) if is_audioldm1 else _is_readable(contexts[0])):
+        needed = "the same contexts, one of the first two and at most one behind them"
+        if is_audioldm1:
+            needed = "its own width"
         raise WeightsError(
             f"{file} has cross_attention_dim = {cross}; it must give every level with attention "
             f"{needed}, because AudioLDM has nothing else; use another model"
         )
     return contexts[0]
+
+
+def _is_readable(contexts: tuple[int | None, ...]) -> bool:
+    """Return whether every transformer of diffusers' block gets a context of its own.
+
+    The first two places get the language of audio, all others the states of T5.
+    """
+    first = [width for width in contexts[:2] if width is not None]
+    second = [width for width in contexts[2:] if width is not None]
+    return len(first) <= 1 and len(second) <= len(first)
 
 
 def vae_config(config: ModelConfig) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config.parsing import parse_json, read_bounded
 from ..conditioning.g2p import SYMBOLS
 from ..config.architecture import CLAPConfig, CLAPMelSpec, ModelConfig
+from ..config.parsing import parse_json, read_bounded
 from ..errors import WeightsError
 from . import transformers_configs as encoders
 from .config_keys import KeyTable, read_settings
@@ -34,8 +34,8 @@ from .transformers_keys import (
 INDEX = "model_index.json"
 SCHEDULER = "scheduler/scheduler_config.json"
 UNET_CONFIG = "unet/config.json"
-_NO_LIMIT = 1 << 30
-"""Longest text, in tokens, of a tokenizer that states none."""
+_NO_LIMIT = 1 << 16
+"""Longest text, in tokens, of a tokenizer that states none or more."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
