@@ -3,6 +3,7 @@
 import copy
 import inspect
 import json
+import sys
 from collections import Counter
 
 import library_components as benches
@@ -195,6 +196,6 @@ def test_no_key_differs_in_silence(name):
             counts[verdict] += verdict in ("refused", "equal")
             if verdict not in ("refused", "equal"):
                 wrong.append(f"{key} = {value!r} ({row.kind}): {verdict}")
-    print(f"{bench.rows.name}: {dict(counts)}")
+    sys.stdout.write(f"{bench.rows.name}: {dict(counts)}\n")
     assert not wrong, "\n".join(wrong)
     assert counts["equal"]

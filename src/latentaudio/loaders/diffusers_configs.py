@@ -18,7 +18,7 @@ from ..config.architecture import (
     VAEConfig,
 )
 from ..errors import WeightsError
-from .config_keys import Settings
+from .config_keys import Settings, whole_number
 from .diffusers_keys import PREDICTION_TYPES
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def scheduler_config(config: ModelConfig) -> dict[str, Any]:
     """Return DDIM's config as the published folders have it (numerics: schedules and samplers)."""
     schedule = config.schedule
-    return {
+    content = {
         "_class_name": "DDIMScheduler",
         "beta_start": schedule.beta_start,
         "beta_end": schedule.beta_end,
@@ -37,9 +37,11 @@ def scheduler_config(config: ModelConfig) -> dict[str, Any]:
         "clip_sample": False,
         "set_alpha_to_one": schedule.ddim_ends_clean,
         "steps_offset": schedule.ddim_offset,
-        "timestep_spacing": schedule.ddim_spacing,
         "prediction_type": PREDICTION_TYPES[schedule.prediction],
     }
+    if schedule.ddim_spacing != "leading":  # the default of diffusers
+        content["timestep_spacing"] = schedule.ddim_spacing
+    return content
 
 
 def read_schedule(settings: Settings) -> ScheduleConfig:
@@ -94,7 +96,7 @@ def unet_config(config: ModelConfig) -> dict[str, Any]:
         "sample_size": 128 if is_audioldm1 else 256,
         "transformer_layers_per_block": _as_json(unet.transformer_depth),
         "flip_sin_to_cos": unet.cosine_first,
-        "freq_shift": unet.freq_shift,
+        "freq_shift": whole_number(unet.freq_shift),
         "use_linear_projection": False,
         "downsample_padding": 1,
         "mid_block_scale_factor": 1,
