@@ -142,8 +142,8 @@ def test_one_step_agrees_with_the_components_called_by_hand(tiny):
     [clip] = tiny.generate("a dog", on_step=steps.append, **options)
     z = torch.randn(4, 16, 8, generator=torch.Generator().manual_seed(5))[None]
     t = torch.tensor([999])
-    cond = tiny.unet(z, t, encode_prompts(tiny.text_encoders, ["a dog"], 1, 16))
-    uncond = tiny.unet(z, t, encode_unconditional(tiny.text_encoders, 1, 1, 16))
+    cond = tiny.unet(z, t, encode_prompts(tiny.encoders, ["a dog"], 1, 16))
+    uncond = tiny.unet(z, t, encode_unconditional(tiny.encoders, 1, 1, 16))
     betas = torch.linspace(0.0015**0.5, 0.0195**0.5, 1000, dtype=torch.float64) ** 2
     alpha = float((1 - betas).prod().sqrt())
     x0 = alpha * z - (1 - alpha**2) ** 0.5 * (uncond + 3.0 * (cond - uncond))
@@ -329,20 +329,6 @@ def test_overrides_of_generate_are_the_options():
     explicit = {name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
     audio_prompt = {"audio_prompt", "audio_prompt_mode", "audio_prompt_weight"}
     assert explicit == {"progress", "on_step", *audio_prompt}
-
-
-@pytest.mark.parametrize("num_prompts", [1, 3])
-def test_a_request_is_validated_once(tiny, monkeypatch, num_prompts):
-    calls = []
-    real = GenerationOptions.__init__
-
-    def counted(self, **values):
-        calls.append(values)
-        real(self, **values)
-
-    monkeypatch.setattr(GenerationOptions, "__init__", counted)
-    tiny.generate(["a dog"] * num_prompts, **QUICK, candidates=2, num_waveforms=2)
-    assert len(calls) == num_prompts
 
 
 def test_clips_have_the_license_in_their_tags(tiny):

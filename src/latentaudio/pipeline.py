@@ -24,6 +24,7 @@ from .config.edits import (
     TransferOptions,
     VaryOptions,
 )
+from .config.option_table import EDIT_OPTIONS
 from .config.options import (
     AudioPromptMode,
     GenerationOptions,
@@ -42,6 +43,7 @@ from .generation.system import System
 from .generation.timeline import is_audio, morph_request
 from .loaders.resolve import resolve_model
 
+DEFAULT_LOOP_SEAM_S: float = EDIT_OPTIONS["loop_seam"].default
 Mask: TypeAlias = NDArray[Any] | str | Path
 """An image file, or an array [rows, columns] with the highest frequency in the first row."""
 Ranges: TypeAlias = Sequence[tuple[float, float]]
@@ -167,8 +169,7 @@ class AudioLDM(System):
         """
         inputs = RequestInputs(self.sample_rate)
         options, callbacks = _split_callbacks(overrides)
-        cues = [_cue_of(item, inputs) for item in (first, second)]
-        request = morph_request(*cues, options)
+        request = morph_request(_cue_of(first, inputs), _cue_of(second, inputs), options)
         return list(Engine(self).run(resolve_requests([request], self.source, inputs), callbacks))
 
     def transfer(
@@ -289,8 +290,6 @@ class AudioLDM(System):
         self,
         audio: AudioInput,
         prompt: str = "",
-        *,
-        loop_seam: float = 1.0,
         **overrides: Unpack[CallOverrides],
     ) -> list[Audio]:
         """Make audio loop without an audible seam.
@@ -298,14 +297,14 @@ class AudioLDM(System):
         Args:
             audio: The source.
             prompt: Its description, if that helps.
-            loop_seam: Seconds around the loop point that are regenerated, half at each end.
-            **overrides: Options, `progress` and `on_step`, see `generate`.
+            **overrides: Options, `progress` and `on_step`, see `generate`. `loop_seam`, the seconds
+                around the loop point that are regenerated, is 1 by default.
         """
-        edit = LoopOptions(loop_seam=loop_seam)
+        edit = LoopOptions(loop_seam=overrides.pop("loop_seam", DEFAULT_LOOP_SEAM_S))
         return self._edit(audio, edit, prompt, overrides)
 
     def _edit(
-        self, audio: AudioInput, edit: AnyEdit, prompt: str, overrides: CallOverrides
+        self, audio: AudioInput, edit: AnyEdit, prompt: str, overrides: Mapping[str, Any]
     ) -> list[Audio]:
         """Return the clips of an edit of audio."""
         if "duration" in overrides:
@@ -395,7 +394,7 @@ class AudioLDM(System):
         return self.codec.reconstruct(samples)
 
 
-def _split_callbacks(overrides: CallOverrides) -> tuple[dict[str, Any], Callbacks]:
+def _split_callbacks(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], Callbacks]:
     """Return the options and the functions that follow the steps."""
     options: dict[str, Any] = {**overrides}
     callbacks = Callbacks(options.pop("progress", None), options.pop("on_step", None))

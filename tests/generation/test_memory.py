@@ -101,14 +101,11 @@ def test_available_memory_of_this_machine_is_plausible():
 
 
 def test_running_out_of_memory_is_an_error_with_advice():
-    def fails():
-        yield 1
-        raise RuntimeError(
-            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
-        )
-
-    with pytest.raises(GenerationError, match="memory does not suffice"):
-        list(memory.raise_on_oom(fails()))
+    message = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
+    with pytest.raises(GenerationError, match="memory does not suffice"), memory.raise_on_oom():
+        raise RuntimeError(message)
+    with pytest.raises(RuntimeError, match="shapes"), memory.raise_on_oom():
+        raise RuntimeError("shapes differ")
 
 
 def test_estimate_memory_generates_nothing(tiny_folder, tmp_path, capsys):

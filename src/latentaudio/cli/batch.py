@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -25,7 +25,6 @@ from .output import ensure_writable_dir, save_clip
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
-    from .flags import OptionFlags
 
 MANIFEST_FILE = "manifest.jsonl"
 _FORMAT_NAMES = ", ".join(name.removeprefix(".") for name in FORMATS)
@@ -162,7 +161,7 @@ def batch(
     ] = False,
     display: DisplayFlags = DisplayFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
-    **options: Unpack[OptionFlags],
+    **options: Any,
 ) -> None:
     """Generate one clip for each row of a list. The same command resumes a stopped batch.
 

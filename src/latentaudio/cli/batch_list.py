@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..config.option_table import OPTIONS
 from ..config.parsing import parse_json
 from ..errors import DataError, LatentAudioError, UsageError
-from .flags import DEFAULT_VOICE_PROMPT, RuntimeFlags, validate_speech_model
+from .flags import DEFAULT_VOICE_PROMPT, OptionValues, RuntimeFlags, validate_speech_model
 from .output import validate_sample_rate
 
 if TYPE_CHECKING:
     from ..config.options import GenerationOptions
     from ..generation.resolve import ResolvedRequest
     from ..loaders.layouts import ModelSource
-    from .flags import OptionFlags
 
 Cells: TypeAlias = dict[str, Any]
 """The values of one row by column, as the file has them; pydantic checks them with the request."""
@@ -152,7 +151,7 @@ def _read_jsonl(file: Path, text: str) -> list[Cells]:
 
 
 def make_row_requests(
-    file: Path, rows: Sequence[Cells], options: OptionFlags, extension: str
+    file: Path, rows: Sequence[Cells], options: OptionValues, extension: str
 ) -> list[GenerationOptions]:
     """Return the request of every row: its cells, then flags.
 
@@ -174,7 +173,7 @@ def make_row_requests(
     return requests
 
 
-def _make_request(row: Cells, options: OptionFlags) -> GenerationOptions:
+def _make_request(row: Cells, options: OptionValues) -> GenerationOptions:
     from ..config.options import GenerationOptions
     from ..config.registry import DEFAULT_SPEECH_MODEL
 

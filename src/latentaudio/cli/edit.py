@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 from ..errors import DataError, UsageError
 from . import console
-from .flags import OutputFlags, RuntimeFlags, add_speech_model
+from .flags import OptionValues, OutputFlags, RuntimeFlags, add_speech_model
 from .output import output_paths, save_clip
 
 if TYPE_CHECKING:
     from ..config.edits import AnyEdit
-    from .flags import OptionFlags
 
 
 def edit_clip(
     audio: Path,
     prompt: str,
     edit: AnyEdit,
-    options: OptionFlags,
+    options: OptionValues,
     output: OutputFlags,
     runtime: RuntimeFlags,
 ) -> None:

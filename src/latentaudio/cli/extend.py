@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Unpack
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from ..config.option_table import EDIT_OPTIONS, NOT_FOR_EDITS
 from .edit import edit_clip
 from .flags import EDIT, OutputFlags, RuntimeFlags, SourceArgument, describe, option_flags
-
-if TYPE_CHECKING:
-    from .flags import OptionFlags
 
 
 @option_flags(before="output", hidden=NOT_FOR_EDITS)
@@ -29,7 +26,7 @@ def extend(
     ] = None,
     output: OutputFlags = OutputFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
-    **options: Unpack[OptionFlags],
+    **options: Any,
 ) -> None:
     """Generate audio before or after a clip."""
     from ..config.edits import ExtendOptions

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from inspect import Parameter as SignatureParameter
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 from cyclopts import Group, Parameter
 
@@ -21,16 +21,11 @@ from ..config.option_table import OPTIONS, Option, Panel
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from ..config.options import GenerationOverrides
     from ..loaders.layouts import ModelSource
     from ..pipeline import AudioLDM
 
-    class OptionFlags(GenerationOverrides, total=False):
-        """The options that the user set, as text that is not checked yet."""
-
-        prompt: str
-        model: str
-
+OptionValues: TypeAlias = dict[str, Any]
+"""The options that the user set, by name. `GenerationOptions` checks them, and has types."""
 
 EDIT = Group("Edit", sort_key=1)
 PROMPT = Group("Prompt", sort_key=2)
@@ -87,7 +82,6 @@ def option_flags(before: str, hidden: Collection[str] = ()) -> Callable[[Command
             if parameter.kind is not SignatureParameter.VAR_KEYWORD:
                 parameters.append(parameter)
         vars(command)["__signature__"] = signature(command).replace(parameters=parameters)
-        del command.__annotations__["options"]  # its type is for readers of the code only
         return command
 
     return decorate
@@ -242,7 +236,7 @@ class OutputFlags(DisplayFlags):
     ] = None
 
 
-def add_timeline(options: OptionFlags, file: Path) -> OptionFlags:
+def add_timeline(options: OptionValues, file: Path) -> OptionValues:
     """Return the options with the cues and options of a timeline file.
 
     An option that the user set as a flag replaces that of the file.
@@ -261,7 +255,7 @@ DEFAULT_VOICE_PROMPT = "A female reporter is speaking full of emotion"
 """Prompt of a transcript without one, as in the authors' command (numerics: phonemes)."""
 
 
-def add_speech_model(options: OptionFlags) -> OptionFlags:
+def add_speech_model(options: OptionValues) -> OptionValues:
     """Return the options of a transcript with the default speech model, if none is set.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -16,6 +16,7 @@ from .flags import (
     DEFAULT_VOICE_PROMPT,
     OUTPUT,
     PROMPT,
+    OptionValues,
     OutputFlags,
     RuntimeFlags,
     TimelineFlag,
@@ -28,7 +29,6 @@ from .output import output_paths, save_clip
 
 if TYPE_CHECKING:
     from ..config.options import GenerationOptions
-    from .flags import OptionFlags
 
 
 @Parameter(name="*")
@@ -50,7 +50,7 @@ class PromptSourceFlags:
     ] = None
     audio_prompt_weight: Annotated[float, describe(CUE_OPTIONS["audio_prompt_weight"])] = 1.0
 
-    def add_to(self, options: OptionFlags, runtime: RuntimeFlags) -> OptionFlags:
+    def add_to(self, options: OptionValues, runtime: RuntimeFlags) -> OptionValues:
         """Return the options with the cues of the timeline file, or with the audio prompt.
 
         Args:
@@ -116,7 +116,7 @@ def generate(
         ),
     ] = False,
     runtime: RuntimeFlags = RuntimeFlags(),
-    **options: Unpack[OptionFlags],
+    **options: Any,
 ) -> None:
     """Generate audio files from prompts."""
     from ..config.options import make_requests
@@ -145,7 +145,7 @@ def generate(
         run_requests(requests, names, output, runtime)
 
 
-def _default_prompt(options: OptionFlags) -> str:
+def _default_prompt(options: OptionValues) -> str:
     """Return the prompt of a command line without one: of a transcript, a timeline or audio."""
     if options.get("transcript"):
         return DEFAULT_VOICE_PROMPT

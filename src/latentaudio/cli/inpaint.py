@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Unpack
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -11,9 +11,6 @@ from ..config.option_table import EDIT_OPTIONS, NOT_FOR_EDITS
 from ..errors import UsageError
 from .edit import edit_clip
 from .flags import EDIT, OutputFlags, RuntimeFlags, SourceArgument, describe, option_flags
-
-if TYPE_CHECKING:
-    from .flags import OptionFlags
 
 
 @option_flags(before="output", hidden=NOT_FOR_EDITS)
@@ -52,7 +49,7 @@ def inpaint(
     ] = None,
     output: OutputFlags = OutputFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
-    **options: Unpack[OptionFlags],
+    **options: Any,
 ) -> None:
     """Regenerate parts of a clip.
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Unpack
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from ..config.option_table import EDIT_OPTIONS, NOT_FOR_EDITS
 from .edit import edit_clip
 from .flags import EDIT, OutputFlags, RuntimeFlags, SourceArgument, describe, option_flags
-
-if TYPE_CHECKING:
-    from .flags import OptionFlags
 
 
 @option_flags(before="output", hidden=NOT_FOR_EDITS)
@@ -24,7 +21,7 @@ def loop(
     loop_seam: Annotated[float, describe(EDIT_OPTIONS["loop_seam"])] = 1.0,
     output: OutputFlags = OutputFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
-    **options: Unpack[OptionFlags],
+    **options: Any,
 ) -> None:
     """Make a clip repeat without an audible seam."""
     from ..config.edits import LoopOptions

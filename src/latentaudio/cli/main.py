@@ -21,7 +21,7 @@ from procedural_audio.errors import RenderError
 
 from ..errors import LatentAudioError, UsageError
 from . import console
-from .audioldm_flags import translate_legacy_flags
+from .audioldm_flags import LEGACY_FLAGS, translate_legacy_flags
 
 HelpFormat: TypeAlias = Literal["plaintext", "markdown"]
 
@@ -123,7 +123,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
     is_debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        if words[:1] == ["generate"]:
+        flags = {word.partition("=")[0] for word in words}
+        if words[:1] == ["generate"] and flags & LEGACY_FLAGS.keys():
             words = ["generate", *translate_legacy_flags(words[1:])]
         app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except BrokenPipeError:  # the reader of stdout is gone, as `| head` is; nothing can be printed

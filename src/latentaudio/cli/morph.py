@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Unpack
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from . import console
 from .flags import PROMPT, OutputFlags, RuntimeFlags, option_flags
 from .generate import run_requests
-
-if TYPE_CHECKING:
-    from .flags import OptionFlags
 
 
 @option_flags(before="output", hidden={"transcript"})
@@ -26,7 +23,7 @@ def morph(
     *,
     output: OutputFlags = OutputFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
-    **options: Unpack[OptionFlags],
+    **options: Any,
 ) -> None:
     """Generate a clip that begins as one sound and ends as another.
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 from cyclopts import Parameter
 
@@ -32,7 +32,6 @@ from .output import ensure_writable_dir
 
 if TYPE_CHECKING:
     from ..audio.ops import Samples
-    from .flags import OptionFlags
 
 MIN_DURATION_S = 0.1
 UNKNOWN_SIZE = 0x7FFFFFFF
@@ -66,7 +65,7 @@ def stream(
         bool, Parameter(help="Print no progress.", group=OUTPUT, show_default=False)
     ] = False,
     runtime: RuntimeFlags = RuntimeFlags(),
-    **options: Unpack[OptionFlags],
+    **options: Any,
 ) -> None:
     """Generate a clip of any length and write it while it grows."""
     from ..config.options import GenerationOptions

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Unpack
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from ..config.option_table import EDIT_OPTIONS, NOT_FOR_EDITS
 from .edit import edit_clip
 from .flags import EDIT, OutputFlags, RuntimeFlags, SourceArgument, describe, option_flags
-
-if TYPE_CHECKING:
-    from .flags import OptionFlags
 
 
 @option_flags(before="output", hidden=NOT_FOR_EDITS)
@@ -24,7 +21,7 @@ def super_resolve(
     cutoff_hz: Annotated[float, describe(EDIT_OPTIONS["cutoff_hz"])],
     output: OutputFlags = OutputFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
-    **options: Unpack[OptionFlags],
+    **options: Any,
 ) -> None:
     """Regenerate everything above a cutoff frequency (audio super-resolution)."""
     from ..config.edits import SuperResolveOptions

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Unpack
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from ..config.option_table import EDIT_OPTIONS, NOT_FOR_EDITS
 from .edit import edit_clip
 from .flags import EDIT, OutputFlags, RuntimeFlags, SourceArgument, describe, option_flags
-
-if TYPE_CHECKING:
-    from .flags import OptionFlags
 
 
 @option_flags(before="output", hidden=NOT_FOR_EDITS)
@@ -22,7 +19,7 @@ def transfer(
     strength: Annotated[float, describe(EDIT_OPTIONS["transfer_strength"])] = 0.5,
     output: OutputFlags = OutputFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
-    **options: Unpack[OptionFlags],
+    **options: Any,
 ) -> None:
     """Turn a clip into the sound that a prompt describes."""
     from ..config.edits import TransferOptions

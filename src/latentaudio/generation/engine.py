@@ -87,11 +87,13 @@ class Engine:
         candidates: list[ResolvedRequest] = []
         for request in requests:
             candidates.extend(request.candidates())
-        waveforms = raise_on_oom(self._waveforms(candidates, callbacks))
+        waveforms = self._waveforms(candidates, callbacks)
         for request in requests:
             num_candidates = request.options.candidates
             for _ in range(request.options.num_waveforms):
-                yield self._finish(request, list(islice(waveforms, num_candidates)))
+                with raise_on_oom():
+                    clip = self._finish(request, list(islice(waveforms, num_candidates)))
+                yield clip
 
     def estimate_memory(self, requests: Sequence[ResolvedRequest]) -> MemoryEstimate:
         """Return the memory that the largest of some requests takes. Loads nothing."""
@@ -117,7 +119,7 @@ class Engine:
             if options.transcript:
                 transcripts[options.transcript] = None
         for text in texts:
-            if not self.system.text_encoders.fits(text):
+            if not self.system.encoders.fits(text):
                 _warn_of_cut("prompt", text)
         phonemes = self.system.config.phonemes
         for transcript in transcripts:
@@ -209,7 +211,7 @@ class Engine:
             raise UsageError(
                 "this model has no CLAP audio encoder to rank candidates with; set candidates to 1"
             )
-        encoders = self.system.text_encoders
+        encoders = self.system.encoders
         with self.system.components.keep_loaded(), torch.inference_mode():
             audio_embeds = embed_clips(encoders, audio, self.system.sample_rate)
             return (audio_embeds @ clap_text_embeds(encoders, texts).T).cpu().numpy()

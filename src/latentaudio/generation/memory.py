@@ -6,10 +6,10 @@ Nothing is loaded for an estimate.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
@@ -19,8 +19,6 @@ from ..config.samplers import SAMPLERS
 from ..errors import GenerationError
 from ..loaders.component_store import GENERATION_COMPONENTS, ComponentStore
 from ..loaders.components import build_on_meta, component_names
-
-Item = TypeVar("Item")
 
 PROCESS_GB = 0.3
 """Python and its libraries."""
@@ -165,10 +163,11 @@ def _cgroup_headroom(group: Path) -> float:
         return float("inf")
 
 
-def raise_on_oom(items: Iterator[Item]) -> Iterator[Item]:
-    """Yield the same items; raise GenerationError if memory does not suffice for one."""
+@contextmanager
+def raise_on_oom() -> Iterator[None]:
+    """Raise GenerationError if memory does not suffice inside the block."""
     try:
-        yield from items
+        yield
     except (MemoryError, RuntimeError) as error:
         is_oom = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not is_oom and "allocate memory" not in str(error):

@@ -14,13 +14,13 @@ from torch import nn
 
 from ..codec import AudioCodec
 from ..conditioning import encode
-from ..conditioning.base import EncoderInputs, TextEncoders
+from ..conditioning.base import EncoderInputs, Encoders
 from ..config.architecture import ModelConfig
 from ..config.reference import ReferenceBehavior
 from ..config.registry import ModelSpec
 from ..device import fast_dtype, pick_device
 from ..loaders.component_store import ComponentStore
-from ..loaders.tokenizers import load_text_encoders
+from ..loaders.tokenizers import load_encoders
 from ..types import Conditioning
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class System:
                 else:
                     missing.append(inputs)
             if missing:
-                new = encode(self.text_encoders, missing)
+                new = encode(self.encoders, missing)
                 encoded |= dict(zip(missing, new, strict=True))
             for inputs, conditioning in encoded.items():  # the latest last
                 self._encoded[_cache_key(inputs)] = conditioning
@@ -136,9 +136,9 @@ class System:
         return self.components.dtype
 
     @cached_property
-    def text_encoders(self) -> TextEncoders:
+    def encoders(self) -> Encoders:
         """The encoders of prompts, with their tokenizers."""
-        return load_text_encoders(
+        return load_encoders(
             self.source.path,
             self.config,
             self.components,

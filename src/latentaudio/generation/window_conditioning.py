@@ -272,9 +272,9 @@ class WindowConditioner:
         if batch[0].guidance_scale == 1.0:
             return WindowPlan(cond, cond)
         t5_length = None
-        text_encoders = self.system.text_encoders
-        if self.system.reference.pad_uncond and text_encoders.t5_tokenizer is not None:
-            t5_length = text_encoders.t5_tokenizer(texts)[0].shape[1]
+        tokenizer = self.system.encoders.tokenizers.get("t5")
+        if self.system.reference.pad_uncond and tokenizer is not None:
+            t5_length = tokenizer(texts)[0].shape[1]
         negative_prompts = tuple(request.options.negative_prompt for request in batch)
         uncond = EncoderInputs(
             negative_prompts, num_tokens, window.length, t5_length=t5_length, is_unconditional=True

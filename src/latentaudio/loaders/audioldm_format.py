@@ -41,7 +41,7 @@ IGNORED_KEYS: tuple[tuple[str, str], ...] = (
     (r"^scale_factor$", "read as the latent's statistics"),
     (r"^model_ema\.", "averaged weights, read if the reference implementation uses them"),
     (r"^first_stage_model\.loss\.", "the VAE's discriminator"),
-    (r"^clap\.mel_transform\.", "an unused front end"),
+    (r"^(clap|cond_stage_models?(\.\d+)*)\.mel_transform\.", "CLAP's front end, unused"),
     (r"^clap\.model\.", "a second copy of CLAP, which the authors rank with"),
     (r"^cond_stage_models\.0\.cond_stage_models\.0\.model\.", "a second copy of CLAP"),
     (r"^cond_stage_models\.0\.cond_stage_models\.1\.model\.", "a second copy of T5"),
@@ -83,8 +83,7 @@ def open_component(checkpoint: Tensors, name: str, use_ema: bool = False) -> Ten
             prefix = candidate
             break
     tensors = checkpoint.with_prefix(prefix)
-    if layout.exclude:
-        tensors = tensors.drop(frozenset(key for key in tensors if re.match(layout.exclude, key)))
+    tensors = _drop_excluded(tensors, name)
     if use_ema and layout.has_ema:
         return _open_averaged(checkpoint, tensors, prefix) or tensors
     return tensors
@@ -236,6 +235,9 @@ def identify(name: str, path: Path, architecture: ModelSpec | None) -> ModelSour
     checkpoint = open_tensors(path)
     spec = architecture or MODELS.get(name) or find_spec(checkpoint, path.stem)
     config = replace(spec.config, latent_std=latent_std(checkpoint) or spec.config.latent_std)
+    if config.clap and not _has_audio_tower(checkpoint):
+        # made of a diffusers folder of AudioLDM 1, which has CLAP's text tower alone
+        config = replace(config, clap=replace(config.clap, audio_depths=()))
     unexpected = unexpected_keys(checkpoint, component_names(config))
     if unexpected:
         listed = [f"{key} {list(checkpoint.shape(key))}" for key in unexpected[:_MAX_LISTED]]
@@ -246,6 +248,12 @@ def identify(name: str, path: Path, architecture: ModelSpec | None) -> ModelSour
     return ModelSource(
         name, path, replace(spec, config=config), {}, "original", checkpoint=checkpoint
     )
+
+
+def _has_audio_tower(checkpoint: Tensors) -> bool:
+    """Return whether a checkpoint has CLAP's audio encoder, or no CLAP at all."""
+    names = list(open_component(checkpoint, "clap"))
+    return not names or any(name.startswith("audio_branch.") for name in names)
 
 
 def open_model_component(model: ModelSource, name: str) -> Tensors:
@@ -262,7 +270,15 @@ def open_part(path: Path, name: str, use_ema: bool) -> Tensors | None:
     if path.is_dir():
         return None
     tensors = open_component_file(path)
-    return open_component(tensors, name, use_ema) or tensors
+    return open_component(tensors, name, use_ema) or _drop_excluded(tensors, name)
+
+
+def _drop_excluded(tensors: Tensors, name: str) -> Tensors:
+    """Return a component's tensors without those of others that its file has beside it."""
+    pattern = COMPONENTS[name].audioldm.exclude
+    if not pattern:
+        return tensors
+    return tensors.drop(frozenset(key for key in tensors if re.match(pattern, key)))
 
 
 def open_tokenizer(path: Path, name: str, config: ModelConfig) -> Tokenizer:

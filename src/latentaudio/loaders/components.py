@@ -259,7 +259,7 @@ _ROWS = (
                 DiffusersFolder(
                     "language_model",
                     "transformers",
-                    "GPT2LMHeadModel",
+                    "GPT2Model",
                     encoder_configs.translator_config,
                     strip_prefix="transformer.",
                     submodule="gpt2",

@@ -208,3 +208,8 @@ def _spell(value: Any) -> str:
     words = {None: "null", True: "true", False: "false"}
     is_word = value is None or isinstance(value, bool)
     return words[value] if is_word else repr(value)
+
+
+def whole_number(number: float) -> int | float:
+    """Return a number as the libraries' JSON has it: whole numbers have no fraction there."""
+    return int(number) if number == int(number) else number

@@ -18,7 +18,7 @@ from ..config.architecture import (
     VAEConfig,
 )
 from ..errors import WeightsError
-from .config_keys import Settings
+from .config_keys import Settings, whole_number
 from .diffusers_keys import PREDICTION_TYPES
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def scheduler_config(config: ModelConfig) -> dict[str, Any]:
     """Return DDIM's config as the published folders have it (numerics: schedules and samplers)."""
     schedule = config.schedule
-    return {
+    content = {
         "_class_name": "DDIMScheduler",
         "beta_start": schedule.beta_start,
         "beta_end": schedule.beta_end,
@@ -37,9 +37,11 @@ def scheduler_config(config: ModelConfig) -> dict[str, Any]:
         "clip_sample": False,
         "set_alpha_to_one": schedule.ddim_ends_clean,
         "steps_offset": schedule.ddim_offset,
-        "timestep_spacing": schedule.ddim_spacing,
         "prediction_type": PREDICTION_TYPES[schedule.prediction],
     }
+    if schedule.ddim_spacing != "leading":  # the default of diffusers
+        content["timestep_spacing"] = schedule.ddim_spacing
+    return content
 
 
 def read_schedule(settings: Settings) -> ScheduleConfig:
@@ -94,7 +96,7 @@ def unet_config(config: ModelConfig) -> dict[str, Any]:
         "sample_size": 128 if is_audioldm1 else 256,
         "transformer_layers_per_block": _as_json(unet.transformer_depth),
         "flip_sin_to_cos": unet.cosine_first,
-        "freq_shift": unet.freq_shift,
+        "freq_shift": whole_number(unet.freq_shift),
         "use_linear_projection": False,
         "downsample_padding": 1,
         "mid_block_scale_factor": 1,
@@ -188,13 +190,26 @@ def _contexts(
             level = tuple(None if number == width else number for number in level)
         if attends:
             contexts.append(level)
-    if len(set(contexts)) != 1 or (is_audioldm1 and contexts[0] != (None,)):
-        needed = "its own width" if is_audioldm1 else "the same contexts"
+    is_same = len(set(contexts)) == 1
+    if not is_same or not (contexts[0] == (None,) if is_audioldm1 else _is_readable(contexts[0])):
+        needed = "the same contexts, one of the first two and at most one behind them"
+        if is_audioldm1:
+            needed = "its own width"
         raise WeightsError(
             f"{file} has cross_attention_dim = {cross}; it must give every level with attention "
             f"{needed}, because AudioLDM has nothing else; use another model"
         )
     return contexts[0]
+
+
+def _is_readable(contexts: tuple[int | None, ...]) -> bool:
+    """Return whether every transformer of diffusers' block gets a context of its own.
+
+    The first two places get the language of audio, all others the states of T5.
+    """
+    first = [width for width in contexts[:2] if width is not None]
+    second = [width for width in contexts[2:] if width is not None]
+    return len(first) <= 1 and len(second) <= len(first)
 
 
 def vae_config(config: ModelConfig) -> dict[str, Any]:

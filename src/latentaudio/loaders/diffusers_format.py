@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ..conditioning.tokenizer import Tokenizer
 
+LANGUAGE_MODEL_CONFIG = "language_model/config.json"
 _WEIGHT_STEMS = ("model", "diffusion_pytorch_model", "pytorch_model")
 """Names of weight files without their endings."""
 _OLD_ATTENTION_NAMES = {
@@ -241,21 +242,43 @@ def write(model: ModelSource, target: Path, progress: Progress | None) -> None:
     """
     config = model.config
     source = model.path if model.layout == "diffusers" else None
+    index = model_index(config)
     for file, content in component_configs(config).items():
-        if source is not None and file == UNET_CONFIG:
-            # the default duration, which our dimensions do not contain
-            stored = read_json(source / file)
-            content["sample_size"] = stored.get("sample_size", content["sample_size"])
+        if source is not None:
+            _keep_source_choices(source, file, content, index)
         write_json(target / file, content)
     if source is not None:
         shutil.copyfile(source / SCHEDULER, target / SCHEDULER)
-    write_json(target / INDEX, model_index(config))
+    write_json(target / INDEX, index)
     _write_tensors(model, target, progress)
     for name in component_names(config):
         write_tokenizer(model, name, target)
     if config.clap is not None:
         front_end = transformers_configs.feature_extractor_config(config)
         write_json(target / "feature_extractor/preprocessor_config.json", front_end)
+
+
+def _keep_source_choices(
+    source: Path, file: str, content: dict[str, Any], index: dict[str, Any]
+) -> None:
+    """Take over from a source in the same layout what our dimensions do not contain.
+
+    Args:
+        source: The source's folder.
+        file: A configuration file.
+        content: Its new content, which is changed.
+        index: The new `model_index.json`, which is changed.
+    """
+    if not (source / file).is_file():
+        return
+    stored = read_json(source / file)
+    if file == UNET_CONFIG:  # the default duration
+        content["sample_size"] = stored.get("sample_size", content["sample_size"])
+    if file == LANGUAGE_MODEL_CONFIG:
+        # of two classes with the same weights, versions of diffusers need one or the other
+        stored_index = read_json(source / INDEX)
+        index["language_model"] = stored_index.get("language_model", index["language_model"])
+        content["architectures"] = stored.get("architectures") or content["architectures"]
 
 
 def _write_tensors(model: ModelSource, target: Path, progress: Progress | None) -> None:

@@ -34,8 +34,8 @@ from .transformers_keys import (
 INDEX = "model_index.json"
 SCHEDULER = "scheduler/scheduler_config.json"
 UNET_CONFIG = "unet/config.json"
-_NO_LIMIT = 1 << 30
-"""Longest text, in tokens, of a tokenizer that states none."""
+_NO_LIMIT = 1 << 16
+"""Longest text, in tokens, of a tokenizer that states none or more."""
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -32,6 +32,8 @@ def fetch(
     *,
     to: Path | None = None,
     revision: str | None = None,
+    cache: str | Path | None = None,
+    is_offline: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Return a folder with files of a repository, downloaded where they are missing.
@@ -44,6 +46,8 @@ def fetch(
         patterns: File names to fetch; `*` matches folders, too. None: those of `default_files`.
         to: Folder to put them into; None: the snapshot in the cache.
         revision: Branch, tag or commit; None: main.
+        cache: Folder of the cache; None: that of huggingface_hub.
+        is_offline: Whether only files of the cache are returned.
         progress: Called with the bytes that have arrived and all bytes.
 
     Raises:
@@ -51,7 +55,7 @@ def fetch(
         DataError: The disk does not take the files.
         WeightsError: The hub denies access or cannot be reached, or a file is damaged.
     """
-    repository = get_repository(repo, revision)
+    repository = get_repository(repo, revision, cache, is_offline)
     snapshot, cached = repository.cached_files()
     escaped = {glob.escape(name) for name in cached}
     is_cached = patterns is not None and escaped.issuperset(patterns)

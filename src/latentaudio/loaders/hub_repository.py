@@ -99,12 +99,19 @@ class HubRepository:
         return snapshot, names
 
 
-def get_repository(name: str, revision: str | None) -> HubRepository:
+def get_repository(
+    name: str,
+    revision: str | None,
+    cache_folder: str | Path | None = None,
+    is_offline: bool = False,
+) -> HubRepository:
     """Return a repository with the settings of the environment.
 
     Args:
         name: Hub id.
         revision: Branch, tag or commit; None: main.
+        cache_folder: Folder of the cache; None: that of the environment.
+        is_offline: Whether the hub must not be asked, whatever the environment says.
 
     Raises:
         UsageError: HF_ENDPOINT is not an address.
@@ -122,13 +129,13 @@ def get_repository(name: str, revision: str | None) -> HubRepository:
         raise UsageError(
             f"HF_ENDPOINT = {endpoint!r} is not an address; it must start with https://"
         )
-    cache_folder = Path(os.path.expandvars(cache)).expanduser()
-    is_offline = env("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    folder = Path(cache_folder or os.path.expandvars(cache)).expanduser()
+    is_offline = is_offline or env("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     return HubRepository(
         name,
         revision or "main",
         endpoint,
-        cache_folder / f"models--{name.replace('/', '--')}",
+        folder / f"models--{name.replace('/', '--')}",
         is_offline or is_offline_mode(),
     )
 

@@ -251,9 +251,11 @@ def load_tensors(
         WeightsError: Names or shapes differ.
     """
     from .state_dict import load_state_into
+    from .weight_norm import fold_weight_norm
 
     module = build_on_meta(name, config)
     refs = layout.tensor_refs(COMPONENTS[name], config, list(module.state_dict()))
+    tensors = fold_weight_norm(tensors, {key for ref in refs.values() for key in ref.names})
     label = layout.label.format(file=tensors.source, name=name)
     return load_state_into(module, tensors, refs, dtype, label)
 

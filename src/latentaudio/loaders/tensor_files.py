@@ -6,6 +6,7 @@ refused. Trainers wrap a state in other mappings; those are removed here.
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import re
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,8 @@ WRAPPER_KEYS = ("state_dict", "model", "generator")
 """Keys under which Lightning, AudioMAE and HiFi-GAN keep the state."""
 _COMPILE_PREFIX = "_orig_mod."
 """Prefix that torch.compile adds to names."""
+_PARALLEL_PREFIX = "module."
+"""Prefix that DistributedDataParallel adds to all names."""
 _FLOAT_TYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -213,6 +216,8 @@ def _open_pickle(path: Path) -> Tensors:
     for name, value in content.items():
         if isinstance(value, Tensor):
             state[str(name).removeprefix(_COMPILE_PREFIX)] = value
+    if all(name.startswith(_PARALLEL_PREFIX) for name in state):
+        state = {name.removeprefix(_PARALLEL_PREFIX): value for name, value in state.items()}
     if not state:
         raise WeightsError(f"{path} contains no tensors; name the file of the weights")
     return Tensors({name: (state, name) for name in state}, path)
@@ -226,6 +231,12 @@ def _unpickle(path: Path) -> Any:
         if "mmap" not in str(error):
             raise
         return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "argparse.Namespace" not in str(error):
+            raise
+        # AudioMAE's file has the arguments of its training: a record of values without code
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
 
 
 def _name_of_code(reason: str) -> str:

@@ -24,7 +24,7 @@ from ..config.architecture import (
     VocoderConfig,
 )
 from .builders import build_clap, build_on_meta, build_t5, build_translator
-from .config_keys import Settings
+from .config_keys import Settings, whole_number
 from .transformers_keys import first_number
 
 if TYPE_CHECKING:
@@ -144,14 +144,14 @@ def feature_extractor_config(config: ModelConfig) -> dict[str, Any]:
     mel = config.clap.mel
     num_samples = int(mel.duration_s * _CLAP_RATE)
     return {
-        "chunk_length_s": _whole(mel.duration_s),
+        "chunk_length_s": whole_number(mel.duration_s),
         "feature_extractor_type": "ClapFeatureExtractor",
         "feature_size": mel.n_mels,
         "fft_window_size": mel.n_fft,
-        "frequency_max": _whole(mel.fmax),
-        "frequency_min": _whole(mel.fmin),
+        "frequency_max": whole_number(mel.fmax),
+        "frequency_min": whole_number(mel.fmin),
         "hop_length": mel.hop_length,
-        "max_length_s": _whole(mel.duration_s),
+        "max_length_s": whole_number(mel.duration_s),
         "n_fft": mel.n_fft,
         "nb_frequency_bins": mel.n_fft // 2 + 1,
         "nb_max_frames": num_samples // mel.hop_length,
@@ -165,10 +165,6 @@ def feature_extractor_config(config: ModelConfig) -> dict[str, Any]:
         "top_db": None,
         "truncation": "fusion" if mel.is_fusion else "rand_trunc",
     }
-
-
-def _whole(number: float) -> int | float:
-    return int(number) if number == int(number) else number
 
 
 def read_feature_extractor(settings: Settings) -> CLAPMelSpec:
@@ -217,7 +213,7 @@ def phonemes_config(config: ModelConfig) -> dict[str, Any]:
     """Return the content of the config.json of VITS, whose text encoder reads phonemes."""
     phonemes = config.phonemes
     assert phonemes is not None
-    return {
+    content = {
         "architectures": ["VitsModel"],
         "model_type": "vits",
         "vocab_size": phonemes.vocab_size,
@@ -228,9 +224,12 @@ def phonemes_config(config: ModelConfig) -> dict[str, Any]:
         "ffn_kernel_size": phonemes.kernel_size,
         "window_size": phonemes.window_size,
         "flow_size": phonemes.hidden_size,
-        "hidden_act": phonemes.activation,
-        "layer_norm_eps": phonemes.layer_norm_eps,
     }
+    if phonemes.activation != "relu":  # the default of transformers
+        content["hidden_act"] = phonemes.activation
+    if phonemes.layer_norm_eps != 1e-5:
+        content["layer_norm_eps"] = phonemes.layer_norm_eps
+    return content
 
 
 def read_phonemes(settings: Settings, projection: Settings) -> PhonemesConfig:
@@ -253,12 +252,7 @@ def translator_config(config: ModelConfig) -> dict[str, Any]:
     """Return the content of GPT-2's config.json."""
     assert config.translator is not None
     content = _transformers_config(build_translator, config, "gpt2")
-    # diffusers of today needs the class with a head, whose weights are those of its word table
-    return {
-        **content,
-        "architectures": ["GPT2LMHeadModel"],
-        "max_new_tokens": config.translator.num_tokens,
-    }
+    return {**content, "max_new_tokens": config.translator.num_tokens}
 
 
 def read_translator(settings: Settings, projection: Settings) -> TranslatorConfig:

@@ -155,6 +155,14 @@ _STRIDE = Rule(
     "equal to patch_size",
     lambda value, settings: first_number(value) == first_number(settings["patch_size"]),
 )
+
+
+def _are_enough_bins(value: Any, settings: Settings) -> bool:
+    smallest = first_number(settings["patch_size"]) * 2 ** (len(settings["depths"]) - 1)
+    return COUNT.accepts(value, settings) and bool(value >= smallest)
+
+
+_MEL_BINS = Rule("patch_size, doubled with every stage but the first, or more", _are_enough_bins)
 _AUDIO_WIDTH = Rule(
     "patch_embeds_hidden_size, doubled with every stage but the first",
     lambda value, settings: (
@@ -172,7 +180,7 @@ _CLAP_AUDIO = _class_table(
     "ClapAudioModel",
     {
         "window_size": honored(8, "clap.audio_window_size", COUNT),
-        "num_mel_bins": honored(64, "clap.audio_n_mels", COUNT),
+        "num_mel_bins": honored(64, "clap.mel.n_mels", _MEL_BINS),
         "spec_size": honored(256, "clap.audio_image_size", COUNT),
         "hidden_act": honored("gelu", "clap.audio_activation", _ACTIVATION),
         "patch_size": honored(4, "clap.audio_patch_size", _PATCH),

@@ -368,8 +368,8 @@ class ISTFTVocoder(nn.Module):
         if controls.attacks is None:
             return samples
         spectrum = controls.attacks.noise_magnitude * self._attack_noise_stft(noise)
-        long_part: Tensor = samples * controls.attacks.long_gain
-        return long_part + self.attack_inverse(spectrum)
+        attacks: Tensor = self.attack_inverse(spectrum)
+        return samples * controls.attacks.long_gain + attacks
 
     def _attack_noise_stft(self, noise: Tensor) -> Tensor:
         """STFT [B, 2 T, S] of noise [B, (T - 1) hop + n_fft] in short frames, mean magnitude 1."""

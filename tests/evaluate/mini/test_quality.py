@@ -6,6 +6,7 @@ import pytest
 from latentaudio.errors import ConfigError, GenerationError
 from latentaudio.evaluate.mini.attributes import ATTRIBUTE_CHECKS
 from latentaudio.evaluate.mini.classifier import Predictions, log_mel_of
+from latentaudio.evaluate.mini.determinism import measure_determinism
 from latentaudio.evaluate.mini.prompts import (
     RATE,
     attribute_prompts,
@@ -73,6 +74,11 @@ def noise(prompts, duration, seed):
     return clips
 
 
+def depends_on_batch(prompts, duration, seed):
+    """Noise with an offset of 0.001 for every other clip of the batch."""
+    return [clip + 1e-3 * (len(prompts) - 1) for clip in noise(prompts, duration, seed)]
+
+
 def evaluate(truths, generate, **functions):
     calls = []
     benchmark = QualityBenchmark(
@@ -110,7 +116,9 @@ def test_ground_truth_reaches_every_ceiling(truths):
     def reverse(clips):
         return [clip[::-1].copy() for clip in clips]
 
-    report = evaluate(truths, generate, similarity=similarity, reconstruct=reverse)
+    report = evaluate(
+        truths, generate, similarity=similarity, reconstruct=reverse, generate_batched=noise
+    )
     assert report.metric(ACCURACY).value == report.metric(ACCURACY).ceiling == 1.0
     assert report.metric(OUT_OF_DISTRIBUTION).value == report.metric("CLAP R@1").value == 1.0
     assert report.metric(FRECHET).value == pytest.approx(1.0)
@@ -120,11 +128,15 @@ def test_ground_truth_reaches_every_ceiling(truths):
         metric = report.metric(name)
         assert metric.value == metric.ceiling >= 0.65 and metric.n == PROMPTS_PER_ATTRIBUTE
     assert report.metric(REPEATED).result == report.metric(SEQUENTIAL).result == "pass"
+    assert report.metric(BATCHED).value == 0.0
     assert len(report.class_accuracy) == NUM_CLIPS and not report.confusions
 
 
 def test_noise_scores_as_chance(truths):
-    report = evaluate(truths, noise, reconstruct=lambda clips: noise(clips, DURATION, 1))
+    def reconstruct(clips):
+        return noise(clips, DURATION, 1)
+
+    report = evaluate(truths, noise, reconstruct=reconstruct, generate_batched=depends_on_batch)
     assert report.metric(ACCURACY).value == 0.0 and report.metric(ACCURACY).result == "fail"
     assert report.metric(FRECHET).value > 2.5 and report.metric(RECONSTRUCTION).value > 1.3
     assert report.metric(OUT_OF_DISTRIBUTION).value <= 0.05
@@ -133,6 +145,8 @@ def test_noise_scores_as_chance(truths):
         assert report.metric(name).value <= 0.35
     assert report.worst_class[1] == 0.0
     assert sum(n for *_, n in report.confusions) == NUM_CLIPS
+    assert report.metric(SEQUENTIAL).result == "pass"
+    assert report.metric(BATCHED).value == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_a_clip_that_fails_counts_as_silence_and_its_batch_is_kept():
@@ -153,14 +167,13 @@ def test_male_and_female_speech_count_as_one_class():
     assert is_correct(predictions, class_names, targets).tolist() == [True, True, False]
 
 
-def test_a_batch_that_changes_its_clips_is_detected(truths):
-    def depends_on_batch(prompts, duration, seed):
-        return [clip + 1e-3 * (len(prompts) - 1) for clip in noise(prompts, duration, seed)]
-
-    report = evaluate(truths, noise, generate_batched=depends_on_batch)
-    assert report.metric(BATCHED).value == pytest.approx(1e-3, rel=1e-3)
-    assert evaluate(truths, noise, generate_batched=noise).metric(BATCHED).value == 0.0
-    assert evaluate(truths, depends_on_batch).metric(SEQUENTIAL).result == "fail"
+def test_a_batch_that_changes_its_clips_is_detected():
+    metrics = measure_determinism(depends_on_batch, depends_on_batch, DURATION, 0)
+    repeated, sequential, batched = metrics
+    assert (repeated.name, sequential.name, batched.name) == (REPEATED, SEQUENTIAL, BATCHED)
+    assert repeated.result == "pass" and sequential.result == "fail"
+    assert sequential.value == pytest.approx(1e-3, rel=1e-3)
+    assert batched.value == pytest.approx(1e-3, rel=1e-3)
 
 
 @pytest.mark.parametrize(
