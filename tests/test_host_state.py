@@ -45,7 +45,7 @@ WORK = {
     "codec": lambda model: model.codec.reconstruct(NOISE),
     "encode": lambda model: model.codec.encode(NOISE).numpy(),
     "similarity": lambda model: model.similarity([NOISE], ["a dog"]),
-    "stream": lambda model: next(iter(model.generate_stream("a dog", duration=0.5, steps=2, seed=1))),
+    "stream": lambda model: next(model.generate_stream("a dog", duration=0.5, steps=2, seed=1)),
 }
 
 

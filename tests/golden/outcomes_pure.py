@@ -18,7 +18,7 @@ from golden.outcomes_mini import LOA, TIMELINE, drawn_mask_pixels, model
 from golden.outcomes_tiny import tiny_config
 
 from latentaudio import AudioLDM
-from latentaudio.audio.encoding import encode as encode_file
+from latentaudio.audio.io import encode as encode_file
 from latentaudio.audio.io import safe_name
 from latentaudio.audio.loudness import (
     limit_true_peak,
