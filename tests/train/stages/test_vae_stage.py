@@ -52,19 +52,48 @@ def test_fresh_noise_replaces_inactive_channels_only():
         assert float(noise.std()) == pytest.approx(1.0, abs=0.1)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"crop_frames": 32}, "freeze_encoder=true"),
-        ({"crop_frames": 40, "freeze_encoder": True}, "multiple of 16"),
-    ],
-)
-def test_the_energy_distance_needs_a_frozen_encoder_and_whole_patches(
-    options, message, data, tmp_path, stage_recipe
-):
-    recipe = stage_recipe("vae", options=options | {"weights": {"energy": 1.0}})
-    with pytest.raises(ConfigError, match=message):
+@pytest.mark.parametrize("freeze_encoder", [False, True])
+def test_the_energy_distance_needs_whole_patches(freeze_encoder, data, tmp_path, stage_recipe):
+    options = {"crop_frames": 40, "freeze_encoder": freeze_encoder, "weights": {"energy": 1.0}}
+    recipe = stage_recipe("vae", options=options)
+    with pytest.raises(ConfigError, match="multiple of 16"):
         train(recipe, (data,), tmp_path / "run")
+
+
+def test_the_energy_distance_of_a_trained_encoder_compares_two_draws_of_the_posterior(
+    tiny_stage, tiny_folder
+):
+    stage = tiny_stage("vae", {"crop_frames": 32, "weights": {"energy": 1.0}}, tiny_folder)
+    batch = stage.batch(0)
+    losses = stage.losses(batch, "vae", torch.Generator().manual_seed(0))
+    assert losses["vae/energy_repulsion"].item() > 1e-3
+    losses["vae/energy_attraction"].backward()
+    assert all(p.grad is not None for p in stage.vae.encoder.parameters())
+    generator = torch.Generator().manual_seed(0)
+    z = torch.cat([stage.vae.encode(batch).sample(generator) for _ in range(2)])
+    expected = stage.vae.decoder(stage.vae.post_quant_conv(z))
+    distance = patch_energy_distance(expected, torch.cat([batch, batch]))
+    torch.testing.assert_close(losses["vae/energy_attraction"], distance)
+
+
+def test_feature_matching_compares_the_discriminators_feature_maps(tiny_stage, tiny_folder):
+    options = {"crop_frames": 32, "disc_channels": 4, "weights": {"feature_matching": 2.0}}
+    stage = tiny_stage("vae", options, tiny_folder)
+    assert set(stage.trainables) == {"vae", "disc"}
+    assert stage.loss_weights["vae/feature_matching"] == 2.0
+    batch = stage.batch(0)
+    same = stage.generator_losses(batch, batch)
+    assert same["vae/feature_matching"].item() == 0.0
+    reconstruction = torch.zeros_like(batch).requires_grad_()
+    stage.generator_losses(reconstruction, batch)["vae/feature_matching"].backward()
+    assert float(reconstruction.grad.abs().max()) > 0
+
+
+def test_without_feature_matching_the_adversarial_loss_is_alone(tiny_stage, tiny_folder):
+    options = {"crop_frames": 32, "disc_channels": 4, "weights": {"adv_gen": 0.1}}
+    stage = tiny_stage("vae", options, tiny_folder)
+    losses = stage.losses(stage.batch(0), "vae", torch.Generator().manual_seed(0))
+    assert set(losses) == {"vae/kl", "vae/l1", "vae/adv_gen"}
 
 
 def test_the_energy_distance_needs_inactive_channels(run_stage, tiny_stage, tmp_path, tiny_folder):
