@@ -103,7 +103,7 @@ def compare_decoders(pipe, model, generator):
 
 def compare_encoders(pipe, model, generator):
     """Yield (component, difference) of text encoders and translator."""
-    encoders = model.text_encoders
+    encoders = model.encoders
     ids = torch.randint(4, 1000, (2, 12), generator=generator)
     mask = torch.tensor([[1] * 12, [1] * 7 + [0] * 5])
     inputs = {"input_ids": ids, "attention_mask": mask}

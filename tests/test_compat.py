@@ -247,7 +247,7 @@ def test_diffusers_attributes_and_noop_methods_exist(audioldm2_pair):
         getattr(our_pipe, name)()
     assert (
         our_pipe.unet is our_pipe.system.components["unet"]
-        and our_pipe.text_encoder is our_pipe.system.text_encoders.clap
+        and our_pipe.text_encoder is our_pipe.system.encoders.clap
     )
     assert our_pipe.vocoder.config.sampling_rate == diffusers_pipe.vocoder.config.sampling_rate
     assert (
@@ -385,7 +385,7 @@ def test_embeddings_of_speech_can_be_computed_and_passed(speech_pair, monkeypatc
 
 def test_a_speech_model_needs_transcriptions(speech_pair):
     _, our_pipe = speech_pair
-    assert our_pipe.text_encoder_2 is our_pipe.system.text_encoders.phonemes is not None
+    assert our_pipe.text_encoder_2 is our_pipe.system.encoders.phonemes is not None
     for transcripts in (None, ["hello"]):
         with pytest.raises(UsageError, match="with a text for each of 2 prompts"):
             our_pipe(["a man", "a woman"], transcription=transcripts)

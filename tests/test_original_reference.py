@@ -306,7 +306,7 @@ def test_audioldm_1_repeats_short_clips_for_clap(folder, monkeypatch):
     audioldm1_config = replace(
         model.config, unet=replace(model.config.unet, contexts=(None,), film_dim=8)
     )
-    model.text_encoders.__dict__["config"] = audioldm1_config
+    model.encoders.__dict__["config"] = audioldm1_config
     model.similarity([np.ones((1, 4800), np.float32)], ["a dog"])
     assert paddings == ["stretch", "repeatpad"]
 

@@ -66,7 +66,7 @@ def generate_from(
             z = schedule.q_sample(latents, z, t)
         num_frames = latents.shape[2]
         num_tokens = conditioner.num_loa_tokens(num_frames * model.config.vae.downsampling)
-        encoders = model.text_encoders
+        encoders = model.encoders
         texts = [prompt.prompt for prompt in batch]
         cond = encode_prompts(encoders, texts, num_tokens, num_frames)
         empty = [""] * len(batch)

@@ -7,7 +7,7 @@ import torch
 
 from latentaudio import conditioning
 from latentaudio.conditioning import CONDITIONERS, encode_prompts, encode_unconditional
-from latentaudio.conditioning.base import TextEncoders
+from latentaudio.conditioning.base import Encoders
 from latentaudio.conditioning.clap import clap_text_embeds
 from latentaudio.conditioning.encodings import Consumers, Encoding
 from latentaudio.conditioning.t5 import t5_states
@@ -63,15 +63,14 @@ def system(contexts, film=None, has_translator=True):
         translator=TRANSLATOR if has_translator else None,
         unet=UNetConfig(contexts=contexts, film_dim=film),
     )
-    return TextEncoders(
+    return Encoders(
         config,
         {
             "clap": text_encoders.build_clap(CLAP).eval(),
             "t5": text_encoders.build_t5(T5).eval(),
             "translator": Translator(TRANSLATOR).eval() if has_translator else None,
         },
-        Tokenizer(rules, 24),
-        Tokenizer(rules, 24),
+        {"clap": Tokenizer(rules, 24), "t5": Tokenizer(rules, 24)},
     )
 
 
@@ -99,7 +98,7 @@ def test_the_t5_model_gets_t5_states_only():
     assert states.tokens.shape[2] == 24
     assert (
         states.mask.sum(1).long().tolist()
-        == Tokenizer(encoders.t5_tokenizer.rules, 24)(TEXTS)[1].sum(1).tolist()
+        == Tokenizer(encoders.tokenizers["t5"].rules, 24)(TEXTS)[1].sum(1).tolist()
     )
     torch.testing.assert_close(uncond.contexts[0].tokens, t5_states(encoders, [""]).tokens)
 

@@ -24,11 +24,11 @@ def test_similarities_are_those_of_transformers(tiny):
         samples = resample(clip[0], 16000, 48000)
         extracted = extract(samples, sampling_rate=48000, return_tensors="pt")
         features.append(extracted.input_features)
-    clap = tiny.text_encoders.clap
+    clap = tiny.encoders.clap
     audio_embeds = clap.get_audio_features(
         input_features=torch.cat(features), is_longer=torch.zeros(2, 1, dtype=torch.bool)
     ).pooler_output
-    ids, mask = tiny.text_encoders.clap_tokenizer(["a dog"])
+    ids, mask = tiny.encoders.tokenizers["clap"](["a dog"])
     text_embeds = clap.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
     expected = normalize(audio_embeds, dim=-1) @ normalize(text_embeds, dim=-1)[0]
     actual = tiny.similarity(clips, ["a dog"])[:, 0]

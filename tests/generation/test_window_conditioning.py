@@ -94,12 +94,12 @@ def test_windows_of_a_long_clip_have_their_own_cues(tiny):
 def test_an_audio_prompt_replaces_the_language_of_audio(tiny, tone):
     def encode_with(audio_prompt):
         inputs = EncoderInputs(("a dog",), 2, 50, audio_prompt=audio_prompt)
-        return encode(tiny.text_encoders, [inputs])[0]
+        return encode(tiny.encoders, [inputs])[0]
 
     audio_prompt = AudioPrompt("x", "loa", tone[0], RATE)
     by_audio = encode_with(audio_prompt)
     by_text = encode_with(None)
-    expected = encode_language_of_audio(tiny.text_encoders, audio_prompt, 2)
+    expected = encode_language_of_audio(tiny.encoders, audio_prompt, 2)
     torch.testing.assert_close(by_audio.contexts[0].tokens, expected.tokens)
     torch.testing.assert_close(by_audio.contexts[1].tokens, by_text.contexts[1].tokens)
     half = encode_with(AudioPrompt("x", "loa", tone[0], RATE, 0.5))
@@ -112,7 +112,7 @@ def test_an_audio_prompt_replaces_the_clap_embedding(film_folder, tone):
 
     def film(audio_prompt):
         inputs = EncoderInputs(("a dog",), 0, audio_prompt=audio_prompt)
-        return encode(model.text_encoders, [inputs])[0].film
+        return encode(model.encoders, [inputs])[0].film
 
     by_text = film(None)
     by_audio = film(AudioPrompt("x", "clap", tone[0], RATE))

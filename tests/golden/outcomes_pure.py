@@ -188,10 +188,13 @@ def conditioning_values(conditioning: Conditioning) -> Value:
 
 def token_ids() -> Value:
     """Ids and masks of ten texts for CLAP and T5, and the texts with numbers replaced."""
-    encoders = model().text_encoders
-    assert encoders.clap_tokenizer is not None and encoders.t5_tokenizer is not None
+    encoders = model().encoders
     replaced = [replace_numbers(text) for text in TEXTS]
-    return [list(encoders.clap_tokenizer(TEXTS)), list(encoders.t5_tokenizer(TEXTS)), replaced]
+    return [
+        list(encoders.tokenizers["clap"](TEXTS)),
+        list(encoders.tokenizers["t5"](TEXTS)),
+        replaced,
+    ]
 
 
 def phoneme_ids() -> Value:
@@ -375,7 +378,7 @@ def plotted() -> Value:
 def language_of_audio() -> Value:
     """The language of audio of a clip."""
     prompt = AudioPrompt("given", LOA, source_clip()[0], RATE)
-    loa = encode_language_of_audio(model().text_encoders, prompt, 8)
+    loa = encode_language_of_audio(model().encoders, prompt, 8)
     assert loa is not None
     return [loa.tokens, loa.mask]
 
@@ -390,7 +393,7 @@ def noise_and_tiles() -> Value:
 @torch.inference_mode()
 def encoded_texts(is_unconditional: bool) -> Value:
     """Conditioning of mini's UNet for prompts, or for none."""
-    encoders = model().text_encoders
+    encoders = model().encoders
     if is_unconditional:
         negative_prompts = ["", "music"]
         return conditioning_values(

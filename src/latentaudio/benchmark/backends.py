@@ -108,14 +108,14 @@ class LatentAudioBackend:
         """Encode the prompt and the empty prompt."""
         for texts in (self._prompts, [""] * len(self._prompts)):
             if self.model.config.clap is not None:
-                clap_text_embeds(self.model.text_encoders, texts)
+                clap_text_embeds(self.model.encoders, texts)
             if self.model.config.t5 is not None:
-                t5_states(self.model.text_encoders, texts)
+                t5_states(self.model.encoders, texts)
 
     @torch.inference_mode()
     def generate_loa(self) -> None:
         """Generate the language of audio for the prompt and the empty prompt."""
-        translator = self.model.text_encoders.translator
+        translator = self.model.encoders.translator
         config = self.model.config.translator
         if translator is None or config is None:
             return

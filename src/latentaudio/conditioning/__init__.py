@@ -17,7 +17,7 @@ import torch
 
 from ..config.architecture import ModelConfig
 from ..types import Conditioning
-from .base import AudioConditioner, ClipAudio, Conditioner, EncoderInputs, TextEncoders
+from .base import AudioConditioner, ClipAudio, Conditioner, EncoderInputs, Encoders
 from .clap import CLAPConditioner
 from .encodings import Encoding, Encodings
 from .language_of_audio import LanguageOfAudioConditioner
@@ -55,7 +55,7 @@ def collect(config: ModelConfig, encodings: Mapping[str, Encoding] | None = None
 
 @torch.no_grad()
 def complete(
-    encoders: TextEncoders, inputs: Sequence[EncoderInputs], encodings: Sequence[Encodings]
+    encoders: Encoders, inputs: Sequence[EncoderInputs], encodings: Sequence[Encodings]
 ) -> None:
     """Add the encodings that are missing. Generation has none, training has those it stored.
 
@@ -74,7 +74,7 @@ def complete(
             batch.add(conditioner.name, result)
 
 
-def encode(encoders: TextEncoders, inputs: Sequence[EncoderInputs]) -> list[Conditioning]:
+def encode(encoders: Encoders, inputs: Sequence[EncoderInputs]) -> list[Conditioning]:
     """Encode batches of prompts for the UNet.
 
     AudioLDM: CLAP's vector as FiLM input. AudioLDM 2: the language of audio, generated from CLAP's
@@ -95,7 +95,7 @@ def encode(encoders: TextEncoders, inputs: Sequence[EncoderInputs]) -> list[Cond
     return [batch.conditioning(encoders.config.unet) for batch in encodings]
 
 
-def encode_captions(encoders: TextEncoders, inputs: EncoderInputs) -> Encodings:
+def encode_captions(encoders: Encoders, inputs: EncoderInputs) -> Encodings:
     """Return the encodings of captions and transcripts that training stores.
 
     Args:
@@ -110,7 +110,7 @@ def encode_captions(encoders: TextEncoders, inputs: EncoderInputs) -> Encodings:
     return encodings
 
 
-def encode_audio(encoders: TextEncoders, audio: ClipAudio) -> Encodings:
+def encode_audio(encoders: Encoders, audio: ClipAudio) -> Encodings:
     """Return the encodings of the sound of clips that training stores.
 
     Args:
@@ -126,7 +126,7 @@ def encode_audio(encoders: TextEncoders, audio: ClipAudio) -> Encodings:
 
 
 def encode_prompts(
-    encoders: TextEncoders,
+    encoders: Encoders,
     texts: Sequence[str],
     num_loa_tokens: int,
     num_latent_frames: int = 0,
@@ -139,7 +139,7 @@ def encode_prompts(
 
 
 def encode_unconditional(
-    encoders: TextEncoders,
+    encoders: Encoders,
     count: int,
     num_loa_tokens: int,
     num_latent_frames: int = 0,

@@ -10,7 +10,7 @@ B prompts, N tokens, n tokens of the language of audio, D width, C T' F' latent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
@@ -43,8 +43,8 @@ class ComponentProvider(Protocol):
 
 
 @dataclass(frozen=True)
-class TextEncoders:
-    """The encoders of one model, their tokenizers, and the reference implementation to imitate.
+class Encoders:
+    """The networks of one model that condition the UNet, their tokenizers, and whom to imitate.
 
     A component is fetched from `components` at every use and never stored here, so that a store can
     unload it in between.
@@ -52,15 +52,13 @@ class TextEncoders:
     Attributes:
         config: The model's architecture.
         components: Where the networks come from. A network that the model lacks is None.
-        clap_tokenizer: CLAP's tokenizer, or None.
-        t5_tokenizer: T5's tokenizer, or None.
+        tokenizers: Tokenizer of each component that reads text.
         reference: Which reference implementation the results match.
     """
 
     config: ModelConfig
     components: ComponentProvider = field(default_factory=lambda: cast(ComponentProvider, {}))
-    clap_tokenizer: Tokenizer | None = None
-    t5_tokenizer: Tokenizer | None = None
+    tokenizers: Mapping[str, Tokenizer] = field(default_factory=dict)
     reference: ReferenceBehavior = REFERENCES["clean"]
 
     @property
@@ -95,8 +93,7 @@ class TextEncoders:
 
     def fits(self, text: str) -> bool:
         """Return whether every tokenizer reads the text to its end; longer texts are truncated."""
-        tokenizers = (self.clap_tokenizer, self.t5_tokenizer)
-        return all(tokenizer is None or tokenizer.fits(text) for tokenizer in tokenizers)
+        return all(tokenizer.fits(text) for tokenizer in self.tokenizers.values())
 
 
 @dataclass(frozen=True)
@@ -217,7 +214,7 @@ class Conditioner(Protocol):
 
     def encode(
         self,
-        encoders: TextEncoders,
+        encoders: Encoders,
         inputs: Sequence[EncoderInputs],
         encodings: Sequence[Encodings],
     ) -> list[Encoding]:
@@ -236,7 +233,7 @@ class Conditioner(Protocol):
 class AudioConditioner(Conditioner, Protocol):
     """A conditioner that training computes from the sound of a clip."""
 
-    def encode_audio(self, encoders: TextEncoders, audio: ClipAudio) -> Encoding:
+    def encode_audio(self, encoders: Encoders, audio: ClipAudio) -> Encoding:
         """Return the encoding of a batch of clips. All tokens of a context are real.
 
         Args:

@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 from ..audio.mel import CLAP_RATE, clap_mel
 from ..audio.ops import Samples, resample
 from ..config.architecture import ModelConfig
-from .base import ClipAudio, ClipInput, EncoderInputs, TextEncoders, has_text_mask, tokenize
+from .base import ClipAudio, ClipInput, EncoderInputs, Encoders, has_text_mask, tokenize
 from .encodings import Consumers, Encoding, Encodings
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class CLAPConditioner:
 
     def encode(
         self,
-        encoders: TextEncoders,
+        encoders: Encoders,
         inputs: Sequence[EncoderInputs],
         encodings: Sequence[Encodings],
     ) -> list[Encoding]:
@@ -61,18 +61,18 @@ class CLAPConditioner:
             results.append(Encoding(vector=_mix_clap(encoders, batch, vectors)))
         return results
 
-    def encode_audio(self, encoders: TextEncoders, audio: ClipAudio) -> Encoding:
+    def encode_audio(self, encoders: Encoders, audio: ClipAudio) -> Encoding:
         """Return the unit vectors [B, D] of clips."""
         assert encoders.clap is not None
         samples = torch.from_numpy(resample(audio.samples, audio.sample_rate, CLAP_RATE))
         return Encoding(vector=clap_audio_embeds(encoders.clap, clap_mel(samples)))
 
 
-def clap_text_embeds(encoders: TextEncoders, texts: Sequence[str]) -> Tensor:
+def clap_text_embeds(encoders: Encoders, texts: Sequence[str]) -> Tensor:
     """Return CLAP's unit vector of each text, [B, D] float32 (numerics: CLAP)."""
     clap, config = encoders.clap, encoders.config.clap
-    assert clap is not None and encoders.clap_tokenizer is not None
-    ids, mask = tokenize(clap, encoders.clap_tokenizer, texts)
+    assert clap is not None
+    ids, mask = tokenize(clap, encoders.tokenizers["clap"], texts)
     if config is not None and not config.audio_depths:
         # a text tower alone, as in the converted folders of AudioLDM 1: its forward pass includes
         # the projection
@@ -93,7 +93,7 @@ def clap_audio_embeds(clap: ClapModel, mel: Tensor) -> Tensor:
     return normalize(out.pooler_output.float(), dim=-1)
 
 
-def embed_clips(encoders: TextEncoders, clips: Sequence[Samples], sample_rate: int) -> Tensor:
+def embed_clips(encoders: Encoders, clips: Sequence[Samples], sample_rate: int) -> Tensor:
     """Return CLAP's unit vectors [B, D] float32 of clips.
 
     Args:
@@ -123,7 +123,7 @@ def _clap_texts(inputs: EncoderInputs) -> list[str]:
     return ["" if drop else text for text, drop in zip(inputs.texts, dropout, strict=True)]
 
 
-def _mix_clap(encoders: TextEncoders, inputs: EncoderInputs, vectors: Tensor) -> Tensor:
+def _mix_clap(encoders: Encoders, inputs: EncoderInputs, vectors: Tensor) -> Tensor:
     """Move the texts' vectors [B, D] towards the audio prompt's.
 
     An empty text is replaced by it.

@@ -14,9 +14,8 @@ import torch
 from ..audio.mel import AUDIOMAE_RATE, kaldi_fbank
 from ..audio.ops import Samples, resample
 from ..config.architecture import ModelConfig
-from ..errors import ConfigError
 from ..types import Context, LanguageOfAudio
-from .base import AudioPrompt, ClipAudio, ClipInput, EncoderInputs, TextEncoders, has_text_mask
+from .base import AudioPrompt, ClipAudio, ClipInput, EncoderInputs, Encoders, has_text_mask
 from .encodings import Consumers, Encoding, Encodings
 
 
@@ -38,7 +37,7 @@ class LanguageOfAudioConditioner:
 
     def encode(
         self,
-        encoders: TextEncoders,
+        encoders: Encoders,
         inputs: Sequence[EncoderInputs],
         encodings: Sequence[Encodings],
     ) -> list[Encoding]:
@@ -58,23 +57,14 @@ class LanguageOfAudioConditioner:
             results.append(Encoding(context=_loa(encoders, batch, sources, known)))
         return results
 
-    def encode_audio(self, encoders: TextEncoders, audio: ClipAudio) -> Encoding:
-        """Return AudioMAE's features of clips.
-
-        Raises:
-            ConfigError: The model has no AudioMAE.
-        """
-        if encoders.audiomae is None:
-            raise ConfigError(
-                "this model has a translator and no AudioMAE, which computes its target from the "
-                "clips; train a model whose configuration has audiomae"
-            )
+    def encode_audio(self, encoders: Encoders, audio: ClipAudio) -> Encoding:
+        """Return AudioMAE's features of clips."""
         loa = _audiomae_features(encoders, audio.samples, audio.sample_rate, audio.num_frames)
         return Encoding(context=loa)
 
 
 def encode_language_of_audio(
-    encoders: TextEncoders, prompt: AudioPrompt, num_tokens: int
+    encoders: Encoders, prompt: AudioPrompt, num_tokens: int
 ) -> LanguageOfAudio | None:
     """Return AudioMAE's features of an audio prompt (numerics: language of audio).
 
@@ -104,7 +94,7 @@ def encode_language_of_audio(
 
 
 def _audiomae_features(
-    encoders: TextEncoders, samples: Samples, sample_rate: int, num_frames: int
+    encoders: Encoders, samples: Samples, sample_rate: int, num_frames: int
 ) -> LanguageOfAudio:
     """AudioMAE's features of samples [B, T], pooled as the translator generates them."""
     audiomae = encoders.audiomae
@@ -116,7 +106,7 @@ def _audiomae_features(
 
 
 def _loa(
-    encoders: TextEncoders,
+    encoders: Encoders,
     inputs: EncoderInputs,
     sources: tuple[Context, ...],
     known: LanguageOfAudio | None,

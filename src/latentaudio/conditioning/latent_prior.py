@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..config.architecture import ModelConfig
 from ..types import Context
-from .base import ClipInput, EncoderInputs, TextEncoders, has_text_mask
+from .base import ClipInput, EncoderInputs, Encoders, has_text_mask
 from .encodings import Consumers, Encoding, Encodings
 
 
@@ -34,7 +34,7 @@ class LatentPriorConditioner:
 
     def encode(
         self,
-        encoders: TextEncoders,
+        encoders: Encoders,
         inputs: Sequence[EncoderInputs],
         encodings: Sequence[Encodings],
     ) -> list[Encoding]:
@@ -45,7 +45,7 @@ class LatentPriorConditioner:
         return results
 
 
-def _predict(encoders: TextEncoders, inputs: EncoderInputs, states: Context) -> Tensor:
+def _predict(encoders: Encoders, inputs: EncoderInputs, states: Context) -> Tensor:
     """The predicted latent, without the empty texts of guidance, mixed with an audio prompt's."""
     network = encoders.latent_prior
     assert network is not None

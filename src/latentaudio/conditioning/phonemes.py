@@ -11,7 +11,7 @@ import torch
 
 from ..config.architecture import ModelConfig
 from ..types import Context
-from .base import ClipInput, EncoderInputs, TextEncoders
+from .base import ClipInput, EncoderInputs, Encoders
 from .encodings import Consumers, Encoding, Encodings
 from .g2p import transcript_to_ids
 
@@ -38,7 +38,7 @@ class PhonemeConditioner:
 
     def encode(
         self,
-        encoders: TextEncoders,
+        encoders: Encoders,
         inputs: Sequence[EncoderInputs],
         encodings: Sequence[Encodings],
     ) -> list[Encoding]:
@@ -54,7 +54,7 @@ class PhonemeConditioner:
         return results
 
 
-def encode_transcripts(encoders: TextEncoders, transcripts: Sequence[str | None]) -> Context:
+def encode_transcripts(encoders: Encoders, transcripts: Sequence[str | None]) -> Context:
     """Return the phoneme encoder's states of each transcript, [B, N, D], with their mask.
 
     Those of a clip without speech, whose transcript is None, are masked zeros.
@@ -71,7 +71,7 @@ def encode_transcripts(encoders: TextEncoders, transcripts: Sequence[str | None]
     return Context(states.tokens * has_speech[..., None], states.mask * has_speech)
 
 
-def empty_transcripts(encoders: TextEncoders, count: int) -> Context:
+def empty_transcripts(encoders: Encoders, count: int) -> Context:
     """Return the states of `count` missing transcripts: masked zeros [B, N, D].
 
     Source of formula and constants: (numerics: guidance).

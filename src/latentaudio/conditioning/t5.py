@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..config.architecture import ModelConfig
 from ..types import Context
-from .base import ClipInput, EncoderInputs, TextEncoders, tokenize
+from .base import ClipInput, EncoderInputs, Encoders, tokenize
 from .encodings import Consumers, Encoding, Encodings
 
 
@@ -29,7 +29,7 @@ class T5Conditioner:
 
     def encode(
         self,
-        encoders: TextEncoders,
+        encoders: Encoders,
         inputs: Sequence[EncoderInputs],
         encodings: Sequence[Encodings],
     ) -> list[Encoding]:
@@ -40,7 +40,7 @@ class T5Conditioner:
         return results
 
 
-def t5_states(encoders: TextEncoders, texts: Sequence[str], length: int | None = None) -> Context:
+def t5_states(encoders: Encoders, texts: Sequence[str], length: int | None = None) -> Context:
     """Return T5's last hidden states of each text, with their mask (numerics: T5).
 
     Args:
@@ -52,7 +52,7 @@ def t5_states(encoders: TextEncoders, texts: Sequence[str], length: int | None =
         Tokens [B, N, D] float32, zero where masked, and the mask [B, N].
     """
     t5 = encoders.t5
-    assert t5 is not None and encoders.t5_tokenizer is not None
-    ids, mask = tokenize(t5, encoders.t5_tokenizer, texts, length)
+    assert t5 is not None
+    ids, mask = tokenize(t5, encoders.tokenizers["t5"], texts, length)
     states = t5(input_ids=ids, attention_mask=mask).last_hidden_state.float()
     return Context(states * mask[..., None], mask.to(states.dtype))

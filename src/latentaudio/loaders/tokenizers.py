@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..conditioning.base import ComponentProvider, TextEncoders
+from ..conditioning.base import ComponentProvider, Encoders
 from ..conditioning.g2p import SYMBOLS
 from ..conditioning.tokenizer import Tokenizer
 from ..config.architecture import ModelConfig
@@ -29,14 +29,14 @@ HUB_FILES = ("tokenizer.json", "vocab.json", "merges.txt")
 """Files of a tokenizer's repository on the hub."""
 
 
-def load_text_encoders(
+def load_encoders(
     folder: Path,
     config: ModelConfig,
     components: ComponentProvider,
     layout: LayoutName = "latentaudio",
     reference: ReferenceBehavior = REFERENCES["clean"],
-) -> TextEncoders:
-    """Return the text encoders of a model.
+) -> Encoders:
+    """Return the encoders of a model, with a tokenizer for each that reads text.
 
     Args:
         folder: The model's folder or file.
@@ -46,13 +46,10 @@ def load_text_encoders(
         reference: The implementation to imitate.
     """
     open_tokenizer = LAYOUTS[layout].file.open_tokenizer
-    return TextEncoders(
-        config,
-        components,
-        clap_tokenizer=open_tokenizer(folder, "clap", config) if config.clap else None,
-        t5_tokenizer=open_tokenizer(folder, "t5", config) if config.t5 else None,
-        reference=reference,
-    )
+    tokenizers = {}
+    for name in text_tokenizer_names(config):
+        tokenizers[name] = open_tokenizer(folder, name, config)
+    return Encoders(config, components, tokenizers, reference)
 
 
 def text_tokenizer_names(config: ModelConfig) -> list[str]:

@@ -108,13 +108,13 @@ def pre_encode(
         WeightsError: A frozen component is missing or damaged.
     """
     root = model_folder.parent.parent / FOLDER_NAME
-    buckets = _clip_rows(data, config, FileHashes(root / HASHES_FILE))
     encoder = encoder_fingerprint(model_folder, config)
+    buckets = _clip_rows(data, config, FileHashes(root / HASHES_FILE))
     folder = root / data_fingerprint(encoder, buckets)
     if not (folder / INDEX_FILE).is_file():
         stored = _stored_rows(root, encoder)
         plans = [_BucketPlan(frames, rows, stored.get(frames, {})) for frames, rows in buckets]
-        _write(plans, _EncoderSource(model_folder, config, encoder), folder, progress)
+        _write(plans, _EncoderArguments(model_folder, config, encoder), folder, progress)
     return folder
 
 
@@ -216,7 +216,7 @@ def _stored_rows(root: Path, encoder: str) -> dict[int, dict[str, tuple[Bucket, 
 
 def _write(
     plans: Sequence[_BucketPlan],
-    source: _EncoderSource,
+    arguments: _EncoderArguments,
     folder: Path,
     progress: Progress | None,
 ) -> None:
@@ -229,7 +229,9 @@ def _write(
     try:
         with (
             atomic_directory(folder) as temporary,
-            closing(parallel_map(partial(_encode_shard, source), shards, num_workers)) as results,
+            closing(
+                parallel_map(partial(_encode_shard, arguments), shards, num_workers)
+            ) as results,
         ):
             arrays = _reported(results, plans, num_missing, progress or _no_progress)
             index = []
@@ -241,13 +243,13 @@ def _write(
                 save_file(_bucket_arrays(plan, encoded), path)
                 keys += [row.key for row in plan.rows]
                 index.append({"frames": plan.num_frames, "count": len(plan.rows)})
-            encoder = _encoder(source)
+            encoder = _encoder(arguments)
             save_unconditional_inputs(
                 temporary, encoder.encode_empty_caption(), encoder.zero_conditioners()
             )
             content = {
                 "format": FORMAT_VERSION,
-                "encoder": source.fingerprint,
+                "encoder": arguments.fingerprint,
                 "captions": len(plans[0].rows[0].captions),
                 "buckets": index,
             }
@@ -302,7 +304,7 @@ def _bucket_arrays(plan: _BucketPlan, encoded: Sequence[Arrays]) -> Arrays:
     return joined.select([positions[row.key] for row in plan.rows])
 
 
-class _EncoderSource(NamedTuple):
+class _EncoderArguments(NamedTuple):
     """Arguments of an encoder; the fingerprint distinguishes weights of the same path."""
 
     model_folder: Path
@@ -311,17 +313,17 @@ class _EncoderSource(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _encoder(source: _EncoderSource) -> PreEncoder:
+def _encoder(arguments: _EncoderArguments) -> PreEncoder:
     """Return this process's encoder: loading it takes longer than a shard."""
-    return PreEncoder(source.model_folder, source.config)
+    return PreEncoder(arguments.model_folder, arguments.config)
 
 
 def _encode_shard(
-    source: _EncoderSource, shard: tuple[int, Sequence[ClipRow]]
+    arguments: _EncoderArguments, shard: tuple[int, Sequence[ClipRow]]
 ) -> dict[str, np.ndarray]:
     """Return the arrays of some clips of one length, as NumPy arrays, which processes copy."""
     num_frames, rows = shard
-    encoder = _encoder(source)
+    encoder = _encoder(arguments)
     batches = [encoder.encode_rows(batch, num_frames) for batch in _chunks(rows, _BATCH_SIZE)]
     return {name: values.numpy() for name, values in concatenate(batches).items()}
 

@@ -22,8 +22,9 @@ from ..config.architecture import ModelConfig
 from ..data.dataset import read_crop, seeded_generator
 from ..data.manifest import Clip
 from ..data.pre_encoded import AUDIO_PREFIX, LATENT, Arrays, pack_captions
+from ..errors import ConfigError
 from ..loaders.model_folder import load_component
-from ..loaders.tokenizers import load_text_encoders
+from ..loaders.tokenizers import load_encoders
 
 if TYPE_CHECKING:
     from ..models.vae import VAE
@@ -60,12 +61,21 @@ def frozen_components(config: ModelConfig) -> tuple[str, ...]:
 
     Args:
         config: Architecture of the model.
+
+    Raises:
+        ConfigError: The model lacks one of them.
     """
     names: dict[str, None] = {}
     for conditioner in used_conditioners(config):
         if conditioner.clip_inputs(config):
             names |= dict.fromkeys(conditioner.frozen_components)
-    return tuple(name for name in names if getattr(config, name, None) is not None)
+    missing = [name for name in names if getattr(config, name, None) is None]
+    if missing:
+        raise ConfigError(
+            f"this model cannot be trained: its configuration has no {missing[0]}, which encodes "
+            f"the clips; choose a model whose configuration has {missing[0]}"
+        )
+    return tuple(names)
 
 
 class PreEncoder:
@@ -83,7 +93,7 @@ class PreEncoder:
         modules: dict[str, nn.Module] = {}
         for component in frozen_components(config):
             modules[component] = load_component(model_folder, component, config)
-        self.encoders = load_text_encoders(model_folder, config, modules)
+        self.encoders = load_encoders(model_folder, config, modules)
 
     @torch.no_grad()
     def encode_audio(self, rows: Sequence[ClipRow], num_frames: int) -> Arrays:

@@ -18,7 +18,7 @@ def test_a_distilled_unet_samples_at_its_own_timesteps_only(run_stage, tiny_fold
     assert clip.options.steps == 3
     assert [step.t for step in steps] == [999, 600, 300]
     z = torch.randn(steps[0].z.shape[1:], generator=torch.Generator().manual_seed(4))[None]
-    conditioning = encode_prompts(model.text_encoders, ["a dog"], 1, 16)
+    conditioning = encode_prompts(model.encoders, ["a dog"], 1, 16)
     schedule = model.config.schedule
     roots = torch.linspace(
         schedule.beta_start**0.5, schedule.beta_end**0.5, 1000, dtype=torch.float64

@@ -119,7 +119,7 @@ def test_training_conditions_the_unet_as_generation_does(model_folder, tiny_stag
     first_caption = stage.dataset.captions_per_clip * index
     batch = bucket.clip_rows([index]) | bucket.caption_rows([first_caption])
     generated = encode_prompts(
-        latentaudio.load(model_folder, "cpu", "fp32").text_encoders,
+        latentaudio.load(model_folder, "cpu", "fp32").encoders,
         [clip.captions[0]],
         batch["audio/language_of_audio.tokens"].shape[1],
         batch["latent"].shape[2],

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from latentaudio.conditioning.t5 import t5_states
 from latentaudio.data.dataset import read_crop, seeded_generator
 from latentaudio.data.manifest import read_manifest
 from latentaudio.data.pre_encoded import PreEncodedDataset
-from latentaudio.errors import DataError
+from latentaudio.errors import ConfigError, DataError
 from latentaudio.loaders.model_folder import load_component, save_component
 from latentaudio.train import pre_encode as module
 from latentaudio.train.pre_encode import pre_encode
@@ -112,16 +113,21 @@ def test_unconditional_inputs_are_zeros_and_the_empty_text(encoded, tiny):
     encodings = collect(TINY, dict(zip(names, (vector, text, prior, loa), strict=True)))
     unconditional = load_unconditional_inputs(encoded).like(encodings)
     torch.testing.assert_close(
-        unconditional["clap"].vector, clap_text_embeds(tiny.text_encoders, ["", ""])
+        unconditional["clap"].vector, clap_text_embeds(tiny.encoders, ["", ""])
     )
     conditioning = unconditional.conditioning(TINY.unet)
     assert not conditioning.prior.any()
     loa, text = conditioning.contexts
     assert not loa.tokens.any()
     assert bool(loa.mask.all())
-    empty = t5_states(tiny.text_encoders, [""]).tokens[0]
+    empty = t5_states(tiny.encoders, [""]).tokens[0]
     assert torch.allclose(text.tokens[0, : len(empty)], empty, atol=2e-3)
     assert text.mask[0].tolist() == [1.0] * len(empty) + [0.0] * (5 - len(empty))
+
+
+def test_a_model_without_an_encoder_of_clips_cannot_be_trained(data, model_folder):
+    with pytest.raises(ConfigError, match="has no audiomae"):
+        pre_encode((data,), model_folder, replace(TINY, audiomae=None))
 
 
 @pytest.mark.parametrize(

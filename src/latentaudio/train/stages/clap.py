@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from ...audio.mel import CLAP_RATE, clap_mel
 from ...audio.ops import resample
-from ...conditioning.base import TextEncoders
+from ...conditioning.base import Encoders
 from ...conditioning.clap import clap_audio_embeds, clap_text_embeds
 from ...conditioning.tokenizer import Tokenizer
 from ...config.streams import Stream
@@ -61,9 +61,7 @@ class CLAPStage(Stage):
         self.clips = read_manifest(*self.data)
         self.clap = cast("ClapModel", self.load_trainable("clap"))
         tokenizer = Tokenizer.from_file(tokenizer_file, self.config.clap.text_max_length)
-        self.text_encoders = TextEncoders(
-            self.config, {"clap": self.clap}, clap_tokenizer=tokenizer
-        )
+        self.encoders = Encoders(self.config, {"clap": self.clap}, {"clap": tokenizer})
         self.trainables = {"clap": self.clap}
 
     def batch(self, position: int) -> Batch:
@@ -88,7 +86,7 @@ class CLAPStage(Stage):
         """Return the symmetric cross-entropy of the similarities (arXiv 2211.06687, eq. 1)."""
         audio_embeds = clap_audio_embeds(self.clap, batch["mel"])
         captions = cast("list[str]", batch["captions"])
-        text_embeds = clap_text_embeds(self.text_encoders, captions)
+        text_embeds = clap_text_embeds(self.encoders, captions)
         # ClapModel has a temperature per direction. One is enough for a symmetric loss.
         scale = self.clap.logit_scale_a.exp().clamp(max=_MAX_LOGIT_SCALE)
         logits = scale * audio_embeds @ text_embeds.T

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import l1_loss
 
 from ...conditioning import complete, used_conditioners
-from ...conditioning.base import EncoderInputs, TextEncoders
+from ...conditioning.base import EncoderInputs, Encoders
 from ...conditioning.encodings import Encoding, Encodings
 from ...data.pre_encoded import LATENT, Bucket
 from ...diffusion.guidance import Guidance, cfg_denoiser
@@ -108,7 +108,7 @@ class LatentDiffusionStage(LatentStage):
             if not conditioner.clip_inputs(self.config):
                 for component in conditioner.components:
                     modules[component] = self.load_frozen(component)
-        self.encoders = TextEncoders(self.config, modules)
+        self.encoders = Encoders(self.config, modules)
         self.channel_weights: Tensor | None = None
         if self.options.channel_loss_weighting > 0:
             self.channel_weights = self._measure_channel_weights()

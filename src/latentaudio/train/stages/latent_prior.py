@@ -18,7 +18,7 @@ from ...data.concat_augment import ConcatPairs
 from ...data.manifest import read_manifest
 from ...data.pre_encoded import CAPTION_PREFIX, LATENT
 from ...errors import ConfigError
-from ...loaders.tokenizers import load_text_encoders
+from ...loaders.tokenizers import load_encoders
 from ...models.latent_prior import LatentPrior
 from ...types import Conditioning, cat_conditionings
 from ..pre_encode import bucket_by_length
@@ -66,7 +66,7 @@ class LatentPriorStage(LatentStage):
         used = used_conditioners(self.config)
         [self.text] = [conditioner for conditioner in used if conditioner.consumers.latent_prior]
         modules = {name: self.load_frozen(name) for name in self.text.frozen_components}
-        self.encoders = load_text_encoders(self.model_folder, self.config, modules)
+        self.encoders = load_encoders(self.model_folder, self.config, modules)
 
     def batch(self, position: int) -> Batch:
         """Return latents and captions; see `PreEncodedDataset.batch`.
