@@ -72,7 +72,7 @@ class AudioLDMPipeline(BasePipeline):
         negative_prompt_embeds: Tensor | None,
     ) -> tuple[Conditioning, Conditioning]:
         """Return the conditioning of the prompts and that of the negative prompts."""
-        encoders = self.system.text_encoders
+        encoders = self.system.encoders
         if prompts is None:
             cond = Conditioning(prompt_embeds)
         else:

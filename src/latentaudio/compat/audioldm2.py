@@ -91,7 +91,7 @@ class AudioLDM2Pipeline(BasePipeline):
 
         Those of speech have the states of phonemes behind the language of audio.
         """
-        encoders = self.system.text_encoders
+        encoders = self.system.encoders
         translator = self.system.config.translator
         is_speech = self.system.config.phonemes is not None
         num_tokens = max_new_tokens or (translator.num_tokens if translator else 0)

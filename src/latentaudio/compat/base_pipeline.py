@@ -186,9 +186,9 @@ class BasePipeline:
                 component.config = settings
             return component
         if name in TOKENIZERS:
-            return getattr(self.system.text_encoders, f"{TOKENIZERS[name]}_tokenizer")
+            return self.system.encoders.tokenizers.get(TOKENIZERS[name])
         if name == "projection_model":
-            return self.system.text_encoders.translator
+            return self.system.encoders.translator
         if name in NOOP_METHODS:
             return self._make_noop_method(name)
         raise AttributeError(f"{type(self).__name__} has no {name!r}")
