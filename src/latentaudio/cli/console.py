@@ -8,13 +8,19 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from ..errors import DataError
 
 PROGRESS_INTERVAL_S = 30.0
 """Time between two lines of progress if stderr is not a terminal, for example a log file."""
+
+
+_CONTROL_CODES = (*range(0x20), *range(0x7F, 0xA0))
+_KEPT_CODES = (ord("\n"), ord("\t"))
+_ESCAPES = {code: f"\\x{code:02x}" for code in _CONTROL_CODES if code not in _KEPT_CODES}
+_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROL_CODES if code not in _KEPT_CODES}
 
 
 class ProgressCallback(Protocol):
@@ -44,12 +50,24 @@ def escape_unencodable() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def printable(text: str) -> str:
+    """Return a text with control characters as escapes: those of a file could drive the terminal.
+
+    New lines and tabs stay.
+    """
+    return text.translate(_ESCAPES)
+
+
 def print_result(text: str) -> None:
-    """Print a line of results to stdout.
+    """Print a line of results to stdout, with control characters as escapes.
 
     Raises:
         DataError: The line cannot be written, for example to a full disk.
     """
+    _write_result(printable(text))
+
+
+def _write_result(text: str) -> None:
     if sys.stdout is None:  # the caller has closed it
         return
     try:
@@ -71,7 +89,8 @@ def print_record(record: Mapping[str, Any], as_json: bool) -> None:
         as_json: Whether to print JSON. If not, empty values (None, "") are left out.
     """
     if as_json:
-        print_result(json.dumps(record, ensure_ascii=False, default=str))
+        text = json.dumps(record, ensure_ascii=False, default=str)
+        _write_result(text.translate(_JSON_ESCAPES))
         return
     shown = {name: value for name, value in record.items() if value not in (None, "")}
     width = max(map(len, shown), default=0)
@@ -83,14 +102,20 @@ def print_record(record: Mapping[str, Any], as_json: bool) -> None:
 
 def print_error(text: str) -> None:
     """Print an error or a warning to stderr, as one line."""
-    if sys.stderr is not None:
-        sys.stderr.write(f"latentaudio: {' '.join(text.split())}\n")
+    _write_status(f"latentaudio: {' '.join(text.split())}")
 
 
 def print_status(text: str) -> None:
     """Print a line about the state of the work to stderr."""
+    _write_status(text)
+
+
+def _write_status(text: str) -> None:
+    """Write a line to stderr; work goes on if it is closed or its disk is full."""
     if sys.stderr is not None:
-        sys.stderr.write(f"{text}\n")
+        with suppress(OSError):
+            sys.stderr.write(f"{printable(text)}\n")
+            sys.stderr.flush()
 
 
 @contextmanager
@@ -140,7 +165,7 @@ def _rich_bar(title: str) -> Iterator[ProgressCallback]:
         task = progress.add_task(title, total=None, note="")
 
         def tick(done: int, total: int, note: str = "") -> None:
-            progress.update(task, completed=done, total=total, note=note)
+            progress.update(task, completed=done, total=total, note=printable(note))
 
         yield tick
 
@@ -152,6 +177,6 @@ def _progress_lines(title: str) -> ProgressCallback:
         nonlocal last
         if time.monotonic() - last >= PROGRESS_INTERVAL_S:
             last = time.monotonic()
-            sys.stderr.write(f"{title}: {done} of {total} {note}".rstrip() + "\n")
+            _write_status(f"{title}: {done} of {total} {note}".rstrip())
 
     return tick

@@ -1,7 +1,7 @@
 """The command `latentaudio`: the table of commands, and the exit code of every ending.
 
-Exit codes: 0 done, 1 a bug, 2 an error that the user can fix, 130 Ctrl-C. An error is one line.
-Each command is imported when it is called.
+Exit codes: 0 done, 1 a bug, 2 an error that the user can fix, 130 Ctrl-C, 143 SIGTERM. An error is
+one line. Each command is imported when it is called.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from procedural_audio.errors import RenderError
 
 from ..errors import LatentAudioError, UsageError
+from ..interrupts import Terminated, raise_on_sigterm
 from . import console
 from .audioldm_flags import LEGACY_FLAGS, translate_legacy_flags
 
@@ -32,6 +33,10 @@ MODELS = Group("Models", sort_key=4)
 TRAINING = Group("Training", sort_key=5)
 MEASURE = Group("Measure", sort_key=6)
 SYSTEM = Group("System", sort_key=7)
+
+
+MIN_COLUMNS = 20
+"""Narrowest terminal that the environment variable COLUMNS can state."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    if tokens is None:
+        _prepare_process()
     console.escape_unencodable()
     warnings.showwarning = lambda message, *_: console.print_error(str(message))
     words = list(sys.argv[1:] if tokens is None else tokens)
@@ -130,14 +137,25 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of stdout is gone, as `| head` is; nothing can be printed
         _discard_stdout()
         return 0
-    except KeyboardInterrupt:
-        console.print_error("stopped; finished files are complete")
-        return 130
+    except KeyboardInterrupt as stop:
+        console.print_error(str(stop) or "stopped; finished files are complete")
+        return 143 if isinstance(stop, Terminated) else 130
     except Exception as error:
         if is_debug:
             raise
         return _report(error, words[0] if words else "")
     return 0
+
+
+def _prepare_process() -> None:
+    """Make SIGTERM, warnings and the width of the terminal harmless."""
+    raise_on_sigterm()
+    # Warnings of libraries are for developers; none may become an error (PYTHONWARNINGS=error).
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("default", UserWarning)
+    columns = os.environ.get("COLUMNS", "")
+    if columns and not (columns.isdecimal() and len(columns) < 4 and int(columns) >= MIN_COLUMNS):
+        del os.environ["COLUMNS"]  # help would be laid out for ever
 
 
 def _with_flags(message: str) -> str:

@@ -1,0 +1,89 @@
+"""A real process of the command line: signals, closed and full streams, odd environments."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import soundfile
+
+from latentaudio.cli import console
+from latentaudio.cli.main import main
+
+pytestmark = pytest.mark.cli
+
+
+def start(*words, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "latentaudio", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_in_a_line_and_leaves_complete_files(tiny_folder, tmp_path, number, code):
+    words = ["generate", "a dog", "--model", tiny_folder, "--duration", "0.5", "--steps", "9"]
+    words += ["--num-waveforms", "64", "--seed", "1", "-o", f"{tmp_path}/"]
+    with start(*words) as process:
+        while not list(tmp_path.glob("*.wav")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert err.splitlines()[-1] == "latentaudio: stopped; finished files are complete"
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob(".*"))
+    for path in tmp_path.glob("*.wav"):
+        assert soundfile.info(path).frames == 8000
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "99999999", "-3", "x"])
+def test_help_ends_at_every_width(columns):
+    command = [sys.executable, "-m", "latentaudio", "--help"]
+    run = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": columns}
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "generate" in run.stdout
+
+
+def test_the_exit_code_of_the_module_is_that_of_the_command():
+    with start("generate", PYTHONWARNINGS="error") as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.count("\n") == 1
+
+
+def test_control_characters_of_files_are_shown_as_escapes(capsys):
+    name = "a\x1b[31mred\x9b\r.wav"
+    console.print_result(name)
+    console.print_error(name)
+    console.print_status(name)
+    console.print_record({"path": name}, as_json=False)
+    console.print_record({"path": name}, as_json=True)
+    assert main(["info", name]) == 2
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert "\x9b" not in out + err
+    assert r"a\x1b[31mred\x9b\x0d.wav" in out
+    assert r"\u001b[31mred\u009b\r.wav" in out
+
+
+class FullStream:
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+    def flush(self):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_full_stderr_does_not_end_the_work(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", FullStream())
+    console.print_status("a line")
+    console.print_error("another")
