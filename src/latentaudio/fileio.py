@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from .errors import DataError, UsageError
 
+_PART_NAME = re.compile(r"\.[0-9a-f]{16}(?:\.(\d+))?\.part")
 _LOCK_FILE = ".lock"
 _HOLDER_FILE = ".lock_holder"  # whose process holds the lock
 
@@ -39,7 +42,7 @@ def atomic_write(target: Path, create: bool = True) -> Iterator[Path]:
             raise DataError(
                 f"there is no folder {folder}; create it or choose another place for {target.name}"
             )
-        temporary = folder / f".{secrets.token_hex(8)}.part"
+        temporary = folder / f".{secrets.token_hex(8)}.{os.getpid()}.part"
         try:
             temporary.touch()
             yield temporary
@@ -52,6 +55,20 @@ def atomic_write(target: Path, create: bool = True) -> Iterator[Path]:
         raise DataError(
             f"cannot write {target} ({reason}); choose another place or free some space"
         ) from None
+
+
+def remove_abandoned_parts(folder: Path) -> None:
+    """Remove the temporary files that `atomic_write` left in a folder when it was killed."""
+    for part in folder.glob(".*.part"):
+        match = _PART_NAME.fullmatch(part.name)
+        if match and not (match[1] and _is_running(int(match[1]))):
+            part.unlink(missing_ok=True)
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

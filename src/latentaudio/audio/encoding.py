@@ -109,13 +109,16 @@ def _write_samples(
     for start in range(0, len(frames), _BLOCK_FRAMES):
         block: NDArray[Any] = frames[start : start + _BLOCK_FRAMES]
         if bits is not None:
-            noise = generator.random((2, *block.shape)) if dither else np.full((2, 1, 1), 0.5)
-            block = round_to_steps(block, bits, noise[0] - noise[1])
+            noise: NDArray[np.float64] | float = 0.0
+            if dither:
+                first, second = generator.random((2, *block.shape))
+                noise = first - second
+            block = round_to_steps(block, bits, noise)
         file.write(block)
 
 
 def round_to_steps(
-    samples: NDArray[np.float32], bits: int, noise: NDArray[np.float64]
+    samples: NDArray[np.float32], bits: int, noise: NDArray[np.float64] | float = 0.0
 ) -> NDArray[np.signedinteger[Any]]:
     """Return samples as whole numbers, rounded to the nearest.
 

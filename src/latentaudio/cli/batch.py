@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json as json_format
 import os
 import secrets
@@ -18,17 +17,17 @@ from ..config.audio_formats import FORMATS
 from ..config.parsing import parse_json
 from ..config.tags import TAGS_OF_0_1, upgrade_tags
 from ..errors import DataError, GenerationError, LatentAudioError, UsageError
+from ..fileio import remove_abandoned_parts, sha256_of_file
 from . import console
 from .batch_list import Row, make_row_requests, read_rows, resolve_rows
 from .flags import OUTPUT, PROMPT, DisplayFlags, RuntimeFlags, option_flags
-from .output import ensure_writable_dir, save_clip
+from .output import ensure_writable_dir, is_made_by, save_clip
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
 
 MANIFEST_FILE = "manifest.jsonl"
 _FORMAT_NAMES = ", ".join(name.removeprefix(".") for name in FORMATS)
-_TEMPORARY_FILES = f".{16 * '[0-9a-f]'}.part"
 _REQUEST_OF_0_1 = {**TAGS_OF_0_1, "like": "architecture"}
 
 
@@ -94,10 +93,20 @@ class Manifest:
             yield
 
     def is_done(self, row: Row) -> bool:
-        """Return whether the file of a row exists and was generated from the same request."""
+        """Return whether the file of a row is the one that was generated from the same request."""
         record = self.records.get(row.file, {})
-        exists = (self.path.parent / row.file).exists()
-        return exists and "error" not in record and record.get("request") == row.record
+        path = self.path.parent / row.file
+        if "error" in record or record.get("request") != row.record or not path.is_file():
+            return False
+        return record.get("sha256") == sha256_of_file(path)
+
+    def requests(self) -> dict[str, dict[str, Any]]:
+        """Return the requests of all files of batches with this first seed, by name."""
+        requests = {}
+        for name, record in self.records.items():
+            if record.get("first_seed") == self.first_seed:
+                requests[name] = record.get("request", {})
+        return requests
 
     def add(self, record: dict[str, Any]) -> None:
         """Write a record to disk, after the complete ones.
@@ -167,7 +176,8 @@ def batch(
 
     FOLDER/manifest.jsonl gets one line per file. Rows without a seed take --seed, and one more for
     each row; without --seed, the seed is random and stored in the manifest. A row that has changed
-    is generated again; a row that fails is reported, and tried again the next time.
+    is generated again; a row that only moved in the list is not. A row that fails is reported, and
+    tried again the next time.
     """
     console.set_quiet(display.quiet)
     extension = f".{format}"
@@ -182,7 +192,9 @@ def batch(
     for row, request in zip(cells, requests, strict=True):
         if "seed" not in row and request.seed >= 0:  # of --seed
             manifest.first_seed = request.seed
-    resolved = resolve_rows(rows, cells, requests, manifest.first_seed, extension, runtime)
+    resolved = resolve_rows(
+        rows, cells, requests, manifest.first_seed, extension, runtime, manifest.requests()
+    )
     _generate_missing(resolved, manifest, skip_existing, display, runtime)
 
 
@@ -197,13 +209,13 @@ def _generate_missing(
     folder = ensure_writable_dir(manifest.path.parent, create=True)
     num_failed = 0
     with manifest.lock():
-        for part in folder.glob(_TEMPORARY_FILES):  # of a process that was killed
-            part.unlink(missing_ok=True)
+        remove_abandoned_parts(folder)
         missing = []
         for row in rows:
             exists = skip_existing and (folder / row.file).exists()
             if not exists and not manifest.is_done(row):
                 missing.append(row)
+        _reject_replacing(missing, manifest)
         with console.progress_bar("generating", display.hides_progress) as tick:
             for num_done, (row, clip) in enumerate(_generate_rows(missing, runtime), 1):
                 record: dict[str, Any] = {"name": row.file, "row": row.number}
@@ -213,7 +225,7 @@ def _generate_missing(
                     record |= {"seed": row.request.options.seed, "error": str(clip)}
                 else:
                     save_clip(clip, folder / row.file, display)
-                    digest = hashlib.sha256((folder / row.file).read_bytes()).hexdigest()
+                    digest = sha256_of_file(folder / row.file)
                     record |= {"seed": clip.seed, "score": clip.score, "sha256": digest}
                 record |= {"first_seed": manifest.first_seed, "request": row.record}
                 manifest.add(record)
@@ -225,6 +237,18 @@ def _generate_missing(
     if not display.hides_progress:
         num_skipped = len(rows) - len(missing)
         console.print_result(f"{folder}  {len(missing)} generated, {num_skipped} skipped")
+
+
+def _reject_replacing(rows: Sequence[Row], manifest: Manifest) -> None:
+    """Raise `UsageError` if a row has the file name of something that no batch has made."""
+    for row in rows:
+        path = manifest.path.parent / row.file
+        is_foreign = path.exists() and row.file not in manifest.records
+        if is_foreign and not is_made_by(path, [row.request.options]):
+            raise UsageError(
+                f"{path} exists, and this batch has not made it; "
+                f"move it away, or give row {row.number} a name"
+            )
 
 
 def _generate_rows(

@@ -6,8 +6,9 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..config.option_table import OPTIONS
@@ -196,6 +197,7 @@ def resolve_rows(
     first_seed: int,
     extension: str,
     runtime: RuntimeFlags,
+    made: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> list[Row]:
     """Resolve the request of every row with the defaults of its model.
 
@@ -207,6 +209,8 @@ def resolve_rows(
         extension: Extension of the files, which are named by name or prompt, and numbered if an
             earlier row has that name.
         runtime: Flags of the model and the machine.
+        made: Earlier requests by the names of their files. A row of the same request keeps its
+            seed, wherever it stands in the list by now.
 
     Raises:
         LatentAudioError: The first error in the list, with its row.
@@ -225,15 +229,32 @@ def resolve_rows(
             if request.model not in sources:
                 sources[request.model] = runtime.find_source(request.model)
             source = sources[request.model]
-            if "seed" not in row or request.seed < 0:
+            has_own_seed = "seed" in row and request.seed >= 0
+            if not has_own_seed:
                 seed = (first_seed + num_seeds) % MAX_SEED
                 request = request.model_copy(update={"seed": seed})
             inputs = RequestInputs(source.config.mel.sample_rate)
             resolved_request = resolve_request(request, source, inputs)
             num_seeds += resolved_request.options.candidates
-            record = {**resolved_request.options.model_dump(mode="json"), **settings}
+            if not has_own_seed:
+                resolved_request = _with_seed_of(made.get(name, {}), resolved_request, settings)
+            record = _record(resolved_request, settings)
             resolved.append(Row(number, name, resolved_request, record))
     return resolved
+
+
+def _record(request: ResolvedRequest, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the samples of a row, as the manifest stores it."""
+    return {**request.options.model_dump(mode="json"), **settings}
+
+
+def _with_seed_of(
+    earlier: Mapping[str, Any], request: ResolvedRequest, settings: Mapping[str, Any]
+) -> ResolvedRequest:
+    """The request with the seed of an earlier one, if they differ in nothing else."""
+    if {**_record(request, settings), "seed": 0} != {**earlier, "seed": 0}:
+        return request
+    return replace(request, options=request.options.model_copy(update={"seed": earlier["seed"]}))
 
 
 def _file_names(

@@ -7,7 +7,8 @@ pydantic or torch, so that --help is quick.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import Parameter as SignatureParameter
 from inspect import signature
@@ -196,6 +197,16 @@ TimelineFlag = Annotated[
 ]
 
 
+TextFlag = Annotated[
+    bool,
+    Parameter(
+        help="Take prompts as text, even those that look like names of files.",
+        group=PROMPT,
+        show_default=False,
+    ),
+]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class DisplayFlags:
@@ -205,6 +216,22 @@ class DisplayFlags:
         bool,
         Parameter(
             help="Also draw waveform and mel spectrogram, as FILE.png.",
+            group=OUTPUT,
+            show_default=False,
+        ),
+    ] = False
+    subtype: Annotated[
+        str | None,
+        Parameter(
+            help="Sample encoding: PCM_16, PCM_24 or FLOAT (WAV, AIFF; FLAC without FLOAT). "
+            "Default: PCM_16.",
+            group=OUTPUT,
+        ),
+    ] = None
+    dither: Annotated[
+        bool,
+        Parameter(
+            help="Add noise of one step before samples are rounded to whole numbers.",
             group=OUTPUT,
             show_default=False,
         ),
@@ -221,19 +248,54 @@ class DisplayFlags:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class OutputFlags(DisplayFlags):
-    """Where clips are written, and what is printed."""
+    """Where clips are written, what is printed, and how prompts are read."""
 
     output: Annotated[
         str | None,
         Parameter(
             alias="-o",
-            help=f"File ({', '.join(FORMATS)}); an existing file is replaced, and several clips "
-            "become NAME_1, NAME_2. Or a folder (its name ends in / or has no extension): files "
-            "are named after the prompts and replace nothing. Default: the current folder. Edits "
-            "name a file SOURCE_KIND.wav there, such as rain_inpaint.wav.",
+            help=f"File ({', '.join(FORMATS)}); several clips become NAME_1, NAME_2. Or a folder "
+            "(its name ends in / or has no extension): files are named after the prompts. No file "
+            "of yours is replaced. Default: the current folder. Edits name a file SOURCE_KIND.wav "
+            "there, such as rain_inpaint.wav.",
             group=OUTPUT,
         ),
     ] = None
+    overwrite: Annotated[
+        bool,
+        Parameter(
+            help="Replace a file that another command made. A file that this command reads is "
+            "never replaced.",
+            group=OUTPUT,
+            show_default=False,
+        ),
+    ] = False
+    text: TextFlag = False
+
+
+_FILE_NAME = re.compile(
+    rf".*(?:{'|'.join(map(re.escape, FORMATS))}|\.(?:aif|m4a|mp4|txt|csv|jsonl?|ya?ml|png))"
+    r"|(?:~|\.{0,2})/\S*|\S+/\S+\.\w+",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A prompt that looks like a file: it has an extension, or begins like a path."""
+
+
+def reject_file_names(prompts: Sequence[str], is_text: bool) -> None:
+    """Raise `UsageError` for a prompt that looks like a file, unless the user says it is text.
+
+    Args:
+        prompts: Words of the command line.
+        is_text: The flag --text.
+    """
+    for prompt in prompts:
+        if not is_text and _FILE_NAME.fullmatch(prompt):
+            exists = Path(prompt).is_file()
+            remedy = "give it to the flag for such files" if exists else "check its name"
+            raise UsageError(
+                f"{prompt} looks like a file, where a prompt is expected; {remedy}, "
+                "or add --text if it is text"
+            )
 
 
 def add_timeline(options: OptionValues, file: Path) -> OptionValues:

@@ -24,6 +24,7 @@ from .flags import (
     add_timeline,
     describe,
     option_flags,
+    reject_file_names,
 )
 from .output import output_paths, save_clip
 
@@ -122,6 +123,7 @@ def generate(
     from ..config.options import make_requests
 
     console.set_quiet(output.quiet)
+    reject_file_names(prompts, output.text)
     if options.get("transcript"):
         options = add_speech_model(options)
     options = sources.add_to(options, runtime)
@@ -142,7 +144,8 @@ def generate(
     if estimate_memory:
         _print_estimate(requests, output, runtime)
     else:
-        run_requests(requests, names, output, runtime)
+        other_inputs = (prompt_file, sources.timeline)
+        run_requests(requests, names, output, runtime, other_inputs)
 
 
 def _default_prompt(options: OptionValues) -> str:
@@ -168,6 +171,7 @@ def run_requests(
     names: Sequence[str],
     output: OutputFlags,
     runtime: RuntimeFlags,
+    other_inputs: Sequence[Path | None] = (),
 ) -> None:
     """Generate the clips of requests and write each as soon as it is finished.
 
@@ -176,10 +180,11 @@ def run_requests(
         names: A name for the files of each request.
         output: Where to write.
         runtime: How to load the model.
+        other_inputs: Files of the command that no request names.
     """
     shared = requests[0]
     file_names = [name for name in names for _ in range(shared.num_waveforms)]
-    paths = output_paths(output.output, file_names, sample_rate=shared.sample_rate)
+    paths = output_paths(output, file_names, requests, other_inputs=other_inputs)
     with console.progress_bar("generating", output.hides_progress) as tick:
         model = runtime.load(shared.model)
         for clip in model.run(requests, progress=tick):

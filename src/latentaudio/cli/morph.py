@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from . import console
-from .flags import PROMPT, OutputFlags, RuntimeFlags, option_flags
+from .flags import PROMPT, OutputFlags, RuntimeFlags, option_flags, reject_file_names
 from .generate import run_requests
 
 
@@ -35,6 +35,7 @@ def morph(
     console.set_quiet(output.quiet)
     titles = []
     cues = []
+    reject_file_names([item for item in (first, second) if not is_audio(item)], output.text)
     for item in (first, second):
         titles.append(Path(item).stem if is_audio(item) else item)
         cues.append(PromptCue(audio_prompt=item) if is_audio(item) else PromptCue(text=item))

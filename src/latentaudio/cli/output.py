@@ -8,41 +8,48 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.audio_formats import FORMATS
-from ..errors import DataError, UsageError
+from ..errors import DataError, LatentAudioError, UsageError
 from . import console
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
-    from .flags import DisplayFlags
+    from ..config.options import GenerationOptions
+    from .flags import DisplayFlags, OutputFlags
 
+_USUAL_SAMPLE_RATE = 16000
 _NOT_IN_JSON = {"duration", "sample_rate", "num_waveforms", "candidates"}
 """Options that the JSON line leaves out, because it has measured values for them."""
 DEFAULT_EXTENSION = ".wav"
 
 
 def output_paths(
-    output: str | None,
+    flags: OutputFlags,
     names: Sequence[str],
+    requests: Sequence[GenerationOptions] = (),
     extension: str = DEFAULT_EXTENSION,
-    sample_rate: int = 0,
+    other_inputs: Sequence[Path | None] = (),
 ) -> Iterator[Path]:
-    """Return a path for each clip.
+    """Return a path for each clip. No file of the user is ever replaced.
 
-    A file is overwritten; several clips get numbers: `name_1.wav`. Files in a folder are named
-    after their prompts and replace nothing.
+    Several clips of one named file get numbers: `name_1.wav`. Files in a folder are named after
+    their prompts and are always new.
 
     Args:
-        output: A file, a folder (one that exists, or a name that ends in / or has no extension),
-            or None for the current folder.
+        flags: Where to write: a file, a folder (one that exists, or a name that ends in / or has no
+            extension), or None for the current folder.
         names: The prompts of the clips.
+        requests: The requests of the command. Files that they read are never replaced, and files
+            that they made may be.
         extension: Extension of files in a folder.
-        sample_rate: Sample rate of the clips in Hz; 0: that of the model.
+        other_inputs: Further files that the command reads.
 
     Raises:
-        UsageError: The name is no file name, or the format cannot hold the clips.
+        UsageError: The name is no file name, the format cannot hold the clips, or a file exists
+            that the same command has not made.
         DataError: The folder does not exist or cannot be written.
     """
-    path = Path(output or "")
+    output = flags.output
+    path = Path(output or "").expanduser()
     if output == "" or path.name.lower() in FORMATS:
         raise UsageError(
             f"-o {output!r} is not a file name; give one such as bell.wav, or a folder"
@@ -54,24 +61,80 @@ def output_paths(
             f"cannot write audio as {path.suffix!r}; end the name in {', '.join(FORMATS)}, "
             "or in / for a folder"
         )
-    validate_sample_rate(sample_rate, path.suffix)
+    _validate_format(flags, requests, path.suffix)
     ensure_writable_dir(path.parent, create=False)
-    if len(names) == 1:
-        return iter([path])
-    width = len(str(len(names)))
-    numbers = range(1, len(names) + 1)
-    return (path.with_stem(f"{path.stem}_{number:0{width}}") for number in numbers)
+    files = [path]
+    if len(names) > 1:
+        width = len(str(len(names)))
+        numbers = range(1, len(names) + 1)
+        files = [path.with_stem(f"{path.stem}_{number:0{width}}") for number in numbers]
+    inputs = [Path(name) for request in requests for name in request.input_files]
+    inputs += [name for name in other_inputs if name is not None]
+    for file in files:
+        _reject_replacing(file, flags, requests, inputs)
+    return iter(files)
 
 
-def validate_sample_rate(sample_rate: int, extension: str) -> None:
+def _reject_replacing(
+    file: Path, flags: OutputFlags, requests: Sequence[GenerationOptions], inputs: Sequence[Path]
+) -> None:
+    """Raise `UsageError` if writing a clip, or its plot, would replace a file of the user."""
+    targets = [file, plot_path(file)] if flags.plot else [file]
+    for target in targets:
+        for source in inputs:
+            if target.exists() and source.exists() and target.samefile(source):
+                raise UsageError(
+                    f"-o {flags.output} would overwrite {source}, which the command reads; "
+                    "name another file"
+                )
+    if flags.overwrite or is_made_by(file, requests):
+        return
+    for target in targets:
+        if target.exists():
+            raise UsageError(
+                f"{target} exists, and this command has not made it; name another file, "
+                "or add --overwrite"
+            )
+
+
+def is_made_by(file: Path, requests: Sequence[GenerationOptions]) -> bool:
+    """Return whether a file holds a clip of one of some requests, by its prompt and edit."""
+    if not file.is_file():
+        return False
+    from ..audio.io import info
+    from ..config.options import GenerationOptions
+
+    try:
+        made = GenerationOptions.from_tags(info(file)["tags"])
+    except LatentAudioError:
+        return False
+    texts = [(request.display_text, request.transcript, request.edit_kind) for request in requests]
+    return (made.display_text, made.transcript, made.edit_kind) in texts
+
+
+def plot_path(path: Path) -> Path:
+    """Return the path of a clip's plot."""
+    return path.with_name(f"{path.name}.png")
+
+
+def _validate_format(
+    flags: OutputFlags, requests: Sequence[GenerationOptions], extension: str
+) -> None:
+    """Raise `UsageError` if a format lacks the subtype, or cannot hold the sample rate."""
+    for sample_rate in {request.sample_rate for request in requests} or {0}:
+        validate_sample_rate(sample_rate, extension, flags.subtype)
+
+
+def validate_sample_rate(sample_rate: int, extension: str, subtype: str | None = None) -> None:
     """Raise `UsageError` if a format cannot hold a sample rate; 0, the model's, always fits."""
-    if not sample_rate:
+    if not sample_rate and subtype is None:
         return
     import numpy as np
 
     from ..audio.encoding import encode
 
-    encode(np.zeros((1, 1), np.float32), sample_rate, extension)
+    silence = np.zeros((1, 1), np.float32)
+    encode(silence, sample_rate or _USUAL_SAMPLE_RATE, extension, subtype=subtype)
 
 
 def _is_folder(path: Path) -> bool:
@@ -84,16 +147,32 @@ def _is_folder(path: Path) -> bool:
 
 
 def _paths_in_folder(folder: Path, names: Sequence[str], extension: str) -> Iterator[Path]:
+    """Paths that no file had before; each name is taken at once, against other processes."""
     from ..audio.io import safe_name
 
     for name in names:
         stem = safe_name(name)
         number = 1
         path = folder / f"{stem}{extension}"
-        while path.exists():
+        while not _take(path):
             number += 1
             path = folder / f"{stem}_{number}{extension}"
-        yield path
+        try:
+            yield path
+        finally:
+            if path.is_file() and path.stat().st_size == 0:  # nothing was written
+                path.unlink()
+
+
+def _take(path: Path) -> bool:
+    """Create an empty file; return whether there was none."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise DataError(f"cannot write {path} ({error.strerror}); choose another") from None
+    return True
 
 
 def ensure_writable_dir(folder: Path, create: bool) -> Path:
@@ -124,11 +203,11 @@ def ensure_writable_dir(folder: Path, create: bool) -> Path:
 
 def save_clip(clip: Audio, path: Path, display: DisplayFlags) -> None:
     """Write a clip and, with `--plot`, its plot; print a line about it."""
-    path = clip.save(path)
+    path = clip.save(path, subtype=display.subtype, dither=display.dither)
     if display.plot:
         from ..audio.plot import save_plot
 
-        save_plot(path.with_name(f"{path.name}.png"), clip.samples, clip.sample_rate)
+        save_plot(plot_path(path), clip.samples, clip.sample_rate)
     if display.json:
         record = {
             "path": path,

@@ -13,15 +13,23 @@ from ..config.audio_formats import FORMATS
 from ..errors import UsageError
 from ..fileio import atomic_write
 from . import console
-from .flags import MACHINE, OUTPUT, ArchitectureFlag, JSONRecordFlag, QuietFlag, RuntimeFlags
+from .flags import (
+    MACHINE,
+    OUTPUT,
+    ArchitectureFlag,
+    JSONRecordFlag,
+    OutputFlags,
+    QuietFlag,
+    RuntimeFlags,
+)
 from .output import output_paths
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
     from ..config.options import GenerationOptions
 
-RANKING_TAGS = ("score", "chosen_of")
-"""Tags of a clip that was chosen among candidates; a clip generated alone has no such tags."""
+TAGS_OF_THE_FILE = ("score", "chosen_of", "dither")
+"""Tags of how a clip was chosen and written; a clip that is generated again has none of them."""
 
 
 def reproduce(
@@ -65,7 +73,7 @@ def reproduce(
         raise UsageError(
             f"{file} has no extension of its format; rename it to end in {', '.join(FORMATS)}"
         )
-    target = _target_path(file, output)
+    target = _target_path(file, output, request)
     runtime = RuntimeFlags(
         device=device or tags.get("device", "auto"),
         precision=precision or tags.get("precision", "auto"),
@@ -112,13 +120,12 @@ def _write_and_compare(
     }
 
 
-def _target_path(file: Path, output: str | None) -> Path:
-    """The path of the new file; `UsageError` if it is the file itself."""
+def _target_path(file: Path, output: str | None, request: GenerationOptions) -> Path:
+    """The path of the new file; `UsageError` if a file of the user is there."""
     name = f"{file.stem}_reproduced"
-    target = next(output_paths(output or str(file.with_stem(name)), [name], file.suffix.lower()))
-    if target.exists() and target.samefile(file):
-        raise UsageError(f"-o {output} would overwrite the file itself; name another")
-    return target
+    flags = OutputFlags(output=output or str(file.with_stem(name)))
+    paths = output_paths(flags, [name], [request], file.suffix.lower(), other_inputs=[file])
+    return next(paths)
 
 
 def _generate(
@@ -138,7 +145,7 @@ def _generate(
 def _tags_as_in_file(clip: Audio, tags: Mapping[str, str]) -> dict[str, str]:
     """The tags of a clip, in the order of a file, with the file's result of the ranking."""
     values = {**clip.tags}
-    for name in RANKING_TAGS:
+    for name in TAGS_OF_THE_FILE:
         if name in tags:
             values[name] = tags[name]
     ordered = {name: values[name] for name in tags if name in values}

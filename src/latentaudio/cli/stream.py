@@ -24,9 +24,11 @@ from .flags import (
     OUTPUT,
     PROMPT,
     RuntimeFlags,
+    TextFlag,
     TimelineFlag,
     add_timeline,
     option_flags,
+    reject_file_names,
 )
 from .output import ensure_writable_dir
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 MIN_DURATION_S = 0.1
 UNKNOWN_SIZE = 0x7FFFFFFF
 """Size in bytes that programs write into a WAV header that goes through a pipe."""
+_BITS = 16  # of a sample
 _HEADER_SIZE = 36  # bytes of a WAV header after the field with the size
 
 
@@ -64,6 +67,7 @@ def stream(
     quiet: Annotated[
         bool, Parameter(help="Print no progress.", group=OUTPUT, show_default=False)
     ] = False,
+    text: TextFlag = False,
     runtime: RuntimeFlags = RuntimeFlags(),
     **options: Any,
 ) -> None:
@@ -74,6 +78,7 @@ def stream(
     from ..generation.streaming import generate_pieces, validate_stream
 
     console.set_quiet(quiet)
+    reject_file_names([prompt], text)
     if timeline is not None:
         options = add_timeline(options, timeline)
     values: dict[str, Any] = {**options}
@@ -105,12 +110,14 @@ def _write_pieces(
     pieces: Iterator[Samples], sample_rate: int, output: str | None, quiet: bool
 ) -> None:
     """Write samples [1, N] as they come; a file is a complete WAV after every piece."""
+    from ..audio.encoding import round_to_steps
+
     first = next(pieces)  # errors of the request come before the file is created
     num_samples = 0
     with _open_output(output) as file:
         file.write(_wav_header(sample_rate, UNKNOWN_SIZE))
         for piece in chain([first], pieces):
-            file.write((piece[0].clip(-1.0, 1.0) * 32767.0).round().astype("<i2").tobytes())
+            file.write(round_to_steps(piece[0], _BITS).astype("<i2").tobytes())
             file.flush()
             num_samples += piece.shape[1]
             if not quiet:

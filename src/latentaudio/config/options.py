@@ -167,6 +167,19 @@ class GenerationOptions(StrictModel):
         """Seconds around the loop point that are regenerated; 0 if the output is no loop."""
         return self.loop_seam or (self.edit.loop_seam_duration if self.edit else 0.0)
 
+    @property
+    def edit_kind(self) -> str:
+        """Kind of the edit, or "" for a generation."""
+        return self.edit.kind if self.edit else ""
+
+    @property
+    def input_files(self) -> list[str]:
+        """Paths of all files that the request reads."""
+        names = [cue.audio_prompt for cue in self.timeline]
+        if self.edit is not None:
+            names += [self.edit.source_path, self.edit.mask_image]
+        return [name for name in names if name]
+
     def with_defaults(self, defaults: Mapping[str, Any]) -> GenerationOptions:
         """Return the request with every option set.
 
