@@ -32,6 +32,8 @@ from latentaudio.config.option_table import OPTIONS
 from latentaudio.config.options import GenerationOptions, PromptCue
 from latentaudio.config.presets import PRESETS
 from latentaudio.config.samplers import SAMPLERS
+from latentaudio.loaders import diffusers_keys, transformers_keys
+from latentaudio.loaders.config_keys import KeyTable
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 NOTICE = "<!-- Written by scripts/generate_reference.py; do not edit. -->"
@@ -277,11 +279,66 @@ def cli_page() -> str:
     return "\n".join([*lines, *machine_lines()])
 
 
-PAGES = {"cli.md": cli_page, "options.md": options_page}
+KEY_TABLES = (
+    *(diffusers_keys.UNET, diffusers_keys.AUDIOLDM2_UNET, diffusers_keys.VAE),
+    *(diffusers_keys.PROJECTION, transformers_keys.VOCODER, transformers_keys.CLAP),
+    *(transformers_keys.CLAP_TEXT, transformers_keys.CLAP.nested["audio_config"]),
+    *(transformers_keys.FEATURE_EXTRACTOR, transformers_keys.T5, transformers_keys.GPT2),
+    *(transformers_keys.VITS, transformers_keys.ROBERTA_TOKENIZER, transformers_keys.T5_TOKENIZER),
+    transformers_keys.VITS_TOKENIZER,
+    *diffusers_keys.SCHEDULERS.values(),
+)
+"""Tables of keys, in the order of the page."""
+
+
+def key_lines(rows: KeyTable) -> list[str]:
+    """Return the section of one class: the keys that are read, and those without effect."""
+    lines = [f"## {rows.name}", ""]
+    read = []
+    reasons: dict[str, list[str]] = {}
+    for name, key in (*rows.keys.items(), *rows.extra.items()):
+        if key.kind == "ignored":
+            reasons.setdefault(key.note, []).append(f"`{name}`")
+            continue
+        effect = f"`{key.note}`" if key.kind == "honored" else "nothing else is accepted"
+        read.append([f"`{name}`", cell(key.rule.text), effect])
+    lines += [*table(["key", "accepted values", "effect"], read), ""]
+    if reasons:
+        ignored = [[cell(reason), ", ".join(names)] for reason, names in reasons.items()]
+        lines += [*table(["reason", "keys without effect"], ignored), ""]
+    return lines
+
+
+def configuration_keys_page() -> str:
+    """Return docs/reference/configuration-keys.md."""
+    lines = [
+        NOTICE,
+        "",
+        "# Keys of configuration files",
+        "",
+        "A folder of diffusers has a configuration file for each component. The tables list every",
+        "key of every class. A value that is not accepted is an error that names file, key and value.",
+        "So is a key that the class does not have. Keys that begin with `_` and version numbers are",
+        "not read. Where a file lacks a key, the default of the library applies.",
+        "",
+        "The column *effect* names the field of this package that holds the value. A test compares",
+        "each key with the installed diffusers and transformers.",
+        "",
+    ]
+    for rows in KEY_TABLES:
+        lines += key_lines(rows)
+    return "\n".join(lines)
+
+
+PAGES = {
+    "cli.md": cli_page,
+    "options.md": options_page,
+    "configuration-keys.md": configuration_keys_page,
+}
 
 
 def main() -> None:
-    """Write both pages."""
+    """Write all pages."""
     for name, page in PAGES.items():
         (FOLDER / name).write_text(page(), encoding="utf-8")
 

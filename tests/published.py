@@ -35,26 +35,8 @@ from transformers import (
     VitsModel,
 )
 
-VOCABULARY = [
-    "a",
-    "dog",
-    "bell",
-    "rain",
-    "door",
-    "knocks",
-    "on",
-    "the",
-    "wooden",
-    "roof",
-    "in",
-    "far",
-    "away",
-    "music",
-    "loud",
-    "soft",
-    "man",
-    "speaks",
-]
+WORDS = "a dog bell rain door knocks on the wooden roof in far away music loud soft man speaks"
+VOCABULARY = WORDS.split()
 PROMPTS = ["a dog in the rain", "music", "three loud knocks on the wooden door far away"]
 
 

@@ -17,13 +17,13 @@ BENCHMARKS = ROOT / "benchmarks"
 CARD = ROOT / "src" / "latentaudio" / "assets" / "mini" / "README.md"
 INTRODUCTION = """# Quality of `mini`
 
-Printed by `latentaudio evaluate quality mini --output benchmarks/mini.json` on two cores (AVX-512, bf16).
-"Ceiling (ground truth)" is the same metric on ground truth.
+Printed by `latentaudio evaluate quality mini --output benchmarks/mini.json` on two cores (AVX-512,
+bf16). "Ceiling (ground truth)" is the same metric on ground truth.
 """
 SECTION = "## Scores"
 SCORES = f"""{SECTION}
-Printed by `latentaudio evaluate quality mini` and `latentaudio benchmark mini`. `benchmarks/mini.md` has
-the accuracy of every sound class.
+Printed by `latentaudio evaluate quality mini` and `latentaudio benchmark mini`.
+`benchmarks/mini.md` has the accuracy of every sound class.
 
 | metric | mini | ceiling (ground truth) | target | N | seed |
 |---|---|---|---|---|---|

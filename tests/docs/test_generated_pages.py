@@ -17,7 +17,7 @@ def generator():
     return module
 
 
-@pytest.mark.parametrize("name", ["cli.md", "options.md"])
+@pytest.mark.parametrize("name", ["cli.md", "options.md", "configuration-keys.md"])
 def test_generated_page_is_up_to_date(generator, name):
     committed = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
     assert committed == generator.PAGES[name](), "run python scripts/generate_reference.py"

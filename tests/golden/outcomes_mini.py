@@ -14,9 +14,11 @@ from golden.common import Outcome, Value, clip_values, fresh, source_clip
 
 from latentaudio import AudioLDM, load
 from latentaudio.config.edits import InpaintOptions
-from latentaudio.config.options import PromptCue
+from latentaudio.config.options import GenerationOptions, PromptCue
 from latentaudio.config.presets import PresetName
 from latentaudio.config.samplers import SamplerName
+from latentaudio.editing.inputs import RequestInputs
+from latentaudio.generation.resolve import resolve_request
 from latentaudio.types import Step
 
 FAST, EXACT = "auto", "fp32"
@@ -92,9 +94,12 @@ def defaults(m: AudioLDM, prompts: Sequence[str]) -> Value:
 
 
 def edited(m: AudioLDM) -> Value:
-    """`edit` itself, to which all editing methods delegate."""
-    edit = InpaintOptions(time_ranges=((0.2, 0.5),))
-    return clip_values(list(m.edit(source_clip(), edit, OTHER, steps=3, seed=4)))
+    """A request of an edit, as the command line runs it."""
+    inputs = RequestInputs(m.sample_rate)
+    audio = inputs.load_audio(source_clip())
+    edit = InpaintOptions(time_ranges=((0.2, 0.5),), source_sha256=audio.sha256)
+    options = GenerationOptions(prompt=OTHER, edit=edit, steps=3, seed=4)
+    return clip_values(list(m.run([resolve_request(options, m.source, inputs)])))
 
 
 _GENERATE: dict[str, Outcome] = {

@@ -106,7 +106,13 @@ def tiny_config(config: ModelConfig) -> ModelConfig:
             num_groups=4,
         )
         vocoder = replace(
-            config.vocoder, channels=16, ffn_dim=32, num_layers=2, pitch_smoothing_frames=20
+            config.vocoder,
+            channels=16,
+            ffn_dim=32,
+            num_layers=2,
+            pitch_smoothing_frames=20,
+            attack_n_fft=0,
+            use_harmonics=False,
         )
     else:
         unet = replace(

@@ -197,6 +197,46 @@ def test_output_that_fails_verification_is_removed(folder, tmp_path, monkeypatch
     assert "generates another clip" in capsys.readouterr().err and not (tmp_path / "ours").exists()
 
 
+def test_rounding_is_no_failed_verification(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("latentaudio.cli.convert.compare_models", lambda *_: 2e-5)
+    command = ["convert", str(folder), str(tmp_path / "ours"), "--layout", "latentaudio"]
+    assert main([*command, "--verify"]) == 0
+    assert capsys.readouterr().out.strip().endswith("difference 2e-05")
+    assert (tmp_path / "ours" / "model.json").is_file()
+
+
+def test_conversion_keeps_the_class_of_the_language_model(tmp_path):
+    folder = published.save(published.audioldm2(), tmp_path / "model")
+    convert(resolve_model(folder), tmp_path / "copy", "diffusers")
+    for place in (folder, tmp_path / "copy"):
+        index = json.loads((place / "model_index.json").read_text())
+        config = json.loads((place / "language_model" / "config.json").read_text())
+        assert index["language_model"] == ["transformers", "GPT2LMHeadModel"]
+        assert config["architectures"] == ["GPT2LMHeadModel"]
+    loaded = GPT2LMHeadModel.from_pretrained(tmp_path / "copy" / "language_model")
+    expected = GPT2LMHeadModel.from_pretrained(folder / "language_model")
+    assert not same(expected.state_dict(), loaded.state_dict())
+
+
+def test_text_tower_of_audioldm1_alone_passes_the_authors_layout(tmp_path, monkeypatch):
+    source = resolve_model(published.save(published.audioldm(), tmp_path / "model"))
+    spec = replace(
+        source.spec, name="tiny-published", unet_parameters=1, original_checkpoint="tiny.ckpt"
+    )
+    full_clap = replace(source.config.clap, audio_depths=(1, 1))
+    complete = replace(source.config, clap=full_clap)
+    monkeypatch.setitem(registry.MODELS, "tiny-published", replace(spec, config=complete))
+    convert(source, tmp_path / "tiny-published.ckpt", "original")
+    again = resolve_model(tmp_path / "tiny-published.ckpt", architecture="tiny-published")
+    assert not again.config.can_rank
+    assert not same(states(source), states(again))
+    convert(again, tmp_path / "back", "diffusers")
+    config = json.loads((tmp_path / "back" / "text_encoder" / "config.json").read_text())
+    assert config["architectures"] == ["ClapTextModelWithProjection"]
+    assert "text_config" not in config
+    assert not same(states(source), states(resolve_model(tmp_path / "back")))
+
+
 @pytest.mark.parametrize("layout", ["latentaudio", "diffusers"])
 def test_verification_uses_the_weights_and_heads_that_were_written(
     folder, tiny_spec, tmp_path, monkeypatch, capsys, layout

@@ -12,7 +12,7 @@ from latentaudio.loaders.resolve import ASSETS
 FOLDER = ASSETS / "mini"
 
 
-def test_the_bundled_model_is_complete_and_at_most_60_megabytes():
+def test_the_bundled_model_is_complete_and_at_most_65_megabytes():
     files = {file.name for file in FOLDER.iterdir()}
     components = {*component_names(MINI), "distilled_unet"}
     assert {f"{component}.safetensors" for component in components} | {
@@ -23,7 +23,7 @@ def test_the_bundled_model_is_complete_and_at_most_60_megabytes():
     distilled_bytes = (FOLDER / "distilled_unet.safetensors").stat().st_size
     assert (
         distilled_bytes <= 13e6
-        and sum(file.stat().st_size for file in FOLDER.iterdir()) - distilled_bytes <= 60e6
+        and sum(file.stat().st_size for file in FOLDER.iterdir()) - distilled_bytes <= 65e6
     )
     card = json.loads((FOLDER / "model.json").read_text())["card"]
     assert card, "the card is empty"

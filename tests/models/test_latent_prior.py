@@ -38,6 +38,7 @@ def test_gradients_reach_every_parameter(prior):
     assert not [name for name, p in prior.named_parameters() if p.grad is None or not p.grad.any()]
 
 
+@pytest.mark.slow
 def test_it_learns_a_rate_from_a_word_and_interpolates(prior):
     """Periods of 4 to 8 frames, each a mixture of two words.
 

@@ -16,6 +16,12 @@ from .flags import ArchitectureFlag, JSONRecordFlag, QuietFlag
 VERIFY_PROMPT = "a dog barking"
 VERIFY_TRANSCRIPT = "hello"
 VERIFY_DURATION_S = 0.64
+VERIFY_TOLERANCE = 1e-3
+"""Largest difference of two clips that rounding makes, in standard deviations.
+
+Equal weights give clips up to 2e-5 apart, because rounding depends on where mapped weights lie in
+memory. One exchanged tensor of a tiny model gives 0.1 or more.
+"""
 
 
 def convert(
@@ -71,7 +77,7 @@ def convert(
     elif not quiet:
         note = "" if difference is None else f"  difference {difference:g}"
         console.print_result(f"{target}  {name} as {layout}{note}")
-    if difference is not None and difference > 0:
+    if difference is not None and not difference <= VERIFY_TOLERANCE:
         _remove(target)
         raise WeightsError(
             f"{target} generates another clip than {source} (maximum difference {difference:g} "

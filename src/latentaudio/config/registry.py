@@ -167,7 +167,13 @@ MINI = ModelConfig(
         use_prior=True,
     ),
     vocoder=VocoderConfig(
-        kind="istft", channels=256, ffn_dim=768, num_layers=8, pitch_smoothing_frames=200
+        kind="istft",
+        channels=256,
+        ffn_dim=768,
+        num_layers=8,
+        pitch_smoothing_frames=200,
+        attack_n_fft=256,
+        use_harmonics=True,
     ),
     schedule=ScheduleConfig(prediction="v"),
     clap=CLAPConfig(
@@ -236,7 +242,7 @@ _MINI = ModelSpec(
     strength_shift=3.0,
     bundled=True,
     unet_parameters=12_137_896,
-    num_parameters=31_410_883,
+    num_parameters=31_846_393,
 )
 _MINI_FILM = replace(
     _MINI,
@@ -245,7 +251,7 @@ _MINI_FILM = replace(
     config=MINI_FILM,
     bundled=False,
     unet_parameters=8_187_624,
-    num_parameters=17_479_811,
+    num_parameters=17_915_321,
 )
 
 

@@ -57,6 +57,10 @@ _CONCATENATED = Rule(
     "true if class_embed_type is set",
     lambda value, settings: bool(value) == (settings["class_embed_type"] is not None),
 )
+_CONTEXTS = Rule(
+    "a number, or a number or list for each level, the same for all levels with attention",
+    lambda value, _: isinstance(value, int | list),
+)
 _TIME_WIDTH = Rule("null or four times block_out_channels[0]", _is_base_width_times_4)
 
 _UNET: dict[str, Key] = {
@@ -75,7 +79,7 @@ _UNET: dict[str, Key] = {
     "act_fn": honored("silu", "unet.activation", _ACTIVATION),
     "norm_num_groups": honored(32, "unet.num_groups", COUNT),
     "norm_eps": honored(1e-5, "unet.norm_eps", POSITIVE),
-    "cross_attention_dim": honored(1280, "unet.contexts"),
+    "cross_attention_dim": honored(1280, "unet.contexts", _CONTEXTS),
     "transformer_layers_per_block": honored(1, "unet.transformer_depth", COUNT_OR_COUNTS),
     "attention_head_dim": honored(8, "unet.num_heads", COUNT_OR_COUNTS),
     "projection_class_embeddings_input_dim": honored(None, "unet.film_dim", COUNT_OR_NULL),

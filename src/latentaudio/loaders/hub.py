@@ -68,7 +68,7 @@ def fetch(
         if available:
             return snapshot if to is None else _copy_from_cache(snapshot, available, to)
         if isinstance(error, Unreachable):
-            raise _not_cached(repository, error) from None
+            raise _not_cached(repository, error, is_offline) from None
         raise
     names = set(_select([file.name for file in files], patterns))
     if not names:
@@ -160,9 +160,12 @@ def check_snapshot(folder: Path, names: Sequence[str] | None = None) -> None:
             raise WeightsError(f"{link} was damaged and is removed; download it again") from None
 
 
-def _not_cached(repository: HubRepository, error: Unreachable) -> WeightsError:
+def _not_cached(repository: HubRepository, error: Unreachable, is_local_only: bool) -> WeightsError:
     """Return the error for files that neither the cache nor the hub gives."""
-    if repository.is_offline:
+    if is_local_only:
+        reason = "local_files_only is set"
+        remedy = "leave it out"
+    elif repository.is_offline:
         reason = "HF_HUB_OFFLINE is set"
         remedy = "unset it"
     else:

@@ -1,5 +1,6 @@
 """A rendered corpus, tiny models in the registry, and functions that run a stage on them."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from conftest import TINY, TINY_FILM
 from latentaudio.config import registry
 from latentaudio.train.logger import read_log
 from latentaudio.train.loop import train
+from latentaudio.train.pre_encode import FOLDER_NAME, pre_encode
 from latentaudio.train.recipe import Recipe
 from latentaudio.train.stages.base import build_stage
 from procedural_audio.corpus import render_corpus
@@ -29,6 +31,30 @@ def data(tmp_path_factory):
         num_workers=1,
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def encoded_data(data, tiny_folder, tmp_path_factory):
+    """What pre-encoding with the tiny model leaves in a folder of runs."""
+    runs = tmp_path_factory.mktemp("encoded") / "runs"
+    (runs / "any").mkdir(parents=True)
+    (runs / "any" / "model").symlink_to(tiny_folder)
+    pre_encode((data,), runs / "any" / "model", TINY)
+    return runs / FOLDER_NAME
+
+
+@pytest.fixture
+def copy_encoded_data(encoded_data):
+    """Return a function that puts the pre-encoded data into a folder of runs without any.
+
+    A stage whose model has the same encoders finds it; others encode their own.
+    """
+
+    def copy(runs):
+        if not (runs / FOLDER_NAME).exists():
+            shutil.copytree(encoded_data, runs / FOLDER_NAME)
+
+    return copy
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +82,12 @@ def stage_recipe():
 
 
 @pytest.fixture
-def run_stage(data, tmp_path, stage_recipe):
+def run_stage(data, tmp_path, stage_recipe, copy_encoded_data):
     """Return a function that trains a stage and returns its run folder and log."""
 
     def run(stage: str, init_from, folder=tmp_path, **changes):
         run_folder = folder / "runs" / stage
+        copy_encoded_data(run_folder.parent)
         train(stage_recipe(stage, **changes), (data,), run_folder, (init_from,))
         return run_folder, read_log(run_folder)
 
@@ -68,11 +95,12 @@ def run_stage(data, tmp_path, stage_recipe):
 
 
 @pytest.fixture
-def tiny_stage(data, stage_recipe):
+def tiny_stage(data, stage_recipe, copy_encoded_data):
     """Return a function that builds a stage on a model folder without a run."""
 
     def build(stage: str, options: dict, model_folder, on_prepare=None, config=TINY):
         recipe = stage_recipe(stage, options=options)
+        copy_encoded_data(model_folder.parent.parent)
         return build_stage(recipe, config, (data,), model_folder, on_prepare)
 
     return build

@@ -49,6 +49,7 @@ def encoded(data, model_folder):
     return folder
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same_arrays(encoded, data, tmp_path, tiny_folder, monkeypatch):
     monkeypatch.setattr(module, "CLIPS_PER_WORKER", 4)
     monkeypatch.setattr(module, "SHARD_SIZE", 4)

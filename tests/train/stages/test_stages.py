@@ -115,7 +115,7 @@ def test_a_stage_trains_its_component_and_leaves_a_model_that_generates(
     ],
 )
 def test_a_resumed_run_of_any_stage_is_bit_identical(
-    stage, options, precision, data, tmp_path, tiny_folder, stage_recipe
+    stage, options, precision, data, tmp_path, tiny_folder, stage_recipe, copy_encoded_data
 ):
     recipe = stage_recipe(
         stage,
@@ -127,6 +127,7 @@ def test_a_resumed_run_of_any_stage_is_bit_identical(
     )
     uninterrupted = tmp_path / "runs" / "uninterrupted"
     resumed = tmp_path / "runs" / "resumed"
+    copy_encoded_data(resumed.parent)
     train(recipe, (data,), uninterrupted, (tiny_folder,))
     assert train(recipe, (data,), resumed, (tiny_folder,), max_minutes=1e-6) == 1
     assert train(recipe, (data,), resumed) == 4
