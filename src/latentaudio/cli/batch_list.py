@@ -197,7 +197,7 @@ def resolve_rows(
     first_seed: int,
     extension: str,
     runtime: RuntimeFlags,
-    made: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    earlier_requests: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> list[Row]:
     """Resolve the request of every row with the defaults of its model.
 
@@ -209,8 +209,8 @@ def resolve_rows(
         extension: Extension of the files, which are named by name or prompt, and numbered if an
             earlier row has that name.
         runtime: Flags of the model and the machine.
-        made: Earlier requests by the names of their files. A row of the same request keeps its
-            seed, wherever it stands in the list by now.
+        earlier_requests: Earlier requests by the names of their files. A row of the same request
+            keeps its seed, wherever it stands in the list by now.
 
     Raises:
         LatentAudioError: The first error in the list, with its row.
@@ -237,7 +237,8 @@ def resolve_rows(
             resolved_request = resolve_request(request, source, inputs)
             num_seeds += resolved_request.options.candidates
             if not has_own_seed:
-                resolved_request = _with_seed_of(made.get(name, {}), resolved_request, settings)
+                earlier = earlier_requests.get(name, {})
+                resolved_request = _with_seed_of(earlier, resolved_request, settings)
             record = _record(resolved_request, settings)
             resolved.append(Row(number, name, resolved_request, record))
     return resolved

@@ -105,11 +105,11 @@ def is_made_by(file: Path, requests: Sequence[GenerationOptions]) -> bool:
     from ..config.options import GenerationOptions
 
     try:
-        made = GenerationOptions.from_tags(info(file)["tags"])
+        stored = GenerationOptions.from_tags(info(file)["tags"])
     except LatentAudioError:
         return False
     texts = [(request.display_text, request.transcript, request.edit_kind) for request in requests]
-    return (made.display_text, made.transcript, made.edit_kind) in texts
+    return (stored.display_text, stored.transcript, stored.edit_kind) in texts
 
 
 def plot_path(path: Path) -> Path:

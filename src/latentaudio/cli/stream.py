@@ -91,12 +91,8 @@ def stream(
         )
     request = GenerationOptions(**{"prompt": "", **values})
     validate_stream(request)
-    if duration is not None:
-        num_seconds = duration
-    elif "duration" in values:  # of the timeline file
-        num_seconds = request.duration
-    else:
-        num_seconds = math.inf
+    of_timeline = request.duration if "duration" in values else math.inf
+    num_seconds = of_timeline if duration is None else duration
     if not num_seconds > MIN_DURATION_S:
         raise UsageError(f"duration = {num_seconds:g} must be above {MIN_DURATION_S}")
     _validate_output(output)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from ..audio.ops import CROSSFADE_S, Samples
 from ..config.edits import ExtendOptions
 from ..config.option_table import CLIP_ONLY_OPTIONS
@@ -23,12 +25,18 @@ NUM_ENDING_FADES = 5
 a clip."""
 
 
+QUIET_PEAK = 1e-3
+"""Peak (-60 dBFS) of half a window below which a sound has died away; nothing can continue it."""
+MIN_PIECE_S = 0.1
+
+
 def generate_pieces(
     engine: Engine, options: GenerationOptions, duration: float, inputs: RequestInputs
 ) -> Iterator[Samples]:
     """Return the pieces of one clip, each as soon as it is finished.
 
-    Each piece continues the half window before it, like `extend`; piece k has the seed + k.
+    Each piece continues the half window before it, like `extend`; piece k has the seed + k. After a
+    sound that has died away, such as a bell, the next piece begins anew.
 
     Args:
         engine: The engine of a model.
@@ -115,6 +123,9 @@ class _PieceGenerator:
         """
         self.index += 1
         sample_rate = self.engine.system.sample_rate
+        if np.abs(tail).max(initial=0.0) < QUIET_PEAK:
+            fresh = self._begin_anew(num_done / sample_rate, num_new / sample_rate)
+            return np.concatenate([tail, fresh[:, :num_new]], axis=1)
         start = (num_done - tail.shape[1]) / sample_rate
         end = start + (tail.shape[1] + num_new) / sample_rate
         audio = self.inputs.load_audio(tail)
@@ -129,6 +140,18 @@ class _PieceGenerator:
         [extended] = self.engine.run([self._resolve(self.options.model_copy(update=changes))])
         self.inputs.forget(edit)
         return extended.samples
+
+    def _begin_anew(self, start: float, duration: float) -> Samples:
+        """Return a clip [1, N] for a range of the stream in seconds, without what came before."""
+        duration = max(duration, MIN_PIECE_S)
+        cues = crop_cues(self.options.timeline, start, start + duration, self.options.crossfade)
+        changes = {
+            "duration": duration,
+            "timeline": tuple(cues),
+            "seed": self.options.seed_after(self.index),
+        }
+        [clip] = self.engine.run([self._resolve(self.options.model_copy(update=changes))])
+        return clip.samples
 
     def _resolve(self, options: GenerationOptions) -> ResolvedRequest:
         return resolve_request(options, self.engine.system.source, self.inputs)

@@ -160,8 +160,9 @@ def read_timeline(file: Path) -> dict[str, Any]:
     """
     try:
         content = parse_yaml(read_bounded(file))
-    except OSError as error:
-        raise DataError(f"cannot read {file} ({error.strerror})") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise DataError(f"cannot read {file} ({reason})") from None
     except ValueError as error:
         raise DataError(f"{file} is not valid YAML ({first_line(error)})") from None
     if isinstance(content, list):
