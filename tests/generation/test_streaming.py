@@ -35,7 +35,7 @@ def test_after_a_sound_that_died_away_the_stream_begins_anew(tiny):
     fresh = [request for request in engine.requests if request.options.edit is None]
     assert len(fresh) >= 4
     assert len({request.options.seed for request in fresh}) == len(fresh)
-    starts = np.flatnonzero(np.diff(np.pad(whole, 1) > 0) == 1)
+    starts = np.flatnonzero(np.diff((np.pad(whole, 1) > 0).astype(int)) == 1)
     assert len(starts) == len(fresh)
 
 
