@@ -173,9 +173,9 @@ class VAEStage(Stage):
             real = self.discriminator(batch)
         repeats = len(reconstruction) // len(batch)
         distances = []
-        for found, target in zip(fake.features, real.features, strict=True):
-            target = torch.cat([target] * repeats)
-            distance = (found - target).float().abs().mean()
+        for fake_feature, real_feature in zip(fake.features, real.features, strict=True):
+            target = torch.cat([real_feature] * repeats)
+            distance = (fake_feature - target).float().abs().mean()
             distances.append(distance / target.float().abs().mean())
         losses["vae/feature_matching"] = torch.stack(distances).mean()
         return losses
