@@ -1,5 +1,6 @@
 """Transcripts become the ids that the published speech models were trained with."""
 
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -169,3 +170,21 @@ def test_threads_have_no_effect_on_each_other():
         assert list(pool.map(phonemize, SENTENCES[:40])) == [
             phonemize(text) for text in SENTENCES[:40]
         ]
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    [
+        ("1,000", "one thousand"),
+        ("2,500", "two thousand five hundred"),
+        ("3.5", "three point five"),
+    ],
+)
+def test_a_comma_or_point_between_digits_belongs_to_the_number(written, spoken):
+    # stress and spaces differ
+    first, second = (re.sub("[ˈˌ ]", "", phonemize(text)) for text in (written, spoken))
+    assert first == second
+
+
+def test_other_commas_and_points_stay_punctuation():
+    assert phonemize("1, 2.") == f"{phonemize('1')}, {phonemize('2')}."

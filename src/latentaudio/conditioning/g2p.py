@@ -2,12 +2,12 @@
 
 Converts transcripts to ids of the 183 symbols of VITS, as in AudioLDM 2's speech models. This is
 the English text pipeline of the original (numerics: phonemes). The extra `speech` installs
-espeak-ng, which is opened at the first text. It reads numbers, as in the original. A comma or point
-inside a number splits it, as in the original.
+espeak-ng, which is opened at the first text. It reads numbers, as in the original.
 
-One difference: the original uses Unidecode to make text ASCII, whose license is GPL. This module
-uses Unicode's decomposition and a table of common signs. Letters of other scripts are dropped
-instead of transliterated.
+Two differences. A comma or point between two digits belongs to the number, as in newer versions of
+the original's phonemizer. Older ones split "1,000" into "one, zero zero zero". And the original
+uses Unidecode to make text ASCII, whose license is GPL. This module uses Unicode's decomposition
+and a table of common signs. Letters of other scripts are dropped and not transliterated.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ _SIGNS = str.maketrans({
     "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D",
     "þ": "th", "Þ": "Th", "€": " euros ", "£": " pounds ", "°": " degrees ",
 })  # fmt: skip
-_PUNCTUATION = re.compile(rf"((?:\s*[{re.escape(_MARKS)}])+\s*)")
+# a comma or point between digits is part of a number
+_MARK = rf"(?:[{re.escape(_MARKS.replace(',', '').replace('.', ''))}]|(?<!\d)[,.]|[,.](?!\d))"
+_PUNCTUATION = re.compile(rf"((?:\s*{_MARK})+\s*)")
 
 # of speak_lib.h
 _OUTPUT_SYNCHRONOUS = 2  # no sound device

@@ -68,7 +68,8 @@ def open_component(folder: Path, name: str) -> Tensors:
         tensors = tensors.rename(names)
         merged = tensors if merged is None else merged.merge(tensors)
     assert merged is not None
-    return merged
+    # names of tensors begin with their folder, so that errors name the right one
+    return merged.with_source(folder)
 
 
 def open_component_folder(folder: Path) -> Tensors:
@@ -291,8 +292,8 @@ def _write_tensors(model: ModelSource, target: Path, progress: Progress | None) 
         if not folders:
             continue
         stems.update({part.name: part.file_stem for part in folders})
-        foreign = LAYOUTS["diffusers"].to_foreign(spec, state, model.config)
-        for key, value in foreign.items():
+        renamed = LAYOUTS["diffusers"].to_foreign(spec, state, model.config)
+        for key, value in renamed.items():
             subfolder, _, inner = key.rpartition("/")
             tensors.setdefault(subfolder or folders[0].name, {})[inner] = value
     for subfolder, state in tensors.items():

@@ -122,8 +122,8 @@ class Layout:
 
     def to_foreign(self, spec: ComponentSpec, state: State, config: ModelConfig) -> State:
         """Return a component's state with the names and forms of this layout."""
-        foreign = dict(to_foreign(self.tensor_refs(spec, config, state), state))
-        return foreign if self.place is None else self.place(spec).finish(foreign, config)
+        renamed = dict(to_foreign(self.tensor_refs(spec, config, state), state))
+        return renamed if self.place is None else self.place(spec).finish(renamed, config)
 
 
 _ROWS = (

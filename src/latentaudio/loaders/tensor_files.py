@@ -88,6 +88,10 @@ class Tensors(Mapping[str, Tensor]):
         value = self[name]
         return value.to(dtype) if dtype is not None and value.is_floating_point() else value
 
+    def with_source(self, source: Path) -> Tensors:
+        """Return the same tensors under another name of their source."""
+        return Tensors(self._locations, source)
+
     def with_prefix(self, prefix: str) -> Tensors:
         """Return the tensors whose names start with `prefix`, named without it."""
         locations = {
