@@ -20,14 +20,7 @@ from pydantic.fields import FieldInfo
 
 from latentaudio.cli.flags import PANELS, RuntimeFlags
 from latentaudio.cli.main import COMMANDS, app
-from latentaudio.config.edits import (
-    ExtendOptions,
-    InpaintOptions,
-    LoopOptions,
-    SuperResolveOptions,
-    TransferOptions,
-    VaryOptions,
-)
+from latentaudio.config.edits import AnyEdit
 from latentaudio.config.option_table import OPTIONS
 from latentaudio.config.options import GenerationOptions, PromptCue
 from latentaudio.config.presets import PRESETS
@@ -37,14 +30,7 @@ from latentaudio.loaders.config_keys import KeyTable
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 NOTICE = "<!-- Written by scripts/generate_reference.py; do not edit. -->"
-EDITS = (
-    TransferOptions,
-    VaryOptions,
-    InpaintOptions,
-    SuperResolveOptions,
-    ExtendOptions,
-    LoopOptions,
-)
+EDITS = typing.get_args(typing.get_args(AnyEdit)[0])
 
 
 def flag(field: str) -> str:

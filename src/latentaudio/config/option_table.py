@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from .samplers import SAMPLERS
+
 MAX_DURATION_S = 600.0
 """Longest duration of a clip, a source or a fade in seconds."""
 MAX_PROMPT_CHARS = 2000
@@ -66,6 +68,8 @@ class Option:
             return "CHOICE"
         return {str: "STR", int: "INT"}.get(type(self.default), "FLOAT")
 
+
+_SAMPLER_CHOICES = ", ".join(f"{name} ({spec.purpose})" for name, spec in SAMPLERS.items())
 
 OPTIONS: Mapping[str, Option] = {
     "prompt": Option("Text that describes the sound, in English."),
@@ -162,8 +166,7 @@ OPTIONS: Mapping[str, Option] = {
         is_sampling=True,
     ),
     "sampler": Option(
-        "Sampler: dpm++ (few steps), ddim (as published), heun (slower, second order) "
-        "or distilled (with a distilled UNet). Default: the preset's (quality: dpm++).",
+        f"Sampler: {_SAMPLER_CHOICES}. Default: the preset's (quality: dpm++).",
         "dpm++",
         "expert",
         is_choice=True,

@@ -19,6 +19,7 @@ class SamplerSpec:
     Attributes:
         function: Name of its file in `diffusion/samplers/` and of the function in it.
         spacing: How its timesteps are spread. None: the distilled UNet's config lists them.
+        purpose: When to choose it, in a few words for the help.
         uses_eta: Whether it takes `eta`, the amount of fresh noise per step.
         starts_from_audio: Whether it can begin between pure noise and a clip, as edits need.
         component: The network it runs: "unet", or "distilled_unet" with its own fixed timesteps,
@@ -27,6 +28,7 @@ class SamplerSpec:
 
     function: str
     spacing: Spacing | None
+    purpose: str
     uses_eta: bool = False
     starts_from_audio: bool = True
     component: Literal["unet", "distilled_unet"] = "unet"
@@ -38,14 +40,18 @@ class SamplerSpec:
 
 
 SAMPLERS: dict[str, SamplerSpec] = {
-    "ddim": SamplerSpec("ddim", "leading", uses_eta=True),
-    "dpm++": SamplerSpec("dpmpp_2m", "log_snr"),
-    "heun": SamplerSpec("heun", "log_snr"),
+    "ddim": SamplerSpec("ddim", "leading", "as published", uses_eta=True),
+    "dpm++": SamplerSpec("dpmpp_2m", "log_snr", "few steps"),
+    "heun": SamplerSpec("heun", "log_snr", "slower, second order"),
     "distilled": SamplerSpec(
-        "distilled", None, starts_from_audio=False, component="distilled_unet"
+        "distilled",
+        None,
+        "with a distilled UNet",
+        starts_from_audio=False,
+        component="distilled_unet",
     ),
 }
-"""Every sampler by the name that users type."""
+"""Every sampler by the name that users type, in the order of the help."""
 
 if TYPE_CHECKING:
     SamplerName: TypeAlias = str
