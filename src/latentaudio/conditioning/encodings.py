@@ -62,7 +62,10 @@ class Consumers:
 
 
 class Encodings(Mapping[str, Encoding]):
-    """The encodings of one batch, by conditioner.
+    """What the conditioners computed for one batch: a mapping from their names to `Encoding`.
+
+    `conditioning` returns it as the UNet reads it, `translator_sources` as the translator does, and
+    `text_states` as the latent prior does.
 
     Attributes:
         consumers: Consumers of each conditioner that the model uses, in the order of the table.

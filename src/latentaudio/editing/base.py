@@ -17,11 +17,12 @@ from .inputs import SourceAudio
 
 @dataclass(frozen=True)
 class EditPlan:
-    """The inputs of the engine for one edit.
+    """What an edit asks of the engine: before sampling, during it, and after decoding.
 
     Attributes:
-        latent_edit: Where the sampler starts and which cells it generates.
-        postprocess: Maps generated samples [1, N] to the result [1, N].
+        latent_edit: The latent of the source, the noise level that the sampler starts from, and the
+            mask of the cells that it generates.
+        postprocess: Puts decoded samples [1, N] into the source, and returns the result [1, N].
         context_audio: The source and the mask of its latent frames, for in-context continuation of
             the language of audio; None if the edit does not use it.
     """
@@ -45,4 +46,5 @@ class EditSource:
 
     def duration(self, sample_rate: int) -> float:
         """Return the duration of the source in seconds."""
-        return self.audio.samples.shape[1] / sample_rate
+        num_samples: int = self.audio.samples.shape[1]
+        return num_samples / sample_rate

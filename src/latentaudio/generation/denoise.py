@@ -96,15 +96,28 @@ class BatchInputs:
 
 
 class DenoiserRun:
-    """Denoises one batch from noise to latent.
+    """The sampling of one batch, from noise to latent.
+
+    `steps` runs the sampler. The caller iterates over it, and takes z of the last step.
 
     Attributes:
+        system: The model.
+        batch: The requests, their conditioning, and the latent of an edit.
         options: Options that all clips of the batch share.
+        schedule: Noise schedule of the model.
         window_index: Number of the next window within a step.
-        denoisers: One denoiser for each window.
+        denoisers: One denoiser for each window: the UNet with guidance, and with the prompts of
+            that window.
     """
 
     def __init__(self, system: System, batch: BatchInputs, guidance_scale: float) -> None:
+        """Prepare the UNet and its guidance.
+
+        Args:
+            system: The model.
+            batch: Inputs of the batch.
+            guidance_scale: Scale of classifier-free guidance; 1 is no guidance.
+        """
         self.system = system
         self.batch = batch
         self.options = batch.requests[0]
@@ -148,7 +161,7 @@ class DenoiserRun:
 
     @torch.inference_mode()
     def steps(self) -> Iterator[Step]:
-        """Yield every step of the sampler; the last one holds the latent."""
+        """Yield every step of the sampler. z of the last one is the latent [B, C, T', F']."""
         options = self.options
         config = self.system.config
         num_frames = self.system.codec.num_frames(options.duration)

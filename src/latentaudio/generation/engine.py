@@ -61,7 +61,12 @@ NO_CALLBACKS = Callbacks()
 
 
 class Engine:
-    """Generates the clips of resolved requests with one loaded model."""
+    """Generates the clips of resolved requests with one model.
+
+    Attributes:
+        system: The model.
+        conditioner: Encodes the prompts of each window.
+    """
 
     def __init__(self, system: System) -> None:
         self.system = system
@@ -78,7 +83,7 @@ class Engine:
             callbacks: Functions that follow the sampling steps.
 
         Yields:
-            `num_waveforms` clips for each request.
+            Finished clips, `num_waveforms` of them for each request.
 
         Raises:
             GenerationError: A clip is silent or not finite, or memory does not suffice.

@@ -33,11 +33,14 @@ MODEL_DEFAULTS = tuple(each.name for each in fields(ModelSpec) if each.name in O
 
 @dataclass(frozen=True)
 class ResolvedRequest:
-    """A complete, checked request with its decoded inputs.
+    """A request that is ready to run: all options are set and checked, all input files decoded.
+
+    `resolve_request` makes it from `GenerationOptions` and a model. It never changes.
 
     Attributes:
-        options: Every option with a value.
-        guidance_scale: Guidance scale that is used; 1 is no guidance.
+        options: The request. Every option has a value.
+        guidance_scale: Scale that the sampler uses; 1 is no guidance. It differs from
+            `options.guidance_scale` where that is below 1 and the reference does not guide there.
         edit_source: Source and mask of an edit, or None.
         audio_prompts: Samples [1, N] of the timeline's audio prompts, by checksum.
     """

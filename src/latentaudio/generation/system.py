@@ -34,14 +34,15 @@ CACHE_SIZE = 64
 
 
 class System:
-    """One model in memory: its row of the registry, its components and its codec.
+    """One model: its networks, its codec, and the encoders of prompts.
 
-    Components load when first used. No code here depends on a request.
+    It does not sample: `generation.engine.Engine` does that with a system. Networks load when they
+    are used first. Nothing here depends on a request.
 
     Attributes:
-        source: The resolved model on disk.
-        components: The networks by name.
-        codec: Waveform <-> latent.
+        source: The model on disk, with its row of the table of models.
+        components: The networks by name, such as "unet".
+        codec: Mel front end, VAE and vocoder: waveform to latent and back.
         batch_size: Clips that are denoised together. A larger batch is hardly faster on a CPU. A
             clip that is generated alone is bit-identical for one seed. In a batch, rounding changes
             samples of `mini` by about 3e-4 in float32 and 0.04 in bf16.

@@ -60,7 +60,7 @@ class LayoutFile(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """One row: the file of a layout, and the facts about it that other modules need.
+    """A form in which a model lies on disk, such as a diffusers folder: one row of `LAYOUTS`.
 
     Attributes:
         name: The name that users type.

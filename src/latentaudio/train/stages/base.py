@@ -144,12 +144,16 @@ class Stage(ABC):
 
     @abstractmethod
     def losses(self, batch: Batch, trainable: str, generator: Generator) -> Losses:
-        """Return the named losses of one trainable.
+        """Return the losses of one trainable for one micro-batch.
 
         Args:
             batch: Batch on the device.
             trainable: Name of the trainable that is updated.
             generator: Source of all randomness, on the CPU.
+
+        Returns:
+            Scalars by name. The loop logs each, and minimizes their sum, weighted by
+            `loss_weights`.
         """
 
     def preview(self) -> Preview:
