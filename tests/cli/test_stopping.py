@@ -25,6 +25,15 @@ def start(*words, **environment):
     )
 
 
+@pytest.fixture
+def sigint_is_not_ignored():
+    """Programs inherit an ignored SIGINT, as of a shell that runs the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("sigint_is_not_ignored")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_in_a_line_and_leaves_complete_files(tiny_folder, tmp_path, number, code):
     words = ["generate", "a dog", "--model", tiny_folder, "--duration", "0.5", "--steps", "9"]
@@ -34,7 +43,7 @@ def test_a_signal_ends_in_a_line_and_leaves_complete_files(tiny_folder, tmp_path
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == code
     assert err.splitlines()[-1] == "latentaudio: stopped; finished files are complete"
     assert "Traceback" not in err
@@ -47,7 +56,7 @@ def test_a_signal_ends_in_a_line_and_leaves_complete_files(tiny_folder, tmp_path
 def test_help_ends_at_every_width(columns):
     command = [sys.executable, "-m", "latentaudio", "--help"]
     run = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": columns}
+        command, capture_output=True, text=True, timeout=300, env={**os.environ, "COLUMNS": columns}
     )
     assert (run.returncode, run.stderr) == (0, "")
     assert "generate" in run.stdout
@@ -55,7 +64,7 @@ def test_help_ends_at_every_width(columns):
 
 def test_the_exit_code_of_the_module_is_that_of_the_command():
     with start("generate", PYTHONWARNINGS="error") as process:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 2
     assert err.count("\n") == 1
 
