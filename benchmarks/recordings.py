@@ -10,7 +10,8 @@ by name and checksum. Two folders of captioned audio are written, mono at 16 kHz
   license that also binds works made from it (GPL, CC BY-SA). No model may learn from these. A
   recording whose file name tells no kind is left out.
 
-A row of `metadata.jsonl` has the kind ("" if the file name tells none), source and license.
+A row of `metadata.jsonl` has the sound class in `kinds` (none if the file name tells none), source
+and license. `python benchmarks/codec_quality.py data/recordings/test` measures the codec on them.
 The licenses are those of the packages' copyright files; OpenSFX states its own for each sound.
 """
 
@@ -388,7 +389,7 @@ def main() -> None:
                 row = {
                     "file_name": file,
                     "text": Path(recording.path).name,
-                    "kind": kind,
+                    "kinds": [kind] if kind else [],
                     "source": f"{package.name}: {recording.path}",
                     "license": recording.license,
                 }
