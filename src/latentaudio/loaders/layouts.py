@@ -1,7 +1,8 @@
 """The table of layouts, the forms in which a model lies on disk, and a model in one of them.
 
 Importing this module imports no torch: the file of a layout is imported when it is used.
-To add a layout: one file here with the functions of `LayoutFile`, and one row in `LAYOUTS`.
+To add a layout: one file here with the functions of `LayoutFile`, its name in `LayoutName`, and one
+row in `_ROWS`.
 """
 
 from __future__ import annotations
