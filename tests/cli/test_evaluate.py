@@ -63,5 +63,7 @@ def test_a_file_that_cannot_be_written_is_rejected_before_the_work(tiny_folder, 
 
 
 def test_a_missing_classifier_is_an_error_that_says_how_to_train_one(tiny_folder, tmp_path, capsys):
-    assert main(["evaluate", "quality", str(tiny_folder), "--classifier", str(tmp_path / "none")]) == 2
+    assert (
+        main(["evaluate", "quality", str(tiny_folder), "--classifier", str(tmp_path / "none")]) == 2
+    )
     assert "train_classifier.py" in capsys.readouterr().err
