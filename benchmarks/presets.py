@@ -4,8 +4,9 @@
 
 "accuracy" is the top-1 accuracy of the sound classifier. "Fréchet ratio" is the distance of the
 clips to ground truth, relative to the distance of two halves of ground truth. It uses fewer clips
-than `latentaudio evaluate quality` and cannot be compared with it. "seconds" is the median time of a clip
-of 5.12 s. benchmarks/distance.py measures how far presets end from 200 steps of the same noise.
+than `latentaudio evaluate quality` and cannot be compared with it. "seconds" is the median time of
+a clip of 5.12 s. benchmarks/distance.py measures how far presets end from 200 steps of the same
+noise.
 """
 
 import argparse

@@ -245,10 +245,7 @@ def test_diffusers_attributes_and_noop_methods_exist(audioldm2_pair):
         "enable_attention_slicing",
     ):
         getattr(our_pipe, name)()
-    assert (
-        our_pipe.unet is our_pipe.system.components["unet"]
-        and our_pipe.text_encoder is our_pipe.system.encoders.clap
-    )
+    assert type(our_pipe.unet) is type(diffusers_pipe.unet)
     assert our_pipe.vocoder.config.sampling_rate == diffusers_pipe.vocoder.config.sampling_rate
     assert (
         our_pipe.vae_scale_factor == diffusers_pipe.vae_scale_factor
@@ -273,15 +270,15 @@ def test_a_component_that_is_set_is_used(audioldm2_pair, tmp_path):
             (AudioLDM2Pipeline(**{**diffusers_pipe.components, "unet": other}), our_pipe), PROMPTS
         )
     )
-    with pytest.raises(UsageError, match="the unet is yours"):
-        our_pipe.save_pretrained(tmp_path / "saved")
-    assert not (tmp_path / "saved").exists()
-    calls = []
-    our_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    our_pipe.save_pretrained(tmp_path / "saved")
+    saved = compat.AudioLDM2Pipeline.from_pretrained(tmp_path / "saved")
+    saved.set_progress_bar_config(disable=True)
+    assert_agree(*run_both((our_pipe, saved), PROMPTS))
     our_pipe.unet = torch.compile(our_pipe.unet)
+    network = our_pipe.system.components["unet"]
+    assert isinstance(network, type(torch.compile(other)))  # ours, compiled as theirs was
     with torch.compiler.set_stance("force_eager"):  # the module that `compile` returns, no tracing
         run_both((our_pipe,), PROMPTS)
-    assert calls
 
 
 def test_subclasses_and_arguments_of_to_work(audioldm2_pair, tmp_path):
@@ -290,10 +287,10 @@ def test_subclasses_and_arguments_of_to_work(audioldm2_pair, tmp_path):
 
     folder = published.save(audioldm2_pair[0], tmp_path / "sub")
     pipe = Subclass.from_pretrained(folder)
-    assert pipe.to("cpu", silence_dtype_warnings=True).to(torch.float64).dtype == torch.float32
-    assert pipe.to(dtype=torch.float16).dtype == torch.bfloat16
-    with pytest.raises(UsageError, match="revision= is not supported"):
-        Subclass.from_pretrained(folder, revision="old")
+    assert pipe.to("cpu", silence_dtype_warnings=True).to(torch.float64).dtype == torch.float64
+    assert pipe.to(dtype=torch.float16).dtype == torch.float16
+    # as in diffusers, a folder has no revisions
+    assert isinstance(Subclass.from_pretrained(folder, revision="old"), Subclass)
 
 
 def test_saving_keeps_the_scheduler_and_overwrites(audioldm2_pair, tmp_path):
@@ -386,7 +383,7 @@ def test_embeddings_of_speech_can_be_computed_and_passed(speech_pair, monkeypatc
 
 def test_a_speech_model_needs_transcriptions(speech_pair):
     _, our_pipe = speech_pair
-    assert our_pipe.text_encoder_2 is our_pipe.system.encoders.phonemes is not None
+    assert type(our_pipe.text_encoder_2).__name__ == "VitsModel"
     for transcripts in (None, ["hello"]):
         with pytest.raises(UsageError, match="with a text for each of 2 prompts"):
             our_pipe(["a man", "a woman"], transcription=transcripts)
@@ -414,7 +411,7 @@ def test_a_saved_pipeline_opens_again_with_the_same_sound(pair, tmp_path):
         ({"prompt": "a dog", "callback_steps": 0}, "callback_steps = 0"),
         ({"prompt": "a dog", "audio_length_in_s": float("nan")}, "must be finite numbers"),
         (
-            {"prompt": "a dog", "latents": torch.zeros(1, 4, 9, 4), "audio_length_in_s": 0.32},
+            {"prompt": "a dog", "latents": torch.zeros(1, 4, 8, 5), "audio_length_in_s": 0.32},
             r"must be \[1, 4, 8, 4\]",
         ),
         (

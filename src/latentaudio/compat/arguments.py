@@ -5,9 +5,10 @@ Letters: B prompts, N tokens, n tokens of the language of audio, D width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,23 +17,25 @@ from ..errors import UsageError
 from ..types import Conditioning, Context, Step
 
 
-@dataclass
-class AudioPipelineOutput:
-    """The result of a call, which can also be unpacked like a tuple of one.
+class AudioPipelineOutput(OrderedDict[str, Any]):
+    """The result of a call: a mapping, whose value is an attribute and an item by number, too.
 
     Attributes:
         audios: Samples [B, samples], or latents.
     """
 
-    audios: Any
+    def __init__(self, audios: Any) -> None:
+        super().__init__(audios=audios)
+        self.audios = audios
 
-    def __getitem__(self, key: int | str) -> Any:
-        if key in (0, "audios"):
-            return self.audios
-        return (self.audios,)[cast(int, key)]
+    def __getitem__(self, key: int | str | slice) -> Any:
+        if isinstance(key, str):
+            return super().__getitem__(key)
+        return self.to_tuple()[key]
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.audios,))
+    def to_tuple(self) -> tuple[Any, ...]:
+        """Return the values."""
+        return (self.audios,)
 
 
 @dataclass

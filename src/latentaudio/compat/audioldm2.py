@@ -24,6 +24,7 @@ from .arguments import (
     prompt_list,
 )
 from .base_pipeline import BasePipeline, SamplingArguments
+from .errors import raise_value_errors
 
 TokenTensors: TypeAlias = tuple[Tensor | None, Tensor | None, Tensor]
 """(T5's states [B, N, D] or None, their mask [B, N] or None, language of audio [B, n, D])."""
@@ -32,8 +33,76 @@ TokenTensors: TypeAlias = tuple[Tensor | None, Tensor | None, Tensor]
 class AudioLDM2Pipeline(BasePipeline):
     """diffusers' pipeline of AudioLDM 2."""
 
+    component_names = (
+        "vae",
+        "text_encoder",
+        "text_encoder_2",
+        "projection_model",
+        "language_model",
+        "tokenizer",
+        "tokenizer_2",
+        "feature_extractor",
+        "unet",
+        "scheduler",
+        "vocoder",
+    )
     is_audioldm2 = True
 
+    @raise_value_errors
+    def __init__(
+        self,
+        vae: Any = None,
+        text_encoder: Any = None,
+        text_encoder_2: Any = None,
+        projection_model: Any = None,
+        language_model: Any = None,
+        tokenizer: Any = None,
+        tokenizer_2: Any = None,
+        feature_extractor: Any = None,
+        unet: Any = None,
+        scheduler: Any = None,
+        vocoder: Any = None,
+    ) -> None:
+        """Make a pipeline of modules of diffusers and transformers, as in diffusers."""
+        values = (
+            vae,
+            text_encoder,
+            text_encoder_2,
+            projection_model,
+            language_model,
+            tokenizer,
+            tokenizer_2,
+            feature_extractor,
+            unet,
+            scheduler,
+            vocoder,
+        )
+        super().__init__(None, dict(zip(self.component_names, values, strict=True)))
+
+    @torch.no_grad()
+    def generate_language_model(
+        self, inputs_embeds: Tensor, max_new_tokens: int = 8, attention_mask: Tensor | None = None
+    ) -> Tensor:
+        """Return the language of audio [B, n, D] that the language model appends to a sequence.
+
+        Args:
+            inputs_embeds: The sequence [B, N, D], as the projection model makes it.
+            max_new_tokens: Number n of vectors.
+            attention_mask: 1 for vectors of the sequence that count [B, N].
+        """
+        sequence = inputs_embeds
+        mask = attention_mask
+        if mask is None:
+            mask = torch.ones(sequence.shape[:2], dtype=torch.long, device=sequence.device)
+        model = self.language_model
+        for _ in range(max_new_tokens):
+            result = model(inputs_embeds=sequence, attention_mask=mask, output_hidden_states=True)
+            # the hidden state of the last position is the next vector
+            sequence = torch.cat([sequence, result.hidden_states[-1][:, -1:]], dim=1)
+            mask = torch.nn.functional.pad(mask, (0, 1), value=1)
+        return sequence[:, -max_new_tokens:]
+
+    @raise_value_errors
     def encode_prompt(
         self,
         prompt: str | list[str] | None,
@@ -125,6 +194,7 @@ class AudioLDM2Pipeline(BasePipeline):
             uncond = replace(uncond, contexts=(*uncond.contexts, states))
         return cond, uncond
 
+    @raise_value_errors
     @torch.no_grad()
     def __call__(
         self,

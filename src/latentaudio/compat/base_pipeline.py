@@ -1,25 +1,20 @@
-"""The part that both pipelines share: loading, saving, attributes, sampling and output.
+"""The part that both pipelines share: loading, sampling and output.
 
 Letters: B prompts times waveforms, C channels, T' F' latent grid.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..config.parsing import parse_json, read_bounded
 from ..diffusion.diffusers_schedulers import run_scheduler
 from ..diffusion.guidance import Guidance, cfg_denoiser
 from ..diffusion.sampling import run_sampler, sampler_timesteps
@@ -28,36 +23,18 @@ from ..errors import UsageError
 from ..generation.denoise import PreparedUNet
 from ..generation.engine import Engine
 from ..generation.system import System
-from ..loaders.diffusers_settings import INDEX
-from ..loaders.resolve import resolve_model
-from ..types import Conditioning, Step
-from . import components
+from ..loaders.hub import fetch
+from ..loaders.resolve import hub_location, resolve_model
+from ..types import Conditioning, Denoiser, Step
+from . import components, library
 from .arguments import StepCallbacks, draw_noise
-from .components import MODULES, TOKENIZERS, DDIMScheduler
+from .components import DDIMScheduler
+from .errors import raise_value_errors
+from .pipeline_objects import REFERENCE, PipelineObjects
+from .variants import link_variant
 
-_LOW_PRECISION = (torch.float16, torch.bfloat16)
-"""Types of diffusers' callers that select bf16 here."""
-_UNSUPPORTED_KEYWORDS = ("revision", *TOKENIZERS, "feature_extractor", "projection_model")
-
-
-def _noop_methods() -> frozenset[str]:
-    features = (
-        "attention_slicing",
-        "freeu",
-        "model_cpu_offload",
-        "sequential_cpu_offload",
-        "vae_slicing",
-        "vae_tiling",
-        "xformers_memory_efficient_attention",
-    )
-    names: set[str] = set()
-    for feature in features:
-        names.update((f"enable_{feature}", f"disable_{feature}"))
-    return frozenset(names)
-
-
-NOOP_METHODS = _noop_methods()
-"""Methods of diffusers that change where and in which pieces work runs, never the sound."""
+_ANY_DEVICE = ("auto", "balanced", "balanced_low_0", "sequential")
+"""Values of `device_map` that leave the choice of the device to the library."""
 
 
 @dataclass
@@ -83,161 +60,84 @@ class SamplingArguments:
     callbacks: StepCallbacks = field(default_factory=StepCallbacks)
 
 
-class BasePipeline:
+class BasePipeline(PipelineObjects):
     """What both pipelines share; `from_pretrained` makes one.
 
     Attributes:
-        system: The model.
-        scheduler: A scheduler of diffusers, or this package's DDIM.
+        num_timesteps: Steps of the latest call.
+        guidance_scale: Guidance scale of the latest call.
     """
 
-    is_audioldm2: ClassVar[bool]
+    _callback_tensor_inputs = ("latents",)
 
-    def __init__(self, system: System, scheduler: Any = None) -> None:
-        self.system = system
-        self.scheduler = scheduler or components.load_scheduler(system)
+    def __init__(self, system: System | None, objects: dict[str, Any]) -> None:
+        super().__init__(system, objects)
         self._progress_bar_settings: dict[str, Any] = {}
-        self._replaced: set[str] = set()
+        self._guidance_scale = 1.0
+        self.num_timesteps = 0
 
     @classmethod
+    @raise_value_errors
     def from_pretrained(cls, name: str | Path, **keywords: Any) -> Any:
         """Return the pipeline of a model, as in diffusers.
 
         Args:
             name: A model name, hub id or folder.
-            keywords: `torch_dtype` or `dtype` (16 bits select bf16; text encoders stay in
-                float32), `device`, `reference`, `scheduler`, and modules of diffusers or
-                transformers that replace components. Those about downloads are ignored: set the
-                environment variables of huggingface_hub instead.
+            keywords: `torch_dtype` or `dtype`: a type, or {component: type, "default": type}.
+                `device_map` or `device`. `variant`, `use_safetensors`, `revision`, `cache_dir`,
+                `local_files_only`. `reference`. Components, which replace those of the folder.
 
         Raises:
-            UsageError: A keyword is not supported, or the model needs the other pipeline.
+            UsageError: A keyword has a value that cannot be used, or the model needs the other
+                pipeline.
         """
-        for keyword in _UNSUPPORTED_KEYWORDS:
-            if keywords.get(keyword) is not None:
-                raise UsageError(
-                    f"{keyword}= is not supported; save it into a model folder and load that"
-                )
-        dtype = keywords.get("torch_dtype", keywords.get("dtype"))
-        reference = keywords.get("reference", "diffusers")
-        precision = "bf16" if dtype in _LOW_PRECISION else "fp32"
-        source = resolve_model(name, reference=reference)
-        system = System(source, keywords.get("device", "cpu"), precision)
-        if (system.config.unet.film_dim is None) != cls.is_audioldm2:
+        folders: list[library.TemporaryFolder] = []
+        folder = _find_folder(name, keywords)
+        variant = keywords.get("variant")
+        if variant or keywords.get("use_safetensors") is not None:
+            folders.append(library.TemporaryFolder())
+            target = folders[0].path
+            link_variant(Path(folder), variant, target, keywords.get("use_safetensors") is not True)
+            folder = target
+        source = resolve_model(folder, reference=keywords.get("reference", REFERENCE))
+        if source.config.unet.is_audioldm1 == cls.is_audioldm2:
             other = "AudioLDMPipeline" if cls.is_audioldm2 else "AudioLDM2Pipeline"
             raise UsageError(f"{name} is a model for {other}; use that class")
-        pipeline = cls(system, keywords.get("scheduler"))
-        for keyword, value in keywords.items():
-            if isinstance(value, nn.Module):
-                setattr(pipeline, keyword, value)
+        objects = {key: keywords[key] for key in cls.component_names if key in keywords}
+        device = keywords.get("device", keywords.get("device_map")) or "cpu"
+        if isinstance(device, dict):
+            device = next(iter(device.values()), "cpu")
+        if source.layout == "diffusers":
+            folders.append(library.TemporaryFolder())
+            small_files = folders[-1].path
+            library.describe({}, cls.__name__, small_files, source.path)
+            tensors = library.open_weights(source.path)
+            fields = {**vars(source), "path": small_files, "tensors": tensors}
+            source = library.ModuleSource(**fields)
+        system = System(source, "auto" if device in _ANY_DEVICE else str(device), "fp32")
+        pipeline = cls._of_system(system, objects)
+        pipeline._folders.extend(folders)
+        dtype = keywords.get("torch_dtype", keywords.get("dtype"))
+        if dtype is not None and dtype != "auto":
+            pipeline._set_dtype(dtype)
         return pipeline
 
-    def save_pretrained(self, folder: str | Path, **_: Any) -> None:
-        """Write the model and the scheduler as a folder for diffusers; existing files are replaced.
-
-        Args:
-            folder: The folder.
-
-        Raises:
-            UsageError: A component is the caller's own; no file has its weights.
-        """
-        from ..loaders.convert import convert
-
-        if self._replaced:
-            raise UsageError(
-                f"the {sorted(self._replaced)[0]} is yours and is not saved; save it by itself, "
-                f"and the model by a pipeline without it"
-            )
-        target = Path(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
-            converted = Path(temporary, "model")
-            convert(self.system.source, converted, "diffusers")
-            if hasattr(self.scheduler, "save_pretrained"):
-                self.scheduler.save_pretrained(converted / "scheduler")
-                index = parse_json(read_bounded(converted / INDEX))
-                index["scheduler"] = ["diffusers", type(self.scheduler).__name__]
-                (converted / INDEX).write_text(json.dumps(index, indent=2), encoding="utf-8")
-            shutil.copytree(converted, target, dirs_exist_ok=True)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; a module of diffusers or transformers replaces the model's component.
-
-        The model's own component, compiled, is used from then on.
-        """
-        if name not in MODULES or not isinstance(value, nn.Module):
-            object.__setattr__(self, name, value)
-            return
-        uncompiled = getattr(value, "_orig_mod", value)
-        if uncompiled is getattr(self, name):
-            own_name = components.component_name(self.system, name)
-            self.system.components.replace(own_name, value)
-            return
-        components.replace_component(self.system, name, uncompiled.state_dict())
-        self._replaced.add(name)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return a component by diffusers' name: unet, vae, vocoder, text_encoder and so on."""
-        if name in MODULES:
-            component = components.get_component(self.system, name)
-            if name == "vocoder" and not hasattr(component, "config"):
-                mel = self.system.config.mel
-                settings = SimpleNamespace(sampling_rate=mel.sample_rate, model_in_dim=mel.n_mels)
-                component.config = settings
-            return component
-        if name in TOKENIZERS:
-            return self.system.encoders.tokenizers.get(TOKENIZERS[name])
-        if name == "projection_model":
-            return self.system.encoders.translator
-        if name in NOOP_METHODS:
-            return self._make_noop_method(name)
-        raise AttributeError(f"{type(self).__name__} has no {name!r}")
-
-    def _make_noop_method(self, name: str) -> Callable[..., None]:
-        """Return one of `NOOP_METHODS`; those that offload move the model to the GPU instead."""
-
-        def method(*_: Any, device: Any = None, **__: Any) -> None:
-            if name.endswith("_cpu_offload") and torch.cuda.is_available():
-                self.system.to(str(device or "cuda"))
-
-        return method
-
-    def to(self, *targets: Any, **named_targets: Any) -> Any:
-        """Move to a device, compute in a type, and return the pipeline.
-
-        Args:
-            targets: Devices and types.
-            named_targets: `device` and `dtype`.
-        """
-        for target in (*targets, named_targets.get("device"), named_targets.get("dtype")):
-            if isinstance(target, torch.dtype):
-                self.system.to(self.device, "bf16" if target in _LOW_PRECISION else "fp32")
-            elif target is not None:
-                self.system.to(target)
-        return self
+    @classmethod
+    def _of_system(cls, system: System, objects: dict[str, Any]) -> Any:
+        """Return a pipeline of a model on disk, some of whose components are given."""
+        pipeline = cls.__new__(cls)
+        BasePipeline.__init__(pipeline, system, objects)
+        return pipeline
 
     @property
-    def device(self) -> torch.device:
-        """Device of the components."""
-        return self.system.components.device
-
-    _execution_device = device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Type that the UNet computes in."""
-        return self.system.components.dtype or torch.float32
+    def guidance_scale(self) -> float:
+        """Guidance scale of the latest call."""
+        return self._guidance_scale
 
     @property
     def vae_scale_factor(self) -> int:
         """Mel frames of a latent frame."""
         return self.system.config.vae.downsampling
-
-    @property
-    def components(self) -> dict[str, Any]:
-        """Every component by diffusers' name."""
-        values = {name: getattr(self, name) for name in (*MODULES, *TOKENIZERS)}
-        return {**values, "scheduler": self.scheduler}
 
     def maybe_free_model_hooks(self) -> None:
         """Do nothing: there are no hooks."""
@@ -245,6 +145,12 @@ class BasePipeline:
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Set options of the progress bar, such as disable=True."""
         self._progress_bar_settings = settings
+
+    def progress_bar(self, iterable: Any = None, total: int | None = None) -> Any:
+        """Return a progress bar with the options of `set_progress_bar_config`."""
+        from huggingface_hub.utils import tqdm
+
+        return tqdm(iterable, total=total, **self._progress_bar_settings)
 
     def _sample(
         self, cond: Conditioning, uncond: Conditioning, arguments: SamplingArguments
@@ -254,13 +160,14 @@ class BasePipeline:
         duration = self._validate(arguments)
         latents = self._initial_latents(cond, duration, arguments).to(self.device, torch.float32)
         schedule = Schedule(config.schedule)
-        guidance_scale = arguments.guidance_scale if arguments.guidance_scale > 1 else 1.0
-        network = PreparedUNet(self.system.components)
-        denoise = cfg_denoiser(network, cond, uncond, Guidance(guidance_scale), schedule)
+        self._guidance_scale = arguments.guidance_scale
+        denoise = self._make_denoiser(cond, uncond, schedule)
         num_steps = arguments.num_steps
+        self.num_timesteps = num_steps
         generator = arguments.generator
         steps: Iterator[Step]
-        if isinstance(self.scheduler, DDIMScheduler):
+        scheduler = self._objects["scheduler"]
+        if isinstance(scheduler, DDIMScheduler):
             steps = run_sampler(
                 "ddim",
                 denoise,
@@ -272,11 +179,26 @@ class BasePipeline:
             )
         else:
             steps = run_scheduler(
-                denoise, latents, self.scheduler, num_steps, eta=arguments.eta, generator=generator
+                denoise, latents, scheduler, num_steps, eta=arguments.eta, generator=generator
             )
         for step in self._reported_steps(steps, num_steps):
             arguments.callbacks.notify(self, step)
         return step.z, int(duration * config.mel.sample_rate)
+
+    def _make_denoiser(
+        self, cond: Conditioning, uncond: Conditioning, schedule: Schedule
+    ) -> Denoiser:
+        """Return the guided network. Callbacks may change `_guidance_scale` between steps."""
+        network = PreparedUNet(self.system.components)
+        by_scale: dict[float, Denoiser] = {}
+
+        def denoise(z: Tensor, t: Tensor) -> Tensor:
+            scale = self._guidance_scale if self._guidance_scale > 1 else 1.0
+            if scale not in by_scale:
+                by_scale[scale] = cfg_denoiser(network, cond, uncond, Guidance(scale), schedule)
+            return by_scale[scale](z, t)
+
+        return denoise
 
     def _validate(self, arguments: SamplingArguments) -> float:
         """Return the duration in seconds, or raise UsageError for impossible arguments."""
@@ -317,22 +239,65 @@ class BasePipeline:
         )
         if arguments.latents is None:
             return draw_noise(shape, arguments.generator)
-        if arguments.latents.shape != shape:
+        given = tuple(arguments.latents.shape)
+        # diffusers takes any number of frames; the result is as long as they allow
+        if len(given) != len(shape) or (*given[:2], given[3]) != (*shape[:2], shape[3]):
             raise UsageError(
-                f"latents are {list(arguments.latents.shape)}; for this call they must be "
-                f"{list(shape)}"
+                f"latents are {list(given)}; for this call they must be {list(shape)}, of any "
+                f"number of frames"
             )
         return arguments.latents
+
+    def prepare_latents(
+        self,
+        batch_size: int,
+        num_channels_latents: int,
+        height: int,
+        dtype: torch.dtype = torch.float32,
+        device: Any = None,
+        generator: Any = None,
+        latents: Tensor | None = None,
+    ) -> Tensor:
+        """Return the first latents of the scheduler.
+
+        Args:
+            batch_size: Number of clips.
+            num_channels_latents: Channels C of the latents.
+            height: Mel frames.
+            dtype: Type of the result.
+            device: Device of the result; None: the pipeline's.
+            generator: One generator for the whole batch, a list with one for each clip, or None.
+            latents: Noise to use; None: it is drawn.
+
+        Returns:
+            [B, C, T', F'].
+        """
+        config = self.system.config
+        downsampling = config.vae.downsampling
+        shape = (
+            batch_size,
+            num_channels_latents,
+            height // downsampling,
+            config.mel.n_mels // downsampling,
+        )
+        noise = draw_noise(shape, generator) if latents is None else latents
+        sigma = getattr(self._objects["scheduler"], "init_noise_sigma", 1.0)
+        return noise.to(device or self.device, dtype) * sigma
+
+    @torch.no_grad()
+    def mel_spectrogram_to_waveform(self, mel_spectrogram: Tensor) -> Tensor:
+        """Return waveforms [B, samples] of log-mels [B, 1, T, F] or [B, T, F]."""
+        mel = mel_spectrogram.squeeze(1) if mel_spectrogram.ndim == 4 else mel_spectrogram
+        waveform: Tensor = self.system.components["vocoder"](mel[:, None].float())
+        return waveform.reshape(len(mel), -1).cpu().float()
 
     def _reported_steps(self, steps: Iterator[Step], num_steps: int) -> Iterator[Step]:
         """Yield the steps that diffusers reports, and show progress.
 
         Of a second-order solver, two updates count as one step; the last one is always reported.
         """
-        from huggingface_hub.utils import tqdm
-
-        order = getattr(self.scheduler, "order", 1)
-        with tqdm(total=num_steps, **self._progress_bar_settings) as progress_bar:
+        order = getattr(self._objects["scheduler"], "order", 1)
+        with self.progress_bar(total=num_steps) as progress_bar:
             for step in steps:
                 completed = step.index + 1
                 is_last = completed == step.total
@@ -381,3 +346,26 @@ class BasePipeline:
             return values.repeat_interleave(num_waveforms, 0).to(self.device)
 
         return conditioning.map(repeat)
+
+
+def _find_folder(name: str | Path, keywords: dict[str, Any]) -> str | Path:
+    """Return the folder of a model of the hub with its own settings, or the name as it is."""
+    settings = {key: keywords[key] for key in ("revision", "cache_dir") if keywords.get(key)}
+    is_offline = bool(keywords.get("local_files_only"))
+    variant = keywords.get("variant")
+    is_path = Path(name).expanduser().exists()
+    if is_path or not (settings or is_offline or variant):
+        return name
+    repository, file = hub_location(str(name))
+    if file is not None:
+        raise UsageError(f"{name} is one file on the hub; leave out {', '.join(keywords)}")
+    patterns = None
+    if variant:
+        patterns = ["*.json", "*.txt", "*.model", f"*.{variant}.*", f"*.{variant}-*"]
+    return fetch(
+        repository,
+        patterns,
+        revision=settings.get("revision"),
+        cache=settings.get("cache_dir"),
+        is_offline=is_offline,
+    )
