@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..config.architecture import Prediction
 from .config_keys import (
     COUNT,
     COUNT_OR_COUNTS,
@@ -167,7 +168,11 @@ PROJECTION = table(
     },
 )
 
-PREDICTION_TYPES = {"epsilon": "epsilon", "v": "v_prediction", "x0": "sample"}
+PREDICTION_TYPES: dict[Prediction, str] = {
+    "epsilon": "epsilon",
+    "v": "v_prediction",
+    "x0": "sample",
+}
 """Our name of what the UNet predicts -> diffusers' name."""
 
 _BETAS: dict[str, Key] = {

@@ -173,8 +173,9 @@ def _check_symbols(path: Path) -> None:
     if not path.is_file():
         return
     symbols = read_json(path)
-    if len(symbols) == len(SYMBOLS) and symbols != {symbol: i for i, symbol in enumerate(SYMBOLS)}:
+    own = {symbol: index for index, symbol in enumerate(SYMBOLS)}  # one of two apostrophes
+    if len(symbols) == len(own) and symbols != own:
         raise WeightsError(
-            f"{path} has {len(SYMBOLS)} symbols in another order than the authors' table; "
+            f"{path} has the symbols in another order than the authors' table; "
             f"transcripts cannot be spelled with it, use another model"
         )

@@ -8,7 +8,6 @@ Files are written atomically. Pickles are never read here.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -202,37 +201,6 @@ def find_model_folder(path: Path) -> Path:
     return inner if (inner / MODEL_FILE).is_file() else path
 
 
-def copy_components(sources: tuple[Path, ...], target: Path) -> None:
-    """Copy the components and tokenizers of several folders into one.
-
-    If several folders have the same component, that of the last folder is used.
-
-    Args:
-        sources: Model folders or run folders.
-        target: The folder to fill.
-
-    Raises:
-        WeightsError: A source is not a folder with components.
-    """
-    target.mkdir(parents=True, exist_ok=True)
-    for source in map(find_model_folder, sources):
-        if not source.is_dir():
-            raise WeightsError(
-                f"{source} is not a folder; --init-from takes model folders or run folders"
-            )
-        files = sorted(source.glob("*.safetensors"))
-        if (source / TOKENIZER_FILE).is_file():
-            files.append(source / TOKENIZER_FILE)
-        if not files:
-            raise WeightsError(
-                f"{source} has no .safetensors of a component; --init-from takes model folders or "
-                f"run folders"
-            )
-        for file in files:
-            with atomic_write(target / file.name) as temporary:
-                shutil.copyfile(file, temporary)
-
-
 # The functions of `layouts.LayoutFile`.
 
 
@@ -284,9 +252,14 @@ def open_part(path: Path, name: str, use_ema: bool) -> Tensors | None:
 
 def open_tokenizer(path: Path, name: str, config: ModelConfig) -> Tokenizer:
     """Return a component's own tokenizer, or the one for all components."""
-    own = path / f"{name}.{TOKENIZER_FILE}"
     max_length = tokenizer_spec(name).max_length(config)
-    return Tokenizer.from_file(own if own.is_file() else path / TOKENIZER_FILE, max_length)
+    return Tokenizer.from_file(tokenizer_path(path, name), max_length)
+
+
+def tokenizer_path(folder: Path, name: str) -> Path:
+    """Return the file of a component's own tokenizer, or of the one for all components."""
+    own = folder / f"{name}.{TOKENIZER_FILE}"
+    return own if own.is_file() else folder / TOKENIZER_FILE
 
 
 def check_storable(config: ModelConfig) -> None:

@@ -8,6 +8,7 @@ this module imports no torch.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -133,8 +134,8 @@ def _locate(source: str | Path) -> tuple[str, Path]:
     name = str(source)
     if name in MODELS:
         return name, ASSETS / name if bundled_bytes(MODELS[name]) else _download(name)
-    path = Path(source).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(source))  # noqa: PTH111  # a Path raises for unknown users
+    if os.path.exists(path):  # noqa: PTH110  # a Path raises for long names
         return name, path
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         try:

@@ -7,6 +7,7 @@ refused. Trainers wrap a state in other mappings; those are removed here.
 from __future__ import annotations
 
 import argparse
+import os
 import pickle
 import re
 from collections.abc import Iterator, Mapping
@@ -170,7 +171,7 @@ def open_tensors(path: Path) -> Tensors:
     Raises:
         WeightsError: The file is missing or damaged, or it holds code.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  # a Path raises for long names
         raise WeightsError(f"{path} is missing; {_REMEDY}")
     if not path.stat().st_size:
         raise WeightsError(f"{path} is empty; {_REMEDY}")

@@ -81,17 +81,20 @@ def read_tokenizer(folder: Path, max_length: int) -> Tokenizer:
     if (folder / TOKENIZER_FILE).is_file():
         return Tokenizer.from_file(folder / TOKENIZER_FILE, max_length)
     if (folder / "merges.txt").is_file():
-        from tokenizers import ByteLevelBPETokenizer
-        from tokenizers.processors import RobertaProcessing
-
-        bpe = ByteLevelBPETokenizer.from_file(
-            str(folder / "vocab.json"), str(folder / "merges.txt")
-        )
-        end = ("</s>", bpe.token_to_id("</s>"))
-        start = ("<s>", bpe.token_to_id("<s>"))
-        bpe.post_processor = RobertaProcessing(end, start, add_prefix_space=False)
-        return Tokenizer(bpe, max_length)
+        return Tokenizer.checked(lambda: _read_pair(folder), folder, max_length)
     raise WeightsError(f"{folder} has no {TOKENIZER_FILE}; download the model's folder again")
+
+
+def _read_pair(folder: Path) -> Any:
+    """Return RoBERTa's tokenizer from its older pair of files."""
+    from tokenizers import ByteLevelBPETokenizer
+    from tokenizers.processors import RobertaProcessing
+
+    bpe = ByteLevelBPETokenizer.from_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    end = ("</s>", bpe.token_to_id("</s>"))
+    start = ("<s>", bpe.token_to_id("<s>"))
+    bpe.post_processor = RobertaProcessing(end, start, add_prefix_space=False)
+    return bpe
 
 
 def untruncated_tokenizer(model: ModelSource, name: str) -> Any:

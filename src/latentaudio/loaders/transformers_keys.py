@@ -68,7 +68,9 @@ _OLDER: dict[str, Key] = {
     **ignored(
         "other frameworks and ways to run",
         *("torchscript", "use_bfloat16", "tf_legacy_loss", "gradient_checkpointing"),
+        "attn_implementation",
     ),
+    **ignored(_TRAINING, "classifier_dropout"),
     **ignored(
         "links that the classes of AudioLDM do not have",
         *("tie_word_embeddings", "tie_encoder_decoder", "cross_attention_hidden_size"),
@@ -79,11 +81,14 @@ _OLDER: dict[str, Key] = {
 
 
 def _class_table(
-    name: str, keys: dict[str, Key], nested: dict[str, KeyTable] | None = None, **extra: Key
+    name: str,
+    keys: dict[str, Key],
+    extra: dict[str, Key] | None = None,
+    nested: dict[str, KeyTable] | None = None,
 ) -> KeyTable:
     own = {**_COMMON, **keys}
     older = {key: row for key, row in _OLDER.items() if key not in own}
-    return table(name, own, {**older, **extra}, nested)
+    return table(name, own, {**older, **(extra or {})}, nested)
 
 
 _EQUAL_DILATIONS = Rule(
@@ -113,16 +118,20 @@ VOCODER = _class_table(
     },
 )
 
-_ACTIVATION = Rule(
-    "gelu, relu, silu, selu, gelu_new, quick_gelu, gelu_fast, tanh or sigmoid",
-    lambda value, _: value in TRANSFORMERS_ACTIVATIONS,
-)
 TRANSFORMERS_ACTIVATIONS = (
     *("gelu", "relu", "silu", "swish", "selu", "gelu_new", "quick_gelu", "gelu_fast"),
     *("tanh", "sigmoid"),
 )
 """Names of activations that transformers has and that files may name."""
-
+_ACTIVATION = Rule(
+    "gelu, relu, silu, selu, gelu_new, quick_gelu, gelu_fast, tanh or sigmoid",
+    lambda value, _: value in TRANSFORMERS_ACTIVATIONS,
+)
+_OF_CONVERSION = ignored(
+    "a key of the conversion script that no class reads",
+    *("fusion_hidden_size", "fusion_num_hidden_layers", "projection_hidden_size"),
+    *("enable_patch_fusion", "intermediate_size"),
+)
 _CLAP_TEXT = _class_table(
     "ClapTextModelWithProjection",
     {
@@ -142,6 +151,7 @@ _CLAP_TEXT = _class_table(
         **ignored(_FIRST_WEIGHTS, "initializer_factor"),
         **ignored(_LABELS, "bos_token_id", "eos_token_id"),
     },
+    {key: row for key, row in _OF_CONVERSION.items() if key != "intermediate_size"},
 )
 
 _PATCH = Rule(
@@ -205,11 +215,7 @@ _CLAP_AUDIO = _class_table(
         **ignored("a classifier that CLAP does not have", "num_classes"),
         **ignored(_FIRST_WEIGHTS, "initializer_factor"),
     },
-    **ignored(
-        "a key of the conversion script that no class reads",
-        *("fusion_num_hidden_layers", "projection_hidden_size", "enable_patch_fusion"),
-        "intermediate_size",
-    ),
+    _OF_CONVERSION,
 )
 
 CLAP_TEXT = _CLAP_TEXT
@@ -224,9 +230,11 @@ CLAP = _class_table(
         **ignored("derived from both towers", "hidden_size", "num_hidden_layers"),
         **ignored(_FIRST_WEIGHTS, "initializer_factor"),
     },
-    nested={"text_config": _CLAP_TEXT, "audio_config": _CLAP_AUDIO},
-    **ignored("a key of older versions", "text_config_dict", "audio_config_dict"),
-    **ignored("a key of the conversion script that no class reads", "fusion_num_hidden_layers"),
+    {
+        **ignored("a key of older versions", "text_config_dict", "audio_config_dict"),
+        **_OF_CONVERSION,
+    },
+    {"text_config": _CLAP_TEXT, "audio_config": _CLAP_AUDIO},
 )
 
 _FEED_FORWARD = Rule(
@@ -274,7 +282,7 @@ T5 = _class_table(
         **ignored(_LABELS, "eos_token_id"),
         **ignored(_FIRST_WEIGHTS, "initializer_factor"),
     },
-    **ignored("a limit of older versions that no class reads", "n_positions"),
+    ignored("a limit of older versions that no class reads", "n_positions"),
 )
 
 _GPT2_EXTRA: dict[str, Key] = {
@@ -309,7 +317,7 @@ GPT2 = _class_table(
         **ignored("tokens of words, which are never read", "pad_token_id"),
         **ignored(_FIRST_WEIGHTS, "initializer_range"),
     },
-    **_GPT2_EXTRA,
+    _GPT2_EXTRA,
 )
 
 VITS = _class_table(

@@ -32,7 +32,8 @@ class _Products(Mapping[str, "Tensor"]):
         direction = self._tensors[direction_name]
         # one length for each row of the first axis, the default of torch
         norms = direction.flatten(1).norm(dim=1).view(-1, *(1,) * (direction.ndim - 1))
-        return direction * (self._tensors[length_name].view(norms.shape) / norms)
+        weight: Tensor = direction * (self._tensors[length_name].view(norms.shape) / norms)
+        return weight
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._pairs)
