@@ -239,11 +239,11 @@ class BasePipeline(PipelineObjects):
         )
         if arguments.latents is None:
             return draw_noise(shape, arguments.generator)
-        given = tuple(arguments.latents.shape)
+        actual = tuple(arguments.latents.shape)
         # diffusers takes any number of frames; the result is as long as they allow
-        if len(given) != len(shape) or (*given[:2], given[3]) != (*shape[:2], shape[3]):
+        if len(actual) != len(shape) or (*actual[:2], actual[3]) != (*shape[:2], shape[3]):
             raise UsageError(
-                f"latents are {list(given)}; for this call they must be {list(shape)}, of any "
+                f"latents are {list(actual)}; for this call they must be {list(shape)}, of any "
                 f"number of frames"
             )
         return arguments.latents
