@@ -29,7 +29,7 @@ def test_flags_reach_the_loop(recipe, tmp_path, monkeypatch, capsys, output_flag
 
     monkeypatch.setattr(loop, "train", train)
     output = tmp_path / "run"
-    flags = ["--data", "a", "b", output_flag, str(output), "--init-from", "c", "d"]
+    flags = ["--data", "a", "b", output_flag, str(output), "--init-from", "./mini", "mini:vae,clap"]
     flags += ["--set", "optim.lr=1e-4", "batch_size=8", "--max-minutes", "2.5"]
     assert main(["train", str(recipe), *flags]) == 0
     [(settings, data, run_folder, init_from, max_minutes)] = calls
@@ -38,7 +38,7 @@ def test_flags_reach_the_loop(recipe, tmp_path, monkeypatch, capsys, output_flag
     assert settings.batch_size == 8
     assert data == (Path("a"), Path("b"))
     assert run_folder == output
-    assert init_from == (Path("c"), Path("d"))
+    assert init_from == ("./mini", "mini:vae,clap")
     assert max_minutes == 2.5
     printed = capsys.readouterr().out
     assert printed == f"{output}  30 of 40 steps; the same command resumes it\n"

@@ -39,7 +39,7 @@ def train(
     *,
     output: Annotated[Path, Parameter(alias="-o")],
     data: SeveralPaths = None,
-    init_from: SeveralPaths = None,
+    init_from: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     overrides: Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True)] = None,
     max_minutes: float | None = None,
     quiet: bool = False,
@@ -51,8 +51,9 @@ def train(
         output: Folder of the run. Its model loads like any other.
         data: Folders of captioned audio with a metadata.jsonl. `latentaudio dataset render`
             makes them.
-        init_from: Model or run folders whose components this stage builds on. If several have the
-            same component, that of the last folder is used.
+        init_from: Models whose components this stage builds on: names, hub ids, folders or
+            files, as --model takes them. mini:vae,clap takes two components of mini. If several
+            models have the same component, that of the last one is used.
         overrides: Settings of the recipe to change, as key=value, for example optim.lr=1e-4.
         max_minutes: Stop with a checkpoint after this time, in minutes. Default: no limit.
         quiet: Print nothing.

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 from ..config.architecture import ModelConfig
-from ..config.registry import get_model_spec
 from ..data.manifest import manifest_fingerprint
 from ..errors import ConfigError
 from ..fileio import atomic_write
-from ..loaders.model_folder import copy_components, find_model_folder, read_config, write_config
+from ..loaders.model_folder import read_config, write_config
 from . import checkpoint
+from .initial_components import initial_config, resolve_initial_model
 from .recipe import Recipe
 
 UNTRAINED_MARKER = ".untrained"
@@ -30,7 +29,7 @@ _MAY_CHANGE = ("steps", "device", "save_every", "sample_every", "log_every")
 
 
 def prepare_run_folder(
-    recipe: Recipe, data: tuple[Path, ...], run_folder: Path, init_from: tuple[Path, ...]
+    recipe: Recipe, data: tuple[Path, ...], run_folder: Path, init_from: tuple[str | Path, ...]
 ) -> ModelConfig:
     """Write the recipe and the components to build on into a run's folder.
 
@@ -42,13 +41,16 @@ def prepare_run_folder(
         recipe: Recipe of the run.
         data: Folders of captioned audio.
         run_folder: Folder of the run.
-        init_from: Model or run folders whose components the stage builds on.
+        init_from: Models, or components of them, that the stage builds on; see
+            `initial_components.resolve_initial_model`.
 
     Returns:
         Architecture of the run's model.
 
     Raises:
         ConfigError: The folder holds another run or another model.
+        UsageError: There is no such model or component to build on.
+        WeightsError: Files to build on are not those of a model.
     """
     model_folder = run_folder / "model"
     is_resumed = checkpoint.exists(run_folder)
@@ -68,23 +70,11 @@ def prepare_run_folder(
         )
     model_folder.mkdir(parents=True, exist_ok=True)
     (model_folder / UNTRAINED_MARKER).touch()
-    copy_components(init_from, model_folder)
-    config = _initial_config(recipe, init_from)
+    initial_models = [resolve_initial_model(source, recipe.model) for source in init_from]
+    for initial in initial_models:
+        initial.copy_into(model_folder)
+    config = initial_config(recipe.model, initial_models)
     write_config(model_folder, config, recipe.model)
-    return config
-
-
-def _initial_config(recipe: Recipe, init_from: tuple[Path, ...]) -> ModelConfig:
-    """Return the recipe's architecture, with values that belong to components of `init_from`."""
-    config = get_model_spec(recipe.model).config
-    for folder in map(find_model_folder, init_from):
-        if (folder / "vae.safetensors").is_file():
-            # The statistics of the latents were measured on this VAE.
-            source = read_config(folder)[1]
-            config = replace(config, latent_mean=source.latent_mean, latent_std=source.latent_std)
-        if config.audiomae and (folder / "audiomae.safetensors").is_file():
-            # A published AudioMAE has no decoder, so its shape differs from the registry's.
-            config = replace(config, audiomae=read_config(folder)[1].audiomae)
     return config
 
 

@@ -21,7 +21,7 @@ from ...config.streams import Stream
 from ...data.dataset import batch_indices, read_crop, seeded_generator
 from ...data.manifest import Clip, read_manifest
 from ...errors import ConfigError
-from ...loaders.model_folder import TOKENIZER_FILE
+from ...loaders.model_folder import TOKENIZER_FILE, tokenizer_path
 from .base import Batch, Losses, Stage, StageOptions
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class CLAPStage(Stage):
 
     def setup(self) -> None:
         """Read the manifest and the tokenizer and build CLAP."""
-        tokenizer_file = self.model_folder / TOKENIZER_FILE
+        tokenizer_file = tokenizer_path(self.model_folder, "clap")
         if self.config.clap is None or not tokenizer_file.is_file():
             raise ConfigError(
                 f"{self.model_folder} has no {TOKENIZER_FILE}; "

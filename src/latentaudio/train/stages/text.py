@@ -22,7 +22,7 @@ from ...data.dataset import seeded_generator
 from ...data.manifest import manifest_fingerprint, read_manifest
 from ...errors import ConfigError
 from ...fileio import atomic_write
-from ...loaders.model_folder import TOKENIZER_FILE
+from ...loaders.model_folder import tokenizer_path
 from ..text_distillation.dataset import (
     NUM_COUNT_CLASSES,
     TEACHER_WIDTH,
@@ -186,7 +186,7 @@ class TextStage(Stage):
         self.trainables = {"model": self.students}
 
     def _load_tokenizer(self, vocab_size: int, max_length: int) -> Tokenizer:
-        path = self.model_folder / TOKENIZER_FILE
+        path = tokenizer_path(self.model_folder, "t5")
         if not path.is_file():
             with atomic_write(path) as temporary:
                 vocabulary = build_vocabulary(vocab_size)
