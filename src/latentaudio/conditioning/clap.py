@@ -64,6 +64,7 @@ class CLAPConditioner:
     def encode_audio(self, encoders: Encoders, audio: ClipAudio) -> Encoding:
         """Return the unit vectors [B, D] of clips."""
         assert encoders.clap is not None
+        # CLAP hears 48 kHz, whatever the model's rate is
         samples = torch.from_numpy(resample(audio.samples, audio.sample_rate, CLAP_RATE))
         return Encoding(vector=clap_audio_embeds(encoders.clap, clap_mel(samples)))
 
@@ -107,6 +108,7 @@ def embed_clips(encoders: Encoders, clips: Sequence[Samples], sample_rate: int) 
     clap = encoders.clap
     assert clap is not None
     device = next(clap.parameters()).device
+    # the authors of AudioLDM 1 always repeated short clips
     padding = "repeatpad" if encoders.config.unet.is_audioldm1 else encoders.reference.clap_padding
     vectors = []
     for clip in clips:  # one by one: a batch of these mels takes a gigabyte and saves no time

@@ -125,6 +125,7 @@ class Encodings(Mapping[str, Encoding]):
             context = self[name].context
             assert context is not None, f"{name} has a context position and returned no context"
             contexts.append(context)
+        # CLAP's vector is computed for the translator too; only some UNets have a FiLM input
         film = None if unet.film_dim is None else self._film()
         return Conditioning(film, tuple(contexts), self._prior())
 
@@ -153,6 +154,7 @@ class Encodings(Mapping[str, Encoding]):
             vector = self[name].vector
             if consumers.film and vector is not None:
                 vectors.append(vector)
+        # one vector is passed on as it is: a copy would change nothing but cost memory
         if len(vectors) < 2:
             return vectors[0] if vectors else None
         return torch.cat(vectors, dim=1)
@@ -198,6 +200,7 @@ def from_arrays(arrays: Mapping[str, Tensor]) -> dict[str, Encoding]:
         if tokens is not None:
             mask = arrays.get(f"{name}.mask")
             context = Context.unmasked(tokens) if mask is None else Context(tokens, mask)
+        # a part that a conditioner does not compute has no array
         vector = arrays.get(f"{name}.vector")
         encodings[name] = Encoding(vector, context, arrays.get(f"{name}.latent"))
     return encodings

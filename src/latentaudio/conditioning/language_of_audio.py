@@ -117,6 +117,7 @@ def _loa(
     assert translator is not None
     num_tokens = inputs.num_loa_tokens
     count_padding = encoders.reference.position_ids == "all"
+    # text alone, or a masked prompt: the translator generates, around what is known
     if prompt is None or known is None or prompt.mask is not None:
         loa = translator.generate(sources, num_tokens, count_padding, known)
     elif prompt.weight == 1.0:  # the audio alone: nothing to generate
@@ -124,6 +125,7 @@ def _loa(
         return Context(known.tokens.expand(count, -1, -1), known.mask.expand(count, -1))
     else:
         loa = translator.generate(sources, num_tokens, count_padding)
+        # a text with weight, against the audio; an empty text leaves the audio alone
         weight = torch.where(has_text_mask(inputs, loa.tokens) > 0, prompt.weight, 1.0)
         return Context(loa.tokens + weight * (known.tokens - loa.tokens), loa.mask)
     if inputs.is_unconditional and encoders.reference.uncond_loa == "zeros":

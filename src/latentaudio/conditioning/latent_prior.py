@@ -51,6 +51,7 @@ def _predict(encoders: Encoders, inputs: EncoderInputs, states: Context) -> Tens
     assert network is not None
     predicted: Tensor = network(states, inputs.num_latent_frames).float()
     prompt = inputs.audio_prompt
+    # the usual case; a multiplication by ones would still cost a pass over the latent
     if not inputs.is_unconditional and prompt is None:
         return predicted
     has_text = has_text_mask(inputs, predicted)

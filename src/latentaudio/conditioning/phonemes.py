@@ -67,6 +67,7 @@ def encode_transcripts(encoders: Encoders, transcripts: Sequence[str | None]) ->
     states: Context = encoder(ids.to(next(encoder.parameters()).device))
     if None not in transcripts:
         return states
+    # an empty text has states too; clips without speech must have zeros
     has_speech = states.mask.new_tensor([text is not None for text in transcripts])[:, None]
     return Context(states.tokens * has_speech[..., None], states.mask * has_speech)
 

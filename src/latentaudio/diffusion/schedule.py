@@ -186,6 +186,7 @@ class Schedule:
         # lambda falls with t; np.interp needs a rising axis
         times = np.interp(-target, -curve, np.arange(len(curve))).round().astype(int)
         count = np.arange(steps)
+        # raise equal neighbors by one each, and leave room for those that follow
         return np.asarray(
             np.minimum(np.maximum.accumulate(times - count), len(curve) - steps) + count
         )
@@ -193,6 +194,7 @@ class Schedule:
     def _broadcast(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Alpha and sigma of t [B] as [B, 1, 1, 1], in the dtype and on the device of `like`."""
         shape = (-1,) + (1,) * (like.ndim - 1)
+        # float64 tables are rounded once, to the type of the latent
         alpha, sigma = (
             table.to(like.dtype).to(t.device)[t].to(like.device)
             for table in (self._alpha, self._sigma)
