@@ -244,7 +244,8 @@ def cli_page() -> str:
         "# Command line",
         "",
         "`latentaudio COMMAND --help` prints the same text. Errors are one line. Exit codes:",
-        "0 finished, 1 a bug, 2 an error that you can correct, 130 stopped with Ctrl-C, 143 with SIGTERM.",
+        "0 finished, 1 a bug, 2 an error that you can correct, 130 stopped with Ctrl-C, "
+        "143 with SIGTERM.",
         "",
         "Flags of every command: `--help`, and `--debug` for the traceback of an error.",
         "",
