@@ -1,5 +1,7 @@
 """Complete generations agree with diffusers' pipelines, from folders that diffusers wrote."""
 
+from dataclasses import replace
+
 import numpy as np
 import published
 import pytest
@@ -45,7 +47,8 @@ def run_ours(model, prompts, seed, **settings):
     options = {"duration": DURATION_S, "candidates": 1, **settings}
     requests = []
     for index, request in enumerate(model.resolve_requests(prompts, **options)):
-        requests.append(request.with_options(seed=seed + index))
+        options_of_clip = request.options.model_copy(update={"seed": seed + index})
+        requests.append(replace(request, options=options_of_clip))
     model.batch_size = len(prompts)  # one batch, as in diffusers
     return np.concatenate([clip.samples for clip in model.run(requests)])
 

@@ -142,6 +142,7 @@ def test_unusable_files_are_one_line_and_no_file_is_touched(
     before = path.read_bytes()
     out.write_bytes(b"an older file")
     flags = ["--model", str(tiny_folder), "--steps", "2", "--precision", "fp32", "-o", str(out)]
+    flags += ["--overwrite"]
     assert main(["inpaint", str(path), *flags, "--time", "0.2:0.4"]) == 2
     error = capsys.readouterr().err
     assert re.search(message, error)

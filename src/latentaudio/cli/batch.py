@@ -133,12 +133,21 @@ class Manifest:
 def _upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
     """A record under today's names; version 0.1 wrote others."""
     if "asked" not in record:
+        _check_record(record)
         return record
     upgraded = {**record, "first_seed": record["first"]}
     request = upgraded.pop("asked")
     upgraded["request"] = {_REQUEST_OF_0_1.get(name, name): request[name] for name in request}
     upgraded["request"] |= upgrade_tags({"sampler": request["sampler"]})
+    _check_record(upgraded)
     return upgraded
+
+
+def _check_record(record: dict[str, Any]) -> None:
+    """Raise TypeError unless the name, the first seed and the request have their types."""
+    is_right = isinstance(record["name"], str) and isinstance(record["first_seed"], int)
+    if not (is_right and isinstance(record.get("request", {}), dict)):
+        raise TypeError("a value of another type")
 
 
 @option_flags(before="format", hidden={"num_waveforms"})
@@ -244,7 +253,7 @@ def _reject_replacing(rows: Sequence[Row], manifest: Manifest) -> None:
     for row in rows:
         path = manifest.path.parent / row.file
         is_foreign = path.exists() and row.file not in manifest.records
-        if is_foreign and not is_made_by(path, [row.request.options]):
+        if is_foreign and not is_made_by(path, row.request.options.has_made):
             raise UsageError(
                 f"{path} exists, and this batch has not made it; "
                 f"move it away, or give row {row.number} a name"

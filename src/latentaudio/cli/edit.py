@@ -48,7 +48,13 @@ def edit_clip(
     edit = edit.model_copy(update={"source_path": str(audio)})
     request = GenerationOptions(**{**options, "prompt": prompt, "edit": edit})
     names = [f"{audio.stem} {edit.kind}"] * request.num_waveforms
-    paths = output_paths(output, names, [request])
+    paths = output_paths(
+        output,
+        names,
+        inputs=request.input_files,
+        has_made=request.has_made,
+        sample_rate=request.sample_rate,
+    )
     info(audio)  # a file that is no audio fails before a model is looked for
     if edit.mask_image and not Path(edit.mask_image).is_file():
         raise DataError(f"there is no mask {edit.mask_image}; give the path of an image")

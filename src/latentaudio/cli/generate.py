@@ -144,8 +144,8 @@ def generate(
     if estimate_memory:
         _print_estimate(requests, output, runtime)
     else:
-        other_inputs = (prompt_file, sources.timeline)
-        run_requests(requests, names, output, runtime, other_inputs)
+        files = [file for file in (prompt_file, sources.timeline) if file is not None]
+        run_requests(requests, names, output, runtime, files)
 
 
 def _default_prompt(options: OptionValues) -> str:
@@ -171,7 +171,7 @@ def run_requests(
     names: Sequence[str],
     output: OutputFlags,
     runtime: RuntimeFlags,
-    other_inputs: Sequence[Path | None] = (),
+    other_inputs: Sequence[Path] = (),
 ) -> None:
     """Generate the clips of requests and write each as soon as it is finished.
 
@@ -184,7 +184,16 @@ def run_requests(
     """
     shared = requests[0]
     file_names = [name for name in names for _ in range(shared.num_waveforms)]
-    paths = output_paths(output, file_names, requests, other_inputs=other_inputs)
+    inputs: list[str | Path] = [*other_inputs]
+    for request in requests:
+        inputs += request.input_files
+    paths = output_paths(
+        output,
+        file_names,
+        inputs=inputs,
+        has_made=lambda tags: any(request.has_made(tags) for request in requests),
+        sample_rate=shared.sample_rate,
+    )
     with console.progress_bar("generating", output.hides_progress) as tick:
         model = runtime.load(shared.model)
         for clip in model.run(requests, progress=tick):

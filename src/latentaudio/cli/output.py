@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..config.audio_formats import FORMATS
 from ..errors import DataError, LatentAudioError, UsageError
@@ -13,8 +13,9 @@ from . import console
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
-    from ..config.options import GenerationOptions
     from .flags import DisplayFlags, OutputFlags
+
+HasMade: TypeAlias = Callable[[Mapping[str, str]], bool]
 
 _USUAL_SAMPLE_RATE = 16000
 _NOT_IN_JSON = {"duration", "sample_rate", "num_waveforms", "candidates"}
@@ -25,9 +26,11 @@ DEFAULT_EXTENSION = ".wav"
 def output_paths(
     flags: OutputFlags,
     names: Sequence[str],
-    requests: Sequence[GenerationOptions] = (),
+    *,
+    inputs: Sequence[str | Path] = (),
+    has_made: HasMade | None = None,
+    sample_rate: int = 0,
     extension: str = DEFAULT_EXTENSION,
-    other_inputs: Sequence[Path | None] = (),
 ) -> Iterator[Path]:
     """Return a path for each clip. No file of the user is ever replaced.
 
@@ -38,10 +41,11 @@ def output_paths(
         flags: Where to write: a file, a folder (one that exists, or a name that ends in / or has no
             extension), or None for the current folder.
         names: The prompts of the clips.
-        requests: The requests of the command. Files that they read are never replaced, and files
-            that they made may be.
+        inputs: Files that the command reads. They are never replaced.
+        has_made: Returns, from the tags of a file, whether the same command has made it. Such a
+            file may be replaced.
+        sample_rate: Sample rate of the clips in Hz; 0: that of the model.
         extension: Extension of files in a folder.
-        other_inputs: Further files that the command reads.
 
     Raises:
         UsageError: The name is no file name, the format cannot hold the clips, or a file exists
@@ -61,33 +65,31 @@ def output_paths(
             f"cannot write audio as {path.suffix!r}; end the name in {', '.join(FORMATS)}, "
             "or in / for a folder"
         )
-    _validate_format(flags, requests, path.suffix)
+    validate_sample_rate(sample_rate, path.suffix, flags.subtype)
     ensure_writable_dir(path.parent, create=False)
     files = [path]
     if len(names) > 1:
         width = len(str(len(names)))
         numbers = range(1, len(names) + 1)
         files = [path.with_stem(f"{path.stem}_{number:0{width}}") for number in numbers]
-    inputs = [Path(name) for request in requests for name in request.input_files]
-    inputs += [name for name in other_inputs if name is not None]
     for file in files:
-        _reject_replacing(file, flags, requests, inputs)
+        _reject_replacing(file, flags, inputs, has_made)
     return iter(files)
 
 
 def _reject_replacing(
-    file: Path, flags: OutputFlags, requests: Sequence[GenerationOptions], inputs: Sequence[Path]
+    file: Path, flags: OutputFlags, inputs: Sequence[str | Path], has_made: HasMade | None
 ) -> None:
     """Raise `UsageError` if writing a clip, or its plot, would replace a file of the user."""
     targets = [file, plot_path(file)] if flags.plot else [file]
     for target in targets:
-        for source in inputs:
+        for source in map(Path, inputs):
             if target.exists() and source.exists() and target.samefile(source):
                 raise UsageError(
                     f"-o {flags.output} would overwrite {source}, which the command reads; "
                     "name another file"
                 )
-    if flags.overwrite or is_made_by(file, requests):
+    if flags.overwrite or (has_made is not None and is_made_by(file, has_made)):
         return
     for target in targets:
         if target.exists():
@@ -97,32 +99,21 @@ def _reject_replacing(
             )
 
 
-def is_made_by(file: Path, requests: Sequence[GenerationOptions]) -> bool:
-    """Return whether a file holds a clip of one of some requests, by its prompt and edit."""
+def is_made_by(file: Path, has_made: HasMade) -> bool:
+    """Return whether a file is a clip with tags for which `has_made` is true."""
     if not file.is_file():
         return False
     from ..audio.io import info
-    from ..config.options import GenerationOptions
 
     try:
-        stored = GenerationOptions.from_tags(info(file)["tags"])
-    except LatentAudioError:
+        return has_made(info(file)["tags"])
+    except LatentAudioError:  # no audio
         return False
-    texts = [(request.display_text, request.transcript, request.edit_kind) for request in requests]
-    return (stored.display_text, stored.transcript, stored.edit_kind) in texts
 
 
 def plot_path(path: Path) -> Path:
     """Return the path of a clip's plot."""
     return path.with_name(f"{path.name}.png")
-
-
-def _validate_format(
-    flags: OutputFlags, requests: Sequence[GenerationOptions], extension: str
-) -> None:
-    """Raise `UsageError` if a format lacks the subtype, or cannot hold the sample rate."""
-    for sample_rate in {request.sample_rate for request in requests} or {0}:
-        validate_sample_rate(sample_rate, extension, flags.subtype)
 
 
 def validate_sample_rate(sample_rate: int, extension: str, subtype: str | None = None) -> None:

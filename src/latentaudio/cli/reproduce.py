@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -124,7 +125,13 @@ def _target_path(file: Path, output: str | None, request: GenerationOptions) -> 
     """The path of the new file; `UsageError` if a file of the user is there."""
     name = f"{file.stem}_reproduced"
     flags = OutputFlags(output=output or str(file.with_stem(name)))
-    paths = output_paths(flags, [name], [request], file.suffix.lower(), other_inputs=[file])
+    paths = output_paths(
+        flags,
+        [name],
+        inputs=[file, *request.input_files],
+        has_made=request.has_made,
+        extension=file.suffix.lower(),
+    )
     return next(paths)
 
 
@@ -134,7 +141,8 @@ def _generate(
     """The clip of a request, generated with as many threads as the file was."""
     import torch
 
-    if threads.isdecimal():  # sums are split among threads, and rounded accordingly
+    if re.fullmatch("[1-9][0-9]{0,3}", threads):
+        # sums are split among threads, and rounded accordingly
         torch.set_num_threads(int(threads))
     with console.progress_bar("reproducing", hide_progress) as tick:
         model = runtime.load(request.model)

@@ -273,6 +273,21 @@ class GenerationOptions(StrictModel):
                 values[name] = load_json_tag(name, upgraded[name]) if is_nested else upgraded[name]
         return cls(**values)
 
+    def has_made(self, tags: Mapping[str, str]) -> bool:
+        """Return whether a file with these tags is a clip of this request, of any seed.
+
+        Its texts and the kind of its edit decide.
+        """
+        try:
+            stored = GenerationOptions.from_tags(tags)
+        except UsageError:
+            return False
+        return (stored.display_text, stored.transcript, stored.edit_kind) == (
+            self.display_text,
+            self.transcript,
+            self.edit_kind,
+        )
+
     def set_values(self) -> dict[str, Any]:
         """Return the options that the caller set, by name."""
         return {name: getattr(self, name) for name in self.model_fields_set}
