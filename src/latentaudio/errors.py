@@ -13,6 +13,9 @@ with code 2.
 
 from __future__ import annotations
 
+MAX_MESSAGE_CHARS = 1000
+"""Longest message; values from files can have any length."""
+
 __all__ = [
     "ConfigError",
     "DataError",
@@ -21,11 +24,16 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "first_line",
+    "one_line",
 ]
 
 
 class LatentAudioError(Exception):
     """Base of all errors of this package."""
+
+    def __str__(self) -> str:
+        """Return the message as one line, however long a value in it is."""
+        return one_line(super().__str__())
 
 
 class UsageError(LatentAudioError):
@@ -46,6 +54,19 @@ class ConfigError(LatentAudioError):
 
 class GenerationError(LatentAudioError):
     """Generated audio that is silent or not finite."""
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks; the middle of a long one is left out.
+
+    Args:
+        text: A message, which may repeat values from files.
+    """
+    line = " ".join(text.splitlines())
+    if len(line) <= MAX_MESSAGE_CHARS:
+        return line
+    half = MAX_MESSAGE_CHARS // 2 - len(" ... ")
+    return f"{line[:half]} ... {line[-half:]}"
 
 
 def first_line(error: BaseException, max_chars: int = 120) -> str:

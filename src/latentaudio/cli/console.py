@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from ..errors import DataError
+from ..errors import DataError, one_line
 
 PROGRESS_INTERVAL_S = 30.0
 """Time between two lines of progress if stderr is not a terminal, for example a log file."""
@@ -102,7 +102,7 @@ def print_record(record: Mapping[str, Any], as_json: bool) -> None:
 
 def print_error(text: str) -> None:
     """Print an error or a warning to stderr, as one line."""
-    _write_status(f"latentaudio: {' '.join(text.split())}")
+    _write_status(f"latentaudio: {' '.join(one_line(text).split())}")
 
 
 def print_status(text: str) -> None:

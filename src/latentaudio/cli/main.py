@@ -34,7 +34,11 @@ TRAINING = Group("Training", sort_key=5)
 MEASURE = Group("Measure", sort_key=6)
 SYSTEM = Group("System", sort_key=7)
 
-
+_ERRORS_OF_NAMES = (
+    errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM,
+    errno.EROFS,
+)  # fmt: skip
+"""Errors of the system about a path that the user has typed."""
 MIN_COLUMNS = 20
 """Narrowest terminal that the environment variable COLUMNS can state."""
 
@@ -188,6 +192,11 @@ def _report(error: Exception, command: str) -> int:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         console.print_error(f"no space left for {error.filename or 'the output'}; free some")
         _discard_stdout()
+        return 2
+    if isinstance(error, OSError) and error.errno in _ERRORS_OF_NAMES and error.filename:
+        console.print_error(
+            f"cannot use {error.filename} ({error.strerror}); check its name and permissions"
+        )
         return 2
     console.print_error(
         f"unexpected {type(error).__name__}: {error}; "

@@ -5,14 +5,14 @@ B texts, N tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..errors import WeightsError
+from ..errors import WeightsError, first_line
 from .numbers import NOTE, number_tokens, replace_numbers
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ PAD_ID = 1  # RoBERTa's, from which CLAP counts positions; T5 masks padding, wha
 
 _MAX_WORD_CHARS = 40  # a longer word is unknown
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+_PROBE = "A dog barks 3 times, \u00e9"
+"""Text that a tokenizer must read, so that a damaged one is found when it is opened."""
 _MARKS = "!\"#$%&'()*+,-./:;<=>?@\\^_`{|}~"
 
 
@@ -97,12 +99,32 @@ class Tokenizer:
         """
         from tokenizers import Tokenizer as Rules
 
+        return cls.checked(lambda: Rules.from_file(str(path)), path, max_length)
+
+    @classmethod
+    def checked(cls, read_rules: Callable[[], Any], path: str | Path, max_length: int) -> Tokenizer:
+        """Return a tokenizer that has read a text and an empty text without an error.
+
+        Args:
+            read_rules: Returns the tokenizer of the library `tokenizers`.
+            path: Its file or folder, for errors.
+            max_length: Tokens to cut longer texts to.
+
+        Raises:
+            WeightsError: It is missing or damaged.
+        """
         try:
-            return cls(Rules.from_file(str(path)), max_length)
-        except Exception as error:  # the library raises bare Exception
+            tokenizer = cls(read_rules(), max_length)
+            if not tokenizer._tokenize([_PROBE, ""])[1].ids:
+                raise ValueError("an empty text has no token")
+        except BaseException as error:  # bare Exception, and panics of Rust
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
             raise WeightsError(
-                f"{path} is not a readable tokenizer ({error}); download the model again"
+                f"{path} is not a readable tokenizer ({first_line(error)}); "
+                "download the model again"
             ) from None
+        return tokenizer
 
     def fits(self, text: str) -> bool:
         """Return whether a text is tokenized to its end, without truncation."""

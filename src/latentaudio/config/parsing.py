@@ -12,6 +12,10 @@ from typing import Any
 
 MAX_TEXT_BYTES = 2**26
 """Longest text file that is read: 64 MB."""
+_MAX_YAML_CHARS = 2**18
+"""Longest YAML text. PyYAML reads some 100,000 characters a second."""
+_MAX_YAML_DEPTH = 100
+"""Most levels of lists and mappings in YAML."""
 
 
 def read_bounded(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
@@ -55,9 +59,20 @@ def parse_yaml(text: str) -> Any:
     """
     import yaml
 
+    flow = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken)
+    opening = (*flow, yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken)
+    closing = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
+    if len(text) > _MAX_YAML_CHARS:
+        raise ValueError(f"it is longer than {_MAX_YAML_CHARS} characters")
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise ValueError("aliases (*name) are not supported; write the value again")
+        depth = 0
+        for token in yaml.scan(text):  # its time grows with the square of the depth
+            if isinstance(token, yaml.AliasToken):
+                raise ValueError("aliases (*name) are not supported; write the value again")
+            depth += isinstance(token, opening)
+            depth -= isinstance(token, closing)
+            if depth > _MAX_YAML_DEPTH:
+                raise ValueError("it is nested too deeply")
         return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""

@@ -63,21 +63,30 @@ def upgrade_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Return a file's tags under today's names; tags of today and of other programs are unchanged.
 
     Raises:
-        UsageError: If a tag with nested options is not JSON.
+        UsageError: If a tag with nested options is damaged.
     """
     upgraded: dict[str, str] = {}
     for name, value in tags.items():
-        if name == "cues":
-            value = json.dumps(
-                [_renamed(cue, _CUE_OF_0_1) for cue in load_json_tag(name, value)],
-                ensure_ascii=False,
-            )
-        elif name == "edit":
-            value = json.dumps(_upgrade_edit(load_json_tag(name, value)), ensure_ascii=False)
-        elif name == "sampler":
-            value = _SAMPLERS_OF_0_1.get(value, value)
-        upgraded[TAGS_OF_0_1.get(name, name)] = value
+        try:
+            upgraded[TAGS_OF_0_1.get(name, name)] = _upgrade_value(name, value)
+        except (TypeError, AttributeError):  # JSON of another shape
+            raise UsageError(
+                f"the tag {name!r} is not one that latentaudio writes; "
+                "this file cannot be reproduced"
+            ) from None
     return upgraded
+
+
+def _upgrade_value(name: str, value: str) -> str:
+    """The value of a tag, with today's names inside of it."""
+    if name == "cues":
+        cues = [_renamed(cue, _CUE_OF_0_1) for cue in load_json_tag(name, value)]
+        return json.dumps(cues, ensure_ascii=False)
+    if name == "edit":
+        return json.dumps(_upgrade_edit(load_json_tag(name, value)), ensure_ascii=False)
+    if name == "sampler":
+        return _SAMPLERS_OF_0_1.get(value, value)
+    return value
 
 
 def load_json_tag(name: str, value: str) -> Any:

@@ -159,6 +159,26 @@ class Bucket:
             arrays[stem + _ENDS] = lengths.cumsum(0)
         return arrays
 
+    def check(self, captions_per_clip: int) -> None:
+        """Raise ValueError unless every array has a row for each clip or caption.
+
+        Args:
+            captions_per_clip: Number K of captions of every clip.
+        """
+        num_captions = self.num_clips * captions_per_clip
+        if LATENT not in self.arrays or self.arrays[LATENT].ndim != 4:
+            raise ValueError("there are no latents")
+        for name, rows in self.arrays.items():
+            if name.endswith(_ENDS):
+                _check_ends(name, rows, self.arrays[name.removesuffix(_ENDS) + _TOKENS])
+            if name.startswith(CAPTION_PREFIX):
+                has_all = name.endswith(_ENDS) or not self._is_sequence(name)
+                num_rows = num_captions if has_all else len(rows)
+            else:
+                num_rows = self.num_clips
+            if len(rows) != num_rows:
+                raise ValueError(f"{name} has {len(rows)} rows, not {num_rows}")
+
     @property
     def _num_captions(self) -> int:
         """Captions per clip."""
@@ -191,6 +211,21 @@ class Bucket:
         return padded, torch.tensor(mask)
 
 
+def _size(value: object) -> int:
+    """Return a number of a file that counts something; ValueError if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
+        raise ValueError(f"{str(value)[:20]} is not a number of items")
+    return value
+
+
+def _check_ends(name: str, ends: Tensor, tokens: Tensor) -> None:
+    """Raise ValueError unless the ends of sequences share the rows of `tokens`."""
+    starts = pad(ends.long(), (1, 0)) if ends.ndim == 1 and len(ends) else None
+    is_right = starts is not None and int(starts.diff().min()) >= 0 and tokens.ndim == 2
+    if not is_right or int(ends[-1]) != len(tokens) or ends.is_floating_point():
+        raise ValueError(f"{name} are not the ends of sequences")
+
+
 class PreEncodedDataset:
     """A folder of pre-encoded clips, in buckets by length."""
 
@@ -221,12 +256,18 @@ class PreEncodedDataset:
             )
         self.buckets: list[Bucket] = []
         try:
-            self.captions_per_clip: int = index["captions"]
+            self.captions_per_clip = _size(index["captions"])
             for entry in index["buckets"]:
-                num_frames = entry["frames"]
+                num_frames = _size(entry["frames"])
                 arrays = load_file(folder / f"frames_{num_frames}.safetensors")
-                self.buckets.append(Bucket(num_frames, entry["count"], arrays))
-        except (OSError, SafetensorError, KeyError, TypeError, AttributeError) as error:
+                bucket = Bucket(num_frames, _size(entry["count"]), arrays)
+                bucket.check(self.captions_per_clip)
+                self.buckets.append(bucket)
+            if not self.buckets:
+                raise ValueError("there are none")
+        except (
+            OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError
+        ) as error:  # fmt: skip
             raise DataError(
                 f"the encoded clips of {folder} are damaged ({first_line(error)}); {advice}"
             ) from None

@@ -8,9 +8,11 @@ name and then renamed, so a kill never leaves half of one. Only tensors are read
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ from ..fileio import atomic_write
 
 _NUM_KEPT = 2  # the one before stays, in case the newest is damaged
 _STEP_PREFIX = "step_"
+_STEP_NUMBER = re.compile("[0-9]{8,12}")
 _TEMPORARY_PREFIX = ".writing_"
 
 
@@ -79,15 +82,30 @@ def load_latest(run_folder: Path) -> tuple[int, dict[str, Any]] | None:
     steps = _saved_steps(run_folder)
     if not steps:
         return None
-    path = _step_folder(run_folder, steps[-1]) / "state.pt"
-    try:
+    with damage_reported(run_folder, steps[-1]):
+        path = _state_file(run_folder, steps[-1])
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+    return steps[-1], state
+
+
+@contextmanager
+def damage_reported(run_folder: Path, step: int) -> Iterator[None]:
+    """Turn every error of the block, which reads a checkpoint, into one of a damaged file.
+
+    Args:
+        run_folder: Folder of the run.
+        step: Number of steps of the checkpoint.
+
+    Raises:
+        WeightsError: The block raised an exception.
+    """
+    try:
+        yield
+    except Exception as error:  # torch raises errors of many types for damaged values
         raise WeightsError(
-            f"{path} is damaged ({first_line(error)}); "
+            f"{_state_file(run_folder, step)} is damaged ({first_line(error)}); "
             "delete its folder to resume from the one before"
         ) from None
-    return steps[-1], state
 
 
 def trim_log(path: Path, step: int) -> None:
@@ -113,6 +131,10 @@ def trim_log(path: Path, step: int) -> None:
         temporary.write_text("".join(lines), encoding="utf-8")
 
 
+def _state_file(run_folder: Path, step: int) -> Path:
+    return _step_folder(run_folder, step) / "state.pt"
+
+
 def _step_folder(run_folder: Path, step: int) -> Path:
     return run_folder / "checkpoints" / f"{_STEP_PREFIX}{step:08d}"
 
@@ -120,4 +142,5 @@ def _step_folder(run_folder: Path, step: int) -> Path:
 def _saved_steps(run_folder: Path) -> list[int]:
     """Return the steps of all checkpoints, the oldest first."""
     folders = (run_folder / "checkpoints").glob(f"{_STEP_PREFIX}*")
-    return sorted(int(folder.name.removeprefix(_STEP_PREFIX)) for folder in folders)
+    numbers = [folder.name.removeprefix(_STEP_PREFIX) for folder in folders]
+    return sorted(int(number) for number in numbers if _STEP_NUMBER.fullmatch(number))

@@ -106,7 +106,7 @@ def train(
     recipe: Recipe,
     data: tuple[Path, ...],
     run_folder: Path,
-    init_from: tuple[Path, ...] = (),
+    init_from: tuple[str | Path, ...] = (),
     max_minutes: float | None = None,
     on_step: StepCallback | None = None,
     on_prepare: PrepareProgress | None = None,
@@ -119,8 +119,8 @@ def train(
         recipe: Recipe of the run.
         data: Folders of captioned audio.
         run_folder: Folder of the run. `run_folder/model` becomes a model folder.
-        init_from: Model or run folders whose components the stage builds on. A run with a
-            checkpoint ignores them.
+        init_from: Models as `latentaudio.load` takes them, or components of them, such as
+            "mini:vae,clap", that the stage builds on. A run with a checkpoint ignores them.
         max_minutes: Stop with a checkpoint after this time.
         on_step: Called after every step.
         on_prepare: Called before the first step, while data is prepared.
@@ -151,7 +151,7 @@ def _train(
     recipe: Recipe,
     data: tuple[Path, ...],
     run_folder: Path,
-    init_from: tuple[Path, ...],
+    init_from: tuple[str | Path, ...],
     max_minutes: float | None,
     on_step: StepCallback | None,
     on_prepare: PrepareProgress | None,
@@ -212,8 +212,9 @@ def _resume(run_folder: Path, trainables: dict[str, Trainable], device: torch.de
     step = 0
     if latest is not None:
         step, states = latest
-        for name, state in states.items():
-            trainables[name].load_state_dict(state, device)
+        with checkpoint.damage_reported(run_folder, step):
+            for name, trainable in trainables.items():
+                trainable.load_state_dict(states[name], device)
     checkpoint.trim_log(run_folder / LOG_FILE, step)
     return step
 

@@ -288,17 +288,24 @@ def load_classifier(folder: Path) -> SoundClassifier:
     try:
         config = parse_json(read_bounded(folder / CONFIG_FILE))
         stored = load_file(folder / WEIGHTS_FILE)
-        classifier = SoundClassifier(config["class_names"], tuple(config["channels"]))
+        names = config["class_names"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("class_names is not a list of texts")
+        with torch.device("meta"):  # sizes in a file may be huge
+            classifier = SoundClassifier(names, tuple(config["channels"]))
         state = {}
         for key, value in stored.items():
             state[key] = value.float() if value.is_floating_point() else value
-        classifier.load_state_dict(state)
+        classifier.load_state_dict(state, assign=True)
     except FileNotFoundError:
         raise WeightsError(
             f"{folder} contains no sound classifier; train one with "
             f"python recipes/mini/train_classifier.py --output {folder}"
         ) from None
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (
+        OSError, SafetensorError, ArithmeticError, AttributeError, LookupError, RuntimeError,
+        TypeError, ValueError,
+    ) as error:  # fmt: skip
         raise WeightsError(
             f"the sound classifier in {folder} cannot be loaded ({first_line(error)}); "
             "train it again"
