@@ -17,6 +17,8 @@ from ..config.parsing import parse_json
 from ..errors import DataError
 
 METADATA = "metadata.jsonl"
+_MAX_RATE = 2**20
+_MAX_SAMPLES = 2**40
 
 
 @dataclass(frozen=True)
@@ -136,4 +138,8 @@ def _stored_header(record: dict[str, Any]) -> tuple[int, int] | None:
     """Return (sample rate, number of samples) if the line has both: opening files is slow."""
     if "rate" not in record or "seconds" not in record:
         return None
-    return int(record["rate"]), round(record["seconds"] * record["rate"])
+    sample_rate = int(record["rate"])
+    num_samples = round(record["seconds"] * record["rate"])
+    if not (0 < sample_rate <= _MAX_RATE and 0 <= num_samples <= _MAX_SAMPLES):
+        raise ValueError("rate or seconds is out of range")
+    return sample_rate, num_samples
