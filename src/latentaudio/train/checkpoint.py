@@ -120,7 +120,7 @@ def trim_log(path: Path, step: int) -> None:
     if not path.is_file():
         return
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             is_before = parse_json(line)["step"] <= step
         except (ValueError, TypeError, KeyError):  # half written, or damaged

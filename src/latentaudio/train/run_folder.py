@@ -94,7 +94,8 @@ def _check_same_run(recipe: Recipe, fingerprints: str, run_folder: Path) -> None
             f"{run_folder} holds a run of another recipe; "
             f"choose another --output, or repeat the settings in {recipe_file}"
         )
-    if data_file.is_file() and data_file.read_text(encoding="utf-8").strip() != fingerprints:
+    expected = f"{fingerprints}\n".encode()
+    if data_file.is_file() and data_file.read_bytes().strip() != expected.strip():
         raise ConfigError(
             f"{run_folder} holds a run on other data; "
             "choose another --output, or repeat its --data in the same order"
