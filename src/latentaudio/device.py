@@ -21,15 +21,17 @@ R = TypeVar("R")
 PRECISIONS = ("auto", "bf16", "fp32")
 
 
-def pick_device(name: str) -> torch.device:
-    """Return a device by its name.
+def pick_device(name: str | torch.device) -> torch.device:
+    """Return a device by its name, if this machine has it.
 
     Args:
-        name: "cpu", "cuda", "mps" or "cuda:1"; "auto" is CUDA, then Apple's MPS, then the CPU.
+        name: "cpu", "cuda", "mps" or "cuda:1", or a device; "auto" is CUDA, then Apple's MPS, then
+            the CPU.
 
     Raises:
         UsageError: If this machine has no such device.
     """
+    name = str(name)
     is_available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),

@@ -36,8 +36,8 @@ class LatentAudioError(Exception):
         return one_line(super().__str__())
 
 
-class UsageError(LatentAudioError):
-    """An argument that cannot be used."""
+class UsageError(LatentAudioError, ValueError):
+    """An argument that cannot be used; a ValueError, too, as other libraries raise."""
 
 
 class DataError(LatentAudioError):

@@ -6,11 +6,12 @@ Letters: C channels, N samples; K clips, M texts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, Unpack
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from .audio.io import Audio
@@ -33,7 +34,8 @@ from .config.options import (
     make_requests,
 )
 from .editing.drawn_mask import mask_to_string
-from .editing.inputs import AudioInput, RequestInputs
+from .editing.inputs import AudioInput, RequestInputs, to_mono_clip, to_mono_clips
+from .editing.sample_arrays import as_texts
 from .errors import UsageError
 from .generation.engine import Callbacks, Engine, OnStep, ProgressCallback
 from .generation.memory import MemoryEstimate
@@ -46,7 +48,7 @@ from .loaders.resolve import resolve_model
 DEFAULT_LOOP_SEAM_S: float = EDIT_OPTIONS["loop_seam"].default
 Mask: TypeAlias = NDArray[Any] | str | Path
 """An image file, or an array [rows, columns] with the highest frequency in the first row."""
-Ranges: TypeAlias = Sequence[tuple[float, float]]
+Ranges: TypeAlias = Iterable[tuple[float, float]]
 """Pairs of (start, end)."""
 
 
@@ -59,7 +61,7 @@ class CallOverrides(GenerationOverrides, total=False):
 
 def load(
     source: str | Path = "mini",
-    device: str = "auto",
+    device: str | torch.device = "auto",
     precision: str = "auto",
     *,
     reference: str = "clean",
@@ -73,7 +75,7 @@ def load(
         source: A name (see `latentaudio.list_models`), a Hugging Face hub id, or a path. A path is
             a model folder, a run folder, a diffusers folder, or a checkpoint of the authors (.ckpt,
             .pth, .safetensors).
-        device: "auto", "cpu", "cuda" or "mps".
+        device: "auto", "cpu", "cuda" or "mps", or a `torch.device`.
         precision: "auto", "bf16" or "fp32".
         reference: The implementation whose details are imitated: "clean", "original" or
             "diffusers". It matters for published weights.
@@ -104,7 +106,7 @@ class AudioLDM(System):
 
     def generate(
         self,
-        prompt: str | Sequence[str] = "",
+        prompt: str | Iterable[str] = "",
         *,
         audio_prompt: AudioInput | None = None,
         audio_prompt_mode: AudioPromptMode = "",
@@ -149,9 +151,9 @@ class AudioLDM(System):
             options["timeline"] = [*options.get("timeline", ()), cue]
             duration = inputs.get_audio_prompt(cue).samples.shape[1] / self.sample_rate
             options.setdefault("duration", min(duration, self.max_duration))
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        requests = resolve_requests(make_requests(prompts, options), self.source, inputs)
-        return list(Engine(self).run(requests, Callbacks(progress, on_step)))
+        requests = make_requests(as_texts(prompt), options)
+        resolved = resolve_requests(requests, self.source, inputs)
+        return list(Engine(self).run(resolved, Callbacks(progress, on_step)))
 
     def morph(
         self,
@@ -237,8 +239,8 @@ class AudioLDM(System):
             **overrides: Options, `progress` and `on_step`, see `generate`.
         """
         edit = InpaintOptions(
-            time_ranges=tuple(time_ranges),
-            frequency_ranges=tuple(frequency_ranges),
+            time_ranges=_as_ranges("time_ranges", time_ranges),
+            frequency_ranges=_as_ranges("frequency_ranges", frequency_ranges),
             mask=mask_to_string(mask),
             in_context=in_context,
         )
@@ -316,8 +318,8 @@ class AudioLDM(System):
         source = inputs.load_audio(audio)
         changes = {"source_path": source.path, "source_sha256": source.sha256}
         options["edit"] = edit.model_copy(update=changes)
-        request = GenerationOptions(prompt=prompt, **_resolve_cues(options, inputs))
-        return list(Engine(self).run(resolve_requests([request], self.source, inputs), callbacks))
+        requests = make_requests(as_texts(prompt), _resolve_cues(options, inputs))
+        return list(Engine(self).run(resolve_requests(requests, self.source, inputs), callbacks))
 
     def generate_stream(
         self,
@@ -362,7 +364,7 @@ class AudioLDM(System):
         return Engine(self).run(resolved, Callbacks(progress, on_step))
 
     def resolve_requests(
-        self, prompts: Sequence[str], **overrides: Unpack[GenerationOverrides]
+        self, prompts: str | Iterable[str], **overrides: Unpack[GenerationOverrides]
     ) -> list[ResolvedRequest]:
         """Return the requests of prompts with all defaults, as `run` takes them.
 
@@ -370,7 +372,7 @@ class AudioLDM(System):
             UsageError: An option is wrong.
         """
         inputs = RequestInputs(self.sample_rate)
-        requests = make_requests(prompts, _resolve_cues(overrides, inputs))
+        requests = make_requests(as_texts(prompts), _resolve_cues(overrides, inputs))
         return resolve_requests(requests, self.source, inputs)
 
     def estimate_memory(
@@ -380,18 +382,21 @@ class AudioLDM(System):
         resolved = resolve_requests(requests, self.source, RequestInputs(self.sample_rate))
         return Engine(self).estimate_memory(resolved)
 
-    def similarity(self, audio: Sequence[Samples], texts: Sequence[str]) -> NDArray[np.float32]:
+    def similarity(
+        self, audio: AudioInput | Iterable[AudioInput], texts: str | Iterable[str]
+    ) -> NDArray[np.float32]:
         """Return CLAP similarities [K, M] between K clips and M texts.
 
         Args:
-            audio: Clips, each [C, N] or [N] at `sample_rate`.
-            texts: Texts.
+            audio: A clip or several; the rows of an array [K, N] are K clips.
+            texts: A text or several.
         """
-        return Engine(self).similarity(audio, texts)
+        clips = to_mono_clips(audio, self.sample_rate)
+        return Engine(self).similarity(clips, as_texts(texts, "text"))
 
-    def reconstruct(self, samples: Samples) -> Samples:
-        """Encode and decode samples [1, N] or [N] at `sample_rate`: the codec's best quality."""
-        return self.codec.reconstruct(samples)
+    def reconstruct(self, samples: AudioInput) -> Samples:
+        """Encode and decode a sound: the codec's best quality, [1, N] at `sample_rate`."""
+        return self.codec.reconstruct(to_mono_clip(samples, self.sample_rate))
 
 
 def _split_callbacks(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], Callbacks]:
@@ -410,6 +415,25 @@ def _cue_of(item: AudioInput, inputs: RequestInputs) -> PromptCue:
 def _resolve_cues(overrides: Mapping[str, Any], inputs: RequestInputs) -> dict[str, Any]:
     """Return options whose timeline, if there is one, has decoded audio prompts."""
     options: dict[str, Any] = {**overrides}
-    if options.get("timeline"):
-        options["timeline"] = [resolve_cue(cue, inputs) for cue in options["timeline"]]
+    cues = options.get("timeline", ())
+    if not isinstance(cues, Iterable) or isinstance(cues, str | bytes | Mapping):
+        raise UsageError(f"timeline is a {type(cues).__name__}; give a list of cues")
+    resolved = []
+    for number, cue in enumerate(cues, 1):
+        is_mapping = isinstance(cue, Mapping) and all(isinstance(key, str) for key in cue)
+        if not (is_mapping or isinstance(cue, PromptCue)):
+            raise UsageError(
+                f"cue {number} of the timeline is {cue!r:.40}; "
+                'write it like {"start": 0, "text": "light rain"}'
+            )
+        resolved.append(resolve_cue(cue, inputs))
+    if resolved:
+        options["timeline"] = resolved
     return options
+
+
+def _as_ranges(name: str, ranges: Ranges) -> tuple[Any, ...]:
+    """Return ranges as a tuple, which the options of an edit check."""
+    if not isinstance(ranges, Iterable) or isinstance(ranges, str | bytes | Mapping):
+        raise UsageError(f"{name} is a {type(ranges).__name__}; give pairs of (start, end)")
+    return tuple(ranges)

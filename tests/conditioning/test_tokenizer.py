@@ -3,9 +3,12 @@
 import librosa
 import pytest
 
+from latentaudio.conditioning.base import EncoderInputs
 from latentaudio.conditioning.numbers import NOTE, number_token, number_tokens, replace_numbers
 from latentaudio.conditioning.tokenizer import PAD_ID, Tokenizer, build_tokenizer
 from latentaudio.errors import WeightsError
+from latentaudio.generation.system import MAX_UNREAD_SHARE
+from latentaudio.loaders.resolve import ASSETS
 
 A4 = number_token(440)
 
@@ -94,3 +97,30 @@ def test_a_damaged_file_is_an_error(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(WeightsError, match="not a readable tokenizer"):
         Tokenizer.from_file(tmp_path / "tokenizer.json", 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_read"),
+    [
+        ("a dog barking in the rain", True),
+        ("café, naïve – “quoted” xylophone zzzyx", True),
+        ("48 kHz, 3 knocks!", True),
+        ("", True),
+        ("a dog 🐕", True),
+        ("下雨的声音", False),
+        ("собака лает", False),
+        ("كلب ينبح", False),
+        ("🔥🔥", False),
+        ("ｒａｉｎ", False),
+    ],
+)
+def test_mini_knows_which_prompts_it_cannot_read(text, is_read):
+    tokenizer = Tokenizer.from_file(ASSETS / "mini" / "tokenizer.json", 64)
+    assert (tokenizer.unread_share(text) <= MAX_UNREAD_SHARE) == is_read
+
+
+def test_a_prompt_in_unknown_letters_warns_once_in_one_line(tiny):
+    inputs = EncoderInputs(("собака лает", "a dog"), num_loa_tokens=8)
+    with pytest.warns(UserWarning, match="reads English only.*'собака лает'") as warned:
+        tiny._warn_of_unread_texts([inputs, inputs])
+    assert len(warned) == 1

@@ -39,7 +39,7 @@ _RESERVED_NAMES = {"CON", "PRN", "AUX", "NUL"}  # of Windows
 _RESERVED_NAMES |= {f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Audio:
     """A generated clip and the request that reproduces it; in a notebook it plays.
 
@@ -56,6 +56,15 @@ class Audio:
     options: GenerationOptions
     score: float | None = None
     extra_tags: Mapping[str, str] = field(default_factory=dict)
+
+    __hash__ = None  # type: ignore[assignment]  # its samples may change
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether two clips have equal samples, rates and requests."""
+        if not isinstance(other, Audio):
+            return NotImplemented
+        is_same_request = (self.sample_rate, self.options) == (other.sample_rate, other.options)
+        return is_same_request and np.array_equal(self.samples, other.samples)
 
     @property
     def seed(self) -> int:

@@ -24,6 +24,8 @@ END = "[END]"
 UNKNOWN = "[UNK]"
 PAD_ID = 1  # RoBERTa's, from which CLAP counts positions; T5 masks padding, whatever its id
 
+_UNKNOWN_PIECES = (UNKNOWN, "<unk>")  # of our tokenizers, and of RoBERTa's and T5's
+_LAST_LATIN = 0x24F  # last letter of the Latin blocks of Unicode
 _MAX_WORD_CHARS = 40  # a longer word is unknown
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _PROBE = "A dog barks 3 times, \u00e9"
@@ -129,6 +131,25 @@ class Tokenizer:
     def fits(self, text: str) -> bool:
         """Return whether a text is tokenized to its end, without truncation."""
         return not self._tokenize([text])[0].overflowing
+
+    def unread_share(self, text: str) -> float:
+        """Return the share of a text's pieces that say nothing: unknown ones, and bytes of letters.
+
+        Pieces of one letter outside of the Latin alphabet count as bytes: vocabularies of English
+        have no words of them.
+
+        Args:
+            text: A prompt.
+        """
+        encoding = self.rules.encode(text, add_special_tokens=False)
+        if not encoding.ids:
+            return 0.0
+        num_unread = 0
+        for piece, (start, end) in zip(encoding.tokens, encoding.offsets, strict=True):
+            letters = text[start:end].strip()
+            is_byte = len(letters) == 1 and ord(letters) > _LAST_LATIN
+            num_unread += piece in _UNKNOWN_PIECES or is_byte
+        return num_unread / len(encoding.ids)
 
     def __call__(self, texts: Sequence[str], length: int | None = None) -> tuple[Tensor, Tensor]:
         """Tokenize texts.

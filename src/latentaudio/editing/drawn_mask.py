@@ -99,6 +99,8 @@ def load_mask(mask: str) -> MaskPixels:
                 colors = image.convert("RGBA")
                 white = np.asarray(colors.convert("L"), np.float64) >= WHITE_8_BIT
                 white &= np.asarray(colors)[..., 3] >= WHITE_8_BIT
+    except UsageError:
+        raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(
             f"cannot read {label} as an image ({first_line(error)}); give a PNG file"

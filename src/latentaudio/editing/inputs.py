@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..audio.io import Audio, info, read
 from ..audio.ops import Samples, limit_peak, resample
@@ -21,9 +22,13 @@ from ..config.options import PromptCue
 from ..errors import UsageError
 from . import drawn_mask
 from .drawn_mask import MaskPixels
+from .sample_arrays import as_samples, is_number
 from .validation import validate_source_duration
 
-AudioInput: TypeAlias = Audio | Samples | str | Path
+if TYPE_CHECKING:
+    import torch
+
+AudioInput: TypeAlias = "Audio | Samples | Sequence[float] | torch.Tensor | str | Path"
 """A file, a clip, or samples [C, N] or [N] at the model's sample rate."""
 
 MAX_INPUT_PEAK = 2.0
@@ -71,11 +76,9 @@ class RequestInputs:
             DataError: The file is no audio.
             UsageError: The audio is too long, too loud or not finite.
         """
-        if isinstance(audio, str | Path):
+        if isinstance(audio, str | PathLike):
             return self._load_file(str(audio))
-        if isinstance(audio, Audio):
-            audio = resample(audio.samples, audio.sample_rate, self.sample_rate)
-        return self._keep("", to_mono_input(audio))
+        return self._keep("", to_mono_input(_at_rate(audio, self.sample_rate)))
 
     def get_audio(self, path: str, sha256: str) -> SourceAudio:
         """Return audio by its checksum, or decode its file.
@@ -156,32 +159,67 @@ def sha256_of(samples: Samples) -> str:
     return hashlib.sha256(np.ascontiguousarray(samples, np.float32).data).hexdigest()
 
 
-def to_mono_input(samples: NDArray[Any]) -> Samples:
+def to_mono_input(samples: object) -> Samples:
     """Mix samples down to mono and limit their peak to 1.
 
     Args:
-        samples: Floating-point samples [C, N] or [N].
+        samples: Samples [C, N] or [N], see `sample_arrays.as_samples`.
 
     Returns:
         The mean of the channels, [1, N] float32.
 
     Raises:
-        UsageError: The array has another type or shape, is too loud, or is not finite.
+        UsageError: The value is no sound, is too loud, or is not finite.
     """
-    channels = np.atleast_2d(samples)
-    if channels.ndim != 2 or not np.issubdtype(channels.dtype, np.floating):
-        raise UsageError(
-            f"samples are {channels.dtype} of shape {np.shape(samples)}; "
-            "give floating-point samples in [-1, 1], [C, N] or [N]"
-        )
-    if channels.shape[0] > channels.shape[1]:
-        raise UsageError(
-            f"samples of shape {np.shape(samples)} have {channels.shape[0]} channels; "
-            "give [C, N], not [N, C]"
-        )
+    channels = as_samples(samples)
     peak = float(np.abs(channels).max(initial=0.0))
     if peak > MAX_INPUT_PEAK:
         raise UsageError(f"the source peaks at {peak:.3g}, full scale is 1; reduce its level first")
-    if not np.isfinite(channels).all():
-        raise UsageError("the source has samples that are not finite (NaN or Inf); repair it first")
     return limit_peak(channels.mean(axis=0, keepdims=True, dtype=np.float32), 1.0)
+
+
+def to_mono_clip(audio: object, sample_rate: int) -> Samples:
+    """Return any audio input as mono samples [1, N] float32, with its own level.
+
+    Args:
+        audio: A file, a clip, or samples at `sample_rate`.
+        sample_rate: Rate of the result in Hz.
+
+    Raises:
+        DataError: The file is no audio.
+        UsageError: The value is no sound, or is not finite.
+    """
+    if isinstance(audio, str | PathLike):
+        return read(str(audio), sample_rate)[0]
+    channels = as_samples(_at_rate(audio, sample_rate))
+    return np.asarray(channels.mean(axis=0, keepdims=True, dtype=np.float32))
+
+
+def to_mono_clips(audio: object, sample_rate: int) -> list[Samples]:
+    """Return one or several audio inputs as mono samples [1, N] float32.
+
+    Args:
+        audio: One audio input, or an iterable of them. The rows of an array [K, N] are K clips.
+        sample_rate: Rate of the result in Hz.
+
+    Raises:
+        DataError: A file is no audio.
+        UsageError: There is no clip, or a value is no sound.
+    """
+    if isinstance(audio, str | PathLike | Audio) or getattr(audio, "ndim", None) in (0, 1):
+        return [to_mono_clip(audio, sample_rate)]
+    if not isinstance(audio, Iterable) or isinstance(audio, bytes | Mapping):
+        return [to_mono_clip(audio, sample_rate)]  # raises
+    clips = list(audio)
+    if clips and is_number(clips[0]):
+        return [to_mono_clip(clips, sample_rate)]
+    if not clips:
+        raise UsageError("there is no clip; give at least one")
+    return [to_mono_clip(clip, sample_rate) for clip in clips]
+
+
+def _at_rate(audio: object, sample_rate: int) -> object:
+    """Return the samples of a clip at another rate, and anything else as it is."""
+    if not isinstance(audio, Audio):
+        return audio
+    return resample(as_samples(audio.samples), audio.sample_rate, sample_rate)

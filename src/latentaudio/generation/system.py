@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from threading import Lock
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, SupportsIndex, cast
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from ..config.architecture import ModelConfig
 from ..config.reference import ReferenceBehavior
 from ..config.registry import ModelSpec
 from ..device import fast_dtype, pick_device
+from ..errors import UsageError
 from ..loaders.component_store import ComponentStore
 from ..loaders.tokenizers import load_encoders
 from ..types import Conditioning
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from ..models.vae import VAE
 
 GPU_BATCH_SIZE = 8
+MAX_UNREAD_SHARE = 0.5
+"""Share of a prompt's pieces, above which a tokenizer that does not know them reads no prompt."""
 CACHE_SIZE = 64
 """Encoder inputs whose conditionings are kept."""
 
@@ -51,7 +55,7 @@ class System:
     def __init__(
         self,
         source: ModelSource,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: str = "auto",
         low_memory: bool = False,
     ) -> None:
@@ -69,9 +73,20 @@ class System:
         self._encoded_version = 0
         self._lock = Lock()
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Say why pickle, `copy.copy` and `copy.deepcopy` cannot be used.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(
+            f"a loaded model cannot be pickled or copied (it has locks and mapped files); "
+            f"call latentaudio.load({self.source.name!r}) again, once in each process"
+        )
+
     def to(self, device: str | torch.device, precision: str | None = None) -> None:
         """Move all components to a device or a precision."""
-        torch_device = pick_device(str(device))
+        torch_device = pick_device(device)
         dtype = self.components.dtype
         if precision is not None:
             dtype = fast_dtype(torch_device, precision)
@@ -93,6 +108,7 @@ class System:
                 else:
                     missing.append(inputs)
             if missing:
+                self._warn_of_unread_texts(missing)
                 new = encode(self.encoders, missing)
                 encoded |= dict(zip(missing, new, strict=True))
             for inputs, conditioning in encoded.items():  # the latest last
@@ -100,6 +116,18 @@ class System:
             for oldest in list(self._encoded)[:-CACHE_SIZE]:
                 del self._encoded[oldest]
         return encoded
+
+    def _warn_of_unread_texts(self, needed: Sequence[EncoderInputs]) -> None:
+        """Warn of texts whose letters no tokenizer knows; all of them give the same clip."""
+        tokenizers = list(self.encoders.tokenizers.values())
+        for text in dict.fromkeys(text for inputs in needed for text in inputs.texts):
+            shares = [tokenizer.unread_share(text) for tokenizer in tokenizers]
+            if shares and min(shares) > MAX_UNREAD_SHARE:
+                warnings.warn(
+                    f"this model reads English only and does not know the letters of {text!r:.60};"
+                    " write the prompt in English",
+                    stacklevel=2,
+                )
 
     @property
     def spec(self) -> ModelSpec:
