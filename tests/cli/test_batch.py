@@ -12,7 +12,7 @@ import soundfile
 
 from latentaudio.audio.io import info
 from latentaudio.cli.batch import Manifest
-from latentaudio.cli.batch_list import make_row_requests, resolve_rows
+from latentaudio.cli.batch_list import make_row_requests, read_rows, resolve_rows
 from latentaudio.cli.flags import RuntimeFlags
 from latentaudio.cli.main import main
 from latentaudio.config.tags import TAGS_OF_0_1
@@ -354,3 +354,28 @@ def test_a_batch_of_version_0_1_is_resumed(run, write_list, tmp_path):
     (tmp_path / "out" / "bell.wav").unlink()
     assert run("a.txt", "out")[1].endswith("out  1 generated, 1 skipped\n")
     assert lines(tmp_path / "out")[-1]["seed"] == 41
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prompt,name,seed\nA dog,bark,3\nBell,,\n",
+        "\ufeffprompt;name;seed\r\nA dog;bark;3\r\nBell;;\r\n",
+        "sep=;\r\nprompt;name;seed\r\nA dog;bark;3\r\nBell;;\r\n",
+        "prompt\tname\tseed\nA dog\tbark\t3\nBell\t\t\n",
+        "prompt,name,seed,,\nA dog,bark,3,,\n,,,,\nBell,,,,\n,,,,\n",
+        ",,,\nprompt,,name,seed\nA dog,,bark,3\n\nBell\n",
+        "prompt;name;seed\n\"A dog\";bark;3\n;;\nBell;;;;;\n",
+    ],
+)
+def test_a_table_of_excel_is_read(tmp_path, text):
+    file = tmp_path / "list.csv"
+    file.write_text(text, encoding="utf-8", newline="")
+    assert read_rows(file) == [{"prompt": "A dog", "name": "bark", "seed": "3"}, {"prompt": "Bell"}]
+
+
+def test_a_cell_without_a_column_is_an_error(tmp_path):
+    file = tmp_path / "list.csv"
+    file.write_text("prompt,,name\na dog,5,bark\n")
+    with pytest.raises(UsageError, match="row 1 has '5' in a column without a name"):
+        read_rows(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 Cells: TypeAlias = dict[str, Any]
 """The values of one row by column, as the file has them; pydantic checks them with the request."""
 
+SEPARATORS = (",", ";", "\t")
+"""Separators of the cells of a CSV file; of equally frequent ones the first."""
 _NOT_COLUMNS = {"num_waveforms", "edit"}
 
 
@@ -112,11 +115,14 @@ def read_rows(file: Path) -> list[Cells]:
 
 
 def _read_csv(file: Path, text: str) -> list[Cells]:
+    """The rows of a table; those of Excel may have empty columns and rows, and other separators."""
+    text, separator = _separator_of(text)
     rows = []
     try:
-        for row in csv.reader(io.StringIO(text), strict=True):
-            if row:
-                rows.append([cell.strip() for cell in row])
+        for row in csv.reader(io.StringIO(text), delimiter=separator, strict=True):
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                rows.append(cells)
     except csv.Error as error:
         raise UsageError(
             f"{file} is not valid CSV ({error}); quote cells with commas or quotes"
@@ -124,15 +130,37 @@ def _read_csv(file: Path, text: str) -> list[Cells]:
     if not rows:
         return []
     header = rows.pop(0)
-    if len(set(header)) < len(header):
+    names = [name for name in header if name]
+    if len(set(names)) < len(names):
         raise UsageError(f"{file} has two columns with the same name; remove one")
     for number, row in enumerate(rows, 1):
-        if len(row) > len(header):
+        if any(row[len(header) :]):
             raise UsageError(
                 f"{file}, row {number} has more cells than there are columns; "
                 "quote cells with commas"
             )
-    return [dict(zip(header, row, strict=False)) for row in rows]
+        for name, cell in zip(header, row, strict=False):
+            if cell and not name:
+                raise UsageError(
+                    f"{file}, row {number} has {cell!r:.40} in a column without a name; "
+                    "name the column in the first row, or empty the cell"
+                )
+    tables = [dict(zip(header, row, strict=False)) for row in rows]
+    return [{name: cell for name, cell in row.items() if name} for row in tables]
+
+
+def _separator_of(text: str) -> tuple[str, str]:
+    """A table without the line `sep=;` that Excel may begin with, and the separator of its cells.
+
+    The first row has names of columns, which have no comma, semicolon or tab in them.
+    """
+    first, _, rest = text.partition("\n")
+    stated = re.fullmatch(r'"?sep=(.)"?\r?', first, re.IGNORECASE)
+    if stated:
+        return rest, stated[1]
+    header = next((line for line in text.splitlines() if line.strip(" ,;\t")), "")
+    counts = {separator: header.count(separator) for separator in SEPARATORS}
+    return text, max(SEPARATORS, key=lambda separator: counts[separator])
 
 
 def _read_jsonl(file: Path, text: str) -> list[Cells]:
