@@ -7,23 +7,30 @@ checkpoint.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
 from ..config.architecture import ModelConfig
-from ..data.manifest import manifest_fingerprint
+from ..data.manifest import manifest_fingerprint, read_manifest
 from ..errors import ConfigError
 from ..fileio import atomic_write
 from ..loaders.model_folder import read_config, write_config
 from . import checkpoint
+from .fingerprints import FileHashes
 from .initial_components import initial_config, resolve_initial_model
+from .pre_encode import HASHES_FILE
 from .recipe import Recipe
 
 UNTRAINED_MARKER = ".untrained"
 """File in a run's model folder until there is a checkpoint."""
 _RECIPE_FILE = "recipe.json"
 _DATA_FILE = "data.json"
+_SOUNDS_FILE = "sounds.txt"
+"""File of a run with a hash of all sounds; runs of older versions have none."""
+_STAGES_WITHOUT_SOUNDS = ("text",)
+"""Stages that read the captions of their data alone."""
 _MAY_CHANGE = ("steps", "device", "save_every", "sample_every", "log_every")
 """Settings that a resumed run may change; any other change is another run."""
 
@@ -55,10 +62,15 @@ def prepare_run_folder(
     model_folder = run_folder / "model"
     is_resumed = checkpoint.exists(run_folder)
     fingerprints = json.dumps([manifest_fingerprint(folder) for folder in data])
+    has_sounds = bool(data) and recipe.stage not in _STAGES_WITHOUT_SOUNDS
+    sounds = _hash_sounds(data, run_folder) if has_sounds else ""
     if is_resumed:
         _check_same_run(recipe, fingerprints, run_folder)
+        _check_same_sounds(sounds, run_folder)
     _write_text(run_folder / _RECIPE_FILE, recipe.model_dump_json(indent=1))
     _write_text(run_folder / _DATA_FILE, fingerprints)
+    if sounds:
+        _write_text(run_folder / _SOUNDS_FILE, sounds)
     if is_resumed:
         return read_config(model_folder)[1]
     if (model_folder / UNTRAINED_MARKER).is_file():
@@ -94,11 +106,31 @@ def _check_same_run(recipe: Recipe, fingerprints: str, run_folder: Path) -> None
             f"{run_folder} holds a run of another recipe; "
             f"choose another --output, or repeat the settings in {recipe_file}"
         )
-    expected = f"{fingerprints}\n".encode()
-    if data_file.is_file() and data_file.read_bytes().strip() != expected.strip():
+    if data_file.is_file() and data_file.read_bytes().strip() != fingerprints.encode():
         raise ConfigError(
             f"{run_folder} holds a run on other data; "
             "choose another --output, or repeat its --data in the same order"
+        )
+
+
+def _hash_sounds(data: tuple[Path, ...], run_folder: Path) -> str:
+    """Return a hash of all sounds; a file is read again only if its size or times change."""
+    hashes = FileHashes(run_folder / HASHES_FILE)
+    digest = hashlib.blake2b(digest_size=16)
+    for clip in read_manifest(*data):
+        digest.update(hashes.get(clip.path).encode())
+    hashes.save()
+    return digest.hexdigest()
+
+
+def _check_same_sounds(sounds: str, run_folder: Path) -> None:
+    sounds_file = run_folder / _SOUNDS_FILE
+    if not sounds_file.is_file():
+        return
+    if sounds_file.read_text(encoding="utf-8").strip() != sounds:
+        raise ConfigError(
+            f"the sounds that {run_folder} was trained on have changed; "
+            "restore the files, or choose another --output"
         )
 
 
