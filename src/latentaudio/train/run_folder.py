@@ -127,7 +127,7 @@ def _check_same_sounds(sounds: str, run_folder: Path) -> None:
     sounds_file = run_folder / _SOUNDS_FILE
     if not sounds_file.is_file():
         return
-    if sounds_file.read_text(encoding="utf-8").strip() != sounds:
+    if sounds_file.read_bytes().strip() != sounds.encode():
         raise ConfigError(
             f"the sounds that {run_folder} was trained on have changed; "
             "restore the files, or choose another --output"
