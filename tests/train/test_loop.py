@@ -328,3 +328,21 @@ def test_max_minutes_stops_a_run_in_time(data, tmp_path):
     num_steps = train(tiny_recipe(100_000), (data,), tmp_path / "run", max_minutes=0.05)
     assert 0 < num_steps < 100_000
     assert time.monotonic() - start < 30
+
+
+def test_a_run_whose_sounds_changed_is_not_resumed(data, tmp_path):
+    sounds = tmp_path / "sounds"
+    shutil.copytree(data, sounds)
+    run = tmp_path / "run"
+    train(tiny_recipe(1), (sounds,), run)
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    original = (sounds / "0.wav").read_bytes()
+    (sounds / "0.wav").write_bytes(original[:-2] + b"xy")  # of the same length
+    with pytest.raises(ConfigError, match=r"the sounds that .*run was trained on have changed"):
+        train(tiny_recipe(2), (sounds,), run)
+    (sounds / "0.wav").write_bytes(original)
+    for file, content in before.items():
+        assert file.read_bytes() == content
+    assert train(tiny_recipe(2), (sounds,), run) == 2
+    (run / "sounds.txt").unlink()  # a run of an older version
+    assert train(tiny_recipe(3), (sounds,), run) == 3
