@@ -66,7 +66,7 @@ def resolve_initial_model(source: str | Path, model: str) -> InitialModel:
     if path.is_dir() and not (path / "model_index.json").is_file():
         return _model_folder(str(source), find_model_folder(path), names)
     try:
-        found = resolve_model(place)
+        model_source = resolve_model(place)
     except WeightsError as error:
         if not path.is_file():
             raise
@@ -74,12 +74,15 @@ def resolve_initial_model(source: str | Path, model: str) -> InitialModel:
             hint = f"if it is the file of one component, name that one, as in {source}:vae"
             raise WeightsError(f"{error}; {hint}") from None
         return _component_file(str(source), path, names, model)
-    if found.layout == "latentaudio":
-        return _model_folder(str(source), found.path, names)
-    _check_names(place, names, component_names(found.config))
-    names = names or component_names(found.config)
+    if model_source.layout == "latentaudio":
+        return _model_folder(str(source), model_source.path, names)
+    _check_names(place, names, component_names(model_source.config))
+    names = names or component_names(model_source.config)
     return InitialModel(
-        str(source), names, found.config, lambda target: _convert(found, names, target)
+        str(source),
+        names,
+        model_source.config,
+        lambda target: _convert(model_source, names, target),
     )
 
 
@@ -183,22 +186,26 @@ def _component_file(source: str, path: Path, names: tuple[str, ...], model: str)
     """Return components of a file without a UNet, looked for by the names of its tensors."""
     spec = get_model_spec(model)
     _check_names(model, names, component_names(spec.config))
-    found = ModelSource(source, NO_FOLDER, spec, {}, component_files=dict.fromkeys(names, path))
-    return InitialModel(source, names, None, lambda target: _write_components(found, names, target))
+    model_source = ModelSource(
+        source, NO_FOLDER, spec, {}, component_files=dict.fromkeys(names, path)
+    )
+    return InitialModel(
+        source, names, None, lambda target: _write_components(model_source, names, target)
+    )
 
 
-def _convert(found: ModelSource, names: tuple[str, ...], target: Path) -> None:
+def _convert(model_source: ModelSource, names: tuple[str, ...], target: Path) -> None:
     """Write components of a model of another layout, and their tokenizers."""
-    _write_components(found, names, target)
-    for name in text_tokenizer_names(found.config):
+    _write_components(model_source, names, target)
+    for name in text_tokenizer_names(model_source.config):
         if name in names:
             with atomic_write(target / f"{name}.{TOKENIZER_FILE}") as temporary:
-                untruncated_tokenizer(found, name).save(str(temporary))
+                untruncated_tokenizer(model_source, name).save(str(temporary))
 
 
-def _write_components(found: ModelSource, names: tuple[str, ...], target: Path) -> None:
+def _write_components(model_source: ModelSource, names: tuple[str, ...], target: Path) -> None:
     for name in names:
-        save_component(target, name, found.load_component(name, as_stored=True).state_dict())
+        save_component(target, name, model_source.load_component(name, as_stored=True).state_dict())
 
 
 def _copy(file: Path, folder: Path, name: str = "") -> None:
