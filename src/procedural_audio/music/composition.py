@@ -95,6 +95,11 @@ def midi_to_hz(midi: float) -> float:
     return float(440.0 * 2 ** ((midi - 69) / 12))
 
 
+def hz_to_midi(frequency_hz: float) -> int:
+    """Return the MIDI pitch that is nearest to a frequency in Hz."""
+    return round(69 + 12 * float(np.log2(frequency_hz / 440.0)))
+
+
 def scale_degree(mode: Mode, degree: int) -> int:
     """Return the semitones above the tonic of a degree (0 tonic, 7 octave, -1 leading tone)."""
     return SCALES[mode][degree % 7] + 12 * (degree // 7)
