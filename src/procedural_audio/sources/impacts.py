@@ -38,6 +38,7 @@ from .impacts_noise import (
     poisson_onsets,
     repeat_strikes,
 )
+from .surroundings import add_echo
 
 
 def knock(ctx: RenderContext) -> Take:
@@ -194,13 +195,14 @@ def hand_clap(ctx: RenderContext) -> Take:
 
 
 def applause(ctx: RenderContext) -> Take:
-    """Render a crowd: a Poisson process of claps of many hands, from a dozen people to a hall."""
+    """Render a crowd in a hall: thousands of claps, of sixty different pairs of hands."""
     noise = noise_context(ctx)
     crowd = ctx.triangular(0, 1)
-    claps = [_hand_clap(ctx, noise) for _ in range(8)]
-    onsets = poisson_onsets(noise, 25 * 16**crowd, -0.2, ctx.duration)
+    claps = [_crowd_clap(ctx, noise) for _ in range(60)]
+    onsets = poisson_onsets(noise, 500 * 6**crowd, -0.2, ctx.duration)
     gains = noise.rng.lognormal(0, 0.5, len(onsets))
     canvas = grain_cloud(noise, claps, onsets, gains, ctx.num_samples)
+    canvas = add_echo(noise, canvas, 0.6, 0.3)
     start_level = ctx.triangular(0.15, 1.0)
     end_level = ctx.triangular(0.15, 1.0)
     canvas *= breakpoint_curve(
@@ -213,6 +215,14 @@ def applause(ctx: RenderContext) -> Take:
         trend = ("dying down",)
     qualities = descriptor(crowd, ("small",), ("large", "huge"))
     return Take(canvas, Annotations(qualities=qualities, manner=trend))
+
+
+def _crowd_clap(ctx: RenderContext, noise: RenderContext) -> Array:
+    """A clap of one pair of hands in a crowd, of unit energy."""
+    cavity_hz = ctx.log_triangular(900, 2500)
+    slap = noise_burst(noise, 0.08, 300, 7800, ctx.triangular(0.003, 0.006), 0.001)
+    clap = resonator(slap, ctx.sample_rate, cavity_hz, 0.4 * cavity_hz)
+    return np.asarray(clap / np.sqrt(np.sum(clap**2)))
 
 
 def keyboard(ctx: RenderContext) -> Take:

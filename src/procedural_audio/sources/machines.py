@@ -5,6 +5,8 @@ Clock, drill, vacuum cleaner, fan, sewing machine, washing machine, printer.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..events import (
@@ -36,6 +38,20 @@ from .impacts_noise import (
     place_strikes,
     poisson_onsets,
     wavetable_tone,
+)
+from .motor import Motor, run_motor
+
+_POWER_TOOL = Motor(
+    ratio=1.0,
+    slope=0.5,
+    low_hz=300.0,
+    high_hz=7800.0,
+    noise_band=(400.0, 5500.0),
+    tone_band=(300.0, 6000.0),
+    flutter=0.0,
+    throb=0.0,
+    thump=0.0,
+    unsteadiness=0.003,
 )
 
 
@@ -70,40 +86,29 @@ def drill(ctx: RenderContext) -> Take:
     """Render an electric drill: a motor that starts, runs at an exact pitch, and stops."""
     noise = noise_context(ctx)
     pitch = ctx.log_triangular(160, 900)
-    tilt = ctx.triangular(0.4, 0.8)
-    bite = ctx.triangular(0.1, 0.5)
     start_s = min(0.12, 0.08 * ctx.duration)
     stop_s = min(0.3, 0.15 * ctx.duration)
     start = start_s / ctx.duration
     stop = stop_s / ctx.duration
     speed = breakpoint_curve(ctx.num_samples, (0, 0.25), (start, 1), (1 - stop, 1), (1, 0.3))
-    # Speed falls and rises with the pitch, and the gear turns four times as fast.
-    motor = wavetable_tone(pitch * speed, ctx.sample_rate, tilt, top_hz=7000)
-    gear = np.sin(2 * np.pi * np.cumsum(pitch * speed * 4.0) / ctx.sample_rate)
-    cutting = white_noise_per_hz(noise, ctx.duration)
-    chips = butterworth(cutting, ctx.sample_rate, 1500, 7000)
-    chips = chips * (1 + 0.5 * random_curve(ctx, ctx.duration, 25))
-    housing = ((900, 700, 1.0), (2300, 1000, 0.9), (4200, 1500, 0.6))
-    body = formant_filter(motor, ctx.sample_rate, housing)
-    mix = body + 0.3 * motor + 0.2 * gear + 0.35 * bite * chips
+    motor = replace(_POWER_TOOL, tone=ctx.triangular(0.5, 1.0), slope=ctx.triangular(0.3, 0.7))
+    sound = run_motor(ctx, noise, pitch * speed, motor)
     envelope = breakpoint_curve(ctx.num_samples, (0, 0.1), (start, 1), (1 - stop, 1), (1, 0.0))
     qualities = ("powerful",) if pitch < 280 else ()
-    return Take(mix * envelope, Annotations(pitch_hz=pitch, qualities=qualities))
+    return Take(sound * envelope, Annotations(pitch_hz=pitch, qualities=qualities))
 
 
 def vacuum(ctx: RenderContext) -> Take:
-    """Render a vacuum cleaner: air that rushes through a tube, and the tone of the motor."""
+    """Render a vacuum cleaner: air that rushes through a tube, and the whine of the motor."""
     noise = noise_context(ctx)
-    pitch = ctx.log_triangular(140, 800)
-    tube_hz = ctx.log_triangular(450, 900)
-    rush = butterworth(white_noise_per_hz(noise, ctx.duration), ctx.sample_rate, 150, 6500, 1)
-    tube = ((tube_hz, 250, 1.2), (2.6 * tube_hz, 500, 0.8), (4.3 * tube_hz, 900, 0.5))
-    rush = 0.5 * rush + formant_filter(rush, ctx.sample_rate, tube)
-    motor_pitch = np.full(ctx.num_samples, pitch)
-    motor = wavetable_tone(motor_pitch, ctx.sample_rate, 1.3, top_hz=5000)
-    air = normalize_peak(rush) * (1 + 0.1 * random_curve(ctx, ctx.duration, 2))
-    mix = air + ctx.triangular(0.3, 0.5) * motor
-    return Take(mix * clip_fade(ctx), Annotations(pitch_hz=pitch))
+    pitch = ctx.log_triangular(280, 850)
+    motor = replace(_POWER_TOOL, tone=ctx.triangular(0.4, 0.8), slope=0.2, low_hz=800.0)
+    motor = replace(motor, num_resonances=14, resonance=3.0)
+    turns = np.full(ctx.num_samples, pitch)
+    sound = run_motor(ctx, noise, turns, motor) * (1 + 0.05 * random_curve(ctx, ctx.duration, 8))
+    whine_hz = np.full(ctx.num_samples, ctx.log_triangular(1500, 3500))
+    sound += 0.1 * wavetable_tone(whine_hz, ctx.sample_rate, 1.0)
+    return Take(sound * clip_fade(ctx), Annotations(pitch_hz=pitch))
 
 
 def fan(ctx: RenderContext) -> Take:
