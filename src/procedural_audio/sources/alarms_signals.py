@@ -31,13 +31,14 @@ from ..synth import (
     phase_from_frequency,
     resonator,
 )
-from .formants import formant_filter, pulse_train
+from .formants import formant_filter, jitter, pulse_train
 from .impacts_noise import (
     countable_annotations,
     noise_burst,
     place_strikes,
     wavetable_tone,
 )
+from .surroundings import add_air, add_echo
 
 
 def _odd_harmonics(frequency: float, sample_rate: int, n: int, brightness: float) -> Array:
@@ -165,24 +166,29 @@ def horn(ctx: RenderContext) -> Take:
 
 
 def foghorn(ctx: RenderContext) -> Take:
-    """Render a ship's horn: a very low brassy tone with a slow attack and some air noise."""
+    """Render a ship's horn: a very low dull tone with a slow attack, and its echo over water."""
     noise = noise_context(ctx)
     pitch = ctx.log_triangular(60, 250)
     length = limit_length(ctx, ctx.log_triangular(0.9, 3.0))
     n = ctx.to_samples(length)
-    tilt = ctx.triangular(0.7, 1.1)
-    tone = wavetable_tone(np.full(n, pitch), ctx.sample_rate, tilt, top_hz=2500)
-    resonances = ((2.5 * pitch, 1.5 * pitch, 1.0), (600, 250, 0.5))
+    tilt = ctx.triangular(1.05, 1.35)
+    contour = breakpoint_curve(n, (0, 0.94), (0.1, 1), (0.9, 1), (1, 0.95))
+    frequency = jitter(ctx, pitch * contour, 0.004, 12)
+    # Two diaphragms, a few cents apart, beat.
+    tone = wavetable_tone(frequency, ctx.sample_rate, tilt, top_hz=1200)
+    tone = tone + wavetable_tone(1.003 * frequency, ctx.sample_rate, tilt, top_hz=1200)
+    resonances = ((250, 150, 1.0), (550, 250, 0.7), (1100, 400, 0.4))
     body = formant_filter(tone, ctx.sample_rate, resonances)
-    air = butterworth(white_noise_per_hz(noise, length), ctx.sample_rate, 200, 2000)[:n]
-    blast = tone + body + 0.03 * air
+    air = butterworth(white_noise_per_hz(noise, length), ctx.sample_rate, 150, 2500)[:n]
     attack = min(0.15, 0.2 * length)
     envelope = attack_release(ctx, length, attack, 2 * attack)
+    blast = (0.4 * tone + body + 0.05 * air) * envelope
     smallness = np.log(pitch / 60) / np.log(250 / 60)
     qualities = descriptor(smallness, ("large", "deep"), ("small",))
-    take = repeat_calls(ctx, length, (0.5, 1.6), 3, lambda _: blast * envelope, qualities)
+    take = repeat_calls(ctx, length, (0.5, 1.6), 3, lambda _: blast, qualities)
     take.annotations["pitch_hz"] = pitch
-    return take
+    harbor = add_echo(noise, take.samples, 1.8, ctx.triangular(1.2, 2.5))
+    return Take(add_air(noise, harbor, ctx.triangular(-48, -40)), take.annotations)
 
 
 def whistle(ctx: RenderContext) -> Take:

@@ -29,6 +29,7 @@ from ..synth import (
     mix_into,
 )
 from .formants import jitter
+from .surroundings import add_air
 from .vocal_tract import Larynx, build_throat, filter_voice, vibrate
 
 
@@ -36,12 +37,12 @@ def dog(ctx: RenderContext) -> Take:
     """Render barks: harsh bursts of breath and voice while the jaw snaps open and shut."""
     noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
-    pitch = log_interpolate(900, 260, size) * ctx.log_triangular(0.88, 1.14)
+    pitch = log_interpolate(820, 390, size) * ctx.log_triangular(0.9, 1.1)
     length = log_interpolate(0.13, 0.28, size) * ctx.log_triangular(0.85, 1.2)
     length = limit_length(ctx, length)
     larynx = Larynx(0.55, 0.02, 0.2, ctx.triangular(0.25, 0.6), ctx.triangular(0.0, 0.5))
-    throat = build_throat(ctx, log_interpolate(0.1, 0.2, size), 0.14, 1.5)
-    harsh = ctx.triangular(0.3, 1.0)
+    throat = build_throat(ctx, log_interpolate(0.1, 0.2, size), 0.17, 1.5)
+    harsh = ctx.triangular(0.6, 1.2)
 
     def bark(pitch_factor: float) -> Array:
         n = ctx.to_samples(length)
@@ -78,14 +79,15 @@ def cat(ctx: RenderContext) -> Take:
         return filter_voice(voice, ctx.sample_rate, throat, opening) * envelope
 
     qualities = descriptor(size, ("small", "young"), ("large",))
-    return repeat_calls(ctx, length, (0.25, 1.2), 4, meow, qualities)
+    take = repeat_calls(ctx, length, (0.25, 1.2), 4, meow, qualities)
+    return Take(add_air(noise, take.samples, ctx.triangular(-64, -54)), take.annotations)
 
 
 def cow(ctx: RenderContext) -> Take:
     """Render moos: a nasal hum that opens to a loud rough vowel and sinks again."""
     noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
-    pitch = log_interpolate(230, 90, size) * ctx.log_triangular(0.93, 1.07)
+    pitch = log_interpolate(260, 115, size) * ctx.log_triangular(0.93, 1.07)
     length = limit_length(ctx, ctx.log_triangular(1.1, 2.4))
     peak = ctx.triangular(0.4, 0.7)
     rise = ctx.triangular(0.65, 0.9)
@@ -103,7 +105,8 @@ def cow(ctx: RenderContext) -> Take:
         return filter_voice(voice, ctx.sample_rate, throat, opening) * envelope
 
     qualities = descriptor(size, ("young", "small"), ("large", "deep"))
-    return repeat_calls(ctx, length, (0.3, 1.2), 3, moo, qualities)
+    take = repeat_calls(ctx, length, (0.3, 1.2), 3, moo, qualities)
+    return Take(add_air(noise, take.samples, ctx.triangular(-64, -52)), take.annotations)
 
 
 def sheep(ctx: RenderContext) -> Take:

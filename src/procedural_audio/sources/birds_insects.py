@@ -29,7 +29,6 @@ from .formants import (
     formant_filter,
     jitter,
     pulse_train,
-    scale_formants,
     whistle_tone,
 )
 from .surroundings import add_air
@@ -38,12 +37,12 @@ from .vocal_tract import Larynx, build_throat, filter_voice, vibrate
 # Breakpoints (position, value) of a rooster's crow: its pitch relative to the long note, and its
 # level, which is low between the syllables.
 _CROW_PITCH = (
-    *((0, 0.6), (0.06, 0.85), (0.13, 0.8), (0.17, 0.78), (0.22, 0.95), (0.29, 0.9), (0.33, 0.85)),
-    *((0.4, 1.12), (0.47, 1.12), (0.53, 0.9), (0.6, 1.0), (0.85, 0.95), (1, 0.55)),
+    *((0, 0.75), (0.07, 0.95), (0.13, 0.8), (0.17, 0.75), (0.22, 1.0), (0.3, 0.9), (0.34, 0.8)),
+    *((0.38, 1.15), (0.42, 1.3), (0.6, 1.25), (0.75, 1.15), (0.88, 0.95), (1, 0.6)),
 )
 _CROW_LEVEL = (
-    *((0, 0), (0.04, 0.8), (0.11, 0.7), (0.15, 0.03), (0.19, 0.8), (0.26, 0.7), (0.3, 0.03)),
-    *((0.35, 0.9), (0.46, 1), (0.51, 0.15), (0.57, 1), (0.8, 0.9), (1, 0)),
+    *((0, 0), (0.03, 0.7), (0.1, 0.6), (0.14, 0.05), (0.18, 0.8), (0.27, 0.7), (0.31, 0.08)),
+    *((0.36, 0.9), (0.42, 1), (0.7, 1), (0.85, 0.6), (1, 0)),
 )
 _HIGHEST_SONG_HZ = 6800.0
 
@@ -76,9 +75,9 @@ def rooster(ctx: RenderContext) -> Take:
     noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
     pitch = log_interpolate(880, 500, size)
-    length = limit_length(ctx, ctx.log_triangular(1.5, 2.6))
+    length = limit_length(ctx, ctx.log_triangular(1.0, 1.7))
     larynx = Larynx(0.1, 0.008, 0.1, ctx.triangular(0.05, 0.2), ctx.triangular(0.0, 0.3))
-    throat = build_throat(ctx, log_interpolate(0.09, 0.13, size), 0.2, 1.3)
+    throat = build_throat(ctx, log_interpolate(0.055, 0.075, size), 0.1, 1.3)
     harsh = ctx.triangular(0.2, 0.7)
 
     def cock_a_doodle_doo(pitch_factor: float) -> Array:
@@ -86,12 +85,13 @@ def rooster(ctx: RenderContext) -> Take:
         contour = breakpoint_curve(n, *_CROW_PITCH)
         harshness = harsh * breakpoint_curve(n, (0, 0.5), (0.35, 0.3), (0.5, 0.4), (1, 1))
         voice = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harshness)
-        opening = breakpoint_curve(n, (0, 0.4), (0.4, 1), (0.8, 0.9), (1, 0.2))
+        opening = breakpoint_curve(n, (0, 0.5), (0.2, 0.8), (0.4, 1), (0.8, 1), (1, 0.4))
         sound = filter_voice(voice, ctx.sample_rate, throat, opening)
         return butterworth(sound, ctx.sample_rate, 500) * breakpoint_curve(n, *_CROW_LEVEL)
 
     qualities = descriptor(size, ("young",), ("large",))
-    return repeat_calls(ctx, length, (0.4, 1.2), 2, cock_a_doodle_doo, qualities)
+    take = repeat_calls(ctx, length, (0.4, 1.2), 2, cock_a_doodle_doo, qualities)
+    return Take(add_air(noise, take.samples, ctx.triangular(-56, -46)), take.annotations)
 
 
 def crow(ctx: RenderContext) -> Take:
@@ -114,7 +114,8 @@ def crow(ctx: RenderContext) -> Take:
         return butterworth(sound, ctx.sample_rate, 700)
 
     qualities = descriptor(size, ("small",), ("large",))
-    return repeat_calls(ctx, length, (0.12, 0.8), 5, caw, qualities)
+    take = repeat_calls(ctx, length, (0.12, 0.8), 5, caw, qualities)
+    return Take(add_air(noise, take.samples, ctx.triangular(-64, -54)), take.annotations)
 
 
 def owl(ctx: RenderContext) -> Take:

@@ -91,7 +91,7 @@ def gunshot(ctx: RenderContext) -> Take:
     length = 0.6
 
     def shot(_: float) -> Array:
-        crack = noise_burst(noise, length, 250, 7800, 0.006 + 0.005 * size, 0.0002)
+        crack = noise_burst(noise, length, 250, 7800, 0.015 + 0.01 * size, 0.0002)
         turbulence = colored_noise(noise, length, 0.8)
         wave = butterworth(turbulence, ctx.sample_rate, 70, 3500 - 2000 * size, 1)
         blast = wave * decay_envelope(noise, length, 0.08 + 0.08 * size, 0.001)
@@ -102,7 +102,7 @@ def gunshot(ctx: RenderContext) -> Take:
     shot_length = min(0.3, 0.4 * ctx.duration)
     qualities = descriptor(size, ("small",), ("heavy",))
     take = repeat_calls(ctx, shot_length, (0.05, 1.2), 6, shot, qualities)
-    echo_gain = max(0.0, ctx.triangular(-0.3, 0.5))
+    echo_gain = max(0.0, ctx.triangular(-0.4, 0.4))
     return Take(add_echo(noise, take.samples, 0.8, echo_gain), take.annotations)
 
 

@@ -38,7 +38,7 @@ from .impacts_noise import (
     poisson_onsets,
     repeat_strikes,
 )
-from .surroundings import add_echo
+from .surroundings import add_air, add_echo
 
 
 def knock(ctx: RenderContext) -> Take:
@@ -174,24 +174,24 @@ def _hinge_creak(ctx: RenderContext, noise: RenderContext, age: float, seconds: 
     return creak
 
 
-def _hand_clap(ctx: RenderContext, noise: RenderContext) -> Array:
-    """One clap: a burst of air between the palms; their shape sets its resonance."""
-    cavity_hz = ctx.log_triangular(700, 2000)
-    relative_bandwidth = ctx.triangular(0.5, 1.1)
-    slap = noise_burst(noise, 0.12, 500, 7000, ctx.triangular(0.003, 0.007), 0.0005)
-    cavity = resonator(slap, ctx.sample_rate, cavity_hz, relative_bandwidth * cavity_hz)
-    return normalize_peak(cavity + 0.25 * slap)
-
-
 def hand_clap(ctx: RenderContext) -> Take:
-    """Render one pair of hands that claps evenly."""
+    """Render one pair of hands that claps evenly in a room."""
     noise = noise_context(ctx)
-    palms = _hand_clap(ctx, noise)
+    cavity_hz = ctx.log_triangular(1300, 2500)
+    half_life = ctx.triangular(0.006, 0.012)
+    relative_bandwidth = ctx.triangular(0.3, 0.5)
 
     def strike() -> Array:
-        return palms + 0.15 * _hand_clap(ctx, noise)
+        decay = half_life * ctx.triangular(0.8, 1.2)
+        slap = noise_burst(noise, 0.15, 300, 7800, decay, 0.001)
+        center_hz = cavity_hz * ctx.log_triangular(0.9, 1.1)
+        bandwidth_hz = relative_bandwidth * center_hz
+        return normalize_peak(resonator(slap, ctx.sample_rate, center_hz, bandwidth_hz)) + (
+            0.15 * slap
+        )
 
-    return repeat_strikes(ctx, ctx.log_triangular(0.9, 4.8), 10, 0.1, strike)
+    take = repeat_strikes(ctx, ctx.log_triangular(0.9, 4.8), 10, 0.1, strike)
+    return Take(add_echo(noise, take.samples, 0.4, 0.3), take.annotations)
 
 
 def applause(ctx: RenderContext) -> Take:
@@ -264,7 +264,8 @@ def keyboard(ctx: RenderContext) -> Take:
         manner = ("rapidly",)
     elif keys_per_second < 4:
         manner = ("slowly",)
-    return Take(canvas, Annotations(qualities=qualities, manner=manner))
+    desk = add_air(noise, canvas, ctx.triangular(-60, -50))
+    return Take(desk, Annotations(qualities=qualities, manner=manner))
 
 
 def _keyboard_qualities(clickiness: float) -> tuple[str, ...]:
@@ -299,7 +300,8 @@ def woodpecker(ctx: RenderContext) -> Take:
         for k in range(num_pecks):
             onset = round((roll + k / rate_hz) * ctx.sample_rate)
             mix_into(canvas, peck, onset, 0.55 + 0.45 * np.sin(np.pi * (k + 0.5) / num_pecks))
-    return Take(canvas, Annotations(rate_hz=rate_hz))
+    forest = add_echo(noise, canvas, 0.6, ctx.triangular(0.4, 1.0))
+    return Take(forest, Annotations(rate_hz=rate_hz))
 
 
 def ball(ctx: RenderContext) -> Take:

@@ -39,7 +39,7 @@ from .impacts_noise import (
     poisson_onsets,
     wavetable_tone,
 )
-from .motor import Motor, run_motor
+from .motor import Motor, resonate, run_motor
 
 _POWER_TOOL = Motor(
     ratio=1.0,
@@ -101,14 +101,16 @@ def drill(ctx: RenderContext) -> Take:
 def vacuum(ctx: RenderContext) -> Take:
     """Render a vacuum cleaner: air that rushes through a tube, and the whine of the motor."""
     noise = noise_context(ctx)
-    pitch = ctx.log_triangular(280, 850)
-    motor = replace(_POWER_TOOL, tone=ctx.triangular(0.4, 0.8), slope=0.2, low_hz=800.0)
-    motor = replace(motor, num_resonances=14, resonance=3.0)
-    turns = np.full(ctx.num_samples, pitch)
-    sound = run_motor(ctx, noise, turns, motor) * (1 + 0.05 * random_curve(ctx, ctx.duration, 8))
-    whine_hz = np.full(ctx.num_samples, ctx.log_triangular(1500, 3500))
-    sound += 0.1 * wavetable_tone(whine_hz, ctx.sample_rate, 1.0)
-    return Take(sound * clip_fade(ctx), Annotations(pitch_hz=pitch))
+    pitch = ctx.log_triangular(320, 900)
+    color = colored_noise(noise, ctx.duration, 0.2)
+    rush = butterworth(color, ctx.sample_rate, 800, 7800, 1)
+    rush = resonate(ctx, rush, 14, (400, 5500), 0.08, 3.0)
+    frequency = jitter(ctx, np.full(ctx.num_samples, pitch), 0.0003, 20)
+    motor = wavetable_tone(frequency, ctx.sample_rate, 0.3)
+    motor = resonate(ctx, motor, 6, (300, 6000), 0.1, 3.0)
+    gust = 1 + 0.05 * random_curve(ctx, ctx.duration, 8)
+    mix = rush / rush.std() * gust + ctx.triangular(0.5, 0.7) * motor / motor.std()
+    return Take(mix * clip_fade(ctx), Annotations(pitch_hz=pitch))
 
 
 def fan(ctx: RenderContext) -> Take:

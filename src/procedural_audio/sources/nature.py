@@ -23,7 +23,6 @@ from ..synth import (
     attack_release,
     butterworth,
     colored_noise,
-    decay_envelope,
     mix_into,
     normalize_peak,
     phase_from_frequency,
@@ -224,7 +223,7 @@ def leaves(ctx: RenderContext) -> Take:
     """Render rustling: strokes of soft high noise with some crumbs, with the wind or a step."""
     noise = noise_context(ctx)
     dryness = ctx.triangular(0, 1)
-    strokes = np.exp(0.7 * random_curve(ctx, ctx.duration, ctx.triangular(1.5, 4)))
+    strokes = np.exp(0.5 * random_curve(ctx, ctx.duration, ctx.triangular(1.5, 4)))
     strokes /= strokes.max()
     onsets = _poisson_onsets(ctx, 30 + 60 * dryness, strokes)
     crumbs = _splashes(ctx, noise, 24, (400, 2000), (0.001, 0.005))
@@ -233,8 +232,10 @@ def leaves(ctx: RenderContext) -> Take:
     loudest = float(np.quantile(np.abs(crisp), 0.999)) + 1e-9
     color = colored_noise(noise, ctx.duration, 0.5)
     soft = butterworth(color, ctx.sample_rate, 500, 7500, order=1) * strokes
-    soft = soft * np.exp(0.3 * random_curve(ctx, ctx.duration, 7))
-    mix = (0.15 + 0.5 * dryness) * crisp / loudest + 0.1 * soft / soft.std()
+    soft = soft * np.exp(0.5 * random_curve(ctx, ctx.duration, 7))
+    wind = _band_noise(noise, 60, 400) * np.exp(0.4 * random_curve(ctx, ctx.duration, 9))
+    mix = (0.35 + 0.3 * dryness) * crisp / loudest + 0.05 * soft / soft.std()
+    mix = mix + 0.03 * wind / wind.std()
     fade = attack_release(ctx, ctx.duration, 0.05, 0.05)
     return Take(mix * fade, Annotations(qualities=descriptor(dryness, ("soft",), ("crisp",))))
 
@@ -249,8 +250,8 @@ def hail(ctx: RenderContext) -> Take:
     splashes = _splashes(ctx, noise, 32, (800, 2500), (0.001, 0.004))
     click_gains = noise.rng.lognormal(-0.5, 0.6, len(onsets))
     clicks = grain_cloud(noise, splashes, onsets, click_gains, ctx.num_samples)
-    shower = _band_noise(noise, 1000, 7500)
-    canvas = clicks + clicks.std() * shower / shower.std()
+    shower = _band_noise(noise, 800, 9000)
+    canvas = clicks + 1.2 * clicks.std() * shower / shower.std()
     half_life = 0.004 + 0.01 * metal**2
     spread = 1.08 + 0.6 * (1 - metal)  # of the pitches
     for ratio, mode_gain in ((1.0, 1.0), (1.73, 0.7), (2.65, 0.45)):
