@@ -20,22 +20,22 @@ from .instruments import Instrument
 # Relative frequency of each type of phrase, for instruments that play chords, single melodies, or
 # sustained harmonies.
 _CHORDAL: dict[PhraseType, float] = {
-    "note": 56,
-    "repeats": 14,
-    "scale": 8,
-    "arpeggio": 6,
+    "note": 32,
+    "repeats": 12,
+    "scale": 10,
+    "arpeggio": 12,
     "chord": 8,
-    "chords": 3,
-    "melody": 5,
+    "chords": 8,
+    "melody": 18,
 }
 _MELODIC: dict[PhraseType, float] = {
-    "note": 58,
-    "repeats": 16,
-    "scale": 12,
-    "arpeggio": 6,
-    "melody": 8,
+    "note": 34,
+    "repeats": 12,
+    "scale": 16,
+    "arpeggio": 14,
+    "melody": 24,
 }
-_SUSTAINED: dict[PhraseType, float] = {"note": 60, "chord": 25, "scale": 8, "chords": 7}
+_SUSTAINED: dict[PhraseType, float] = {"note": 36, "chord": 30, "scale": 12, "chords": 22}
 _ACTIONS = ("playing", "performing", "sounding")
 _MIN_TEMPO_BEATS = 4  # beats that a clip must hold for its tempo to be annotated
 _MAX_COUNTED_STROKES = 8
@@ -271,7 +271,7 @@ _SOLOISTS: tuple[SoundClass, ...] = (
     ),
     _solo_class(
         "music box",
-        InstrumentRange(72, 99, False, {**_MELODIC, "melody": 16}),
+        InstrumentRange(72, 99, False, {**_MELODIC, "melody": 40}),
         ("music box", "toy music box", "musical box", "wind-up music box"),
     ),
     _solo_class(

@@ -127,23 +127,22 @@ def door(ctx: RenderContext) -> Take:
     age = ctx.triangular(0, 1)
     weight = ctx.triangular(0, 1)
     start = first_onset(ctx)
-    creak_s = min(ctx.log_triangular(0.5, 2.2), 0.5 * ctx.duration)
+    creak_s = min(ctx.log_triangular(0.4, 1.8), 0.5 * ctx.duration)
     creak = _hinge_creak(ctx, noise, age, creak_s)
-    tuning = 1.5 - 0.8 * weight
-    slam = damped_modes(
-        ctx,
-        0.6,
-        tuning * np.array([62.0, 98, 151, 233, 377]),
-        np.array([1.0, 1, 0.8, 0.6, 0.4]),
-        np.array([0.07, 0.06, 0.04, 0.03, 0.02]),
-    )
-    mix_into(slam, normalize_peak(noise_burst(noise, 0.4, 80, 2600, 0.025)), 0, 1.6)
-    latch = noise_burst(noise, 0.05, 1500, 6000, 0.004)
-    mix_into(slam, latch, ctx.to_samples(ctx.triangular(0.015, 0.05)), 0.5)
+    slam = np.zeros(ctx.to_samples(0.6))
+    latch_s = ctx.triangular(0.06, 0.12)
+    tuning = 1.4 - 0.7 * weight
+    for delay_s, gain in ((0.0, 1.0), (latch_s, 0.6)):
+        at = ctx.to_samples(delay_s)
+        panel = noise_burst(noise, 0.25, 90 * tuning, 1100 * tuning, 0.02 + 0.015 * weight, 0.002)
+        mix_into(slam, normalize_peak(panel), at, gain)
+        frame = noise_burst(noise, 0.1, 500 * tuning, 4500, 0.01, 0.0006)
+        mix_into(slam, normalize_peak(frame), at, 0.5 * gain)
     canvas = ctx.silence()
-    mix_into(canvas, normalize_peak(creak), round(start * ctx.sample_rate), 0.3 + 0.4 * age)
+    mix_into(canvas, normalize_peak(creak), round(start * ctx.sample_rate), 0.1 + 0.25 * age)
     slam_onset = start + creak_s + ctx.triangular(0, min(0.4, 0.1 * ctx.duration))
     mix_into(canvas, normalize_peak(slam), round(slam_onset * ctx.sample_rate), 1.1)
+    canvas = add_air(noise, add_echo(noise, canvas, 0.4, 0.5), ctx.triangular(-54, -48))
     qualities = descriptor(weight, ("light",), ("heavy",))
     if age > 0.6:
         qualities += ("old", "rusty")
@@ -305,29 +304,26 @@ def woodpecker(ctx: RenderContext) -> Take:
 
 
 def ball(ctx: RenderContext) -> Take:
-    """Render a dribbled ball: a falling thump, and a short ring of the air inside."""
+    """Render a dribbled ball: a short dull blow on the floor of a gymnasium."""
     noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
     rate_hz = ctx.log_triangular(0.9, 4.0)
-    thump_hz = 150 * 0.6**size
-    half_life = ctx.log_triangular(0.025, 0.07)
-    t = ctx.time_axis(0.3)
-    # The frequency falls from 1.6 thump_hz with a time constant of 12 ms.
-    cycles = thump_hz * t + 0.6 * thump_hz * 0.012 * (1 - np.exp(-t / 0.012))
-    thump = np.sin(2 * np.pi * cycles) * decay_envelope(ctx, 0.3, 0.03, 0.001)
-    cavity = damped_modes(
-        ctx,
-        0.3,
-        thump_hz * np.array([5.1, 7.7, 9.4]),
-        np.array([0.35, 0.2, 0.1]),
-        half_life * np.array([1, 0.7, 0.6]),
-    )
-    bounce = thump + cavity
-    mix_into(bounce, noise_burst(noise, 0.05, 400, 3000, 0.006), 0, 0.5)
+    tuning = 1.3 * 0.6**size
+
+    def bounce() -> Array:
+        variation = ctx.log_triangular(0.9, 1.1) * tuning
+        blow = noise_burst(noise, 0.15, 150 * variation, 900 * variation, 0.02, 0.002)
+        sound = normalize_peak(blow)
+        skin = noise_burst(noise, 0.08, 500 * tuning, 4000, 0.008, 0.0006)
+        mix_into(sound, normalize_peak(skin), 0, 0.3)
+        return sound
+
     onsets = periodic_onsets(ctx, rate_hz, 0.2)
     annotations = countable_annotations(onsets, rate_hz)
     annotations["qualities"] = descriptor(size, ("small",), ("large", "heavy"))
-    return place_strikes(ctx, onsets, lambda: bounce, annotations)
+    take = place_strikes(ctx, onsets, bounce, annotations)
+    hall = add_echo(noise, take.samples, 0.4, 0.5)
+    return Take(add_air(noise, hall, ctx.triangular(-54, -48)), annotations)
 
 
 CLASSES: tuple[SoundClass, ...] = (
