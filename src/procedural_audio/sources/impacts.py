@@ -24,7 +24,6 @@ from ..synth import (
     attack_release,
     butterworth,
     damped_modes,
-    decay_envelope,
     mix_into,
     normalize_peak,
     resonator,
