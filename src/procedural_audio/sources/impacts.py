@@ -141,7 +141,7 @@ def door(ctx: RenderContext) -> Take:
     mix_into(canvas, normalize_peak(creak), round(start * ctx.sample_rate), 0.1 + 0.25 * age)
     slam_onset = start + creak_s + ctx.triangular(0, min(0.4, 0.1 * ctx.duration))
     mix_into(canvas, normalize_peak(slam), round(slam_onset * ctx.sample_rate), 1.1)
-    canvas = add_air(noise, add_echo(noise, canvas, 0.4, 0.5), ctx.triangular(-54, -48))
+    canvas = add_air(noise, add_echo(noise, canvas, 0.4, 0.5), ctx.triangular(-66, -58))
     qualities = descriptor(weight, ("light",), ("heavy",))
     if age > 0.6:
         qualities += ("old", "rusty")
@@ -197,7 +197,7 @@ def applause(ctx: RenderContext) -> Take:
     noise = noise_context(ctx)
     crowd = ctx.triangular(0, 1)
     claps = [_crowd_clap(ctx, noise) for _ in range(60)]
-    onsets = poisson_onsets(noise, 500 * 6**crowd, -0.2, ctx.duration)
+    onsets = poisson_onsets(noise, 500 * 4**crowd, -0.2, ctx.duration)
     gains = noise.rng.lognormal(0, 0.5, len(onsets))
     canvas = grain_cloud(noise, claps, onsets, gains, ctx.num_samples)
     canvas = add_echo(noise, canvas, 0.6, 0.3)
@@ -218,7 +218,7 @@ def applause(ctx: RenderContext) -> Take:
 def _crowd_clap(ctx: RenderContext, noise: RenderContext) -> Array:
     """A clap of one pair of hands in a crowd, of unit energy."""
     cavity_hz = ctx.log_triangular(900, 2500)
-    slap = noise_burst(noise, 0.08, 300, 7800, ctx.triangular(0.003, 0.006), 0.001)
+    slap = noise_burst(noise, 0.05, 300, 7800, ctx.triangular(0.003, 0.006), 0.001)
     clap = resonator(slap, ctx.sample_rate, cavity_hz, 0.4 * cavity_hz)
     return np.asarray(clap / np.sqrt(np.sum(clap**2)))
 
@@ -234,35 +234,32 @@ def keyboard(ctx: RenderContext) -> Take:
     pause_lengths = noise.rng.uniform(0.2, 0.5, len(gaps)) * min(1, ctx.duration / 3)
     pauses = np.where(has_pause, pause_lengths, 0)
     onsets = first_onset(ctx) + np.concatenate([[0.0], np.cumsum(gaps + pauses)])
-    tuning = ctx.log_triangular(0.8, 1.3)
+    tuning = ctx.log_triangular(0.85, 1.2)
 
-    def key_click() -> Array:
-        detuning = tuning * ctx.log_triangular(0.85, 1.15)
-        half_life = 0.0025 + 0.002 * clickiness
-        contact = noise_burst(noise, 0.04, 1200 * detuning, 6500, half_life, 0.0004)
-        click = contact * (0.5 + clickiness)
-        body = damped_modes(
-            ctx,
-            0.04,
-            detuning * np.array([310.0, 780, 1900, 3300]),
-            np.array([0.5, 0.5, 0.4 * clickiness, 0.4 * clickiness]),
-            np.array([0.008, 0.006, 0.004, 0.004]),
-        )
-        mix_into(click, body, 0)
-        return click
+    def contact() -> Array:
+        low_hz = tuning * ctx.log_triangular(840, 1700)
+        half_life = (0.002 + 0.002 * clickiness) * ctx.triangular(0.8, 1.3)
+        return normalize_peak(noise_burst(noise, 0.04, low_hz, 7000, half_life, 0.0003))
 
-    clicks = [key_click() for _ in range(7)]
-    gains = noise.rng.uniform(0.6, 1.0, len(onsets))
+    clicks: list[Array] = []
+    for _ in range(12):
+        # The cap meets the switch, and the switch the plate.
+        click = contact()
+        plate = ctx.to_samples(ctx.triangular(0.008, 0.02))
+        mix_into(click, contact()[: len(click) - plate], plate, 0.5)
+        clicks.append(click)
+    gains = noise.rng.uniform(0.4, 1.0, len(onsets))
     canvas = grain_cloud(noise, clicks, onsets, gains, ctx.num_samples)
     releases = onsets + noise.rng.uniform(0.06, 0.11, len(onsets))
-    canvas += grain_cloud(noise, clicks, releases, 0.35 * gains, ctx.num_samples)
+    canvas += grain_cloud(noise, clicks, releases, 0.4 * gains, ctx.num_samples)
+    canvas = add_echo(noise, canvas, 0.25, 0.3)
     qualities = _keyboard_qualities(clickiness)
     manner: tuple[str, ...] = ()
     if keys_per_second > 8:
         manner = ("rapidly",)
     elif keys_per_second < 4:
         manner = ("slowly",)
-    desk = add_air(noise, canvas, ctx.triangular(-60, -50))
+    desk = add_air(noise, canvas, ctx.triangular(-58, -51))
     return Take(desk, Annotations(qualities=qualities, manner=manner))
 
 

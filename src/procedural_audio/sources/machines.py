@@ -54,6 +54,15 @@ _POWER_TOOL = Motor(
     unsteadiness=0.003,
 )
 
+_WASHER_MOTOR = Motor(
+    slope=0.8,
+    low_hz=60.0,
+    high_hz=4000.0,
+    noise_band=(200.0, 3000.0),
+    tone_band=(100.0, 2000.0),
+    throb=0.3,
+)
+
 
 def clock(ctx: RenderContext) -> Take:
     """Render an escapement: tick and tock in turn at an exact rate, from watch to large clock."""
@@ -154,42 +163,33 @@ def sewing(ctx: RenderContext) -> Take:
 
 
 def washer(ctx: RenderContext) -> Take:
-    """Render a washing machine: wet laundry that falls once per turn, over water and motor."""
+    """Render a washing machine: water that slops once per turn of the drum, over its motor."""
     noise = noise_context(ctx)
     # At least two turns, so that the rate is audible in a short clip.
     rate_hz = max(ctx.log_triangular(0.7, 1.8), 2.2 / ctx.duration)
     onsets = periodic_onsets(ctx, rate_hz, 0.3 / rate_hz)
-    bands: list[Array] = []
-    for _ in range(4):
-        white = white_noise_per_hz(noise, 0.5 / rate_hz)
-        top_hz = 1300 * ctx.log_triangular(0.8, 1.2)
-        bands.append(butterworth(white, ctx.sample_rate, 200, top_hz, 4))
-    sloshes: list[Array] = []
-    for band in bands:
-        envelope = attack_release(ctx, 0.5 / rate_hz, 0.2 / rate_hz, 0.25 / rate_hz)
-        sloshes.append(band * envelope[: len(band)])
-    thud = damped_modes(
-        ctx,
-        0.4,
-        np.array([58.0, 92, 150]) * ctx.log_triangular(0.85, 1.2),
-        np.ones(3),
-        np.array([0.05, 0.04, 0.03]),
-    )
-    canvas = ctx.silence()
-    for k, onset in enumerate(onsets):
-        mix_into(canvas, normalize_peak(sloshes[k % 4]), round(onset * ctx.sample_rate), 0.8)
-        mix_into(canvas, thud, round((onset + 0.2 / rate_hz) * ctx.sample_rate), 0.35)
+    turn = 2 * np.pi * rate_hz * (ctx.time_axis(ctx.duration) - onsets[0])
+    fill = 0.1 + 0.9 * (0.5 - 0.5 * np.cos(turn)) ** 2
+    splash = np.exp(0.4 * random_curve(ctx, ctx.duration, 12))
+    white = white_noise_per_hz(noise, ctx.duration)
+    top_hz = ctx.log_triangular(2500, 5000)
+    water = butterworth(white, ctx.sample_rate, 300, top_hz, 1) * fill * splash
     drops: list[Array] = []
-    for _ in range(6):
-        drop_hz = np.array([ctx.log_triangular(500, 1400)])
-        drops.append(damped_modes(ctx, 0.06, drop_hz, np.ones(1), np.array([0.01])))
-    drop_onsets = poisson_onsets(noise, 12, 0, ctx.duration)
-    motor_pitch = jitter(ctx, np.full(ctx.num_samples, 100.0), 0.004, 3)
-    motor = wavetable_tone(motor_pitch, ctx.sample_rate, 1.1, top_hz=1500)
-    drop_gains = noise.rng.uniform(0.02, 0.1, len(drop_onsets))
-    water = grain_cloud(noise, drops, drop_onsets, drop_gains, ctx.num_samples)
-    mix = canvas + water + 0.05 * motor * clip_fade(ctx)
-    return Take(mix, Annotations(rate_hz=rate_hz) if len(onsets) > 2 else Annotations())
+    for _ in range(12):
+        drop_hz = np.array([ctx.log_triangular(300, 1600)])
+        drops.append(damped_modes(ctx, 0.06, drop_hz, np.ones(1), 9.0 / drop_hz))
+    drop_onsets = poisson_onsets(noise, 40, 0, ctx.duration)
+    drop_gains = np.interp(drop_onsets, np.linspace(0, ctx.duration, len(fill)), fill)
+    slosh = grain_cloud(noise, drops, drop_onsets, drop_gains, ctx.num_samples)
+    speed_hz = np.full(ctx.num_samples, ctx.log_triangular(20, 30))
+    motor = run_motor(ctx, noise, speed_hz, _WASHER_MOTOR)
+    mix = (
+        water / water.std()
+        + 0.6 * slosh / slosh.std()
+        + (ctx.triangular(0.1, 0.4) * motor / motor.std())
+    )
+    annotations = Annotations(rate_hz=rate_hz) if len(onsets) > 2 else Annotations()
+    return Take(mix * clip_fade(ctx), annotations)
 
 
 def printer(ctx: RenderContext) -> Take:

@@ -41,7 +41,7 @@ def rain(ctx: RenderContext) -> Take:
     roof = ctx.triangular(0, 1)
     far = _band_noise(noise, 800, 9000) * (1 + 0.08 * random_curve(ctx, ctx.duration, 0.8))
     lowest_hz = 1500 - 900 * roof
-    splashes = _splashes(ctx, noise, 48, (lowest_hz, 3 * lowest_hz), (0.002, 0.006))
+    splashes = _splashes(ctx, noise, 20, (lowest_hz, 3 * lowest_hz), (0.002, 0.006))
     onsets = _poisson_onsets(ctx, 300 * 10**heaviness)
     gains = noise.rng.lognormal(-0.5, 0.6, len(onsets))
     near = grain_cloud(noise, splashes, onsets, gains, ctx.num_samples)
@@ -247,7 +247,7 @@ def hail(ctx: RenderContext) -> Take:
     plate_hz = ctx.log_triangular(500, 2200)
     onsets = _poisson_onsets(ctx, ctx.log_triangular(80, 400))
     gains = np.exp(0.6 * ctx.rng.standard_normal(len(onsets)))[:, None]
-    splashes = _splashes(ctx, noise, 32, (800, 2500), (0.001, 0.004))
+    splashes = _splashes(ctx, noise, 16, (800, 2500), (0.001, 0.004))
     click_gains = noise.rng.lognormal(-0.5, 0.6, len(onsets))
     clicks = grain_cloud(noise, splashes, onsets, click_gains, ctx.num_samples)
     shower = _band_noise(noise, 800, 9000)

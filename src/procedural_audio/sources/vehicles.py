@@ -36,7 +36,7 @@ from .impacts_noise import (
 from .motor import Motor, resonate, run_motor
 from .surroundings import add_echo
 
-_MOTORCYCLE = Motor(ratio=2.0, tone=1.0, thump=1.0)
+_MOTORCYCLE = Motor(tone=2.0, thump=2.5, unsteadiness=0.02, irregularity=0.5)
 _AIRCRAFT = Motor(
     slope=0.8,
     low_hz=60.0,
@@ -99,7 +99,7 @@ def motorcycle(ctx: RenderContext) -> Take:
     """Render a motorcycle that accelerates: the pitch rises in each gear and drops at a change."""
     noise = noise_context(ctx)
     weight = ctx.triangular(0, 1)
-    base_hz = log_interpolate(60, 24, weight)  # firings per second
+    base_hz = log_interpolate(34, 14, weight)  # firings per second
     pitch_ratio = ctx.triangular(1.8, 2.6)  # from the start of a gear to its end
     num_gears = 1
     if ctx.duration >= 1.5:
