@@ -102,7 +102,7 @@ def gunshot(ctx: RenderContext) -> Take:
     shot_length = min(0.3, 0.4 * ctx.duration)
     qualities = descriptor(size, ("small",), ("heavy",))
     take = repeat_calls(ctx, shot_length, (0.05, 1.2), 6, shot, qualities)
-    echo_gain = max(0.0, ctx.triangular(-0.4, 0.4))
+    echo_gain = max(0.0, ctx.triangular(-0.8, 0.3))
     return Take(add_echo(noise, take.samples, 0.8, echo_gain), take.annotations)
 
 

@@ -28,6 +28,7 @@ from ..synth import (
     mix_into,
     normalize_peak,
     random_curve,
+    resonator,
 )
 from .formants import formant_filter, jitter
 from .impacts_noise import (
@@ -40,6 +41,7 @@ from .impacts_noise import (
     wavetable_tone,
 )
 from .motor import Motor, resonate, run_motor
+from .surroundings import add_echo
 
 _POWER_TOOL = Motor(
     ratio=1.0,
@@ -54,6 +56,20 @@ _POWER_TOOL = Motor(
     unsteadiness=0.003,
 )
 
+_FAN_MOTOR = Motor(
+    ratio=1.0,
+    tilt=0.2,
+    slope=0.4,
+    low_hz=60.0,
+    high_hz=7000.0,
+    noise_band=(400.0, 6000.0),
+    tone_band=(300.0, 4000.0),
+    flutter=0.0,
+    throb=0.05,
+    thump=0.0,
+    unsteadiness=0.0002,
+)
+_SEWING_MOTOR = Motor(ratio=3.0, tone=0.5, slope=0.6, low_hz=100.0, throb=0.3)
 _WASHER_MOTOR = Motor(
     slope=0.8,
     low_hz=60.0,
@@ -123,43 +139,47 @@ def vacuum(ctx: RenderContext) -> Take:
 
 
 def fan(ctx: RenderContext) -> Take:
-    """Render a fan: soft dark noise, the hum of its blades, and a slow tremolo of imbalance."""
+    """Render a fan: the rush of air, the hum of its motor, and a slow tremolo of imbalance."""
     noise = noise_context(ctx)
     pitch = ctx.log_triangular(58, 240)
     tremolo_hz = ctx.triangular(1.5, 5)
-    depth = ctx.triangular(0.0, 0.3)
-    dark_noise = colored_noise(noise, ctx.duration, 1.2)
-    breeze = butterworth(dark_noise, ctx.sample_rate, 60, ctx.log_triangular(500, 1400), 1)
-    hum = wavetable_tone(np.full(ctx.num_samples, pitch), ctx.sample_rate, 1.7, top_hz=1200)
+    depth = ctx.triangular(0.0, 0.15)
+    motor = replace(_FAN_MOTOR, tone=ctx.triangular(2.0, 4.0))
+    sound = run_motor(ctx, noise, np.full(ctx.num_samples, pitch), motor)
     tremolo = 1 + depth * np.sin(2 * np.pi * tremolo_hz * ctx.time_axis(ctx.duration))
-    mix = (normalize_peak(breeze) + ctx.triangular(0.35, 0.55) * hum) * tremolo
-    qualities = descriptor(pitch / 240, ("large",), ("small",))
-    return Take(mix * clip_fade(ctx), Annotations(pitch_hz=pitch, qualities=qualities))
+    qualities = descriptor(np.log(pitch / 58) / np.log(240 / 58), ("large",), ("small",))
+    annotations = Annotations(pitch_hz=pitch, qualities=qualities)
+    return Take(sound * tremolo * clip_fade(ctx), annotations)
 
 
 def sewing(ctx: RenderContext) -> Take:
-    """Render a sewing machine: needle and shuttle once per stitch, over a small motor."""
+    """Render a sewing machine: the needle once per stitch, in the rattle of shuttle and cams."""
     noise = noise_context(ctx)
     rate_hz = ctx.log_triangular(4.5, 17)
-    tuning = ctx.log_triangular(0.8, 1.25)
-    needle = damped_modes(
-        ctx,
-        0.06,
-        tuning * np.array([340.0, 910, 2100, 3300]),
-        np.array([0.6, 0.8, 0.7, 0.4]),
-        np.array([0.008, 0.007, 0.005, 0.004]),
-    )
-    mix_into(needle, noise_burst(noise, 0.04, 1000, 6000, 0.005), 0, 0.7)
-    shuttle_delay = ctx.triangular(0.35, 0.5) / rate_hz
-    onsets = np.array(periodic_onsets(ctx, rate_hz, 0.05))
-    all_onsets = np.concatenate([onsets, onsets + shuttle_delay])
-    gains = np.repeat([1.0, 0.35], len(onsets))
-    grains = [normalize_peak(needle)]
-    canvas = grain_cloud(noise, grains, all_onsets, gains, ctx.num_samples)
-    motor_pitch = np.full(ctx.num_samples, ctx.log_triangular(110, 240))
-    motor = wavetable_tone(motor_pitch, ctx.sample_rate, 1.2, top_hz=3000)
+    depth = ctx.triangular(0.2, 0.5)  # of the rattle's variation within a stitch
+    parts = [_metal_part(ctx, noise) for _ in range(16)]
+    rattle_onsets = poisson_onsets(noise, ctx.log_triangular(60, 180), 0, ctx.duration)
+    position = rattle_onsets * rate_hz % 1.0
+    gains = noise.rng.lognormal(0, 0.6, len(rattle_onsets))
+    gains *= 1 - depth + depth * np.cos(np.pi * position) ** 2
+    canvas = grain_cloud(noise, parts, rattle_onsets, gains, ctx.num_samples)
+    onsets = periodic_onsets(ctx, rate_hz, 0.05)
+    for onset in onsets:
+        mix_into(canvas, parts[0], round(onset * ctx.sample_rate), 2.5)
+    canvas = add_echo(noise, canvas, 0.3, 0.8)
+    motor_turns = np.full(ctx.num_samples, 3 * rate_hz)
+    motor = run_motor(ctx, noise, motor_turns, _SEWING_MOTOR)
+    mix = canvas / canvas.std() + ctx.triangular(0.05, 0.3) * motor / motor.std()
     annotations = Annotations(rate_hz=rate_hz) if len(onsets) > 3 else Annotations()
-    return Take(canvas + 0.04 * motor * clip_fade(ctx), annotations)
+    return Take(mix * clip_fade(ctx), annotations)
+
+
+def _metal_part(ctx: RenderContext, noise: RenderContext) -> Array:
+    """A dull blow of one small part of a machine."""
+    center_hz = ctx.log_triangular(500, 1800)
+    burst = noise_burst(noise, 0.1, 250, 6000, ctx.triangular(0.006, 0.014), 0.002)
+    bandwidth_hz = ctx.triangular(0.3, 0.8) * center_hz
+    return normalize_peak(resonator(burst, ctx.sample_rate, center_hz, bandwidth_hz) + 0.2 * burst)
 
 
 def washer(ctx: RenderContext) -> Take:

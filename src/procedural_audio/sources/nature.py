@@ -206,16 +206,19 @@ def stream(ctx: RenderContext) -> Take:
 
 
 def bubbles(ctx: RenderContext) -> Take:
-    """Render single bubbles of rising pitch in loose clusters; large bubbles ring low."""
+    """Render bubbles of rising pitch in loose clusters, and the water that they stir."""
+    noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
-    rise = ctx.triangular(0.1, 0.22)
-    density = ctx.log_triangular(6, 18)
-    onsets = _poisson_onsets(ctx, density, np.exp(0.7 * random_curve(ctx, ctx.duration, 2)))
-    center_hz = 900 * (200 / 900) ** size
-    frequencies = center_hz * _log_uniform(ctx, 0.6, 1.6, len(onsets))
-    gains = ctx.rng.uniform(0.4, 1, len(onsets))[:, None]
-    grains = gains * _ringing_grains(ctx, frequencies, 14.0 / frequencies, 0.25, rise)
-    mix = _mix_grains(ctx, onsets, grains)
+    clusters = np.exp(0.7 * random_curve(ctx, ctx.duration, 4))
+    onsets = _poisson_onsets(ctx, ctx.log_triangular(70, 180), clusters)
+    center_hz = 1600 * (450 / 1600) ** size
+    frequencies = center_hz * _log_uniform(ctx, 0.5, 2.0, len(onsets))
+    loudness = np.exp(0.6 * ctx.rng.standard_normal(len(onsets)))
+    gains = loudness * (500 / frequencies) ** 0.3
+    grains = gains[:, None] * _ringing_grains(ctx, frequencies, 9.0 / frequencies, 0.06, 0.12)
+    rising = _mix_grains(ctx, onsets, grains)
+    stirred = _band_noise(noise, 500, 3500) * clusters
+    mix = rising / rising.std() + ctx.triangular(0.25, 0.6) * stirred / stirred.std()
     return Take(mix, Annotations(qualities=descriptor(size, ("small",), ("large",))))
 
 
