@@ -353,9 +353,12 @@ def _draw_mode(ctx: RenderContext) -> Mode:
 
 
 def _draw_tonic(ctx: RenderContext, instrument_range: InstrumentRange, semitones: int) -> int:
-    """Draw a tonic that leaves `semitones` above it in the range of the instrument."""
+    """Draw a tonic that leaves `semitones` above it in the range of the instrument.
+
+    Music lies in the middle of the range more often than at its ends.
+    """
     highest = max(instrument_range.low, instrument_range.high - semitones)
-    return ctx.integer(instrument_range.low, highest)
+    return round(ctx.triangular(instrument_range.low, highest))
 
 
 _COMPOSERS: Mapping[PhraseType, Callable[[RenderContext, InstrumentRange], Phrase]] = {

@@ -20,20 +20,20 @@ from .instruments import Instrument
 # Relative frequency of each type of phrase, for instruments that play chords, single melodies, or
 # sustained harmonies.
 _CHORDAL: dict[PhraseType, float] = {
-    "note": 32,
-    "repeats": 12,
+    "note": 26,
+    "repeats": 8,
     "scale": 10,
     "arpeggio": 12,
     "chord": 8,
-    "chords": 8,
-    "melody": 18,
+    "chords": 12,
+    "melody": 24,
 }
 _MELODIC: dict[PhraseType, float] = {
-    "note": 34,
-    "repeats": 12,
+    "note": 26,
+    "repeats": 8,
     "scale": 16,
     "arpeggio": 14,
-    "melody": 24,
+    "melody": 36,
 }
 _SUSTAINED: dict[PhraseType, float] = {"note": 36, "chord": 30, "scale": 12, "chords": 22}
 _ACTIONS = ("playing", "performing", "sounding")

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter
 
+from ..events import noise_context
 from ..soundfont import DRUM_BANK, Soundfont
+from ..sources.surroundings import add_echo
 from ..synth import Array, RenderContext
 from . import instruments, strings, winds
 from .composition import hz_to_midi
@@ -87,6 +89,9 @@ BONGO_KEYS = (60, 61)
 """The keys of the high and the low bongo."""
 _DRUM_KITS = (0, 8, 16, 24, 25, 32, 40)
 _DRUM_S = 0.8  # time that the key of a drum is held
+# The notes of a soundfont are dry. A studio adds some reverberation.
+_STUDIO_DECAY_S = (0.5, 1.4)
+_STUDIO_GAIN = (0.15, 0.45)
 _SHELF_HZ = 1500.0
 _SHELF_DB = 4.0  # largest change of the highs of one instrument
 
@@ -108,6 +113,9 @@ def build_instrument(name: str, ctx: RenderContext) -> Instrument:
     patch = patches[ctx.integer(0, len(patches) - 1)]
     strength = ctx.triangular(0.55, 1.0)
     shelf_gain = 10 ** (ctx.triangular(-_SHELF_DB, _SHELF_DB) / 20)
+    decay_s = ctx.triangular(*_STUDIO_DECAY_S)
+    echo_gain = ctx.triangular(*_STUDIO_GAIN)
+    noise = noise_context(ctx)
 
     def render_tone(frequency: float, seconds: float, velocity: float) -> Array:
         key = hz_to_midi(frequency)
@@ -115,7 +123,8 @@ def build_instrument(name: str, ctx: RenderContext) -> Instrument:
         return soundfont.render_note(0, patch.program, key, force, seconds, ctx.sample_rate)
 
     def shape(x: Array) -> Array:
-        return _high_shelf(x, ctx.sample_rate, shelf_gain)
+        shaped = _high_shelf(x, ctx.sample_rate, shelf_gain)
+        return add_echo(noise, shaped, decay_s, echo_gain)
 
     return Instrument(render_tone, patch.qualities, shape)
 

@@ -237,7 +237,7 @@ def leaves(ctx: RenderContext) -> Take:
     soft = butterworth(color, ctx.sample_rate, 500, 7500, order=1) * strokes
     soft = soft * np.exp(0.5 * random_curve(ctx, ctx.duration, 7))
     wind = _band_noise(noise, 60, 400) * np.exp(0.4 * random_curve(ctx, ctx.duration, 9))
-    mix = (0.35 + 0.3 * dryness) * crisp / loudest + 0.05 * soft / soft.std()
+    mix = (0.2 + 0.3 * dryness) * crisp / loudest + 0.05 * soft / soft.std()
     mix = mix + 0.03 * wind / wind.std()
     fade = attack_release(ctx, ctx.duration, 0.05, 0.05)
     return Take(mix * fade, Annotations(qualities=descriptor(dryness, ("soft",), ("crisp",))))
@@ -254,7 +254,7 @@ def hail(ctx: RenderContext) -> Take:
     click_gains = noise.rng.lognormal(-0.5, 0.6, len(onsets))
     clicks = grain_cloud(noise, splashes, onsets, click_gains, ctx.num_samples)
     shower = _band_noise(noise, 800, 9000)
-    canvas = clicks + 1.2 * clicks.std() * shower / shower.std()
+    canvas = clicks + 1.4 * clicks.std() * shower / shower.std()
     half_life = 0.004 + 0.01 * metal**2
     spread = 1.08 + 0.6 * (1 - metal)  # of the pitches
     for ratio, mode_gain in ((1.0, 1.0), (1.73, 0.7), (2.65, 0.45)):
@@ -262,7 +262,7 @@ def hail(ctx: RenderContext) -> Take:
         frequencies = np.minimum(pitches, _HIGHEST_RING_HZ)
         half_lives = np.full(len(onsets), half_life / ratio)
         rings = _ringing_grains(ctx, frequencies, half_lives, 8 * half_life / ratio)
-        canvas += 0.4 * metal * _mix_grains(ctx, onsets, mode_gain * gains * rings)
+        canvas += 0.15 * metal * _mix_grains(ctx, onsets, mode_gain * gains * rings)
     manner = descriptor(metal, ("on the ground",), ("on metal",))
     return Take(canvas, Annotations(manner=manner))
 
