@@ -64,7 +64,8 @@ def cat(ctx: RenderContext) -> Take:
     pitch = log_interpolate(1000, 470, size) * ctx.log_triangular(0.92, 1.08)
     length = limit_length(ctx, ctx.log_triangular(0.45, 1.2))
     peak = ctx.triangular(0.2, 0.5)
-    larynx = Larynx(0.5, 0.006, 0.06, ctx.triangular(0.03, 0.15), ctx.triangular(-0.4, 0.5))
+    breath = ctx.triangular(0.03, 0.15)
+    larynx = Larynx(0.3 + 0.6 * size, 0.006, 0.06, breath, ctx.triangular(0.0, 0.3))
     throat = build_throat(ctx, log_interpolate(0.07, 0.105, size), 0.16, 1.7)
     start_pitch = ctx.triangular(0.6, 0.95)
     end_pitch = ctx.triangular(0.5, 0.9)
@@ -101,7 +102,9 @@ def cow(ctx: RenderContext) -> Take:
         harshness = harsh * breakpoint_curve(n, (0, 0), (0.3, 0.4), (peak, 1), (1, 0.2))
         voice = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harshness)
         opening = breakpoint_curve(n, (0, 0.2), (0.2, 0.6), (peak, 1), (0.85, 1), (1, 0.5))
-        envelope = breakpoint_curve(n, (0, 0), (0.12, 0.4), (peak, 1), (0.85, 0.6), (1, 0))
+        envelope = breakpoint_curve(
+            n, (0, 0), (0.02, 0.4), (0.2, 0.6), (peak, 1), (0.85, 0.6), (1, 0)
+        )
         return filter_voice(voice, ctx.sample_rate, throat, opening) * envelope
 
     qualities = descriptor(size, ("young", "small"), ("large", "deep"))

@@ -221,7 +221,7 @@ def cricket(ctx: RenderContext) -> Take:
     canvas = ctx.silence()
     for onset in onsets:
         mix_into(canvas, chirp, round(onset * ctx.sample_rate))
-    meadow = add_air(noise_context(ctx), canvas, ctx.triangular(-50, -40))
+    meadow = add_air(noise_context(ctx), canvas, ctx.triangular(-56, -46))
     return Take(meadow, periodic_annotations(onsets, rate_hz))
 
 
@@ -236,6 +236,7 @@ def bee(ctx: RenderContext) -> Take:
     nearness = ctx.triangular(0.7, 1.3) * random_curve(ctx, ctx.duration, ctx.triangular(0.6, 2))
     frequency = jitter(ctx, np.full(ctx.num_samples, pitch), 0.025, 2.5)
     frequency = jitter(ctx, frequency, 0.02, 40)
+    frequency *= pitch / float(np.median(frequency))
     wings = pulse_train(frequency, ctx.sample_rate, tilt, top_hz=7000)
     wings = wings * np.exp(0.4 * random_curve(ctx, ctx.duration, 30))
     wings = wings + 0.1 * white_noise_per_hz(noise, ctx.duration)

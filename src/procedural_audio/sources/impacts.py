@@ -173,20 +173,17 @@ def _hinge_creak(ctx: RenderContext, noise: RenderContext, age: float, seconds: 
 
 
 def hand_clap(ctx: RenderContext) -> Take:
-    """Render one pair of hands that claps evenly in a room."""
+    """Render one pair of hands that claps evenly in a room: a slap, and the air between them."""
     noise = noise_context(ctx)
-    cavity_hz = ctx.log_triangular(1300, 2500)
-    half_life = ctx.triangular(0.006, 0.012)
-    relative_bandwidth = ctx.triangular(0.3, 0.5)
+    tuning = ctx.log_triangular(0.8, 1.25)
+    half_life = ctx.triangular(0.02, 0.035)
 
     def strike() -> Array:
-        decay = half_life * ctx.triangular(0.8, 1.2)
-        slap = noise_burst(noise, 0.15, 300, 7800, decay, 0.001)
-        center_hz = cavity_hz * ctx.log_triangular(0.9, 1.1)
-        bandwidth_hz = relative_bandwidth * center_hz
-        return normalize_peak(resonator(slap, ctx.sample_rate, center_hz, bandwidth_hz)) + (
-            0.15 * slap
-        )
+        variation = ctx.triangular(0.8, 1.2)
+        slap = noise_burst(noise, 0.15, 600 * tuning, 4000 * tuning, half_life * variation, 0.002)
+        puff = noise_burst(noise, 0.15, 300, 7800, 0.008, 0.001)
+        cavity = resonator(puff, ctx.sample_rate, 1500 * tuning, 600 * tuning)
+        return normalize_peak(slap) + normalize_peak(cavity)
 
     take = repeat_strikes(ctx, ctx.log_triangular(0.9, 4.8), 10, 0.1, strike)
     return Take(add_echo(noise, take.samples, 0.4, 0.3), take.annotations)
