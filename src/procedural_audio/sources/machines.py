@@ -126,7 +126,7 @@ def drill(ctx: RenderContext) -> Take:
 def vacuum(ctx: RenderContext) -> Take:
     """Render a vacuum cleaner: air that rushes through a tube, and the whine of the motor."""
     noise = noise_context(ctx)
-    pitch = ctx.log_triangular(320, 900)
+    pitch = ctx.log_triangular(250, 1000)
     color = colored_noise(noise, ctx.duration, 0.2)
     rush = butterworth(color, ctx.sample_rate, 800, 7800, 1)
     rush = resonate(ctx, rush, 14, (400, 5500), 0.08, 3.0)
