@@ -20,8 +20,8 @@ from .instruments import Instrument
 # Relative frequency of each type of phrase, for instruments that play chords, single melodies, or
 # sustained harmonies.
 _CHORDAL: dict[PhraseType, float] = {
-    "note": 26,
-    "repeats": 8,
+    "note": 20,
+    "repeats": 7,
     "scale": 10,
     "arpeggio": 12,
     "chord": 8,
@@ -29,8 +29,8 @@ _CHORDAL: dict[PhraseType, float] = {
     "melody": 24,
 }
 _MELODIC: dict[PhraseType, float] = {
-    "note": 26,
-    "repeats": 8,
+    "note": 20,
+    "repeats": 7,
     "scale": 16,
     "arpeggio": 14,
     "melody": 36,

@@ -40,12 +40,12 @@ def rain(ctx: RenderContext) -> Take:
     heaviness = ctx.triangular(0, 1)
     roof = ctx.triangular(0, 1)
     far = _band_noise(noise, 800, 9000) * (1 + 0.08 * random_curve(ctx, ctx.duration, 0.8))
-    lowest_hz = 1500 - 900 * roof
+    lowest_hz = 1000 - 500 * roof
     splashes = _splashes(ctx, noise, 20, (lowest_hz, 3 * lowest_hz), (0.002, 0.006))
     onsets = _poisson_onsets(ctx, 300 * 10**heaviness)
     gains = noise.rng.lognormal(-0.5, 0.6, len(onsets))
     near = grain_cloud(noise, splashes, onsets, gains, ctx.num_samples)
-    mix = (0.7 + 0.6 * heaviness) * far / far.std() + near / near.std()
+    mix = (0.9 + 0.5 * heaviness) * far / far.std() + near / near.std()
     qualities = descriptor(heaviness, ("light",), ("heavy",))
     manner = ("on a roof",) if roof > 0.75 else ()
     return Take(mix, Annotations(qualities=qualities, manner=manner))
