@@ -141,7 +141,7 @@ def _render_note(
 def _play(player: Any, num_samples: int) -> Array:
     """Return the next samples `[num_samples]` of the player, the mean of its two channels."""
     stereo = np.frombuffer(player.generate(num_samples), np.float32).reshape(-1, 2)
-    return stereo.mean(axis=1, dtype=np.float64)
+    return np.asarray(stereo.mean(axis=1, dtype=np.float64))
 
 
 def _silence(player: Any) -> None:

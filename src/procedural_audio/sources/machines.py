@@ -126,7 +126,7 @@ def drill(ctx: RenderContext) -> Take:
 def vacuum(ctx: RenderContext) -> Take:
     """Render a vacuum cleaner: air that rushes through a tube, and the whine of the motor."""
     noise = noise_context(ctx)
-    pitch = ctx.log_triangular(250, 1000)
+    pitch = ctx.log_triangular(400, 900)
     color = colored_noise(noise, ctx.duration, 0.2)
     rush = butterworth(color, ctx.sample_rate, 800, 7800, 1)
     rush = resonate(ctx, rush, 14, (400, 5500), 0.08, 3.0)
@@ -134,7 +134,7 @@ def vacuum(ctx: RenderContext) -> Take:
     motor = wavetable_tone(frequency, ctx.sample_rate, 0.3)
     motor = resonate(ctx, motor, 6, (300, 6000), 0.1, 3.0)
     gust = 1 + 0.05 * random_curve(ctx, ctx.duration, 8)
-    mix = rush / rush.std() * gust + ctx.triangular(0.5, 0.7) * motor / motor.std()
+    mix = rush / rush.std() * gust + ctx.triangular(0.4, 0.65) * motor / motor.std()
     return Take(mix * clip_fade(ctx), Annotations(pitch_hz=pitch))
 
 
@@ -156,7 +156,7 @@ def sewing(ctx: RenderContext) -> Take:
     """Render a sewing machine: the needle once per stitch, in the rattle of shuttle and cams."""
     noise = noise_context(ctx)
     rate_hz = ctx.log_triangular(4.5, 17)
-    depth = ctx.triangular(0.2, 0.5)  # of the rattle's variation within a stitch
+    depth = ctx.triangular(0.4, 0.7)  # of the rattle's variation within a stitch
     parts = [_metal_part(ctx, noise) for _ in range(16)]
     rattle_onsets = poisson_onsets(noise, ctx.log_triangular(60, 180), 0, ctx.duration)
     position = rattle_onsets * rate_hz % 1.0
@@ -165,7 +165,7 @@ def sewing(ctx: RenderContext) -> Take:
     canvas = grain_cloud(noise, parts, rattle_onsets, gains, ctx.num_samples)
     onsets = periodic_onsets(ctx, rate_hz, 0.05)
     for onset in onsets:
-        mix_into(canvas, parts[0], round(onset * ctx.sample_rate), 2.5)
+        mix_into(canvas, parts[0], round(onset * ctx.sample_rate), 4.0)
     canvas = add_echo(noise, canvas, 0.3, 0.8)
     motor_turns = np.full(ctx.num_samples, 3 * rate_hz)
     motor = run_motor(ctx, noise, motor_turns, _SEWING_MOTOR)

@@ -128,7 +128,7 @@ def thunder(ctx: RenderContext) -> Take:
     noise = noise_context(ctx)
     sharpness = ctx.triangular(0, 1)
     start = first_onset(ctx)
-    tail = ctx.log_triangular(1.2, 4.0)  # half-life of the rumble
+    tail = ctx.log_triangular(1.0, 2.8)  # half-life of the rumble
     remaining = ctx.duration - start
     t = ctx.time_axis(remaining)
     color = colored_noise(noise, remaining, 1.0)
@@ -146,7 +146,7 @@ def thunder(ctx: RenderContext) -> Take:
         mix_into(canvas, stroke / stroke.std(), round(onset * ctx.sample_rate), gain)
     drizzle = _band_noise(noise, 600, 7000)
     canvas += ctx.triangular(0.0, 0.12) * float(canvas.std()) * drizzle / drizzle.std()
-    manner = ("with a long rumble",) if tail > 2.4 and remaining > 3 else ()
+    manner = ("with a long rumble",) if tail > 1.9 and remaining > 3 else ()
     qualities = descriptor(sharpness, ("deep",), ("sharp",))
     return Take(canvas, Annotations(qualities=qualities, manner=manner))
 
@@ -262,7 +262,7 @@ def hail(ctx: RenderContext) -> Take:
         frequencies = np.minimum(pitches, _HIGHEST_RING_HZ)
         half_lives = np.full(len(onsets), half_life / ratio)
         rings = _ringing_grains(ctx, frequencies, half_lives, 8 * half_life / ratio)
-        canvas += 0.15 * metal * _mix_grains(ctx, onsets, mode_gain * gains * rings)
+        canvas += 0.6 * metal**3 * _mix_grains(ctx, onsets, mode_gain * gains * rings)
     manner = descriptor(metal, ("on the ground",), ("on metal",))
     return Take(canvas, Annotations(manner=manner))
 
