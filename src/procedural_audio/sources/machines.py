@@ -134,7 +134,7 @@ def vacuum(ctx: RenderContext) -> Take:
     motor = wavetable_tone(frequency, ctx.sample_rate, 0.3)
     motor = resonate(ctx, motor, 6, (300, 6000), 0.1, 3.0)
     gust = 1 + 0.05 * random_curve(ctx, ctx.duration, 8)
-    mix = rush / rush.std() * gust + ctx.triangular(0.4, 0.65) * motor / motor.std()
+    mix = rush / rush.std() * gust + ctx.triangular(0.5, 0.7) * motor / motor.std()
     return Take(mix * clip_fade(ctx), Annotations(pitch_hz=pitch))
 
 
