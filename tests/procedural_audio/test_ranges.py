@@ -32,24 +32,32 @@ def test_rates_lie_in_the_range_of_their_class(name):
 
 
 @pytest.mark.parametrize(
-    ("properties", "word", "opposite"),
+    ("name", "properties", "word", "opposite"),
     [
-        ({"pitch_hz": 240.0}, "low|deep", "high"),
-        ({"pitch_hz": 1100.0}, "high", "low|deep"),
-        ({"bpm": 55.0}, "slow", "fast"),
-        ({"bpm": 170.0}, "fast", "slow"),
-        ({"manner": ("rapidly",)}, "fast", "slow"),
+        ("bell", {"pitch_hz": 240.0}, "low|deep", "high"),
+        ("bell", {"pitch_hz": 1100.0}, "high", "low|deep"),
+        ("heartbeat", {"bpm": 55.0}, "slow", "fast"),
+        ("heartbeat", {"bpm": 170.0}, "fast", "slow"),
+        ("clock", {"rate_hz": 1.0}, "slow", "fast"),
+        ("clock", {"rate_hz": 5.0}, "fast", "slow"),
+        ("keyboard", {"manner": ("rapidly",)}, "fast", "slow"),
     ],
 )
 def test_a_caption_says_the_word_of_an_outer_third_and_never_its_opposite(
-    properties, word, opposite
+    name, properties, word, opposite
 ):
-    scene = Scene((Event(get_registry()["bell"], properties, 0.0, 5.0),), "alone", 5.0)
+    scene = Scene((Event(get_registry()[name], properties, 0.0, 5.0),), "alone", 5.0)
     texts = [describe(scene, np.random.default_rng(seed), "test").lower() for seed in range(200)]
     words = [" ".join(text.split()) for text in texts]
     said = [any(f" {each} " in text for each in word.split("|")) for text in words]
     assert np.mean(said) > 0.15
     assert not any(f" {each} " in text for each in opposite.split("|") for text in words)
+
+
+def test_a_cat_that_meows_with_long_pauses_is_no_slow_cat():
+    properties = {"rate_hz": 0.5, "manner": ("with long pauses",)}
+    assert ranges.pace_third("cat", properties) is None
+    assert ranges.pace_third("helicopter", {"rate_hz": 16.0}) is None
 
 
 def test_the_middle_third_has_no_word():

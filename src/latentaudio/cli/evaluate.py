@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 CLASSIFIER = Path("benchmarks/classifier")
 
-evaluate = App(name="evaluate", help="Measure the quality of a model, or of its edits.", help_format="markdown")
+evaluate = App(
+    name="evaluate", help="Measure the quality of a model, or of its edits.", help_format="markdown"
+)
 
 
 @evaluate.command

@@ -70,10 +70,10 @@ RATE_RANGES_HZ: Mapping[str, tuple[float, float]] = {
     "bongos": (1.5, 5.0),
 }
 """Range of the rate of each class that repeats steadily."""
-_CALL_RATES_HZ = (0.4, 5.0)  # of all other series, such as barks
 _TEMPI = (50.0, 180.0)
-_SLOW_MANNERS = {"slowly", "with long pauses"}
-_FAST_MANNERS = {"fast", "quickly", "rapidly"}
+_NAMED_BY_MANNER = ("keyboard", "engine")  # classes without a range whose manner names the pace
+_SLOW_MANNERS = {"slowly"}
+_FAST_MANNERS = {"fast", "rapidly"}
 
 
 def third_of(value: float, limits: tuple[float, float]) -> Third | None:
@@ -109,13 +109,12 @@ def pace_third(name: str, annotations: Annotations) -> Third | None:
     Returns:
         The third, or None: no rate and no tempo, or neither slow nor fast.
     """
-    manner = set(annotations.get("manner", ()))
-    if manner & _SLOW_MANNERS:
-        return "lowest"
-    if manner & _FAST_MANNERS:
-        return "highest"
     if "bpm" in annotations:
         return third_of(annotations["bpm"], _TEMPI)
-    if "rate_hz" in annotations:
-        return third_of(annotations["rate_hz"], RATE_RANGES_HZ.get(name, _CALL_RATES_HZ))
-    return None
+    if name in RATE_RANGES_HZ and "rate_hz" in annotations:
+        return third_of(annotations["rate_hz"], RATE_RANGES_HZ[name])
+    # A cat that meows with long pauses is no slow cat.
+    manner = set(annotations.get("manner", ())) if name in _NAMED_BY_MANNER else set()
+    if manner & _SLOW_MANNERS:
+        return "lowest"
+    return "highest" if manner & _FAST_MANNERS else None
