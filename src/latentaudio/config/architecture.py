@@ -124,6 +124,8 @@ class VAEConfig:
         latent_channels: Channels C of the latent.
         num_res_blocks: Residual blocks per level.
         num_groups: Groups of GroupNorm; must divide the channels of every level.
+        patch_size: Side in mel cells of the square patches that the first convolution reads and
+            the last one writes. 1 keeps the mel's own grid at the first level.
     """
 
     channels: int = 128
@@ -131,6 +133,7 @@ class VAEConfig:
     latent_channels: int = 8
     num_res_blocks: int = 2
     num_groups: int = 32
+    patch_size: int = 1
 
     def __post_init__(self) -> None:
         for mult in (1, *self.channel_mult):
@@ -138,8 +141,8 @@ class VAEConfig:
 
     @property
     def downsampling(self) -> int:
-        """Mel frames (or bins) per latent frame (or bin): 2 ** (levels - 1)."""
-        return int(2 ** (len(self.channel_mult) - 1))
+        """Mel frames (or bins) per latent frame (or bin): patch_size * 2 ** (levels - 1)."""
+        return self.patch_size * int(2 ** (len(self.channel_mult) - 1))
 
 
 @dataclass(frozen=True)

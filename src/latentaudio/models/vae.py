@@ -123,7 +123,10 @@ class Encoder(nn.Module):
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         widths = [config.channels * m for m in config.channel_mult]
+        patch = config.patch_size
         self.conv_in = conv3(1, config.channels)
+        if patch > 1:
+            self.conv_in = nn.Conv2d(1, config.channels, patch, patch)
         self.down = TypedModuleList[VAEStage]()
         for inp, out in pairwise([config.channels, *widths]):
             # the coarsest grid is not halved again
@@ -160,7 +163,8 @@ class Decoder(nn.Module):
             step = None if len(self.up) == len(widths) - 1 else Upsample(out)
             self.up.append(VAEStage(inp, out, config.num_res_blocks + 1, config.num_groups, step))
         self.norm_out = nn.GroupNorm(config.num_groups, widths[-1], EPS)
-        self.conv_out = conv3(widths[-1], 1)
+        self.patch_size = config.patch_size
+        self.conv_out = conv3(widths[-1], self.patch_size**2)
 
     def forward(self, z: Tensor) -> Tensor:
         """See the class."""
@@ -168,7 +172,8 @@ class Decoder(nn.Module):
         for stage in self.up:
             h = stage(h)
         out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
-        return out
+        # [B, P P, T / P, F / P] -> [B, 1, T, F]
+        return F.pixel_shuffle(out, self.patch_size)
 
 
 class VAE(nn.Module):

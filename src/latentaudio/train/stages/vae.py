@@ -40,13 +40,17 @@ class VAELossWeights(StageOptions):
 
     Attributes:
         kl: Weight of the KL divergence per latent cell.
-        adv_gen: Weight of the adversarial loss. 0 trains without a discriminator.
+        adv_gen: Weight of the adversarial loss. Without it and `feature_matching` there is no
+            discriminator.
+        feature_matching: Weight of the mean distance of the discriminator's feature maps.
         energy: 0 uses the L1. Above 0 an energy distance of patches takes its place, with this
-            fraction of the repulsion term; 1 is the full energy distance. Needs `freeze_encoder`.
+            fraction of the repulsion term; 1 is the full energy distance. With `freeze_encoder`
+            the texture comes from noise in the inactive channels, otherwise from the posterior.
     """
 
     kl: float = 1e-3
     adv_gen: float = 0.0
+    feature_matching: float = 0.0
     energy: float = Field(0.0, ge=0.0, le=1.0)
 
 
@@ -93,23 +97,20 @@ class VAEStage(Stage):
             bias = cast(Tensor, self.vae.decoder.conv_out.bias)
             torch.nn.init.constant_(bias, float(self.batch(0).mean()))
         self.trainables = {"vae": self.vae}
-        if weights.energy > 0:
+        if weights.energy > 0 and self.options.freeze_encoder:
             self.inactive_channels = self._find_inactive_channels()
-        if weights.adv_gen > 0:
+        if weights.adv_gen > 0 or weights.feature_matching > 0:
             self.discriminator = PatchDiscriminator(self.options.disc_channels)
             self.trainables["disc"] = self.discriminator
         self.loss_weights = {
             "vae/kl": weights.kl,
             "vae/adv_gen": weights.adv_gen,
+            "vae/feature_matching": weights.feature_matching,
             "vae/energy_repulsion": -weights.energy / 2,
         }
 
     def _check_options(self, has_vae: bool) -> None:
         options = self.options
-        if options.weights.energy > 0 and not options.freeze_encoder:
-            raise ConfigError(
-                "options.weights.energy trains a decoder alone; add options.freeze_encoder=true"
-            )
         if options.weights.energy > 0 and options.crop_frames % PATCH_SIDES[-1]:
             raise ConfigError(
                 f"options.weights.energy needs options.crop_frames to be a multiple of "
@@ -150,7 +151,23 @@ class VAEStage(Stage):
         else:
             losses["vae/l1"] = (reconstruction - batch).abs().mean()
         if "disc" in self.trainables:
-            losses["vae/adv_gen"] = -self.discriminator(reconstruction).logits.float().mean()
+            losses.update(self._generator_losses(reconstruction, batch))
+        return losses
+
+    def _generator_losses(self, reconstruction: Tensor, batch: Tensor) -> Losses:
+        """Return the adversarial loss and the feature matching (arXiv 1910.06711, eq. 7)."""
+        fake = self.discriminator(reconstruction)
+        losses = {"vae/adv_gen": -fake.logits.float().mean()}
+        if self.options.weights.feature_matching == 0:
+            return losses
+        with torch.no_grad():
+            real = self.discriminator(batch)
+        repeats = len(reconstruction) // len(batch)
+        distances = []
+        for found, target in zip(fake.features, real.features, strict=True):
+            target = torch.cat([target] * repeats)
+            distances.append((found - target).float().abs().mean())
+        losses["vae/feature_matching"] = torch.stack(distances).mean()
         return losses
 
     def _hinge(self, batch: Tensor, generator: Generator) -> Tensor:
@@ -170,7 +187,9 @@ class VAEStage(Stage):
         with torch.set_grad_enabled(trains_encoder):
             posterior = self.vae.encode(batch)
         z = posterior.sample(generator)
-        if self.options.weights.energy > 0:
+        if self.options.weights.energy > 0 and not self.options.freeze_encoder:
+            z = torch.cat([z, posterior.sample(generator)])
+        elif self.options.weights.energy > 0:
             # Latents of samplers have between no noise and as much as the posterior. The decoder
             # must handle all of them.
             noise_level = torch.rand(len(batch), 1, 1, 1, generator=generator).to(z)
