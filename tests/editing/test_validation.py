@@ -73,7 +73,7 @@ def test_edits_that_do_not_fit(tiny, source, method, options, message):
         (np.ones((1, 1), np.float32), "lasts"),
         (np.ones((1, 601 * RATE), np.float32), "cut it first"),
         (np.full((1, RATE), np.nan, np.float32), "not finite"),
-        (np.ones((1, RATE), np.int16), "samples are int16"),
+        (np.ones((1, RATE), np.int16), "silent"),  # one step of 16 bits
         (np.full((1, RATE), 8.8, np.float32), "reduce its level first"),
         (np.ones((RATE, 2), np.float32), r"give \[C, N\]"),
         (np.stack([np.ones(RATE), -np.ones(RATE)]).astype(np.float32), "channels cancel out"),

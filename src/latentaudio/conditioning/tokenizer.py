@@ -136,11 +136,13 @@ class Tokenizer:
         """Return the share of a text's pieces that say nothing: unknown ones, and bytes of letters.
 
         Pieces of one letter outside of the Latin alphabet count as bytes: vocabularies of English
-        have no words of them.
+        have no words of them. A text in Latin letters has a share of 0.
 
         Args:
             text: A prompt.
         """
+        if all(ord(letter) <= _LAST_LATIN for letter in text):
+            return 0.0
         encoding = self.rules.encode(text, add_special_tokens=False)
         if not encoding.ids:
             return 0.0

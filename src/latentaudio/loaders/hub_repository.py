@@ -185,6 +185,8 @@ def translate_errors(repository: HubRepository) -> Iterator[None]:
         raise DataError(
             f"cannot write {name} ({reason}); {SPACE_REMEDY}; the bytes that have arrived are kept"
         ) from None
+    except UsageError:  # it is a ValueError, too
+        raise
     except (ValueError, KeyError, TypeError):
         raise WeightsError(
             f"{endpoint} does not answer like a hub; check HF_ENDPOINT and the proxy"
