@@ -85,7 +85,11 @@ def test_control_characters_of_files_are_shown_as_escapes(capsys):
 
 
 class FullStream:
+    def __init__(self):
+        self.num_writes = 0
+
     def write(self, text):
+        self.num_writes += 1
         raise OSError(28, "No space left on device")
 
     def flush(self):
@@ -93,6 +97,8 @@ class FullStream:
 
 
 def test_a_full_stderr_does_not_end_the_work(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", FullStream())
+    stream = FullStream()
+    monkeypatch.setattr(sys, "stderr", stream)
     console.print_status("a line")
     console.print_error("another")
+    assert stream.num_writes == 2

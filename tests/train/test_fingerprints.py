@@ -271,13 +271,13 @@ def test_a_damaged_earlier_folder_is_not_used(bench, file):
 def read_files(monkeypatch):
     """Names of the files whose bytes were hashed."""
     names = []
-    hash_file = fingerprints.hash_file
+    sha256_of_file = fingerprints.sha256_of_file
 
     def recorded(file):
         names.append(file.name)
-        return hash_file(file)
+        return sha256_of_file(file)
 
-    monkeypatch.setattr(fingerprints, "hash_file", recorded)
+    monkeypatch.setattr(fingerprints, "sha256_of_file", recorded)
     return names
 
 

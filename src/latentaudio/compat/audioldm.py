@@ -12,7 +12,6 @@ from ..conditioning import encode_prompts, encode_unconditional
 from ..types import Conditioning
 from .arguments import AudioPipelineOutput, StepCallbacks, negative_prompt_list, prompt_list
 from .base_pipeline import BasePipeline, SamplingArguments
-from .errors import raise_value_errors
 
 
 class AudioLDMPipeline(BasePipeline):
@@ -21,7 +20,6 @@ class AudioLDMPipeline(BasePipeline):
     component_names = ("vae", "text_encoder", "tokenizer", "unet", "scheduler", "vocoder")
     is_audioldm2 = False
 
-    @raise_value_errors
     def __init__(
         self,
         vae: Any = None,
@@ -35,7 +33,6 @@ class AudioLDMPipeline(BasePipeline):
         values = (vae, text_encoder, tokenizer, unet, scheduler, vocoder)
         super().__init__(None, dict(zip(self.component_names, values, strict=True)))
 
-    @raise_value_errors
     @torch.no_grad()
     def __call__(
         self,

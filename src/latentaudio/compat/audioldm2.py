@@ -24,7 +24,6 @@ from .arguments import (
     prompt_list,
 )
 from .base_pipeline import BasePipeline, SamplingArguments
-from .errors import raise_value_errors
 
 TokenTensors: TypeAlias = tuple[Tensor | None, Tensor | None, Tensor]
 """(T5's states [B, N, D] or None, their mask [B, N] or None, language of audio [B, n, D])."""
@@ -48,7 +47,6 @@ class AudioLDM2Pipeline(BasePipeline):
     )
     is_audioldm2 = True
 
-    @raise_value_errors
     def __init__(
         self,
         vae: Any = None,
@@ -102,7 +100,6 @@ class AudioLDM2Pipeline(BasePipeline):
             mask = torch.nn.functional.pad(mask, (0, 1), value=1)
         return sequence[:, -max_new_tokens:]
 
-    @raise_value_errors
     def encode_prompt(
         self,
         prompt: str | list[str] | None,
@@ -194,7 +191,6 @@ class AudioLDM2Pipeline(BasePipeline):
             uncond = replace(uncond, contexts=(*uncond.contexts, states))
         return cond, uncond
 
-    @raise_value_errors
     @torch.no_grad()
     def __call__(
         self,

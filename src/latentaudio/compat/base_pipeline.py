@@ -29,7 +29,6 @@ from ..types import Conditioning, Denoiser, Step
 from . import components, library
 from .arguments import StepCallbacks, draw_noise
 from .components import DDIMScheduler
-from .errors import raise_value_errors
 from .pipeline_objects import REFERENCE, PipelineObjects
 from .variants import link_variant
 
@@ -77,7 +76,6 @@ class BasePipeline(PipelineObjects):
         self.num_timesteps = 0
 
     @classmethod
-    @raise_value_errors
     def from_pretrained(cls, name: str | Path, **keywords: Any) -> Any:
         """Return the pipeline of a model, as in diffusers.
 

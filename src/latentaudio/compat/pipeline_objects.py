@@ -21,7 +21,6 @@ from ..loaders.layouts import ModelSource
 from ..loaders.resolve import resolve_model
 from . import components, library
 from .components import MODULES, TOKENIZERS, DDIMScheduler
-from .errors import raise_value_errors
 from .library import Fingerprint, ModuleSource, TemporaryFolder
 
 REFERENCE = "diffusers"
@@ -213,7 +212,6 @@ class PipelineObjects:
 
         return method
 
-    @raise_value_errors
     def to(self, *targets: Any, **named_targets: Any) -> Any:
         """Move to a device, compute in a type, and return the pipeline.
 
@@ -286,7 +284,6 @@ class PipelineObjects:
         copied = cls(**{**accepted, **changes})
         return copied if dtype is None else copied.to(dtype)
 
-    @raise_value_errors
     def save_pretrained(
         self,
         folder: str | Path,

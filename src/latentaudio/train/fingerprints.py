@@ -20,7 +20,7 @@ from ..config.architecture import ModelConfig
 from ..config.parsing import parse_json, read_bounded
 from ..data.pre_encoded import FORMAT_VERSION
 from ..errors import DataError
-from ..fileio import atomic_write
+from ..fileio import atomic_write, sha256_of_file
 from ..loaders.model_folder import TOKENIZER_FILE, load_component
 from .pre_encoder import ClipRow, frozen_components
 
@@ -71,7 +71,7 @@ class FileHashes:
             entry = self._entries.get(name)
             if isinstance(entry, list) and entry[:-1] == identity:
                 return str(entry[-1])
-            checksum = hash_file(file)
+            checksum = sha256_of_file(file)
         except OSError as error:
             raise DataError(
                 f"cannot read {file} ({error.strerror or error}); "
@@ -89,16 +89,6 @@ class FileHashes:
         with atomic_write(self.path) as temporary:
             temporary.write_text(json.dumps(self._entries), encoding="utf-8")
         self._is_changed = False
-
-
-def hash_file(file: Path) -> str:
-    """Return the SHA-256 of a file's bytes.
-
-    Args:
-        file: The file.
-    """
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def row_key(row: ClipRow, checksum: str, is_cropped: bool) -> str:
@@ -158,7 +148,7 @@ def encoder_fingerprint(model_folder: Path, config: ModelConfig) -> str:
 def _update(digest: Any, file: Path) -> None:
     """Add a file to a hash, or nothing if the model has none of that name."""
     if file.is_file():
-        digest.update(hash_file(file).encode())
+        digest.update(sha256_of_file(file).encode())
 
 
 def _encoder_weights(vae: nn.Module) -> Iterator[bytes]:

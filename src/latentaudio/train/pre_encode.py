@@ -39,12 +39,11 @@ from ..data.pre_encoded import (
     concatenate,
 )
 from ..errors import DataError
-from ..fileio import atomic_directory, atomic_write
+from ..fileio import atomic_directory, atomic_write, sha256_of_file
 from .fingerprints import (
     FileHashes,
     data_fingerprint,
     encoder_fingerprint,
-    hash_file,
     row_key,
 )
 from .pre_encoder import ClipRow, PreEncoder
@@ -140,7 +139,7 @@ def add_translated(
             the result does not exist.
         progress: Called with (captions done, captions in all).
     """
-    fingerprint = hash_file(model_folder / "translator.safetensors")[:12]
+    fingerprint = sha256_of_file(model_folder / "translator.safetensors")[:12]
     path = folder / f"generated_loa_{fingerprint}.safetensors"
     if not path.is_file():
         generated_loa = dataset.map_captions(load_translator(), progress or _no_progress)
