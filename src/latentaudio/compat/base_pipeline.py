@@ -110,6 +110,7 @@ class BasePipeline(PipelineObjects):
             small_files = folders[-1].path
             library.describe({}, cls.__name__, small_files, source.path)
             tensors = library.open_weights(source.path)
+            library.log_components(source.path, name, objects)
             fields = {**vars(source), "path": small_files, "tensors": tensors}
             source = library.ModuleSource(**fields)
         system = System(source, "auto" if device in _ANY_DEVICE else str(device), "fp32")
