@@ -7,7 +7,7 @@ import pytest
 
 from latentaudio.cli.main import main
 from latentaudio.evaluate.mini import classifier, editing, quality
-from latentaudio.evaluate.report import Metric, Report
+from latentaudio.evaluate.mini.report import Metric, Report
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from . import console
 if TYPE_CHECKING:
     from ..evaluate.mini.determinism import Generate
     from ..evaluate.mini.quality import Clips, Reconstruct
-    from ..evaluate.report import Report
+    from ..evaluate.mini.report import Report
     from ..pipeline import AudioLDM
 
 CLASSIFIER = Path("benchmarks/classifier")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from latentaudio.evaluate.frechet import frechet_distance
+from latentaudio.evaluate.metrics.frechet import frechet_distance
 
 
 def exact_sample(mean, covariance, n=4000, seed=0):

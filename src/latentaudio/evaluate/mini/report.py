@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..config.parsing import parse_json, read_bounded
-from ..errors import DataError
-from ..fileio import atomic_write
+from ...config.parsing import parse_json, read_bounded
+from ...errors import DataError
+from ...fileio import atomic_write
 
 Unit = Literal["%", "x", ""]
 Result = Literal["pass", "fail"]
