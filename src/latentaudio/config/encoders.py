@@ -105,6 +105,8 @@ class CLAPConfig:
         audio_window_size: Side of a window of attention, in patches.
         audio_image_size: Side of the square that the mel is folded to.
         audio_channels: Copies of the mel that the audio encoder reads, 1 or 4.
+        audio_mlp_ratio: Inner width of a block of the audio encoder over its width.
+        audio_has_qkv_bias: Whether queries, keys and values of the audio encoder have biases.
         mel: Front end of the audio encoder.
     """
 
@@ -129,6 +131,8 @@ class CLAPConfig:
     audio_window_size: int = 8
     audio_image_size: int = 256
     audio_channels: int = 1
+    audio_mlp_ratio: float = 4.0
+    audio_has_qkv_bias: bool = True
     mel: CLAPMelSpec = field(default_factory=CLAPMelSpec)
 
     def __post_init__(self) -> None:
