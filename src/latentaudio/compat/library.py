@@ -217,7 +217,7 @@ class ModuleSource(ModelSource):
     tensors: Mapping[str, Tensors] = field(default_factory=dict)
     modules: Mapping[str, nn.Module] = field(default_factory=dict)
 
-    def load_component(
+    def load_base_component(
         self, name: str, dtype: torch.dtype | None = None, as_stored: bool = False
     ) -> nn.Module:
         """Return a component in evaluation mode, made of modules or read from files.
