@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..config.architecture import ModelConfig, UNetConfig
-from ..config.registry import MODELS, ModelSpec
+from ..config.architecture import AudioMAEConfig, ModelConfig, UNetConfig
+from ..config.registry import MODELS, PUBLISHED_AUDIOMAE, ModelSpec
 from ..errors import DataError, UsageError, WeightsError, first_line
 from . import diffusers_format
 from .components import COMPONENTS, component_names
@@ -47,7 +47,7 @@ IGNORED_KEYS: tuple[tuple[str, str], ...] = (
     (r"^cond_stage_models\.0\.cond_stage_models\.1\.model\.", "a second copy of T5"),
     (
         r"^cond_stage_models\.0\.cond_stage_models\.2\.",
-        "AudioMAE, which the translator replaces at inference",
+        "AudioMAE, which the translator replaces at inference; training reads it",
     ),
     (r"^cond_stage_models\.0\.model\.", "a second copy of CLAP"),
 )
@@ -58,6 +58,8 @@ _MAIN_PREFIX = "model."
 """Prefix of the raw weights, which names of averaged weights leave out."""
 _MIN_VARIANCE = 1e-20
 """Floor of the posterior variance before its logarithm, as in the authors' DDPM."""
+_AUDIOMAE_HEAD_WIDTH = 64
+"""Width of an attention head of a vision transformer, 768 / 12 in the published one."""
 _MAX_LISTED = 4
 """Tensors that an error lists by name."""
 _UNET_PREFIX = COMPONENTS["unet"].audioldm.prefixes[0]
@@ -137,6 +139,28 @@ def unexpected_keys(checkpoint: Tensors, names: Iterable[str]) -> list[str]:
 def latent_std(checkpoint: Tensors) -> tuple[float, ...] | None:
     """Return the latent's standard deviation (numerics: VAE), None without a scale factor."""
     return (1.0 / float(checkpoint["scale_factor"]),) if "scale_factor" in checkpoint else None
+
+
+def audiomae_config(checkpoint: Tensors) -> AudioMAEConfig | None:
+    """Return the shapes of the AudioMAE that a checkpoint holds, or None without one.
+
+    The authors' files have the AudioMAE of the training. Generation does without it.
+
+    Args:
+        checkpoint: The whole file, or the file of an AudioMAE alone.
+    """
+    tensors = open_component(checkpoint, "audiomae") or checkpoint
+    if "cls_token" not in tensors or "patch_embed.proj.weight" not in tensors:
+        return None
+    width = tensors.shape("cls_token")[-1]
+    layers = {name.split(".")[1] for name in tensors if name.startswith("blocks.")}
+    return replace(
+        PUBLISHED_AUDIOMAE,
+        hidden_size=width,
+        num_layers=len(layers),
+        num_heads=max(1, width // _AUDIOMAE_HEAD_WIDTH),
+        patch_size=tensors.shape("patch_embed.proj.weight")[-1],
+    )
 
 
 def find_spec(checkpoint: Tensors, file_stem: str) -> ModelSpec:
