@@ -271,16 +271,11 @@ def _sort_tensors(
     parts: dict[str, dict[str, str]] = {}
     unknown = []
     for tensor in tensors:
-        for pattern, part in _PARTS:
-            match = re.search(pattern, tensor)
-            if match:
-                name = _layer_name(tensor[: match.start()], layers)
-                break
-        else:
-            name = None
-        if name is None:
+        place = _find_place(tensor, layers)
+        if place is None:
             unknown.append(tensor)
         else:
+            name, part = place
             parts.setdefault(name, {})[part] = tensor
     if unknown:
         raise WeightsError(
@@ -291,6 +286,16 @@ def _sort_tensors(
     if not parts:
         raise WeightsError(f"{file} has no tensors; name the file of an adapter")
     return parts
+
+
+def _find_place(tensor: str, layers: Mapping[str, _Layer]) -> tuple[str, str] | None:
+    """Return the layer of a tensor and what the tensor is for it; None for other tensors."""
+    for pattern, part in _PARTS:
+        match = re.search(pattern, tensor)
+        if match:
+            name = _layer_name(tensor[: match.start()], layers)
+            return None if name is None else (name, part)
+    return None
 
 
 def _layer_name(text: str, layers: Mapping[str, _Layer]) -> str | None:

@@ -136,9 +136,7 @@ def active_at(
         component: The component.
         noise_level: Noise level of the sampling; None: of all levels.
     """
-    return tuple(
-        index for index, each in enumerate(adapters) if each.is_on(component, noise_level)
-    )
+    return tuple(index for index, each in enumerate(adapters) if each.is_on(component, noise_level))
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..config.parsing import parse_yaml, read_bounded
 from ..errors import ConfigError, first_line
+from .adapter_options import AdapterOptions
 
 StageName = Literal[
     "text",
@@ -24,6 +25,7 @@ StageName = Literal[
     "latent_prior",
     "diffusion",
     "joint",
+    "finetune",
     "distillation",
 ]
 
@@ -72,6 +74,7 @@ class Recipe(BaseModel):
         save_every: Steps between checkpoints.
         sample_every: Steps between previews.
         log_every: Steps between lines of the log.
+        adapter: Train low-rank updates alone, written as an adapter. null: train the weights.
         options: Settings of the stage.
     """
 
@@ -90,6 +93,7 @@ class Recipe(BaseModel):
     save_every: int = Field(500, gt=0)
     sample_every: int = Field(500, gt=0)
     log_every: int = Field(20, gt=0)
+    adapter: AdapterOptions | None = None
     options: dict[str, Any] = {}
 
 

@@ -7,8 +7,8 @@ steps, optimizers, checkpoints and logs (`train.loop`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -17,9 +17,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Generator, Tensor, nn
 
 from ...config.architecture import ModelConfig
+from ...data.manifest import read_manifest
 from ...errors import ConfigError
+from ...loaders.adapter_files import ADAPTER_FILE, write_adapter
+from ...loaders.adapters import AdapterCard, captions_hash
 from ...loaders.components import build_component
 from ...loaders.model_folder import load_component
+from ..adapters import adapter_card, adapter_updates, add_adapter, check_has_layers
 from ..recipe import Recipe, StageName, first_problem
 
 Batch: TypeAlias = Any
@@ -60,11 +64,12 @@ class Stage(ABC):
         options: Options from the recipe.
         trainables: Modules by name. Each has its own optimizer; they are updated in this order.
         frozen: Modules that are only used. The loop moves them to the device.
+        adapted: Components whose adapter is trained.
         loss_weights: Factor of each named loss in the sum; 1 for those that are missing.
     """
 
     Options: ClassVar[type[StageOptions]] = StageOptions
-    components: ClassVar[dict[str, str]] = {}
+    components: Mapping[str, str] = {}
 
     def __init__(
         self,
@@ -100,7 +105,10 @@ class Stage(ABC):
         self.loss_weights: dict[str, float] = {}
         self.trainables: dict[str, nn.Module] = {}
         self.frozen: dict[str, nn.Module] = {}
+        self.adapted: dict[str, nn.Module] = {}
         self.setup()
+        if recipe.adapter is not None:
+            check_has_layers(self.adapted, recipe.adapter)
 
     def load_frozen(self, component: str) -> nn.Module:
         """Return a component of the model folder that is not trained.
@@ -118,9 +126,20 @@ class Stage(ABC):
         Args:
             component: Name of the component.
         """
-        if self.has_component(component):
-            return load_component(self.model_folder, component, self.config)
-        return build_component(component, self.config)
+        adapter = self.recipe.adapter
+        if adapter is None:
+            if self.has_component(component):
+                return load_component(self.model_folder, component, self.config)
+            return build_component(component, self.config)
+        if not self.has_component(component):
+            raise ConfigError(
+                f"adapter: there is no trained {component} to adapt; name one with --init-from"
+            )
+        module = load_component(self.model_folder, component, self.config)
+        add_adapter(module, component, adapter)
+        self.adapted[component] = module
+        self.components = {}  # the adapter alone is written
+        return module
 
     def has_component(self, component: str) -> bool:
         """Return whether the model folder has weights of a component.
@@ -160,12 +179,30 @@ class Stage(ABC):
         """Return images and audio, with averaged weights in place and without gradients."""
         return Preview()
 
-    def on_export(self, model_folder: Path) -> None:  # noqa: B027 - most stages add nothing
+    def on_export(self, model_folder: Path) -> None:
         """Store what belongs to the components but is no weight, for example statistics.
+
+        Here it is the adapter, if the recipe trains one.
 
         Args:
             model_folder: Folder of the run's model, with the components of this stage.
         """
+        options = self.recipe.adapter
+        if options is None:
+            return
+        updates = adapter_updates(self.adapted, options.scale)
+        card = adapter_card(self.adapted, updates, options, self.recipe.model)
+        card = self.complete_card(card)
+        write_adapter(model_folder.parent / ADAPTER_FILE, updates, card, self.config)
+
+    def complete_card(self, card: AdapterCard) -> AdapterCard:
+        """Return what an adapter's file says of its training, with the captions of the data.
+
+        Args:
+            card: The card without them.
+        """
+        captions = [caption for clip in read_manifest(*self.data) for caption in clip.captions]
+        return replace(card, captions_hash=captions_hash(captions), steps=self.recipe.steps)
 
 
 STAGES: dict[StageName, str] = {
@@ -178,6 +215,7 @@ STAGES: dict[StageName, str] = {
     "latent_prior": "latent_prior:LatentPriorStage",
     "diffusion": "diffusion:DiffusionStage",
     "joint": "diffusion:JointStage",
+    "finetune": "finetune:FinetuneStage",
     "distillation": "distillation:DistillationStage",
 }
 """Stage -> "module:class" in this package, imported when a recipe names the stage."""
