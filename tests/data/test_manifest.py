@@ -50,6 +50,8 @@ def test_several_captions_and_other_keys_are_kept(tmp_path):
         '{"file_name": "a.wav", "captions": "a dog"}',
         '{"file_name": "a.wav", "text": "x", "seconds": null, "rate": 16000}',
         '["a.wav", "x"]',
+        json.dumps({"file_name": "a" * 300, "text": "x", "seconds": 1, "rate": 16000}),
+        json.dumps({"file_name": "a\0", "text": "x", "seconds": 1, "rate": 16000}),
     ],
 )
 def test_the_error_names_the_line_that_cannot_be_used(tmp_path, line):

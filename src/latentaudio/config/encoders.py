@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .ranges import require_ranges
-from .validation import require_multiple
+from .validation import require_config, require_multiple
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class AudioMAEConfig:
         for name, size in (("num_frames", self.num_frames), ("n_mels", self.n_mels)):
             require_multiple(f"AudioMAE {name}", size, "patch_size", self.patch_size)
         require_multiple("AudioMAE hidden_size", self.hidden_size, "num_heads", self.num_heads)
+        if self.decoder_num_layers:
+            num_heads = self.decoder_num_heads
+            width = self.decoder_hidden_size
+            require_multiple("AudioMAE decoder_hidden_size", width, "decoder_num_heads", num_heads)
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,17 @@ class CLAPConfig:
 
     def __post_init__(self) -> None:
         require_ranges(self)
+        num_heads = self.text_num_heads
+        width = self.text_hidden_size
+        require_multiple("CLAP text_hidden_size", width, "text_num_heads", num_heads)
+        require_config(
+            len(self.audio_depths) == len(self.audio_num_heads) or not self.audio_depths,
+            f"CLAP audio_num_heads = {self.audio_num_heads} must have one number for each of "
+            f"audio_depths = {self.audio_depths}",
+        )
+        for stage, num_heads in enumerate(self.audio_num_heads[: len(self.audio_depths)]):
+            width = self.audio_hidden_size * 2**stage
+            require_multiple("CLAP audio stage width", width, "audio_num_heads", num_heads)
 
 
 @dataclass(frozen=True)
@@ -246,6 +261,7 @@ class TranslatorConfig:
 
     def __post_init__(self) -> None:
         require_ranges(self)
+        require_multiple("translator hidden_size", self.hidden_size, "num_heads", self.num_heads)
 
 
 @dataclass(frozen=True)

@@ -1,36 +1,46 @@
-"""Manifests of captioned audio folders, checked before training starts.
+"""The clips of data sets in any form of `data.sources`, described and not yet listened to.
 
-A folder holds audio files and `metadata.jsonl`, as in the AudioFolder convention of Hugging Face
-datasets: one JSON object per line with `file_name` and `text`. `Clip.record` keeps all other keys.
+What a user names is a folder, a file, a pattern of tars or a hub id; `:test` behind it selects a
+split. `Clip.record` holds all that the data says about a sound.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import soundfile
-
-from ..config.parsing import parse_json
 from ..errors import DataError
+from .problems import Problem, caption_problem
+from .sources import SOURCES, find_source
+from .sources.base import Place, Record, SourceFormat, normalize_split
+from .sources.metadata_jsonl import FORMAT as METADATA_JSONL
+from .stored_sound import open_sound
 
 METADATA = "metadata.jsonl"
+ALL_SPLITS = "all"
+TRAIN = "train"
 _MAX_RATE = 2**20
 _MAX_SAMPLES = 2**40
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One captioned audio file.
+    """One captioned sound.
 
     Attributes:
-        path: The audio file.
-        captions: One or more captions of the whole clip.
-        sample_rate: Sample rate of the file in Hz.
-        num_samples: Length of the file in samples per channel.
-        record: The whole line of the manifest.
+        path: The file that the sound lies in.
+        captions: One or more captions of all of the sound.
+        sample_rate: Sample rate in Hz.
+        num_samples: Length in samples per channel.
+        record: All that the data says about the sound.
+        offset: First byte of the sound in its file.
+        num_bytes: Its length in bytes, or None for all of the file.
+        name: The sound's own name, if it lies in a larger file.
     """
 
     path: Path
@@ -38,108 +48,230 @@ class Clip:
     sample_rate: int
     num_samples: int
     record: dict[str, Any] = field(default_factory=dict, compare=False)
+    offset: int = 0
+    num_bytes: int | None = None
+    name: str = ""
 
     @property
     def duration(self) -> float:
         """Length in seconds."""
         return self.num_samples / self.sample_rate
 
+    @property
+    def label(self) -> str:
+        """The sound's name for messages."""
+        return self.name or str(self.path)
 
-def read_manifest(*folders: str | Path) -> tuple[Clip, ...]:
-    """Return every clip of the folders, in the order of the manifests' lines.
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set as a user names it.
+
+    Attributes:
+        name: Folder, file, pattern of tars or hub id, perhaps with ":SPLIT" behind it.
+        trigger: Word that is put before every caption, or "".
+    """
+
+    name: str
+    trigger: str = ""
+
+    def __str__(self) -> str:
+        """Return the name."""
+        return self.name
+
+
+DataSources: TypeAlias = "tuple[DataSource | Path | str, ...]"
+"""Data sets of a training."""
+
+
+def as_source(source: DataSource | Path | str) -> DataSource:
+    """Return a data set that may be named by its path alone."""
+    return source if isinstance(source, DataSource) else DataSource(str(source))
+
+
+def read_manifest(*sources: DataSource | Path | str) -> tuple[Clip, ...]:
+    """Return every clip of the data sets, in their order.
+
+    A clip with repeats stands there as often. Nothing is left out; see `report.usable_clips`.
 
     Args:
-        *folders: Folders that hold a `metadata.jsonl`.
+        *sources: Folders, files, patterns of tars or hub ids.
 
     Raises:
-        DataError: A manifest is missing or empty, or one of its lines cannot be used.
+        DataError: Data is missing or empty, or one of its descriptions cannot be used.
     """
     clips: list[Clip] = []
-    for folder in folders:
-        clips += _read_folder(Path(folder))
-    if not clips:
-        raise DataError(
-            f"no training data; name at least one folder that has a {METADATA} "
-            "(latentaudio dataset render DIR makes one)"
-        )
+    for source in map(as_source, sources):
+        for record in read_records(source):
+            clip = make_clip(record, source.trigger)
+            if isinstance(clip, Problem):
+                raise DataError(f"{record.position}: {clip.detail}")
+            clips += [clip] * record.repeats
+    check_not_empty(len(clips))
     return tuple(clips)
 
 
-def manifest_fingerprint(folder: Path) -> str:
-    """Return a hash of a folder's manifest, which does not depend on the folder's path.
+def check_not_empty(num_clips: int) -> None:
+    """Raise `DataError` if there are no clips."""
+    if not num_clips:
+        raise DataError(
+            "no training data; name at least one folder of captioned sounds "
+            "(latentaudio dataset render DIR makes one)"
+        )
+
+
+def read_records(source: DataSource | Path | str) -> list[Record]:
+    """Return the records of one data set: those of its split, and all that cannot be used.
+
+    Without a split in the name, those for training are taken if the data has splits.
 
     Args:
-        folder: Folder that holds a `metadata.jsonl`.
+        source: The data set.
 
     Raises:
-        DataError: The folder has no manifest.
+        DataError: There is no such data or split, or its form is not known.
     """
-    return hashlib.blake2b(_manifest_path(folder).read_bytes(), digest_size=16).hexdigest()
+    form, place, split = _open(as_source(source))
+    records = list(form.read(place))
+    splits = sorted({record.split for record in records if record.split})
+    if split == ALL_SPLITS or (not split and TRAIN not in splits):
+        return records
+    wanted = split or TRAIN
+    if wanted not in splits:
+        present = ", ".join(splits) if splits else "none"
+        raise DataError(f"{source} has no split {wanted!r}; its splits are: {present}")
+    return [record for record in records if record.problem or record.split == wanted]
 
 
-def _manifest_path(folder: Path) -> Path:
-    path = folder / METADATA
-    if not path.is_file():
-        raise DataError(
-            f"{folder} has no {METADATA}; add one with a line per clip, with file_name and text"
-        )
-    return path
+def format_name(source: DataSource | Path | str) -> str:
+    """Return the name of the form in which a data set was recognized.
+
+    Args:
+        source: The data set.
+
+    Raises:
+        DataError: There is no such data, or its form is not known.
+    """
+    return _open(as_source(source))[0].name
 
 
-def _read_folder(folder: Path) -> list[Clip]:
-    manifest = _manifest_path(folder)
-    clips = []
-    for number, raw in enumerate(manifest.read_bytes().split(b"\n"), 1):
-        try:
-            line = raw.decode()
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{manifest}:{number}: not UTF-8 ({error.reason}); save the file as UTF-8"
-            ) from None
-        if line.strip():
-            clips.append(_read_line(folder, f"{manifest}:{number}", line))
-    return clips
+def _open(source: DataSource) -> tuple[SourceFormat, Place, str]:
+    """Return the form, the place and the split of a data set."""
+    text = source.name
+    head, colon, tail = text.rpartition(":")
+    is_split = bool(colon and tail) and not set(tail) & set("/\\") and head not in SOURCES
+    if not is_split or Place(text).path.exists():
+        return (*find_source(text), "")
+    return (*find_source(head), normalize_split(tail))
 
 
-def _read_line(folder: Path, position: str, line: str) -> Clip:
-    """Return the clip of one line; `position` is "file:line" for error messages."""
+def make_clip(record: Record, trigger: str = "") -> Clip | Problem:
+    """Return the clip of a record, or why it is none. Opens the file for its length, if needed.
+
+    Args:
+        record: Record of a reader.
+        trigger: Word before every caption, or "".
+    """
+    if record.path is None:
+        return Problem("description", record.position, record.problem)
+    name = record.name or str(record.path)
+    captions = record.captions
+    if not captions and not trigger:
+        detail = "it has no caption; add one, or give all sounds a --trigger word"
+        return Problem("captionless", name, detail)
+    for caption in captions:
+        detail = caption_problem(caption)
+        if detail:
+            return Problem("caption", name, detail)
+    if trigger:
+        captions = tuple(f"{trigger}, {caption}" for caption in captions) or (trigger,)
     try:
-        record = parse_json(line)
-        path = folder / record["file_name"]
-        captions = _captions(record)
-        header = _stored_header(record)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise DataError(
-            f"{position}: not an object with file_name and text ({error}); correct the line"
-        ) from None
+        header = _stored_header(record.fields)
+    except (ValueError, TypeError, OverflowError) as error:
+        return Problem("description", record.position, f"{error}; correct the line")
+    if not _exists(record.path):
+        return Problem("missing", name, f"{record.path} does not exist; copy it again")
     if header is None:
         try:
-            info = soundfile.info(str(path))
-        except (soundfile.SoundFileError, OSError) as error:
-            raise DataError(
-                f"{position}: cannot read {path} as audio ({error}); "
-                "replace the file or remove the line"
-            ) from None
-        header = (info.samplerate, info.frames)
-    elif not path.is_file():
-        raise DataError(f"{position}: {path} does not exist; render or copy it again")
+            header = _read_header(record)
+        except DataError as error:
+            detail = f"cannot read {name} as audio ({error}); replace it or remove its line"
+            return Problem("unreadable", name, detail)
     sample_rate, num_samples = header
-    return Clip(path, captions, sample_rate, num_samples, record)
+    return Clip(
+        record.path,
+        captions,
+        sample_rate,
+        num_samples,
+        record.fields,
+        record.offset,
+        record.num_bytes,
+        record.name,
+    )
 
 
-def _captions(record: dict[str, Any]) -> tuple[str, ...]:
-    captions = record.get("captions") or [record["text"]]
-    if not isinstance(captions, list) or not all(isinstance(c, str) for c in captions):
-        raise TypeError("text must be a string, captions a list of strings")
-    return tuple(captions)
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long
+        return False
 
 
-def _stored_header(record: dict[str, Any]) -> tuple[int, int] | None:
-    """Return (sample rate, number of samples) if the line has both: opening files is slow."""
-    if "rate" not in record or "seconds" not in record:
+def _read_header(record: Record) -> tuple[int, int]:
+    """Return (sample rate, number of samples) of a record's sound.
+
+    Raises:
+        DataError: It cannot be read. The message has the reason alone.
+    """
+    assert record.path is not None
+    with open_sound(record.path, record.offset, record.num_bytes) as sound:
+        header = (sound.samplerate, sound.frames)
+    if not 0 < header[0] <= _MAX_RATE:
+        raise DataError(f"its rate is {header[0]} Hz")
+    if not 0 <= header[1] <= _MAX_SAMPLES:
+        raise DataError("its header states no length")
+    return header
+
+
+def _stored_header(fields: dict[str, Any]) -> tuple[int, int] | None:
+    """Return (sample rate, number of samples) if the record has both: opening files is slow."""
+    if "rate" not in fields or "seconds" not in fields:
         return None
-    sample_rate = int(record["rate"])
-    num_samples = round(record["seconds"] * record["rate"])
-    if not (0 < sample_rate <= _MAX_RATE and 0 <= num_samples <= _MAX_SAMPLES):
+    seconds = float(fields["seconds"])
+    sample_rate = int(fields["rate"])
+    if not (0 < sample_rate <= _MAX_RATE and math.isfinite(seconds)):
+        raise ValueError("rate or seconds is out of range")
+    num_samples = round(seconds * sample_rate)
+    if not 0 <= num_samples <= _MAX_SAMPLES:
         raise ValueError("rate or seconds is out of range")
     return sample_rate, num_samples
+
+
+def manifest_fingerprint(source: DataSource | Path | str) -> str:
+    """Return a hash of the descriptions of a data set, which does not depend on its place.
+
+    Args:
+        source: The data set.
+
+    Raises:
+        DataError: There is no such data, or its form is not known.
+    """
+    data = as_source(source)
+    form, place, split = _open(data)
+    table = place.path / METADATA
+    if form is METADATA_JSONL and not data.trigger and not split and table.is_file():
+        return hashlib.blake2b(table.read_bytes(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps([data.trigger, split]).encode())
+    for line in _described(read_records(data), place):
+        digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _described(records: list[Record], place: Place) -> Iterator[str]:
+    """Yield the facts of each record that do not depend on the place of the data."""
+    for record in records:
+        path = str(record.path or "").removeprefix(str(place.folder))
+        if record.name:  # in the cache
+            path = record.name.removeprefix(place.text)
+        yield json.dumps([path, record.captions, record.split, record.repeats, record.problem])
