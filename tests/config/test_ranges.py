@@ -81,7 +81,7 @@ def test_heads_that_do_not_divide_the_width_are_refused(class_name, field_name):
 
 
 def test_every_stage_of_clap_has_a_number_of_heads():
-    with pytest.raises(ConfigError, match="audio_num_heads = .* must have one number for each"):
+    with pytest.raises(ConfigError, match=r"audio_num_heads = .* must have one number for each"):
         architecture.CLAPConfig(audio_num_heads=(4, 8, 16))
 
 
