@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...conditioning import collect
 from ...conditioning.encodings import Encodings, from_arrays
+from ...config.architecture import ModelConfig
 from ...data.pre_encoded import AUDIO_PREFIX, CAPTION_PREFIX, PreEncodedDataset, arrays_of
 from ...models.vae import VAE
 from ...types import Latent
@@ -46,8 +47,14 @@ class LatentStage(Stage):
 
     def load_data(self) -> None:
         """Open the pre-encoded data, which is computed now if it does not exist."""
-        self.dataset_folder = pre_encode(self.data, self.model_folder, self.config, self.on_prepare)
+        self.dataset_folder = pre_encode(
+            self.data, self.model_folder, self.encoded_config(), self.on_prepare
+        )
         self.dataset = PreEncodedDataset(self.dataset_folder)
+
+    def encoded_config(self) -> ModelConfig:
+        """Return the configuration that the clips are encoded with."""
+        return self.config
 
     def batch(self, position: int) -> Batch:
         """Return a batch of clips of one length. See `PreEncodedDataset.batch`."""

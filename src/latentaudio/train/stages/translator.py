@@ -51,7 +51,7 @@ class TranslatorStage(LatentStage):
 
     def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
         """Return the teacher-forced and the free-running L1."""
-        sources = self.caption_encodings(batch).translator_sources()
+        sources = self.clip_encodings(batch).translator_sources()
         target = batch[TRUE_LOA]
         # One pass over the true sequence, shifted by one token.
         teacher_forced = self.translator.teacher_forced(sources, target).float()
