@@ -28,6 +28,7 @@ class Stream(IntEnum):
         BATCH_LENGTH: Clip length of a batch of pre-encoded clips.
         CAPTION_CHOICE: Caption of each pre-encoded clip.
         CONCAT_PAIRS: Clips, captions and conjunctions of concatenated pairs.
+        VALIDATION: Losses of held-out clips.
     """
 
     VAE_CROPS = 1
@@ -37,6 +38,7 @@ class Stream(IntEnum):
     BATCH_LENGTH = 7
     CAPTION_CHOICE = 8
     CONCAT_PAIRS = 9
+    VALIDATION = 10
 
 
 class EvaluationStream(IntEnum):

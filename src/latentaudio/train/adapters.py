@@ -6,8 +6,10 @@ Only the layers of peft learn. `loaders.adapters` merges the result without peft
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -55,9 +57,30 @@ def add_adapter(module: nn.Module, component: str, options: AdapterOptions) -> N
         lora_dropout=0.0,
         bias="none",
     )
+    own_classes = _hide_subclasses(module, chosen)
     inject_adapter_in_model(config, module, _NAME)
+    for name, own_class in own_classes.items():
+        layer: Any = module.get_submodule(name)
+        layer.base_layer.__class__ = own_class
+        layer.lora_A[_NAME].__class__ = own_class  # it has the kernel of the base layer
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(".lora_" in name)
+
+
+def _hide_subclasses(module: nn.Module, names: Iterable[str]) -> dict[str, type[nn.Module]]:
+    """Make plain convolutions of those that are a subclass, for peft builds layers of its class.
+
+    Returns:
+        The classes by name of the layer.
+    """
+    own_classes: dict[str, type[nn.Module]] = {}
+    for name in names:
+        layer = module.get_submodule(name)
+        for plain in (nn.Conv2d, nn.Conv1d):
+            if isinstance(layer, plain) and type(layer) is not plain:
+                own_classes[name] = type(layer)
+                layer.__class__ = plain
+    return own_classes
 
 
 def check_has_layers(modules: Mapping[str, nn.Module], options: AdapterOptions) -> None:
@@ -101,6 +124,25 @@ def adapter_updates(modules: Mapping[str, nn.Module], scale: float) -> Updates:
 def _magnitude(state: Mapping[str, Tensor], layer: str) -> Tensor | None:
     value = state.get(f"{layer}.lora_magnitude_vector.{_NAME}.weight")
     return None if value is None else value.flatten()
+
+
+@contextmanager
+def without_adapters(modules: Mapping[str, nn.Module]) -> Iterator[None]:
+    """Switch the updates of components off inside a block.
+
+    Args:
+        modules: Components with peft's layers, by name.
+    """
+    layers: list[Any] = []
+    for module in modules.values():
+        layers += [layer for layer in module.modules() if hasattr(layer, "enable_adapters")]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
 
 
 def adapter_card(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .recipe import OptimizerOptions
+from .sharding import full_tensors
 
 
 def build_optimizer(module: nn.Module, options: OptimizerOptions) -> torch.optim.AdamW:
@@ -29,17 +30,22 @@ def build_optimizer(module: nn.Module, options: OptimizerOptions) -> torch.optim
     return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, fused=True)
 
 
-def learning_rate(step: int, num_steps: int, options: OptimizerOptions) -> float:
+def learning_rate(
+    step: int, num_steps: int, options: OptimizerOptions, time_fraction: float = 0.0
+) -> float:
     """Return the learning rate of a step: linear warm-up, then half a cosine.
 
     Args:
         step: Number of the step, from 0.
         num_steps: Number of steps of the run.
         options: Settings of the optimizer.
+        time_fraction: Part of the run's time that has passed, 0 to 1. It takes the place of the
+            steps if it is further.
     """
     if step < options.warmup_steps:
         return options.lr * (step + 1) / options.warmup_steps
     progress = (step - options.warmup_steps) / max(1, num_steps - options.warmup_steps)
+    progress = max(progress, time_fraction)
     low = options.final_lr_frac
     return options.lr * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
@@ -62,7 +68,7 @@ def optimizer_step(
     """
     for group in optimizer.param_groups:
         group["lr"] = lr
-    norm = torch.nn.utils.clip_grad_norm_(module.parameters(), max_grad_norm)
+    norm: Tensor = full_tensors(torch.nn.utils.clip_grad_norm_(module.parameters(), max_grad_norm))
     if torch.isfinite(norm):
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
@@ -107,10 +113,12 @@ class Ema:
         Args:
             module: Module in training.
         """
-        # By address: a tied parameter has one name here but several in the state.
+        # By identity: a tied parameter has one name here but several in the state.
         averaged: dict[int, Tensor] = {}
         for name, parameter in module.named_parameters():
             if name in self.shadow:
-                averaged[parameter.data_ptr()] = self.shadow[name]
-        state = module.state_dict()
-        return {name: averaged.get(value.data_ptr(), value) for name, value in state.items()}
+                averaged[id(parameter)] = self.shadow[name]
+        state = {}
+        for name, value in module.state_dict(keep_vars=True).items():
+            state[name] = averaged.get(id(value), value.detach())
+        return state

@@ -9,7 +9,6 @@ from torch import Generator, Tensor
 from ...audio.mel import kaldi_fbank
 from ...config.streams import Stream
 from ...data.dataset import batch_indices, read_crops, seeded_generator
-from ...data.manifest import read_manifest
 from ...errors import ConfigError
 from ...models.audiomae import AudioMAE
 from .base import Losses, Stage, StageOptions
@@ -50,7 +49,7 @@ class AudioMAEStage(Stage):
                 "the AudioMAE of --init-from has no decoder, as in published models; "
                 "train one without --init-from"
             )
-        self.clips = read_manifest(*self.data)
+        self.read_clips()
         self.audiomae = cast(AudioMAE, self.load_trainable("audiomae"))
         self.trainables = {"audiomae": self.audiomae}
 

@@ -7,24 +7,33 @@ steps, optimizers, checkpoints and logs (`train.loop`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from torch import Generator, Tensor, nn
 
 from ...config.architecture import ModelConfig
-from ...data.manifest import read_manifest
+from ...data.dataset import batch_indices
+from ...data.manifest import Clip, read_manifest
 from ...errors import ConfigError
 from ...loaders.adapter_files import ADAPTER_FILE, write_adapter
 from ...loaders.adapters import AdapterCard, captions_hash
 from ...loaders.components import build_component
 from ...loaders.model_folder import load_component
-from ..adapters import adapter_card, adapter_updates, add_adapter, check_has_layers
-from ..recipe import Recipe, StageName, first_problem
+from ..adapters import (
+    adapter_card,
+    adapter_updates,
+    add_adapter,
+    check_has_layers,
+    without_adapters,
+)
+from ..held_out import HeldOut
+from ..recipe import Recipe, RecipeSection, StageName, first_problem
 
 Batch: TypeAlias = Any
 """A tensor, or a dict, list or tuple of tensors. The loop moves it to the device."""
@@ -35,23 +44,25 @@ PrepareProgress: TypeAlias = Callable[[int, int], None]
 
 @dataclass
 class Preview:
-    """Images and audio that show the state of a training.
+    """Images, audio and texts that show the state of a training.
 
     Attributes:
         images: Log-mel spectrograms [T, F] by name.
         audio: Samples [T] by name.
         sample_rate: Sample rate of the audio in Hz.
+        maps: Other pictures [H, W] by name, with any values: the least is black, the largest white.
+        texts: Texts by name.
     """
 
     images: dict[str, Tensor] = field(default_factory=dict)
     audio: dict[str, Tensor] = field(default_factory=dict)
     sample_rate: int = 16000
+    maps: dict[str, Tensor] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
 
-class StageOptions(BaseModel):
-    """Base of the options of a stage. An unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class StageOptions(RecipeSection):
+    """Base of the options of a stage. An unknown key is an error, and so are nan and inf."""
 
 
 class Stage(ABC):
@@ -65,11 +76,21 @@ class Stage(ABC):
         trainables: Modules by name. Each has its own optimizer; they are updated in this order.
         frozen: Modules that are only used. The loop moves them to the device.
         adapted: Components whose adapter is trained.
+        step: Number of the step that is trained, from 0. The loop sets it.
         loss_weights: Factor of each named loss in the sum; 1 for those that are missing.
+        unused_settings: Settings of a recipe that do nothing in this stage.
+        memory_settings: Settings that decide how much memory a step needs.
+        can_be_sharded: Whether every trainable is used by calling it, which `sharding: full` needs.
+        clips: Clips that batches are made of.
+        held_out: Which clips are not trained on.
+        is_validating: Whether batches are made of held-out clips at present.
     """
 
     Options: ClassVar[type[StageOptions]] = StageOptions
     components: Mapping[str, str] = {}
+    unused_settings: ClassVar[tuple[str, ...]] = ()
+    memory_settings: ClassVar[tuple[str, ...]] = ("batch_size",)
+    can_be_sharded: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -99,16 +120,60 @@ class Stage(ABC):
         try:
             self.options: Any = self.Options.model_validate(recipe.options)
         except ValidationError as error:
-            raise ConfigError(
-                f"options of stage {recipe.stage}: options.{first_problem(error)}"
-            ) from None
+            problem = first_problem(error, self.Options)
+            raise ConfigError(f"options of stage {recipe.stage}: options.{problem}") from None
+        self.step = 0
         self.loss_weights: dict[str, float] = {}
         self.trainables: dict[str, nn.Module] = {}
         self.frozen: dict[str, nn.Module] = {}
         self.adapted: dict[str, nn.Module] = {}
+        self.clips: Sequence[Clip] = ()
+        self.held_out = HeldOut(recipe.validation, model_folder.parent)
+        self.held_out_clips: Sequence[Clip] = ()
+        self.is_validating = False
         self.setup()
         if recipe.adapter is not None:
             check_has_layers(self.adapted, recipe.adapter)
+
+    def read_clips(self) -> None:
+        """Set `clips` to those of the data folders, without those that are held out."""
+        self.clips, self.held_out_clips = self.held_out.split(read_manifest(*self.data))
+
+    @contextmanager
+    def held_out_data(self) -> Iterator[None]:
+        """Make batches of held-out clips inside the block, if the recipe holds out any."""
+        clips = self.clips
+        self.clips = self.held_out_clips or clips
+        self.is_validating = True
+        try:
+            yield
+        finally:
+            self.clips = clips
+            self.is_validating = False
+
+    def clip_names(self, position: int) -> tuple[str, ...]:
+        """Return the files of a micro-batch, for messages; empty if there are none.
+
+        Args:
+            position: Number of the micro-batch in the run.
+        """
+        if not self.clips:
+            return ()
+        recipe = self.recipe
+        indices = batch_indices(len(self.clips), recipe.batch_size, recipe.seed, position)
+        return tuple(str(self.clips[index].path) for index in indices)
+
+    def weighted(self, losses: Mapping[str, float]) -> dict[str, float]:
+        """Return losses times their weights; other numbers of the log are left out.
+
+        Args:
+            losses: Numbers of the log by name.
+        """
+        weighted = {}
+        for name, value in losses.items():
+            if not name.endswith("/grad_norm"):
+                weighted[name] = self.loss_weights.get(name, 1.0) * value
+        return weighted
 
     def load_frozen(self, component: str) -> nn.Module:
         """Return a component of the model folder that is not trained.
@@ -175,9 +240,23 @@ class Stage(ABC):
             `loss_weights`.
         """
 
+    def preview_variants(self) -> dict[str, AbstractContextManager[None]]:
+        """Return what a preview is made under, by the ending of its files.
+
+        With an adapter there is a second preview without it, of the same seed.
+        """
+        variants: dict[str, AbstractContextManager[None]] = {"": nullcontext()}
+        if self.adapted:
+            variants["without_adapter"] = without_adapters(self.adapted)
+        return variants
+
     def preview(self) -> Preview:
         """Return images and audio, with averaged weights in place and without gradients."""
         return Preview()
+
+    def losses_by_timestep(self) -> dict[str, float]:
+        """Return losses at fixed timesteps with fixed noise, if the stage has timesteps."""
+        return {}
 
     def on_export(self, model_folder: Path) -> None:
         """Store what belongs to the components but is no weight, for example statistics.
@@ -203,6 +282,18 @@ class Stage(ABC):
         """
         captions = [caption for clip in read_manifest(*self.data) for caption in clip.captions]
         return replace(card, captions_hash=captions_hash(captions), steps=self.recipe.steps)
+
+
+def clips_in(batch: Batch) -> int:
+    """Return the number of clips of a batch: the length of its first tensor.
+
+    Args:
+        batch: Batch of a stage.
+    """
+    if isinstance(batch, Tensor):
+        return len(batch)
+    values = batch.values() if isinstance(batch, dict) else batch
+    return clips_in(next(iter(values)))
 
 
 STAGES: dict[StageName, str] = {

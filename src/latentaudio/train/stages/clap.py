@@ -19,7 +19,7 @@ from ...conditioning.clap import clap_audio_embeds, clap_text_embeds
 from ...conditioning.tokenizer import Tokenizer
 from ...config.streams import Stream
 from ...data.dataset import batch_indices, read_crop, seeded_generator
-from ...data.manifest import Clip, read_manifest
+from ...data.manifest import Clip
 from ...errors import ConfigError
 from ...loaders.model_folder import TOKENIZER_FILE, tokenizer_path
 from .base import Batch, Losses, Stage, StageOptions
@@ -58,7 +58,13 @@ class CLAPStage(Stage):
                 f"{self.model_folder} has no {TOKENIZER_FILE}; "
                 "name a folder that has it with --init-from (stage text makes it)"
             )
-        self.clips = read_manifest(*self.data)
+        self.read_clips()
+        if min(self.recipe.batch_size, len(self.clips)) < 2:
+            raise ConfigError(
+                "the CLAP stage compares the clips of a batch with each other and learns nothing "
+                f"from one; here batch_size is {self.recipe.batch_size} and there are "
+                f"{len(self.clips)} clips; set batch_size to 2 or more, and give it 2 clips"
+            )
         self.clap = cast("ClapModel", self.load_trainable("clap"))
         tokenizer = Tokenizer.from_file(tokenizer_file, self.config.clap.text_max_length)
         self.encoders = Encoders(self.config, {"clap": self.clap}, {"clap": tokenizer})

@@ -19,7 +19,6 @@ from torch.nn.functional import relu
 from ...audio.mel import vae_mel
 from ...config.streams import Stream
 from ...data.dataset import batch_indices, read_crops, seeded_generator
-from ...data.manifest import read_manifest
 from ...errors import ConfigError
 from ...loaders.model_folder import read_config, write_config
 from ...models.discriminators import PatchDiscriminator
@@ -91,7 +90,7 @@ class VAEStage(Stage):
         weights = self.options.weights
         has_vae = self.has_component("vae")
         self._check_options(has_vae)
-        self.clips = read_manifest(*self.data)
+        self.read_clips()
         self.vae = cast(VAE, self.load_trainable("vae"))
         if not has_vae:
             # Log-mels are near -7, far from the output of fresh weights.

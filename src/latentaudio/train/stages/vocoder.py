@@ -18,7 +18,6 @@ from torch.nn.functional import l1_loss, relu
 from ...audio.mel import vae_mel
 from ...config.streams import Stream
 from ...data.dataset import batch_indices, read_crops, seeded_generator
-from ...data.manifest import read_manifest
 from ...errors import ConfigError
 from ...models.discriminators import WaveformDiscriminator
 from ...models.istft_vocoder import ISTFTVocoder, SynthesisControls
@@ -116,7 +115,7 @@ class VocoderStage(Stage):
         """Read the manifest and build the vocoder."""
         options = self.options
         weights = options.weights
-        self.clips = read_manifest(*self.data)
+        self.read_clips()
         self.vocoder = self.load_trainable("vocoder")
         self.trainables = {"vocoder": self.vocoder}
         self._check_options()
