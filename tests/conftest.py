@@ -4,12 +4,16 @@ It is written to a model folder and loads in milliseconds.
 """
 
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 # Before torch is imported. Tiny tensors gain nothing from more threads, and programs that a test
 # starts get the same number, on which rounding depends.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Checks of data sets are remembered in a folder that the tests remove, not in that of the user.
+_CACHE = tempfile.TemporaryDirectory(prefix="latentaudio-tests-")
+os.environ["LATENTAUDIO_CACHE"] = _CACHE.name
 
 import pytest
 import torch

@@ -11,12 +11,13 @@ import soundfile
 import torch
 from conftest import TINY
 
+from latentaudio.data import file_hashes
+from latentaudio.data.file_hashes import FileHashes
 from latentaudio.data.manifest import Clip
 from latentaudio.data.pre_encoded import INDEX_FILE, PreEncodedDataset
 from latentaudio.errors import DataError
 from latentaudio.loaders.model_folder import TOKENIZER_FILE, load_component, save_component
-from latentaudio.train import fingerprints
-from latentaudio.train.fingerprints import FileHashes, encoder_fingerprint, row_key
+from latentaudio.train.fingerprints import encoder_fingerprint, row_key
 from latentaudio.train.pre_encode import KEYS_FILE, pre_encode
 from latentaudio.train.pre_encoder import ClipRow, PreEncoder
 
@@ -271,13 +272,13 @@ def test_a_damaged_earlier_folder_is_not_used(bench, file):
 def read_files(monkeypatch):
     """Names of the files whose bytes were hashed."""
     names = []
-    sha256_of_file = fingerprints.sha256_of_file
+    sha256_of_file = file_hashes.sha256_of_file
 
     def recorded(file):
         names.append(file.name)
         return sha256_of_file(file)
 
-    monkeypatch.setattr(fingerprints, "sha256_of_file", recorded)
+    monkeypatch.setattr(file_hashes, "sha256_of_file", recorded)
     return names
 
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
 from ..audio.ops import resample
 from ..errors import DataError
-from .manifest import Clip
+from .clip import Clip
+from .stored_sound import open_sound
 
 
 @lru_cache(maxsize=4)  # a batch may span two epochs; permutations of large data sets are slow
@@ -77,30 +77,42 @@ def read_crop(
         num_source_samples = int(np.ceil(num_samples * clip.sample_rate / sample_rate))
     last_start = max(0, clip.num_samples - num_source_samples)
     start = int(torch.randint(last_start + 1, (1,), generator=generator))
-    try:
-        channels, file_rate = soundfile.read(
-            clip.path,
-            frames=min(num_source_samples, clip.num_samples),
-            start=start,
-            dtype="float32",
-            always_2d=True,
-        )
-    except (soundfile.SoundFileError, OSError) as error:
-        raise DataError(
-            f"cannot read {clip.path} as audio ({error}); "
-            "replace the file or remove its line from the manifest"
-        ) from None
-    if file_rate != clip.sample_rate:
-        raise DataError(
-            f"{clip.path} has {file_rate} Hz but the manifest has {clip.sample_rate} Hz; "
-            "correct the line or remove its rate"
-        )
-    samples = channels.mean(axis=1)
+    samples = read_part(clip, start, min(num_source_samples, clip.num_samples))
     if clip.sample_rate != sample_rate:
         samples = resample(samples, clip.sample_rate, sample_rate)
     crop = np.zeros(num_samples, np.float32)
     crop[: min(num_samples, len(samples))] = samples[:num_samples]
     return crop
+
+
+def read_part(clip: Clip, start: int, num_samples: int) -> np.ndarray:
+    """Read a part of a clip at its own rate as mono float32 samples [T].
+
+    Args:
+        clip: Clip to read.
+        start: First sample.
+        num_samples: Length T; the part ends earlier if the clip does.
+
+    Raises:
+        DataError: The file cannot be read, or its sample rate is not that of the manifest.
+    """
+    try:
+        with open_sound(clip.path, clip.offset, clip.num_bytes) as sound:
+            sample_rate = sound.samplerate
+            sound.seek(start)
+            channels = sound.read(num_samples, dtype="float32", always_2d=True)
+    except DataError as error:
+        raise DataError(
+            f"cannot read {clip.label} as audio ({error}); "
+            "replace the file or remove its line from the manifest"
+        ) from None
+    if sample_rate != clip.sample_rate:
+        raise DataError(
+            f"{clip.label} has {sample_rate} Hz but the manifest has {clip.sample_rate} Hz; "
+            "correct the line or remove its rate"
+        )
+    mono: np.ndarray = channels.mean(axis=1)
+    return mono
 
 
 def read_crops(

@@ -1,250 +1,50 @@
-"""The clips of data sets in any form of `data.sources`, described and not yet listened to.
+"""The one door to the clips of data sets in any form of `data.sources`.
 
-What a user names is a folder, a file, a pattern of tars or a hub id; `:test` behind it selects a
-split. `Clip.record` holds all that the data says about a sound.
+`Clip.record` holds all that the data says about a sound.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from ..errors import DataError
-from .problems import Problem, caption_problem
-from .sources import SOURCES, find_source
-from .sources.base import Place, Record, SourceFormat, normalize_split
+from .clip import Clip, DataSource, DataSources, as_source, open_source, read_records
+from .report import check_dataset
+from .sources.base import Place, Record
 from .sources.metadata_jsonl import FORMAT as METADATA_JSONL
-from .stored_sound import open_sound
 
 METADATA = "metadata.jsonl"
-ALL_SPLITS = "all"
-TRAIN = "train"
-_MAX_RATE = 2**20
-_MAX_SAMPLES = 2**40
 
-
-@dataclass(frozen=True)
-class Clip:
-    """One captioned sound.
-
-    Attributes:
-        path: The file that the sound lies in.
-        captions: One or more captions of all of the sound.
-        sample_rate: Sample rate in Hz.
-        num_samples: Length in samples per channel.
-        record: All that the data says about the sound.
-        offset: First byte of the sound in its file.
-        num_bytes: Its length in bytes, or None for all of the file.
-        name: The sound's own name, if it lies in a larger file.
-    """
-
-    path: Path
-    captions: tuple[str, ...]
-    sample_rate: int
-    num_samples: int
-    record: dict[str, Any] = field(default_factory=dict, compare=False)
-    offset: int = 0
-    num_bytes: int | None = None
-    name: str = ""
-
-    @property
-    def duration(self) -> float:
-        """Length in seconds."""
-        return self.num_samples / self.sample_rate
-
-    @property
-    def label(self) -> str:
-        """The sound's name for messages."""
-        return self.name or str(self.path)
-
-
-@dataclass(frozen=True)
-class DataSource:
-    """A data set as a user names it.
-
-    Attributes:
-        name: Folder, file, pattern of tars or hub id, perhaps with ":SPLIT" behind it.
-        trigger: Word that is put before every caption, or "".
-    """
-
-    name: str
-    trigger: str = ""
-
-    def __str__(self) -> str:
-        """Return the name."""
-        return self.name
-
-
-DataSources: TypeAlias = "tuple[DataSource | Path | str, ...]"
-"""Data sets of a training."""
-
-
-def as_source(source: DataSource | Path | str) -> DataSource:
-    """Return a data set that may be named by its path alone."""
-    return source if isinstance(source, DataSource) else DataSource(str(source))
+__all__ = ["METADATA", "Clip", "DataSource", "DataSources", "manifest_fingerprint", "read_manifest"]
 
 
 def read_manifest(*sources: DataSource | Path | str) -> tuple[Clip, ...]:
-    """Return every clip of the data sets, in their order.
+    """Return the clips of data sets that can be trained on, in the order of the data.
 
-    A clip with repeats stands there as often. Nothing is left out; see `report.usable_clips`.
+    Sounds with a problem are left out, and a warning names them: see `report.check_dataset`. A clip
+    with repeats stands there as often.
 
     Args:
         *sources: Folders, files, patterns of tars or hub ids.
 
     Raises:
-        DataError: Data is missing or empty, or one of its descriptions cannot be used.
+        DataError: There is no such data, its form is not known, or no clip can be used.
     """
-    clips: list[Clip] = []
-    for source in map(as_source, sources):
-        for record in read_records(source):
-            clip = make_clip(record, source.trigger)
-            if isinstance(clip, Problem):
-                raise DataError(f"{record.position}: {clip.detail}")
-            clips += [clip] * record.repeats
-    check_not_empty(len(clips))
-    return tuple(clips)
-
-
-def check_not_empty(num_clips: int) -> None:
-    """Raise `DataError` if there are no clips."""
-    if not num_clips:
+    report = check_dataset(*sources)
+    lines = report.lines()
+    if not report.clips:
+        reason = f"no sound can be trained on: {lines[0]}" if lines else "no training data"
         raise DataError(
-            "no training data; name at least one folder of captioned sounds "
+            f"{reason}; name at least one folder of captioned sounds "
             "(latentaudio dataset render DIR makes one)"
         )
-
-
-def read_records(source: DataSource | Path | str) -> list[Record]:
-    """Return the records of one data set: those of its split, and all that cannot be used.
-
-    Without a split in the name, those for training are taken if the data has splits.
-
-    Args:
-        source: The data set.
-
-    Raises:
-        DataError: There is no such data or split, or its form is not known.
-    """
-    form, place, split = _open(as_source(source))
-    records = list(form.read(place))
-    splits = sorted({record.split for record in records if record.split})
-    if split == ALL_SPLITS or (not split and TRAIN not in splits):
-        return records
-    wanted = split or TRAIN
-    if wanted not in splits:
-        present = ", ".join(splits) if splits else "none"
-        raise DataError(f"{source} has no split {wanted!r}; its splits are: {present}")
-    return [record for record in records if record.problem or record.split == wanted]
-
-
-def format_name(source: DataSource | Path | str) -> str:
-    """Return the name of the form in which a data set was recognized.
-
-    Args:
-        source: The data set.
-
-    Raises:
-        DataError: There is no such data, or its form is not known.
-    """
-    return _open(as_source(source))[0].name
-
-
-def _open(source: DataSource) -> tuple[SourceFormat, Place, str]:
-    """Return the form, the place and the split of a data set."""
-    text = source.name
-    head, colon, tail = text.rpartition(":")
-    is_split = bool(colon and tail) and not set(tail) & set("/\\") and head not in SOURCES
-    if not is_split or Place(text).path.exists():
-        return (*find_source(text), "")
-    return (*find_source(head), normalize_split(tail))
-
-
-def make_clip(record: Record, trigger: str = "") -> Clip | Problem:
-    """Return the clip of a record, or why it is none. Opens the file for its length, if needed.
-
-    Args:
-        record: Record of a reader.
-        trigger: Word before every caption, or "".
-    """
-    if record.path is None:
-        return Problem("description", record.position, record.problem)
-    name = record.name or str(record.path)
-    captions = record.captions
-    if not captions and not trigger:
-        detail = "it has no caption; add one, or give all sounds a --trigger word"
-        return Problem("captionless", name, detail)
-    for caption in captions:
-        detail = caption_problem(caption)
-        if detail:
-            return Problem("caption", name, detail)
-    if trigger:
-        captions = tuple(f"{trigger}, {caption}" for caption in captions) or (trigger,)
-    try:
-        header = _stored_header(record.fields)
-    except (ValueError, TypeError, OverflowError) as error:
-        return Problem("description", record.position, f"{error}; correct the line")
-    if not _exists(record.path):
-        return Problem("missing", name, f"{record.path} does not exist; copy it again")
-    if header is None:
-        try:
-            header = _read_header(record)
-        except DataError as error:
-            detail = f"cannot read {name} as audio ({error}); replace it or remove its line"
-            return Problem("unreadable", name, detail)
-    sample_rate, num_samples = header
-    return Clip(
-        record.path,
-        captions,
-        sample_rate,
-        num_samples,
-        record.fields,
-        record.offset,
-        record.num_bytes,
-        record.name,
-    )
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long
-        return False
-
-
-def _read_header(record: Record) -> tuple[int, int]:
-    """Return (sample rate, number of samples) of a record's sound.
-
-    Raises:
-        DataError: It cannot be read. The message has the reason alone.
-    """
-    assert record.path is not None
-    with open_sound(record.path, record.offset, record.num_bytes) as sound:
-        header = (sound.samplerate, sound.frames)
-    if not 0 < header[0] <= _MAX_RATE:
-        raise DataError(f"its rate is {header[0]} Hz")
-    if not 0 <= header[1] <= _MAX_SAMPLES:
-        raise DataError("its header states no length")
-    return header
-
-
-def _stored_header(fields: dict[str, Any]) -> tuple[int, int] | None:
-    """Return (sample rate, number of samples) if the record has both: opening files is slow."""
-    if "rate" not in fields or "seconds" not in fields:
-        return None
-    seconds = float(fields["seconds"])
-    sample_rate = int(fields["rate"])
-    if not (0 < sample_rate <= _MAX_RATE and math.isfinite(seconds)):
-        raise ValueError("rate or seconds is out of range")
-    num_samples = round(seconds * sample_rate)
-    if not 0 <= num_samples <= _MAX_SAMPLES:
-        raise ValueError("rate or seconds is out of range")
-    return sample_rate, num_samples
+    for line in lines:
+        warnings.warn(line, stacklevel=2)
+    return report.clips
 
 
 def manifest_fingerprint(source: DataSource | Path | str) -> str:
@@ -257,7 +57,7 @@ def manifest_fingerprint(source: DataSource | Path | str) -> str:
         DataError: There is no such data, or its form is not known.
     """
     data = as_source(source)
-    form, place, split = _open(data)
+    form, place, split = open_source(data)
     table = place.path / METADATA
     if form is METADATA_JSONL and not data.trigger and not split and table.is_file():
         return hashlib.blake2b(table.read_bytes(), digest_size=16).hexdigest()

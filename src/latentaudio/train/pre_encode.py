@@ -28,6 +28,7 @@ from procedural_audio.parallel import parallel_map
 
 from ..config.architecture import ModelConfig
 from ..config.parsing import parse_json, read_bounded
+from ..data.file_hashes import FileHashes
 from ..data.manifest import Clip, read_manifest
 from ..data.pre_encoded import (
     FORMAT_VERSION,
@@ -41,7 +42,6 @@ from ..data.pre_encoded import (
 from ..errors import DataError
 from ..fileio import atomic_directory, atomic_write, sha256_of_file
 from .fingerprints import (
-    FileHashes,
     data_fingerprint,
     encoder_fingerprint,
     row_key,
@@ -184,7 +184,7 @@ def _clip_rows(
             # clips with fewer captions repeat theirs
             captions = (clip.captions * captions_per_clip)[:captions_per_clip]
             row = ClipRow(clip, captions, crop_index=index % _BATCH_SIZE)
-            key = row_key(row, hashes.get(clip.path), is_cropped=clip.duration > max_seconds)
+            key = row_key(row, hashes.get(clip.path, clip.offset, clip.num_bytes), is_cropped=clip.duration > max_seconds)
             rows.append(replace(row, key=key))
         buckets.append((num_frames, tuple(rows)))
     hashes.save()

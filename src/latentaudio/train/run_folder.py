@@ -13,12 +13,12 @@ import shutil
 from pathlib import Path
 
 from ..config.architecture import ModelConfig
+from ..data.file_hashes import FileHashes
 from ..data.manifest import manifest_fingerprint, read_manifest
 from ..errors import ConfigError
 from ..fileio import atomic_write
 from ..loaders.model_folder import read_config, write_config
 from . import checkpoint
-from .fingerprints import FileHashes
 from .initial_components import initial_config, resolve_initial_model
 from .pre_encode import HASHES_FILE
 from .recipe import Recipe
@@ -118,7 +118,7 @@ def _hash_sounds(data: tuple[Path, ...], run_folder: Path) -> str:
     hashes = FileHashes(run_folder / HASHES_FILE)
     digest = hashlib.blake2b(digest_size=16)
     for clip in read_manifest(*data):
-        digest.update(hashes.get(clip.path).encode())
+        digest.update(hashes.get(clip.path, clip.offset, clip.num_bytes).encode())
     hashes.save()
     return digest.hexdigest()
 
