@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..data.file_hashes import FileHashes
 from ..data.manifest import Clip, read_manifest
 from ..errors import ConfigError
-from .fingerprints import FileHashes
 from .pre_encode import HASHES_FILE
 from .recipe import ValidationOptions
 
@@ -60,7 +60,8 @@ class HeldOut:
             return False
         if self._hashes is None:
             self._hashes = FileHashes(self.run_folder / HASHES_FILE)
-        number = int(self._hashes.get(clip.path)[:8], 16)
+        checksum = self._hashes.get(clip.path, clip.offset, clip.num_bytes)
+        number = int(checksum[:8], 16)
         return number < self.options.fraction * _HASH_RANGE
 
     def split(self, clips: Sequence[Clip]) -> tuple[Sequence[Clip], Sequence[Clip]]:
