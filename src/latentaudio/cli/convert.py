@@ -61,6 +61,7 @@ def convert(
     for the layout diffusers.
     """
     from ..loaders.convert import convert as convert_model
+    from ..loaders.layouts import LAYOUTS
     from ..loaders.resolve import resolve_model
 
     # The reference decides attention heads, and averaged or raw weights.
@@ -68,6 +69,12 @@ def convert(
     model = resolve_model(source, architecture, reference)
     with console.progress_bar("converting", quiet or json) as tick:
         convert_model(model, target, layout, tick)
+    missing = LAYOUTS[layout].file.missing_parts(model.config)
+    if missing and not quiet:
+        console.print_status(
+            f"{target} lacks {', '.join(missing)}: {source} does not have them, and generation "
+            f"does not read them; the authors' program needs strict=False for this file"
+        )
     name = model.spec.name
     known_name = name if name in MODELS else None
     difference = compare_models(source, target, known_name, reference) if verify else None

@@ -23,6 +23,7 @@ from . import diffusers_format
 from .components import COMPONENTS, component_names
 from .layouts import LAYOUTS, ModelSource, Progress
 from .model_folder import open_component_file
+from .original_buffers import checkpoint_buffers
 from .tensor_files import Tensors, open_tensors
 from .tokenizers import (
     HUB_FILES,
@@ -56,8 +57,6 @@ IGNORED_KEYS: tuple[tuple[str, str], ...] = (
 _EMA_PREFIX = "model_ema."
 _MAIN_PREFIX = "model."
 """Prefix of the raw weights, which names of averaged weights leave out."""
-_MIN_VARIANCE = 1e-20
-"""Floor of the posterior variance before its logarithm, as in the authors' DDPM."""
 _AUDIOMAE_HEAD_WIDTH = 64
 """Width of an attention head of a vision transformer, 768 / 12 in the published one."""
 _MAX_LISTED = 4
@@ -93,11 +92,7 @@ def open_component(checkpoint: Tensors, name: str, use_ema: bool = False) -> Ten
 
 def _open_averaged(checkpoint: Tensors, raw: Tensors, prefix: str) -> Tensors | None:
     """Return the averaged weights of a component, or None if the file has none."""
-    # LitEma removes the dots from the names of its buffers
-    names = {}
-    for key in raw:
-        short = (prefix + key).removeprefix(_MAIN_PREFIX).replace(".", "")
-        names[_EMA_PREFIX + short] = key
+    names = {averaged_name(prefix + key): key for key in raw}
     averaged = frozenset(names) & frozenset(checkpoint)
     if not averaged:
         return None
@@ -108,6 +103,11 @@ def _open_averaged(checkpoint: Tensors, raw: Tensors, prefix: str) -> Tensors | 
             f"{missing[0]} has none; use a complete checkpoint"
         )
     return checkpoint.drop(frozenset(checkpoint) - averaged).rename(names)
+
+
+def averaged_name(key: str) -> str:
+    """Return the name of the average of a tensor; LitEma removes the dots."""
+    return _EMA_PREFIX + key.removeprefix(_MAIN_PREFIX).replace(".", "")
 
 
 def prefixes(name: str, config: ModelConfig) -> tuple[str, ...]:
@@ -330,6 +330,21 @@ def check_storable(config: ModelConfig) -> None:
         )
 
 
+def missing_parts(config: ModelConfig) -> tuple[str, ...]:
+    """Return what the authors' classes have beside the tensors that `write` can know.
+
+    Generation reads none of them.
+    """
+    missing = []
+    if config.clap is not None:
+        missing.append("CLAP's classifier and training projections")
+        if not config.clap.audio_depths:
+            missing.append("CLAP's audio encoder")
+    if config.translator is not None and config.audiomae is None:
+        missing.append("AudioMAE")
+    return tuple(missing)
+
+
 def write(model: ModelSource, target: Path, progress: Progress | None) -> None:
     """Write a checkpoint, and the folders of its tokenizers beside it.
 
@@ -375,34 +390,7 @@ def _checkpoint_tensors(
         for prefix in prefixes(name, model.config):
             for key, value in original.items():
                 yield prefix + key, value
+                if COMPONENTS[name].audioldm.has_ema:
+                    yield averaged_name(prefix + key), value
     yield "scale_factor", torch.tensor(1 / model.config.latent_std[0])
-    yield from _schedule_buffers(model.config)
-
-
-def _schedule_buffers(config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
-    """Yield the buffers that Lightning keeps of the forward process (DDPM, arXiv 2006.11239)."""
-    schedule = config.schedule
-    num_steps = schedule.num_train_timesteps
-    first = schedule.beta_start**0.5
-    last = schedule.beta_end**0.5
-    betas = torch.linspace(first, last, num_steps, dtype=torch.float64) ** 2
-    alphas_bar = torch.cumprod(1 - betas, 0)
-    previous = torch.cat([alphas_bar.new_ones(1), alphas_bar[:-1]])
-    variance = betas * (1 - previous) / (1 - alphas_bar)
-    buffers = {
-        "betas": betas,
-        "alphas_cumprod": alphas_bar,
-        "alphas_cumprod_prev": previous,
-        "sqrt_alphas_cumprod": alphas_bar.sqrt(),
-        "sqrt_one_minus_alphas_cumprod": (1 - alphas_bar).sqrt(),
-        "log_one_minus_alphas_cumprod": (1 - alphas_bar).log(),
-        "sqrt_recip_alphas_cumprod": alphas_bar.rsqrt(),
-        "sqrt_recipm1_alphas_cumprod": (1 / alphas_bar - 1).sqrt(),
-        "posterior_variance": variance,
-        "posterior_log_variance_clipped": variance.clamp(min=_MIN_VARIANCE).log(),
-        "posterior_mean_coef1": betas * previous.sqrt() / (1 - alphas_bar),
-        "posterior_mean_coef2": (1 - previous) * (1 - betas).sqrt() / (1 - alphas_bar),
-    }
-    for name, value in buffers.items():
-        yield name, value.float()
-    yield "logvar", torch.zeros(num_steps)
+    yield from checkpoint_buffers(model.config)

@@ -56,6 +56,9 @@ class LayoutFile(Protocol):
     def check_storable(self, config: ModelConfig) -> None:
         """Raise UsageError for a model that this layout cannot hold."""
 
+    def missing_parts(self, config: ModelConfig) -> tuple[str, ...]:
+        """Return what classes of this layout also have, and `write` cannot know."""
+
     def write(self, model: ModelSource, target: Path, progress: Progress | None) -> None:
         """Write a model to a new file or an empty folder."""
 

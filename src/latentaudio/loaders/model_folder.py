@@ -272,6 +272,11 @@ def check_storable(config: ModelConfig) -> None:
     """Accept every model."""
 
 
+def missing_parts(config: ModelConfig) -> tuple[str, ...]:
+    """Return nothing: a folder of this layout is complete."""
+    return ()
+
+
 def write(model: ModelSource, target: Path, progress: Progress | None) -> None:
     """Fill an empty folder with a model.
 
