@@ -111,6 +111,8 @@ class Recipe(RecipeSection):
         precision: "bf16" uses autocast; "auto" uses it if the device is fast in it.
         device: "auto", "cpu", "cuda" or "mps".
         ema_decay: Decay of the exponential moving average of the weights.
+        activation_checkpointing: Keep the inputs of blocks alone, and compute their activations
+            again for the gradients: less memory, about a third more time.
         optim: Optimizer and learning rate.
         sharding: "full" cuts the parameters into parts, one for each process, for models that do
             not fit into one device. "none" keeps all of them in each process.
@@ -134,6 +136,7 @@ class Recipe(RecipeSection):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     device: str = "auto"
     ema_decay: float = Field(0.999, ge=0, lt=1)
+    activation_checkpointing: bool = False
     optim: OptimizerOptions = OptimizerOptions()
     sharding: Literal["none", "full"] = "none"
     seed_every: Literal["step", "micro_batch"] = "step"

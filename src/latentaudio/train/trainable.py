@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..loaders.key_mapping import current_key
+from ..models.checkpointing import checkpoint_activations
 from .optim import Ema, build_optimizer
 from .recipe import Recipe
 from .sharding import distribute_like, distribute_states, full_tensors
@@ -94,6 +95,8 @@ def build_trainables(stage: Stage, recipe: Recipe) -> dict[str, Trainable]:
     """
     trainables = {}
     for name, module in stage.trainables.items():
+        if recipe.activation_checkpointing:
+            checkpoint_activations(module)
         optimizer = build_optimizer(module, recipe.optim)
         trainables[name] = Trainable(module.train(), optimizer, Ema(module, recipe.ema_decay))
     return trainables

@@ -52,12 +52,7 @@ class CLAPStage(Stage):
 
     def setup(self) -> None:
         """Read the manifest and the tokenizer and build CLAP."""
-        tokenizer_file = tokenizer_path(self.model_folder, "clap")
-        if self.config.clap is None or not tokenizer_file.is_file():
-            raise ConfigError(
-                f"{self.model_folder} has no {TOKENIZER_FILE}; "
-                "name a folder that has it with --init-from (stage text makes it)"
-            )
+        tokenizer = self.load_tokenizer()
         self.read_clips()
         if min(self.recipe.batch_size, len(self.clips)) < 2:
             raise ConfigError(
@@ -66,9 +61,18 @@ class CLAPStage(Stage):
                 f"{len(self.clips)} clips; set batch_size to 2 or more, and give it 2 clips"
             )
         self.clap = cast("ClapModel", self.load_trainable("clap"))
-        tokenizer = Tokenizer.from_file(tokenizer_file, self.config.clap.text_max_length)
         self.encoders = Encoders(self.config, {"clap": self.clap}, {"clap": tokenizer})
         self.trainables = {"clap": self.clap}
+
+    def load_tokenizer(self) -> Tokenizer:
+        """Return the tokenizer of the captions."""
+        tokenizer_file = tokenizer_path(self.model_folder, "clap")
+        if self.config.clap is None or not tokenizer_file.is_file():
+            raise ConfigError(
+                f"{self.model_folder} has no {TOKENIZER_FILE}; "
+                "name a folder that has it with --init-from (stage text makes it)"
+            )
+        return Tokenizer.from_file(tokenizer_file, self.config.clap.text_max_length)
 
     def batch(self, position: int) -> Batch:
         """Return `mel` [B, 1, L, F] in decibels and `captions`, one per clip."""

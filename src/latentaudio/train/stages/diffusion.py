@@ -129,7 +129,7 @@ class LatentDiffusionStage(LatentStage):
     def load_data(self) -> None:
         """Open the pre-encoded data and build the networks that read it."""
         super().load_data()
-        self.unconditional: UnconditionalInputs = load_unconditional_inputs(self.dataset_folder)
+        self.unconditional: UnconditionalInputs = self.load_unconditional()
         self.schedule = Schedule(self.config.schedule)
         self.unet = cast(UNet, self.load_trainable(self.component))
         self.trainables = {"unet": self.unet}
@@ -142,6 +142,10 @@ class LatentDiffusionStage(LatentStage):
         self.channel_weights: Tensor | None = None
         if self.options.channel_loss_weighting > 0:
             self.channel_weights = self._measure_channel_weights()
+
+    def load_unconditional(self) -> UnconditionalInputs:
+        """Return the unconditional form of every encoding."""
+        return load_unconditional_inputs(self.dataset_folder)
 
     @torch.no_grad()
     def _measure_channel_weights(self) -> Tensor:

@@ -47,6 +47,10 @@ class LatentStage(Stage):
 
     def load_data(self) -> None:
         """Open the pre-encoded data, which is computed now if it does not exist."""
+        self.open_dataset()
+
+    def open_dataset(self) -> None:
+        """Set `dataset` and `dataset_folder`."""
         self.dataset_folder = pre_encode(
             self.data, self.model_folder, self.encoded_config(), self.on_prepare
         )
