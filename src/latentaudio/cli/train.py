@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from ..errors import UsageError
 from . import console
+
+if TYPE_CHECKING:
+    from ..train.recipe import Recipe
 
 SeveralPaths = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
 
@@ -37,18 +40,23 @@ class _StepNote:
 def train(
     recipe: Path,
     *,
-    output: Annotated[Path, Parameter(alias="-o")],
-    data: SeveralPaths = None,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    data: if TYPE_CHECKING:
+    from ..train.recipe import Recipe
+
+SeveralPaths = None,
     init_from: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     overrides: Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True)] = None,
     max_minutes: float | None = None,
+    dry_run: bool = False,
+    machine: str | None = None,
     quiet: bool = False,
 ) -> None:
     """Train one component of a model by a recipe. The same command resumes a stopped run.
 
     Args:
         recipe: YAML file, for example recipes/mini/vae.yaml.
-        output: Folder of the run. Its model loads like any other.
+        output: Folder of the run. Its model loads like any other. Not needed with --dry-run.
         data: Folders of captioned audio with a metadata.jsonl. `latentaudio dataset render`
             makes them.
         init_from: Models whose components this stage builds on: names, hub ids, folders or
@@ -56,6 +64,10 @@ def train(
             models have the same component, that of the last one is used.
         overrides: Settings of the recipe to change, as key=value, for example optim.lr=1e-4.
         max_minutes: Stop with a checkpoint after this time, in minutes. Default: no limit.
+        dry_run: Train nothing. Print the parameters, the memory by part, and a guess of the time of
+            a step and of the run.
+        machine: Machine of that guess: rtx-3060, rtx-3090, rtx-4090, a100 or h100. Default: this
+            machine, whose speed is measured for a moment.
         quiet: Print nothing.
     """
     from ..train.loop import train as run_training
@@ -67,6 +79,13 @@ def train(
             "give a number above 0, or remove the option"
         )
     settings = read_recipe(recipe, tuple(overrides or ()))
+    if dry_run:
+        _print_estimate(settings, tuple(data or ()), machine)
+        return
+    if machine is not None:
+        raise UsageError("--machine belongs to --dry-run; add it, or remove --machine")
+    if output is None:
+        raise UsageError("name the folder of the run with --output, or add --dry-run")
     note = _StepNote()
     with console.progress_bar(f"training {settings.stage}", quiet) as tick:
 
@@ -90,3 +109,11 @@ def train(
     if not quiet:
         hint = "" if num_done >= settings.steps else "; the same command resumes it"
         console.print_result(f"{output}  {num_done} of {settings.steps} steps{hint}")
+
+
+def _print_estimate(recipe: Recipe, data: tuple[Path, ...], machine: str | None) -> None:
+    """Print what a run needs, and train nothing."""
+    from ..train.estimate import estimate_run
+
+    for line in estimate_run(recipe, data, machine).lines():
+        console.print_result(line)
