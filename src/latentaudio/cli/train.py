@@ -41,10 +41,7 @@ def train(
     recipe: Path,
     *,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    data: if TYPE_CHECKING:
-    from ..train.recipe import Recipe
-
-SeveralPaths = None,
+    data: SeveralPaths = None,
     init_from: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     overrides: Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True)] = None,
     max_minutes: float | None = None,
