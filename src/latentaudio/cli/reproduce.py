@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +28,7 @@ from .output import output_paths
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
+    from ..config.adapters import AdapterUse
     from ..config.options import GenerationOptions
 
 TAGS_OF_THE_FILE = ("score", "chosen_of", "dither")
@@ -56,12 +58,23 @@ def reproduce(
         Parameter(help="Precision: auto, bf16 or fp32. Default: the file's.", group=MACHINE),
     ] = None,
     architecture: ArchitectureFlag = None,
+    adapter: Annotated[
+        list[str] | None,
+        Parameter(
+            help="Adapter of the clip, if it is no longer where the tags say: folder or "
+            ".safetensors file. Repeat the option for several.",
+            group=MACHINE,
+            show_default=False,
+            negative=(),
+        ),
+    ] = None,
 ) -> None:
     """Generate the clip of a file again from its tags and compare both, byte by byte.
 
     It prints same or differs. Files are equal on the same machine, with the same software and
-    number of threads. An edit needs its unchanged source file. Models and sources are found by the
-    paths in the tags, so run it in the folder where the file was made.
+    number of threads. An edit needs its unchanged source file, a clip with adapters their files.
+    Models, adapters and sources are found by the paths in the tags, so run it in the folder where
+    the file was made.
     """
     from ..audio import io
     from ..config.options import GenerationOptions
@@ -81,7 +94,8 @@ def reproduce(
         reference=tags.get("reference", "clean"),
         architecture=architecture,
     )
-    clip = _generate(request, runtime, tags.get("threads", ""), quiet or json)
+    adapters = _find_adapters(tags.get("adapters", ""), adapter or ())
+    clip = _generate(request, runtime, tags.get("threads", ""), adapters, quiet or json)
     record = _write_and_compare(clip, file, target, tags)
     if json:
         console.print_record(record, as_json=True)
@@ -136,7 +150,11 @@ def _target_path(file: Path, output: str | None, request: GenerationOptions) -> 
 
 
 def _generate(
-    request: GenerationOptions, runtime: RuntimeFlags, threads: str, hide_progress: bool
+    request: GenerationOptions,
+    runtime: RuntimeFlags,
+    threads: str,
+    adapters: Sequence[AdapterUse],
+    hide_progress: bool,
 ) -> Audio:
     """The clip of a request, generated with as many threads as the file was."""
     import torch
@@ -146,14 +164,53 @@ def _generate(
         torch.set_num_threads(int(threads))
     with console.progress_bar("reproducing", hide_progress) as tick:
         model = runtime.load(request.model)
+        for use in adapters:
+            model.load_adapter(
+                use.path, use.weight, noise_levels=use.noise_levels, sha256=use.sha256
+            )
         [clip] = model.run([request], progress=tick)
     return clip
+
+
+def _find_adapters(tag: str, places: Sequence[str]) -> list[AdapterUse]:
+    """Return the adapters of a clip, each where it lies now.
+
+    Args:
+        tag: The tag of the file.
+        places: Files and folders of adapters that were moved.
+
+    Raises:
+        UsageError: An adapter is missing or has another content.
+    """
+    if not tag:
+        return []
+    from ..config.adapters import adapters_from_tag
+    from ..errors import WeightsError
+    from ..fileio import sha256_of_file
+    from ..loaders.adapter_files import find_adapter_file
+
+    moved = {sha256_of_file(find_adapter_file(place)): place for place in places}
+    found = []
+    for use in adapters_from_tag(tag):
+        use = replace(use, path=moved.get(use.sha256, use.path))
+        try:
+            is_there = sha256_of_file(find_adapter_file(use.path)) == use.sha256
+        except WeightsError:
+            is_there = False
+        if not is_there:
+            raise UsageError(
+                f"the clip was made with the adapter {use.path} (SHA-256 {use.sha256[:12]}...), "
+                "which is missing or changed; restore it, or name it with --adapter"
+            )
+        found.append(use)
+    return found
 
 
 def _tags_as_in_file(clip: Audio, tags: Mapping[str, str]) -> dict[str, str]:
     """The tags of a clip, in the order of a file, with the file's result of the ranking."""
     values = {**clip.tags}
-    for name in TAGS_OF_THE_FILE:
+    # an adapter that was moved is the same file
+    for name in (*TAGS_OF_THE_FILE, "adapters"):
         if name in tags:
             values[name] = tags[name]
     ordered = {name: values[name] for name in tags if name in values}

@@ -63,7 +63,7 @@ class AdapterMethods:
             WeightsError: The file is missing, damaged, or of another model.
         """
         use = AdapterUse(str(path), float(weight), tuple(noise_levels), sha256)
-        chosen_name = name or adapter_name(use.path)
+        chosen_name = name or adapter_name(use.path, self.adapters)
         if chosen_name in self.adapters:
             raise UsageError(
                 f"there is an adapter {chosen_name!r} already; unload it, or give another name="

@@ -29,6 +29,7 @@ from ..models.low_rank import LowRankUpdate
 from .adapters import ADAPTABLE, Adapter, AdapterCard, Updates
 from .components import COMPONENTS, build_on_meta
 from .diffusers_format import check_storable
+from .hub import fetch
 from .layouts import LAYOUTS
 from .tensor_files import PICKLED, Tensors, open_tensors
 
@@ -45,6 +46,7 @@ _FORMAT_VERSION = 1
 _MAX_BYTES = 2**32
 _MAX_TENSORS = 20_000
 _MAX_LISTED = 3
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?<!\.safetensors)")
 
 _PARTS: tuple[tuple[str, str], ...] = (
     (r"\.lora_A(\.default)?\.weight$", "down"),
@@ -77,15 +79,18 @@ class _Layer:
     trailing: int = 0
 
 
-def find_adapter_file(path: Path) -> Path:
-    """Return the file of an adapter.
+def find_adapter_file(place: str | Path) -> Path:
+    """Return the file of an adapter; one of the hub is downloaded.
 
     Args:
-        path: The file, the folder of a run or of another program.
+        place: The file, the folder of a run or of another program, or a hub id.
 
     Raises:
         WeightsError: There is no such file, or it is a pickle.
     """
+    path = Path(place).expanduser()
+    if not path.exists() and _HUB_ID.fullmatch(str(place)):
+        path = fetch(str(place), ["*.safetensors", "*.json"])
     if path.is_dir():
         for name in FILE_NAMES:
             if (path / name).is_file():
@@ -115,7 +120,7 @@ def read_adapter(path: str | Path, config: ModelConfig) -> Adapter:
     Raises:
         WeightsError: The file is missing, damaged, too large, or of another model.
     """
-    file = find_adapter_file(Path(path).expanduser())
+    file = find_adapter_file(path)
     if file.stat().st_size > _MAX_BYTES:
         raise WeightsError(
             f"{file} has {file.stat().st_size / 2**30:.1f} GB, which no adapter has; "

@@ -8,7 +8,7 @@ fixed order. The result depends neither on the order of loading nor on adapters 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -229,11 +229,20 @@ def captions_hash(captions: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def adapter_name(path: str) -> str:
+def adapter_name(path: str, used: Container[str] = ()) -> str:
     """Return the default name of an adapter: that of its folder, or of its file.
 
     Args:
         path: File or folder.
+        used: Names of other adapters; a number makes this one differ.
     """
     place = Path(path)
-    return place.stem if place.suffix == ".safetensors" else place.name or path
+    if place.name == "adapter.safetensors":
+        place = place.absolute().parent
+    stem = place.stem if place.suffix == ".safetensors" else place.name or path
+    name = stem
+    number = 1
+    while name in used:
+        number += 1
+        name = f"{stem}_{number}"
+    return name
