@@ -234,9 +234,11 @@ def test_a_written_checkpoint_has_every_tensor_that_can_be_known(name, tmp_path)
         written = dict(audioldm_format._checkpoint_tensors(model, None))
     expected = {**whole_key_set(name), "scale_factor": ()}
     unknown = {key for key in expected if UNKNOWN_TENSORS.search(key)}
-    assert {key: tuple(value.shape) for key, value in written.items()} == {
-        key: shape for key, shape in expected.items() if key not in unknown
-    }
+    # published files have positions; classes of today's transformers compute them
+    positions = {key for key in written if key.endswith("position_ids")}
+    assert len(positions) == len(audioldm_format.prefixes("clap", model.config))
+    shapes = {key: tuple(value.shape) for key, value in written.items() if key not in positions}
+    assert shapes == {key: shape for key, shape in expected.items() if key not in unknown}
     missing = audioldm_format.missing_parts(model.config)
     assert bool(missing) == bool(unknown)
     assert ("AudioMAE" in missing) == any("audiomae" in key for key in unknown)

@@ -43,9 +43,8 @@ def _finish_clap_diffusers(state: State, config: ModelConfig) -> State:
 
 
 def _finish_clap_original(state: State, config: ModelConfig) -> State:
-    """Return CLAP without counters that the authors' classes compute."""
-    counters = ("position_ids", "token_type_ids")
-    return {key: value for key, value in state.items() if not key.endswith(counters)}
+    """Return CLAP without the zeros that the authors' classes compute."""
+    return {key: value for key, value in state.items() if not key.endswith("token_type_ids")}
 
 
 def _finish_t5_original(state: State, config: ModelConfig) -> State:

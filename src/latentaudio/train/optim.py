@@ -78,7 +78,7 @@ def optimizer_step(
 class Ema:
     """Exponential moving average of a module's trainable parameters.
 
-    The decay rises as (1 + n) / (10 + n) with the step n, up to `decay` (numerics: training).
+    The decay of update n, from 1, is (1 + n) / (10 + n), and `decay` at most (numerics: training).
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -102,7 +102,8 @@ class Ema:
             module: Module in training.
             step: Number of the update, from 0.
         """
-        new_weight = 1 - min(self.decay, (1 + step) / (10 + step))
+        num_updates = step + 1
+        new_weight = 1 - min(self.decay, (1 + num_updates) / (10 + num_updates))
         for name, parameter in module.named_parameters():
             if name in self.shadow:
                 self.shadow[name].lerp_(parameter.detach(), new_weight)
