@@ -6,7 +6,7 @@ Letters: W windows of a clip, E size of an embedding, K classes, N clips.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -39,11 +39,15 @@ class FeatureSet:
         names: name of each clip, which pairs it with a clip of another set.
         read: the features of the clip at an index.
         paths: audio files of the clips; () if only their features are known.
+        max_means_bytes: most memory for the means of clips, which are kept once they are read. A
+            larger set is read again for each pass.
     """
 
     names: Sequence[str]
     read: Callable[[int], ClipFeatures]
     paths: Sequence[Path] = ()
+    max_means_bytes: int = 0
+    _means: dict[int, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -51,8 +55,15 @@ class FeatureSet:
 
     def points(self, index: int, unit: Unit) -> NDArray[np.float64]:
         """Return the points of one clip, [1, E] or [W, E], in float64."""
+        if unit == "clips" and index in self._means:
+            return self._means[index]
         embeddings = np.asarray(self.read(index).embeddings, np.float64)
-        return embeddings.mean(axis=0, keepdims=True) if unit == "clips" else embeddings
+        if unit == "windows":
+            return embeddings
+        mean = embeddings.mean(axis=0, keepdims=True)
+        if len(self) * mean.nbytes <= self.max_means_bytes:
+            self._means[index] = mean
+        return mean
 
     def iterate(
         self, unit: Unit, indices: Sequence[int] | None = None

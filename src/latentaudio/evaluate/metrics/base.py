@@ -119,9 +119,7 @@ def mean_measurement(
     )
 
 
-def normal_interval(
-    value: float, variance: float, lowest: float = -math.inf
-) -> Interval:
+def normal_interval(value: float, variance: float, lowest: float = -math.inf) -> Interval:
     """Return the 95 % interval of a number that is nearly normal.
 
     Args:

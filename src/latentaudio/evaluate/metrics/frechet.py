@@ -55,8 +55,8 @@ class Gaussian:
 def fit_gaussian(points: Iterable[Embeddings]) -> Gaussian:
     """Return the Gaussian of points that come in arrays, in the memory of one covariance.
 
-    While there are fewer points than dimensions, the points themselves are the factor. Then rounding
-    cannot fill the missing ranks.
+    While there are fewer points than dimensions, the points themselves are the factor. Rounding
+    cannot fill the missing ranks then.
 
     Args:
         points: arrays [n, E] with two points or more in all.

@@ -54,7 +54,10 @@ def compute(inputs: MetricInputs) -> list[Measurement]:
     """Return the four means over pairs."""
     protocol = inputs.protocol
     sigmoid = _SIGMOID[protocol.kl_sigmoid]
-    forms: dict[str, Divergence] = {"softmax": softmax_kl, f"sigmoid {protocol.kl_sigmoid}": sigmoid}
+    forms: dict[str, Divergence] = {
+        "softmax": softmax_kl,
+        f"sigmoid {protocol.kl_sigmoid}": sigmoid,
+    }
     values: dict[str, dict[str, float]] = {}
     for form in forms:
         for direction in ("reference || generated", "generated || reference"):
