@@ -31,6 +31,7 @@ from golden.common import (
 from golden.outcomes_mini import DRAFT
 from golden.outcomes_tiny import tiny_config
 from PIL import Image
+from safetensors.torch import load_file
 
 from latentaudio import load
 from latentaudio.config.architecture import AudioMAEConfig
@@ -233,7 +234,12 @@ def pre_encoded() -> Value:
     model_folder = fresh("run") / "model"
     shutil.copytree(initial_model("mini", "tiny"), model_folder)
     config = trainable_spec("tiny", "mini").config
-    return states_in(pre_encode((data_folder(),), model_folder, config))
+    tensors: list[torch.Tensor] = []
+    for file in sorted(pre_encode((data_folder(),), model_folder, config).glob("*.safetensors")):
+        arrays = load_file(file)
+        arrays.pop("latent_logvar", None)  # version 0.1 had none
+        tensors += arrays.values()
+    return Nameless(tuple(tensors))
 
 
 def learning_rates() -> Value:

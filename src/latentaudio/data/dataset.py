@@ -72,30 +72,42 @@ def read_crop(
     Raises:
         DataError: The file cannot be read, or its sample rate is not that of the manifest.
     """
-    num_source_samples = num_samples
-    if clip.sample_rate != sample_rate:
-        num_source_samples = int(np.ceil(num_samples * clip.sample_rate / sample_rate))
+    num_source_samples = _num_source_samples(clip, sample_rate, num_samples)
     last_start = max(0, clip.num_samples - num_source_samples)
     start = int(torch.randint(last_start + 1, (1,), generator=generator))
-    samples = read_part(clip, start, min(num_source_samples, clip.num_samples))
-    if clip.sample_rate != sample_rate:
-        samples = resample(samples, clip.sample_rate, sample_rate)
-    crop = np.zeros(num_samples, np.float32)
-    crop[: min(num_samples, len(samples))] = samples[:num_samples]
-    return crop
+    return read_window(clip, sample_rate, num_samples, start)
 
 
-def read_part(clip: Clip, start: int, num_samples: int) -> np.ndarray:
-    """Read a part of a clip at its own rate as mono float32 samples [T].
+def _num_source_samples(clip: Clip, sample_rate: int, num_samples: int) -> int:
+    """Samples of the clip that make so many samples of another rate."""
+    if clip.sample_rate == sample_rate:
+        return num_samples
+    return int(np.ceil(num_samples * clip.sample_rate / sample_rate))
+
+
+def read_window(clip: Clip, sample_rate: int, num_samples: int, start: int) -> np.ndarray:
+    """Read a part of a clip as mono float32 samples [T], with zeros where the clip has ended.
 
     Args:
         clip: Clip to read.
-        start: First sample.
-        num_samples: Length T; the part ends earlier if the clip does.
+        sample_rate: Sample rate of the result in Hz.
+        num_samples: Length T of the result.
+        start: First sample, at the clip's own rate.
 
     Raises:
         DataError: The file cannot be read, or its sample rate is not that of the manifest.
     """
+    num_source_samples = _num_source_samples(clip, sample_rate, num_samples)
+    samples = _read_part(clip, start, min(num_source_samples, clip.num_samples))
+    if clip.sample_rate != sample_rate:
+        samples = resample(samples, clip.sample_rate, sample_rate)
+    window = np.zeros(num_samples, np.float32)
+    window[: min(num_samples, len(samples))] = samples[:num_samples]
+    return window
+
+
+def _read_part(clip: Clip, start: int, num_samples: int) -> np.ndarray:
+    """Mono samples of a part of a clip, at its own rate; fewer if the clip ends."""
     try:
         with open_sound(clip.path, clip.offset, clip.num_bytes) as sound:
             sample_rate = sound.samplerate

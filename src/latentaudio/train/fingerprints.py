@@ -24,17 +24,16 @@ from .pre_encoder import ClipRow, frozen_components
 _DIGEST_BYTES = 16
 
 
-def row_key(row: ClipRow, checksum: str, is_cropped: bool) -> str:
-    """Return a hash of everything that an encoded clip depends on beside the encoders.
+def row_key(row: ClipRow, checksum: str) -> str:
+    """Return a hash of everything that an encoded row depends on beside the encoders.
 
     Args:
-        row: The clip.
-        checksum: Hash of its file.
-        is_cropped: Whether the clip is longer than its bucket, so that its crop is random.
+        row: The clip or window.
+        checksum: Hash of its sound.
     """
     clip = row.clip
-    crop = [clip.sample_rate, clip.num_samples, row.crop_index if is_cropped else 0]
-    return _digest([checksum, crop, row.captions, row.transcript])
+    window = [clip.sample_rate, clip.num_samples, row.start]
+    return _digest([checksum, window, row.captions, row.transcript])
 
 
 def data_fingerprint(encoder: str, buckets: Sequence[tuple[int, Sequence[ClipRow]]]) -> str:
@@ -44,7 +43,7 @@ def data_fingerprint(encoder: str, buckets: Sequence[tuple[int, Sequence[ClipRow
         encoder: Result of `encoder_fingerprint`.
         buckets: Mel frames and clips of every bucket.
     """
-    keys = [[num_frames, [row.key for row in rows]] for num_frames, rows in buckets]
+    keys = [[num_frames, [[row.key, row.repeats] for row in rows]] for num_frames, rows in buckets]
     return _digest([encoder, keys])
 
 

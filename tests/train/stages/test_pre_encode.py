@@ -135,8 +135,8 @@ def test_a_model_without_an_encoder_of_clips_cannot_be_trained(data, model_folde
     ("file", "content", "message"),
     [
         ("index.json", b"{", "cannot be read"),
-        ("index.json", b'{"captions": 3, "buckets": []}', "format 1, not 2"),
-        ("index.json", b'{"format": 2, "captions": 3, "buckets": [{}]}', "damaged"),
+        ("index.json", b'{"captions": 3, "buckets": []}', "format 1, not 3"),
+        ("index.json", b'{"format": 3, "captions": 3, "buckets": [{}]}', "damaged"),
         ("frames_128.safetensors", b"12345678", "damaged"),
     ],
 )

@@ -35,9 +35,12 @@ class LatentStageOptions(StageOptions):
     Attributes:
         frames_per_batch: Mel frames of a whole batch, instead of the recipe's `batch_size`:
             shorter clips come in larger batches.
+        sample_posterior: Whether latents are samples of the VAE's posterior, with other noise in
+            each batch. If not, they are its mode.
     """
 
     frames_per_batch: int = Field(32768, gt=0)
+    sample_posterior: bool = False
 
 
 class LatentStage(Stage):
@@ -54,7 +57,7 @@ class LatentStage(Stage):
         self.dataset_folder = pre_encode(
             self.data, self.model_folder, self.encoded_config(), self.on_prepare
         )
-        self.dataset = PreEncodedDataset(self.dataset_folder)
+        self.dataset = PreEncodedDataset(self.dataset_folder, self.options.sample_posterior)
 
     def encoded_config(self) -> ModelConfig:
         """Return the configuration that the clips are encoded with."""
