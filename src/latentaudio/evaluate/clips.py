@@ -119,14 +119,16 @@ def _csv_rows(text: str, delimiter: str = ",") -> list[Mapping[str, object]]:
     import csv
     import io
 
+    rows: list[Mapping[str, object]] = []
     try:
-        return list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
+        rows += csv.DictReader(io.StringIO(text), delimiter=delimiter)
     except csv.Error as error:
         raise ValueError(str(error)) from None
+    return rows
 
 
 def _json_line_rows(text: str) -> list[Mapping[str, object]]:
-    rows = []
+    rows: list[Mapping[str, object]] = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             row = parse_json(line)

@@ -57,10 +57,10 @@ class FeatureSet:
         """Return the points of one clip, [1, E] or [W, E], in float64."""
         if unit == "clips" and index in self._means:
             return self._means[index]
-        embeddings = np.asarray(self.read(index).embeddings, np.float64)
+        embeddings: NDArray[np.float64] = np.asarray(self.read(index).embeddings, np.float64)
         if unit == "windows":
             return embeddings
-        mean = embeddings.mean(axis=0, keepdims=True)
+        mean: NDArray[np.float64] = embeddings.mean(axis=0, keepdims=True)
         if len(self) * mean.nbytes <= self.max_means_bytes:
             self._means[index] = mean
         return mean

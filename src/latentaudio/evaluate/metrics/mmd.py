@@ -135,7 +135,7 @@ def draw_points(features: FeatureSet, inputs: MetricInputs) -> tuple[Matrix, NDA
     """
     limit = inputs.protocol.max_kernel_points
     order = np.random.default_rng(inputs.protocol.seed).permutation(len(features))
-    chosen = []
+    chosen: list[tuple[int, Matrix]] = []
     num_points = 0
     for index in order.tolist():
         points = features.points(index, inputs.protocol.unit)
