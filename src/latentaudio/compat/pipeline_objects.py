@@ -136,7 +136,12 @@ class PipelineObjects:
                 f"this pipeline was made without {', '.join(missing)}; pass each of them"
             ) from None
         tensors = base.tensors if isinstance(base, ModuleSource) else {}
-        return ModuleSource(**{**vars(described), "tensors": tensors, "modules": dict(modules)})
+        changes = {
+            "tensors": tensors,
+            "modules": dict(modules),
+            "adapters": () if base is None else base.adapters,
+        }
+        return ModuleSource(**{**vars(described), **changes})
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; a component of the pipeline is used from then on."""

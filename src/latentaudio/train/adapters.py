@@ -6,6 +6,7 @@ Only the layers of peft learn. `loaders.adapters` merges the result without peft
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -58,7 +59,10 @@ def add_adapter(module: nn.Module, component: str, options: AdapterOptions) -> N
         bias="none",
     )
     own_classes = _hide_subclasses(module, chosen)
-    inject_adapter_in_model(config, module, _NAME)
+    with warnings.catch_warnings():
+        # peft says that it sees which of GPT-2's matrices are transposed
+        warnings.filterwarnings("ignore", "fan_in_fan_out")
+        inject_adapter_in_model(config, module, _NAME)
     for name, own_class in own_classes.items():
         layer: Any = module.get_submodule(name)
         layer.base_layer.__class__ = own_class
