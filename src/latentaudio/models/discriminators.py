@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
+from .autocast import no_autocast
+
 LEAKY_SLOPE = 0.1
 PATCH_LEAKY_SLOPE = 0.2
 PATCH_INIT_STD = 0.02  # pix2pix's
@@ -100,7 +102,7 @@ class ResolutionDiscriminator(ConvDiscriminator):
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         """x [B, 1, N] -> output with maps [B, C, T, F]. The STFT is float32 under any autocast."""
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             spectrum = torch.stft(
                 x.float().squeeze(1),
                 self.n_fft,

@@ -155,6 +155,7 @@ def estimate_run(
     dtype = _computing_dtype(recipe, device, is_here=machine is None)
     config = training_config(get_model_spec(recipe.model).config)
     stage = build_skeleton(recipe, config)
+    stage.step = recipe.steps  # discriminators have begun
     step = measure_step(stage, device.type, dtype)
     clips = read_manifest(*data) if data else ()
     num_micro_batches = recipe.gradient_accumulation_steps
@@ -251,7 +252,7 @@ def measure_step(stage: Stage, device_type: str, dtype: torch.dtype | None) -> S
         {
             "weights that learn": _num_bytes(trained),
             "frozen weights": _num_bytes(frozen),
-            "averaged weights": _num_bytes(trained),
+            "averaged weights": _num_bytes(trained) if stage.recipe.ema_decay > 0 else 0,
             "moments of AdamW": _ADAM_MOMENTS * _FLOAT_BYTES * num_trained,
             "gradients, activations": peak,
             "batch": _batch_bytes(stage.batch(0)),
@@ -364,6 +365,8 @@ class EmulatedKernels(TorchFunctionMode):
         tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
         if not any(tensor.is_meta for tensor in tensors):
             return func(*args, **kwargs)
+        if func is Tensor.__bool__:  # whether a mask is full: texts of examples are
+            return True
         if self.dtype is not None and func in _PRODUCTS:
             args = [self._lower(value) for value in args]
             kwargs = {name: self._lower(value) for name, value in kwargs.items()}

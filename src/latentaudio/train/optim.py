@@ -79,6 +79,7 @@ class Ema:
     """Exponential moving average of a module's trainable parameters.
 
     The decay of update n, from 1, is (1 + n) / (10 + n), and `decay` at most (numerics: training).
+    With a decay of 0 the average is the parameters themselves, and there is no copy of them.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -91,7 +92,7 @@ class Ema:
         self.decay = decay
         self.shadow: dict[str, Tensor] = {}
         for name, parameter in module.named_parameters():
-            if parameter.requires_grad:
+            if parameter.requires_grad and decay > 0:
                 self.shadow[name] = parameter.detach().clone()
 
     @torch.no_grad()

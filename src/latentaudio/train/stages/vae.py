@@ -21,6 +21,7 @@ from ...config.streams import Stream
 from ...data.dataset import batch_indices, read_crops, seeded_generator
 from ...errors import ConfigError
 from ...loaders.model_folder import read_config, write_config
+from ...models.autocast import no_autocast
 from ...models.discriminators import PatchDiscriminator
 from ...models.vae import VAE, Posterior
 from .adversarial import adaptive_weight, no_training
@@ -180,7 +181,7 @@ class VAEStage(Stage):
         else:
             losses["vae/l1"] = (reconstruction - batch).abs().mean()
         if "lpips" in self.frozen:
-            with torch.autocast(batch.device.type, enabled=False):
+            with no_autocast(batch):
                 target = torch.cat([batch] * (len(reconstruction) // len(batch)))
                 losses["vae/lpips"] = self.frozen["lpips"](reconstruction, target).mean()
         if has_disc:

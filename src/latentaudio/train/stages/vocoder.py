@@ -7,7 +7,6 @@ Shapes: B batch, N samples, T F frames and bands.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Literal, cast
 
 import torch
@@ -19,6 +18,7 @@ from ...audio.mel import vae_mel
 from ...config.streams import Stream
 from ...data.dataset import batch_indices, read_crops, seeded_generator
 from ...errors import ConfigError
+from ...models.autocast import no_autocast
 from ...models.istft_vocoder import ISTFTVocoder, SynthesisControls
 from ...models.vae import VAE
 from .adversarial import WAVEFORM_GANS
@@ -187,7 +187,7 @@ class VocoderStage(Stage):
     def losses(self, batch: Tensor, trainable: str, generator: Generator) -> Losses:
         """Return the losses of the vocoder, or the hinge loss of the discriminators."""
         num_samples = batch.shape[1]
-        with _no_autocast(batch):
+        with no_autocast(batch):
             target_mel = vae_mel(batch, self.config.mel)
             input_mel = self._resynthesize_some(target_mel, generator)
         if trainable == "disc":  # its update needs no graph of the vocoder
@@ -202,7 +202,7 @@ class VocoderStage(Stage):
         if self.options.weights.pitch > 0:
             vocoder = cast(ISTFTVocoder, self.vocoder)
             generated, frequency = vocoder.synthesize(input_mel)
-            with _no_autocast(batch):
+            with no_autocast(batch):
                 target, tonality = vocoder.mel_analyzer.reassigned_frequencies(
                     batch, self.config.mel.hop_length
                 )
@@ -210,7 +210,7 @@ class VocoderStage(Stage):
         else:
             generated = self.vocoder(input_mel)
         generated = generated[..., :num_samples].float()
-        with _no_autocast(batch):
+        with no_autocast(batch):
             losses |= self._reconstruction_losses(generated[:, 0], batch, target_mel)
         if "disc" in self.trainables:
             losses |= self._adversarial_losses(batch[:, None], generated)
@@ -248,7 +248,7 @@ class VocoderStage(Stage):
         weights = options.weights
         vocoder = cast(ISTFTVocoder, self.vocoder)
         (first, second), controls = vocoder.synthesize_variants(input_mel, 2)
-        with _no_autocast(real):
+        with no_autocast(real):
             losses = self._source_losses(controls, real, target_mel, input_mel)
             distances = spectral_distances(
                 first,
@@ -338,8 +338,3 @@ class VocoderStage(Stage):
             generated_mel = vae_mel(samples.cpu()[None], spec)[0, 0]
             rows.append(torch.cat([mel[index, 0].cpu(), generated_mel], dim=1))
         return Preview({"resynthesis": torch.cat(rows)}, audio, spec.sample_rate)
-
-
-def _no_autocast(samples: Tensor) -> AbstractContextManager[None]:
-    """Use float32: bfloat16's 8 bits of mantissa lose faint bands and close frequencies."""
-    return torch.autocast(samples.device.type, enabled=False)
