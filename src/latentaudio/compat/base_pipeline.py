@@ -29,6 +29,7 @@ from ..types import Conditioning, Denoiser, Step
 from . import components, library
 from .arguments import StepCallbacks, draw_noise
 from .components import DDIMScheduler
+from .lora import LoRAMethods
 from .pipeline_objects import REFERENCE, PipelineObjects
 from .variants import link_variant
 
@@ -59,7 +60,7 @@ class SamplingArguments:
     callbacks: StepCallbacks = field(default_factory=StepCallbacks)
 
 
-class BasePipeline(PipelineObjects):
+class BasePipeline(LoRAMethods, PipelineObjects):
     """What both pipelines share; `from_pretrained` makes one.
 
     Attributes:
@@ -358,13 +359,10 @@ def _find_folder(name: str | Path, keywords: dict[str, Any]) -> str | Path:
     repository, file = hub_location(str(name))
     if file is not None:
         raise UsageError(f"{name} is one file on the hub; leave out {', '.join(keywords)}")
-    patterns = None
-    if variant:
-        patterns = ["*.json", "*.txt", "*.model", f"*.{variant}.*", f"*.{variant}-*"]
     return fetch(
         repository,
-        patterns,
         revision=settings.get("revision"),
         cache=settings.get("cache_dir"),
         is_offline=is_offline,
+        variant=variant or "",
     )
