@@ -233,10 +233,12 @@ def measure_step(stage: Stage, device_type: str, dtype: torch.dtype | None) -> S
     peak = 0
     activations = 0
     flops = 0
+    owners = {}
     for name, module in stage.trainables.items():
-        active = {id(p) for p in _parameters([module], requires_grad=True)}
+        owners |= {id(p): name for p in _parameters([module], requires_grad=True)}
+    for name in stage.trainables:
         for parameter in trained:
-            parameter.requires_grad_(id(parameter) in active)
+            parameter.requires_grad_(owners[id(parameter)] == name)
         live, counter = _run_losses(stage, name, device_type, dtype)
         peak = max(peak, live.peak)
         activations = max(activations, live.at_backward)
