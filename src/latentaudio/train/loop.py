@@ -18,6 +18,7 @@ from typing import TypeAlias
 import torch
 
 from ..data.dataset import seeded_generator
+from ..data.manifest import DataSources
 from ..device import fast_dtype, pick_device
 from ..errors import ConfigError, LatentAudioError
 from ..fileio import lock_folder
@@ -80,7 +81,7 @@ class _Run:
 
 def train(
     recipe: Recipe,
-    data: tuple[Path, ...],
+    data: DataSources,
     run_folder: Path,
     init_from: tuple[str | Path, ...] = (),
     max_minutes: float | None = None,
@@ -135,7 +136,7 @@ def train(
 
 def _build_stage(
     recipe: Recipe,
-    data: tuple[Path, ...],
+    data: DataSources,
     run_folder: Path,
     on_prepare: PrepareProgress | None,
     processes: Processes,

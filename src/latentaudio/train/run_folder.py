@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..config.architecture import ModelConfig
 from ..data.file_hashes import FileHashes
-from ..data.manifest import manifest_fingerprint, read_manifest
+from ..data.manifest import DataSources, manifest_fingerprint, read_manifest
 from ..errors import ConfigError
 from ..fileio import atomic_write
 from ..loaders.model_folder import read_config, write_config
@@ -36,7 +36,7 @@ _MAY_CHANGE = ("steps", "device", "save_every", "sample_every", "log_every")
 
 
 def prepare_run_folder(
-    recipe: Recipe, data: tuple[Path, ...], run_folder: Path, init_from: tuple[str | Path, ...]
+    recipe: Recipe, data: DataSources, run_folder: Path, init_from: tuple[str | Path, ...]
 ) -> ModelConfig:
     """Write the recipe and the components to build on into a run's folder.
 
@@ -113,7 +113,7 @@ def _check_same_run(recipe: Recipe, fingerprints: str, run_folder: Path) -> None
         )
 
 
-def _hash_sounds(data: tuple[Path, ...], run_folder: Path) -> str:
+def _hash_sounds(data: DataSources, run_folder: Path) -> str:
     """Return a hash of all sounds; a file is read again only if its size or times change."""
     hashes = FileHashes(run_folder / HASHES_FILE)
     digest = hashlib.blake2b(digest_size=16)

@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 
 from ...config.architecture import ModelConfig
 from ...data.dataset import batch_indices
-from ...data.manifest import Clip, read_manifest
+from ...data.manifest import Clip, DataSources, read_manifest
 from ...errors import ConfigError
 from ...loaders.adapter_files import ADAPTER_FILE, write_adapter
 from ...loaders.adapters import AdapterCard, captions_hash
@@ -96,7 +96,7 @@ class Stage(ABC):
         self,
         recipe: Recipe,
         config: ModelConfig,
-        data: tuple[Path, ...],
+        data: DataSources,
         model_folder: Path,
         on_prepare: PrepareProgress | None = None,
     ) -> None:
@@ -327,7 +327,7 @@ def stage_class(name: StageName) -> type[Stage]:
 def build_stage(
     recipe: Recipe,
     config: ModelConfig,
-    data: tuple[Path, ...],
+    data: DataSources,
     model_folder: Path,
     on_prepare: PrepareProgress | None = None,
 ) -> Stage:
