@@ -10,7 +10,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import DataError, UsageError
@@ -135,6 +135,30 @@ def lock_folder(folder: Path, work: str) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def lock_names(folder: Path) -> Iterator[None]:
+    """Let one process at a time choose a new name in a folder, and write a file of that name.
+
+    Nothing is left in the folder, however the process ends. Without locks, as on Windows, two
+    processes may choose one name.
+
+    Args:
+        folder: The folder.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network drives have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _flush_to_disk(path: Path) -> None:

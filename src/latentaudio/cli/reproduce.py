@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -96,12 +97,13 @@ def reproduce(
     )
     adapters = _find_adapters(tags.get("adapters", ""), adapter or ())
     clip = _generate(request, runtime, tags.get("threads", ""), adapters, quiet or json)
-    record = _write_and_compare(clip, file, target, tags)
+    with target as path:
+        record = _write_and_compare(clip, file, path, tags)
     if json:
         console.print_record(record, as_json=True)
     elif not quiet:
         difference = "" if record["same"] else _describe_difference(record)
-        console.print_result(f"{target}  {difference or 'same'}")
+        console.print_result(f"{record['path']}  {difference or 'same'}")
 
 
 def _write_and_compare(
@@ -135,8 +137,10 @@ def _write_and_compare(
     }
 
 
-def _target_path(file: Path, output: str | None, request: GenerationOptions) -> Path:
-    """The path of the new file; `UsageError` if a file of the user is there."""
+def _target_path(
+    file: Path, output: str | None, request: GenerationOptions
+) -> AbstractContextManager[Path]:
+    """The path of the new file, to be entered; `UsageError` if a file of the user is there."""
     name = f"{file.stem}_reproduced"
     flags = OutputFlags(output=output or str(file.with_stem(name)))
     paths = output_paths(
