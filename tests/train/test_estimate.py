@@ -50,7 +50,9 @@ def test_activations_are_those_that_a_real_step_saves(name):
     estimate = measure_step(build_skeleton(recipe(name, options), TINY), "cpu", None)
     stage = build_skeleton(recipe(name, options), TINY, is_meta=False)
     modules = [*stage.trainables.values(), *stage.frozen.values()]
-    known = {t.untyped_storage().data_ptr() for m in modules for t in (*m.parameters(), *m.buffers())}
+    known = {
+        t.untyped_storage().data_ptr() for m in modules for t in (*m.parameters(), *m.buffers())
+    }
     saved = {}
 
     def pack(tensor):

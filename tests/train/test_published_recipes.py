@@ -81,6 +81,13 @@ def shrink(config):
     return small
 
 
+def with_noise(batch):
+    """A batch of noise instead of zeros; masks stay as they are."""
+    if isinstance(batch, dict):
+        return {k: v if k.endswith("mask") else with_noise(v) for k, v in batch.items()}
+    return 0.1 * torch.randn(batch.shape) if isinstance(batch, torch.Tensor) else batch
+
+
 def run_steps(stage, num_steps):
     """The logged losses of the last of a few steps."""
     trainables = build_trainables(stage, stage.recipe)
@@ -91,7 +98,8 @@ def run_steps(stage, num_steps):
             for other in trainables.values():
                 for parameter in other.parameters:
                     parameter.requires_grad_(other is trainable)
-            losses = stage.losses(stage.batch(step), name, torch.Generator().manual_seed(step))
+            batch = with_noise(stage.batch(step))
+            losses = stage.losses(batch, name, torch.Generator().manual_seed(step))
             sum(stage.loss_weights.get(key, 1.0) * loss for key, loss in losses.items()).backward()
             norm = optimizer_step(trainable.optimizer, trainable.module, 1e-4, 1e9)
             logged |= {key: loss.item() for key, loss in losses.items()} | {name: float(norm)}

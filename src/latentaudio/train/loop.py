@@ -42,6 +42,8 @@ StepCallback: TypeAlias = Callable[[int, int, dict[str, float], float], None]
 """Called after every step with (steps done, steps in all, losses by name, seconds left)."""
 CLIPS_PER_SECOND = "clips/s"
 """Name of the speed among the losses that a callback gets."""
+DATA_PERCENT = "% waiting for data"
+"""Name of the share of the time in which a batch is read, among the same numbers."""
 
 _SECONDS = "seconds"  # beside the trainables in a checkpoint
 _SEED_STRIDE = 1_000_003  # a prime beyond the steps of any run, so that seeds do not overlap
@@ -61,6 +63,7 @@ class _Run:
         monitor: Stops the run if its losses diverge.
         seed_micro_batches: Whether the generator of dropout is seeded for every micro-batch.
         num_clips: Clips that this command has trained on.
+        data_seconds: Seconds in which it read batches.
     """
 
     recipe: Recipe
@@ -72,6 +75,7 @@ class _Run:
     monitor: DivergenceMonitor
     seed_micro_batches: bool
     num_clips: int = 0
+    data_seconds: float = 0.0
 
     @property
     def is_sharded(self) -> bool:
@@ -205,7 +209,11 @@ def _train(run: _Run, max_minutes: float | None, on_step: StepCallback | None, s
             if step % recipe.save_every == 0 or is_last:
                 _save(run, step, clock.elapsed())
             if on_step is not None and run.processes.is_first:
-                speed = {CLIPS_PER_SECOND: run.num_clips / clock.seconds_in_loop()}
+                seconds_in_loop = clock.seconds_in_loop()
+                speed = {
+                    CLIPS_PER_SECOND: run.num_clips / seconds_in_loop,
+                    DATA_PERCENT: 100 * run.data_seconds / seconds_in_loop,
+                }
                 seconds_left = clock.seconds_left(recipe.steps - step, pace)
                 on_step(step, recipe.steps, losses | speed, seconds_left)
             if is_last:
@@ -295,7 +303,9 @@ def _train_step(run: _Run, step: int, time_fraction: float) -> dict[str, float]:
     lr = learning_rate(step, recipe.steps, recipe.optim, _annealed(recipe, time_fraction))
     batches = {}
     for micro in run.processes.micro_batches(num_micro_batches):
+        data_start = time.monotonic()
         batch = run.stage.batch(step * num_micro_batches + micro)
+        run.data_seconds += time.monotonic() - data_start
         batches[micro] = move_to(batch, run.device)
     run.num_clips += run.processes.count * sum(clips_in(batch) for batch in batches.values())
     logged: dict[str, float] = {}
