@@ -137,7 +137,9 @@ def with_audiomae(audiomae):
 @pytest.mark.parametrize("kind", ["authors' file", "beside a diffusers folder"])
 def test_training_gets_the_audiomae_of_the_authors_file(kind, places, authors_file, tmp_path):
     path, expected = authors_file
-    sources = [path] if kind == "authors' file" else [places["diffusers folder"], f"{path}:audiomae"]
+    sources = [path]
+    if kind != "authors' file":
+        sources = [places["diffusers folder"], f"{path}:audiomae"]
     initial = [resolve_initial_model(source, "tiny") for source in sources]
     for model in initial:
         model.copy_into(tmp_path)
