@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ..errors import UsageError
 from . import console
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ dataset = App(name="dataset", help="Make captioned audio to train on.", help_for
 def render(
     folder: Path,
     *,
-    hours: float,
+    hours: float | None = None,
     seed: int = 0,
     classes: Annotated[list[str] | None, _Multiple] = None,
     sample_rate: int = 16000,
@@ -31,6 +32,7 @@ def render(
     num_captions: int = 3,
     file_type: Literal["flac", "wav"] = "flac",
     num_workers: int | None = None,
+    demo: str | None = None,
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -38,7 +40,7 @@ def render(
 
     Args:
         folder: Folder to write. It must be new or empty.
-        hours: Least amount of audio, in hours, above 0.
+        hours: Least amount of audio, in hours, above 0. Needed without --demo.
         seed: Whole number from 0 up. Each seed gives another corpus.
         classes: Names of sound classes, equally frequent. Default: all.
         sample_rate: Sample rate in Hz, 16000 to 48000.
@@ -50,6 +52,8 @@ def render(
         num_captions: Captions per clip, at least 1.
         file_type: File format, 16 bits.
         num_workers: Number of processes. Default: one per core.
+        demo: Render a small set for a tutorial instead, of which only --seed can be chosen. lora:
+            24 clips of a bullroarer, which no class has, with the trigger word zorla.
         json: Print the result as one line of JSON.
         quiet: Print nothing.
     """
@@ -57,6 +61,11 @@ def render(
     from procedural_audio.scene import MIX_PROBABILITIES
     from procedural_audio.spec import DURATION_WEIGHTS, DURATIONS
 
+    if demo is not None:
+        _render_demo(folder, demo, seed, as_json=json, quiet=quiet)
+        return
+    if hours is None:
+        raise UsageError("name the amount of audio with --hours, such as --hours 0.1")
     with console.progress_bar("rendering", quiet or json) as progress:
         summary = render_corpus(
             folder,
@@ -75,6 +84,16 @@ def render(
         )
     if json or not quiet:
         _print_summary(summary, json)
+
+
+def _render_demo(folder: Path, name: str, seed: int, as_json: bool, quiet: bool) -> None:
+    from procedural_audio.demo import DEMOS, NUM_CLIPS, render_demo
+
+    target = render_demo(folder, name, seed)
+    if as_json:
+        console.print_record({"folder": target, "clips": NUM_CLIPS}, as_json=True)
+    elif not quiet:
+        console.print_result(f"{target}  {NUM_CLIPS} clips, trigger word {DEMOS[name].trigger}")
 
 
 def _print_summary(summary: RenderSummary, as_json: bool) -> None:

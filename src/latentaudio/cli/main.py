@@ -80,6 +80,7 @@ COMMANDS = (
     Command("download", "download", MODELS, "Download the files of a model."),
     Command("convert", "convert", MODELS, "Write a model in another layout."),
     Command("dataset", "dataset", TRAINING, "Make captioned audio to train on."),
+    Command("finetune", "finetune", TRAINING, "Teach a model your own sounds.", "markdown"),
     Command("train", "train", TRAINING, "Train one component of a model.", "markdown"),
     Command("evaluate", "evaluate", MEASURE, "Measure the quality of a model, or of its edits."),
     Command("benchmark", "benchmark", MEASURE, "Measure speed and memory.", "markdown"),

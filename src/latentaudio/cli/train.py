@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SeveralPaths = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
 
 
-class _StepNote:
+class StepNote:
     """The text beside the progress bar: losses, speed and time left."""
 
     def __init__(self) -> None:
@@ -26,6 +26,7 @@ class _StepNote:
         self.start: float | None = None
 
     def text(self, step: int, losses: dict[str, float], seconds_left: float) -> str:
+        """Return the text after a step."""
         fields = [f"{name} {value:.4g}" for name, value in losses.items()]
         if self.start is None:  # the clock starts after the first step, which includes the setup
             self.start = time.monotonic()
@@ -83,7 +84,7 @@ def train(
         raise UsageError("--machine belongs to --dry-run; add it, or remove --machine")
     if output is None:
         raise UsageError("name the folder of the run with --output, or add --dry-run")
-    note = _StepNote()
+    note = StepNote()
     with console.progress_bar(f"training {settings.stage}", quiet) as tick:
 
         def on_step(

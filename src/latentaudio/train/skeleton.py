@@ -87,6 +87,9 @@ class _Skeleton(Stage):
     def open_dataset(self) -> None:
         """Open nothing."""
 
+    def translate_captions(self) -> None:
+        """Translate nothing."""
+
     def load_unconditional(self) -> UnconditionalInputs:
         """Return zeros as the unconditional form of every encoding."""
         return UnconditionalInputs({})

@@ -84,6 +84,10 @@ class LatentDiffusionStage(LatentStage):
         """Open the data, build the UNet and translate the captions if needed."""
         self._check_pools()
         self.load_data()
+        self.translate_captions()
+
+    def translate_captions(self) -> None:
+        """Add the translator's language of audio to the data, if the switcher can choose it."""
         if self.config.translator is not None and self.options.true_loa_prob < 1:
             add_translated(
                 self.dataset,

@@ -25,10 +25,8 @@ from ...data.pre_encoded import LATENT, PreEncodedDataset
 from ...errors import ConfigError
 from ...loaders.adapters import AdapterCard, captions_hash
 from ...models.latent_prior import LatentPrior
-from ..pre_encode import add_translated, pre_encode
 from .base import Batch, Losses
 from .diffusion import DiffusionOptions, DiffusionStage
-from .latent_stage import GENERATED_LOA
 
 
 class FinetuneOptions(DiffusionOptions):
@@ -58,18 +56,25 @@ class FinetuneStage(DiffusionStage):
     def setup(self) -> None:
         """Open both kinds of data and build the networks."""
         old = {Path(folder).resolve() for folder in self.options.old_data}
-        self.new_data = tuple(folder for folder in self.data if folder.resolve() not in old)
-        self.old_data = tuple(folder for folder in self.data if folder.resolve() in old)
-        if len(self.old_data) != len(old) or not self.new_data:
+        is_old = [Path(str(source)).resolve() in old for source in self.data]
+        pairs = list(zip(self.data, is_old, strict=True))
+        self.new_data = tuple(source for source, known in pairs if not known)
+        self.old_data = tuple(source for source, known in pairs if known)
+        if len(self.old_data) != len(old) or (self.data and not self.new_data):
             raise ConfigError(
                 "options.old_data must name some of the folders of --data, and leave one for new "
                 "sounds; name all folders with --data"
             )
         all_data = self.data
+        self.old_dataset: PreEncodedDataset | None = None
+        if self.old_data:
+            self.data = self.old_data
+            self.open_dataset()
+            self.translate_captions()
+            self.old_dataset = self.dataset
         self.data = self.new_data
         super().setup()
         self.data = all_data
-        self.old_dataset = self._open_old()
         modules: dict[str, nn.Module] = {"unet": self.unet}
         self.latent_prior: LatentPrior | None = None
         if self.config.latent_prior is not None and self.options.train_latent_prior:
@@ -83,23 +88,6 @@ class FinetuneStage(DiffusionStage):
             self.components = {name: f"model.{name}" for name in modules}
         self.trainables = {"model": nn.ModuleDict(modules)}
         self._set_loss_weights()
-
-    def _open_old(self) -> PreEncodedDataset | None:
-        """Return the old clips, encoded, or None if there are none."""
-        if not self.old_data:
-            return None
-        folder = pre_encode(self.old_data, self.model_folder, self.config, self.on_prepare)
-        dataset = PreEncodedDataset(folder)
-        if self.config.translator is not None and self.options.true_loa_prob < 1:
-            add_translated(
-                dataset,
-                GENERATED_LOA,
-                folder,
-                self.model_folder,
-                self._load_translator,
-                self.on_prepare,
-            )
-        return dataset
 
     def _set_loss_weights(self) -> None:
         old_share = self.options.old_share if self.old_dataset is not None else 0.0
