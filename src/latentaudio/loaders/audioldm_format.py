@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from ..config.architecture import AudioMAEConfig, ModelConfig, UNetConfig
 from ..config.registry import MODELS, PUBLISHED_AUDIOMAE, ModelSpec
 from ..errors import DataError, UsageError, WeightsError, first_line
+from ..fileio import temporary_directory
 from . import diffusers_format
 from .components import COMPONENTS, component_names
 from .layouts import LAYOUTS, ModelSource, Progress
@@ -357,13 +357,13 @@ def write(model: ModelSource, target: Path, progress: Progress | None) -> None:
         DataError: Another model's tokenizers are beside the file.
         OSError: The file cannot be written.
     """
-    with TemporaryDirectory(dir=target.parent, prefix=".tokenizers") as staging:
+    with temporary_directory(target.parent) as staging:
         for name in text_tokenizer_names(model.config):
-            write_tokenizer(model, name, Path(staging))
-        subfolders = [path.name for path in sorted(Path(staging).iterdir())]
+            write_tokenizer(model, name, staging)
+        subfolders = [path.name for path in sorted(staging.iterdir())]
         for subfolder in subfolders:
             existing = target.parent / subfolder
-            if existing.exists() and _contents(existing) != _contents(Path(staging, subfolder)):
+            if existing.exists() and _contents(existing) != _contents(staging / subfolder):
                 raise DataError(
                     f"{existing} is of another model; write the checkpoint into a folder of its own"
                 )
@@ -374,7 +374,7 @@ def write(model: ModelSource, target: Path, progress: Progress | None) -> None:
             raise OSError(first_line(error)) from None
         for subfolder in subfolders:
             if not (target.parent / subfolder).exists():
-                Path(staging, subfolder).rename(target.parent / subfolder)
+                (staging / subfolder).rename(target.parent / subfolder)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
