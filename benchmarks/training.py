@@ -33,10 +33,11 @@ DIFFUSERS_UNET = {
 }
 CASES = {
     "diffusers, plain loop": {},
-    "ours": {},
-    "ours, activation_checkpointing": {"activation_checkpointing": True},
-    "ours, LoRA": {"adapter": {"rank": 16}},
-    "ours, LoRA, activation_checkpointing": {
+    "ours": {"channels_last": True},
+    "ours, checkpointing": {"channels_last": True, "activation_checkpointing": True},
+    "ours, LoRA": {"channels_last": True, "adapter": {"rank": 16}},
+    "ours, LoRA, checkpointing": {
+        "channels_last": True,
         "adapter": {"rank": 16},
         "activation_checkpointing": True,
     },

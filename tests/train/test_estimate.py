@@ -19,8 +19,10 @@ from latentaudio.train.estimate import (
     estimate_run,
     measure_step,
 )
+from latentaudio.train.optim import optimizer_step
 from latentaudio.train.recipe import Recipe
 from latentaudio.train.skeleton import build_skeleton
+from latentaudio.train.trainable import build_trainables
 
 STAGES = {
     "diffusion": ("unet", {"frames_per_batch": 4096, "snr_gamma": None}),
@@ -121,6 +123,28 @@ def test_checkpointing_keeps_less_and_gives_the_same_gradients(name):
         settings = recipe(name, options, activation_checkpointing=is_on)
         kept.append(measure_step(build_skeleton(settings, TINY), "cpu", None).activation_bytes)
     assert kept[1] < 0.9 * kept[0]
+
+
+@pytest.mark.parametrize("name", ["diffusion", "vae"])
+def test_channels_last_trains_the_same_weights(name):
+    trainable, options = STAGES[name]
+    weights = []
+    for is_on in (False, True):
+        torch.manual_seed(0)
+        settings = recipe(name, options, channels_last=is_on, optim={"warmup_steps": 0})
+        stage = build_skeleton(settings, TINY, is_meta=False)
+        module = stage.trainables[trainable]
+        for parameter in module.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        trained = build_trainables(stage, settings)[trainable]
+        for _ in range(3):
+            losses(stage, trainable).backward()
+            optimizer_step(trained.optimizer, module, 1e-3, 1.0)
+        weights.append(trained.ema.averaged_state(module) | dict(module.named_parameters()))
+    convolutions = [value for value in weights[1].values() if value.ndim == 4]
+    assert any(not value.is_contiguous() for value in convolutions)
+    for key, value in weights[0].items():
+        torch.testing.assert_close(weights[1][key], value, atol=2e-5, rtol=1e-4)
 
 
 def test_lines_say_what_does_not_fit_and_how_long_the_data_take():

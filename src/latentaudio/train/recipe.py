@@ -113,6 +113,8 @@ class Recipe(RecipeSection):
         ema_decay: Decay of the exponential moving average of the weights.
         activation_checkpointing: Keep the inputs of blocks alone, and compute their activations
             again for the gradients: less memory, about a third more time.
+        channels_last: Keep images with their channels innermost, which 2-D convolutions compute
+            faster. The last bits of the result differ.
         optim: Optimizer and learning rate.
         sharding: "full" cuts the parameters into parts, one for each process, for models that do
             not fit into one device. "none" keeps all of them in each process.
@@ -137,6 +139,7 @@ class Recipe(RecipeSection):
     device: str = "auto"
     ema_decay: float = Field(0.999, ge=0, lt=1)
     activation_checkpointing: bool = False
+    channels_last: bool = False
     optim: OptimizerOptions = OptimizerOptions()
     sharding: Literal["none", "full"] = "none"
     seed_every: Literal["step", "micro_batch"] = "step"
