@@ -151,8 +151,8 @@ def check(
         console.print_record(report.to_json(), as_json=True)
     elif not quiet:
         _print_report(report)
-    if strict and report.problems:
-        raise DataError(f"{len(report.problems)} problems; correct them, or check without --strict")
+    if strict:
+        report.raise_for_problems()
     if not report.clips:
         raise DataError(_NOT_USABLE)
 

@@ -46,6 +46,8 @@ def train(
     init_from: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     overrides: Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True)] = None,
     max_minutes: float | None = None,
+    trigger: str = "",
+    strict: bool = False,
     dry_run: bool = False,
     machine: str | None = None,
     quiet: bool = False,
@@ -55,19 +57,23 @@ def train(
     Args:
         recipe: YAML file, for example recipes/mini/vae.yaml.
         output: Folder of the run. Its model loads like any other. Not needed with --dry-run.
-        data: Folders of captioned audio with a metadata.jsonl. `latentaudio dataset render`
-            makes them.
+        data: Folders, tables, tars or hub ids of captioned sounds, with :SPLIT behind the name for
+            one split. `latentaudio dataset check` says what is found in them.
         init_from: Models whose components this stage builds on: names, hub ids, folders or
             files, as --model takes them. mini:vae,clap takes two components of mini. If several
             models have the same component, that of the last one is used.
         overrides: Settings of the recipe to change, as key=value, for example optim.lr=1e-4.
         max_minutes: Stop with a checkpoint after this time, in minutes. Default: no limit.
+        trigger: Word that is put before every caption.
+        strict: Stop if any sound has a problem. Without it, such sounds are left out.
         dry_run: Train nothing. Print the parameters, the memory by part, and a guess of the time of
             a step and of the run.
         machine: Machine of that guess: rtx-3060, rtx-3090, rtx-4090, a100 or h100. Default: this
             machine, whose speed is measured for a moment.
         quiet: Print nothing.
     """
+    from ..data.clip import DataSource
+    from ..data.report import check_dataset
     from ..train.loop import train as run_training
     from ..train.recipe import read_recipe
 
@@ -84,6 +90,9 @@ def train(
         raise UsageError("--machine belongs to --dry-run; add it, or remove --machine")
     if output is None:
         raise UsageError("name the folder of the run with --output, or add --dry-run")
+    sources = tuple(DataSource(str(name), trigger) for name in data or ())
+    if strict and sources:
+        check_dataset(*sources).raise_for_problems()
     note = StepNote()
     with console.progress_bar(f"training {settings.stage}", quiet) as tick:
 
@@ -97,7 +106,7 @@ def train(
 
         num_done = run_training(
             settings,
-            tuple(data or ()),
+            sources,
             output,
             tuple(init_from or ()),
             max_minutes,

@@ -82,6 +82,14 @@ class DatasetReport:
             lines.append(f"{count} {noun}, {fate}: {shown}{more}")
         return lines
 
+    def raise_for_problems(self) -> None:
+        """Raise `DataError` if there is any problem."""
+        if self.problems:
+            raise DataError(
+                f"{self.lines()[0]}; {len(self.problems)} problems in all: correct them, "
+                "or repeat the command without --strict"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """Return the report as values that JSON has."""
         problems = {}
