@@ -24,7 +24,7 @@ import soundfile
 
 from ..config.audio_formats import FORMATS
 from ..config.options import GenerationOptions
-from ..errors import DataError, first_line
+from ..errors import DataError, UsageError, first_line
 from ..fileio import atomic_write
 from . import containers, metadata
 from .encoding import encode
@@ -94,8 +94,11 @@ class Audio:
         with_tags: bool = True,
         subtype: str | None = None,
         dither: bool = False,
+        overwrite: bool = True,
     ) -> Path:
         """Write the clip to a file.
+
+        A file that the clip was made from is never replaced.
 
         Args:
             path: The file; its extension selects the format (see `FORMATS`).
@@ -103,14 +106,18 @@ class Audio:
             subtype: Sample encoding, such as "PCM_24" or "FLOAT"; None: the usual one of the
                 format.
             dither: Whether to add noise of one step before samples become whole numbers.
+            overwrite: Whether to replace an existing file, as Python's `open` does; False: an
+                existing file is an error.
 
         Returns:
             The path.
 
         Raises:
-            UsageError: If the extension is unknown, or the format has no such subtype.
+            UsageError: If the extension is unknown, the format has no such subtype, or the file
+                exists and must not be replaced.
             DataError: If the file cannot be written.
         """
+        self._reject_replacing(Path(path).expanduser(), overwrite)
         return write(
             path,
             self.samples,
@@ -120,6 +127,20 @@ class Audio:
             dither=dither,
             is_loop=self.options.loop_seam_duration > 0,
         )
+
+    def _reject_replacing(self, path: Path, overwrite: bool) -> None:
+        """Raise `UsageError` if a file must not be replaced."""
+        if not path.exists():
+            return
+        for source in (Path(name).expanduser() for name in self.options.input_files):
+            if source.exists() and path.samefile(source):
+                raise UsageError(
+                    f"{path} is a file that the clip was made from; save under another name"
+                )
+        if not overwrite:
+            raise UsageError(
+                f"{path} exists; save under another name, or leave out overwrite=False"
+            )
 
     def _repr_html_(self) -> str:
         """A player and a spectrogram, for notebooks."""
@@ -286,7 +307,7 @@ def write(
             rate or this subtype.
         DataError: If the file cannot be written.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     data = encode(
         samples,
         sample_rate,
