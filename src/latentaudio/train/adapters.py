@@ -139,7 +139,7 @@ def without_adapters(modules: Mapping[str, nn.Module]) -> Iterator[None]:
     """
     layers: list[Any] = []
     for module in modules.values():
-        layers += [layer for layer in module.modules() if hasattr(layer, "enable_adapters")]
+        layers += [layer for layer in module.modules() if hasattr(layer, "lora_A")]
     for layer in layers:
         layer.enable_adapters(False)
     try:
