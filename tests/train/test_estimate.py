@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TINY, TINY_FILM
+from torch.utils._pytree import tree_leaves
 
 from latentaudio.config.registry import MODELS
 from latentaudio.errors import ConfigError, UsageError
@@ -55,6 +56,9 @@ def test_activations_are_those_that_a_real_step_saves(name):
     known = {
         t.untyped_storage().data_ptr() for m in modules for t in (*m.parameters(), *m.buffers())
     }
+    batch = stage.batch(0)
+    stage.batch = lambda position: batch
+    known |= {t.untyped_storage().data_ptr() for t in tree_leaves(batch) if torch.is_tensor(t)}
     saved = {}
 
     def pack(tensor):
@@ -144,7 +148,7 @@ def test_channels_last_trains_the_same_weights(name):
     convolutions = [value for value in weights[1].values() if value.ndim == 4]
     assert any(not value.is_contiguous() for value in convolutions)
     for key, value in weights[0].items():
-        torch.testing.assert_close(weights[1][key], value, atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(weights[1][key], value, atol=3e-4, rtol=0)
 
 
 def test_lines_say_what_does_not_fit_and_how_long_the_data_take():

@@ -40,7 +40,9 @@ def checkpoint_activations(module: nn.Module) -> int:
 
 
 def _run_again(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Run a block; with gradients on, forget what it computed inside."""
-    if not torch.is_grad_enabled():
+    """Run a block; with gradients on and no cache of keys, forget what it computed inside."""
+    values = (*args, *kwargs.values())
+    has_cache = any(hasattr(value, "get_seq_length") for value in values)  # it grows in every run
+    if has_cache or not torch.is_grad_enabled():
         return forward(*args, **kwargs)
     return checkpoint(forward, *args, use_reentrant=False, **kwargs)

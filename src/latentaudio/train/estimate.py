@@ -282,7 +282,7 @@ def _run_losses(
             total = total + stage.loss_weights.get(loss_name, 1.0) * loss
         kernels.copies.clear()
         live.at_backward = live.live
-        total.backward()
+        torch.autograd.backward(total)  # the method would switch the emulation off
         del losses, loss, total
     return live, counter
 
