@@ -80,3 +80,33 @@ def test_a_missing_recipe_is_an_error(tmp_path, capsys):
     assert main(["train", str(tmp_path / "no.yaml"), "--output", output]) == 2
     assert main(["train", str(tmp_path), "--output", output]) == 2
     assert "there is no recipe" in capsys.readouterr().err
+
+
+def test_a_dry_run_prints_what_a_run_needs_and_writes_nothing(recipe, tmp_path, capsys):
+    command = ["train", str(recipe), "--dry-run", "--machine", "a100"]
+    assert main([*command, "--set", "options.crop_frames=64"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    titles = [line.split()[0] for line in lines]
+    assert [title for title in titles if title in ("parameters", "memory", "step", "run")] == [
+        "parameters",
+        "memory",
+        "step",
+        "run",
+    ]
+    assert "2 clips" in "".join(lines)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["vae.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "name the folder of the run with --output, or add --dry-run"),
+        (["--machine", "a100"], "--machine belongs to --dry-run"),
+        (["--dry-run", "--machine", "abacus"], "'abacus' is not known; choose rtx-3060"),
+        (["--dry-run", "--set", "stage=text"], "no estimate for the stage text"),
+        (["--dry-run", "--data", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_dry_run_names_what_is_wrong(recipe, capsys, flags, message):
+    assert main(["train", str(recipe), *flags]) == 2
+    assert message in capsys.readouterr().err
