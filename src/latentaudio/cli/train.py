@@ -13,6 +13,7 @@ from ..errors import UsageError
 from . import console
 
 if TYPE_CHECKING:
+    from ..data.manifest import DataSources
     from ..train.recipe import Recipe
 
 SeveralPaths = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
@@ -83,14 +84,14 @@ def train(
             "give a number above 0, or remove the option"
         )
     settings = read_recipe(recipe, tuple(overrides or ()))
+    sources = tuple(DataSource(str(name), trigger) for name in data or ())
     if dry_run:
-        _print_estimate(settings, tuple(data or ()), machine)
+        _print_estimate(settings, sources, machine)
         return
     if machine is not None:
         raise UsageError("--machine belongs to --dry-run; add it, or remove --machine")
     if output is None:
         raise UsageError("name the folder of the run with --output, or add --dry-run")
-    sources = tuple(DataSource(str(name), trigger) for name in data or ())
     if strict and sources:
         check_dataset(*sources).raise_for_problems()
     note = StepNote()
@@ -118,7 +119,7 @@ def train(
         console.print_result(f"{output}  {num_done} of {settings.steps} steps{hint}")
 
 
-def _print_estimate(recipe: Recipe, data: tuple[Path, ...], machine: str | None) -> None:
+def _print_estimate(recipe: Recipe, data: DataSources, machine: str | None) -> None:
     """Print what a run needs, and train nothing."""
     from ..train.estimate import estimate_run
 

@@ -10,7 +10,6 @@ import time
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..config.registry import get_model_spec, training_config
-from ..data.manifest import read_manifest
+from ..data.manifest import DataSources, read_manifest
 from ..device import fast_dtype, pick_device
 from ..errors import UsageError
 from ..models.checkpointing import checkpoint_activations
@@ -135,14 +134,12 @@ class Estimate:
         return lines
 
 
-def estimate_run(
-    recipe: Recipe, data: tuple[Path, ...] = (), machine: str | None = None
-) -> Estimate:
+def estimate_run(recipe: Recipe, data: DataSources = (), machine: str | None = None) -> Estimate:
     """Return what a run needs. Nothing is trained, written or downloaded.
 
     Args:
         recipe: Recipe of the run.
-        data: Folders of captioned audio; empty: without times for the data.
+        data: Data sets of captioned audio; empty: without times for the data.
         machine: A key of `MACHINES`; None: this machine, whose speed is measured.
 
     Raises:
@@ -151,13 +148,13 @@ def estimate_run(
     """
     if machine is not None and machine not in MACHINES:
         raise UsageError(f"--machine {machine!r} is not known; choose {', '.join(MACHINES)}")
+    clips = read_manifest(*data) if data else ()
     device = torch.device("cuda") if machine is not None else pick_device(recipe.device)
     dtype = _computing_dtype(recipe, device, is_here=machine is None)
     config = training_config(get_model_spec(recipe.model).config)
     stage = build_skeleton(recipe, config)
     stage.step = recipe.steps  # discriminators have begun
     step = measure_step(stage, device.type, dtype)
-    clips = read_manifest(*data) if data else ()
     num_micro_batches = recipe.gradient_accumulation_steps
     batch = stage.batch(0)
     return Estimate(
