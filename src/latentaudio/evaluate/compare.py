@@ -161,7 +161,7 @@ def _check_values(first: Value, second: Value) -> None:
 def _unlike(first: Any, second: Any) -> str:
     """Two values for a message; of two mappings, the first setting that differs."""
     if isinstance(first, dict) and isinstance(second, dict):
-        for name in sorted({*first, *second}):
+        for name in ("name", *sorted({*first, *second})):
             if first.get(name) != second.get(name):
                 return f"{name}: {first.get(name)!s:.60} and {second.get(name)!s:.60}"
     return f"{first!s:.16} and {second!s:.16}"

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import DataError, UsageError, first_line
 from .features import Embeddings, FeatureSet, feature_set
 
+_MAGIC = b"\x93NUMPY"
 _CHECKED_ROWS = 4096  # at once
 
 
@@ -62,13 +63,14 @@ def read_array(path: Path) -> Embeddings:
         DataError: It is no such file.
     """
     try:
+        with path.open("rb") as file:
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise ValueError("it does not begin as numpy.save writes it")
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror or error}); check the name") from None
     except (ValueError, EOFError, MemoryError, OverflowError, SyntaxError, TypeError) as error:
         raise DataError(f"{path} is no .npy file of numbers ({first_line(error)})") from None
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{path} is an archive; save each array with numpy.save")
     if array.ndim != 2 or array.dtype.kind != "f":
         raise DataError(
             f"{path} has shape {array.shape} and type {array.dtype}; "

@@ -67,8 +67,9 @@ class Protocol:
     seed: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all settings as plain values."""
-        return asdict(self)
+        """Return all settings as plain values, as JSON gives them back."""
+        settings = asdict(self)
+        return {**settings, "metrics": list(self.metrics), "backbones": list(self.backbones)}
 
 
 _DISTRIBUTION = ("frechet", "frechet-infinity", "kad")

@@ -38,7 +38,8 @@ def sinc_resample(samples: Samples, sample_rate: int, target_rate: int) -> Sampl
     cutoff = min(old, new) * _ROLLOFF
     width = math.ceil(_ZERO_CROSSINGS * old / cutoff)
     taps = np.arange(-width, width + old) / old
-    times = (np.arange(0, -new, -1)[:, None] / new + taps) * cutoff
+    phases = np.arange(0, -new, -1, dtype=np.float32) / np.float32(new)  # rounded, as there
+    times = (phases[:, None].astype(np.float64) + taps) * cutoff
     times = np.clip(times, -_ZERO_CROSSINGS, _ZERO_CROSSINGS)
     window = np.square(np.cos(times * math.pi / _ZERO_CROSSINGS / 2))
     kernels = (np.sinc(times) * window * (cutoff / old)).astype(np.float32)  # [new, taps]

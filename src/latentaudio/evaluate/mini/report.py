@@ -10,8 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from ...config.parsing import parse_json, read_bounded
-from ...errors import DataError
+from ...config.validation import format_validation_error
+from ...errors import DataError, first_line
 from ...fileio import atomic_write
 
 Unit = Literal["%", "x", ""]
@@ -159,17 +162,12 @@ class Report:
             DataError: the file does not exist or is not such a report.
         """
         try:
-            stored = parse_json(read_bounded(path))
-            metrics = []
-            for entry in stored["metrics"]:
-                del entry["result"]  # follows from value and target
-                metrics.append(Metric(**entry))
-            confusions = [
-                (prompted, predicted, n) for prompted, predicted, n in stored["confusions"]
-            ]
-            return cls(stored["model"], metrics, stored["class_accuracy"], confusions)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is not a report of `evaluate --output`: {error}") from None
+            return TypeAdapter(cls).validate_python(parse_json(read_bounded(path)))
+        except ValidationError as error:
+            reason = format_validation_error(error, ())
+        except (OSError, ValueError) as error:
+            reason = first_line(error)
+        raise DataError(f"{path} is not a report of `evaluate --output`: {reason}")
 
 
 def _format(value: float, unit: Unit) -> str:
