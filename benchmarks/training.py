@@ -95,7 +95,8 @@ def plain_step(batch_size: int):
 
 def our_step(batch_size: int, changes: dict):
     """Return a step of the stage `diffusion`."""
-    from latentaudio.config.registry import get_model_spec, training_config
+    from latentaudio.config.audiomae import training_config
+    from latentaudio.config.registry import get_model_spec
     from latentaudio.train.optim import optimizer_step
     from latentaudio.train.recipe import Recipe
     from latentaudio.train.skeleton import build_skeleton

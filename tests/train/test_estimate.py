@@ -177,7 +177,8 @@ def test_what_cannot_be_estimated_is_said(settings, machine, error, message):
 
 REAL_STEPS = """
 import json, sys, torch
-from latentaudio.config.registry import get_model_spec, training_config
+from latentaudio.config.audiomae import training_config
+from latentaudio.config.registry import get_model_spec
 from latentaudio.device import fast_dtype
 from latentaudio.train.optim import optimizer_step
 from latentaudio.train.recipe import Recipe

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from latentaudio.config import registry
 from latentaudio.config.architecture import AudioMAEConfig
+from latentaudio.config.audiomae import training_config
 from latentaudio.errors import UsageError, WeightsError
 from latentaudio.loaders import hub, resolve
 from latentaudio.loaders.components import COMPONENTS, build_component, component_names
@@ -161,7 +162,7 @@ def test_a_published_folder_without_audiomae_says_where_there_is_one(places, tmp
 
 @pytest.mark.parametrize("name", registry.MODELS)
 def test_every_model_has_all_networks_that_its_training_needs(name):
-    config = registry.training_config(registry.MODELS[name].config)
+    config = training_config(registry.MODELS[name].config)
     frozen_components(config)  # raises ConfigError for one that is missing
     if config.audiomae is not None:
         assert config.audiomae.hidden_size == config.translator.hidden_size

@@ -9,7 +9,8 @@ import torch
 from conftest import available_memory_gb
 
 from latentaudio.config.architecture import PhonemesConfig
-from latentaudio.config.registry import MODELS, get_model_spec, training_config
+from latentaudio.config.audiomae import training_config
+from latentaudio.config.registry import MODELS, get_model_spec
 from latentaudio.train.estimate import estimate_run
 from latentaudio.train.optim import optimizer_step
 from latentaudio.train.recipe import read_recipe

@@ -420,25 +420,8 @@ _SPECS = (
 MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _SPECS}
 """Every known model by its name."""
 
-PUBLISHED_AUDIOMAE = AudioMAEConfig(decoder_num_layers=0)
-"""The encoder alone: the decoder of published files is of another kind and is not loaded."""
-
 DEFAULT_SPEECH_MODEL = "audioldm2-speech-gigaspeech"
 """The model of a transcript when no model is named, as in the authors' command."""
-
-
-def training_config(config: ModelConfig) -> ModelConfig:
-    """Return a configuration with all networks that its training needs.
-
-    Published AudioLDM 2 generates without the AudioMAE that it was trained with. Training gets one
-    with the published encoder and a plain decoder (numerics: AudioMAE).
-
-    Args:
-        config: Configuration of a model.
-    """
-    if config.translator is None or config.audiomae is not None:
-        return config
-    return replace(config, audiomae=AudioMAEConfig())
 
 
 def list_models() -> list[str]:

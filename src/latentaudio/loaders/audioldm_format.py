@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from ..config.architecture import AudioMAEConfig, ModelConfig, UNetConfig
-from ..config.registry import MODELS, PUBLISHED_AUDIOMAE, ModelSpec
+from ..config.audiomae import PUBLISHED_AUDIOMAE
+from ..config.registry import MODELS, ModelSpec
 from ..errors import DataError, UsageError, WeightsError, first_line
 from ..fileio import temporary_directory
 from . import diffusers_format

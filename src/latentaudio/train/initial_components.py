@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..config.architecture import ModelConfig
-from ..config.registry import get_model_spec, training_config
+from ..config.audiomae import training_config
+from ..config.registry import get_model_spec
 from ..errors import UsageError, WeightsError
 from ..fileio import atomic_write
 from ..loaders.audioldm_format import audiomae_config
