@@ -82,7 +82,7 @@ COMMANDS = (
     Command("dataset", "dataset", TRAINING, "Make captioned audio to train on."),
     Command("finetune", "finetune", TRAINING, "Teach a model your own sounds.", "markdown"),
     Command("train", "train", TRAINING, "Train one component of a model.", "markdown"),
-    Command("evaluate", "evaluate", MEASURE, "Measure the quality of a model, or of its edits."),
+    Command("evaluate", "evaluate", MEASURE, "Measure clips, or the quality of a model."),
     Command("benchmark", "benchmark", MEASURE, "Measure speed and memory.", "markdown"),
     Command("doctor", "doctor", SYSTEM, "Show versions, hardware and folders."),
 )
