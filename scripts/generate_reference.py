@@ -222,7 +222,8 @@ def shared_name(argument: Any) -> bool:
     """Return whether a flag is described on the page of options or under "Flags of the machine"."""
     name = argument.names[0].removeprefix("--").replace("-", "_")
     is_option = name in OPTIONS and argument.parameter.help == OPTIONS[name].help
-    return is_option or name in RuntimeFlags.__dataclass_fields__
+    is_folder = type_name(argument.hint) == "path"  # --reference of `evaluate` is a folder of clips
+    return is_option or (name in RuntimeFlags.__dataclass_fields__ and not is_folder)
 
 
 def machine_lines() -> list[str]:

@@ -102,7 +102,7 @@ def test_arrays_of_features_are_measured_and_compared(arrays, tmp_path, capsys):
         (["--embeddings", "{0}", "{1}", "--protocol", "x"], "there is no protocol 'x'"),
         (["--generated", "none"], "there is no folder none"),
         (["--generated", "none", "--weights", "clap"], "NAME=PATH"),
-        (["--generated", "none", "--cache", "a", "--no-cache"], "exclude each other"),
+        (["--generated", "none", "--cache", "a", "--temporary-cache"], "exclude each other"),
         (["quallity"], "see --help"),
     ],
 )
@@ -122,7 +122,7 @@ def test_folders_are_measured_offline_with_the_networks_of_mini(tmp_path, capsys
         for number in range(3):
             samples = 0.1 * rng.standard_normal((1, 4000)).astype(np.float32)
             write(tmp_path / side / f"{number}.wav", samples, 16000, {"prompt": "rain"})
-    flags = ["--protocol", "mini", "--no-cache", "--metrics", "kad", "clap-score", "--quiet"]
+    flags = ["--protocol", "mini", "--temporary-cache", "--metrics", "kad", "clap-score", "--quiet"]
     folders = ["--generated", str(tmp_path / "generated")]
     folders += ["--reference", str(tmp_path / "reference")]
     stored = tmp_path / "result.json"

@@ -23,7 +23,7 @@ _OUTPUTS = {"--json": ".json", "--csv": ".csv"}
 
 evaluate = App(
     name="evaluate",
-    help="Measure clips against reference clips, or the quality of a model.",
+    help="Measure clips, or the quality of a model.",
     help_format="markdown",
 )
 
@@ -47,7 +47,7 @@ def folders(
     ranker: str | None = None,
     allow_same_ranker: bool = False,
     cache: Path | None = None,
-    no_cache: bool = False,
+    temporary_cache: bool = False,
     num_workers: int = 0,
     quiet: bool = False,
 ) -> None:
@@ -77,7 +77,7 @@ def folders(
             say.
         allow_same_ranker: Let the network that ranked candidates also rate them.
         cache: Folder that keeps features. Default: latentaudio/evaluate in the user's cache.
-        no_cache: Keep no features after the command.
+        temporary_cache: Keep no features after the command.
         num_workers: Threads. 0: as many as processors.
         quiet: Show no progress and no table.
     """
@@ -112,7 +112,7 @@ def folders(
             num_workers,
             Statement(candidates, ranker),
         )
-        result = _evaluate_folders(request, cache, no_cache, quiet)
+        result = _evaluate_folders(request, cache, temporary_cache, quiet)
     if not quiet:
         console.print_result(str(result))
     if json is not None:
@@ -245,14 +245,16 @@ def editing(
     _show(report, output, json)
 
 
-def _evaluate_folders(request: Any, cache: Path | None, no_cache: bool, quiet: bool) -> Evaluation:
+def _evaluate_folders(
+    request: Any, cache: Path | None, temporary_cache: bool, quiet: bool
+) -> Evaluation:
     """Measure a folder with the features that are kept."""
     from ..evaluate.embeddings_cache import EmbeddingsCache, default_cache_folder
     from ..evaluate.run import evaluate_folders
 
-    if no_cache and cache is not None:
-        raise UsageError("--cache and --no-cache exclude each other; leave one of them out")
-    folder = None if no_cache else cache or default_cache_folder()
+    if temporary_cache and cache is not None:
+        raise UsageError("--cache and --temporary-cache exclude each other; leave one of them out")
+    folder = None if temporary_cache else cache or default_cache_folder()
     with (
         EmbeddingsCache(folder) as features,
         console.progress_bar("evaluate", quiet) as tick,
