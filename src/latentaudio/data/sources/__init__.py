@@ -27,7 +27,6 @@ from . import (
 from .base import Place, SourceFormat
 
 _MODULES = (
-    hub,
     metadata_jsonl,
     metadata_csv,
     metadata_parquet,
@@ -59,13 +58,15 @@ def find_source(text: str) -> tuple[SourceFormat, Place]:
     """
     prefix, colon, rest = text.partition(":")
     place = Place(text)
-    if colon and prefix in SOURCES and prefix != hub.FORMAT.name and not place.path.exists():
+    if text.startswith(hub.PREFIX) and not place.path.exists():
+        place = hub.download(text)
+    if colon and prefix in SOURCES and not place.path.exists():
         return SOURCES[prefix], _existing(Place(rest))
     for source in SOURCES.values():
         if source.recognizes(place):
             return source, place
     _existing(place)
-    forms = "; ".join(source.description for source in SOURCES.values())
+    forms = "; ".join([source.description for source in SOURCES.values()] + [hub.DESCRIPTION])
     raise DataError(
         f"{text} holds no captioned sounds that can be read; it may be one of these: {forms}"
     )

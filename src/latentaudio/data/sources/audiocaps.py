@@ -29,7 +29,7 @@ def _tables(place: Place) -> list[Path]:
 
 FORMAT = SourceFormat(
     name="audiocaps",
-    description="AudioCaps: its tables, such as train.csv, beside its sounds",
+    description="the tables of AudioCaps",
     recognizes=lambda place: bool(_tables(place)),
     read=lambda place: read_tables(place, _tables(place), _stems),
 )

@@ -144,7 +144,7 @@ def _with_transcript(item: Mapping[str, Any]) -> dict[str, Any]:
 
 FORMAT = SourceFormat(
     name="audioldm",
-    description="dataset_root.json of AudioLDM's training code, or one of its lists",
+    description="dataset_root.json of AudioLDM's training code",
     recognizes=_recognizes,
     read=_read,
 )

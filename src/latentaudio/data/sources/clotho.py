@@ -19,7 +19,7 @@ def _tables(place: Place) -> list[Path]:
 
 FORMAT = SourceFormat(
     name="clotho",
-    description="Clotho: clotho_captions_development.csv and others, beside its sounds",
+    description="those of Clotho",
     recognizes=lambda place: bool(_tables(place)),
     read=lambda place: read_tables(place, _tables(place), _stems),
 )

@@ -59,7 +59,7 @@ def _read(place: Place) -> Iterator[Record]:
 
 FORMAT = SourceFormat(
     name="names",
-    description="the words of folders and file names, such as doors/old_wooden_door_03.wav",
+    description="sounds whose file names are captions",
     recognizes=lambda place: bool(place.sounds),
     read=_read,
 )

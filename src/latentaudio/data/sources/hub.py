@@ -1,38 +1,39 @@
-"""Datasets of the Hugging Face hub: hf:owner/name, downloaded once by the package `datasets`."""
+"""Datasets of the Hugging Face hub, named hf:owner/name: downloaded, then read like any folder."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from ...errors import DataError, first_line
-from .base import Place, Record, SourceFormat
-from .saved_dataset import records_of_dataset
-from .tables import import_extra
+from .base import Place
 
 PREFIX = "hf:"
-_NAME = re.compile(r"hf:(?P<id>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<config>[\w.-]+))?")
+DESCRIPTION = "a dataset of the Hugging Face hub, as hf:owner/name"
+_NAME = re.compile(r"hf:(?P<id>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<subset>[\w.-]+))?")
 
 
-def _read(place: Place) -> Iterator[Record]:
-    match = _NAME.fullmatch(place.text)
+def download(text: str) -> Place:
+    """Return the folder of a dataset, which is downloaded into the hub's cache.
+
+    Args:
+        text: hf:owner/name, or hf:owner/name@subset for one folder of it.
+
+    Raises:
+        DataError: The name is wrong, or the dataset cannot be downloaded.
+    """
+    import huggingface_hub
+
+    match = _NAME.fullmatch(text)
     if match is None:
-        raise DataError(f"{place.text} is no dataset of the hub; write it as hf:owner/name")
-    datasets = import_extra("datasets", place.text)
+        raise DataError(f"{text} is no dataset of the hub; write it as hf:owner/name")
+    patterns = [f"{match['subset']}/*"] if match["subset"] else None
     try:
-        loaded = datasets.load_dataset(match["id"], match["config"])
-    except Exception as error:  # errors of the hub, of networks and of many formats
+        folder = huggingface_hub.snapshot_download(
+            match["id"], repo_type="dataset", allow_patterns=patterns
+        )
+    except Exception as error:  # errors of the hub, of networks and of disks
         raise DataError(
-            f"cannot load {place.text} ({first_line(error)}); "
+            f"cannot download {text} ({first_line(error)}); "
             "check the name and the connection, or log in with hf auth login"
         ) from None
-    for split in loaded:
-        yield from records_of_dataset(datasets, loaded[split], split, place)
-
-
-FORMAT = SourceFormat(
-    name="hf",
-    description="a dataset of the Hugging Face hub: hf:owner/name (extra hub)",
-    recognizes=lambda place: place.text.startswith(PREFIX),
-    read=_read,
-)
+    return Place(folder)

@@ -19,7 +19,7 @@ def _read(place: Place) -> Iterator[Record]:
 
 FORMAT = SourceFormat(
     name="metadata.csv",
-    description="a table metadata.csv with columns file_name and text",
+    description="metadata.csv with the columns file_name and text",
     recognizes=_recognizes,
     read=_read,
 )

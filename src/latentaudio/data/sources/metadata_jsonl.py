@@ -5,7 +5,7 @@ from .tables import metadata_tables, read_metadata
 
 FORMAT = SourceFormat(
     name="metadata.jsonl",
-    description="a table metadata.jsonl: each line has file_name and text or captions",
+    description="metadata.jsonl: each line has file_name and text",
     recognizes=lambda place: bool(metadata_tables(place, ".jsonl")),
     read=lambda place: read_metadata(place, ".jsonl"),
 )

@@ -5,7 +5,7 @@ from .tables import metadata_tables, read_metadata
 
 FORMAT = SourceFormat(
     name="metadata.parquet",
-    description="a table metadata.parquet with columns file_name and text (extra hub)",
+    description="metadata.parquet with the same columns",
     recognizes=lambda place: bool(metadata_tables(place, ".parquet")),
     read=lambda place: read_metadata(place, ".parquet"),
 )

@@ -28,7 +28,7 @@ def _tables(place: Place) -> list[Path]:
 
 FORMAT = SourceFormat(
     name="musiccaps",
-    description="MusicCaps: musiccaps-public.csv beside its sounds",
+    description="the table of MusicCaps",
     recognizes=lambda place: bool(_tables(place)),
     read=lambda place: read_tables(place, _tables(place), _stems, _split),
 )

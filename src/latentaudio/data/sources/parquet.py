@@ -29,7 +29,7 @@ def _read(place: Place) -> Iterator[Record]:
 
 FORMAT = SourceFormat(
     name="parquet",
-    description="Parquet files that hold the sounds, as on the Hugging Face hub (extra hub)",
+    description="Parquet files that hold the sounds",
     recognizes=lambda place: bool(_files(place)),
     read=_read,
 )

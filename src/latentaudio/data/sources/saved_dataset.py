@@ -1,16 +1,20 @@
-"""A folder that `save_to_disk` of Hugging Face's datasets wrote, with one split or several."""
+"""A folder that `save_to_disk` of Hugging Face's datasets wrote, with one split or several.
+
+Its Arrow files hold the encoded sounds. They are read with pyarrow alone: the package `datasets`
+needs torchcodec and FFmpeg for sounds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from ...errors import DataError, first_line
-from ..cache import text_key
-from .base import Place, Record, SourceFormat, normalize_split
+from ...errors import first_line
+from ..cache import file_key
+from .base import Place, Record, SourceFormat, normalize_split, split_of_name
 from .extracted import extracted_records
-from .tables import import_extra
+from .json_files import read_json
+from .tables import Row, import_extra
 
 _DICT_FILE = "dataset_dict.json"
 _STATE_FILE = "state.json"
@@ -23,50 +27,52 @@ def _recognizes(place: Place) -> bool:
 
 
 def _read(place: Place) -> Iterator[Record]:
-    datasets = import_extra("datasets", place.text)
+    import_extra("pyarrow", place.text)
+    if _DICT_FILE not in place.top_files:
+        yield from _read_split(place.path, split_of_name(place.path.name))
+        return
+    content = read_json(place.path / _DICT_FILE)
+    if isinstance(content, Record):
+        yield content
+        return
+    for name in content.get("splits", []):
+        yield from _read_split(place.path / str(name), normalize_split(name))
+
+
+def _read_split(folder: Path, split: str) -> Iterator[Record]:
+    """Yield the records of one split: those of its Arrow files, in their order."""
+    state = read_json(folder / _STATE_FILE)
+    if isinstance(state, Record):
+        yield state
+        return
+    files = state.get("_data_files", [])
+    for entry in files if isinstance(files, list) else []:
+        file = folder / str(entry.get("filename") if isinstance(entry, dict) else entry)
+        if not file.is_file():
+            yield Record(position=str(file), problem="the file does not exist; save it again")
+            continue
+        yield from extracted_records(file_key(file), _rows(file), split, folder)
+
+
+def _rows(file: Path) -> Iterator[Row]:
+    """Yield the rows of an Arrow file, a few at a time."""
+    pyarrow = import_extra("pyarrow", file)
+    number = 0
     try:
-        loaded = datasets.load_from_disk(str(place.path))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{place.text} cannot be opened as a saved dataset ({first_line(error)}); save it again"
-        ) from None
-    splits = loaded if hasattr(loaded, "keys") else {"": loaded}
-    for name in splits:
-        yield from records_of_dataset(datasets, splits[name], name, place)
-
-
-def records_of_dataset(datasets: Any, dataset: Any, split: str, place: Place) -> Iterator[Record]:
-    """Yield the records of one split of a dataset.
-
-    Args:
-        datasets: The package.
-        dataset: The split.
-        split: Its name.
-        place: Where it comes from.
-    """
-    for column, feature in dataset.features.items():
-        if isinstance(feature, datasets.Audio):
-            # bytes as they are stored: soundfile decodes them, no FFmpeg is needed
-            dataset = dataset.cast_column(column, datasets.Audio(decode=False))
-    files = [entry["filename"] for entry in dataset.cache_files]
-    key = text_key(f"{place.text} {split} {files} {len(dataset)} {_state_of(files)}")
-    label = f"{place.text}:{split}" if split else place.text
-    rows = ((f"{label}:{number}", row) for number, row in enumerate(dataset, 1))
-    yield from extracted_records(key, rows, normalize_split(split), place.folder)
-
-
-def _state_of(files: list[str]) -> list[tuple[int, int]]:
-    """Sizes and times of a dataset's files, which change with it."""
-    states = []
-    for file in files:
-        state = Path(file).stat()
-        states.append((state.st_size, state.st_mtime_ns))
-    return states
+        with pyarrow.memory_map(str(file)) as source, pyarrow.ipc.open_stream(source) as stream:
+            for batch in stream:
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{file}:{number}", row
+    except (OSError, ValueError) as error:  # errors of pyarrow derive from these
+        position = f"{file}:{number + 1}"
+        problem = f"the file cannot be read ({first_line(error)}); save it again"
+        yield position, Record(position=position, problem=problem)
 
 
 FORMAT = SourceFormat(
     name="saved_dataset",
-    description="a folder that save_to_disk of Hugging Face's datasets wrote (extra hub)",
+    description="a folder that save_to_disk of datasets wrote",
     recognizes=_recognizes,
     read=_read,
 )

@@ -89,7 +89,7 @@ def read_captions(file: Path) -> tuple[str, ...]:
 
 FORMAT = SourceFormat(
     name="sidecar",
-    description="a .txt or .json beside each sound, with the same name",
+    description="a .txt or .json beside each sound",
     recognizes=_recognizes,
     read=_read,
 )

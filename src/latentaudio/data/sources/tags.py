@@ -53,7 +53,7 @@ def _read(place: Place) -> Iterator[Record]:
 
 FORMAT = SourceFormat(
     name="tags",
-    description="captions in the tags of the sounds: description, comment or title",
+    description="sounds with captions in their tags",
     recognizes=_recognizes,
     read=_read,
 )

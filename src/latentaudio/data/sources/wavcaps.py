@@ -51,7 +51,7 @@ def _record(place: Place, table: Path, number: int, item: Any) -> Record:
 
 FORMAT = SourceFormat(
     name="wavcaps",
-    description="WavCaps: its JSON files, such as sb_final.json, beside its sounds",
+    description="the JSON files of WavCaps",
     recognizes=lambda place: bool(_tables(place)),
     read=_read,
 )

@@ -43,19 +43,22 @@ def expand_braces(pattern: str) -> list[str]:
     Raises:
         DataError: There are too many.
     """
-    match = _RANGE.search(pattern)
+    numbers = _RANGE.search(pattern)
+    words = _CHOICE.search(pattern)
     choices: list[str] = []
-    if match:
-        first, last = int(match[1]), int(match[2])
+    if numbers is not None and (words is None or numbers.start() < words.start()):
+        first = int(numbers[1])
+        last = int(numbers[2])
         if abs(last - first) >= _MAX_SHARDS:
             raise DataError(f"{pattern} stands for too many files; {_MAX_SHARDS} are the limit")
         for number in range(first, last + 1):
-            choices.append(str(number).zfill(len(match[1])))
+            choices.append(str(number).zfill(len(numbers[1])))
+        match = numbers
+    elif words is not None:
+        choices = words[1].split(",")
+        match = words
     else:
-        match = _CHOICE.search(pattern)
-        if match is None:
-            return [pattern]
-        choices = match[1].split(",")
+        return [pattern]
     names: list[str] = []
     for choice in choices:
         names += expand_braces(pattern[: match.start()] + choice + pattern[match.end() :])
@@ -218,7 +221,7 @@ def _add(samples: dict[str, dict[str, Any]], member: tarfile.TarInfo) -> None:
 
 FORMAT = SourceFormat(
     name="webdataset",
-    description="WebDataset tars: a folder, shards-{0000..0012}.tar, or addresses of them",
+    description="WebDataset tars, as a folder or as shards-{0000..0012}.tar",
     recognizes=lambda place: bool(_shards(place)),
     read=_read,
 )
