@@ -222,9 +222,10 @@ def measure_step(stage: Stage, device_type: str, dtype: torch.dtype | None) -> S
     """
     trained = list(_parameters(stage.trainables.values(), requires_grad=True))
     frozen = list(_parameters([*stage.trainables.values(), *stage.frozen.values()], False))
+    kernels = EmulatedKernels(device_type, dtype)
     if stage.recipe.activation_checkpointing:
         for module in stage.trainables.values():
-            checkpoint_activations(module)
+            checkpoint_activations(module, lambda: kernels)
     peak = 0
     activations = 0
     flops = 0
@@ -234,7 +235,7 @@ def measure_step(stage: Stage, device_type: str, dtype: torch.dtype | None) -> S
     for name in stage.trainables:
         for parameter in trained:
             parameter.requires_grad_(owners[id(parameter)] == name)
-        live, counter = _run_losses(stage, name, device_type, dtype)
+        live, counter = _run_losses(stage, name, kernels)
         peak = max(peak, live.peak)
         activations = max(activations, live.at_backward)
         flops += counter.get_total_flops()
@@ -261,7 +262,7 @@ def measure_step(stage: Stage, device_type: str, dtype: torch.dtype | None) -> S
 
 
 def _run_losses(
-    stage: Stage, name: str, device_type: str, dtype: torch.dtype | None
+    stage: Stage, name: str, kernels: EmulatedKernels
 ) -> tuple[LiveMemory, FlopCounterMode]:
     """Run losses and gradients of one trainable; return what they allocated and computed."""
     modules = [*stage.trainables.values(), *stage.frozen.values()]
@@ -270,14 +271,14 @@ def _run_losses(
     batch = stage.batch(0)
     live = LiveMemory([*modules, batch])
     counter = FlopCounterMode(display=False)
-    with counter, live, EmulatedKernels(device_type, dtype) as kernels:
+    with counter, live, kernels:
         losses = stage.losses(batch, name, Generator())
         total = torch.zeros((), device="meta")
         for loss_name, loss in losses.items():
             total = total + stage.loss_weights.get(loss_name, 1.0) * loss
         kernels.copies.clear()
         live.at_backward = live.live
-        torch.autograd.backward(total)  # the method would switch the emulation off
+        total.backward()
         del losses, loss, total
     return live, counter
 
