@@ -66,9 +66,9 @@ def test_a_line_that_cannot_be_used_is_left_out_and_named(tmp_path, line):
 
 
 def test_errors_for_no_data_and_no_clips_say_what_to_do(tmp_path):
-    with pytest.raises(DataError, match="it may be one of these: .*metadata.jsonl"):
+    with pytest.raises(DataError, match=r"it may be one of these: .*metadata\.jsonl"):
         read_manifest(tmp_path)
-    with pytest.raises(DataError, match="no folder .*gone; check the name"):
+    with pytest.raises(DataError, match=r"no folder .*gone; check the name"):
         read_manifest(tmp_path / "gone")
     with pytest.raises(DataError, match="dataset render"):
         read_manifest(write_folder(tmp_path, ""))

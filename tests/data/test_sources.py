@@ -117,9 +117,8 @@ def saved_dataset(folder):
             folder / split / "state.json", json.dumps({"_data_files": [{"filename": name}]})
         )
         write_lines(folder / split / "dataset_info.json", "{}")
-        with pyarrow.OSFile(str(folder / split / name), "wb") as file:
-            with pyarrow.ipc.new_stream(file, table.schema) as stream:
-                stream.write_table(table)
+        with pyarrow.ipc.new_stream(str(folder / split / name), table.schema) as stream:
+            stream.write_table(table)
     return folder
 
 

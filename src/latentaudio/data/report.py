@@ -76,8 +76,10 @@ class DatasetReport:
             count = len(problems)
             noun = facts.one if count == 1 else facts.several
             fate = "left out" if facts.is_left_out else "used all the same"
-            names = [f"{_short(problem.name)} ({problem.detail})" for problem in problems]
-            shown = "; ".join(names[:_NUM_SHOWN])
+            names = []
+            for problem in problems[:_NUM_SHOWN]:
+                names.append(f"{_short(problem.name)} ({_short(problem.detail, 160)})")
+            shown = "; ".join(names)
             more = f"; and {count - _NUM_SHOWN} more" if count > _NUM_SHOWN else ""
             lines.append(f"{count} {noun}, {fate}: {shown}{more}")
         return lines

@@ -58,10 +58,12 @@ def check_sound(clip: Clip) -> tuple[str, str] | None:
         clip: The sound.
     """
     totals = _Totals()
+    is_open = False
     try:
         if clip.num_bytes is not None and _is_cut_off(clip):
             return "truncated", "the file that it lies in ends early; copy that file again"
         with open_sound(clip.path, clip.offset, clip.num_bytes) as sound:
+            is_open = True
             sample_rate = sound.samplerate
             num_channels = sound.channels
             for block in sound.blocks(
@@ -76,7 +78,7 @@ def check_sound(clip: Clip) -> tuple[str, str] | None:
                 f"it ends after {totals.num_samples / sample_rate:.3g} s; replace it",
             )
     except (DataError, OSError) as error:
-        if totals.num_samples:
+        if is_open:
             return "truncated", f"it cannot be decoded to its end ({error}); replace it"
         return "unreadable", f"it cannot be decoded ({error}); replace it"
     if sample_rate != clip.sample_rate:

@@ -99,6 +99,8 @@ def open_sound(path: Path, offset: int, num_bytes: int | None) -> Iterator[sound
         DataError: It cannot be read as audio. The message has the reason alone.
     """
     try:
+        if num_bytes is None and not _has_utf8_name(path):
+            num_bytes = path.stat().st_size  # soundfile encodes names as UTF-8
         if num_bytes is None:
             with soundfile.SoundFile(path) as sound:
                 yield sound
@@ -110,3 +112,7 @@ def open_sound(path: Path, offset: int, num_bytes: int | None) -> Iterator[sound
     except (OSError, RuntimeError, TypeError, ValueError, KeyError, MemoryError) as error:
         # soundfile raises the latter for encodings that it does not list
         raise DataError(getattr(error, "strerror", None) or first_line(error)) from None
+
+
+def _has_utf8_name(path: Path) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in str(path))
