@@ -62,6 +62,11 @@ def atomic_write(target: Path, create: bool = True) -> Iterator[Path]:
         ) from None
 
 
+def user_path(name: str | Path) -> Path:
+    """Return a path as a user names it; `~` is the home folder. `~name` of nobody is a file."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111  # a Path raises for unknown users
+
+
 def remove_abandoned_parts(folder: Path) -> None:
     """Remove the temporary files and folders in a folder that killed processes left.
 
@@ -144,7 +149,9 @@ def lock_folder(folder: Path, work: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
-        name = holder.read_text().strip() if holder.is_file() else "another process"
+        name = "another process"
+        if holder.is_file():
+            name = holder.read_text(errors="replace").strip()
         raise UsageError(
             f"{name} is {work} in {folder}; wait until it ends, or choose another folder"
         ) from None

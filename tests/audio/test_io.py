@@ -332,6 +332,9 @@ def test_saving_replaces_other_files_as_open_does(tmp_path, monkeypatch):
     clip = Audio(np.zeros((1, 8), np.float32), 16000, GenerationOptions(prompt="a"))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert clip.save("~/bell.wav") == tmp_path / "bell.wav"
+    assert info("~/bell.wav")["samples"] == read("~/bell.wav")[0].shape[1] == 8
+    monkeypatch.chdir(tmp_path)
+    assert clip.save("~nobody.wav").is_file()
     (tmp_path / "bell.wav").write_bytes(b"mine")
     with pytest.raises(UsageError, match=r"bell\.wav exists"):
         clip.save(tmp_path / "bell.wav", overwrite=False)

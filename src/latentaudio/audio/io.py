@@ -25,7 +25,7 @@ import soundfile
 from ..config.audio_formats import FORMATS
 from ..config.options import GenerationOptions
 from ..errors import DataError, UsageError, first_line
-from ..fileio import atomic_write
+from ..fileio import atomic_write, user_path
 from . import containers, metadata
 from .encoding import encode
 from .ops import Samples, resample
@@ -117,7 +117,7 @@ class Audio:
                 exists and must not be replaced.
             DataError: If the file cannot be written.
         """
-        self._reject_replacing(Path(path).expanduser(), overwrite)
+        self._reject_replacing(user_path(path), overwrite)
         return write(
             path,
             self.samples,
@@ -132,7 +132,7 @@ class Audio:
         """Raise `UsageError` if a file must not be replaced."""
         if not path.exists():
             return
-        for source in (Path(name).expanduser() for name in self.options.input_files):
+        for source in map(user_path, self.options.input_files):
             if source.exists() and path.samefile(source):
                 raise UsageError(
                     f"{path} is a file that the clip was made from; save under another name"
@@ -193,7 +193,7 @@ def read(
         container = file.format
     if samples.shape[1] == 0:
         raise DataError(f"{path} has no samples; choose another file")
-    available, stated = _data_sizes(Path(path))
+    available, stated = _data_sizes(user_path(path))
     if container == "MP3" and samples.shape[1] < num_stated:
         available = samples.shape[1]
         stated = num_stated
@@ -251,7 +251,7 @@ def info(path: str | Path) -> dict[str, Any]:
     Raises:
         DataError: If the file is missing or is not audio.
     """
-    path = Path(path)
+    path = user_path(path)
     with _open(path) as file:
         num_samples = file.frames
         size = path.stat().st_size if path.is_file() else _MAX_STREAM_BYTES
@@ -307,7 +307,7 @@ def write(
             rate or this subtype.
         DataError: If the file cannot be written.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     data = encode(
         samples,
         sample_rate,
@@ -346,7 +346,7 @@ def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
     """The audio file or pipe at `path`; errors while it is open become `DataError`."""
     formats = ", ".join(FORMATS)
     try:
-        with soundfile.SoundFile(_source(Path(path))) as file:
+        with soundfile.SoundFile(_source(user_path(path))) as file:
             yield file
     except soundfile.LibsndfileError as error:
         raise DataError(

@@ -20,6 +20,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from procedural_audio.errors import RenderError
 
 from ..errors import LatentAudioError, UsageError
+from ..fileio import user_path
 from ..interrupts import Terminated, raise_on_sigterm
 from . import console
 from .audioldm_flags import LEGACY_FLAGS, translate_legacy_flags
@@ -133,7 +134,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_: console.print_error(str(message))
     words = list(sys.argv[1:] if tokens is None else tokens)
     is_debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    words = [_with_home(word) for word in words if word != "--debug"]
     try:
         flags = {word.partition("=")[0] for word in words}
         if words[:1] == ["generate"] and flags & LEGACY_FLAGS.keys():
@@ -150,6 +151,12 @@ def main(tokens: Sequence[str] | None = None) -> int:
             raise
         return _report(error, words[0] if words else "")
     return 0
+
+
+def _with_home(word: str) -> str:
+    """Return a word with the home folder for `~/`, which shells leave in --flag=~/name."""
+    flag, sign, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return flag + sign + (str(user_path(value)) if value.startswith("~/") else value)
 
 
 def _prepare_process() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..config.audio_formats import FORMATS
 from ..errors import DataError, LatentAudioError, UsageError
-from ..fileio import lock_names
+from ..fileio import lock_names, user_path
 from . import console
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def output_paths(
         DataError: The folder does not exist or cannot be written.
     """
     output = flags.output
-    path = Path(output or "").expanduser()
+    path = user_path(output or "")
     if output == "" or path.name.lower() in FORMATS:
         raise UsageError(
             f"-o {output!r} is not a file name; give one such as bell.wav, or a folder"
