@@ -99,6 +99,8 @@ RUNS: dict[str, tuple[StageName, Literal["bf16", "fp32"], dict[str, Any]]] = {
     "text": ("text", "fp32", {"num_lexicon_texts": 40, "num_common_word_texts": 20}),
 }
 """Run -> (stage, precision, options of the stage)."""
+PREVIEWS = ("prior_means", "reconstruction", "resynthesis", "samples")
+"""Names of the images in previews of version 0.1."""
 SPEED = "steps_per_second"  # the key of a log line that is time
 FILM = "film-diffusion"
 CLASSES = ("dog", "bell", "rain")
@@ -209,16 +211,28 @@ def state(folder: Path) -> Value:
     _, config, _ = read_config(folder / "model")
     statistics = [sorted(config.latent_mean), sorted(config.latent_std)]
     exported = states_in(folder / "model")
-    return [step, Nameless(tuple(tensors_of(tensors))), exported, statistics, losses]
+    saved = [*tensors_of(tensors), *frozen_tensors(folder, tensors)]
+    return [step, Nameless(tuple(saved)), exported, statistics, losses]
+
+
+def frozen_tensors(folder: Path, states: dict[str, Any]) -> list[torch.Tensor]:
+    """Frozen parameters, which checkpoints of version 0.1 had: CLAP's audio tower in stage text."""
+    module = states.get("model", {}).get("module", {})
+    if not any(name.startswith("clap.text_model") for name in module):
+        return []
+    clap = load_file(folder / "model" / "clap.safetensors")
+    return [value for name, value in clap.items() if f"clap.{name}" not in module]
 
 
 def previews(folder: Path) -> Value:
-    """Pixels and samples of a stage's previews."""
+    """Pixels and samples of the previews that version 0.1 had."""
     images = []
-    for file in sorted((folder / "previews").glob("*.png")):
-        images.append(torch.from_numpy(np.array(Image.open(file))))
+    for name in PREVIEWS:
+        file = folder / "previews" / f"{name}.png"
+        if file.is_file():
+            images.append(torch.from_numpy(np.array(Image.open(file))))
     clips = []
-    for file in sorted((folder / "previews").glob("*.flac")):
+    for file in sorted((folder / "previews").glob("resynthesis_*.flac")):
         clips.append(torch.from_numpy(soundfile.read(file)[0]))
     return [len(images), len(clips), Nameless((*images, *clips))]
 

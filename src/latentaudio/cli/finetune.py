@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from ..errors import UsageError
 from . import console
-from .train import StepNote
+from .train import progress_note
 
 if TYPE_CHECKING:
     from ..train.finetune import FinetunePlan
@@ -100,13 +100,12 @@ def finetune(
 def _train(
     plan: FinetunePlan, output: Path, model: str, minutes: float | None, quiet: bool, run: Any
 ) -> int:
-    note = StepNote()
     with console.progress_bar("fine-tuning", quiet) as tick:
 
         def on_step(
             step: int, num_steps: int, losses: dict[str, float], seconds_left: float
         ) -> None:
-            tick(step, num_steps, note.text(step, losses, seconds_left))
+            tick(step, num_steps, progress_note(losses, seconds_left))
 
         def on_prepare(num_done: int, total: int) -> None:
             tick(num_done, total, "prepared")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,24 +18,21 @@ if TYPE_CHECKING:
 SeveralPaths = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
 
 
-class StepNote:
-    """The text beside the progress bar: losses, speed and time left."""
+def progress_note(losses: dict[str, float], seconds_left: float) -> str:
+    """Return the text beside the progress bar: losses, speed and time left.
 
-    def __init__(self) -> None:
-        self.first_step = 0
-        self.start: float | None = None
+    Args:
+        losses: Losses, and the speed in clips per second, by name.
+        seconds_left: Time until the end.
+    """
+    from ..train.loop import CLIPS_PER_SECOND
 
-    def text(self, step: int, losses: dict[str, float], seconds_left: float) -> str:
-        """Return the text after a step."""
-        fields = [f"{name} {value:.4g}" for name, value in losses.items()]
-        if self.start is None:  # the clock starts after the first step, which includes the setup
-            self.start = time.monotonic()
-            self.first_step = step
-        elif step > self.first_step:
-            speed = (step - self.first_step) / (time.monotonic() - self.start)
-            fields.append(f"{speed:.2g} steps/s")
-        fields.append(f"{seconds_left / 60:.0f} min left")
-        return "  ".join(fields)
+    fields = []
+    for name, value in losses.items():
+        fields.append(f"{value:.3g} {name}" if name == CLIPS_PER_SECOND else f"{name} {value:.4g}")
+    minutes = max(0.0, seconds_left) / 60
+    fields.append(f"{minutes:.0f} min left" if minutes >= 1 else f"{60 * minutes:.0f} s left")
+    return "  ".join(fields)
 
 
 def train(
@@ -75,7 +71,6 @@ def train(
     """
     from ..data.clip import DataSource
     from ..data.report import check_dataset
-    from ..train.loop import train as run_training
     from ..train.recipe import read_recipe
 
     if max_minutes is not None and not (max_minutes > 0 and math.isfinite(max_minutes)):
@@ -94,29 +89,46 @@ def train(
         raise UsageError("name the folder of the run with --output, or add --dry-run")
     if strict and sources:
         check_dataset(*sources).raise_for_problems()
-    note = StepNote()
-    with console.progress_bar(f"training {settings.stage}", quiet) as tick:
+    _run(settings, sources, output, tuple(init_from or ()), max_minutes, quiet)
+
+
+def _run(
+    recipe: Recipe,
+    data: DataSources,
+    output: Path,
+    init_from: tuple[str, ...],
+    max_minutes: float | None,
+    quiet: bool,
+) -> None:
+    """Train, and show the progress in the first of the processes that torchrun started."""
+    from ..train.distributed import process_rank
+    from ..train.loop import train as run_training
+    from ..train.stages.base import unused_settings
+
+    if process_rank() > 0:
+        quiet = True
+        console.set_quiet(quiet)
+    for name, instead in unused_settings(recipe).items():
+        if not quiet:
+            console.print_status(
+                f"latentaudio: {name} does nothing in stage {recipe.stage}; set {instead} instead"
+            )
+    with console.progress_bar(f"training {recipe.stage}", quiet) as tick:
 
         def on_step(
             step: int, num_steps: int, losses: dict[str, float], seconds_left: float
         ) -> None:
-            tick(step, num_steps, note.text(step, losses, seconds_left))
+            tick(step, num_steps, progress_note(losses, seconds_left))
 
         def on_prepare(num_done: int, total: int) -> None:
             tick(num_done, total, "prepared")
 
-        num_done = run_training(
-            settings,
-            sources,
-            output,
-            tuple(init_from or ()),
-            max_minutes,
-            on_step,
-            on_prepare,
-        )
+        num_done = run_training(recipe, data, output, init_from, max_minutes, on_step, on_prepare)
     if not quiet:
-        hint = "" if num_done >= settings.steps else "; the same command resumes it"
-        console.print_result(f"{output}  {num_done} of {settings.steps} steps{hint}")
+        hint = "" if num_done >= recipe.steps else "; the same command resumes it"
+        if hint and recipe.optim.anneal_over == "minutes":
+            hint = "; its time is used up, a larger --max-minutes resumes it"
+        console.print_result(f"{output}  {num_done} of {recipe.steps} steps{hint}")
 
 
 def _print_estimate(recipe: Recipe, data: DataSources, machine: str | None) -> None:

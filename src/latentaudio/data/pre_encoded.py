@@ -315,6 +315,22 @@ class PreEncodedDataset:
                 f"the encoded clips of {folder} are damaged ({first_line(error)}); {advice}"
             ) from None
 
+    def batch_rows(
+        self, seed: int, position: int, frames_per_batch: int
+    ) -> tuple[Bucket, list[int]]:
+        """Return the bucket of a batch, and the rows of its clips in it; see `batch`.
+
+        Args:
+            seed: Seed of the run.
+            position: Number of the batch.
+            frames_per_batch: Mel frames of the batch in total.
+        """
+        total = np.array([b.num_items * b.num_frames for b in self.buckets], float)
+        rng = np.random.default_rng([seed, Stream.BATCH_LENGTH, position])
+        bucket = self.buckets[int(rng.choice(len(self.buckets), p=total / total.sum()))]
+        batch_size = max(1, frames_per_batch // bucket.num_frames)
+        return bucket, bucket.batch_clips(batch_size, seed, position)
+
     def batch(self, seed: int, position: int, frames_per_batch: int) -> Arrays:
         """Return a batch of clips of one length.
 
@@ -332,11 +348,7 @@ class PreEncodedDataset:
             one random caption per clip, every `caption/` array, sequences zero-padded to the
             longest.
         """
-        total = np.array([b.num_items * b.num_frames for b in self.buckets], float)
-        rng = np.random.default_rng([seed, Stream.BATCH_LENGTH, position])
-        bucket = self.buckets[int(rng.choice(len(self.buckets), p=total / total.sum()))]
-        batch_size = max(1, frames_per_batch // bucket.num_frames)
-        clips = bucket.batch_clips(batch_size, seed, position)
+        bucket, clips = self.batch_rows(seed, position, frames_per_batch)
         generator = seeded_generator(seed, Stream.CAPTION_CHOICE, position)
         choices = torch.randint(self.captions_per_clip, (len(clips),), generator=generator)
         captions = []

@@ -22,6 +22,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from ..errors import ConfigError, TrainingError, first_line
 from .recipe import Recipe
@@ -56,7 +58,7 @@ class Processes:
 
     rank: int = 0
     count: int = 1
-    store: dist.Store | None = None
+    store: Store | None = None
     _num_waits: int = field(default=0, init=False)
 
     @property
@@ -115,20 +117,6 @@ class Processes:
         result: list[float] = tensor.tolist()
         return result
 
-    def from_owner(self, values: dict[str, float], owner: int) -> dict[str, float]:
-        """Return the numbers of one process.
-
-        Args:
-            values: Numbers of this process. The names are the same in all processes.
-            owner: Process whose numbers are returned.
-        """
-        if self.count == 1:
-            return values
-        tensor = torch.tensor(list(values.values()), dtype=torch.float64)
-        with connection_errors_reported():
-            dist.broadcast(tensor, owner)
-        return dict(zip(values, tensor.tolist(), strict=True))
-
     @torch.no_grad()
     def copy_first(self, module: nn.Module) -> None:
         """Give a module the parameters and buffers that it has in the first process.
@@ -154,20 +142,20 @@ class Processes:
         """
         if self.count == 1 or not parameters:
             return
-        flags = torch.tensor([parameter.grad is not None for parameter in parameters]).int()
+        # How many processes have a gradient of each parameter travels with the gradients.
+        flags = [float(parameter.grad is not None) for parameter in parameters]
+        num_gradients = torch.tensor(flags, device=parameters[0].device)
+        gradients = [num_gradients]
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
         with connection_errors_reported():
-            dist.all_reduce(flags, dist.ReduceOp.MAX)
-            bucket: list[Tensor] = []
-            for parameter, has_gradient in zip(parameters, flags.tolist(), strict=True):
-                if not has_gradient:
-                    continue
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                bucket.append(parameter.grad)
-                if sum(gradient.numel() for gradient in bucket) >= _BUCKET_ELEMENTS:
-                    _sum_bucket(bucket)
-                    bucket = []
-            _sum_bucket(bucket)
+            for bucket in _buckets(gradients):
+                _sum_bucket(bucket)
+        for parameter, number in zip(parameters, num_gradients.tolist(), strict=True):
+            if number == 0:
+                parameter.grad = None
 
     @torch.no_grad()
     def average_running_statistics(self, module: nn.Module) -> None:
@@ -235,16 +223,16 @@ def joined_processes(device: torch.device) -> Iterator[tuple[Processes, torch.de
         backend = "cpu:gloo,cuda:nccl"
     with connection_errors_reported():
         # the addresses are in environment variables that torchrun sets
-        store, rank, count = next(iter(dist.rendezvous("env://", timeout=TIMEOUT)))
+        store, rank, count = next(iter(rendezvous("env://", timeout=TIMEOUT)))
         dist.init_process_group(
             backend,
-            store=dist.PrefixStore("torch", store),
+            store=PrefixStore("torch", store),
             rank=rank,
             world_size=count,
             timeout=TIMEOUT,
         )
     try:
-        yield Processes(rank, count, dist.PrefixStore("latentaudio", store)), device
+        yield Processes(rank, count, PrefixStore("latentaudio", store)), device
     finally:
         dist.destroy_process_group()
 
@@ -265,10 +253,23 @@ def connection_errors_reported() -> Iterator[None]:
         ) from None
 
 
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Yield tensors in groups for one message each."""
+    bucket: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        bucket.append(tensor)
+        size += tensor.numel()
+        if size >= _BUCKET_ELEMENTS:
+            yield bucket
+            bucket = []
+            size = 0
+    if bucket:
+        yield bucket
+
+
 def _sum_bucket(gradients: list[Tensor]) -> None:
     """Replace tensors of one type by their sums over all processes, in one message."""
-    if not gradients:
-        return
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
     dist.all_reduce(flat, dist.ReduceOp.SUM)
     start = 0

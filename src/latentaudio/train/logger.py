@@ -99,9 +99,9 @@ class RunLogger:
         for name, image in logged.images.items():
             with atomic_write(folder / f"{name}.png") as temporary:
                 Image.fromarray(image).save(temporary, format="PNG")
-        for name, samples in logged.audio.items():
+        for name, sound in logged.audio.items():
             with atomic_write(folder / f"{name}.flac") as temporary:
-                soundfile.write(temporary, samples, preview.sample_rate, format="FLAC")
+                soundfile.write(temporary, sound, preview.sample_rate, format="FLAC")
         for name, text in preview.texts.items():
             with atomic_write(folder / f"{name}{ending}.txt") as temporary:
                 temporary.write_text(text + "\n", encoding="utf-8")

@@ -165,9 +165,11 @@ def open_loggers(run_folder: Path, recipe: Recipe) -> list[Logger]:
     Raises:
         UsageError: The package of a logger is not installed.
     """
-    names = recipe.loggers
-    if names is None:
-        names = ("tensorboard",) if find_spec("tensorboard") else ()
+    names: tuple[LoggerName, ...] = ()
+    if recipe.loggers is not None:
+        names = recipe.loggers
+    elif find_spec("tensorboard"):
+        names = ("tensorboard",)
     check_loggers(names)
     loggers = []
     for name in dict.fromkeys(names):

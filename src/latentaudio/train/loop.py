@@ -7,6 +7,7 @@ stopped, and a checkpoint needs no state of a data loader or generator.
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -29,12 +30,14 @@ from .clock import Clock
 from .diagnosis import DivergenceMonitor, memory_errors_reported
 from .distributed import Processes, check_number_of_processes, joined_processes
 from .logger import LOG_FILE, VALIDATION_FILE, RunLogger
+from .loggers import check_loggers
 from .optim import learning_rate, optimizer_step
 from .recipe import Recipe
 from .run_folder import UNTRAINED_MARKER, prepare_run_folder
 from .sessions import had_several_processes, record_session, this_session
 from .sharding import full_tensors, shard_module
 from .stages.base import Batch, PrepareProgress, Stage, build_stage, clips_in
+from .stages.likeness import LIKENESS, warn_of_copies
 from .trainable import Trainable, averaged_weights, build_trainables
 from .validation import move_to, validation_losses
 
@@ -63,6 +66,7 @@ class _Run:
         monitor: Stops the run if its losses diverge.
         seed_micro_batches: Whether the generator of dropout is seeded for every micro-batch.
         num_clips: Clips that this command has trained on.
+        has_warned_of_copies: Whether a preview was nearly a training clip.
         data_seconds: Seconds in which it read batches.
     """
 
@@ -75,6 +79,7 @@ class _Run:
     monitor: DivergenceMonitor
     seed_micro_batches: bool
     num_clips: int = 0
+    has_warned_of_copies: bool = False
     data_seconds: float = 0.0
 
     @property
@@ -118,6 +123,11 @@ def train(
         KeyboardInterrupt: Ctrl-C, after the checkpoint; `interrupts.Terminated` after SIGTERM.
     """
     start = time.monotonic()
+    check_loggers(recipe.loggers or ())
+    if recipe.optim.anneal_over == "minutes" and max_minutes is None:
+        raise ConfigError(
+            "optim.anneal_over: minutes needs a time limit; add --max-minutes, or set it to steps"
+        )
     with joined_processes(pick_device(recipe.device)) as (processes, device), ExitStack() as stack:
         is_new = not run_folder.exists()
         check_number_of_processes(recipe, processes.count)
@@ -202,7 +212,8 @@ def _train(run: _Run, max_minutes: float | None, on_step: StepCallback | None, s
             losses = _train_step(run, step, fraction)
             step += 1
             pace = clock.seconds_per_step(step)
-            fraction, is_late, signal_number = _agree(run, clock, pace, stop)
+            fraction, is_late, signal_number = _agree(run, clock, pace, stop, losses)
+            run.monitor.check_growth(step, run.stage.weighted(losses))
             stop_signal = None if step == recipe.steps else signal_number
             is_last = step == recipe.steps or is_late or stop_signal is not None
             _report(run, logger, step, losses, 1 / pace, is_last and stop_signal is None)
@@ -233,21 +244,25 @@ def _start_clock(
 ) -> Clock:
     """Return the clock of a command; a rate that falls over minutes counts all commands."""
     is_annealed = recipe.optim.anneal_over == "minutes"
-    if is_annealed and max_minutes is None:
-        raise ConfigError(
-            "optim.anneal_over: minutes needs a time limit; add --max-minutes, or set it to steps"
-        )
     max_seconds = float("inf") if max_minutes is None else 60 * max_minutes
     return Clock(max_seconds, step, start, seconds if is_annealed else 0.0)
 
 
 def _agree(
-    run: _Run, clock: Clock, pace: float, stop: StopRequest
+    run: _Run, clock: Clock, pace: float, stop: StopRequest, losses: dict[str, float]
 ) -> tuple[float, bool, int | None]:
-    """Return what all processes do next: part of the time passed, whether to end, signal."""
-    fraction, is_late, signal_number = run.processes.largest(
-        [clock.fraction(), clock.is_out_of_time(pace), stop.signal_number or 0]
+    """Return what all processes do next: part of the time passed, whether to end, signal.
+
+    The losses become those of the last micro-batch of the step, wherever it was.
+    """
+    owner = (run.recipe.gradient_accumulation_steps - 1) % run.processes.count
+    values = list(losses.values())
+    if run.processes.rank != owner:
+        values = [-math.inf] * len(values)
+    fraction, is_late, signal_number, *values = run.processes.largest(
+        [clock.fraction(), clock.is_out_of_time(pace), stop.signal_number or 0, *values]
     )
+    losses.update(zip(losses, values, strict=True))
     return fraction, is_late > 0, int(signal_number) or None
 
 
@@ -269,14 +284,18 @@ def _report(
         return
     with averaged_weights(run.trainables):
         values = validation_losses(run.stage, run.device, is_validated, is_sampled)
-        if logger is not None and values:
-            logger.log_validation(step, values)
         if is_sampled:
             for variant, context in run.stage.preview_variants().items():
                 with context:
                     preview = run.stage.preview()
                 if logger is not None:
                     logger.log_preview(step, preview, variant)
+                if not variant:
+                    values |= preview.numbers
+    if logger is not None and values:
+        logger.log_validation(step, values)
+        if not run.has_warned_of_copies:
+            run.has_warned_of_copies = warn_of_copies(step, values.get(LIKENESS, 0.0))
 
 
 def _resume(
@@ -322,8 +341,6 @@ def _train_step(run: _Run, step: int, time_fraction: float) -> dict[str, float]:
         run.processes.average_running_statistics(trainable.module)
         logged[f"{name}/grad_norm"] = float(norm)
         run.monitor.check_gradients(step + 1, name, float(norm))
-    logged = run.processes.from_owner(logged, (num_micro_batches - 1) % run.processes.count)
-    run.monitor.check_growth(step + 1, run.stage.weighted(logged))
     return logged
 
 

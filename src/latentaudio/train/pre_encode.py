@@ -31,7 +31,7 @@ from ..config.architecture import ModelConfig
 from ..config.parsing import parse_json, read_bounded
 from ..data.array_file import ArrayFileWriter
 from ..data.file_hashes import FileHashes
-from ..data.manifest import DataSources, read_manifest
+from ..data.manifest import Clip, DataSources, read_manifest
 from ..data.pre_encoded import (
     FORMAT_VERSION,
     INDEX_FILE,
@@ -76,6 +76,7 @@ def pre_encode(
     config: ModelConfig,
     progress: Progress | None = None,
     root: Path | None = None,
+    keep: Callable[[Clip], bool] | None = None,
 ) -> Path:
     """Return the folder of the pre-encoded data, which is computed if it does not exist.
 
@@ -88,6 +89,7 @@ def pre_encode(
         config: Architecture of the model.
         progress: Called while clips are encoded.
         root: Folder of all pre-encoded data. Default: `pre_encoded` beside the folder of the run.
+        keep: Whether a clip is encoded, for example because it is held out. Default: all are.
 
     Raises:
         ConfigError: The model lacks a component that training needs.
@@ -97,7 +99,10 @@ def pre_encode(
     if root is None:
         root = model_folder.parent.parent / FOLDER_NAME
     encoder = encoder_fingerprint(model_folder, config)
-    buckets = plan_rows(read_manifest(*data), config, FileHashes(root / HASHES_FILE))
+    clips = read_manifest(*data)
+    if keep is not None:
+        clips = tuple(clip for clip in clips if keep(clip))
+    buckets = plan_rows(clips, config, FileHashes(root / HASHES_FILE))
     folder = root / data_fingerprint(encoder, buckets)
     if (folder / INDEX_FILE).is_file():
         return folder

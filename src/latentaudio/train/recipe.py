@@ -15,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    model_validator,
 )
 
 from ..config.parsing import parse_yaml, read_bounded
@@ -39,6 +38,11 @@ StageName = Literal[
 LoggerName = Literal["jsonl", "tensorboard", "csv", "trackio", "wandb"]
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+"""Weight of a loss."""
+Probability = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(gt=0, le=2**24)]
+"""A number of clips, frames, channels or texts."""
 MAX_STEPS = 10**9
 _MAX_RECIPE_BYTES = 2**20
 _MAX_SHOWN_CHARS = 80  # of a wrong value in a message
@@ -79,8 +83,8 @@ class ValidationOptions(RecipeSection):
 
     Attributes:
         data: Folders of captioned audio. Without them, clips of the training data are held out.
-        fraction: Fraction of the training data that is held out. The bytes of a sound decide, so
-            copies of one sound stay on one side.
+        fraction: Fraction of the training data that is held out, if there is no `data`. The bytes
+            of a sound decide, so copies of one sound stay on one side.
         every: Steps between two measurements.
         num_batches: Batches of a measurement. They are the same each time.
     """
@@ -89,12 +93,6 @@ class ValidationOptions(RecipeSection):
     fraction: float = Field(0.05, gt=0, le=0.5)
     every: int = Field(500, gt=0, le=MAX_STEPS)
     num_batches: int = Field(8, gt=0, le=10_000)
-
-    @model_validator(mode="after")
-    def _has_one_source(self) -> ValidationOptions:
-        if self.data and "fraction" in self.model_fields_set:
-            raise ValueError("data and fraction exclude each other; remove one")
-        return self
 
 
 class Recipe(RecipeSection):

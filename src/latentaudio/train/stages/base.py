@@ -52,6 +52,7 @@ class Preview:
         sample_rate: Sample rate of the audio in Hz.
         maps: Other pictures [H, W] by name, with any values: the least is black, the largest white.
         texts: Texts by name.
+        numbers: Numbers by name, for `validation.jsonl`.
     """
 
     images: dict[str, Tensor] = field(default_factory=dict)
@@ -59,6 +60,7 @@ class Preview:
     sample_rate: int = 16000
     maps: dict[str, Tensor] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
 
 
 class StageOptions(RecipeSection):
@@ -78,7 +80,8 @@ class Stage(ABC):
         adapted: Components whose adapter is trained.
         step: Number of the step that is trained, from 0. The loop sets it.
         loss_weights: Factor of each named loss in the sum; 1 for those that are missing.
-        unused_settings: Settings of a recipe that do nothing in this stage.
+        unused_settings: Settings of a recipe that do nothing in this stage, with what to set
+            instead.
         memory_settings: Settings that decide how much memory a step needs.
         can_be_sharded: Whether every trainable is used by calling it, which `sharding: full` needs.
         clips: Clips that batches are made of.
@@ -88,7 +91,7 @@ class Stage(ABC):
 
     Options: ClassVar[type[StageOptions]] = StageOptions
     components: Mapping[str, str] = {}
-    unused_settings: ClassVar[tuple[str, ...]] = ()
+    unused_settings: ClassVar[dict[str, str]] = {}
     memory_settings: ClassVar[tuple[str, ...]] = ("batch_size",)
     can_be_sharded: ClassVar[bool] = False
 
@@ -254,6 +257,19 @@ class Stage(ABC):
         """Return images and audio, with averaged weights in place and without gradients."""
         return Preview()
 
+    def vocode(self, name: str, mels: Tensor) -> dict[str, Tensor]:
+        """Return sounds of log-mels for a preview; none if the model has no vocoder.
+
+        Args:
+            name: Beginning of the names of the sounds.
+            mels: Log-mels [B, 1, T, F] on the CPU.
+        """
+        if not self.has_component("vocoder"):
+            return {}
+        vocoder = self.load_frozen("vocoder")
+        sounds = vocoder(mels)[:, 0].float()
+        return {f"{name}_{index}": samples for index, samples in enumerate(sounds)}
+
     def losses_by_timestep(self) -> dict[str, float]:
         """Return losses at fixed timesteps with fixed noise, if the stage has timesteps."""
         return {}
@@ -292,8 +308,10 @@ def clips_in(batch: Batch) -> int:
     """
     if isinstance(batch, Tensor):
         return len(batch)
-    values = batch.values() if isinstance(batch, dict) else batch
-    return clips_in(next(iter(values)))
+    values = list(batch.values() if isinstance(batch, dict) else batch)
+    if isinstance(values[0], dict):  # parts of a batch
+        return sum(clips_in(part) for part in values)
+    return clips_in(values[0])
 
 
 STAGES: dict[StageName, str] = {
@@ -305,7 +323,7 @@ STAGES: dict[StageName, str] = {
     "translator": "translator:TranslatorStage",
     "latent_prior": "latent_prior:LatentPriorStage",
     "diffusion": "diffusion:DiffusionStage",
-    "joint": "diffusion:JointStage",
+    "joint": "joint:JointStage",
     "finetune": "finetune:FinetuneStage",
     "distillation": "distillation:DistillationStage",
 }
@@ -322,6 +340,17 @@ def stage_class(name: StageName) -> type[Stage]:
     module = import_module(f".{module_name}", __package__)
     stage: type[Stage] = getattr(module, class_name)
     return stage
+
+
+def unused_settings(recipe: Recipe) -> dict[str, str]:
+    """Return settings that a recipe states and its stage ignores, with what to set instead.
+
+    Args:
+        recipe: Recipe of the run.
+    """
+    stated = recipe.model_fields_set
+    unused = stage_class(recipe.stage).unused_settings
+    return {name: instead for name, instead in unused.items() if name in stated}
 
 
 def build_stage(

@@ -1,4 +1,4 @@
-"""The diffusion stages: the UNet alone, or jointly with the translator, on pre-encoded latents.
+"""The diffusion stage: the UNet alone, on pre-encoded latents; and the base of its kind.
 
 See numerics: training, schedules and samplers, guidance.
 
@@ -13,8 +13,7 @@ from typing import Literal, cast
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
-from torch.nn.functional import l1_loss
+from torch import Generator, Tensor
 
 from ...conditioning import complete, used_conditioners
 from ...conditioning.base import EncoderInputs, Encoders
@@ -32,10 +31,13 @@ from ...models.unet import UNet
 from ...models.vae import VAE
 from ...types import Conditioning, Context, Latent, Step
 from ..pre_encode import add_translated
+from ..recipe import Count
 from ..unconditional import UnconditionalInputs, load_unconditional_inputs
-from .base import Losses, Preview, StageOptions
+from .base import Losses, Preview
 from .condition_dropout import ConditionDropoutOptions, draw, drop_conditions
 from .latent_stage import GENERATED_LOA, LOA, TRUE_LOA, LatentStage, LatentStageOptions
+from .likeness import LIKENESS, largest_likeness
+from .timestep_errors import errors_by_timestep
 
 PREVIEW_STEPS = 20
 PREVIEW_GUIDANCE = Guidance(3.0)
@@ -57,7 +59,7 @@ class LatentDiffusionOptions(LatentStageOptions):
             in it adds to the decoded log-mel. 0 weights all alike. Values between are exponents.
     """
 
-    frames_per_batch: int = Field(16384, gt=0)
+    frames_per_batch: Count = 16384
     loa_pools: tuple[Literal[1, 2, 4, 8], ...] = ()
     true_loa_prob: float = Field(1.0, ge=0, le=1)
     channel_loss_weighting: float = Field(0.0, ge=0.0, le=1.0)
@@ -79,6 +81,7 @@ class LatentDiffusionStage(LatentStage):
 
     Options = LatentDiffusionOptions
     component = "unet"
+    can_be_sharded = True
 
     def setup(self) -> None:
         """Open the data, build the UNet and translate the captions if needed."""
@@ -89,14 +92,15 @@ class LatentDiffusionStage(LatentStage):
     def translate_captions(self) -> None:
         """Add the translator's language of audio to the data, if the switcher can choose it."""
         if self.config.translator is not None and self.options.true_loa_prob < 1:
-            add_translated(
-                self.dataset,
-                GENERATED_LOA,
-                self.dataset_folder,
-                self.model_folder,
-                self._load_translator,
-                self.on_prepare,
-            )
+            for dataset, folder in self.open_datasets():
+                add_translated(
+                    dataset,
+                    GENERATED_LOA,
+                    folder,
+                    self.model_folder,
+                    self._load_translator,
+                    self.on_prepare,
+                )
 
     def _check_pools(self) -> None:
         if not self.options.loa_pools:
@@ -239,7 +243,9 @@ class LatentDiffusionStage(LatentStage):
         noise = torch.randn(batch[LATENT].shape, generator=torch.Generator().manual_seed(0))
         # CPU noise of a fixed seed: previews of all steps and devices show the same clips.
         *_, last = self.sample(noise.to(device), conditioning, unconditional)
-        return self.comparison_preview("samples", batch[LATENT], last.z)
+        preview = self.comparison_preview("samples", batch[LATENT], last.z)
+        preview.numbers[LIKENESS] = largest_likeness(batch[LATENT], last.z)
+        return preview
 
     def sample(
         self, z: Tensor, conditioning: Conditioning, unconditional: Conditioning
@@ -282,9 +288,9 @@ class DiffusionOptions(LatentDiffusionOptions, ConditionDropoutOptions):
     """
 
     clap_text_prob: float = Field(0.0, ge=0, le=1)
-    snr_gamma: float | None = 5.0
-    logit_mean: float | None = None
-    logit_std: float = Field(1.0, gt=0)
+    snr_gamma: float | None = Field(5.0, gt=0, le=1e6)
+    logit_mean: float | None = Field(None, ge=-10, le=10)
+    logit_std: float = Field(1.0, gt=0, le=10)
 
 
 class DiffusionStage(LatentDiffusionStage):
@@ -327,6 +333,13 @@ class DiffusionStage(LatentDiffusionStage):
         clip_error = self.weight_channels(error).mean(dim=(1, 2, 3))
         weight = self.schedule.loss_weight(t, self.options.snr_gamma)
         return {"unet/mse": (weight * clip_error).mean()}
+
+    def losses_by_timestep(self) -> dict[str, float]:
+        """Return the unweighted error at fixed timesteps, with fixed clips and noise."""
+        batch = self.preview_batch(next(self.unet.parameters()).device)
+        encodings = self.complete_encodings(batch, self.preview_loa(batch))
+        conditioning = encodings.conditioning(self.config.unet)
+        return errors_by_timestep(self.unet, self.schedule, batch[LATENT], conditioning)
 
     def mix_clap(
         self, batch: dict[str, Tensor], encodings: Encodings, generator: Generator
@@ -378,69 +391,3 @@ class DiffusionStage(LatentDiffusionStage):
         return drop_conditions(
             encodings, self.unconditional, self.config.unet, self.options, generator
         )
-
-
-class JointLossWeights(StageOptions):
-    """Weights of the joint stage's losses. The UNet's loss has weight 1.
-
-    Attributes:
-        translator: Weight of the translator's own L1.
-    """
-
-    translator: float = 1.0
-
-
-class JointOptions(DiffusionOptions):
-    """Options of the joint stage.
-
-    Attributes:
-        true_loa_prob: See `LatentDiffusionOptions`.
-        weights: Weights of the losses.
-    """
-
-    true_loa_prob: float = 0.25
-    weights: JointLossWeights = JointLossWeights()
-
-
-class JointStage(DiffusionStage):
-    """Train UNet and translator together (arXiv 2308.05734, section 3.4). Trainables: "model".
-
-    Gradients of the UNet's loss reach the translator through the language of audio it generates.
-    """
-
-    Options = JointOptions
-    components = {"unet": "model.unet", "translator": "model.translator"}  # noqa: RUF012
-
-    def setup(self) -> None:
-        """Open the data and build both networks."""
-        if self.options.loa_pools:
-            raise ConfigError(
-                "options.loa_pools belongs to the stage diffusion: the translator of the stage "
-                "joint generates with one pooling only; remove it"
-            )
-        self.load_data()
-        self.loss_weights = {"translator/l1": self.options.weights.translator}
-        self.translator = cast(Translator, self.load_trainable("translator"))
-        # One trainable with one optimizer: the gradient norm of both is clipped together.
-        model = nn.ModuleDict({"unet": self.unet, "translator": self.translator})
-        self.trainables = {"model": model}
-
-    def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
-        """Return the translator's teacher-forced L1 and the UNet's loss."""
-        sources = self.clip_encodings(batch).translator_sources()
-        true_loa = batch[TRUE_LOA]
-        teacher_forced = self.translator.teacher_forced(sources, true_loa).float()
-        losses = {"translator/l1": l1_loss(teacher_forced, true_loa)}
-        if self.options.true_loa_prob < 1:
-            # Free-running as in inference, with gradients through every generated token.
-            generated_loa = self.translator.generate(sources, true_loa.shape[1]).tokens.float()
-        else:
-            generated_loa = true_loa
-        loa = self.switch_loa(true_loa, generated_loa, generator)
-        return losses | self.denoising_losses(batch, loa, generator)
-
-    def preview_loa(self, batch: dict[str, Tensor]) -> Tensor:
-        """Return the language of audio that the translator generates now."""
-        num_tokens = batch[TRUE_LOA].shape[1]
-        sources = self.clip_encodings(batch).translator_sources()
-        return self.translator.generate(sources, num_tokens).tokens.float()

@@ -52,6 +52,7 @@ class FinetuneStage(DiffusionStage):
     """Train UNet and latent prior on new clips, with a share of old ones. Trainables: "model"."""
 
     Options = FinetuneOptions
+    can_be_sharded = False
 
     def setup(self) -> None:
         """Open both kinds of data and build the networks."""
@@ -106,6 +107,15 @@ class FinetuneStage(DiffusionStage):
             "new": self.dataset.batch(seed, position, frames - num_old),
             "old": self.old_dataset.batch(seed, position, num_old),
         }
+
+    def clip_names(self, position: int) -> tuple[str, ...]:
+        """Return the new and the old clips of a micro-batch, for messages."""
+        frames = self.options.frames_per_batch
+        if self.old_dataset is None:
+            return self.names_in(self.dataset, self.new_data, position, frames)
+        num_old = round(frames * self.options.old_share)
+        new = self.names_in(self.dataset, self.new_data, position, frames - num_old)
+        return new + self.names_in(self.old_dataset, self.old_data, position, num_old)
 
     def losses(self, batch: dict[str, Any], trainable: str, generator: Generator) -> Losses:
         """Return the errors of UNet and latent prior on new and old clips."""

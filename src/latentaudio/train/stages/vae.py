@@ -24,6 +24,7 @@ from ...loaders.model_folder import read_config, write_config
 from ...models.autocast import no_autocast
 from ...models.discriminators import PatchDiscriminator
 from ...models.vae import VAE, Posterior
+from ..recipe import MAX_STEPS, Count, Weight
 from .adversarial import adaptive_weight, no_training
 from .base import Losses, Preview, Stage, StageOptions
 from .perceptual import load_lpips
@@ -52,11 +53,11 @@ class VAELossWeights(StageOptions):
             the texture comes from noise in the inactive channels, otherwise from the posterior.
     """
 
-    reconstruction: float = Field(1.0, ge=0)
-    lpips: float = Field(0.0, ge=0)
-    kl: float = 1e-3
-    adv_gen: float = 0.0
-    feature_matching: float = 0.0
+    reconstruction: Weight = 1.0
+    lpips: Weight = 0.0
+    kl: Weight = 1e-3
+    adv_gen: Weight = 0.0
+    feature_matching: Weight = 0.0
     energy: float = Field(0.0, ge=0.0, le=1.0)
 
 
@@ -77,15 +78,15 @@ class VAEOptions(StageOptions):
         latent_stats_crops: Crops that measure mean and deviation of the latents.
     """
 
-    crop_frames: int = 128
+    crop_frames: Count = 128
     weights: VAELossWeights = VAELossWeights()
-    disc_channels: int = Field(32, gt=0)
-    disc_start: int = Field(0, ge=0)
+    disc_channels: Count = 32
+    disc_start: int = Field(0, ge=0, le=MAX_STEPS)
     disc_first: bool = False
     adaptive_adv_weight: bool = False
     lpips_folder: str = ""
     freeze_encoder: bool = False
-    latent_stats_crops: int = 512
+    latent_stats_crops: Count = 512
 
 
 class VAEStage(Stage):
@@ -278,7 +279,9 @@ class VAEStage(Stage):
         latent = self.vae.normalize(self.vae.encode(mels).mode())
         reconstructions = self.vae.decode(latent).float()
         both = torch.cat([mels[:, 0].cpu(), reconstructions[:, 0].cpu()], dim=2)
-        return Preview(images={"reconstruction": both.flatten(0, 1)})
+        audio = self.vocode("reconstruction", reconstructions.cpu())
+        image = both.flatten(0, 1)
+        return Preview({"reconstruction": image}, audio, self.config.mel.sample_rate)
 
     def on_export(self, model_folder: Path) -> None:
         """Store the mean of each latent channel and the deviation of all.

@@ -21,6 +21,7 @@ from ...errors import ConfigError
 from ...models.autocast import no_autocast
 from ...models.istft_vocoder import ISTFTVocoder, SynthesisControls
 from ...models.vae import VAE
+from ..recipe import Count, Probability, Weight
 from .adversarial import WAVEFORM_GANS
 from .base import Losses, Preview, Stage, StageOptions
 from .pitch_analysis import estimate_pitch, harmonicity
@@ -65,16 +66,16 @@ class VocoderLossWeights(StageOptions):
         harmonic_pitch: Cross-entropy of the pitch of the harmonics.
     """
 
-    mel: float = 15.0
-    model_mel: float = Field(0.0, ge=0)
-    magnitude: float = 1.0
-    adv_gen: float = 0.0
-    feature_matching: float = 2.0
-    pitch: float = 0.0
+    mel: Weight = 15.0
+    model_mel: Weight = 0.0
+    magnitude: Weight = 1.0
+    adv_gen: Weight = 0.0
+    feature_matching: Weight = 2.0
+    pitch: Weight = 0.0
     energy: float = Field(0.0, ge=0.0, le=1.0)
-    deterministic_in_noise: float = 0.0
-    noise_in_tones: float = 0.0
-    harmonic_pitch: float = 0.0
+    deterministic_in_noise: Weight = 0.0
+    noise_in_tones: Weight = 0.0
+    harmonic_pitch: Weight = 0.0
 
     @property
     def need_variants(self) -> bool:
@@ -103,12 +104,12 @@ class VocoderOptions(StageOptions):
         weights: Weights of the losses.
     """
 
-    crop_frames: int = 100
-    vae_resynthesis_prob: float = 0.0
+    crop_frames: Count = 100
+    vae_resynthesis_prob: Probability = 0.0
     gan: Literal["univnet", "hifigan"] = "univnet"
-    disc_channels: int = Field(16, gt=0)
+    disc_channels: Count = 16
     disc_first: bool = False
-    attack_emphasis: float = Field(0.0, ge=0.0)
+    attack_emphasis: Weight = 0.0
     num_resolutions: int = Field(len(RESOLUTIONS), ge=1, le=len(RESOLUTIONS))
     weights: VocoderLossWeights = VocoderLossWeights()
 
