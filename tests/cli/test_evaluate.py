@@ -103,6 +103,8 @@ def test_arrays_of_features_are_measured_and_compared(arrays, tmp_path, capsys):
         (["--generated", "none"], "there is no folder none"),
         (["--generated", "none", "--weights", "clap"], "NAME=PATH"),
         (["--generated", "none", "--cache", "a", "--temporary-cache"], "exclude each other"),
+        (["--generated", "none", "--model", "mini"], "--prompts belong together"),
+        (["--generated", "none", "--num-workers", "-1"], "below 0"),
         (["quallity"], "see --help"),
     ],
 )
@@ -111,6 +113,28 @@ def test_what_cannot_be_measured_is_one_line(flags, message, arrays, capsys):
     assert main(["evaluate", *words]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_clips_of_a_list_of_prompts_are_generated_and_measured(tiny_folder, tmp_path, capsys):
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text("prompt,name\na dog,one\nrain,two\n")
+    clips = tmp_path / "clips"
+    stored = tmp_path / "result.json"
+    flags = ["--model", str(tiny_folder), "--prompts", str(prompts), "--generated", str(clips)]
+    flags += ["--metrics", "frechet", "--reference", str(tmp_path / "real"), "--temporary-cache"]
+    flags += ["--backbone", "mini-audiomae", "--json", str(stored), "--quiet"]
+    from latentaudio.audio.io import write
+
+    (tmp_path / "real").mkdir()
+    for name in ("one", "two"):
+        samples = np.random.default_rng(0).standard_normal((1, 4000)).astype(np.float32)
+        write(tmp_path / "real" / f"{name}.wav", 0.1 * samples, 16000)
+    assert main(["evaluate", *flags]) == 0
+    [value] = json.loads(stored.read_text())["values"]
+    assert value["n"] == 2 and value["seed"] == 0 and value["prompts_sha256"]
+    before = (clips / "one.wav").stat().st_mtime_ns
+    assert main(["evaluate", *flags]) == 0
+    assert (clips / "one.wav").stat().st_mtime_ns == before
 
 
 def test_folders_are_measured_offline_with_the_networks_of_mini(tmp_path, capsys):
@@ -126,7 +150,11 @@ def test_folders_are_measured_offline_with_the_networks_of_mini(tmp_path, capsys
     folders = ["--generated", str(tmp_path / "generated")]
     folders += ["--reference", str(tmp_path / "reference")]
     stored = tmp_path / "result.json"
-    assert main(["evaluate", *folders, *flags, "--json", str(stored)]) == 0
+    page = tmp_path / "result.html"
+    assert main(["evaluate", *folders, *flags, "--json", str(stored), "--html", str(page)]) == 0
+    text = page.read_text()
+    assert text.count("<audio controls") == 6 and text.count("data:image/png;base64,") == 6
+    assert "Kernel distance" in text and "http" not in text
     assert capsys.readouterr().out == ""
     values = json.loads(stored.read_text())["values"]
     backbones = {(value["title"], value["backbone"]) for value in values}

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from ..errors import UsageError
 from . import console
+from .evaluate_flags import EvaluationFlags
 
 if TYPE_CHECKING:
     from ..evaluate.mini.determinism import Generate
     from ..evaluate.mini.quality import Clips, Reconstruct
     from ..evaluate.mini.report import Report
-    from ..evaluate.report import Evaluation
     from ..pipeline import AudioLDM
 
 CLASSIFIER = Path("benchmarks/classifier")
-_MANY = Parameter(consume_multiple=True)
-_OUTPUTS = {"--json": ".json", "--csv": ".csv"}
 
 evaluate = App(
     name="evaluate",
@@ -29,96 +27,22 @@ evaluate = App(
 
 
 @evaluate.default
-def folders(
-    *,
-    generated: Path | None = None,
-    reference: Path | None = None,
-    captions: Path | None = None,
-    embeddings: tuple[Path, Path] | None = None,
-    logits: tuple[Path, Path] | None = None,
-    metrics: Annotated[list[str] | None, _MANY] = None,
-    protocol: str = "recommended",
-    backbone: Annotated[list[str] | None, _MANY] = None,
-    weights: Annotated[list[str] | None, _MANY] = None,
-    json: Path | None = None,
-    csv: Path | None = None,
-    skip_unreadable: bool = False,
-    candidates: int | None = None,
-    ranker: str | None = None,
-    allow_same_ranker: bool = False,
-    cache: Path | None = None,
-    temporary_cache: bool = False,
-    num_workers: int = 0,
-    quiet: bool = False,
-) -> None:
-    """Measure clips against reference clips, or the quality of a model.
-
-    Args:
-        generated: Folder of the clips to measure. Clips are paired with those of --reference by
-            their names without extension.
-        reference: Folder of the clips to compare with.
-        captions: File with a caption for each clip: .csv, .jsonl or .json with file names and
-            captions. Default: the prompts in the tags of the files.
-        embeddings: Two .npy files in place of folders: features of the generated and of the
-            reference clips, one row for each clip (or window).
-        logits: Two .npy files of logits, one row for each clip, for KL and the inception score.
-        metrics: frechet, frechet-infinity, kad, kid, inception-score, kl, clap-score, lsd, ssim or
-            psnr. A metric that is named must be possible. Default: those of the protocol that are.
-        protocol: Settings of all metrics: recommended, mini or audioldm_eval.
-        backbone: Networks: yamnet, clap, mini-clap, mini-audiomae or mini-classifier. Default:
-            those of the protocol.
-        weights: Weights of a backbone, as NAME=PATH.
-        json: File for the whole result, with the values of single clips.
-        csv: File for the values of single clips, one row for each clip.
-        skip_unreadable: Leave out files that cannot be read, and count them in the result. Without
-            it they are an error.
-        candidates: Clips per prompt among which the best was taken. Default: what the tags say.
-        ranker: Network that ranked the candidates, for example clap=PATH. Default: what the tags
-            say.
-        allow_same_ranker: Let the network that ranked candidates also rate them.
-        cache: Folder that keeps features. Default: latentaudio/evaluate in the user's cache.
-        temporary_cache: Keep no features after the command.
-        num_workers: Threads. 0: as many as processors.
-        quiet: Show no progress and no table.
-    """
-    from ..evaluate.protocols import get_protocol
-
-    outputs = {"--json": json, "--csv": csv}
-    for flag, path in outputs.items():
-        _validate_target(flag, path)
-    settings = get_protocol(protocol)
-    if embeddings is not None or logits is not None:
-        _refuse_with_features(
-            {"--generated": generated, "--reference": reference, "--captions": captions,
-             "--backbone": backbone, "--weights": weights}
-        )  # fmt: skip
-        result = _evaluate_features(embeddings, logits, settings, metrics)
-    else:
-        if generated is None:
-            raise UsageError("name the folder of the clips with --generated, or see --help")
-        from ..evaluate.run import Request
-        from ..evaluate.statement import Statement
-
-        request = Request(
-            generated,
-            settings,
-            reference,
-            captions,
-            tuple(metrics or ()),
-            tuple(backbone or ()),
-            _parse_weights(weights or ()),
-            skip_unreadable,
-            allow_same_ranker,
-            num_workers,
-            Statement(candidates, ranker),
-        )
-        result = _evaluate_folders(request, cache, temporary_cache, quiet)
-    if not quiet:
+def clips(*, flags: EvaluationFlags = EvaluationFlags()) -> None:
+    """Measure clips against reference clips, or the quality of a model."""
+    flags.validate()
+    if flags.model is not None and flags.prompts is not None and flags.generated is not None:
+        _generate_clips(flags, flags.model, flags.prompts, flags.generated)
+    result = flags.measure()
+    if not flags.quiet:
         console.print_result(str(result))
-    if json is not None:
-        result.save(json)
-    if csv is not None:
-        result.save_csv(csv)
+    if flags.json is not None:
+        result.save(flags.json)
+    if flags.csv is not None:
+        result.save_csv(flags.csv)
+    if flags.html is not None:
+        from ..evaluate.html_report import save_page
+
+        save_page(result, flags.html)
 
 
 @evaluate.command
@@ -245,75 +169,15 @@ def editing(
     _show(report, output, json)
 
 
-def _evaluate_folders(
-    request: Any, cache: Path | None, temporary_cache: bool, quiet: bool
-) -> Evaluation:
-    """Measure a folder with the features that are kept."""
-    from ..evaluate.embeddings_cache import EmbeddingsCache, default_cache_folder
-    from ..evaluate.run import evaluate_folders
+def _generate_clips(flags: EvaluationFlags, model: str, prompts: Path, folder: Path) -> None:
+    """Generate the clips of a list of prompts that the folder lacks."""
+    from .batch import batch
+    from .flags import DisplayFlags
 
-    if temporary_cache and cache is not None:
-        raise UsageError("--cache and --temporary-cache exclude each other; leave one of them out")
-    folder = None if temporary_cache else cache or default_cache_folder()
-    with (
-        EmbeddingsCache(folder) as features,
-        console.progress_bar("evaluate", quiet) as tick,
-    ):
-        return evaluate_folders(request, features, tick)
-
-
-def _evaluate_features(
-    embeddings: tuple[Path, Path] | None,
-    logits: tuple[Path, Path] | None,
-    settings: Any,
-    metrics: list[str] | None,
-) -> Evaluation:
-    """Measure arrays of features."""
-    from ..evaluate.feature_files import read_feature_sets
-    from ..evaluate.run import evaluate_features
-
-    sets = read_feature_sets(embeddings, logits)
-    names = list(metrics or ())
-    if not names and embeddings is not None:
-        names += ["frechet", "frechet-infinity", "kad", "kid"]
-    if not metrics and logits is not None:
-        names += ["inception-score", "kl"]
-    paths = embeddings or logits
-    assert paths is not None
-    return evaluate_features(*sets, settings, names, (str(paths[0]), str(paths[1])))
-
-
-def _refuse_with_features(flags: dict[str, object]) -> None:
-    """Raise UsageError if flags of folders are used beside features."""
-    for flag, value in flags.items():
-        if value is not None:
-            raise UsageError(
-                f"{flag} needs audio files; leave it out beside --embeddings, --logits"
-            )
-
-
-def _parse_weights(words: list[str] | tuple[()]) -> dict[str, Path]:
-    """Paths by name of the backbone."""
-    weights = {}
-    for word in words:
-        name, separator, path = word.partition("=")
-        if not (name and separator and path):
-            raise UsageError(f"--weights {word}: give NAME=PATH, for example clap=models/clap")
-        weights[name] = Path(path)
-    return weights
-
-
-def _validate_target(flag: str, path: Path | None) -> None:
-    """Raise UsageError if a result cannot be written there."""
-    if path is None:
-        return
-    suffix = _OUTPUTS[flag]
-    if path.suffix.lower() != suffix:
-        raise UsageError(f"{flag} {path}: the name must end in {suffix}")
-    if path.is_dir():
-        raise UsageError(f"{flag} {path} is a folder; name a file")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{flag} {path}: the folder does not exist; create it first")
+    options = {"model": model, "seed": str(flags.seed)}
+    if flags.candidates is not None:
+        options["candidates"] = str(flags.candidates)
+    batch(prompts, folder, display=DisplayFlags(quiet=flags.quiet), **options)
 
 
 def _show(report: Report, output: Path | None, as_json: bool) -> None:

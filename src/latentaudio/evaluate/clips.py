@@ -166,9 +166,9 @@ def _name_and_caption(row: Mapping[str, object], path: Path) -> tuple[str, str]:
     name = next((row[key] for key in NAME_KEYS if row.get(key)), None)
     caption = next((row[key] for key in CAPTION_KEYS if row.get(key)), None)
     if not isinstance(name, str | int) or not isinstance(caption, str):
-        found = ", ".join(str(key) for key in list(row)[:8])
+        columns = ", ".join(str(key) for key in list(row)[:8])
         raise DataError(
-            f"a row of {path} has no name or no caption; it has {found or 'nothing'}, and needs "
+            f"a row of {path} has no name or no caption; it has {columns or 'nothing'}, and needs "
             f"one of {', '.join(NAME_KEYS)} and one of {', '.join(CAPTION_KEYS)}"
         )
     text = str(name).replace("\\", "/")

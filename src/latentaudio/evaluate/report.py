@@ -17,6 +17,7 @@ from ..fileio import atomic_write
 
 SCHEMA_VERSION = 1
 FORMAT = "latentaudio evaluation"
+_MAX_WHOLE = 10**9
 _COLUMNS = ("metric", "backbone", "value", "95 % interval", "N", "better")
 
 
@@ -259,7 +260,9 @@ def load_evaluation(path: Path) -> Evaluation:
 
 
 def format_number(value: float) -> str:
-    """Return a number with four significant digits."""
+    """Return a number with four significant digits; whole numbers are complete."""
+    if value == round(value) and abs(value) < _MAX_WHOLE:
+        return str(round(value))
     return f"{value:.4g}"
 
 

@@ -5,13 +5,10 @@ Letters: N clips, E size of an embedding, K classes, M texts.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
-
-import numpy as np
 
 from ..audio.io import software
 from ..errors import UsageError
@@ -19,7 +16,7 @@ from . import guards
 from .backbones import get_backbone
 from .backbones.base import Backbone, BackboneSpec, TextBackbone
 from .clip_facts import summarize
-from .clips import find_clips, pair_names, read_captions
+from .clips import Folder, find_clips, pair_names, read_captions
 from .embeddings_cache import EmbeddingsCache
 from .extraction import Extraction, Extractor, Progress
 from .features import ClipFeatures, FeatureSet
@@ -29,6 +26,7 @@ from .protocols import Protocol
 from .report import ClipSet, Evaluation, NotComputed, Value
 from .resampling import resampler_name
 from .statement import Statement, complete_statement, network_label
+from .text_similarity import captions_sha256, similarities
 
 MIN_CLIPS = 2
 """Fewest clips of a distribution."""
@@ -86,6 +84,21 @@ class _Sides:
     without_caption: list[str]
 
 
+@dataclass
+class _Results:
+    """What has been measured so far.
+
+    Attributes:
+        warnings: about the clips and about single numbers.
+        values: the numbers.
+        missing: what could not be measured.
+    """
+
+    warnings: list[str]
+    values: list[Value] = field(default_factory=list)
+    missing: list[NotComputed] = field(default_factory=list)
+
+
 def evaluate_folders(
     request: Request, cache: EmbeddingsCache, progress: Progress = lambda done, total, work: None
 ) -> Evaluation:
@@ -111,6 +124,7 @@ def evaluate_folders(
     folders = [find_clips(request.generated)]
     if request.reference is not None:
         folders.append(find_clips(request.reference))
+    _check_possible(request, metrics, folders)
     captions = read_captions(request.captions) if request.captions else {}
     needed = [spec for spec in specs if any(_fits(metric, spec) for metric in metrics)]
     backbones = {spec.name: spec.load(request.weights.get(spec.name)) for spec in needed}
@@ -123,40 +137,24 @@ def evaluate_folders(
     )
     extractions = [extractor.extract(folder, progress) for folder in folders]
     sides = _combine(extractions, captions)
-    facts = sides.generated.facts
-    statement = complete_statement(request.statement, facts)
-    warnings = _find_warnings(sides, statement)
-    values: list[Value] = []
-    missing: list[NotComputed] = []
+    statement = complete_statement(request.statement, sides.generated.facts)
+    results = _Results(_find_warnings(sides, statement))
     for metric in metrics:
         fitting = _backbones_of(metric, needed)
         if not fitting:
             reason = f"no backbone has {_LACKS[_network_need(metric)]}; add one with --backbone"
-            missing.append(NotComputed(metric=metric.name, reason=reason))
+            results.missing.append(NotComputed(metric=metric.name, reason=reason))
         for spec in fitting:
-            reason = _why_not(metric, spec, sides)
-            if reason and request.metrics:
-                raise UsageError(f"{metric.name} cannot be measured: {reason}")
-            if reason:
-                name = spec.name if spec else None
-                missing.append(NotComputed(metric=metric.name, backbone=name, reason=reason))
-                continue
             backbone = backbones[spec.name] if spec else None
-            if spec and "texts" in metric.needs:
-                warnings += guards.check_ranker(
-                    statement.ranker,
-                    network_label(spec.name, request.weights),
-                    request.allow_same_ranker,
-                )
-            values += _measure(metric, spec, backbone, sides, request, statement)
+            _add(results, metric, spec, backbone, sides, request, statement)
     return Evaluation(
         software=software(),
         protocol=request.protocol.as_dict(),
         generated=_clip_set(sides.generated),
         reference=_clip_set(sides.reference) if sides.reference else None,
-        values=tuple(values),
-        not_computed=tuple(missing),
-        warnings=tuple(dict.fromkeys(warnings)),
+        values=tuple(results.values),
+        not_computed=tuple(results.missing),
+        warnings=tuple(dict.fromkeys(results.warnings)),
     )
 
 
@@ -224,6 +222,27 @@ def _check_names(
                 f"{metric.name} needs a backbone with {_LACKS[_network_need(metric)]}; "
                 f"{', '.join(names)} has none"
             )
+
+
+def _check_possible(
+    request: Request, metrics: Sequence[MetricSpec], folders: Sequence[Folder]
+) -> None:
+    """Raise UsageError before hours of work if a named metric cannot be measured."""
+    if not request.metrics:
+        return
+    alone: list[str] = []
+    num_pairs = 0
+    if len(folders) > 1:
+        pairs, alone = pair_names(folders[0].names, folders[1].names)
+        num_pairs = len(pairs)
+    for metric in metrics:
+        reason = ""
+        if "reference" in metric.needs and request.reference is None:
+            reason = "it needs --reference"
+        elif "pairs" in metric.needs and not request.skip_unreadable:
+            reason = guards.check_pairs(alone, num_pairs)
+        if reason:
+            raise UsageError(f"{metric.name} cannot be measured: {reason}")
 
 
 _LACKS = {"embeddings": "embeddings", "classes": "classes", "texts": "an encoder of texts"}
@@ -305,6 +324,30 @@ def _why_not(metric: MetricSpec, spec: BackboneSpec | None, sides: _Sides) -> st
     return ""
 
 
+def _add(
+    results: _Results,
+    metric: MetricSpec,
+    spec: BackboneSpec | None,
+    backbone: Backbone | None,
+    sides: _Sides,
+    request: Request,
+    statement: Statement,
+) -> None:
+    """Add one metric with one backbone to the results, or the reason why it is missing."""
+    reason = _why_not(metric, spec, sides)
+    if reason and request.metrics:
+        raise UsageError(f"{metric.name} cannot be measured: {reason}")
+    if reason:
+        name = spec.name if spec else None
+        results.missing.append(NotComputed(metric=metric.name, backbone=name, reason=reason))
+        return
+    if spec and "texts" in metric.needs:
+        scorer = network_label(spec.name, request.weights)
+        is_allowed = request.allow_same_ranker
+        results.warnings += guards.check_ranker(statement.ranker, scorer, is_allowed)
+    results.values += _measure(metric, spec, backbone, sides, request, statement)
+
+
 def _measure(
     metric: MetricSpec,
     spec: BackboneSpec | None,
@@ -321,10 +364,10 @@ def _measure(
         text_backbone = cast(TextBackbone, backbone)
         inputs = replace(
             inputs,
-            text_similarities=_similarities(generated, text_backbone, sides.captions),
+            text_similarities=similarities(generated, text_backbone, sides.captions),
             reference_similarities={}
             if reference is None
-            else _similarities(reference, text_backbone, sides.captions),
+            else similarities(reference, text_backbone, sides.captions),
         )
     title = metric.title
     if spec is not None and spec.is_of_mini:
@@ -332,7 +375,7 @@ def _measure(
     values = []
     for result in metric.compute(inputs):
         value = _value(metric, title, result, request.protocol, statement)
-        settings = {"prompts_sha256": _captions_sha256(sides.captions)}
+        settings = {"prompts_sha256": captions_sha256(sides.captions)}
         if backbone is not None:
             settings["weights_sha256"] = backbone.weights_sha256
             value = value.model_copy(
@@ -355,19 +398,6 @@ def _features(side: Extraction, spec: BackboneSpec | None) -> FeatureSet:
         raise AssertionError("metrics of signals read files")
 
     return FeatureSet(side.folder.names, read_nothing, side.folder.files)
-
-
-def _similarities(
-    features: FeatureSet, backbone: TextBackbone, captions: Mapping[str, tuple[str, ...]]
-) -> dict[str, float]:
-    """Mean cosine over windows and captions, by name; clips without a caption are left out."""
-    similarities = {}
-    for index, name in enumerate(features.names):
-        if name in captions:
-            texts = backbone.embed_texts(captions[name]).astype(np.float64)
-            windows = features.points(index, "windows")
-            similarities[name] = float((windows @ texts.T).mean())
-    return similarities
 
 
 def _value(
@@ -402,13 +432,3 @@ def _clip_set(side: Extraction) -> ClipSet:
         sha256=side.sha256,
         levels=summarize(side.facts),
     )
-
-
-def _captions_sha256(captions: Mapping[str, Sequence[str]]) -> str | None:
-    """Hash of names and captions, sorted by name; None without captions."""
-    if not captions:
-        return None
-    lines = []
-    for name in sorted(captions):
-        lines += [f"{name}\t{caption}\n" for caption in captions[name]]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

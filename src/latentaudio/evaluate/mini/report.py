@@ -6,7 +6,7 @@ Letter: N number of clips (or of places in clips) that a metric is computed over
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,7 +162,10 @@ class Report:
             DataError: the file does not exist or is not such a report.
         """
         try:
-            return TypeAdapter(cls).validate_python(parse_json(read_bounded(path)))
+            stored = parse_json(read_bounded(path))
+            if not isinstance(stored, dict) or set(stored) != {f.name for f in fields(cls)}:
+                raise ValueError("it has other keys")
+            return TypeAdapter(cls).validate_python(stored)
         except ValidationError as error:
             reason = format_validation_error(error, ())
         except (OSError, ValueError) as error:
