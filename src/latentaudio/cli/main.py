@@ -42,6 +42,9 @@ _ERRORS_OF_NAMES = (
 """Errors of the system about a path that the user has typed."""
 MIN_COLUMNS = 20
 """Narrowest terminal that the environment variable COLUMNS can state."""
+PRIMITIVE_CACHE_CAPACITY = "8"
+"""Kernels that oneDNN keeps. It makes one for each shape, and would keep 1,024 of them, so that
+memory would grow with every clip of another length."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +163,10 @@ def _with_home(word: str) -> str:
 
 
 def _prepare_process() -> None:
-    """Make SIGTERM, warnings and the width of the terminal harmless."""
+    """Make SIGTERM, warnings and the width of the terminal harmless, and bound a cache."""
     raise_on_sigterm()
+    # oneDNN reads it when torch first computes
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PRIMITIVE_CACHE_CAPACITY)
     # Warnings of libraries are for developers; none may become an error (PYTHONWARNINGS=error).
     warnings.simplefilter("ignore")
     warnings.simplefilter("default", UserWarning)

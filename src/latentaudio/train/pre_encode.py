@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import lru_cache, partial
@@ -40,7 +41,7 @@ from ..data.pre_encoded import (
     PreEncodedDataset,
     concatenate,
 )
-from ..errors import DataError
+from ..errors import DataError, first_line
 from ..fileio import atomic_directory, atomic_write, remove_abandoned_parts, sha256_of_file
 from .encode_chunks import (
     BucketPlan,
@@ -121,7 +122,22 @@ def pre_encode(
         raise DataError(
             f"cannot write {folder} ({error}); free some space or choose another --output"
         ) from None
+    _warn_of_unused(root, folder)
     return folder
+
+
+def _warn_of_unused(root: Path, folder: Path) -> None:
+    """Tell the user of data sets that earlier runs left: the package deletes none of them."""
+    unused = [path for path in root.iterdir() if path.is_dir() and path != folder]
+    if unused:
+        num_bytes = 0
+        for path in unused:
+            num_bytes += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        warnings.warn(
+            f"{root} also holds {num_bytes / 1e6:.1f} MB of encoded data that this run does not use"
+            f"; delete those of its folders that no run needs (this one uses {folder.name})",
+            stacklevel=3,
+        )
 
 
 def add_translated(
@@ -158,7 +174,13 @@ def add_translated(
                     num_captions = bucket.num_clips * dataset.captions_per_clip
                     writer.reserve(str(length), rows.dtype, (num_captions, *rows.shape[1:]))
                 writer.append(str(length), rows)
-    dataset.attach(name, load_file(path))
+    try:
+        generated = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"{path} is damaged ({first_line(error)}); delete it, and it is computed again"
+        ) from None
+    dataset.attach(name, generated)
 
 
 def _no_progress(num_done: int, total: int) -> None:

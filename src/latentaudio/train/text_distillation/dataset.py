@@ -25,7 +25,7 @@ from procedural_audio.sound_class import Annotations
 
 from ...conditioning.numbers import NOTE, number_tokens, replace_numbers
 from ...config.parsing import parse_json
-from ...errors import ConfigError
+from ...errors import ConfigError, DataError, first_line
 from ...fileio import atomic_write
 from . import lexicon
 
@@ -122,11 +122,24 @@ class DistillationSet:
 
         Args:
             path: File to read.
-        """
-        from safetensors import safe_open
 
-        with safe_open(str(path), "pt") as file:
-            return cls(tuple(parse_json(file.metadata()["texts"])), file.get_tensor("targets"))
+        Raises:
+            DataError: The file is missing or damaged.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), "pt") as file:
+                texts = parse_json(file.metadata()["texts"])
+                targets = file.get_tensor("targets")
+            shape = (len(texts), TEACHER_WIDTH)
+            if not all(isinstance(text, str) for text in texts) or targets.shape != shape:
+                raise ValueError("texts and targets do not belong together")
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path} is damaged ({first_line(error)}); delete it, and it is computed again"
+            ) from None
+        return cls(tuple(texts), targets)
 
 
 @cache
