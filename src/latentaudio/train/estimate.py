@@ -225,7 +225,7 @@ def measure_step(stage: Stage, device_type: str, dtype: torch.dtype | None) -> S
     kernels = EmulatedKernels(device_type, dtype)
     if stage.recipe.activation_checkpointing:
         for module in stage.trainables.values():
-            checkpoint_activations(module, lambda: kernels)
+            checkpoint_activations(module, kernels.second_run)
     peak = 0
     activations = 0
     flops = 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -87,6 +88,13 @@ class EmulatedKernels(TorchFunctionMode):
         self.dtype = dtype
         self.keeps_norms = device_type == "cuda"
         self.copies: dict[int, Tensor] = {}
+
+    @contextmanager
+    def second_run(self) -> Iterator[None]:
+        """Emulate inside the block, the second run of a checkpointed block."""
+        with self:
+            yield
+        self.copies.clear()  # as autocast does at the end of each run
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function, or what a real device runs instead."""
