@@ -66,7 +66,7 @@ def read_array(path: Path) -> Embeddings:
         with path.open("rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise ValueError("it does not begin as numpy.save writes it")
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: Embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror or error}); check the name") from None
     except (ValueError, EOFError, MemoryError, OverflowError, SyntaxError, TypeError) as error:

@@ -93,6 +93,7 @@ _ROWS = (
         "main branch at 8dc07ee: first channel, no mean, torchaudio's resampler, KL with 1e-6",
         _LEGACY,
         ("vggish", "panns-16k"),
+        unit="windows",  # VGGish has many for a clip, Cnn14 one
         resampler="sinc",
         channel_mix="first",
         removes_mean=True,

@@ -6,11 +6,13 @@ To add a backbone, add a file with a `BackboneSpec` and a row to `BACKBONES`.
 from __future__ import annotations
 
 from ...errors import UsageError
-from . import clap, mini_audiomae, mini_classifier, yamnet
+from . import clap, mini_audiomae, mini_classifier, panns, vggish, yamnet
 from .base import BackboneSpec
 
 _SPECS = (
     yamnet.SPEC,
+    vggish.SPEC,
+    *panns.SPECS,
     clap.SPEC,
     clap.SPEC_OF_MINI,
     mini_audiomae.SPEC,
