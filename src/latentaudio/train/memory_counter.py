@@ -92,9 +92,11 @@ class EmulatedKernels(TorchFunctionMode):
     @contextmanager
     def second_run(self) -> Iterator[None]:
         """Emulate inside the block, the second run of a checkpointed block."""
-        with self:
-            yield
-        self.copies.clear()  # as autocast does at the end of each run
+        try:
+            with self:
+                yield
+        finally:  # the run is stopped by an exception when it has what gradients need
+            self.copies.clear()  # as autocast does at the end of each run
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function, or what a real device runs instead."""
