@@ -84,7 +84,11 @@ def describe_bullroarer(annotations: Annotations, rng: np.random.Generator) -> s
         rng: Source of the choice among sentences.
     """
     rate = annotations["rate_hz"]
-    manner = "fast" if rate > _FAST_HZ else "slowly" if rate < _SLOW_HZ else ""
+    manner = ""
+    if rate > _FAST_HZ:
+        manner = "fast"
+    elif rate < _SLOW_HZ:
+        manner = "slowly"
     verb = ("whirling", "spinning", "swinging")[int(rng.integers(3))]
     place = ("", "", " in the air", " on a string")[int(rng.integers(4))]
     return f"a bullroarer {verb} {manner}".rstrip() + place

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -68,7 +68,6 @@ def convert(
     for the layout diffusers.
     """
     from ..loaders.convert import convert as convert_model
-    from ..loaders.layouts import LAYOUTS
     from ..loaders.resolve import resolve_model
 
     # The reference decides attention heads, and averaged or raw weights.
@@ -76,29 +75,41 @@ def convert(
     model = _with_adapters(resolve_model(source, architecture, reference), adapter or ())
     with console.progress_bar("converting", quiet or json) as tick:
         convert_model(model, target, layout, tick)
-    missing = LAYOUTS[layout].file.missing_parts(model.config)
-    if missing and not quiet:
-        console.print_status(
-            f"{target} lacks {', '.join(missing)}: {source} does not have them, and generation "
-            f"does not read them; the authors' program needs strict=False for this file"
-        )
+    if not quiet:
+        _print_missing_parts(model, target, layout)
     name = model.spec.name
     known_name = name if name in MODELS else None
     difference = None
     if verify:
         difference = compare_models(source, target, known_name, reference, adapter or ())
-    if json:
-        record = {"target": target, "layout": layout, "model": name, "difference": difference}
-        console.print_record(record, as_json=True)
-    elif not quiet:
-        note = "" if difference is None else f"  difference {difference:g}"
-        console.print_result(f"{target}  {name} as {layout}{note}")
+    record = {"target": target, "layout": layout, "model": name, "difference": difference}
+    _print_result(record, as_json=json, quiet=quiet)
     if difference is not None and not difference <= VERIFY_TOLERANCE:
         _remove(target)
         raise WeightsError(
             f"{target} generates another clip than {source} (maximum difference {difference:g} "
             "standard deviations), so it was removed; please report it"
         )
+
+
+def _print_missing_parts(model: ModelSource, target: Path, layout: str) -> None:
+    from ..loaders.layouts import LAYOUTS
+
+    missing = LAYOUTS[layout].file.missing_parts(model.config)
+    if missing:
+        console.print_status(
+            f"{target} lacks {', '.join(missing)}: {model.name} does not have them, and "
+            "generation does not read them; the authors' program needs strict=False for this file"
+        )
+
+
+def _print_result(record: dict[str, Any], as_json: bool, quiet: bool) -> None:
+    if as_json:
+        console.print_record(record, as_json=True)
+    elif not quiet:
+        difference = record["difference"]
+        note = "" if difference is None else f"  difference {difference:g}"
+        console.print_result(f"{record['target']}  {record['model']} as {record['layout']}{note}")
 
 
 def _with_adapters(model: ModelSource, adapters: Sequence[str]) -> ModelSource:

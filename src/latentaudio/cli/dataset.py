@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -51,7 +51,7 @@ def render(
 
     Args:
         folder: Folder to write. It must be new or empty.
-        hours: Least amount of audio, in hours, above 0. Needed without --demo.
+        hours: Least amount of audio, in hours, above 0. Not needed with --demo.
         seed: Whole number from 0 up. Each seed gives another corpus.
         classes: Names of sound classes, equally frequent. Default: all.
         sample_rate: Sample rate in Hz, 16000 to 48000.
@@ -68,33 +68,36 @@ def render(
         json: Print the result as one line of JSON.
         quiet: Print nothing.
     """
-    from procedural_audio.corpus import render_corpus
-    from procedural_audio.scene import MIX_PROBABILITIES
-    from procedural_audio.spec import DURATION_WEIGHTS, DURATIONS
-
     if demo is not None:
         _render_demo(folder, demo, seed, as_json=json, quiet=quiet)
         return
     if hours is None:
         raise UsageError("name the amount of audio with --hours, such as --hours 0.1")
-    with console.progress_bar("rendering", quiet or json) as progress:
-        summary = render_corpus(
-            folder,
-            hours,
-            seed,
-            classes,
-            sample_rate,
-            DURATIONS if durations is None else durations,
-            DURATION_WEIGHTS if durations is None else [1.0] * len(durations),
-            file_type,
-            num_captions,
-            split,
-            MIX_PROBABILITIES if mix_probabilities is None else mix_probabilities,
-            num_workers,
-            progress,
-        )
+    settings: dict[str, Any] = {
+        "seed": seed,
+        "classes": classes,
+        "sample_rate": sample_rate,
+        "file_type": file_type,
+        "num_captions": num_captions,
+        "split": split,
+        "num_workers": num_workers,
+    }
+    if durations is not None:
+        settings |= {"durations": durations, "duration_weights": [1.0] * len(durations)}
+    if mix_probabilities is not None:
+        settings["mix_probabilities"] = mix_probabilities
+    summary = _render_corpus(folder, hours, settings, quiet or json)
     if json or not quiet:
         _print_summary(summary, json)
+
+
+def _render_corpus(
+    folder: Path, hours: float, settings: dict[str, Any], hide_progress: bool
+) -> RenderSummary:
+    from procedural_audio.corpus import render_corpus
+
+    with console.progress_bar("rendering", hide_progress) as progress:
+        return render_corpus(folder, hours, **settings, progress=progress)
 
 
 def _render_demo(folder: Path, name: str, seed: int, as_json: bool, quiet: bool) -> None:

@@ -57,10 +57,7 @@ def finetune(
         estimate: Print what was found, and memory and time of the run. Train nothing.
         quiet: Print nothing.
     """
-    from ..loaders.adapter_files import ADAPTER_FILE
-    from ..train.estimate import estimate_run
-    from ..train.finetune import example_command, make_old_clips, prepare
-    from ..train.loop import train as run_training
+    from ..train.finetune import prepare
 
     console.set_quiet(quiet)
     if not sounds:
@@ -68,23 +65,30 @@ def finetune(
     if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
         raise UsageError(f"--minutes {minutes:g} is not a duration; give a number above 0")
     changes = [] if steps is None else [f"steps={steps}"]
-    plan = prepare(
-        sounds,
-        output,
-        model,
-        method,
-        rank,
-        trigger,
-        old_clips,
-        minutes is not None,
-        (*changes, *(overrides or ())),
-    )
+    changes += overrides or ()
+    has_limit = minutes is not None
+    plan = prepare(sounds, output, model, method, rank, trigger, old_clips, has_limit, changes)
+    _print_plan(plan, quiet)
+    if not estimate:
+        _run(plan, output, model, minutes, quiet)
+
+
+def _print_plan(plan: FinetunePlan, quiet: bool) -> None:
+    """Print what was found, and what the run needs."""
+    from ..train.estimate import estimate_run
+
     new_data = tuple(source for source in plan.data if source != plan.old_clips)
     _print_lines(plan.lines(), quiet)
     needs = estimate_run(plan.recipe, new_data).lines()
     _print_lines([line for line in needs if not line.startswith(" ")], quiet)
-    if estimate:
-        return
+
+
+def _run(plan: FinetunePlan, output: Path, model: str, minutes: float | None, quiet: bool) -> None:
+    """Make the old clips, train, and print the result."""
+    from ..loaders.adapter_files import ADAPTER_FILE
+    from ..train.finetune import example_command, make_old_clips
+    from ..train.loop import train as run_training
+
     with console.progress_bar("old clips", quiet) as tick:
         make_old_clips(plan, lambda texts, seconds: _generate(model, texts, seconds), tick)
     num_done = _train(plan, output, model, minutes, quiet, run_training)

@@ -36,6 +36,18 @@ TAGS_OF_THE_FILE = ("score", "chosen_of", "dither")
 """Tags of how a clip was chosen and written; a clip that is generated again has none of them."""
 
 
+MovedAdapterFlag = Annotated[
+    list[str] | None,
+    Parameter(
+        help="Adapter of the clip, if it is no longer where the tags say: folder or .safetensors "
+        "file. Repeat the option for several.",
+        group=MACHINE,
+        show_default=False,
+        negative=(),
+    ),
+]
+
+
 def reproduce(
     file: Annotated[Path, Parameter(help="Audio file that latentaudio wrote, with its tags.")],
     *,
@@ -59,16 +71,7 @@ def reproduce(
         Parameter(help="Precision: auto, bf16 or fp32. Default: the file's.", group=MACHINE),
     ] = None,
     architecture: ArchitectureFlag = None,
-    adapter: Annotated[
-        list[str] | None,
-        Parameter(
-            help="Adapter of the clip, if it is no longer where the tags say: folder or "
-            ".safetensors file. Repeat the option for several.",
-            group=MACHINE,
-            show_default=False,
-            negative=(),
-        ),
-    ] = None,
+    adapter: MovedAdapterFlag = None,
 ) -> None:
     """Generate the clip of a file again from its tags and compare both, byte by byte.
 
@@ -194,7 +197,7 @@ def _find_adapters(tag: str, places: Sequence[str]) -> list[AdapterUse]:
     from ..loaders.adapter_files import find_adapter_file
 
     moved = {sha256_of_file(find_adapter_file(place)): place for place in places}
-    found = []
+    adapters = []
     for use in adapters_from_tag(tag):
         use = replace(use, path=moved.get(use.sha256, use.path))
         try:
@@ -206,8 +209,8 @@ def _find_adapters(tag: str, places: Sequence[str]) -> list[AdapterUse]:
                 f"the clip was made with the adapter {use.path} (SHA-256 {use.sha256[:12]}...), "
                 "which is missing or changed; restore it, or name it with --adapter"
             )
-        found.append(use)
-    return found
+        adapters.append(use)
+    return adapters
 
 
 def _tags_as_in_file(clip: Audio, tags: Mapping[str, str]) -> dict[str, str]:

@@ -257,7 +257,7 @@ def _named_layers(config: ModelConfig, layout: str) -> dict[str, _Layer]:
             ref = refs[name]
             if ref.kind not in ("same", "conv2d", "conv1d"):
                 continue
-            foreign = ref.names[0].replace("/", ".").removesuffix(".weight")
+            layer_name = ref.names[0].replace("/", ".").removesuffix(".weight")
             is_own_folder = layout == "diffusers" and "/" in ref.names[0]
             prefix = "" if is_own_folder else f"{component}."
             owner = module.get_submodule(name.rpartition(".")[0])
@@ -265,7 +265,7 @@ def _named_layers(config: ModelConfig, layout: str) -> dict[str, _Layer]:
             if type(owner).__name__ == "Conv1D":
                 shape = shape[::-1]
             trailing = {"conv2d": 2, "conv1d": 1}.get(ref.kind, 0)
-            layers[prefix + foreign] = _Layer(component, name, shape, trailing)
+            layers[prefix + layer_name] = _Layer(component, name, shape, trailing)
     return layers
 
 

@@ -10,6 +10,7 @@ Shapes: B batch, C T' F' latent.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,8 +26,13 @@ from ...data.pre_encoded import LATENT, PreEncodedDataset
 from ...errors import ConfigError
 from ...loaders.adapters import AdapterCard, captions_hash
 from ...models.latent_prior import LatentPrior
-from .base import Batch, Losses
+from ...models.vae import VAE
+from ...types import Latent
+from ..memorization import copy_limit, nearest_similarities
+from .base import Batch, Losses, Preview
 from .diffusion import DiffusionOptions, DiffusionStage
+
+_MIN_COMPARED = 4  # training clips of the preview's length, to know how similar they are
 
 
 class FinetuneOptions(DiffusionOptions):
@@ -91,10 +97,10 @@ class FinetuneStage(DiffusionStage):
         self._set_loss_weights()
 
     def _set_loss_weights(self) -> None:
-        old_share = self.options.old_share if self.old_dataset is not None else 0.0
-        for part, share in (("new", 1 - old_share), ("old", old_share)):
-            self.loss_weights[f"unet/{part}"] = share
-            self.loss_weights[f"latent_prior/{part}"] = share * self.options.latent_prior_weight
+        old_weight = self.options.old_share if self.old_dataset is not None else 0.0
+        for part, weight in (("new", 1 - old_weight), ("old", old_weight)):
+            self.loss_weights[f"unet/{part}"] = weight
+            self.loss_weights[f"latent_prior/{part}"] = weight * self.options.latent_prior_weight
 
     def batch(self, position: int) -> Batch:
         """Return new clips and, in the same step, old ones; each part has clips of one length."""
@@ -134,6 +140,41 @@ class FinetuneStage(DiffusionStage):
         """Return all encodings; the UNet's loss does not reach the latent prior."""
         with torch.no_grad():
             return super().complete_encodings(batch, loa)
+
+    def comparison_preview(self, name: str, target: Tensor, generated: Tensor) -> Preview:
+        """Return images and audio of generated clips; warn if they are copies of training clips.
+
+        Args:
+            name: Name of the image.
+            target: Latents [B, C, T', F'] of the data.
+            generated: Latents of the network, of the same shape.
+        """
+        preview = super().comparison_preview(name, target, generated)
+        if self.has_component("vocoder"):
+            vae = cast(VAE, self.frozen["vae"])
+            vocoder = self.load_frozen("vocoder").to(generated.device)
+            mels = vae.decode(Latent(generated)).float()
+            for index, samples in enumerate(vocoder(mels).reshape(len(mels), -1)):
+                preview.audio[f"{name}_{index}"] = samples
+            preview.sample_rate = self.config.mel.sample_rate
+        self._warn_of_copies(generated)
+        return preview
+
+    def _warn_of_copies(self, generated: Tensor) -> None:
+        num_frames = generated.shape[2] * self.config.vae.downsampling
+        for bucket in self.dataset.buckets:
+            if bucket.num_frames != num_frames or bucket.num_clips < _MIN_COMPARED:
+                continue
+            training = bucket.rows(LATENT, list(range(bucket.num_clips)))
+            similarity = float(nearest_similarities(generated.cpu(), training).max())
+            limit = copy_limit(training)
+            if similarity > limit:
+                warnings.warn(
+                    f"a preview is nearly a copy of a training clip (similarity {similarity:.2f}, "
+                    f"limit {limit:.2f}): the model learns the clips by heart; use more clips, or "
+                    "fewer steps",
+                    stacklevel=2,
+                )
 
     def complete_card(self, card: AdapterCard) -> AdapterCard:
         """Return the adapter's card with the captions of the new clips."""
