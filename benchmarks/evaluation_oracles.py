@@ -1,6 +1,7 @@
 """Compare networks and arithmetic of the evaluation with other implementations.
 
     pip install --no-deps --target ORACLES torchlibrosa==0.1.0 panns_inference==0.1.1 matplotlib
+    pip install --no-deps --target ORACLES kadtk==1.1.0 fadtk==1.1.0
     pip download --no-deps torchvggish==0.2, and unpack it into ORACLES
     PYTHONPATH=src:ORACLES python benchmarks/evaluation_oracles.py
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,11 @@ from safetensors.torch import save_file
 
 from latentaudio.evaluate.backbones.panns import FRONT_ENDS, PANNs
 from latentaudio.evaluate.backbones.vggish import VGGish, make_examples
+from latentaudio.evaluate.features import feature_set
+from latentaudio.evaluate.metrics import kad as kad_metric
+from latentaudio.evaluate.metrics.base import MetricInputs
+from latentaudio.evaluate.metrics.frechet import frechet_distance
+from latentaudio.evaluate.protocols import PROTOCOLS
 
 SECONDS = (0.7, 2.0, 5.37)
 
@@ -104,11 +111,65 @@ def check_vggish(folder: Path) -> None:
         compare(f"vggish, {seconds} s, embedding", expected, ours.embed(samples).embeddings)
 
 
+def arithmetic(package: str, module: str, *names: str) -> dict[str, object]:
+    """Functions of a package that import nothing but torch, numpy and scipy.
+
+    The module itself imports tools that today's versions cannot satisfy.
+    """
+    import ast
+    from typing import NamedTuple
+
+    import scipy.linalg
+
+    paths = (Path(path) / package / f"{module}.py" for path in sys.path)
+    tree = ast.parse(next(path for path in paths if path.is_file()).read_text())
+    space = {
+        "np": np, "torch": torch, "linalg": scipy.linalg, "scisqrt": np.emath.sqrt, "Path": Path,
+        "NamedTuple": NamedTuple, "SCALE_FACTOR": 100,
+        "log": types.SimpleNamespace(info=print, warning=print, error=print),
+    }  # fmt: skip
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name in names:
+            exec(compile(ast.Module([node], []), module, "exec"), space)
+    return space
+
+
+def check_distances(folder: Path) -> None:
+    """Fréchet distance of fadtk, kernel distance of kadtk, on the same features."""
+    rng = np.random.default_rng(0)
+    generated = rng.standard_normal((400, 32)) * rng.uniform(0.5, 2, 32) + 0.2
+    reference = rng.standard_normal((500, 32))
+    fad = arithmetic("fadtk", "fad", "calc_embd_statistics", "calc_frechet_distance")
+    moments = [*fad["calc_embd_statistics"](generated), *fad["calc_embd_statistics"](reference)]
+    expected = float(fad["calc_frechet_distance"](*moments))
+    compare(
+        "fadtk 1.1.0, Fréchet distance", *scalars(expected, frechet_distance(generated, reference))
+    )
+    kad = arithmetic("kadtk", "kad", "calc_kernel_audio_distance", "median_pairwise_distance")
+    first = torch.from_numpy(reference)
+    second = torch.from_numpy(generated)
+    expected = float(
+        kad["calc_kernel_audio_distance"](
+            first, second, (folder / "a", folder / "b"), "cpu", precision=torch.float64
+        )
+    )
+    protocol = replace(PROTOCOLS["recommended"], kad_bandwidth="generated")
+    inputs = MetricInputs(feature_set(generated), feature_set(reference), protocol)
+    [result] = kad_metric.compute(inputs)
+    compare("kadtk 1.1.0, KAD, bandwidth of the generated", *scalars(expected, result.value))
+
+
+def scalars(*values: float) -> list[np.ndarray]:
+    """Numbers as arrays."""
+    return [np.array([value]) for value in values]
+
+
 def main() -> None:
     """Run all comparisons."""
     print(f"torch {torch.__version__}, numpy {np.__version__}, Python {sys.version.split()[0]}\n")
     print("| what | shape | largest difference | relative |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
+        check_distances(Path(folder))
         check_vggish(Path(folder))
         check_panns(Path(folder))
 

@@ -111,15 +111,18 @@ class EvaluationFlags:
         ),
     ] = None
     protocol: Annotated[
-        str, _flag(MEASUREMENT, "Settings of all metrics: recommended (default), mini or "
-                   "audioldm_eval.")
-    ] = "recommended"  # fmt: skip
+        str,
+        _flag(
+            MEASUREMENT,
+            "Settings of all metrics: recommended (default), mini, audioldm_eval, kadtk or fadtk.",
+        ),
+    ] = "recommended"
     backbone: Annotated[
         list[str] | None,
         _flag(
             MEASUREMENT,
-            "Networks: yamnet, clap, mini-clap, mini-audiomae, mini-classifier. Default: those of "
-            "the protocol.",
+            "Networks: yamnet, vggish, panns-16k, panns-32k, clap, mini-clap, mini-audiomae or "
+            "mini-classifier. Default: those of the protocol.",
             is_list=True,
         ),
     ] = None

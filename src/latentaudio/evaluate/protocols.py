@@ -105,6 +105,21 @@ _ROWS = (
         candidates=3,
         seed=2020,
     ),
+    Protocol(
+        "kadtk",
+        "arithmetic of kadtk 1.1.0: windows, bandwidth of the generated clips; use --embeddings",
+        ("kad",),
+        ("panns-32k",),
+        unit="windows",
+        kad_bandwidth="generated",
+    ),
+    Protocol(
+        "fadtk",
+        "Fréchet distance of fadtk 1.1.0: all windows in one distribution; use --embeddings",
+        ("frechet",),
+        ("vggish",),
+        unit="windows",
+    ),
 )
 
 PROTOCOLS: dict[str, Protocol] = {row.name: row for row in _ROWS}

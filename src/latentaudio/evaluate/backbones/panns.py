@@ -1,8 +1,8 @@
 """PANNs Cnn14 (arXiv 1912.10211): a classifier of AudioSet's 527 classes, from published files.
 
-The weights are `Cnn14_16k_mAP=0.438.pth` or `Cnn14_mAP=0.431.pth`, Zenodo 3987831 and 3576403. No code
-of a file is executed. The embedding is the layer before the classes; the logits come before the
-sigmoid. The file holds its mel filters, which tell the two rates apart.
+The weights are `Cnn14_16k_mAP=0.438.pth` or `Cnn14_mAP=0.431.pth` (Zenodo 3987831 and 3576403). No
+code of a file is executed. The embedding is the layer before the classes; the logits come before
+the sigmoid. The file holds its mel filters, which tell the two rates apart.
 
 Letters: B batch, C channels, T samples, L frames, F mel bands, E size of an embedding.
 """
@@ -164,7 +164,7 @@ def _check_filters(bank: Tensor | None, front: FrontEnd, weights: Path, name: st
 SPECS = tuple(
     BackboneSpec(
         name,
-        f"PANNs Cnn14 at {front.sample_rate // 1000} kHz, AudioSet, 527 classes; the license is that of its weights",
+        f"PANNs Cnn14 at {front.sample_rate // 1000} kHz, AudioSet, 527 classes; own license",
         partial(load, name=name),
         has_classes=True,
         weights="the Cnn14 file of PANNs",

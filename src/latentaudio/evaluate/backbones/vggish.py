@@ -112,7 +112,7 @@ def load(weights: Path | None) -> Backbone:
 
 SPEC = BackboneSpec(
     "vggish",
-    "VGGish, YouTube-8M, without the last ReLU and without PCA; the license is that of its weights",
+    "VGGish, YouTube-8M, without the last ReLU and without PCA; own license",
     load,
     weights="vggish-10086976.pth",
 )
