@@ -1,6 +1,7 @@
 """Pipelines made of components of diffusers: the drop-in follows every change of them."""
 
 import shutil
+import warnings
 from copy import deepcopy
 
 import numpy as np
@@ -213,3 +214,11 @@ def test_a_pipeline_that_lacks_a_component_names_it(theirs, name):
     ours = make_quiet(compat.AudioLDMPipeline(**{**theirs.components, name: None}))
     with pytest.raises(UsageError, match=f"made without {name}=; pass each of them"):
         ours(PROMPT)
+
+
+def test_unknown_keywords_are_named_and_those_of_diffusers_accepted(folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compat.AudioLDMPipeline.from_pretrained(folder, low_cpu_mem_usage=True, revision="main")
+    with pytest.warns(UserWarning, match="from_pretrained does not know token, vea, and ignores"):
+        compat.AudioLDMPipeline.from_pretrained(folder, vea=None, token="x")

@@ -6,6 +6,7 @@ Letters: B prompts times waveforms, C channels, T' F' latent grid.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,19 @@ from .variants import link_variant
 
 _ANY_DEVICE = ("auto", "balanced", "balanced_low_0", "sequential")
 """Values of `device_map` that leave the choice of the device to the library."""
+
+
+_SETTINGS = (
+    *("cache_dir", "device", "device_map", "dtype", "local_files_only", "reference", "revision"),
+    *("torch_dtype", "use_safetensors", "variant"),
+)
+"""Keywords of `from_pretrained` beside components."""
+_WITHOUT_EFFECT = (
+    *("custom_pipeline", "custom_revision", "disable_mmap", "force_download"),
+    *("low_cpu_mem_usage", "max_memory", "mirror", "offload_folder", "offload_state_dict"),
+    *("provider", "provider_options", "proxies", "sess_options", "trust_remote_code", "use_onnx"),
+)
+"""Keywords of diffusers that change no result, and that this package does not need."""
 
 
 @dataclass
@@ -90,6 +104,7 @@ class BasePipeline(LoRAMethods, PipelineObjects):
             UsageError: A keyword has a value that cannot be used, or the model needs the other
                 pipeline.
         """
+        _warn_of_unknown(set(keywords) - set(cls.component_names), cls.__name__)
         folders: list[library.TemporaryFolder] = []
         folder = _find_folder(name, keywords)
         variant = keywords.get("variant")
@@ -346,6 +361,16 @@ class BasePipeline(LoRAMethods, PipelineObjects):
             return values.repeat_interleave(num_waveforms, 0).to(self.device)
 
         return conditioning.map(repeat)
+
+
+def _warn_of_unknown(names: set[str], class_name: str) -> None:
+    """Warn of keywords of `from_pretrained` that are not read, as diffusers does."""
+    unknown = sorted(names.difference(_SETTINGS, _WITHOUT_EFFECT))
+    if unknown:
+        warnings.warn(
+            f"{class_name}.from_pretrained does not know {', '.join(unknown)}, and ignores it",
+            stacklevel=3,
+        )
 
 
 def _find_folder(name: str | Path, keywords: dict[str, Any]) -> str | Path:
