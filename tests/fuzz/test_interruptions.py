@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-CASES = ("batch:KILL:0", "generate:TERM:1", "download:INT:0", "train:INT:1", "dataset:KILL:0")
+CASES = ("batch:KILL:0", "download:INT:0", "stream:TERM:0")
 SCRIPT = Path(__file__).with_name("interruptions.py")
 
 
