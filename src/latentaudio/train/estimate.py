@@ -7,7 +7,8 @@ allocation is counted as it is made and freed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from ..models.checkpointing import checkpoint_activations
 from .memory_counter import EmulatedKernels, LiveMemory
 from .recipe import Recipe
 from .skeleton import build_skeleton
-from .stages.base import Stage, clips_in
+from .stages.base import Batch, Stage, clips_in
 
 PROCESS_BYTES = 550_000_000
 """Python, torch and transformers without any tensor, measured on Linux."""
@@ -226,6 +227,7 @@ def measure_step(stage: Stage, device_type: str, dtype: torch.dtype | None) -> S
     if stage.recipe.activation_checkpointing:
         for module in stage.trainables.values():
             checkpoint_activations(module, kernels.second_run)
+    batch = stage.batch(0)
     peak = 0
     activations = 0
     flops = 0
@@ -235,7 +237,16 @@ def measure_step(stage: Stage, device_type: str, dtype: torch.dtype | None) -> S
     for name in stage.trainables:
         for parameter in trained:
             parameter.requires_grad_(owners[id(parameter)] == name)
-        live, counter = _run_losses(stage, name, kernels)
+        counter = FlopCounterMode(display=False)
+        live = LiveMemory([*stage.trainables.values(), *stage.frozen.values(), batch])
+        if stage.recipe.activation_checkpointing:
+            # the counter of operations keeps the tensors of second runs
+            _run_losses(stage, name, batch, kernels, [counter])
+            for parameter in trained:
+                parameter.grad = None
+            _run_losses(stage, name, batch, kernels, [live])
+        else:
+            _run_losses(stage, name, batch, kernels, [counter, live])
         peak = max(peak, live.peak)
         activations = max(activations, live.at_backward)
         flops += counter.get_total_flops()
@@ -253,7 +264,7 @@ def measure_step(stage: Stage, device_type: str, dtype: torch.dtype | None) -> S
             "averaged weights": _num_bytes(trained) if stage.recipe.ema_decay > 0 else 0,
             "moments of AdamW": _ADAM_MOMENTS * _FLOAT_BYTES * num_trained,
             "gradients, activations": peak,
-            "batch": _batch_bytes(stage.batch(0)),
+            "batch": _batch_bytes(batch),
             "program": PROCESS_BYTES,
         },
         activations,
@@ -262,25 +273,29 @@ def measure_step(stage: Stage, device_type: str, dtype: torch.dtype | None) -> S
 
 
 def _run_losses(
-    stage: Stage, name: str, kernels: EmulatedKernels
-) -> tuple[LiveMemory, FlopCounterMode]:
-    """Run losses and gradients of one trainable; return what they allocated and computed."""
-    modules = [*stage.trainables.values(), *stage.frozen.values()]
+    stage: Stage,
+    name: str,
+    batch: Batch,
+    kernels: EmulatedKernels,
+    counters: Sequence[LiveMemory | FlopCounterMode],
+) -> None:
+    """Run losses and gradients of one trainable, and count what they allocate and compute."""
     for module in stage.trainables.values():
         module.train()
-    batch = stage.batch(0)
-    live = LiveMemory([*modules, batch])
-    counter = FlopCounterMode(display=False)
-    with counter, live, kernels:
+    with ExitStack() as stack:
+        for counter in counters:
+            stack.enter_context(counter)
+        stack.enter_context(kernels)
         losses = stage.losses(batch, name, Generator())
         total = torch.zeros((), device="meta")
         for loss_name, loss in losses.items():
             total = total + stage.loss_weights.get(loss_name, 1.0) * loss
         kernels.copies.clear()
-        live.at_backward = live.live
+        for counter in counters:
+            if isinstance(counter, LiveMemory):
+                counter.at_backward = counter.live
         total.backward()
         del losses, loss, total
-    return live, counter
 
 
 def _parameters(modules: Iterable[nn.Module], requires_grad: bool) -> Iterable[nn.Parameter]:

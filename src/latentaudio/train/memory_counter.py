@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -89,14 +89,9 @@ class EmulatedKernels(TorchFunctionMode):
         self.keeps_norms = device_type == "cuda"
         self.copies: dict[int, Tensor] = {}
 
-    @contextmanager
-    def second_run(self) -> Iterator[None]:
-        """Emulate inside the block, the second run of a checkpointed block."""
-        try:
-            with self:
-                yield
-        finally:  # the run is stopped by an exception when it has what gradients need
-            self.copies.clear()  # as autocast does at the end of each run
+    def second_run(self) -> AbstractContextManager[None]:
+        """Return a context that emulates the second run of a checkpointed block."""
+        return _SecondRun(self)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function, or what a real device runs instead."""
@@ -125,6 +120,23 @@ class EmulatedKernels(TorchFunctionMode):
         if id(value) not in self.copies:
             self.copies[id(value)] = value.to(self.dtype)
         return self.copies[id(value)]
+
+
+class _SecondRun(AbstractContextManager[None]):
+    """Emulates inside the block.
+
+    An exception ends a second run. A generator would keep its frames, and with them the tensors.
+    """
+
+    def __init__(self, kernels: EmulatedKernels) -> None:
+        self.kernels = kernels
+
+    def __enter__(self) -> None:
+        self.kernels.__enter__()
+
+    def __exit__(self, *exception: Any) -> None:
+        self.kernels.__exit__(*exception)
+        self.kernels.copies.clear()  # as autocast does at the end of each run
 
 
 def _fused_attention(
