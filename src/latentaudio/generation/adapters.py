@@ -62,7 +62,8 @@ class AdapterMethods:
             UsageError: The name is taken, or a number is out of its range.
             WeightsError: The file is missing, damaged, or of another model.
         """
-        use = AdapterUse(str(path), float(weight), tuple(noise_levels), sha256)
+        low, high = noise_levels
+        use = AdapterUse(str(path), float(weight), (low, high), sha256)
         chosen_name = name or adapter_name(use.path, self.adapters)
         if chosen_name in self.adapters:
             raise UsageError(

@@ -361,7 +361,7 @@ def _without_ones(shape: tuple[int, ...], num_axes: int) -> tuple[int, ...]:
 
 def _metadata(file: Path) -> dict[str, str]:
     try:
-        with safe_open(file, framework="pt") as opened:  # type: ignore[no-untyped-call]
+        with safe_open(file, framework="pt") as opened:
             return dict(opened.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{file} is damaged ({first_line(error)}); copy it again") from None
@@ -376,7 +376,7 @@ def _read_alpha(file: Path, metadata: Mapping[str, str]) -> float | None:
     try:
         if _DIFFUSERS_METADATA in metadata:
             config = parse_json(metadata[_DIFFUSERS_METADATA])
-            config = {key.partition(".")[2]: value for key, value in config.items()}
+            config = {key.rpartition(".")[2]: value for key, value in config.items()}
         elif config_file.is_file() and file.name == FILE_NAMES[2]:
             config = parse_json(read_bounded(config_file))
         else:

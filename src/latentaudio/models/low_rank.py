@@ -35,14 +35,15 @@ class LowRankUpdate:
             weight: The weight of the base model.
         """
         base = weight.float()
-        product = self.scale * (self.up.float() @ self.down.float().flatten(1))
-        product = product.view_as(base)
+        matrix = self.scale * (self.up.float() @ self.down.float().flatten(1))
+        product: Tensor = matrix.view_as(base)
         if self.magnitude is None:
             return product
         changed = base + product
         length = changed.flatten(1).norm(dim=1)
         factor = self.magnitude.float() / length
-        return changed * factor.view(-1, *[1] * (base.ndim - 1)) - base
+        scaled: Tensor = changed * factor.view(-1, *[1] * (base.ndim - 1))
+        return scaled - base
 
 
 def is_stored_transposed(layer: nn.Module) -> bool:
