@@ -39,10 +39,11 @@ _RUNNING_STATISTICS = (".running_mean", ".running_var")
 
 def process_rank() -> int:
     """Return the number of this process among those that torchrun started, from 0."""
-    return int(os.environ.get("RANK", "0")) if _world_size() > 1 else 0
+    return int(os.environ.get("RANK", "0")) if num_processes() > 1 else 0
 
 
-def _world_size() -> int:
+def num_processes() -> int:
+    """Return the number of processes that torchrun started, 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -213,7 +214,7 @@ def joined_processes(device: torch.device) -> Iterator[tuple[Processes, torch.de
     Raises:
         TrainingError: Another process cannot be reached.
     """
-    if _world_size() == 1:
+    if num_processes() == 1:
         yield ALONE, device
         return
     backend = "gloo"

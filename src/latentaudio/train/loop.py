@@ -28,7 +28,7 @@ from ..loaders.model_folder import read_config, save_component
 from . import checkpoint
 from .clock import Clock
 from .diagnosis import DivergenceMonitor, memory_errors_reported
-from .distributed import Processes, check_number_of_processes, joined_processes
+from .distributed import Processes, check_number_of_processes, joined_processes, num_processes
 from .logger import LOG_FILE, VALIDATION_FILE, RunLogger
 from .loggers import check_loggers
 from .optim import learning_rate, optimizer_step
@@ -128,9 +128,9 @@ def train(
         raise ConfigError(
             "optim.anneal_over: minutes needs a time limit; add --max-minutes, or set it to steps"
         )
+    check_number_of_processes(recipe, num_processes())
     with joined_processes(pick_device(recipe.device)) as (processes, device), ExitStack() as stack:
         is_new = not run_folder.exists()
-        check_number_of_processes(recipe, processes.count)
         try:
             with processes.first_process_first():
                 if processes.is_first:

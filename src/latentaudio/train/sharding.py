@@ -13,14 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-_MIN_BLOCK_PARAMETERS = 100_000
-"""Smaller blocks are cut with the module around them: each cut block costs a message."""
-
 
 def shard_module(module: nn.Module, device: torch.device) -> None:
     """Cut the parameters of a module into parts.
 
-    The blocks of its lists are gathered one at a time while they compute.
+    They are gathered for each pass and freed after it. Gradients, averaged weights and the state of
+    the optimizer stay in parts. The blocks of a UNet cannot be gathered one by one: it projects the
+    contexts of all blocks before the first block runs.
 
     Args:
         module: Module that is used by calling it.
@@ -30,15 +29,6 @@ def shard_module(module: nn.Module, device: torch.device) -> None:
     from torch.distributed.fsdp import fully_shard
 
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
-    blocks = []
-    for child in module.modules():
-        if isinstance(child, nn.ModuleList):
-            blocks += list(child)
-    for block in reversed(blocks):  # inner lists come after the lists around them
-        has_forward = type(block).forward is not nn.Module.forward
-        num_parameters = sum(parameter.numel() for parameter in block.parameters())
-        if has_forward and num_parameters >= _MIN_BLOCK_PARAMETERS:
-            fully_shard(block, mesh=mesh)
     fully_shard(module, mesh=mesh)
 
 

@@ -16,6 +16,7 @@ NUM_LEVELS = 8
 """Timesteps at which the error is measured."""
 
 
+@torch.no_grad()
 def errors_by_timestep(
     unet: UNet, schedule: Schedule, latent: Tensor, conditioning: Conditioning
 ) -> dict[str, float]:
