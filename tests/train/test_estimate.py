@@ -133,6 +133,13 @@ def test_checkpointing_keeps_less_and_gives_the_same_gradients(name):
     assert peaks[1] < peaks[0]
 
 
+def test_a_network_without_blocks_cannot_be_checkpointed():
+    settings = recipe("vocoder", STAGES["vocoder"][1], activation_checkpointing=True)
+    stage = build_skeleton(settings, TINY, is_meta=False)
+    with pytest.raises(ConfigError, match="no effect in the stage vocoder"):
+        build_trainables(stage, settings)
+
+
 @pytest.mark.parametrize("name", ["diffusion", "vae"])
 def test_channels_last_trains_the_same_weights(name):
     trainable, options = STAGES[name]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from ..loaders.key_mapping import current_key
 from ..models.checkpointing import checkpoint_activations
 from .optim import Ema, build_optimizer
@@ -92,11 +93,19 @@ def build_trainables(stage: Stage, recipe: Recipe) -> dict[str, Trainable]:
     Args:
         stage: The stage, on its device.
         recipe: Recipe of the run.
+
+    Raises:
+        ConfigError: There is nothing to checkpoint.
     """
     trainables = {}
+    if recipe.activation_checkpointing:
+        counts = [checkpoint_activations(module) for module in stage.trainables.values()]
+        if not any(counts):
+            raise ConfigError(
+                f"activation_checkpointing has no effect in the stage {recipe.stage}, whose "
+                "networks have no blocks that can run again; set it to false"
+            )
     for name, module in stage.trainables.items():
-        if recipe.activation_checkpointing:
-            checkpoint_activations(module)
         if recipe.channels_last:
             module.to(memory_format=torch.channels_last)
         optimizer = build_optimizer(module, recipe.optim)
