@@ -172,7 +172,7 @@ def batch(
     overwrite: Annotated[
         bool,
         Parameter(
-            help="Replace files of the folder that this batch has not made, or that were changed.",
+            help="Replace files that this batch has not made, or that were edited since.",
             group=OUTPUT,
             show_default=False,
         ),
@@ -193,9 +193,7 @@ def batch(
 
     FOLDER/manifest.jsonl gets one line per file. Rows without a seed take --seed, and one more for
     each row; without --seed, the seed is random and stored in the manifest. A row that has changed
-    is generated again; a row that only moved in the list is not. A file that was edited after the
-    batch made it is not replaced without --overwrite. A row that fails is reported, and
-    tried again the next time.
+    is generated again; a row that only moved in the list is not. A row that fails is tried again.
     """
     console.set_quiet(display.quiet)
     extension = f".{format}"

@@ -112,9 +112,7 @@ def build_gpt2(config: TranslatorConfig) -> GPT2Model:
 def build_clap(config: CLAPConfig) -> ClapModel | ClapTextModelWithProjection:
     """Build CLAP without feature fusion.
 
-    RoBERTa and HTSAT towers, each projected to [B, projection_dim] (numerics: CLAP).
-
-    The text tower counts positions from its padding id, `text_pad_id`. Without
+    RoBERTa and HTSAT towers, each projected to [B, projection_dim] (numerics: CLAP). Without
     `audio_depths`, only the text tower and its projection are built.
     """
     from transformers import (
