@@ -102,7 +102,7 @@ class Chunk:
         for bucket, keys in copied.values():
             parts.append(bucket.select([self.stored[key][1] for key in keys]))
             order += keys
-        arrays = concatenate(parts)
+        arrays = parts[0] if len(parts) == 1 else concatenate(parts)
         wanted = [row.key for row in self.rows]
         if order == wanted:
             return arrays
