@@ -166,8 +166,7 @@ def batch(
     ],
     *,
     format: Annotated[
-        str,
-        Parameter(help=f"Format of the files: {_FORMAT_NAMES}.", group=OUTPUT),
+        str, Parameter(help=f"Format of the files: {_FORMAT_NAMES}.", group=OUTPUT)
     ] = "wav",
     overwrite: Annotated[
         bool,

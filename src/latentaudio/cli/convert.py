@@ -62,10 +62,8 @@ def convert(
 ) -> None:
     """Write a model in another layout; every tensor stays bit-identical.
 
-    With --adapter, the adapters are merged into the weights.
-
-    Of averaged and raw weights, the kind that the authors sampled with is written, or the raw ones
-    for the layout diffusers.
+    With --adapter, the adapters are merged into the weights. Of averaged and raw weights, the kind
+    that the authors sampled with is written, or the raw ones for the layout diffusers.
     """
     from ..loaders.convert import convert as convert_model
     from ..loaders.resolve import resolve_model
