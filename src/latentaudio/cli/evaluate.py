@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
@@ -174,7 +174,7 @@ def _generate_clips(flags: EvaluationFlags, model: str, prompts: Path, folder: P
     from .batch import batch
     from .flags import DisplayFlags
 
-    options = {"model": model, "seed": str(flags.seed)}
+    options: dict[str, Any] = {"model": model, "seed": str(flags.seed)}
     if flags.candidates is not None:
         options["candidates"] = str(flags.candidates)
     batch(prompts, folder, display=DisplayFlags(quiet=flags.quiet), **options)
