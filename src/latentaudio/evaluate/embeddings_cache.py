@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from ..config.parsing import parse_json
+from ..data.cache import cache_folder
 from ..errors import DataError
 from .clip_facts import ClipFacts
 from .features import ClipFeatures
@@ -37,10 +37,8 @@ _SCHEMA = (
 
 
 def default_cache_folder() -> Path:
-    """Return the folder of the cache: XDG_CACHE_HOME or ~/.cache, then latentaudio/evaluate."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if base else Path.home() / ".cache"
-    return root / "latentaudio" / "evaluate"
+    """Return the folder of the cache, below that of data sets."""
+    return cache_folder() / "evaluate"
 
 
 def key_of(settings: Mapping[str, Any]) -> str:

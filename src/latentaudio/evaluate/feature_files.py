@@ -6,6 +6,7 @@ Letters: N clips, E size of an embedding, K classes.
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -69,7 +70,10 @@ def read_array(path: Path) -> Embeddings:
         array: Embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror or error}); check the name") from None
-    except (ValueError, EOFError, MemoryError, OverflowError, SyntaxError, TypeError) as error:
+    except (
+        ValueError, ArithmeticError, EOFError, LookupError, MemoryError, RecursionError,
+        SyntaxError, TokenError, TypeError,
+    ) as error:  # fmt: skip
         raise DataError(f"{path} is no .npy file of numbers ({first_line(error)})") from None
     if array.ndim != 2 or array.dtype.kind != "f":
         raise DataError(
