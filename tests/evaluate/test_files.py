@@ -89,7 +89,16 @@ def test_bytes_that_are_no_array_are_one_line(tmp_path):
     file = tmp_path / "x.npy"
     np.save(file, np.zeros((3, 3)))
     good = file.read_bytes()
-    for content in (b"", good[:20], good[:-9], b"\x93NUMPY\x01\x00" + b"\xff" * 90, b"PK\x03\x04"):
+    open_bracket = good.replace(b"False, ", b"False,(")
+    assert open_bracket != good
+    for content in (
+        b"",
+        open_bracket,
+        good[:20],
+        good[:-9],
+        b"\x93NUMPY\x01\x00" + b"\xff" * 90,
+        b"PK\x03\x04",
+    ):
         file.write_bytes(content)
         with pytest.raises(DataError, match=r"x\.npy"):
             read_array(file)
