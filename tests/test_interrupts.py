@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -46,3 +48,42 @@ def test_other_threads_leave_the_handlers_alone():
     thread.start()
     thread.join()
     assert handlers == [before]
+
+
+LOST_STOP = """
+import os, signal, sys
+from unittest.mock import patch
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from latentaudio.__main__ import run
+from latentaudio.cli import console, main
+
+class Loses:
+    def __del__(self):
+        os.kill(os.getpid(), NUMBER)
+
+def command(words, **_):
+    if words[0] == "changed":
+        try:
+            os.kill(os.getpid(), NUMBER)
+        except KeyboardInterrupt:
+            raise ValueError("could not determine the shape") from None
+    with console.progress_bar("working", quiet=True) as tick:
+        for step in range(9):
+            tick(step, 9)
+            if step == 3:
+                Loses()
+    raise AssertionError("it goes on")
+
+with patch.object(main, "app", command):
+    run()
+"""
+
+
+@pytest.mark.parametrize("way", ["changed", "lost"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_that_a_library_changes_or_loses_is_a_stop(way, number, code):
+    program = LOST_STOP.replace("NUMBER", str(int(number)))
+    command = [sys.executable, "-c", program, way]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert ended.stderr == "latentaudio: stopped; finished files are complete\n"

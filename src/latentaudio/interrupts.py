@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,10 +67,44 @@ def deferred_stops() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
-def raise_on_sigterm() -> None:
-    """Turn SIGTERM into `Terminated`, for the whole program."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, _frame: raise_interrupt(number))
+_RECEIVED = StopRequest()
+"""The first signal that the handlers of this program have got."""
+
+
+def raise_on_signals() -> None:
+    """Turn SIGTERM into `Terminated`, and remember it and Ctrl-C, for the whole program.
+
+    Library code can turn the exception into another, or lose it: see `received_signal`.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    _RECEIVED.signal_number = None
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as in the background of a shell
+            signal.signal(number, _remember_and_raise)
+    sys.unraisablehook = _print_unraisable
+
+
+def received_signal() -> int | None:
+    """Return the signal that should have stopped this program, or None."""
+    return _RECEIVED.signal_number
+
+
+def raise_if_received() -> None:
+    """Stop now if a signal has come whose exception was lost, for example in a destructor."""
+    if _RECEIVED.signal_number is not None:
+        raise_interrupt(_RECEIVED.signal_number)
+
+
+def _remember_and_raise(signal_number: int, _frame: FrameType | None) -> None:
+    _RECEIVED.signal_number = signal_number
+    raise_interrupt(signal_number)
+
+
+def _print_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Print an exception that nobody can catch, unless it is the stop of a signal."""
+    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
 
 
 def ignore_stops() -> None:

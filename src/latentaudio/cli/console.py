@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from ..errors import DataError, one_line
+from ..interrupts import raise_if_received
 
 PROGRESS_INTERVAL_S = 30.0
 """Time between two lines of progress if stderr is not a terminal, for example a log file."""
@@ -127,8 +128,20 @@ def progress_bar(title: str, quiet: bool) -> Iterator[ProgressCallback]:
         quiet: Whether to show nothing.
 
     Yields:
-        The function to report progress with.
+        The function to report progress with. It stops the work after a signal whose exception was
+        lost.
     """
+    with _progress(title, quiet) as show:
+
+        def tick(done: int, total: int, note: str = "") -> None:
+            raise_if_received()
+            show(done, total, note)
+
+        yield tick
+
+
+@contextmanager
+def _progress(title: str, quiet: bool) -> Iterator[ProgressCallback]:
     if quiet:
         yield lambda done, total, note="": None
     elif sys.stderr is not None and sys.stderr.isatty():

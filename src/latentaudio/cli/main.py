@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from procedural_audio.errors import RenderError
 
 from ..errors import LatentAudioError, UsageError
 from ..fileio import user_path
-from ..interrupts import Terminated, raise_on_sigterm
+from ..interrupts import Terminated, raise_on_signals, received_signal
 from . import console
 from .audioldm_flags import LEGACY_FLAGS, translate_legacy_flags
 
@@ -147,9 +148,11 @@ def main(tokens: Sequence[str] | None = None) -> int:
         _discard_stdout()
         return 0
     except KeyboardInterrupt as stop:
-        console.print_error(str(stop) or "stopped; finished files are complete")
-        return 143 if isinstance(stop, Terminated) else 130
+        return _report_stop(str(stop), isinstance(stop, Terminated))
     except Exception as error:
+        number = None if tokens is not None else received_signal()
+        if number is not None:  # a library has made another exception of it
+            return _report_stop("", number == signal.SIGTERM)
         if is_debug:
             raise
         return _report(error, words[0] if words else "")
@@ -162,9 +165,15 @@ def _with_home(word: str) -> str:
     return flag + sign + (str(user_path(value)) if value.startswith("~/") else value)
 
 
+def _report_stop(message: str, is_sigterm: bool) -> int:
+    """Print a line about a stop and return the exit code."""
+    console.print_error(message or "stopped; finished files are complete")
+    return 143 if is_sigterm else 130
+
+
 def _prepare_process() -> None:
-    """Make SIGTERM, warnings and the width of the terminal harmless, and bound a cache."""
-    raise_on_sigterm()
+    """Make signals, warnings and the width of the terminal harmless, and bound a cache."""
+    raise_on_signals()
     # oneDNN reads it when torch first computes
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PRIMITIVE_CACHE_CAPACITY)
     # Warnings of libraries are for developers; none may become an error (PYTHONWARNINGS=error).

@@ -88,7 +88,7 @@ def download_to_cache(
             except OSError:  # a system without symbolic links
                 shutil.copyfile(target, temporary)
     ref = repository.folder / "refs" / repository.revision
-    is_current = ref.is_file() and ref.read_text() == commit
+    is_current = ref.is_file() and ref.read_bytes() == commit.encode()
     if repository.revision != commit and not is_current:
         with atomic_write(ref) as temporary:
             temporary.write_text(commit)

@@ -20,6 +20,7 @@ SPACE_REMEDY = "free some space or choose another place (--to, HF_HOME)"
 _LIST_TIMEOUT_S = 10
 _SAFE_NAME = re.compile(r"(?!.*(^|/)\.\.?(/|$))[^/\\:][^\\:]*")
 """A relative path that stays inside its folder."""
+MAX_FILE_BYTES = 2**50
 HASH = re.compile("[0-9a-f]{40}([0-9a-f]{24})?")
 """A sha1 or a sha256."""
 
@@ -84,7 +85,9 @@ class HubRepository:
                 hashes_are_valid = HASH.fullmatch(content_hash) and HASH.fullmatch(info.sha)
                 if not _SAFE_NAME.fullmatch(name) or not hashes_are_valid:
                     raise ValueError("a name that no hub has")
-                files.append(HubFile(name, content_hash, int(num_bytes)))
+                if not (isinstance(num_bytes, int) and 0 <= num_bytes <= MAX_FILE_BYTES):
+                    raise ValueError("a size that no file has")
+                files.append(HubFile(name, content_hash, num_bytes))
         return info.sha, files
 
     def cached_files(self) -> tuple[Path, list[str]]:
@@ -191,7 +194,7 @@ def translate_errors(repository: HubRepository) -> Iterator[None]:
         ) from None
     except UsageError:  # it is a ValueError, too
         raise
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
         raise WeightsError(
             f"{endpoint} does not answer like a hub; check HF_ENDPOINT and the proxy"
         ) from None

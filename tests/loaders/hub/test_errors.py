@@ -11,6 +11,7 @@ import pytest
 from hub_server import (
     DEFAULT_FILES,
     FILES,
+    Answer,
     closed_port_url,
     contents_of,
     error_line,
@@ -186,3 +187,21 @@ def test_offline_mode_sends_no_request(server, repo_cache, monkeypatch):
     server.log.clear()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert fetch("o/r") == folder and not server.log
+
+
+@pytest.mark.parametrize("size", ["1e999", "-1", "1.5", "null", '"5"', "1" + "0" * 400, "NaN"])
+def test_sizes_that_no_file_has_are_not_believed(server, monkeypatch, tmp_path, size):
+    listing = Answer.listing(None).replace(b'"size": 204800', f'"size": {size}'.encode())
+    monkeypatch.setattr(Answer, "listing", lambda self: listing)
+    message = error_line(WeightsError, lambda: fetch("o/r", to=tmp_path / "new"))
+    assert message.startswith(f"{server.url} does not answer like a hub")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"../../..", b"", b"\0", b"x" * 9999])
+def test_a_damaged_ref_of_the_cache_is_none(server, repo_cache, content):
+    fetch("o/r")
+    (repo_cache / "refs" / "main").write_bytes(content)
+    message = error_line(WeightsError, lambda: fetch("o/r", is_offline=True))
+    assert message.startswith("o/r must be downloaded")
+    assert tree(fetch("o/r")) == contents_of(*DEFAULT_FILES)
