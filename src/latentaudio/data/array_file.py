@@ -88,7 +88,7 @@ class ArrayFileWriter:
             name: Name of the array.
             rows: Rows of its type.
         """
-        data = memoryview(rows.contiguous().numpy()).cast("B") if rows.numel() else b""
+        data = rows.contiguous().numpy().data.cast("B") if rows.numel() else b""
         self._file.seek(8 + _HEADER_BYTES + self._cursors[name])
         self._file.write(data)
         self._cursors[name] += len(data)
