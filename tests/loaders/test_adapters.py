@@ -59,7 +59,7 @@ def random_updates(config, components=("unet",), rank=2, seed=0):
     updates = {}
     for component in components:
         for name, weight in build_component(component, config).state_dict().items():
-            if name.endswith("to_q.weight") or name.endswith("conv1.weight"):
+            if name.endswith(("to_q.weight", "conv1.weight")):
                 down = torch.randn(rank, *weight.shape[1:], generator=generator)
                 up = torch.randn(weight.shape[0], rank, generator=generator)
                 updates.setdefault(component, {})[name] = LowRankUpdate(down, 0.3 * up)
@@ -313,7 +313,7 @@ def test_pickles_are_not_opened(model, tmp_path):
     torch.save({"unet.x.lora_A.weight": torch.zeros(1)}, file)
     with pytest.raises(WeightsError, match="can contain code"):
         model.load_adapter(file)
-    with pytest.raises(WeightsError, match="has no adapter.safetensors"):
+    with pytest.raises(WeightsError, match=r"has no adapter\.safetensors"):
         model.load_adapter(tmp_path)
 
 

@@ -39,7 +39,7 @@ def checkpoint_activations(
     """
     if isinstance(module, CHECKPOINTED) or type(module).__name__ in CHECKPOINTED_NAMES:
         forward = partial(_run_again, module.forward, around_second_run)
-        module.forward = forward  # type: ignore[method-assign]
+        module.forward = forward
         return 1
     return sum(checkpoint_activations(child, around_second_run) for child in module.children())
 

@@ -107,7 +107,7 @@ def build_trainables(stage: Stage, recipe: Recipe) -> dict[str, Trainable]:
             )
     for name, module in stage.trainables.items():
         if recipe.channels_last:
-            module.to(memory_format=torch.channels_last)
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = build_optimizer(module, recipe.optim)
         trainables[name] = Trainable(module.train(), optimizer, Ema(module, recipe.ema_decay))
     return trainables

@@ -154,7 +154,7 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_layer: Ten
     for loss in (reconstruction, adversarial):
         [gradient] = torch.autograd.grad(loss, last_layer, retain_graph=True)
         norms.append(gradient.norm())
-    weight = norms[0] / (norms[1] + _ADAPTIVE_EPSILON)
+    weight: Tensor = norms[0] / (norms[1] + _ADAPTIVE_EPSILON)
     return weight.clamp(0, MAX_ADAPTIVE_WEIGHT).detach()
 
 

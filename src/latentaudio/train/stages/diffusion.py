@@ -356,11 +356,14 @@ class DiffusionStage(LatentDiffusionStage):
         for name, encoding in encodings.items():
             if encoding.vector is None or name not in captions:
                 continue
+            text_vector = captions[name].vector
+            if text_vector is None:
+                continue
             is_text = draw(
                 len(encoding.vector), self.options.clap_text_prob, self.options, generator
             )
             vector = torch.where(
-                is_text.to(encoding.vector.device)[:, None], captions[name].vector, encoding.vector
+                is_text.to(encoding.vector.device)[:, None], text_vector, encoding.vector
             )
             changes[name] = replace(encoding, vector=vector)
         return encodings.replaced(changes)
