@@ -231,25 +231,28 @@ def measure_step(stage: Stage, device_type: str, dtype: torch.dtype | None) -> S
     peak = 0
     activations = 0
     flops = 0
-    owners = {}
+    owners: dict[int, str] = {}
     for name, module in stage.trainables.items():
         owners |= {id(p): name for p in _parameters([module], requires_grad=True)}
     for name in stage.trainables:
         for parameter in trained:
             parameter.requires_grad_(owners[id(parameter)] == name)
         counter = FlopCounterMode(display=False)
+        kernels.flops = 0
         live = LiveMemory([*stage.trainables.values(), *stage.frozen.values(), batch])
         if stage.recipe.activation_checkpointing:
             # the counter of operations keeps the tensors of second runs
             _run_losses(stage, name, batch, kernels, [counter])
+            attention_flops = kernels.flops
             for parameter in trained:
                 parameter.grad = None
             _run_losses(stage, name, batch, kernels, [live])
         else:
             _run_losses(stage, name, batch, kernels, [counter, live])
+            attention_flops = kernels.flops
         peak = max(peak, live.peak)
         activations = max(activations, live.at_backward)
-        flops += counter.get_total_flops()
+        flops += counter.get_total_flops() + attention_flops
         for parameter in trained:
             parameter.grad = None
     for parameter in trained:
