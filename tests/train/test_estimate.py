@@ -220,12 +220,15 @@ print(int(peak.split()[1]) * 1024)
     [
         {"stage": "diffusion", "model": "mini", "options": {"frames_per_batch": 16384}},
         {"stage": "vae", "model": "mini", "batch_size": 8, "options": {"crop_frames": 512}},
-        {
-            "stage": "diffusion",
-            "model": "audioldm-s-full",
-            "ema_decay": 0.0,
-            "options": {"frames_per_batch": 1024},
-        },
+        pytest.param(
+            {
+                "stage": "diffusion",
+                "model": "audioldm-s-full",
+                "ema_decay": 0.0,
+                "options": {"frames_per_batch": 1024},
+            },
+            marks=pytest.mark.published,
+        ),
     ],
     ids=["mini", "vae", "audioldm-s"],
 )

@@ -152,7 +152,7 @@ def test_every_published_shape_has_recipes():
             assert shapes[replace(spec.config, latent_std=(1.0,))] & {"diffusion", "joint"}, name
 
 
-@pytest.mark.slow
+@pytest.mark.published
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
 def test_a_recipe_runs_at_its_published_shape(path):
     recipe = small_recipe(path).model_copy(update={"ema_decay": 0.0})
@@ -167,7 +167,7 @@ def test_a_recipe_runs_at_its_published_shape(path):
     assert all(torch.isfinite(torch.tensor(value)) for value in logged.values())
 
 
-@pytest.mark.slow
+@pytest.mark.published
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
 def test_a_recipe_has_an_estimate_at_its_published_batch(path):
     estimate = estimate_run(read_recipe(path), machine="a100")
