@@ -22,9 +22,9 @@ def loaded(monkeypatch):
     names = []
     load_component = ModelSource.load_component
 
-    def recorded(source, name, *arguments):
+    def recorded(source, name, *arguments, **keywords):
         names.append(name)
-        return load_component(source, name, *arguments)
+        return load_component(source, name, *arguments, **keywords)
 
     monkeypatch.setattr(ModelSource, "load_component", recorded)
     return names

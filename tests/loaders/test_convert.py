@@ -223,7 +223,7 @@ def test_text_tower_of_audioldm1_alone_passes_the_authors_layout(tmp_path, monke
     spec = replace(
         source.spec, name="tiny-published", unet_parameters=1, original_checkpoint="tiny.ckpt"
     )
-    full_clap = replace(source.config.clap, audio_depths=(1, 1))
+    full_clap = replace(source.config.clap, audio_depths=(1, 1), audio_num_heads=(4, 8))
     complete = replace(source.config, clap=full_clap)
     monkeypatch.setitem(registry.MODELS, "tiny-published", replace(spec, config=complete))
     convert(source, tmp_path / "tiny-published.ckpt", "original")

@@ -137,7 +137,7 @@ def test_a_recipe_trains_a_small_model_of_its_kind(path):
 def test_a_recipe_is_short_and_says_where_its_numbers_are_from(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     comment = " ".join(line for line in lines if line.startswith("#"))
-    assert re.search(r"numerics: |arXiv \d{4}\.\d{5}|this project's", comment)
+    assert re.search(r"numerics:\s|arXiv \d{4}\.\d{5}|this project's", comment)
     assert 2 <= len([line for line in lines if not line.startswith("#")]) <= 20
 
 

@@ -119,7 +119,7 @@ def test_a_discriminator_waits_for_its_start(tiny_stage, tmp_path, tiny_folder):
         "disc_start": 3,
         "disc_first": True,
         "adaptive_adv_weight": True,
-        "weights": {"reconstruction": 4096.0, "kl": 10.0, "adv_gen": 0.5},
+        "weights": {"reconstruction": 64.0, "kl": 10.0, "adv_gen": 0.5},
     }
     stage = tiny_stage("vae", options, folder)
     assert list(stage.trainables) == ["disc", "vae"]
@@ -135,7 +135,7 @@ def test_a_discriminator_waits_for_its_start(tiny_stage, tmp_path, tiny_folder):
     last = stage.vae.decoder.conv_out.weight
     norms = []
     for name in ("vae/l1", "vae/adv_gen"):
-        weight = 4096.0 if name == "vae/l1" else 1.0
+        weight = 64.0 if name == "vae/l1" else 1.0
         [gradient] = torch.autograd.grad(weight * losses[name], last, retain_graph=True)
         norms.append(float(gradient.norm()))
     assert norms[1] == pytest.approx(norms[0], rel=0.05)
