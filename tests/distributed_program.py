@@ -51,10 +51,10 @@ def recipe(steps=NUM_STEPS, **changes):
     return Recipe(**(settings | changes))
 
 
-def diffusion(**changes):
+def diffusion(steps=4, **changes):
     """A UNet on encoded clips; its blocks are cut if `sharding` is full."""
     settings = {"stage": "diffusion", "options": {"frames_per_batch": 512}, "batch_size": 16}
-    return recipe(4, **(settings | changes))
+    return recipe(steps, **(settings | changes))
 
 
 def at_step(number, action):
