@@ -26,7 +26,7 @@ def render_class(sound_class, seed, duration, sample_rate=RATE):
     return sound_class.render(RenderContext(np.random.default_rng(seed), sample_rate, duration))
 
 
-def sound_starts(x, sample_rate=RATE, floor=0.004, silence=0.03):
+def sound_starts(x, sample_rate=RATE, floor=0.03, silence=0.03):
     """Start of every sound that follows at least `silence` seconds below `floor` of the peak."""
     loud = np.flatnonzero(np.abs(x) > floor * np.abs(x).max())
     starts = np.r_[0, np.flatnonzero(np.diff(loud) > silence * sample_rate) + 1]

@@ -103,7 +103,7 @@ def test_single_pitches_are_frequent_and_span_two_octaves(name):
         phrase = composition.compose(context([5, seed], 5.12), instrument_range)
         if "pitch_hz" in phrase.annotations:
             pitches.append(phrase.annotations["pitch_hz"])
-    assert len(pitches) >= 0.45 * num_phrases
+    assert len(pitches) >= 0.25 * num_phrases
     assert max(pitches) / min(pitches) >= 4
 
 

@@ -30,6 +30,7 @@ def render(
     mix_probabilities: Annotated[list[float] | None, _Multiple] = None,
     num_captions: int = 3,
     file_type: Literal["flac", "wav"] = "flac",
+    soundfont: Path | None = None,
     num_workers: int | None = None,
     json: bool = False,
     quiet: bool = False,
@@ -49,6 +50,8 @@ def render(
             two sounds at the same time. They add to 1. Default: 0.72 0.18 0.1.
         num_captions: Captions per clip, at least 1.
         file_type: File format, 16 bits.
+        soundfont: General MIDI soundfont (.sf2 or .sf3) that plays the instruments. Needs the
+            package tinysoundfont. Default: the instruments are synthesized.
         num_workers: Number of processes. Default: one per core.
         json: Print the result as one line of JSON.
         quiet: Print nothing.
@@ -72,6 +75,7 @@ def render(
             MIX_PROBABILITIES if mix_probabilities is None else mix_probabilities,
             num_workers,
             progress,
+            soundfont,
         )
     if json or not quiet:
         _print_summary(summary, json)
