@@ -89,8 +89,7 @@ def render_corpus(
         mix_probabilities: See `scene.MIX_PROBABILITIES`.
         num_workers: Number of processes. None: one per core.
         progress: Called as `progress(num_done, num_clips)` after each clip.
-        soundfont: General MIDI soundfont (.sf2 or .sf3) that plays the notes of instruments. Its
-            checksum goes into `corpus.json`. None: the notes are synthesized.
+        soundfont: Soundfont (.sf2 or .sf3) that plays the notes. None: they are synthesized.
 
     Returns:
         The size of the corpus and the speed of rendering.
@@ -114,11 +113,15 @@ def render_corpus(
         soundfont=None if soundfont is None else open_soundfont(soundfont),
     )
     get_classes(names)
+    _check_num_workers(num_workers)
+    return _render(Path(folder), spec, num_workers, progress)
+
+
+def _check_num_workers(num_workers: int | None) -> None:
     if num_workers is not None and num_workers < 1:
         raise RenderError(
             f"num_workers is {num_workers}: use 1 or more, or leave it out for one per core"
         )
-    return _render(Path(folder), spec, num_workers, progress)
 
 
 def _render(

@@ -95,7 +95,7 @@ def open_soundfont(path: str | Path) -> Soundfont:
     """
     if find_spec("tinysoundfont") is None:
         raise RenderError(
-            "a soundfont needs the package tinysoundfont; run: pip install 'latentaudio[soundfont]'"
+            "a soundfont needs the package tinysoundfont; run: pip install --no-deps tinysoundfont"
         )
     resolved = Path(path).expanduser().resolve()
     if not resolved.is_file():

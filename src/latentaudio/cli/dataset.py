@@ -50,8 +50,7 @@ def render(
             two sounds at the same time. They add to 1. Default: 0.72 0.18 0.1.
         num_captions: Captions per clip, at least 1.
         file_type: File format, 16 bits.
-        soundfont: General MIDI soundfont (.sf2 or .sf3) that plays the instruments. Needs the
-            package tinysoundfont. Default: the instruments are synthesized.
+        soundfont: General MIDI soundfont (.sf2 or .sf3) that plays the instruments.
         num_workers: Number of processes. Default: one per core.
         json: Print the result as one line of JSON.
         quiet: Print nothing.

@@ -22,7 +22,7 @@ PITCH_RANGES_HZ: Mapping[str, tuple[float, float]] = {
     "bell": (220, 1200),
     "glass": (700, 4200),
     "drill": (160, 900),
-    "vacuum": (400, 900),
+    "vacuum": (330, 700),
     "fan": (58, 240),
     "propeller": (58, 230),
     "alarm": (420, 3600),

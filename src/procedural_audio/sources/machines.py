@@ -124,17 +124,17 @@ def drill(ctx: RenderContext) -> Take:
 
 
 def vacuum(ctx: RenderContext) -> Take:
-    """Render a vacuum cleaner: air that rushes through a tube, and the whine of the motor."""
+    """Render a vacuum cleaner: air that rushes through a tube, and the whine of the blower."""
     noise = noise_context(ctx)
-    pitch = ctx.log_triangular(400, 900)
-    color = colored_noise(noise, ctx.duration, 0.2)
-    rush = butterworth(color, ctx.sample_rate, 800, 7800, 1)
-    rush = resonate(ctx, rush, 14, (400, 5500), 0.08, 3.0)
-    frequency = jitter(ctx, np.full(ctx.num_samples, pitch), 0.0003, 20)
-    motor = wavetable_tone(frequency, ctx.sample_rate, 0.3)
-    motor = resonate(ctx, motor, 6, (300, 6000), 0.1, 3.0)
-    gust = 1 + 0.05 * random_curve(ctx, ctx.duration, 8)
-    mix = rush / rush.std() * gust + ctx.triangular(0.5, 0.7) * motor / motor.std()
+    pitch = ctx.log_triangular(330, 700)
+    color = colored_noise(noise, ctx.duration, 0.0)
+    rush = butterworth(color, ctx.sample_rate, 100, 7900, 1)
+    rush = resonate(ctx, rush, 10, (400, 5500), 0.1, 1.0)
+    frequency = jitter(ctx, np.full(ctx.num_samples, pitch), 0.0008, 20)
+    # The blades of the blower make little more than a sine.
+    whine = wavetable_tone(frequency, ctx.sample_rate, 2.0)
+    gust = 1 + 0.06 * random_curve(ctx, ctx.duration, 8)
+    mix = rush / rush.std() * gust + ctx.triangular(1.0, 1.4) * whine / whine.std()
     return Take(mix * clip_fade(ctx), Annotations(pitch_hz=pitch))
 
 
