@@ -4,9 +4,9 @@
     python recipes/mini/train_classifier.py --output runs/classifier --attributes
     python recipes/mini/train_classifier.py --output runs/classifier --model runs/joint
 
-`--soundfont` plays the instruments of every second render. `--attributes` also prints how often the signal analysis agrees with the renderer. `--model` also
-runs `latentaudio evaluate` on a model. A classifier that is in the folder already is not trained
-again; remove it to train another one.
+`--soundfont` plays the instruments of every second render. `--attributes` also prints how often the
+signal analysis agrees with the renderer. `--model` also runs `latentaudio evaluate` on a model. A
+classifier that is in the folder already is not trained again; remove it to train another one.
 """
 
 import argparse

@@ -365,7 +365,7 @@ def test_a_batch_of_version_0_1_is_resumed(run, write_list, tmp_path):
         "prompt\tname\tseed\nA dog\tbark\t3\nBell\t\t\n",
         "prompt,name,seed,,\nA dog,bark,3,,\n,,,,\nBell,,,,\n,,,,\n",
         ",,,\nprompt,,name,seed\nA dog,,bark,3\n\nBell\n",
-        'prompt;name;seed\n"A dog";bark;3\n;;\nBell;;;;;\n',
+        "prompt;name;seed\n\"A dog\";bark;3\n;;\nBell;;;;;\n",
     ],
 )
 def test_a_table_of_excel_is_read(tmp_path, text):
