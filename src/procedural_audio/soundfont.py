@@ -12,13 +12,15 @@ from functools import cache, lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import soxr
+from numpy.typing import NDArray
 
 from .errors import RenderError
-from .synth import Array
+
+Array: TypeAlias = NDArray[np.float64]  # as in `synth`, which imports this module for its types
 
 DRUM_BANK = 128
 """Bank of the drum kits. A key of a kit is a drum."""
@@ -127,13 +129,13 @@ def _render_note(
     player, identity = _open_player(path)
     player.program_select(0, identity, bank, program, bank == DRUM_BANK)
     player.noteon(0, key, strength)
-    held = _play(player, num_held)
+    sustained = _play(player, num_held)
     player.noteoff(0, key)
     release = _play(player, round(_RELEASE_S * _PLAYER_RATE))
     num_fade = round(_RELEASE_FADE_S * _PLAYER_RATE)
     release[-num_fade:] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(num_fade) / num_fade)
     _silence(player)
-    note = soxr.resample(np.concatenate([held, release]), _PLAYER_RATE, sample_rate)
+    note = soxr.resample(np.concatenate([sustained, release]), _PLAYER_RATE, sample_rate)
     note.setflags(write=False)
     return np.asarray(note)
 

@@ -124,5 +124,5 @@ def test_a_soundfont_that_cannot_be_played_is_one_clear_line(tmp_path, monkeypat
 
 def test_a_missing_player_is_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(RenderError, match=r"pip install 'latentaudio\[soundfont\]'"):
+    with pytest.raises(RenderError, match="pip install --no-deps tinysoundfont"):
         open_soundfont(tmp_path / "any.sf2")

@@ -117,10 +117,10 @@ def duration_phrase(seconds: float, rng: np.random.Generator) -> str | None:
         return None
     if halves == 2:
         return pick(rng, ("a second", "one second"))
-    whole = _number(halves // 2)
+    number = _number(halves // 2)
     if halves % 2:
-        return f"{whole} and a half seconds" if halves > 3 else "one and a half seconds"
-    return f"{whole} seconds"
+        return f"{number} and a half seconds" if halves > 3 else "one and a half seconds"
+    return f"{number} seconds"
 
 
 def count_phrase(count: int, rng: np.random.Generator) -> str:

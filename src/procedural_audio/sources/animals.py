@@ -48,10 +48,10 @@ def dog(ctx: RenderContext) -> Take:
         n = ctx.to_samples(length)
         contour = breakpoint_curve(n, (0, 0.7), (0.2, 1), (0.5, 0.9), (1, 0.55))
         harshness = harsh * breakpoint_curve(n, (0, 1), (0.3, 0.5), (1, 1))
-        voice = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harshness)
+        cry = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harshness)
         opening = breakpoint_curve(n, (0, 0.1), (0.2, 1), (0.5, 0.8), (1, 0))
         envelope = breakpoint_curve(n, (0, 0), (0.06, 1), (0.3, 0.8), (0.6, 0.25), (1, 0))
-        return filter_voice(voice, ctx.sample_rate, throat, opening) * envelope
+        return filter_voice(cry, ctx.sample_rate, throat, opening) * envelope
 
     qualities = descriptor(size, ("small", "yappy"), ("large", "deep"))
     return repeat_calls(ctx, length, (0.08, 0.7), 7, bark, qualities)
@@ -74,10 +74,10 @@ def cat(ctx: RenderContext) -> Take:
     def meow(pitch_factor: float) -> Array:
         n = ctx.to_samples(length)
         contour = breakpoint_curve(n, (0, start_pitch), (peak, 1.1), (0.7, 1), (1, end_pitch))
-        voice = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harsh)
+        cry = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harsh)
         opening = breakpoint_curve(n, (0, 0), (0.1, 0.1), (peak, 1), (0.65, 0.6), (1, 0))
         envelope = breakpoint_curve(n, (0, 0), (0.08, 0.5), (peak, 1), (0.75, 0.5), (1, 0))
-        return filter_voice(voice, ctx.sample_rate, throat, opening) * envelope
+        return filter_voice(cry, ctx.sample_rate, throat, opening) * envelope
 
     qualities = descriptor(size, ("small", "young"), ("large",))
     take = repeat_calls(ctx, length, (0.25, 1.2), 4, meow, qualities)
@@ -100,12 +100,12 @@ def cow(ctx: RenderContext) -> Take:
         n = ctx.to_samples(length)
         contour = breakpoint_curve(n, (0, rise), (0.3, 0.95), (peak, 1.1), (0.85, 1), (1, 0.7))
         harshness = harsh * breakpoint_curve(n, (0, 0), (0.3, 0.4), (peak, 1), (1, 0.2))
-        voice = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harshness)
+        cry = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harshness)
         opening = breakpoint_curve(n, (0, 0.2), (0.2, 0.6), (peak, 1), (0.85, 1), (1, 0.5))
         envelope = breakpoint_curve(
             n, (0, 0), (0.02, 0.4), (0.2, 0.6), (peak, 1), (0.85, 0.6), (1, 0)
         )
-        return filter_voice(voice, ctx.sample_rate, throat, opening) * envelope
+        return filter_voice(cry, ctx.sample_rate, throat, opening) * envelope
 
     qualities = descriptor(size, ("young", "small"), ("large", "deep"))
     take = repeat_calls(ctx, length, (0.3, 1.2), 3, moo, qualities)
@@ -129,11 +129,11 @@ def sheep(ctx: RenderContext) -> Take:
         tremolo = np.sin(2 * np.pi * tremolo_hz * ctx.time_axis(length)) * onset_curve
         contour = breakpoint_curve(n, (0, 0.85), (0.15, 1.05), (0.7, 1), (1, 0.85))
         frequency = pitch * pitch_factor * contour * (1 + 0.07 * depth * tremolo)
-        voice = vibrate(ctx, noise, frequency, larynx, 0.12)
+        cry = vibrate(ctx, noise, frequency, larynx, 0.12)
         opening = breakpoint_curve(n, (0, 0.2), (0.2, 0.9), (0.8, 0.7), (1, 0.3))
         curve = breakpoint_curve(n, (0, 0), (0.08, 0.9), (0.3, 1), (0.8, 0.7), (1, 0))
         envelope = (1 - depth * (0.5 - 0.5 * tremolo)) * curve
-        return filter_voice(voice, ctx.sample_rate, throat, opening) * envelope
+        return filter_voice(cry, ctx.sample_rate, throat, opening) * envelope
 
     qualities = descriptor(size, ("young", "small"), ("large",))
     return repeat_calls(ctx, length, (0.3, 1.2), 4, bleat, qualities)
@@ -201,10 +201,10 @@ def wolf(ctx: RenderContext) -> Take:
         # The annotated pitch allows only a few cents of drift, within a howl and between howls.
         contour = contour * pitch_factor**0.1
         frequency = jitter(ctx, pitch * contour, 0.006, 3)
-        voice = vibrate(ctx, noise, frequency, larynx)
+        cry = vibrate(ctx, noise, frequency, larynx)
         opening = breakpoint_curve(n, (0, 0.1), (0.3, 0.6), (0.7, 0.4), (1, 0.1))
         envelope = breakpoint_curve(n, (0, 0), (0.1, 0.6), (0.3, 1), (0.75, 0.8), (1, 0))
-        return filter_voice(voice, ctx.sample_rate, throat, opening) * envelope
+        return filter_voice(cry, ctx.sample_rate, throat, opening) * envelope
 
     take = repeat_calls(ctx, length, (0.3, 1.0), 2, howl)
     take.annotations["pitch_hz"] = pitch

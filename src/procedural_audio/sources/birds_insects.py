@@ -60,10 +60,10 @@ def duck(ctx: RenderContext) -> Take:
     def quack(pitch_factor: float) -> Array:
         n = ctx.to_samples(length)
         contour = breakpoint_curve(n, (0, 1.1), (0.3, 1), (1, 0.78))
-        voice = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harsh)
+        cry = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harsh)
         opening = breakpoint_curve(n, (0, 0.3), (0.35, 1), (1, 0.4))
         envelope = breakpoint_curve(n, (0, 0), (0.1, 1), (0.6, 0.8), (1, 0))
-        sound = filter_voice(voice, ctx.sample_rate, throat, opening) * envelope
+        sound = filter_voice(cry, ctx.sample_rate, throat, opening) * envelope
         return butterworth(sound, ctx.sample_rate, 700)
 
     qualities = descriptor(size, ("small",), ("large",))
@@ -84,9 +84,9 @@ def rooster(ctx: RenderContext) -> Take:
         n = ctx.to_samples(length)
         contour = breakpoint_curve(n, *_CROW_PITCH)
         harshness = harsh * breakpoint_curve(n, (0, 0.5), (0.35, 0.3), (0.5, 0.4), (1, 1))
-        voice = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harshness)
+        cry = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harshness)
         opening = breakpoint_curve(n, (0, 0.5), (0.2, 0.8), (0.4, 1), (0.8, 1), (1, 0.4))
-        sound = filter_voice(voice, ctx.sample_rate, throat, opening)
+        sound = filter_voice(cry, ctx.sample_rate, throat, opening)
         return butterworth(sound, ctx.sample_rate, 500) * breakpoint_curve(n, *_CROW_LEVEL)
 
     qualities = descriptor(size, ("young",), ("large",))
@@ -107,10 +107,10 @@ def crow(ctx: RenderContext) -> Take:
     def caw(pitch_factor: float) -> Array:
         n = ctx.to_samples(length)
         contour = breakpoint_curve(n, (0, 0.8), (0.25, 1.08), (0.7, 1), (1, 0.75))
-        voice = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harsh)
+        cry = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harsh)
         opening = breakpoint_curve(n, (0, 0.3), (0.3, 1), (0.7, 0.8), (1, 0.3))
         envelope = breakpoint_curve(n, (0, 0), (0.12, 1), (0.7, 0.85), (1, 0))
-        sound = filter_voice(voice, ctx.sample_rate, throat, opening) * envelope
+        sound = filter_voice(cry, ctx.sample_rate, throat, opening) * envelope
         return butterworth(sound, ctx.sample_rate, 700)
 
     qualities = descriptor(size, ("small",), ("large",))
@@ -191,10 +191,10 @@ def frog(ctx: RenderContext) -> Take:
     throat = build_throat(ctx, log_interpolate(0.1, 0.18, size), 0.12, 1.3)
     n = ctx.to_samples(length)
     frequency = pulse_hz * breakpoint_curve(n, (0, 0.85), (0.6, 1), (1, 1.15))
-    voice = vibrate(ctx, noise, frequency, larynx)
+    cry = vibrate(ctx, noise, frequency, larynx)
     opening = breakpoint_curve(n, (0, 0.3), (0.6, 1), (1, 0.4))
     envelope = breakpoint_curve(n, (0, 0), (0.15, 0.5), (0.75, 1), (1, 0))
-    sound = filter_voice(voice, ctx.sample_rate, throat, opening) * envelope
+    sound = filter_voice(cry, ctx.sample_rate, throat, opening) * envelope
     croak = butterworth(sound, ctx.sample_rate, 300)
     onsets = periodic_onsets(ctx, rate_hz, length)
     canvas = ctx.silence()

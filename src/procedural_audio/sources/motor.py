@@ -91,7 +91,7 @@ def run_motor(ctx: RenderContext, noise: RenderContext, turns: Array, motor: Mot
     tone *= 1 - 0.5 * motor.throb + 0.5 * motor.throb * stroke
     pulses = firing_pulses(turns, sample_rate, 6.0, np.ones(1))
     thump = butterworth(pulses - pulses.mean(), sample_rate, 30, 400)
-    return tone + air + motor.thump * thump / (thump.std() + 1e-12)
+    return np.asarray(tone + air + motor.thump * thump / (thump.std() + 1e-12))
 
 
 def resonate(
@@ -117,7 +117,8 @@ def resonate(
     """
     rng = noise_context(ctx).rng
     out = x.copy()
-    for frequency in np.exp(rng.uniform(*np.log(band_hz), count)):
+    log_band = np.log(band_hz)
+    for frequency in np.exp(rng.uniform(float(log_band[0]), float(log_band[1]), count)):
         strength = gain * float(rng.uniform(0.3, 1.0))
         out += strength * resonator(x, ctx.sample_rate, frequency, relative_bandwidth * frequency)
     return out

@@ -162,9 +162,9 @@ def fire(ctx: RenderContext) -> Take:
     crackle = grain_cloud(noise, snaps, onsets, gains, ctx.num_samples)
     loudest = float(np.quantile(np.abs(crackle), 0.999)) + 1e-9
     flame = _band_noise(noise, 60, 400) * np.exp(0.4 * random_curve(ctx, ctx.duration, 9))
-    hiss = _band_noise(noise, 500, 7500) * np.exp(0.3 * random_curve(ctx, ctx.duration, 7))
+    hiss_noise = _band_noise(noise, 500, 7500) * np.exp(0.3 * random_curve(ctx, ctx.duration, 7))
     mix = 0.5 * crackle / loudest + (0.02 + 0.08 * size) * flame / flame.std()
-    mix = mix + 0.006 * hiss / hiss.std()
+    mix = mix + 0.006 * hiss_noise / hiss_noise.std()
     return Take(mix, Annotations(qualities=descriptor(size, ("small",), ("large",))))
 
 

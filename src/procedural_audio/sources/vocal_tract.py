@@ -84,7 +84,8 @@ def filter_voice(x: Array, sample_rate: int, throat: Throat, opening: Array) -> 
     size = 2 * window_size  # room for the resonances to ring
     spectra = np.fft.rfft(frames * window, size, axis=1)
     centers = np.minimum(np.arange(num_frames) * hop, len(x) - 1)
-    spectra *= _response(throat, opening[centers], np.fft.rfftfreq(size, 1 / sample_rate))
+    hertz = np.asarray(np.fft.rfftfreq(size, 1 / sample_rate), np.float64)
+    spectra *= _response(throat, opening[centers], hertz)
     out = np.zeros(hop * num_frames + size)
     for index, frame in enumerate(np.fft.irfft(spectra, size, axis=1)):
         out[index * hop : index * hop + size] += frame
@@ -105,7 +106,8 @@ def _response(throat: Throat, opening: Array, hertz: Array) -> NDArray[np.comple
     last = throat.frequencies[-1]
     response *= np.maximum(1.0, hertz / last) ** 2
     lips = 1 / (1 + (hertz / throat.nasal_hz) ** 2)
-    return np.asarray(opening[:, None] + (1 - opening[:, None]) * lips) * response
+    mouth = opening[:, None] + (1 - opening[:, None]) * lips
+    return np.asarray(mouth * response, np.complex128)
 
 
 @dataclass(frozen=True)
