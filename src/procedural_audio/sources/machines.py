@@ -30,7 +30,7 @@ from ..synth import (
     random_curve,
     resonator,
 )
-from .formants import formant_filter, jitter
+from .formants import jitter
 from .impacts_noise import (
     clip_fade,
     countable_annotations,
@@ -213,28 +213,51 @@ def washer(ctx: RenderContext) -> Take:
 
 
 def printer(ctx: RenderContext) -> Take:
-    """Render a dot-matrix printer: the head prints line by line, with clicks of the feed."""
+    """Render a dot-matrix printer: pins rattle letter by letter, then the paper moves on."""
     noise = noise_context(ctx)
-    pin_hz = ctx.log_triangular(420, 1250)
-    line_rate_hz = ctx.log_triangular(1.1, 3.5)
+    line_rate_hz = ctx.log_triangular(1.0, 3.0)
     line_s = min(0.75 / line_rate_hz, 0.7 * ctx.duration)
-    pin_frequency = np.full(ctx.to_samples(line_s), pin_hz)
-    pins = wavetable_tone(pin_frequency, ctx.sample_rate, 0.2)
-    pins = pins + 0.5 * white_noise_per_hz(noise, line_s)
-    housing = ((1700, 600, 1.0), (3400, 900, 0.9), (5200, 1200, 0.5))
-    head = formant_filter(pins, ctx.sample_rate, housing)
-    head = head * attack_release(ctx, line_s, 0.01, 0.01)
-    feed_noise = noise_burst(noise, 0.08, 300, 2500, 0.015)
-    feed = feed_noise + damped_modes(
-        ctx, 0.08, np.array([210.0, 470]), np.ones(2), np.array([0.02, 0.01])
-    )
+    pin_hz = ctx.log_triangular(420, 1250)
+    letters_per_second = ctx.triangular(15, 25)
+    carriage_hz = ctx.log_triangular(200, 500)
+
+    def print_line() -> Array:
+        pins = _pins(ctx, noise, line_s, pin_hz, letters_per_second)
+        speed = np.linspace(0.9, 1.1, len(pins))
+        carriage = wavetable_tone(carriage_hz * speed, ctx.sample_rate, 0.2)
+        carriage = resonate(ctx, carriage, 5, (400, 4000), 0.1, 2.0)
+        sound = pins / pins.std() + 0.3 * carriage / carriage.std()
+        return sound * attack_release(ctx, line_s, 0.02, 0.02)
+
     onsets = periodic_onsets(ctx, line_rate_hz, line_s)
     annotations = countable_annotations(onsets, line_rate_hz)
-    take = place_strikes(ctx, onsets, lambda: head, annotations)
+    take = place_strikes(ctx, onsets, print_line, annotations)
+    level = float(take.samples.std())
+    stop_s = 0.16 / line_rate_hz
     for onset in onsets:
-        feed_start = round((onset + line_s + 0.03) * ctx.sample_rate)
-        mix_into(take.samples, normalize_peak(feed), feed_start, 0.3)
-    return take
+        stop = normalize_peak(noise_burst(noise, 0.12, 200, 4000, 0.02, 0.002))
+        mix_into(take.samples, stop, round((onset + line_s + 0.01) * ctx.sample_rate), 6 * level)
+        paper = butterworth(noise.white_noise(stop_s), ctx.sample_rate, 1000, 6000, 1)
+        paper = paper * np.hanning(len(paper)) / paper.std()
+        mix_into(take.samples, paper, round((onset + line_s + 0.03) * ctx.sample_rate), level)
+    return Take(add_echo(noise, take.samples, 0.3, 0.4), annotations)
+
+
+def _pins(
+    ctx: RenderContext,
+    noise: RenderContext,
+    seconds: float,
+    pin_hz: float,
+    letters_per_second: float,
+) -> Array:
+    """The strokes of the pins on the paper: noise that they modulate, with gaps between words."""
+    strokes = (0.5 + 0.5 * np.cos(2 * np.pi * pin_hz * ctx.time_axis(seconds))) ** 3
+    letter = (ctx.time_axis(seconds) * letters_per_second).astype(int)
+    has_ink = noise.rng.random(letter[-1] + 1) > 0.1
+    gains = has_ink * noise.rng.uniform(0.7, 1.0, len(has_ink))
+    paper = butterworth(noise.white_noise(seconds), ctx.sample_rate, 800, 7000, 1)
+    paper = paper[: len(letter)] * strokes * gains[letter]
+    return resonate(ctx, paper, 5, (900, 5000), 0.12, 2.0)
 
 
 CLASSES: tuple[SoundClass, ...] = (
