@@ -37,7 +37,7 @@ import torch
 from yamnet import YAMNet, load_class_labels
 
 from latentaudio.audio.mel import vae_mel
-from latentaudio.evaluate.frechet import frechet_distance
+from latentaudio.evaluate.metrics.frechet import frechet_distance
 from latentaudio.evaluate.mini.classifier import load_classifier
 from latentaudio.evaluate.mini.quality import is_correct
 from latentaudio.loaders.model_folder import load_component, read_config

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from latentaudio import load
 from latentaudio.config.presets import PRESETS
-from latentaudio.evaluate.frechet import frechet_distance
+from latentaudio.evaluate.metrics.frechet import frechet_distance
 from latentaudio.evaluate.mini.classifier import load_classifier
 from latentaudio.evaluate.mini.prompts import class_prompts
 from latentaudio.evaluate.mini.quality import is_correct

@@ -222,7 +222,8 @@ def shared_name(argument: Any) -> bool:
     """Return whether a flag is described on the page of options or under "Flags of the machine"."""
     name = argument.names[0].removeprefix("--").replace("-", "_")
     is_option = name in OPTIONS and argument.parameter.help == OPTIONS[name].help
-    return is_option or name in RuntimeFlags.__dataclass_fields__
+    is_folder = type_name(argument.hint) == "path"  # --reference of `evaluate` is a folder of clips
+    return is_option or (name in RuntimeFlags.__dataclass_fields__ and not is_folder)
 
 
 def machine_lines() -> list[str]:
@@ -307,6 +308,10 @@ def configuration_keys_page() -> str:
         "key of every class. A value that is not accepted is an error that names file, key and",
         "value. So is a key that the class does not have. Keys that begin with `_` and version",
         "numbers are not read. Where a file lacks a key, the default of the library applies.",
+        "",
+        "A value that is refused is in no published folder of AudioLDM or AudioLDM 2. No network",
+        "of this package computes it. One example is `time_embedding_act_fn`. Another one is",
+        "`padding_side` = left, because tokenizers pad at the end here.",
         "",
         "The column *effect* names the field of this package that holds the value. A test compares",
         "each key with the installed diffusers and transformers.",

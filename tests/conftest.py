@@ -3,13 +3,21 @@
 It is written to a model folder and loads in milliseconds.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 # Before torch is imported. Tiny tensors gain nothing from more threads, and programs that a test
 # starts get the same number, on which rounding depends.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Checks of data sets are remembered in a folder that the tests remove, not in that of the user.
+# Not a TemporaryDirectory: pytest imports this file several times and drops the modules.
+_CACHE = tempfile.mkdtemp(prefix="latentaudio-tests-")
+atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+os.environ["LATENTAUDIO_CACHE"] = _CACHE
 
 import pytest
 import torch

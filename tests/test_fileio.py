@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from latentaudio.errors import DataError
-from latentaudio.fileio import atomic_directory, atomic_write
+from latentaudio.fileio import atomic_directory, atomic_write, temporary_directory
 
 
 def test_a_file_appears_completely_at_the_end(tmp_path):
@@ -43,21 +43,48 @@ def test_an_error_of_the_system_becomes_one_line(tmp_path):
         raise OSError(28, "No space left on device")
 
 
-def test_a_folder_appears_completely_and_abandoned_ones_are_deleted(tmp_path):
+@pytest.fixture
+def ended_process():
+    """Number of a process that has ended."""
+    program = "import os; print(os.getpid())"
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+WRITES = {
+    "atomic_write": lambda folder: atomic_write(folder / "new"),
+    "atomic_directory": lambda folder: atomic_directory(folder / "new"),
+    "temporary_directory": temporary_directory,
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_what_killed_processes_left_is_deleted_at_the_first_write(tmp_path, ended_process, write):
+    with write(tmp_path) as temporary:
+        own = temporary.name.split(".")
+    others = tmp_path / "others"
+    others.mkdir()
+    left = [".".join([*own[:2], ended_process, *own[3:]]), f".{'0' * 16}.part"]
+    kept = [
+        ".".join([*own[:2], str(os.getppid()), *own[3:]]),  # of a process that runs
+        ".".join([*own[:2], ended_process, "00000000", "part"]),  # of another machine
+        ".weights.part",  # of a download that can be resumed
+    ]
+    for name in (*left, *kept):
+        (others / name).mkdir()
+    (others / left[0] / "half").write_text("half")
+    with write(others) as temporary:
+        remaining = {path.name for path in others.iterdir()}
+    assert remaining - {temporary.name} == set(kept)
+
+
+def test_a_folder_appears_completely(tmp_path):
     target = tmp_path / "folder"
-    killed = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    (tmp_path / f".folder.{killed.stdout.strip()}.part").mkdir()
-    (tmp_path / f".folder.{os.getppid()}.part").mkdir()
     with atomic_directory(target) as temporary:
         (temporary / "a").write_text("a")
         assert not target.exists()
-    remaining = {path.name for path in tmp_path.iterdir()}
-    assert remaining == {f".folder.{os.getppid()}.part", "folder"}
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
     with pytest.raises(FileExistsError), atomic_directory(target) as temporary:
         (temporary / "a").write_text("b")
     assert (target / "a").read_text() == "a"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

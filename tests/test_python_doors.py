@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from latentaudio import load
+from latentaudio import load, pipeline
 from latentaudio.audio.io import Audio
 from latentaudio.codec import AudioCodec
 from latentaudio.config.options import GenerationOptions
@@ -181,6 +181,23 @@ def test_every_door_takes_one_text_or_several(tiny, monkeypatch, door, kind):
         texts.extend(request.options.prompt for request in result)
     assert texts == (["rain"] if kind in ("str", "numpy str") else ["rain", "wind"])
     assert all(type(text) is str for text in texts)
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_a_stream_takes_one_text_of_every_kind(tiny, monkeypatch, kind):
+    monkeypatch.setattr(pipeline, "generate_pieces", lambda _, request, *__: request)
+    if "str" not in kind:
+        with pytest.raises(UsageError, match="a stream has one prompt, not 2; give timeline="):
+            tiny.generate_stream(TEXTS[kind]())
+    texts = TEXTS[kind]() if "str" in kind else np.array(["rain"])
+    assert tiny.generate_stream(texts).prompt == "rain"
+
+
+@pytest.mark.parametrize("kind", BAD_TEXTS)
+def test_a_stream_of_no_text_is_one_line(tiny, kind):
+    with pytest.raises(UsageError) as caught:
+        tiny.generate_stream(BAD_TEXTS[kind]())
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("door", TEXT_DOORS)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from latentaudio.benchmark.end_to_end import SEED
 from latentaudio.benchmark.report import BenchmarkResults
-from latentaudio.evaluate.report import Report
+from latentaudio.evaluate.mini.report import Report
 
 ROOT = Path(__file__).parent.parent.parent
 BENCHMARKS = ROOT / "benchmarks"

@@ -5,7 +5,8 @@
     ├── DataError        a file or folder that cannot be read, or a target that cannot be written
     ├── WeightsError     a checkpoint that is missing, damaged or of another shape
     ├── ConfigError      a recipe or a model configuration that contradicts itself
-    └── GenerationError  the model generated silence or values that are not finite
+    ├── GenerationError  the model generated silence or values that are not finite
+    └── TrainingError    a training that diverged, ran out of memory or lost one of its processes
 
 Every message is one line: the problem, the value, a way out. The command line prints it and exits
 with code 2.
@@ -21,6 +22,7 @@ __all__ = [
     "DataError",
     "GenerationError",
     "LatentAudioError",
+    "TrainingError",
     "UsageError",
     "WeightsError",
     "first_line",
@@ -54,6 +56,10 @@ class ConfigError(LatentAudioError):
 
 class GenerationError(LatentAudioError):
     """Generated audio that is silent or not finite."""
+
+
+class TrainingError(LatentAudioError):
+    """A training that diverged, ran out of memory or lost one of its processes."""
 
 
 def one_line(text: str) -> str:

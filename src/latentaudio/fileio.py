@@ -10,12 +10,15 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import DataError, UsageError
 
-_PART_NAME = re.compile(r"\.[0-9a-f]{16}(?:\.(\d+))?\.part")
+_PART_NAME = re.compile(r"\.[0-9a-f]{16}(?:\.(\d+))?(?:\.([0-9a-f]{8}))?\.part")
+"""A temporary name: groups are the process and a hash of its machine's name."""
+_CLEANED: set[Path] = set()
+"""Folders from which this process has removed what killed processes left."""
 _LOCK_FILE = ".lock"
 _HOLDER_FILE = ".lock_holder"  # whose process holds the lock
 
@@ -26,6 +29,7 @@ def atomic_write(target: Path, create: bool = True) -> Iterator[Path]:
 
     Neither Ctrl-C nor a full disk leaves a partial file: if the block fails, the temporary file is
     deleted. The content is on the disk before the name is, so a power failure leaves none either.
+    Temporary files of processes that were killed are deleted at the first write into a folder.
 
     Args:
         target: The file to write.
@@ -42,7 +46,8 @@ def atomic_write(target: Path, create: bool = True) -> Iterator[Path]:
             raise DataError(
                 f"there is no folder {folder}; create it or choose another place for {target.name}"
             )
-        temporary = folder / f".{secrets.token_hex(8)}.{os.getpid()}.part"
+        _clean_once(folder)
+        temporary = _temporary_path(folder)
         try:
             temporary.touch()
             yield temporary
@@ -57,12 +62,45 @@ def atomic_write(target: Path, create: bool = True) -> Iterator[Path]:
         ) from None
 
 
+def user_path(name: str | Path) -> Path:
+    """Return a path as a user names it; `~` is the home folder. `~name` of nobody is a file."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111  # a Path raises for unknown users
+
+
 def remove_abandoned_parts(folder: Path) -> None:
-    """Remove the temporary files that `atomic_write` left in a folder when it was killed."""
+    """Remove the temporary files and folders in a folder that killed processes left.
+
+    Those of other machines stay, because a shared drive may hold files that one of them writes.
+
+    Args:
+        folder: The folder.
+    """
     for part in folder.glob(".*.part"):
         match = _PART_NAME.fullmatch(part.name)
-        if match and not (match[1] and _is_running(int(match[1]))):
+        if match is None or (match[2] and match[2] != _host()):
+            continue
+        if match[1] and _is_running(int(match[1])):
+            continue
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_directory(folder: Path) -> Iterator[Path]:
+    """Yield a new hidden folder in a folder, which is deleted after the block.
+
+    Args:
+        folder: The folder; it is created. What killed processes left there is deleted first.
+    """
+    _clean_once(folder)
+    temporary = _temporary_path(folder)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sha256_of_file(path: Path) -> str:
@@ -75,8 +113,6 @@ def sha256_of_file(path: Path) -> str:
 def atomic_directory(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target` that becomes it if the block succeeds.
 
-    Temporary folders of processes that were killed are deleted first.
-
     Args:
         target: The folder to create; it may exist if it is empty.
 
@@ -84,21 +120,13 @@ def atomic_directory(target: Path) -> Iterator[Path]:
         FileExistsError: If `target` holds something when the block ends.
         OSError: As the system raises it; the caller can add the cause.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    for abandoned in target.parent.glob(f".{target.name}.*.part"):
-        process = abandoned.suffixes[-2][1:]
-        if process.isdecimal() and not _is_running(int(process)):
-            shutil.rmtree(abandoned, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
+    with temporary_directory(target.parent) as temporary:
         yield temporary
         if target.is_dir() and not any(target.iterdir()):
             target.rmdir()
         if target.exists():
             raise FileExistsError(errno.EEXIST, "it exists already", str(target))
         temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -121,7 +149,9 @@ def lock_folder(folder: Path, work: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
-        name = holder.read_text().strip() if holder.is_file() else "another process"
+        name = "another process"
+        if holder.is_file():
+            name = holder.read_text(errors="replace").strip()
         raise UsageError(
             f"{name} is {work} in {folder}; wait until it ends, or choose another folder"
         ) from None
@@ -137,10 +167,51 @@ def lock_folder(folder: Path, work: str) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def lock_names(folder: Path) -> Iterator[None]:
+    """Let one process at a time choose a new name in a folder, and write a file of that name.
+
+    Nothing is left in the folder, however the process ends. Without locks, as on Windows, two
+    processes may choose one name.
+
+    Args:
+        folder: The folder.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network drives have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _flush_to_disk(path: Path) -> None:
     """Wait until the content of a file is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _clean_once(folder: Path) -> None:
+    """Remove what killed processes left in a folder, at its first use by this process."""
+    if folder not in _CLEANED:
+        _CLEANED.add(folder)
+        remove_abandoned_parts(folder)
+
+
+def _temporary_path(folder: Path) -> Path:
+    """Return a new hidden name, which tells what process of what machine writes it."""
+    return folder / f".{secrets.token_hex(8)}.{os.getpid()}.{_host()}.part"
+
+
+def _host() -> str:
+    """Return a hash of this machine's name."""
+    return hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
 
 
 def _is_running(process: int) -> bool:

@@ -70,3 +70,10 @@ def raise_on_sigterm() -> None:
     """Turn SIGTERM into `Terminated`, for the whole program."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda number, _frame: raise_interrupt(number))
+
+
+def ignore_stops() -> None:
+    """Ignore Ctrl-C and SIGTERM from now on: the program ends by itself."""
+    if threading.current_thread() is threading.main_thread():
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)

@@ -177,7 +177,7 @@ class AudioLDM(System):
     def transfer(
         self,
         audio: AudioInput,
-        prompt: str,
+        prompt: str | Iterable[str],
         *,
         strength: float = 0.5,
         **overrides: Unpack[CallOverrides],
@@ -196,7 +196,7 @@ class AudioLDM(System):
     def vary(
         self,
         audio: AudioInput,
-        prompt: str = "",
+        prompt: str | Iterable[str] = "",
         *,
         strength: float = 0.4,
         **overrides: Unpack[CallOverrides],
@@ -215,7 +215,7 @@ class AudioLDM(System):
     def inpaint(
         self,
         audio: AudioInput,
-        prompt: str = "",
+        prompt: str | Iterable[str] = "",
         *,
         time_ranges: Ranges = (),
         frequency_ranges: Ranges = (),
@@ -249,7 +249,7 @@ class AudioLDM(System):
     def super_resolve(
         self,
         audio: AudioInput,
-        prompt: str = "",
+        prompt: str | Iterable[str] = "",
         *,
         cutoff_hz: float,
         **overrides: Unpack[CallOverrides],
@@ -268,7 +268,7 @@ class AudioLDM(System):
     def extend(
         self,
         audio: AudioInput,
-        prompt: str = "",
+        prompt: str | Iterable[str] = "",
         *,
         before: float = 0.0,
         after: float = 0.0,
@@ -291,7 +291,7 @@ class AudioLDM(System):
     def loop(
         self,
         audio: AudioInput,
-        prompt: str = "",
+        prompt: str | Iterable[str] = "",
         **overrides: Unpack[CallOverrides],
     ) -> list[Audio]:
         """Make audio loop without an audible seam.
@@ -306,7 +306,7 @@ class AudioLDM(System):
         return self._edit(audio, edit, prompt, overrides)
 
     def _edit(
-        self, audio: AudioInput, edit: AnyEdit, prompt: str, overrides: Mapping[str, Any]
+        self, audio: AudioInput, edit: AnyEdit, prompt: object, overrides: Mapping[str, Any]
     ) -> list[Audio]:
         """Return the clips of an edit of audio."""
         if "duration" in overrides:
@@ -323,23 +323,32 @@ class AudioLDM(System):
 
     def generate_stream(
         self,
-        prompt: str = "",
+        prompt: str | Iterable[str] = "",
         **overrides: Unpack[GenerationOverrides],
     ) -> Iterator[Samples]:
         """Generate one clip piece by piece, of any length, in the time and memory of one window.
 
         Args:
-            prompt: The prompt.
+            prompt: The prompt; a list must have one.
             **overrides: Options, see `GenerationOptions`; not those that need a whole clip.
                 `duration` is infinite by default.
 
         Returns:
             An iterator over samples [1, N], to be joined as they come.
+
+        Raises:
+            UsageError: An option is wrong, or there are several prompts.
         """
+        texts = as_texts(prompt)
+        if len(texts) > 1:
+            raise UsageError(
+                f"a stream has one prompt, not {len(texts)}; give timeline= for several in order, "
+                f"or generate clips"
+            )
         options: dict[str, Any] = {**overrides}
         duration = options.pop("duration", math.inf)
         inputs = RequestInputs(self.sample_rate)
-        request = GenerationOptions(prompt=prompt, **_resolve_cues(options, inputs))
+        request = GenerationOptions(prompt=texts[0], **_resolve_cues(options, inputs))
         return generate_pieces(Engine(self), request, duration, inputs)
 
     def run(

@@ -1,17 +1,20 @@
 """A parallel map over processes whose results come in order.
 
-The result never depends on the number of processes, and Ctrl-C stops all of them.
+The result never depends on the number of processes. Workers end at once if this process stops or
+dies, however it dies.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from .errors import OutputError
@@ -42,7 +45,9 @@ def parallel_map(
         yield from map(function, items)
         return
     # "spawn": a forked copy of a process with threads can deadlock.
-    pool = ProcessPoolExecutor(num_workers, get_context("spawn"), _ignore_interrupts)
+    context = get_context("spawn")
+    parent_is_alive, alive = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(num_workers, context, _prepare_worker, (parent_is_alive,))
     with _one_thread_per_process(), pool:
         try:
             yield from pool.map(function, items, chunksize=chunk_size)
@@ -52,12 +57,25 @@ def parallel_map(
                 "must call this under if __name__ == '__main__'"
             ) from error
         finally:
+            alive.close()  # what is still computed is not needed
             pool.shutdown(wait=True, cancel_futures=True)
+            parent_is_alive.close()
 
 
-def _ignore_interrupts() -> None:
-    """Ignore Ctrl-C in a worker: it reaches all processes, and the parent stops the workers."""
+def _prepare_worker(parent_is_alive: Connection) -> None:
+    """Ignore Ctrl-C, which reaches all processes, and end when the parent says so or dies.
+
+    Args:
+        parent_is_alive: Reading end of a pipe. Only the parent has its writing end.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent_is_alive,), daemon=True).start()
+
+
+def _end_with(parent_is_alive: Connection) -> None:
+    """Wait until the writing end of a pipe is closed, then end this process."""
+    parent_is_alive.poll(None)
+    os._exit(1)
 
 
 @contextmanager

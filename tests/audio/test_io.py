@@ -24,7 +24,8 @@ from latentaudio.audio.encoding import encode
 from latentaudio.audio.io import Audio, info, read, safe_name, write
 from latentaudio.audio.plot import plot_image
 from latentaudio.config.audio_formats import FORMATS
-from latentaudio.config.options import GenerationOptions
+from latentaudio.config.edits import InpaintOptions, VaryOptions
+from latentaudio.config.options import GenerationOptions, PromptCue
 from latentaudio.errors import DataError, UsageError
 
 EXTENSIONS = list(FORMATS)
@@ -306,3 +307,37 @@ def test_tags_that_are_too_long_are_left_out_with_a_warning(tmp_path, extension)
     longest = FORMATS[extension].max_tag_chars - 1000
     write(tmp_path / f"b{extension}", sound, 16000, {"prompt": "a" * longest})
     assert len(info(tmp_path / f"b{extension}")["tags"]["prompt"]) == longest
+
+
+@pytest.mark.parametrize("kind", ["source", "mask", "audio prompt", "link"])
+def test_saving_never_replaces_what_the_clip_was_made_from(tmp_path, kind):
+    file = tmp_path / "mine.wav"
+    file.write_bytes(b"mine")
+    (tmp_path / "link.wav").symlink_to(file)
+    options = {
+        "source": GenerationOptions(prompt="a", edit=VaryOptions(source_path=str(file))),
+        "link": GenerationOptions(prompt="a", edit=VaryOptions(source_path=str(file))),
+        "mask": GenerationOptions(prompt="a", edit=InpaintOptions(mask=str(file))),
+        "audio prompt": GenerationOptions(prompt="", timeline=(PromptCue(audio_prompt=str(file)),)),
+    }[kind]
+    drawn = InpaintOptions(source_path=str(file), mask="data:image/png;base64," + "A" * 5000)
+    assert GenerationOptions(prompt="a", edit=drawn).input_files == [str(file)]
+    clip = Audio(np.zeros((1, 8), np.float32), 16000, options)
+    with pytest.raises(UsageError, match="is a file that the clip was made from"):
+        clip.save(tmp_path / "link.wav" if kind == "link" else file)
+    assert file.read_bytes() == b"mine"
+
+
+def test_saving_replaces_other_files_as_open_does(tmp_path, monkeypatch):
+    clip = Audio(np.zeros((1, 8), np.float32), 16000, GenerationOptions(prompt="a"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert clip.save("~/bell.wav") == tmp_path / "bell.wav"
+    assert info("~/bell.wav")["samples"] == read("~/bell.wav")[0].shape[1] == 8
+    monkeypatch.chdir(tmp_path)
+    assert clip.save("~nobody.wav").is_file()
+    (tmp_path / "bell.wav").write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"bell\.wav exists"):
+        clip.save(tmp_path / "bell.wav", overwrite=False)
+    assert (tmp_path / "bell.wav").read_bytes() == b"mine"
+    clip.save(tmp_path / "bell.wav")
+    assert info(tmp_path / "bell.wav")["tags"]["prompt"] == "a"

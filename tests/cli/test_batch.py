@@ -365,7 +365,7 @@ def test_a_batch_of_version_0_1_is_resumed(run, write_list, tmp_path):
         "prompt\tname\tseed\nA dog\tbark\t3\nBell\t\t\n",
         "prompt,name,seed,,\nA dog,bark,3,,\n,,,,\nBell,,,,\n,,,,\n",
         ",,,\nprompt,,name,seed\nA dog,,bark,3\n\nBell\n",
-        "prompt;name;seed\n\"A dog\";bark;3\n;;\nBell;;;;;\n",
+        'prompt;name;seed\n"A dog";bark;3\n;;\nBell;;;;;\n',
     ],
 )
 def test_a_table_of_excel_is_read(tmp_path, text):
@@ -379,3 +379,31 @@ def test_a_cell_without_a_column_is_an_error(tmp_path):
     file.write_text("prompt,,name\na dog,5,bark\n")
     with pytest.raises(UsageError, match="row 1 has '5' in a column without a name"):
         read_rows(file)
+
+
+@pytest.mark.parametrize("change", ["edited", "emptied", "a folder", "foreign"])
+def test_a_file_that_the_batch_has_not_made_stays(run, write_list, tmp_path, change):
+    name = write_list("prompt,name\ndog,bark\n")
+    file = tmp_path / "out" / "bark.wav"
+    if change == "foreign":
+        file.parent.mkdir()
+        file.write_bytes(b"mine")
+    else:
+        assert run(name, "out", "--seed", "1")[0] == 0
+        made = file.read_bytes()
+        if change == "a folder":
+            file.unlink()
+            file.mkdir()
+        else:
+            file.write_bytes(made[:-1] + b"?" if change == "edited" else b"")
+    code, _, error = run(name, "out", "--seed", "1")
+    assert code == 2
+    assert "bark.wav" in error
+    assert "--overwrite" in error
+    if change == "a folder":
+        return
+    assert run(name, "out", "--seed", "1", "--overwrite")[0] == 0
+    assert info(file)["tags"]["prompt"] == "dog"
+    if change != "foreign":
+        assert file.read_bytes() == made
+    assert run(name, "out", "--seed", "1")[1].endswith("0 generated, 1 skipped\n")

@@ -80,7 +80,7 @@ def test_source_and_mask_are_never_overwritten(source_file, flags, tmp_path, cap
         (tmp_path / "link.wav", "would overwrite"),
         (tmp_path / "out.wav", "would overwrite"),
         (f"{source_file}/", "exists and is not a folder"),
-        (source_file / "out.wav", "no folder"),
+        (source_file / "out.wav", "exists and is not a folder"),
         (tmp_path / "gone" / "out.wav", "no folder"),
         (tmp_path / "out.m4a", "end the name in"),
     ):

@@ -7,7 +7,7 @@ import pytest
 
 from latentaudio.cli.main import main
 from latentaudio.evaluate.mini import classifier, editing, quality
-from latentaudio.evaluate.report import Metric, Report
+from latentaudio.evaluate.mini.report import Metric, Report
 
 
 @pytest.fixture
@@ -67,3 +67,99 @@ def test_a_missing_classifier_is_an_error_that_says_how_to_train_one(tiny_folder
         main(["evaluate", "quality", str(tiny_folder), "--classifier", str(tmp_path / "none")]) == 2
     )
     assert "train_classifier.py" in capsys.readouterr().err
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, shift in (("a", 0.0), ("b", 1.0)):
+        np.save(tmp_path / f"{name}.npy", rng.standard_normal((40, 3)) + shift)
+    return [str(tmp_path / "a.npy"), str(tmp_path / "b.npy")]
+
+
+def test_arrays_of_features_are_measured_and_compared(arrays, tmp_path, capsys):
+    stored = tmp_path / "result.json"
+    flags = ["--json", str(stored), "--csv", str(tmp_path / "clips.csv")]
+    assert main(["evaluate", "--embeddings", *arrays, *flags]) == 0
+    shown = capsys.readouterr().out
+    for text in ("Fréchet distance, N to infinity", "(KAD)", "(KID)", "median distance"):
+        assert text in shown
+    assert len((tmp_path / "clips.csv").read_text().splitlines()) == 41
+    assert main(["evaluate", "compare", str(stored), str(stored)]) == 0
+    assert "Fréchet distance" in capsys.readouterr().out
+    assert main(["evaluate", "--logits", *arrays, "--metrics", "kl", "inception_score"]) == 0
+    assert "Inception score" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "--generated"),
+        (["--embeddings", "{0}", "{1}", "--generated", "x"], "--generated needs audio files"),
+        (["--embeddings", "{0}", "{1}", "--metrics", "lsd"], "lsd needs audio files"),
+        (["--embeddings", "{0}", "none.npy"], "none.npy"),
+        (["--embeddings", "{0}", "{1}", "--json", "x.wav"], "must end in .json"),
+        (["--embeddings", "{0}", "{1}", "--protocol", "x"], "there is no protocol 'x'"),
+        (["--generated", "none"], "there is no folder none"),
+        (["--generated", "none", "--weights", "clap"], "NAME=PATH"),
+        (["--generated", "none", "--cache", "a", "--temporary-cache"], "exclude each other"),
+        (["--generated", "none", "--model", "mini"], "--prompts belong together"),
+        (["--generated", "none", "--num-workers", "-1"], "below 0"),
+        (["quallity"], "see --help"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(flags, message, arrays, capsys):
+    words = [flag.format(*arrays) for flag in flags]
+    assert main(["evaluate", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_clips_of_a_list_of_prompts_are_generated_and_measured(tiny_folder, tmp_path, capsys):
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text("prompt,name\na dog,one\nrain,two\n")
+    clips = tmp_path / "clips"
+    stored = tmp_path / "result.json"
+    flags = ["--model", str(tiny_folder), "--prompts", str(prompts), "--generated", str(clips)]
+    flags += ["--metrics", "frechet", "--reference", str(tmp_path / "real"), "--temporary-cache"]
+    flags += ["--backbone", "mini-audiomae", "--json", str(stored), "--quiet"]
+    from latentaudio.audio.io import write
+
+    (tmp_path / "real").mkdir()
+    for name in ("one", "two"):
+        samples = np.random.default_rng(0).standard_normal((1, 4000)).astype(np.float32)
+        write(tmp_path / "real" / f"{name}.wav", 0.1 * samples, 16000)
+    assert main(["evaluate", *flags]) == 0
+    [value] = json.loads(stored.read_text())["values"]
+    assert value["n"] == 2 and value["seed"] == 0 and value["prompts_sha256"]
+    before = (clips / "one.wav").stat().st_mtime_ns
+    assert main(["evaluate", *flags]) == 0
+    assert (clips / "one.wav").stat().st_mtime_ns == before
+
+
+def test_folders_are_measured_offline_with_the_networks_of_mini(tmp_path, capsys):
+    from latentaudio.audio.io import write
+
+    rng = np.random.default_rng(0)
+    for side in ("generated", "reference"):
+        (tmp_path / side).mkdir()
+        for number in range(3):
+            samples = 0.1 * rng.standard_normal((1, 4000)).astype(np.float32)
+            write(tmp_path / side / f"{number}.wav", samples, 16000, {"prompt": "rain"})
+    flags = ["--protocol", "mini", "--temporary-cache", "--metrics", "kad", "clap-score", "--quiet"]
+    folders = ["--generated", str(tmp_path / "generated")]
+    folders += ["--reference", str(tmp_path / "reference")]
+    stored = tmp_path / "result.json"
+    page = tmp_path / "result.html"
+    assert main(["evaluate", *folders, *flags, "--json", str(stored), "--html", str(page)]) == 0
+    text = page.read_text()
+    assert text.count("<audio controls") == 6 and text.count("data:image/png;base64,") == 6
+    assert "Kernel distance" in text and "http" not in text
+    assert capsys.readouterr().out == ""
+    values = json.loads(stored.read_text())["values"]
+    backbones = {(value["title"], value["backbone"]) for value in values}
+    assert backbones == {
+        ("Kernel distance", "mini-audiomae"),
+        ("Kernel distance", "mini-clap"),
+        ("similarity of text and audio", "mini-clap"),
+    }

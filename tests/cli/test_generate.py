@@ -140,7 +140,7 @@ def test_candidates_print_the_clap_score_of_the_best(run):
             "cannot write audio as '.txt'; end the name in .wav, .flac, .ogg, .mp3",
         ),
         (("a dog", "-o", "no/such/dog.wav"), "there is no folder no/such; create it"),
-        (("a dog", "-o", "taken/dogs"), "cannot create the folder taken/dogs"),
+        (("a dog", "-o", "taken/dogs"), "taken exists and is not a folder"),
         (("a dog", "-o", "taken"), "taken exists and is not a folder"),
         (("a dog", "-o", ""), "-o '' is not a file name"),
         (("a dog", "-o", ".wav"), "-o '.wav' is not a file name"),

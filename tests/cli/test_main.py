@@ -34,6 +34,24 @@ for command in COMMANDS:
 """
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("~/a=b.wav", "/home/me/a=b.wav"),
+        ("--audio-prompt=~/a=b.wav", "/home/me/a=b.wav"),
+        ("--quiet", "--quiet"),
+        ("--lufs=-20", "--lufs=-20"),
+        ("~", "~"),
+        ("~nobody.wav", "~nobody.wav"),
+        ("about ~/ten dogs", "about ~/ten dogs"),
+    ],
+)
+def test_the_home_folder_is_read_in_every_word(monkeypatch, word, expected):
+    monkeypatch.setenv("HOME", "/home/me")
+    flag = "--audio-prompt=" if word.startswith("--audio") else ""
+    assert cli_main._with_home(word) == flag + expected
+
+
 def run_python(code):
     return subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
 

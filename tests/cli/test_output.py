@@ -1,5 +1,8 @@
 """Files that commands write: none of the user's is replaced, and names are taken at once."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 import soundfile
@@ -91,21 +94,59 @@ def test_a_plot_replaces_no_picture_of_the_user(run, tmp_path):
 
 
 def test_two_processes_in_one_folder_take_different_names(tmp_path):
-    flags = OutputFlags(output=f"{tmp_path}/")
-    first = output_paths(flags, ["a dog", "a dog"])
-    second = output_paths(flags, ["a dog"])
-    names = [next(first).name, next(second).name]
-    (tmp_path / names[0]).write_bytes(b"clip")
-    names.append(next(first).name)
+    flags = OutputFlags(output=f"{tmp_path}/new")
+    names = []
+
+    def write_clip(paths):
+        with next(paths) as path:
+            assert not list(tmp_path.rglob(".*"))
+            names.append(path.name)
+            time.sleep(0.05)
+            assert not path.exists()
+            path.write_bytes(b"clip")
+
+    others = output_paths(flags, ["a dog", "a dog"])
+    assert not list(tmp_path.iterdir())  # until there is a clip
+    thread = threading.Thread(target=write_clip, args=(output_paths(flags, ["a dog"]),))
+    thread.start()
+    write_clip(others)
+    thread.join()
+    write_clip(others)
     assert names == ["a_dog.wav", "a_dog_2.wav", "a_dog_3.wav"]
-    first.close()
-    second.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["a_dog.wav"]  # empty ones are gone
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(names)
+
+
+REFUSED = [
+    ["morph", "mine.wav", "missing.wav"],
+    ["vary", "mine.wav", "--device", "x"],
+    ["inpaint", "missing.wav", "--time", "0.1-0.2"],
+    ["generate", "a dog", "--precision", "x"],
+]
+
+
+@pytest.mark.parametrize("words", REFUSED, ids=[words[0] for words in REFUSED])
+@pytest.mark.parametrize("output", ["new", "new/", "new/and/newer/"])
+def test_a_refused_command_creates_no_folder(run, tmp_path, words, output):
+    before = sorted(tmp_path.iterdir())
+    command = [*words, "-o", output]
+    code, err = run(*command)
+    assert (code, err.count("\n")) == (2, 1)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("output", ["file/", "file/new/", f"{'x' * 300}/", "gone/a.wav"])
+def test_an_impossible_folder_is_refused_before_any_work(run, tmp_path, output):
+    (tmp_path / "file").touch()
+    code, err = run("generate", "a dog", "-o", output)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "not a folder" in err or "there is no folder" in err or "name too long" in err.lower()
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert next(output_paths(OutputFlags(output="~/x.wav"), ["a"])) == tmp_path / "x.wav"
+    with next(output_paths(OutputFlags(output="~/x.wav"), ["a"])) as path:
+        assert path == tmp_path / "x.wav"
 
 
 FILE_LIKE = [

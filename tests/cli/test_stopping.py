@@ -102,3 +102,18 @@ def test_a_full_stderr_does_not_end_the_work(monkeypatch):
     console.print_status("a line")
     console.print_error("another")
     assert stream.num_writes == 2
+
+
+def test_kernels_of_onednn_are_bounded_before_torch_is_imported():
+    program = (
+        "import os, sys; from latentaudio.cli.main import main; sys.argv[1:] = ['--version'];"
+        "main(); print(os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'], 'torch' in sys.modules)"
+    )
+    environment = dict(os.environ)
+    environment.pop("ONEDNN_PRIMITIVE_CACHE_CAPACITY", None)
+    for own, expected in ((None, "8 False"), ("64", "64 False")):
+        if own is not None:
+            environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = own
+        command = [sys.executable, "-c", program]
+        run = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        assert run.stdout.splitlines()[-1] == expected

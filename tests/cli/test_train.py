@@ -1,10 +1,9 @@
 """`latentaudio train`: the flags reach the recipe and the loop."""
 
-from pathlib import Path
-
 import pytest
 
 from latentaudio.cli.main import main
+from latentaudio.data.clip import DataSource
 from latentaudio.train import loop
 
 RECIPE = "stage: vae\nsteps: 40\nbatch_size: 2\n"
@@ -29,14 +28,25 @@ def test_flags_reach_the_loop(recipe, tmp_path, monkeypatch, capsys, output_flag
 
     monkeypatch.setattr(loop, "train", train)
     output = tmp_path / "run"
-    flags = ["--data", "a", "b", output_flag, str(output), "--init-from", "./mini", "mini:vae,clap"]
+    flags = [
+        "--data",
+        "a",
+        "b",
+        "--trigger",
+        "bong",
+        output_flag,
+        str(output),
+        "--init-from",
+        "./mini",
+        "mini:vae,clap",
+    ]
     flags += ["--set", "optim.lr=1e-4", "batch_size=8", "--max-minutes", "2.5"]
     assert main(["train", str(recipe), *flags]) == 0
     [(settings, data, run_folder, init_from, max_minutes)] = calls
     assert settings.stage == "vae"
     assert settings.optim.lr == 1e-4
     assert settings.batch_size == 8
-    assert data == (Path("a"), Path("b"))
+    assert data == (DataSource("a", "bong"), DataSource("b", "bong"))
     assert run_folder == output
     assert init_from == ("./mini", "mini:vae,clap")
     assert max_minutes == 2.5
@@ -51,8 +61,8 @@ def test_flags_reach_the_loop(recipe, tmp_path, monkeypatch, capsys, output_flag
         (["--max-minutes", "nan"], "--max-minutes nan is not a duration"),
         (["--max-minutes", "0"], "--max-minutes 0 is not a duration"),
         (["--set", "lr"], "write it as key=value"),
-        (["--data", "nowhere"], "has no metadata.jsonl"),
-        (["--data", "nowhere", "--set", "stage=latent_prior"], "has no metadata.jsonl"),
+        (["--data", "nowhere"], "there is no folder nowhere"),
+        (["--data", "nowhere", "--set", "stage=latent_prior"], "there is no folder nowhere"),
         (["--set", "optim.betas=[0.9"], "is not valid YAML"),
         (["--set", "options.crop_frames=100"], "multiple of"),
         (["--set", "stage=audiomae", "options.crop_frames=500"], "multiple of 16"),
@@ -70,3 +80,33 @@ def test_a_missing_recipe_is_an_error(tmp_path, capsys):
     assert main(["train", str(tmp_path / "no.yaml"), "--output", output]) == 2
     assert main(["train", str(tmp_path), "--output", output]) == 2
     assert "there is no recipe" in capsys.readouterr().err
+
+
+def test_a_dry_run_prints_what_a_run_needs_and_writes_nothing(recipe, tmp_path, capsys):
+    command = ["train", str(recipe), "--dry-run", "--machine", "a100"]
+    assert main([*command, "--set", "options.crop_frames=64"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    titles = [line.split()[0] for line in lines]
+    assert [title for title in titles if title in ("parameters", "memory", "step", "run")] == [
+        "parameters",
+        "memory",
+        "step",
+        "run",
+    ]
+    assert "2 clips" in "".join(lines)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["vae.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "name the folder of the run with --output, or add --dry-run"),
+        (["--machine", "a100"], "--machine belongs to --dry-run"),
+        (["--dry-run", "--machine", "abacus"], "'abacus' is not known; choose rtx-3060"),
+        (["--dry-run", "--set", "stage=text"], "no estimate for the stage text"),
+        (["--dry-run", "--data", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_dry_run_names_what_is_wrong(recipe, capsys, flags, message):
+    assert main(["train", str(recipe), *flags]) == 2
+    assert message in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Pipelines made of components of diffusers: the drop-in follows every change of them."""
 
 import shutil
+import warnings
 from copy import deepcopy
 
 import numpy as np
@@ -197,3 +198,27 @@ def test_errors_of_arguments_are_value_errors_too(folder):
     assert isinstance(caught.value, UsageError)
     with pytest.raises(ValueError, match="use that class"):
         compat.AudioLDM2Pipeline.from_pretrained(folder)
+
+
+def test_loading_writes_the_lines_of_diffusers_to_its_log(theirs, folder, caplog):
+    with caplog.at_level("INFO", "diffusers.pipelines.pipeline_utils"):
+        compat.AudioLDMPipeline.from_pretrained(folder, vae=theirs.vae)
+    lines = [record.getMessage() for record in caplog.records]
+    for name, value in theirs.components.items():
+        line = f"Loaded {name} as {type(value).__name__} from `{name}` subfolder of {folder}."
+        assert (line in lines) == (name != "vae")
+
+
+@pytest.mark.parametrize("name", ["unet", "vae", "vocoder"])
+def test_a_pipeline_that_lacks_a_component_names_it(theirs, name):
+    ours = make_quiet(compat.AudioLDMPipeline(**{**theirs.components, name: None}))
+    with pytest.raises(UsageError, match=f"made without {name}=; pass each of them"):
+        ours(PROMPT)
+
+
+def test_unknown_keywords_are_named_and_those_of_diffusers_accepted(folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compat.AudioLDMPipeline.from_pretrained(folder, low_cpu_mem_usage=True, revision="main")
+    with pytest.warns(UserWarning, match="from_pretrained does not know token, vea, and ignores"):
+        compat.AudioLDMPipeline.from_pretrained(folder, vea=None, token="x")

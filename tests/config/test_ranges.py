@@ -63,6 +63,28 @@ def test_every_row_names_a_field_that_exists(class_name, field_name):
     assert field_name in {field.name for field in fields(CONFIGS[class_name])}
 
 
+HEADS = [(name, field) for name, field in PLACES if field.endswith("num_heads")]
+ANY_NUMBER_OF_HEADS = ("T5Config",)
+"""T5 states the width of a head apart from the width of its states."""
+
+
+@pytest.mark.parametrize(("class_name", "field_name"), HEADS)
+def test_heads_that_do_not_divide_the_width_are_refused(class_name, field_name):
+    config = CONFIGS[class_name]()
+    old = getattr(config, field_name)
+    new = tuple(7 for _ in old) if isinstance(old, tuple) else 7
+    if class_name in ANY_NUMBER_OF_HEADS:
+        assert getattr(replace(config, **{field_name: new}), field_name) == new
+        return
+    with pytest.raises(ConfigError, match=r"must be a multiple of .*num_heads = 7"):
+        replace(config, **{field_name: new})
+
+
+def test_every_stage_of_clap_has_a_number_of_heads():
+    with pytest.raises(ConfigError, match=r"audio_num_heads = .* must have one number for each"):
+        architecture.CLAPConfig(audio_num_heads=(4, 8, 16))
+
+
 def test_whole_numbers_have_no_fraction():
     with pytest.raises(ConfigError, match=r"VAE channels = 128\.5 must be a whole number"):
         architecture.VAEConfig(channels=128.5)

@@ -17,9 +17,11 @@ from pathlib import Path
 
 import published
 import pytest
+from conftest import TINY
 
 from latentaudio.cli.main import main
 from latentaudio.config.presets import PRESETS
+from latentaudio.config.registry import MODELS
 from latentaudio.loaders import hub, resolve
 from latentaudio.loaders.resolve import resolve_model
 
@@ -165,6 +167,8 @@ def model_of_page(page, tiny_folder, tmp_path_factory, monkeypatch):
         assets = tmp_path_factory.mktemp("assets")
         (assets / "mini").symlink_to(tiny_folder)
         monkeypatch.setattr(resolve, "ASSETS", assets)
+    if page.stem == "fine-tuning":  # a run builds the architecture of the table
+        monkeypatch.setitem(MODELS, "mini", replace(MODELS["mini"], config=TINY))
 
 
 @pytest.mark.usefixtures("tiny_hub", "few_steps", "model_of_page")

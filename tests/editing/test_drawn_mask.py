@@ -92,9 +92,14 @@ def test_unreadable_images_are_errors_of_one_line(tmp_path):
     Image.fromarray(np.random.default_rng(0).random((64, 64)) > 0.5).save(tmp_path / "half.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "half.png").read_bytes()[:300])
     (tmp_path / "text.png").write_text("no image")
+    data = bytearray((tmp_path / "huge.png").read_bytes())
+    data[data.index(b"IHDR") + 7] = 16  # 16 pixels wide
+    data[data.index(b"IDAT") - 4] = 127  # 2 GB of pixels are announced
+    (tmp_path / "longer.png").write_bytes(data)
     for name, message in (
         ("huge", "5000 x 5000 pixels"),
         ("half", "as an image"),
+        ("longer", "as an image"),
         ("text", "as an image"),
         ("gone", "gone.png"),
     ):

@@ -4,12 +4,10 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
 import torch
+from kind import Kind
 from mutations import (
     mutate_bytes,
     mutate_json,
@@ -18,6 +16,7 @@ from mutations import (
     mutate_value,
     mutate_yaml,
 )
+from other_kinds import open_data, other_kinds
 from seeds import RATE, SOUNDS, noise, trainables
 
 from latentaudio.audio.io import info, read, write
@@ -26,8 +25,6 @@ from latentaudio.cli.batch_list import make_row_requests, read_rows
 from latentaudio.conditioning.tokenizer import Tokenizer
 from latentaudio.config.options import GenerationOptions
 from latentaudio.config.tags import upgrade_tags
-from latentaudio.data.dataset import read_crop, seeded_generator
-from latentaudio.data.manifest import read_manifest
 from latentaudio.data.pre_encoded import PreEncodedDataset
 from latentaudio.editing.drawn_mask import load_mask
 from latentaudio.errors import LatentAudioError
@@ -41,26 +38,11 @@ from latentaudio.train.loop import _resume
 from latentaudio.train.pre_encode import HASHES_FILE
 from latentaudio.train.recipe import read_recipe
 from latentaudio.train.run_folder import prepare_run_folder
+from latentaudio.train.sessions import record_session, this_session
+from latentaudio.train.unconditional import load_unconditional_inputs
 from procedural_audio.errors import RenderError
 
 MAX_MESSAGE_CHARS = 1000
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Files that are damaged in one way and opened by one door.
-
-    Attributes:
-        source: A file or folder of `seeds.make_seeds`.
-        files: Patterns of the files in it of which one is damaged; () for a file.
-        damage: (bytes, random numbers) -> damaged bytes.
-        door: Opens the file or folder.
-    """
-
-    source: str
-    files: tuple[str, ...]
-    damage: Callable[[bytes, Random], bytes]
-    door: Callable[[Path], object]
 
 
 def open_sound(path):
@@ -104,11 +86,6 @@ def open_list(path):
     make_row_requests(path, read_rows(path), {}, ".wav")
 
 
-def open_data(folder):
-    for clip in read_manifest(folder):
-        read_crop(clip, RATE, 1000, seeded_generator(0))
-
-
 def open_batch(folder):
     manifest = Manifest(folder / "manifest.jsonl")
     manifest.requests()
@@ -118,12 +95,14 @@ def open_encoded(folder):
     data = PreEncodedDataset(folder)
     for position in range(3):
         data.batch(0, position, 512)
+    load_unconditional_inputs(folder)
 
 
 def open_run(folder):
     recipe = read_recipe(folder.parent / "recipe.yaml")
     prepare_run_folder(recipe, (folder.parent / "data",), folder, ())
     _resume(folder, trainables(), torch.device("cpu"))
+    record_session(folder, this_session(4, 1, torch.device("cpu")))
 
 
 def damage_tag_values(_, rng):
@@ -200,6 +179,7 @@ KINDS = {
     "run": Kind("run", ("*.json*", "model/*.json"), mutate_json, open_run),
     "state.pt": Kind("run", ("checkpoints/*/state.pt",), damage_pickle, open_run),
     "classifier": Kind("classifier", ("*.json",), mutate_json, load_classifier),
+    **other_kinds(damage_header),
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import conftest
 import numpy as np
 import torch
+from other_kinds import make_other_seeds
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -23,6 +24,8 @@ from latentaudio.train.loop import Trainable
 from latentaudio.train.optim import Ema, build_optimizer
 from latentaudio.train.recipe import Recipe
 from latentaudio.train.run_folder import prepare_run_folder
+from latentaudio.train.sessions import record_session, this_session
+from latentaudio.train.unconditional import UNCONDITIONAL_FILE
 
 RATE = 16000
 NUM_SAMPLES = 4000
@@ -84,6 +87,7 @@ def make_seeds(folder):
     _write_encoded(folder / "encoded")
     _write_run(folder)
     _write_shards(folder / "shards")
+    make_other_seeds(folder)
     classifier = folder / "classifier"
     classifier.mkdir()
     for file in CLASSIFIER.iterdir():
@@ -126,7 +130,7 @@ def _write_data(folder):
     lines = []
     for index in range(3):
         name = f"{index}.wav"
-        write(folder / name, noise(), RATE, {})
+        write(folder / name, noise() * (1 + index), RATE, {})  # a copy would be left out
         record = {"file_name": name, "text": f"tone {index}", "captions": ["a", "b"]}
         if index:
             record |= {"rate": RATE, "seconds": NUM_SAMPLES / RATE}
@@ -159,6 +163,8 @@ def _write_encoded(folder):
             "caption/t5.ends": torch.arange(1, 2 * count + 1) * 3,
         }
         save_file(arrays, folder / f"frames_{bucket['frames']}.safetensors")
+    empty = {"clap.vector": torch.zeros(8), "prior.zeros": torch.tensor(True)}
+    save_file(empty, folder / UNCONDITIONAL_FILE)
 
 
 def _write_run(folder):
@@ -167,6 +173,7 @@ def _write_run(folder):
     run = folder / "run"
     prepare_run_folder(read_recipe(folder / "recipe.yaml"), (folder / "data",), run, ())
     checkpoint.save(run, 4, {name: part.state_dict() for name, part in trainables().items()})
+    record_session(run, this_session(0, 1, torch.device("cpu")))
     lines = [json.dumps({"step": step, "loss": 0.5}) for step in range(1, 7)]
     (run / "log.jsonl").write_text("\n".join(lines) + "\n")
 

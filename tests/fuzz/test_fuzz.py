@@ -3,7 +3,7 @@
 from kinds import KINDS
 from run import make_cases, run
 
-FILES_PER_KIND = 2
+FILES_PER_KIND = 1
 NUM_COMMANDS = 40
 
 

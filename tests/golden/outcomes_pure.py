@@ -47,7 +47,7 @@ from latentaudio.diffusion.sampling import Noise
 from latentaudio.diffusion.schedule import Schedule, Spacing
 from latentaudio.editing import drawn_mask
 from latentaudio.editing.inputs import RequestInputs
-from latentaudio.evaluate.frechet import frechet_distance
+from latentaudio.evaluate.metrics.frechet import frechet_distance
 from latentaudio.evaluate.mini.classifier import load_classifier, log_mel_of, train_classifier
 from latentaudio.evaluate.mini.prompts import render_class
 from latentaudio.evaluate.mini.signal_analysis import (

@@ -31,6 +31,7 @@ from golden.common import (
 from golden.outcomes_mini import DRAFT
 from golden.outcomes_tiny import tiny_config
 from PIL import Image
+from safetensors.torch import load_file
 
 from latentaudio import load
 from latentaudio.config.architecture import AudioMAEConfig
@@ -98,6 +99,8 @@ RUNS: dict[str, tuple[StageName, Literal["bf16", "fp32"], dict[str, Any]]] = {
     "text": ("text", "fp32", {"num_lexicon_texts": 40, "num_common_word_texts": 20}),
 }
 """Run -> (stage, precision, options of the stage)."""
+PREVIEWS = ("prior_means", "reconstruction", "resynthesis", "samples")
+"""Names of the images in previews of version 0.1."""
 SPEED = "steps_per_second"  # the key of a log line that is time
 FILM = "film-diffusion"
 CLASSES = ("dog", "bell", "rain")
@@ -208,16 +211,28 @@ def state(folder: Path) -> Value:
     _, config, _ = read_config(folder / "model")
     statistics = [sorted(config.latent_mean), sorted(config.latent_std)]
     exported = states_in(folder / "model")
-    return [step, Nameless(tuple(tensors_of(tensors))), exported, statistics, losses]
+    saved = [*tensors_of(tensors), *frozen_tensors(folder, tensors)]
+    return [step, Nameless(tuple(saved)), exported, statistics, losses]
+
+
+def frozen_tensors(folder: Path, states: dict[str, Any]) -> list[torch.Tensor]:
+    """Frozen parameters, which checkpoints of version 0.1 had: CLAP's audio tower in stage text."""
+    module = states.get("model", {}).get("module", {})
+    if not any(name.startswith("clap.text_model") for name in module):
+        return []
+    clap = load_file(folder / "model" / "clap.safetensors")
+    return [value for name, value in clap.items() if f"clap.{name}" not in module]
 
 
 def previews(folder: Path) -> Value:
-    """Pixels and samples of a stage's previews."""
+    """Pixels and samples of the previews that version 0.1 had."""
     images = []
-    for file in sorted((folder / "previews").glob("*.png")):
-        images.append(torch.from_numpy(np.array(Image.open(file))))
+    for name in PREVIEWS:
+        file = folder / "previews" / f"{name}.png"
+        if file.is_file():
+            images.append(torch.from_numpy(np.array(Image.open(file))))
     clips = []
-    for file in sorted((folder / "previews").glob("*.flac")):
+    for file in sorted((folder / "previews").glob("resynthesis_*.flac")):
         clips.append(torch.from_numpy(soundfile.read(file)[0]))
     return [len(images), len(clips), Nameless((*images, *clips))]
 
@@ -233,7 +248,12 @@ def pre_encoded() -> Value:
     model_folder = fresh("run") / "model"
     shutil.copytree(initial_model("mini", "tiny"), model_folder)
     config = trainable_spec("tiny", "mini").config
-    return states_in(pre_encode((data_folder(),), model_folder, config))
+    tensors: list[torch.Tensor] = []
+    for file in sorted(pre_encode((data_folder(),), model_folder, config).glob("*.safetensors")):
+        arrays = load_file(file)
+        arrays.pop("latent_logvar", None)  # version 0.1 had none
+        tensors += arrays.values()
+    return Nameless(tuple(tensors))
 
 
 def learning_rates() -> Value:

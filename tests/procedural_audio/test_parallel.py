@@ -6,11 +6,29 @@ The functions are from the standard library, because a worker process cannot imp
 import math
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 from procedural_audio.errors import OutputError
 from procedural_audio.parallel import parallel_map
+
+ENDLESS = """
+import multiprocessing, time
+from procedural_audio.parallel import parallel_map
+
+if __name__ == "__main__":
+    results = parallel_map(time.sleep, [0, 0, 600, 600], 2)
+    next(results)
+    next(results)
+    for process in multiprocessing.active_children():
+        print(process.pid, flush=True)
+    print(flush=True)
+    next(results)
+"""
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
@@ -36,3 +54,23 @@ def test_stopping_early_leaves_no_workers():
     assert next(results) == 1
     results.close()
     assert not multiprocessing.active_children()
+
+
+def test_stopping_does_not_wait_for_what_is_computed():
+    results = parallel_map(time.sleep, [0, 600, 600], 2)
+    next(results)
+    start = time.monotonic()
+    results.close()
+    assert time.monotonic() - start < 60
+    assert not multiprocessing.active_children()
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        workers = list(iter(parent.stdout.readline, "\n"))
+        parent.send_signal(signal.SIGKILL)
+        # The pipe ends when no process holds its other end any more.
+        assert parent.communicate(timeout=60)[0] == ""
+    assert len(workers) == 2

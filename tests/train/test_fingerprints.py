@@ -11,12 +11,14 @@ import soundfile
 import torch
 from conftest import TINY
 
+from latentaudio.data import file_hashes
+from latentaudio.data.file_hashes import FileHashes
 from latentaudio.data.manifest import Clip
 from latentaudio.data.pre_encoded import INDEX_FILE, PreEncodedDataset
 from latentaudio.errors import DataError
 from latentaudio.loaders.model_folder import TOKENIZER_FILE, load_component, save_component
-from latentaudio.train import fingerprints
-from latentaudio.train.fingerprints import FileHashes, encoder_fingerprint, row_key
+from latentaudio.train import pre_encode as pre_encode_module
+from latentaudio.train.fingerprints import encoder_fingerprint, row_key
 from latentaudio.train.pre_encode import KEYS_FILE, pre_encode
 from latentaudio.train.pre_encoder import ClipRow, PreEncoder
 
@@ -250,12 +252,54 @@ def test_other_encoders_use_no_stored_rows(bench):
     assert bench.num_encoded == NUM_CLIPS
 
 
-def test_the_crop_of_a_long_clip_is_a_part_of_its_key(tmp_path):
+def test_the_window_of_a_long_clip_is_a_part_of_its_key(tmp_path):
     clip = Clip(tmp_path / "a.wav", ("a bell",), RATE, 11 * RATE)
-    keys = [row_key(ClipRow(clip, clip.captions, index), "0", True) for index in (0, 1, 1)]
+    keys = [row_key(ClipRow(clip, clip.captions, start), "0") for start in (0, 1, 1)]
     assert keys[0] != keys[1] == keys[2]
-    keys = [row_key(ClipRow(clip, clip.captions, index), "0", False) for index in (0, 1)]
-    assert keys[0] == keys[1]
+
+
+def test_repeats_are_stored_once_and_drawn_as_often(bench):
+    lines = read_lines(bench.data)
+    lines[1]["repeats"] = 9
+    write_lines(bench.data, lines)
+    folder = bench.encode()
+    assert bench.num_encoded == 0
+    dataset = PreEncodedDataset(folder)
+    bucket = dataset.buckets[0]
+    assert (bucket.num_clips, bucket.num_items, bucket.repeats) == (3, 11, {1: 9})
+    clips = bucket.batch_clips(11, seed=0, position=0)
+    assert sorted(clips) == [0, *[1] * 9, 2]
+    frames = 11 * 128
+    lengths = [dataset.batch(0, position, frames)["latent"].shape[2] for position in range(40)]
+    assert lengths.count(16) > 20  # 11 of 15 clips, of half the length
+
+
+def test_an_interrupted_encoding_goes_on_where_it_was(bench, monkeypatch):
+    """Chunks are files, so that only the one that was interrupted is encoded again."""
+    monkeypatch.setattr(pre_encode_module, "SHARD_SIZE", 1)
+    shutil.rmtree(bench.first_folder)
+    counted = PreEncoder.encode_rows
+
+    def interrupted(self, rows, num_frames):
+        if bench.num_encoded == 3:
+            raise KeyboardInterrupt
+        return counted(self, rows, num_frames)
+
+    monkeypatch.setattr(PreEncoder, "encode_rows", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench.encode()
+    root = bench.first_folder.parent
+    assert len(list(root.glob(".chunks_*/*.safetensors"))) == 3
+    assert not list(root.glob("[!.]*/"))
+    monkeypatch.setattr(PreEncoder, "encode_rows", counted)
+    folder = bench.encode()
+    assert bench.num_encoded == NUM_CLIPS
+    assert not list(root.glob(".chunks_*"))
+    arrays = [bucket.arrays for bucket in PreEncodedDataset(folder).buckets]
+    shutil.rmtree(folder)
+    for resumed, bucket in zip(arrays, PreEncodedDataset(bench.encode()).buckets, strict=True):
+        for name, rows in bucket.arrays.items():
+            assert torch.equal(resumed[name], rows), name
 
 
 @pytest.mark.parametrize("file", [INDEX_FILE, KEYS_FILE, "frames_128.safetensors"])
@@ -271,13 +315,13 @@ def test_a_damaged_earlier_folder_is_not_used(bench, file):
 def read_files(monkeypatch):
     """Names of the files whose bytes were hashed."""
     names = []
-    sha256_of_file = fingerprints.sha256_of_file
+    sha256_of_file = file_hashes.sha256_of_file
 
     def recorded(file):
         names.append(file.name)
         return sha256_of_file(file)
 
-    monkeypatch.setattr(fingerprints, "sha256_of_file", recorded)
+    monkeypatch.setattr(file_hashes, "sha256_of_file", recorded)
     return names
 
 

@@ -15,6 +15,7 @@ RIFF_WITHOUT_SIZE = b"RIFF\0\0\0\0"
 
 _UNKNOWN_SIZE = 0x7FFF0000  # bytes; programs that write into pipes state this size or more
 _OPEN_SIZE = 0xFFFFFFFF  # RF64: the size stands in the chunk ds64
+_BEXT_DESCRIPTION_BYTES = 256
 _W64_HEADER = 24  # bytes of a chunk's identifier and size in Wave64, which its size includes
 _W64_MAGIC = b"riff"
 _BIT_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -24,6 +25,10 @@ _OGG_SERIAL = slice(14, 18)
 _OGG_CHECKSUM = slice(22, 26)
 _OGG_NUM_SEGMENTS = 26
 _OGG_HEADER_SIZE = 27
+_OGG_MAGIC = b"OggS"
+_OGG_MAX_PAGE = 65307  # bytes of the longest page
+_OGG_FLAGS = 5
+_OGG_LAST_PAGE = 4  # a flag
 
 
 def read_riff_comment(file: BinaryIO) -> str:
@@ -36,6 +41,21 @@ def read_riff_comment(file: BinaryIO) -> str:
             body = file.read(size + size % 2)
             if body[:4] == b"INFO":
                 return _riff_text(body[4:], b"ICMT")
+    return ""
+
+
+def read_bext_description(file: BinaryIO) -> str:
+    """Return the description of a broadcast WAV (EBU Tech 3285), or "" if it has none.
+
+    Libraries of sound effects describe their sounds there.
+
+    Args:
+        file: A file of any container, at its start.
+    """
+    for name, _ in _chunks(file):
+        if name == b"bext":
+            text = file.read(_BEXT_DESCRIPTION_BYTES).split(b"\0")[0]
+            return text.decode("utf-8", "replace").strip()
     return ""
 
 
@@ -163,3 +183,19 @@ def _ogg_crc(page: bytes) -> int:
     """Ogg's checksum: zlib's with every bit order reversed and no inversion at either end."""
     mirrored = zlib.crc32(page.translate(_BIT_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{mirrored:032b}"[::-1], 2)
+
+
+def is_ogg_complete(file: BinaryIO) -> bool:
+    """Return whether an Ogg stream has its last page. Files of other kinds are complete.
+
+    Args:
+        file: A file of any kind, at its start.
+    """
+    if file.read(4) != _OGG_MAGIC:
+        return True
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _OGG_MAX_PAGE))
+    end = file.read(_OGG_MAX_PAGE)
+    start = end.rfind(_OGG_MAGIC)
+    flags = end[start + _OGG_FLAGS] if 0 <= start < len(end) - _OGG_HEADER_SIZE else 0
+    return bool(flags & _OGG_LAST_PAGE)

@@ -24,8 +24,8 @@ import soundfile
 
 from ..config.audio_formats import FORMATS
 from ..config.options import GenerationOptions
-from ..errors import DataError, first_line
-from ..fileio import atomic_write
+from ..errors import DataError, UsageError, first_line
+from ..fileio import atomic_write, user_path
 from . import containers, metadata
 from .encoding import encode
 from .ops import Samples, resample
@@ -94,8 +94,11 @@ class Audio:
         with_tags: bool = True,
         subtype: str | None = None,
         dither: bool = False,
+        overwrite: bool = True,
     ) -> Path:
         """Write the clip to a file.
+
+        A file that the clip was made from is never replaced.
 
         Args:
             path: The file; its extension selects the format (see `FORMATS`).
@@ -103,14 +106,18 @@ class Audio:
             subtype: Sample encoding, such as "PCM_24" or "FLOAT"; None: the usual one of the
                 format.
             dither: Whether to add noise of one step before samples become whole numbers.
+            overwrite: Whether to replace an existing file, as Python's `open` does; False: an
+                existing file is an error.
 
         Returns:
             The path.
 
         Raises:
-            UsageError: If the extension is unknown, or the format has no such subtype.
+            UsageError: If the extension is unknown, the format has no such subtype, or the file
+                exists and must not be replaced.
             DataError: If the file cannot be written.
         """
+        self._reject_replacing(user_path(path), overwrite)
         return write(
             path,
             self.samples,
@@ -120,6 +127,20 @@ class Audio:
             dither=dither,
             is_loop=self.options.loop_seam_duration > 0,
         )
+
+    def _reject_replacing(self, path: Path, overwrite: bool) -> None:
+        """Raise `UsageError` if a file must not be replaced."""
+        if not path.exists():
+            return
+        for source in map(user_path, self.options.input_files):
+            if source.exists() and path.samefile(source):
+                raise UsageError(
+                    f"{path} is a file that the clip was made from; save under another name"
+                )
+        if not overwrite:
+            raise UsageError(
+                f"{path} exists; save under another name, or leave out overwrite=False"
+            )
 
     def _repr_html_(self) -> str:
         """A player and a spectrogram, for notebooks."""
@@ -172,7 +193,7 @@ def read(
         container = file.format
     if samples.shape[1] == 0:
         raise DataError(f"{path} has no samples; choose another file")
-    available, stated = _data_sizes(Path(path))
+    available, stated = _data_sizes(user_path(path))
     if container == "MP3" and samples.shape[1] < num_stated:
         available = samples.shape[1]
         stated = num_stated
@@ -230,7 +251,7 @@ def info(path: str | Path) -> dict[str, Any]:
     Raises:
         DataError: If the file is missing or is not audio.
     """
-    path = Path(path)
+    path = user_path(path)
     with _open(path) as file:
         num_samples = file.frames
         size = path.stat().st_size if path.is_file() else _MAX_STREAM_BYTES
@@ -286,7 +307,7 @@ def write(
             rate or this subtype.
         DataError: If the file cannot be written.
     """
-    path = Path(path)
+    path = user_path(path)
     data = encode(
         samples,
         sample_rate,
@@ -325,7 +346,7 @@ def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
     """The audio file or pipe at `path`; errors while it is open become `DataError`."""
     formats = ", ".join(FORMATS)
     try:
-        with soundfile.SoundFile(_source(Path(path))) as file:
+        with soundfile.SoundFile(_source(user_path(path))) as file:
             yield file
     except soundfile.LibsndfileError as error:
         raise DataError(

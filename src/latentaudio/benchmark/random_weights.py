@@ -28,7 +28,7 @@ class RandomWeights(ModelSource):
     Its tokenizer is that of `mini`.
     """
 
-    def load_component(
+    def load_base_component(
         self, name: str, dtype: torch.dtype | None = None, as_stored: bool = False
     ) -> nn.Module:
         """Build one component in evaluation mode, with random weights."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from ..config.parsing import parse_json, read_bounded
-from ..errors import DataError
+from ..config.validation import format_validation_error
+from ..errors import DataError, first_line
 from ..fileio import atomic_write
 from .end_to_end import COLUMNS, DURATION, EndToEndCost
-from .process_cost import ProcessCost
 from .results import BASELINE, FULL_CLIP, LatencyResults
 
 
@@ -63,15 +65,14 @@ class BenchmarkResults:
         """
         try:
             stored = parse_json(read_bounded(path))
-            latency = []
-            for entry in stored["latency"]:
-                costs = entry.pop("cold_start").items()
-                cold_start = {preset: ProcessCost(**cost) for preset, cost in costs}
-                latency.append(LatencyResults(**entry, cold_start=cold_start))
-            end_to_end = [EndToEndCost(**entry) for entry in stored["end_to_end"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is not a file of `benchmark --output`: {error}") from None
-        return cls(latency, end_to_end)
+            if not isinstance(stored, dict) or set(stored) != {f.name for f in fields(cls)}:
+                raise ValueError("it has other keys")
+            return TypeAdapter(cls).validate_python(stored)
+        except ValidationError as error:
+            reason = format_validation_error(error, ())
+        except (OSError, ValueError) as error:
+            reason = first_line(error)
+        raise DataError(f"{path} is not a file of `benchmark --output`: {reason}")
 
 
 def end_to_end_table(cost: EndToEndCost) -> str:

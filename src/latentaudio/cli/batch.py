@@ -166,9 +166,16 @@ def batch(
     ],
     *,
     format: Annotated[
-        str,
-        Parameter(help=f"Format of the files: {_FORMAT_NAMES}.", group=OUTPUT),
+        str, Parameter(help=f"Format of the files: {_FORMAT_NAMES}.", group=OUTPUT)
     ] = "wav",
+    overwrite: Annotated[
+        bool,
+        Parameter(
+            help="Replace files that this batch has not made, or that were edited since.",
+            group=OUTPUT,
+            show_default=False,
+        ),
+    ] = False,
     skip_existing: Annotated[
         bool,
         Parameter(
@@ -185,8 +192,7 @@ def batch(
 
     FOLDER/manifest.jsonl gets one line per file. Rows without a seed take --seed, and one more for
     each row; without --seed, the seed is random and stored in the manifest. A row that has changed
-    is generated again; a row that only moved in the list is not. A row that fails is reported, and
-    tried again the next time.
+    is generated again; a row that only moved in the list is not. A row that fails is tried again.
     """
     console.set_quiet(display.quiet)
     extension = f".{format}"
@@ -204,13 +210,14 @@ def batch(
     resolved = resolve_rows(
         rows, cells, requests, manifest.first_seed, extension, runtime, manifest.requests()
     )
-    _generate_missing(resolved, manifest, skip_existing, display, runtime)
+    _generate_missing(resolved, manifest, skip_existing, overwrite, display, runtime)
 
 
 def _generate_missing(
     rows: Sequence[Row],
     manifest: Manifest,
     skip_existing: bool,
+    overwrite: bool,
     display: DisplayFlags,
     runtime: RuntimeFlags,
 ) -> None:
@@ -224,7 +231,8 @@ def _generate_missing(
             exists = skip_existing and (folder / row.file).exists()
             if not exists and not manifest.is_done(row):
                 missing.append(row)
-        _reject_replacing(missing, manifest)
+        if not overwrite:
+            _reject_replacing(missing, manifest)
         with console.progress_bar("generating", display.hides_progress) as tick:
             for num_done, (row, clip) in enumerate(_generate_rows(missing, runtime), 1):
                 record: dict[str, Any] = {"name": row.file, "row": row.number}
@@ -252,11 +260,18 @@ def _reject_replacing(rows: Sequence[Row], manifest: Manifest) -> None:
     """Raise `UsageError` if a row has the file name of something that no batch has made."""
     for row in rows:
         path = manifest.path.parent / row.file
-        is_foreign = path.exists() and row.file not in manifest.records
-        if is_foreign and not is_made_by(path, row.request.options.has_made):
+        if not path.exists():
+            continue
+        checksum = manifest.records.get(row.file, {}).get("sha256")
+        if checksum is None and not is_made_by(path, row.request.options.has_made):
             raise UsageError(
                 f"{path} exists, and this batch has not made it; "
-                f"move it away, or give row {row.number} a name"
+                f"move it away, give row {row.number} a name, or add --overwrite"
+            )
+        if checksum is not None and not (path.is_file() and checksum == sha256_of_file(path)):
+            raise UsageError(
+                f"{path} has changed since this batch made it; "
+                f"move it away, or add --overwrite to generate it again"
             )
 
 

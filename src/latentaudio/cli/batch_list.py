@@ -247,7 +247,7 @@ def resolve_rows(
     from ..editing.inputs import RequestInputs
     from ..generation.resolve import resolve_request
 
-    settings = vars(runtime)
+    settings = runtime.settings
     sources: dict[str, ModelSource] = {}
     resolved: list[Row] = []
     num_seeds = 0

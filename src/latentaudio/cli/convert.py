@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import rmtree
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ..config.registry import MODELS
-from ..errors import WeightsError
+from ..errors import UsageError, WeightsError
 from . import console
-from .flags import ArchitectureFlag, JSONRecordFlag, QuietFlag
+from .flags import AdapterFlag, ArchitectureFlag, JSONRecordFlag, QuietFlag
+
+if TYPE_CHECKING:
+    from ..loaders.layouts import ModelSource
 
 VERIFY_PROMPT = "a dog barking"
 VERIFY_TRANSCRIPT = "hello"
@@ -44,6 +48,7 @@ def convert(
         ),
     ],
     architecture: ArchitectureFlag = None,
+    adapter: AdapterFlag = None,
     verify: Annotated[
         bool,
         Parameter(
@@ -57,32 +62,74 @@ def convert(
 ) -> None:
     """Write a model in another layout; every tensor stays bit-identical.
 
-    Of averaged and raw weights, the kind that the authors sampled with is written, or the raw ones
-    for the layout diffusers.
+    With --adapter, the adapters are merged into the weights. Of averaged and raw weights, the kind
+    that the authors sampled with is written, or the raw ones for the layout diffusers.
     """
     from ..loaders.convert import convert as convert_model
     from ..loaders.resolve import resolve_model
 
     # The reference decides attention heads, and averaged or raw weights.
     reference = "diffusers" if layout == "diffusers" else "clean"
-    model = resolve_model(source, architecture, reference)
+    model = _with_adapters(resolve_model(source, architecture, reference), adapter or ())
     with console.progress_bar("converting", quiet or json) as tick:
         convert_model(model, target, layout, tick)
+    if not quiet:
+        _print_missing_parts(model, target, layout)
     name = model.spec.name
     known_name = name if name in MODELS else None
-    difference = compare_models(source, target, known_name, reference) if verify else None
-    if json:
-        record = {"target": target, "layout": layout, "model": name, "difference": difference}
-        console.print_record(record, as_json=True)
-    elif not quiet:
-        note = "" if difference is None else f"  difference {difference:g}"
-        console.print_result(f"{target}  {name} as {layout}{note}")
+    difference = None
+    if verify:
+        difference = compare_models(source, target, known_name, reference, adapter or ())
+    record = {"target": target, "layout": layout, "model": name, "difference": difference}
+    _print_result(record, as_json=json, quiet=quiet)
     if difference is not None and not difference <= VERIFY_TOLERANCE:
         _remove(target)
         raise WeightsError(
             f"{target} generates another clip than {source} (maximum difference {difference:g} "
             "standard deviations), so it was removed; please report it"
         )
+
+
+def _print_missing_parts(model: ModelSource, target: Path, layout: str) -> None:
+    from ..loaders.layouts import LAYOUTS
+
+    missing = LAYOUTS[layout].file.missing_parts(model.config)
+    if missing:
+        console.print_status(
+            f"{target} lacks {', '.join(missing)}: {model.name} does not have them, and "
+            "generation does not read them; the authors' program needs strict=False for this file"
+        )
+
+
+def _print_result(record: dict[str, Any], as_json: bool, quiet: bool) -> None:
+    if as_json:
+        console.print_record(record, as_json=True)
+    elif not quiet:
+        difference = record["difference"]
+        note = "" if difference is None else f"  difference {difference:g}"
+        console.print_result(f"{record['target']}  {record['model']} as {record['layout']}{note}")
+
+
+def _with_adapters(model: ModelSource, adapters: Sequence[str]) -> ModelSource:
+    """Return a model with adapters merged into its weights.
+
+    Raises:
+        UsageError: An adapter is limited to some noise levels.
+    """
+    if not adapters:
+        return model
+    from ..config.adapters import ALL_NOISE_LEVELS, parse_adapter
+    from ..pipeline import AudioLDM
+
+    loaded = AudioLDM(model, "cpu", "fp32")
+    for use in map(parse_adapter, adapters):
+        if use.noise_levels != ALL_NOISE_LEVELS:
+            raise UsageError(
+                f"adapter {use.path} is limited to some noise levels, which weights cannot hold; "
+                "leave out @"
+            )
+        loaded.load_adapter(use.path, use.weight)
+    return loaded.source
 
 
 def _remove(target: Path) -> None:
@@ -92,7 +139,13 @@ def _remove(target: Path) -> None:
         rmtree(target)
 
 
-def compare_models(source: str, target: Path, architecture: str | None, reference: str) -> float:
+def compare_models(
+    source: str,
+    target: Path,
+    architecture: str | None,
+    reference: str,
+    adapters: Sequence[str] = (),
+) -> float:
     """Return the largest difference of a short clip of two models, in standard deviations.
 
     Args:
@@ -100,9 +153,11 @@ def compare_models(source: str, target: Path, architecture: str | None, referenc
         target: The second model.
         architecture: Name of the model that a checkpoint file holds.
         reference: The implementation to imitate.
+        adapters: Adapters of the first model.
     """
     import numpy as np
 
+    from ..config.adapters import parse_adapter
     from ..pipeline import load
 
     clips = []
@@ -115,6 +170,9 @@ def compare_models(source: str, target: Path, architecture: str | None, referenc
             reference=reference,
             architecture=architecture if is_file else None,
         )
+        if model == source:
+            for use in map(parse_adapter, adapters):
+                loaded.load_adapter(use.path, use.weight)
         [clip] = loaded.generate(
             VERIFY_PROMPT,
             duration=VERIFY_DURATION_S,

@@ -61,4 +61,5 @@ def edit_clip(
     with console.progress_bar(edit.kind, output.hides_progress) as tick:
         model = runtime.load(request.model)
         for clip in model.run([request], progress=tick):
-            save_clip(clip, next(paths), output)
+            with next(paths) as path:
+                save_clip(clip, path, output)

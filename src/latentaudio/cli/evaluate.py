@@ -1,4 +1,4 @@
-"""`latentaudio evaluate quality` and `latentaudio evaluate editing`: one command per benchmark."""
+"""`latentaudio evaluate`: folders of clips or arrays of features; comparison; mini's benchmarks."""
 
 from __future__ import annotations
 
@@ -9,18 +9,59 @@ from cyclopts import App
 
 from ..errors import UsageError
 from . import console
+from .evaluate_flags import EvaluationFlags
 
 if TYPE_CHECKING:
     from ..evaluate.mini.determinism import Generate
     from ..evaluate.mini.quality import Clips, Reconstruct
-    from ..evaluate.report import Report
+    from ..evaluate.mini.report import Report
     from ..pipeline import AudioLDM
 
 CLASSIFIER = Path("benchmarks/classifier")
 
 evaluate = App(
-    name="evaluate", help="Measure the quality of a model, or of its edits.", help_format="markdown"
+    name="evaluate",
+    help="Measure clips, or the quality of a model.",
+    help_format="markdown",
 )
+
+
+@evaluate.default
+def clips(*, flags: EvaluationFlags = EvaluationFlags()) -> None:
+    """Measure clips against reference clips, or the quality of a model."""
+    flags.validate()
+    if flags.model is not None and flags.prompts is not None and flags.generated is not None:
+        _generate_clips(flags, flags.model, flags.prompts, flags.generated)
+    result = flags.measure()
+    if not flags.quiet:
+        console.print_result(str(result))
+    if flags.json is not None:
+        result.save(flags.json)
+    if flags.csv is not None:
+        result.save_csv(flags.csv)
+    if flags.html is not None:
+        from ..evaluate.html_report import save_page
+
+        save_page(result, flags.html)
+
+
+@evaluate.command
+def compare(first: Path, second: Path, *, json: bool = False) -> None:
+    """Compare two results of the same protocol and prompts, clip by clip.
+
+    Args:
+        first: Result of `latentaudio evaluate --json`.
+        second: Another one. A positive difference means that its value is greater.
+        json: Print one line of JSON.
+    """
+    from ..evaluate.compare import compare_evaluations, table
+    from ..evaluate.report import load_evaluation
+
+    differences = compare_evaluations(load_evaluation(first), load_evaluation(second))
+    if json:
+        console.print_record({"differences": [each.as_dict() for each in differences]}, True)
+    else:
+        console.print_result(table(differences))
 
 
 @evaluate.command
@@ -126,6 +167,17 @@ def editing(
         )
         report = evaluate_editing(benchmark, model)
     _show(report, output, json)
+
+
+def _generate_clips(flags: EvaluationFlags, model: str, prompts: Path, folder: Path) -> None:
+    """Generate the clips of a list of prompts that the folder lacks."""
+    from .batch import batch
+    from .flags import DisplayFlags
+
+    options = {"model": model, "seed": str(flags.seed)}
+    if flags.candidates is not None:
+        options["candidates"] = str(flags.candidates)
+    batch(prompts, folder, display=DisplayFlags(quiet=flags.quiet), **options)
 
 
 def _show(report: Report, output: Path | None, as_json: bool) -> None:

@@ -123,6 +123,20 @@ ArchitectureFlag = Annotated[
 ]
 
 
+AdapterFlag = Annotated[
+    list[str] | None,
+    Parameter(
+        help="Adapter to use: a folder of latentaudio finetune, or a .safetensors file. A weight "
+        "from -10 to 10 may follow, as in my-sounds:0.8 (default 1), then the noise levels at "
+        "which it changes the UNet, from 0 (clean) to 1 (noise), as in my-sounds:0.8@0.3-1. "
+        "Repeat the option for several. Default: none.",
+        group=MACHINE,
+        show_default=False,
+        negative=(),
+    ),
+]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class RuntimeFlags:
@@ -146,6 +160,24 @@ class RuntimeFlags:
         ),
     ] = "clean"
     architecture: ArchitectureFlag = None
+    adapter: AdapterFlag = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides samples beside the options of a request, as a batch's manifest has it."""
+        settings = {**vars(self)}
+        del settings["adapter"]
+        if self.adapter:
+            from ..config.adapters import parse_adapter
+            from ..fileio import sha256_of_file
+            from ..loaders.adapter_files import find_adapter_file
+
+            used = []
+            for use in map(parse_adapter, self.adapter):
+                digest = sha256_of_file(find_adapter_file(use.path))
+                used.append([digest, use.weight, list(use.noise_levels)])
+            settings["adapters"] = used
+        return settings
 
     def find_source(self, model: str) -> ModelSource:
         """Return a model, as far as checks need it; published ones are not downloaded."""
@@ -161,7 +193,7 @@ class RuntimeFlags:
         """Load a model with the settings of these flags."""
         from ..pipeline import load
 
-        return load(
+        loaded = load(
             model,
             self.device,
             self.precision,
@@ -169,6 +201,12 @@ class RuntimeFlags:
             architecture=self.architecture,
             low_memory=True,
         )
+        if self.adapter:
+            from ..config.adapters import parse_adapter
+
+            for use in map(parse_adapter, self.adapter):
+                loaded.load_adapter(use.path, use.weight, noise_levels=use.noise_levels)
+        return loaded
 
 
 QuietFlag = Annotated[

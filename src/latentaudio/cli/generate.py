@@ -197,7 +197,8 @@ def run_requests(
     with console.progress_bar("generating", output.hides_progress) as tick:
         model = runtime.load(shared.model)
         for clip in model.run(requests, progress=tick):
-            save_clip(clip, next(paths), output)
+            with next(paths) as path:
+                save_clip(clip, path, output)
 
 
 def _print_estimate(

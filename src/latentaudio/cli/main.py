@@ -20,6 +20,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from procedural_audio.errors import RenderError
 
 from ..errors import LatentAudioError, UsageError
+from ..fileio import user_path
 from ..interrupts import Terminated, raise_on_sigterm
 from . import console
 from .audioldm_flags import LEGACY_FLAGS, translate_legacy_flags
@@ -41,6 +42,9 @@ _ERRORS_OF_NAMES = (
 """Errors of the system about a path that the user has typed."""
 MIN_COLUMNS = 20
 """Narrowest terminal that the environment variable COLUMNS can state."""
+PRIMITIVE_CACHE_CAPACITY = "8"
+"""Kernels that oneDNN keeps. It makes one for each shape, and would keep 1,024 of them, so that
+memory would grow with every clip of another length."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,9 @@ COMMANDS = (
     Command("download", "download", MODELS, "Download the files of a model."),
     Command("convert", "convert", MODELS, "Write a model in another layout."),
     Command("dataset", "dataset", TRAINING, "Make captioned audio to train on."),
+    Command("finetune", "finetune", TRAINING, "Teach a model your own sounds.", "markdown"),
     Command("train", "train", TRAINING, "Train one component of a model.", "markdown"),
-    Command("evaluate", "evaluate", MEASURE, "Measure the quality of a model, or of its edits."),
+    Command("evaluate", "evaluate", MEASURE, "Measure clips, or the quality of a model."),
     Command("benchmark", "benchmark", MEASURE, "Measure speed and memory.", "markdown"),
     Command("doctor", "doctor", SYSTEM, "Show versions, hardware and folders."),
 )
@@ -132,7 +137,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_: console.print_error(str(message))
     words = list(sys.argv[1:] if tokens is None else tokens)
     is_debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    words = [_with_home(word) for word in words if word != "--debug"]
     try:
         flags = {word.partition("=")[0] for word in words}
         if words[:1] == ["generate"] and flags & LEGACY_FLAGS.keys():
@@ -151,9 +156,17 @@ def main(tokens: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _with_home(word: str) -> str:
+    """Return a word with the home folder for `~/`, which shells leave in --flag=~/name."""
+    flag, sign, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return flag + sign + (str(user_path(value)) if value.startswith("~/") else value)
+
+
 def _prepare_process() -> None:
-    """Make SIGTERM, warnings and the width of the terminal harmless."""
+    """Make SIGTERM, warnings and the width of the terminal harmless, and bound a cache."""
     raise_on_sigterm()
+    # oneDNN reads it when torch first computes
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PRIMITIVE_CACHE_CAPACITY)
     # Warnings of libraries are for developers; none may become an error (PYTHONWARNINGS=error).
     warnings.simplefilter("ignore")
     warnings.simplefilter("default", UserWarning)

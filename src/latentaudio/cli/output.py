@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..config.audio_formats import FORMATS
 from ..errors import DataError, LatentAudioError, UsageError
+from ..fileio import lock_names, user_path
 from . import console
 
 if TYPE_CHECKING:
@@ -31,11 +33,11 @@ def output_paths(
     has_made: HasMade | None = None,
     sample_rate: int = 0,
     extension: str = DEFAULT_EXTENSION,
-) -> Iterator[Path]:
-    """Return a path for each clip. No file of the user is ever replaced.
+) -> Iterator[AbstractContextManager[Path]]:
+    """Return a path for each clip, to be entered while it is written. No file is ever replaced.
 
     Several clips of one named file get numbers: `name_1.wav`. Files in a folder are named after
-    their prompts and are always new.
+    their prompts and are always new. A folder that does not exist is created with the first clip.
 
     Args:
         flags: Where to write: a file, a folder (one that exists, or a name that ends in / or has no
@@ -53,13 +55,14 @@ def output_paths(
         DataError: The folder does not exist or cannot be written.
     """
     output = flags.output
-    path = Path(output or "").expanduser()
+    path = user_path(output or "")
     if output == "" or path.name.lower() in FORMATS:
         raise UsageError(
             f"-o {output!r} is not a file name; give one such as bell.wav, or a folder"
         )
     if output is None or output.endswith(("/", os.sep)) or _is_folder(path):
-        return _paths_in_folder(ensure_writable_dir(path, create=True), names, extension)
+        _require_writable(path)
+        return (_new_path(path, name, extension) for name in names)
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
             f"cannot write audio as {path.suffix!r}; end the name in {', '.join(FORMATS)}, "
@@ -74,7 +77,7 @@ def output_paths(
         files = [path.with_stem(f"{path.stem}_{number:0{width}}") for number in numbers]
     for file in files:
         _reject_replacing(file, flags, inputs, has_made)
-    return iter(files)
+    return (nullcontext(file) for file in files)
 
 
 def _reject_replacing(
@@ -137,33 +140,32 @@ def _is_folder(path: Path) -> bool:
         ) from None
 
 
-def _paths_in_folder(folder: Path, names: Sequence[str], extension: str) -> Iterator[Path]:
-    """Paths that no file had before; each name is taken at once, against other processes."""
+@contextmanager
+def _new_path(folder: Path, name: str, extension: str) -> Iterator[Path]:
+    """A path in a folder that no file has, and that no other process chooses meanwhile."""
     from ..audio.io import safe_name
 
-    for name in names:
-        stem = safe_name(name)
+    stem = safe_name(name)
+    with lock_names(ensure_writable_dir(folder, create=True)):
         number = 1
         path = folder / f"{stem}{extension}"
-        while not _take(path):
+        while os.path.lexists(path):
             number += 1
             path = folder / f"{stem}_{number}{extension}"
-        try:
-            yield path
-        finally:
-            if path.is_file() and path.stat().st_size == 0:  # nothing was written
-                path.unlink()
+        yield path
 
 
-def _take(path: Path) -> bool:
-    """Create an empty file; return whether there was none."""
+def _require_writable(folder: Path) -> None:
+    """Raise `DataError` if a folder cannot be written, or cannot be created."""
+    existing = folder
     try:
-        path.touch(exist_ok=False)
-    except FileExistsError:
-        return False
+        while not existing.exists():
+            existing = existing.parent
     except OSError as error:
-        raise DataError(f"cannot write {path} ({error.strerror}); choose another") from None
-    return True
+        raise DataError(
+            f"cannot create the folder {folder} ({error.strerror}); choose another"
+        ) from None
+    ensure_writable_dir(existing, create=False)
 
 
 def ensure_writable_dir(folder: Path, create: bool) -> Path:
@@ -180,11 +182,13 @@ def ensure_writable_dir(folder: Path, create: bool) -> Path:
         if create:
             folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise DataError(f"{folder} exists and is not a folder; choose another") from None
+        pass  # a file of that name, see below
     except OSError as error:
         raise DataError(
             f"cannot create the folder {folder} ({error.strerror}); choose another"
         ) from None
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} exists and is not a folder; choose another")
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; create it or choose another")
     if not os.access(folder, os.W_OK):

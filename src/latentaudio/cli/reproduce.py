@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,10 +29,23 @@ from .output import output_paths
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
+    from ..config.adapters import AdapterUse
     from ..config.options import GenerationOptions
 
 TAGS_OF_THE_FILE = ("score", "chosen_of", "dither")
 """Tags of how a clip was chosen and written; a clip that is generated again has none of them."""
+
+
+MovedAdapterFlag = Annotated[
+    list[str] | None,
+    Parameter(
+        help="Adapter of the clip, if it is no longer where the tags say: folder or .safetensors "
+        "file. Repeat the option for several.",
+        group=MACHINE,
+        show_default=False,
+        negative=(),
+    ),
+]
 
 
 def reproduce(
@@ -56,12 +71,14 @@ def reproduce(
         Parameter(help="Precision: auto, bf16 or fp32. Default: the file's.", group=MACHINE),
     ] = None,
     architecture: ArchitectureFlag = None,
+    adapter: MovedAdapterFlag = None,
 ) -> None:
     """Generate the clip of a file again from its tags and compare both, byte by byte.
 
     It prints same or differs. Files are equal on the same machine, with the same software and
-    number of threads. An edit needs its unchanged source file. Models and sources are found by the
-    paths in the tags, so run it in the folder where the file was made.
+    number of threads. An edit needs its unchanged source file, a clip with adapters their files.
+    Models, adapters and sources are found by the paths in the tags, so run it in the folder where
+    the file was made.
     """
     from ..audio import io
     from ..config.options import GenerationOptions
@@ -81,13 +98,15 @@ def reproduce(
         reference=tags.get("reference", "clean"),
         architecture=architecture,
     )
-    clip = _generate(request, runtime, tags.get("threads", ""), quiet or json)
-    record = _write_and_compare(clip, file, target, tags)
+    adapters = _find_adapters(tags.get("adapters", ""), adapter or ())
+    clip = _generate(request, runtime, tags.get("threads", ""), adapters, quiet or json)
+    with target as path:
+        record = _write_and_compare(clip, file, path, tags)
     if json:
         console.print_record(record, as_json=True)
     elif not quiet:
         difference = "" if record["same"] else _describe_difference(record)
-        console.print_result(f"{target}  {difference or 'same'}")
+        console.print_result(f"{record['path']}  {difference or 'same'}")
 
 
 def _write_and_compare(
@@ -121,8 +140,10 @@ def _write_and_compare(
     }
 
 
-def _target_path(file: Path, output: str | None, request: GenerationOptions) -> Path:
-    """The path of the new file; `UsageError` if a file of the user is there."""
+def _target_path(
+    file: Path, output: str | None, request: GenerationOptions
+) -> AbstractContextManager[Path]:
+    """The path of the new file, to be entered; `UsageError` if a file of the user is there."""
     name = f"{file.stem}_reproduced"
     flags = OutputFlags(output=output or str(file.with_stem(name)))
     paths = output_paths(
@@ -136,7 +157,11 @@ def _target_path(file: Path, output: str | None, request: GenerationOptions) -> 
 
 
 def _generate(
-    request: GenerationOptions, runtime: RuntimeFlags, threads: str, hide_progress: bool
+    request: GenerationOptions,
+    runtime: RuntimeFlags,
+    threads: str,
+    adapters: Sequence[AdapterUse],
+    hide_progress: bool,
 ) -> Audio:
     """The clip of a request, generated with as many threads as the file was."""
     import torch
@@ -146,14 +171,53 @@ def _generate(
         torch.set_num_threads(int(threads))
     with console.progress_bar("reproducing", hide_progress) as tick:
         model = runtime.load(request.model)
+        for use in adapters:
+            model.load_adapter(
+                use.path, use.weight, noise_levels=use.noise_levels, sha256=use.sha256
+            )
         [clip] = model.run([request], progress=tick)
     return clip
+
+
+def _find_adapters(tag: str, places: Sequence[str]) -> list[AdapterUse]:
+    """Return the adapters of a clip, each where it lies now.
+
+    Args:
+        tag: The tag of the file.
+        places: Files and folders of adapters that were moved.
+
+    Raises:
+        UsageError: An adapter is missing or has another content.
+    """
+    if not tag:
+        return []
+    from ..config.adapters import adapters_from_tag
+    from ..errors import WeightsError
+    from ..fileio import sha256_of_file
+    from ..loaders.adapter_files import find_adapter_file
+
+    moved = {sha256_of_file(find_adapter_file(place)): place for place in places}
+    adapters = []
+    for use in adapters_from_tag(tag):
+        use = replace(use, path=moved.get(use.sha256, use.path))
+        try:
+            is_there = sha256_of_file(find_adapter_file(use.path)) == use.sha256
+        except WeightsError:
+            is_there = False
+        if not is_there:
+            raise UsageError(
+                f"the clip was made with the adapter {use.path} (SHA-256 {use.sha256[:12]}...), "
+                "which is missing or changed; restore it, or name it with --adapter"
+            )
+        adapters.append(use)
+    return adapters
 
 
 def _tags_as_in_file(clip: Audio, tags: Mapping[str, str]) -> dict[str, str]:
     """The tags of a clip, in the order of a file, with the file's result of the ranking."""
     values = {**clip.tags}
-    for name in TAGS_OF_THE_FILE:
+    # an adapter that was moved is the same file
+    for name in (*TAGS_OF_THE_FILE, "adapters"):
         if name in tags:
             values[name] = tags[name]
     ordered = {name: values[name] for name in tags if name in values}

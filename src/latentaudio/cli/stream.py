@@ -111,7 +111,7 @@ def _write_pieces(
     first = next(pieces)  # errors of the request come before the file is created
     num_samples = 0
     with _open_output(output) as file:
-        file.write(_wav_header(sample_rate, UNKNOWN_SIZE))
+        file.write(_wav_header(sample_rate, 0 if file.seekable() else UNKNOWN_SIZE))
         for piece in chain([first], pieces):
             file.write(round_to_steps(piece[0], _BITS).astype("<i2").tobytes())
             file.flush()

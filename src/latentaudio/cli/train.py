@@ -3,62 +3,74 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from ..errors import UsageError
 from . import console
 
+if TYPE_CHECKING:
+    from ..data.manifest import DataSources
+    from ..train.recipe import Recipe
+
 SeveralPaths = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
 
 
-class _StepNote:
-    """The text beside the progress bar: losses, speed and time left."""
+def progress_note(losses: dict[str, float], seconds_left: float) -> str:
+    """Return the text beside the progress bar: losses, speed and time left.
 
-    def __init__(self) -> None:
-        self.first_step = 0
-        self.start: float | None = None
+    Args:
+        losses: Losses, and the speed in clips per second, by name.
+        seconds_left: Time until the end.
+    """
+    from ..train.loop import CLIPS_PER_SECOND
 
-    def text(self, step: int, losses: dict[str, float], seconds_left: float) -> str:
-        fields = [f"{name} {value:.4g}" for name, value in losses.items()]
-        if self.start is None:  # the clock starts after the first step, which includes the setup
-            self.start = time.monotonic()
-            self.first_step = step
-        elif step > self.first_step:
-            speed = (step - self.first_step) / (time.monotonic() - self.start)
-            fields.append(f"{speed:.2g} steps/s")
-        fields.append(f"{seconds_left / 60:.0f} min left")
-        return "  ".join(fields)
+    fields = []
+    for name, value in losses.items():
+        fields.append(f"{value:.3g} {name}" if name == CLIPS_PER_SECOND else f"{name} {value:.4g}")
+    minutes = max(0.0, seconds_left) / 60
+    fields.append(f"{minutes:.0f} min left" if minutes >= 1 else f"{60 * minutes:.0f} s left")
+    return "  ".join(fields)
 
 
 def train(
     recipe: Path,
     *,
-    output: Annotated[Path, Parameter(alias="-o")],
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
     data: SeveralPaths = None,
     init_from: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     overrides: Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True)] = None,
     max_minutes: float | None = None,
+    trigger: str = "",
+    strict: bool = False,
+    dry_run: bool = False,
+    machine: str | None = None,
     quiet: bool = False,
 ) -> None:
     """Train one component of a model by a recipe. The same command resumes a stopped run.
 
     Args:
         recipe: YAML file, for example recipes/mini/vae.yaml.
-        output: Folder of the run. Its model loads like any other.
-        data: Folders of captioned audio with a metadata.jsonl. `latentaudio dataset render`
-            makes them.
+        output: Folder of the run. Its model loads like any other. Not needed with --dry-run.
+        data: Folders, tables, tars or hub ids of captioned sounds, with :SPLIT behind the name for
+            one split. `latentaudio dataset check` says what is found in them.
         init_from: Models whose components this stage builds on: names, hub ids, folders or
             files, as --model takes them. mini:vae,clap takes two components of mini. If several
             models have the same component, that of the last one is used.
         overrides: Settings of the recipe to change, as key=value, for example optim.lr=1e-4.
         max_minutes: Stop with a checkpoint after this time, in minutes. Default: no limit.
+        trigger: Word that is put before every caption.
+        strict: Stop if any sound has a problem. Without it, such sounds are left out.
+        dry_run: Train nothing. Print the parameters, the memory by part, and a guess of the time of
+            a step and of the run.
+        machine: Machine of that guess: rtx-3060, rtx-3090, rtx-4090, a100 or h100. Default: this
+            machine, whose speed is measured for a moment.
         quiet: Print nothing.
     """
-    from ..train.loop import train as run_training
+    from ..data.clip import DataSource
+    from ..data.report import check_dataset
     from ..train.recipe import read_recipe
 
     if max_minutes is not None and not (max_minutes > 0 and math.isfinite(max_minutes)):
@@ -67,26 +79,61 @@ def train(
             "give a number above 0, or remove the option"
         )
     settings = read_recipe(recipe, tuple(overrides or ()))
-    note = _StepNote()
-    with console.progress_bar(f"training {settings.stage}", quiet) as tick:
+    sources = tuple(DataSource(str(name), trigger) for name in data or ())
+    if dry_run:
+        _print_estimate(settings, sources, machine)
+        return
+    if machine is not None:
+        raise UsageError("--machine belongs to --dry-run; add it, or remove --machine")
+    if output is None:
+        raise UsageError("name the folder of the run with --output, or add --dry-run")
+    if strict and sources:
+        check_dataset(*sources).raise_for_problems()
+    _run(settings, sources, output, tuple(init_from or ()), max_minutes, quiet)
+
+
+def _run(
+    recipe: Recipe,
+    data: DataSources,
+    output: Path,
+    init_from: tuple[str, ...],
+    max_minutes: float | None,
+    quiet: bool,
+) -> None:
+    """Train, and show the progress in the first of the processes that torchrun started."""
+    from ..train.distributed import process_rank
+    from ..train.loop import train as run_training
+    from ..train.stages.base import unused_settings
+
+    if process_rank() > 0:
+        quiet = True
+        console.set_quiet(quiet)
+    for name, instead in unused_settings(recipe).items():
+        if not quiet:
+            console.print_status(
+                f"latentaudio: {name} does nothing in stage {recipe.stage}; set {instead} instead"
+            )
+    with console.progress_bar(f"training {recipe.stage}", quiet) as tick:
 
         def on_step(
             step: int, num_steps: int, losses: dict[str, float], seconds_left: float
         ) -> None:
-            tick(step, num_steps, note.text(step, losses, seconds_left))
+            tick(step, num_steps, progress_note(losses, seconds_left))
 
         def on_prepare(num_done: int, total: int) -> None:
             tick(num_done, total, "prepared")
 
-        num_done = run_training(
-            settings,
-            tuple(data or ()),
-            output,
-            tuple(init_from or ()),
-            max_minutes,
-            on_step,
-            on_prepare,
-        )
+        num_done = run_training(recipe, data, output, init_from, max_minutes, on_step, on_prepare)
     if not quiet:
-        hint = "" if num_done >= settings.steps else "; the same command resumes it"
-        console.print_result(f"{output}  {num_done} of {settings.steps} steps{hint}")
+        hint = "" if num_done >= recipe.steps else "; the same command resumes it"
+        if hint and recipe.optim.anneal_over == "minutes":
+            hint = "; its time is used up, a larger --max-minutes resumes it"
+        console.print_result(f"{output}  {num_done} of {recipe.steps} steps{hint}")
+
+
+def _print_estimate(recipe: Recipe, data: DataSources, machine: str | None) -> None:
+    """Print what a run needs, and train nothing."""
+    from ..train.estimate import estimate_run
+
+    for line in estimate_run(recipe, data, machine).lines():
+        console.print_result(line)

@@ -6,6 +6,7 @@ Letters: B prompts times waveforms, C channels, T' F' latent grid.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,11 +30,25 @@ from ..types import Conditioning, Denoiser, Step
 from . import components, library
 from .arguments import StepCallbacks, draw_noise
 from .components import DDIMScheduler
+from .lora import LoRAMethods
 from .pipeline_objects import REFERENCE, PipelineObjects
 from .variants import link_variant
 
 _ANY_DEVICE = ("auto", "balanced", "balanced_low_0", "sequential")
 """Values of `device_map` that leave the choice of the device to the library."""
+
+
+_SETTINGS = (
+    *("cache_dir", "device", "device_map", "dtype", "local_files_only", "reference", "revision"),
+    *("torch_dtype", "use_safetensors", "variant"),
+)
+"""Keywords of `from_pretrained` beside components."""
+_WITHOUT_EFFECT = (
+    *("custom_pipeline", "custom_revision", "disable_mmap", "force_download"),
+    *("low_cpu_mem_usage", "max_memory", "mirror", "offload_folder", "offload_state_dict"),
+    *("provider", "provider_options", "proxies", "sess_options", "trust_remote_code", "use_onnx"),
+)
+"""Keywords of diffusers that change no result, and that this package does not need."""
 
 
 @dataclass
@@ -59,7 +74,7 @@ class SamplingArguments:
     callbacks: StepCallbacks = field(default_factory=StepCallbacks)
 
 
-class BasePipeline(PipelineObjects):
+class BasePipeline(LoRAMethods, PipelineObjects):
     """What both pipelines share; `from_pretrained` makes one.
 
     Attributes:
@@ -89,6 +104,7 @@ class BasePipeline(PipelineObjects):
             UsageError: A keyword has a value that cannot be used, or the model needs the other
                 pipeline.
         """
+        _warn_of_unknown(set(keywords) - set(cls.component_names), cls.__name__)
         folders: list[library.TemporaryFolder] = []
         folder = _find_folder(name, keywords)
         variant = keywords.get("variant")
@@ -110,6 +126,7 @@ class BasePipeline(PipelineObjects):
             small_files = folders[-1].path
             library.describe({}, cls.__name__, small_files, source.path)
             tensors = library.open_weights(source.path)
+            library.log_components(source.path, name, objects)
             fields = {**vars(source), "path": small_files, "tensors": tensors}
             source = library.ModuleSource(**fields)
         system = System(source, "auto" if device in _ANY_DEVICE else str(device), "fp32")
@@ -346,6 +363,16 @@ class BasePipeline(PipelineObjects):
         return conditioning.map(repeat)
 
 
+def _warn_of_unknown(names: set[str], class_name: str) -> None:
+    """Warn of keywords of `from_pretrained` that are not read, as diffusers does."""
+    unknown = sorted(names.difference(_SETTINGS, _WITHOUT_EFFECT))
+    if unknown:
+        warnings.warn(
+            f"{class_name}.from_pretrained does not know {', '.join(unknown)}, and ignores it",
+            stacklevel=3,
+        )
+
+
 def _find_folder(name: str | Path, keywords: dict[str, Any]) -> str | Path:
     """Return the folder of a model of the hub with its own settings, or the name as it is."""
     settings = {key: keywords[key] for key in ("revision", "cache_dir") if keywords.get(key)}
@@ -357,13 +384,10 @@ def _find_folder(name: str | Path, keywords: dict[str, Any]) -> str | Path:
     repository, file = hub_location(str(name))
     if file is not None:
         raise UsageError(f"{name} is one file on the hub; leave out {', '.join(keywords)}")
-    patterns = None
-    if variant:
-        patterns = ["*.json", "*.txt", "*.model", f"*.{variant}.*", f"*.{variant}-*"]
     return fetch(
         repository,
-        patterns,
         revision=settings.get("revision"),
         cache=settings.get("cache_dir"),
         is_offline=is_offline,
+        variant=variant or "",
     )

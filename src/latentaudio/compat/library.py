@@ -8,9 +8,10 @@ pipeline reads it again when it has changed.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -36,6 +37,8 @@ _SMALL_FILE_ENDINGS = (".json", ".txt", ".model")
 PARTS = frozenset(part.name for spec in COMPONENTS.values() for part in spec.diffusers.folders)
 """Components of diffusers that are networks."""
 _LIBRARIES = ("diffusers", "transformers")
+_LOADER_LOG = logging.getLogger("diffusers.pipelines.pipeline_utils")
+"""The log of diffusers' loader, so that programs find the same lines in the same place."""
 
 Fingerprint: TypeAlias = tuple[Any, ...]
 """Equal fingerprints of a module mean equal weights and an equal configuration."""
@@ -110,6 +113,21 @@ def open_weights(folder: Path) -> dict[str, Tensors]:
         if is_module:
             opened[name] = open_component_folder(folder / name)
     return opened
+
+
+def log_components(folder: Path, name: str | Path, passed: Collection[str]) -> None:
+    """Log a line for each component of a folder, as diffusers does when it opens one.
+
+    Args:
+        folder: The folder.
+        name: The name by which the caller knows it.
+        passed: Components that the caller passed, so that the folder's are not read.
+    """
+    for part, entry in read_json(folder / INDEX).items():
+        if isinstance(entry, list) and entry and entry[-1] and part not in passed:
+            _LOADER_LOG.info(
+                "Loaded %s as %s from `%s` subfolder of %s.", part, entry[-1], part, name
+            )
 
 
 def make_ddim_scheduler(config: Mapping[str, Any]) -> Any:
@@ -199,7 +217,7 @@ class ModuleSource(ModelSource):
     tensors: Mapping[str, Tensors] = field(default_factory=dict)
     modules: Mapping[str, nn.Module] = field(default_factory=dict)
 
-    def load_component(
+    def load_base_component(
         self, name: str, dtype: torch.dtype | None = None, as_stored: bool = False
     ) -> nn.Module:
         """Return a component in evaluation mode, made of modules or read from files.

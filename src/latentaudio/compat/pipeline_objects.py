@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from ..errors import UsageError
+from ..errors import UsageError, WeightsError
 from ..generation.system import System
 from ..loaders.diffusers_settings import INDEX, read_json
 from ..loaders.layouts import ModelSource
@@ -126,9 +126,22 @@ class PipelineObjects:
         path = None if base is None else base.path
         library.describe(objects, type(self).__name__, folder.path, path)
         reference = REFERENCE if base is None else base.reference.name
-        described = resolve_model(folder.path, reference=reference)
+        try:
+            described = resolve_model(folder.path, reference=reference)
+        except WeightsError:
+            missing = [f"{name}=" for name, value in objects.items() if value is None]
+            if base is not None or not missing:
+                raise
+            raise UsageError(
+                f"this pipeline was made without {', '.join(missing)}; pass each of them"
+            ) from None
         tensors = base.tensors if isinstance(base, ModuleSource) else {}
-        return ModuleSource(**{**vars(described), "tensors": tensors, "modules": dict(modules)})
+        changes = {
+            "tensors": tensors,
+            "modules": dict(modules),
+            "adapters": () if base is None else base.adapters,
+        }
+        return ModuleSource(**{**vars(described), **changes})
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; a component of the pipeline is used from then on."""

@@ -40,12 +40,13 @@ class CLAPConditioner:
         return config.unet.film_dim is not None or (has_context and config.translator is not None)
 
     def clip_inputs(self, config: ModelConfig) -> tuple[ClipInput, ...]:
-        """Return the caption, and the sound for AudioLDM 1.
+        """Return the caption, and the sound for AudioLDM 1 and for speech.
 
-        AudioLDM trains on the vectors of sounds, AudioLDM 2 on those of captions. A model whose
-        CLAP has no audio encoder trains on captions, too.
+        AudioLDM trains on the vectors of sounds, AudioLDM 2 on those of captions. Its speech models
+        hear the voice of a clip. A model whose CLAP has no audio encoder trains on captions, too.
         """
-        trains_on_audio = config.translator is None and config.can_rank
+        reads_sound = config.translator is None or config.phonemes is not None
+        trains_on_audio = reads_sound and config.can_rank
         return ("text", "audio") if trains_on_audio else ("text",)
 
     def encode(

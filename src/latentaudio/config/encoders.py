@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .ranges import require_ranges
-from .validation import require_multiple
+from .validation import require_config, require_multiple
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class AudioMAEConfig:
         for name, size in (("num_frames", self.num_frames), ("n_mels", self.n_mels)):
             require_multiple(f"AudioMAE {name}", size, "patch_size", self.patch_size)
         require_multiple("AudioMAE hidden_size", self.hidden_size, "num_heads", self.num_heads)
+        if self.decoder_num_layers:
+            num_heads = self.decoder_num_heads
+            width = self.decoder_hidden_size
+            require_multiple("AudioMAE decoder_hidden_size", width, "decoder_num_heads", num_heads)
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ class CLAPConfig:
         audio_window_size: Side of a window of attention, in patches.
         audio_image_size: Side of the square that the mel is folded to.
         audio_channels: Copies of the mel that the audio encoder reads, 1 or 4.
+        audio_mlp_ratio: Inner width of a block of the audio encoder over its width.
+        audio_has_qkv_bias: Whether queries, keys and values of the audio encoder have biases.
         mel: Front end of the audio encoder.
     """
 
@@ -129,10 +135,23 @@ class CLAPConfig:
     audio_window_size: int = 8
     audio_image_size: int = 256
     audio_channels: int = 1
+    audio_mlp_ratio: float = 4.0
+    audio_has_qkv_bias: bool = True
     mel: CLAPMelSpec = field(default_factory=CLAPMelSpec)
 
     def __post_init__(self) -> None:
         require_ranges(self)
+        num_heads = self.text_num_heads
+        width = self.text_hidden_size
+        require_multiple("CLAP text_hidden_size", width, "text_num_heads", num_heads)
+        require_config(
+            len(self.audio_depths) == len(self.audio_num_heads) or not self.audio_depths,
+            f"CLAP audio_num_heads = {self.audio_num_heads} must have one number for each of "
+            f"audio_depths = {self.audio_depths}",
+        )
+        for stage, num_heads in enumerate(self.audio_num_heads[: len(self.audio_depths)]):
+            width = self.audio_hidden_size * 2**stage
+            require_multiple("CLAP audio stage width", width, "audio_num_heads", num_heads)
 
 
 @dataclass(frozen=True)
@@ -242,6 +261,7 @@ class TranslatorConfig:
 
     def __post_init__(self) -> None:
         require_ranges(self)
+        require_multiple("translator hidden_size", self.hidden_size, "num_heads", self.num_heads)
 
 
 @dataclass(frozen=True)

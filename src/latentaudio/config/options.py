@@ -178,7 +178,7 @@ class GenerationOptions(StrictModel):
         names = [cue.audio_prompt for cue in self.timeline]
         if self.edit is not None:
             names += [self.edit.source_path, self.edit.mask_image]
-        return [name for name in names if name]
+        return [name for name in names if name and not name.startswith("data:")]
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> GenerationOptions:
         """Return the request with every option set.

@@ -12,6 +12,7 @@ from typing import Any
 
 MAX_TEXT_BYTES = 2**26
 """Longest text file that is read: 64 MB."""
+_PIECE_BYTES = 2**20
 _MAX_YAML_CHARS = 2**18
 """Longest YAML text. PyYAML reads some 100,000 characters a second."""
 _MAX_YAML_DEPTH = 100
@@ -29,11 +30,16 @@ def read_bounded(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
         OSError: It cannot be read.
         ValueError: It is longer, or not UTF-8.
     """
+    pieces = []
+    num_left = max_bytes + 1
     with path.open("rb") as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
+        # `read` allocates as much as it may return
+        while num_left and (piece := file.read(min(num_left, _PIECE_BYTES))):
+            pieces.append(piece)
+            num_left -= len(piece)
+    if not num_left:
         raise ValueError(f"it is longer than {max_bytes / 2**20:g} MB")
-    return data.decode("utf-8")
+    return b"".join(pieces).decode("utf-8")
 
 
 def parse_json(text: str | bytes) -> Any:

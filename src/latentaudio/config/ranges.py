@@ -71,6 +71,7 @@ RANGES: dict[tuple[str, str], Range] = {
     ("CLAPConfig", "text_pad_id"): (0, 2**24),
     ("CLAPConfig", "audio_layer_norm_eps"): _EPSILON,
     ("CLAPConfig", "audio_depths"): _LAYERS,
+    ("CLAPConfig", "audio_mlp_ratio"): (0.01, 64.0),
     ("T5Config", "num_layers"): _LAYERS,
     ("T5Config", "vocab_size"): _TABLE_ROWS,
     ("T5Config", "layer_norm_eps"): _EPSILON,

@@ -28,6 +28,8 @@ class Stream(IntEnum):
         BATCH_LENGTH: Clip length of a batch of pre-encoded clips.
         CAPTION_CHOICE: Caption of each pre-encoded clip.
         CONCAT_PAIRS: Clips, captions and conjunctions of concatenated pairs.
+        VALIDATION: Losses of held-out clips.
+        POSTERIOR_NOISE: Noise of the VAE's posterior in batches of pre-encoded clips.
     """
 
     VAE_CROPS = 1
@@ -37,6 +39,8 @@ class Stream(IntEnum):
     BATCH_LENGTH = 7
     CAPTION_CHOICE = 8
     CONCAT_PAIRS = 9
+    VALIDATION = 10
+    POSTERIOR_NOISE = 11
 
 
 class EvaluationStream(IntEnum):

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ..config.streams import Stream
+from .clip import Clip
 from .dataset import batch_indices
-from .manifest import Clip
 from .pre_encoded import Bucket, PreEncodedDataset
 
 CONJUNCTIONS = (

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
 from ..audio.ops import resample
 from ..errors import DataError
-from .manifest import Clip
+from .clip import Clip
+from .stored_sound import open_sound
 
 
 @lru_cache(maxsize=4)  # a batch may span two epochs; permutations of large data sets are slow
@@ -72,35 +72,59 @@ def read_crop(
     Raises:
         DataError: The file cannot be read, or its sample rate is not that of the manifest.
     """
-    num_source_samples = num_samples
-    if clip.sample_rate != sample_rate:
-        num_source_samples = int(np.ceil(num_samples * clip.sample_rate / sample_rate))
+    num_source_samples = _num_source_samples(clip, sample_rate, num_samples)
     last_start = max(0, clip.num_samples - num_source_samples)
     start = int(torch.randint(last_start + 1, (1,), generator=generator))
-    try:
-        channels, file_rate = soundfile.read(
-            clip.path,
-            frames=min(num_source_samples, clip.num_samples),
-            start=start,
-            dtype="float32",
-            always_2d=True,
-        )
-    except (soundfile.SoundFileError, OSError) as error:
-        raise DataError(
-            f"cannot read {clip.path} as audio ({error}); "
-            "replace the file or remove its line from the manifest"
-        ) from None
-    if file_rate != clip.sample_rate:
-        raise DataError(
-            f"{clip.path} has {file_rate} Hz but the manifest has {clip.sample_rate} Hz; "
-            "correct the line or remove its rate"
-        )
-    samples = channels.mean(axis=1)
+    return read_window(clip, sample_rate, num_samples, start)
+
+
+def _num_source_samples(clip: Clip, sample_rate: int, num_samples: int) -> int:
+    """Samples of the clip that make so many samples of another rate."""
+    if clip.sample_rate == sample_rate:
+        return num_samples
+    return int(np.ceil(num_samples * clip.sample_rate / sample_rate))
+
+
+def read_window(clip: Clip, sample_rate: int, num_samples: int, start: int) -> np.ndarray:
+    """Read a part of a clip as mono float32 samples [T], with zeros where the clip has ended.
+
+    Args:
+        clip: Clip to read.
+        sample_rate: Sample rate of the result in Hz.
+        num_samples: Length T of the result.
+        start: First sample, at the clip's own rate.
+
+    Raises:
+        DataError: The file cannot be read, or its sample rate is not that of the manifest.
+    """
+    num_source_samples = _num_source_samples(clip, sample_rate, num_samples)
+    samples = _read_part(clip, start, min(num_source_samples, clip.num_samples))
     if clip.sample_rate != sample_rate:
         samples = resample(samples, clip.sample_rate, sample_rate)
-    crop = np.zeros(num_samples, np.float32)
-    crop[: min(num_samples, len(samples))] = samples[:num_samples]
-    return crop
+    window = np.zeros(num_samples, np.float32)
+    window[: min(num_samples, len(samples))] = samples[:num_samples]
+    return window
+
+
+def _read_part(clip: Clip, start: int, num_samples: int) -> np.ndarray:
+    """Mono samples of a part of a clip, at its own rate; fewer if the clip ends."""
+    try:
+        with open_sound(clip.path, clip.offset, clip.num_bytes) as sound:
+            sample_rate = sound.samplerate
+            sound.seek(start)
+            channels = sound.read(num_samples, dtype="float32", always_2d=True)
+    except DataError as error:
+        raise DataError(
+            f"cannot read {clip.label} as audio ({error}); "
+            "replace the file or remove its line from the manifest"
+        ) from None
+    if sample_rate != clip.sample_rate:
+        raise DataError(
+            f"{clip.label} has {sample_rate} Hz but the manifest has {clip.sample_rate} Hz; "
+            "correct the line or remove its rate"
+        )
+    mono: np.ndarray = channels.mean(axis=1)
+    return mono
 
 
 def read_crops(

@@ -1,145 +1,77 @@
-"""Manifests of captioned audio folders, checked before training starts.
+"""The one door to the clips of data sets in any form of `data.sources`.
 
-A folder holds audio files and `metadata.jsonl`, as in the AudioFolder convention of Hugging Face
-datasets: one JSON object per line with `file_name` and `text`. `Clip.record` keeps all other keys.
+`Clip.record` holds all that the data says about a sound.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+import json
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import soundfile
-
-from ..config.parsing import parse_json
 from ..errors import DataError
+from .clip import Clip, DataSource, DataSources, as_source, open_source, read_records
+from .report import check_dataset
+from .sources.base import Place, Record
+from .sources.metadata_jsonl import FORMAT as METADATA_JSONL
 
 METADATA = "metadata.jsonl"
-_MAX_RATE = 2**20
-_MAX_SAMPLES = 2**40
+
+__all__ = ["METADATA", "Clip", "DataSource", "DataSources", "manifest_fingerprint", "read_manifest"]
 
 
-@dataclass(frozen=True)
-class Clip:
-    """One captioned audio file.
+def read_manifest(*sources: DataSource | Path | str) -> tuple[Clip, ...]:
+    """Return the clips of data sets that can be trained on, in the order of the data.
 
-    Attributes:
-        path: The audio file.
-        captions: One or more captions of the whole clip.
-        sample_rate: Sample rate of the file in Hz.
-        num_samples: Length of the file in samples per channel.
-        record: The whole line of the manifest.
-    """
-
-    path: Path
-    captions: tuple[str, ...]
-    sample_rate: int
-    num_samples: int
-    record: dict[str, Any] = field(default_factory=dict, compare=False)
-
-    @property
-    def duration(self) -> float:
-        """Length in seconds."""
-        return self.num_samples / self.sample_rate
-
-
-def read_manifest(*folders: str | Path) -> tuple[Clip, ...]:
-    """Return every clip of the folders, in the order of the manifests' lines.
+    Sounds with a problem are left out, and a warning names them: see `report.check_dataset`. A clip
+    with repeats stands there as often.
 
     Args:
-        *folders: Folders that hold a `metadata.jsonl`.
+        *sources: Folders, files, patterns of tars or hub ids.
 
     Raises:
-        DataError: A manifest is missing or empty, or one of its lines cannot be used.
+        DataError: There is no such data, its form is not known, or no clip can be used.
     """
-    clips: list[Clip] = []
-    for folder in folders:
-        clips += _read_folder(Path(folder))
-    if not clips:
+    report = check_dataset(*sources)
+    lines = report.lines()
+    if not report.clips:
+        reason = f"no sound can be trained on: {lines[0]}" if lines else "no training data"
         raise DataError(
-            f"no training data; name at least one folder that has a {METADATA} "
+            f"{reason}; name at least one folder of captioned sounds "
             "(latentaudio dataset render DIR makes one)"
         )
-    return tuple(clips)
+    for line in lines:
+        warnings.warn(line, stacklevel=2)
+    return report.clips
 
 
-def manifest_fingerprint(folder: Path) -> str:
-    """Return a hash of a folder's manifest, which does not depend on the folder's path.
+def manifest_fingerprint(source: DataSource | Path | str) -> str:
+    """Return a hash of the descriptions of a data set, which does not depend on its place.
 
     Args:
-        folder: Folder that holds a `metadata.jsonl`.
+        source: The data set.
 
     Raises:
-        DataError: The folder has no manifest.
+        DataError: There is no such data, or its form is not known.
     """
-    return hashlib.blake2b(_manifest_path(folder).read_bytes(), digest_size=16).hexdigest()
+    data = as_source(source)
+    form, place, split = open_source(data)
+    table = place.path / METADATA
+    if form is METADATA_JSONL and not data.trigger and not split and table.is_file():
+        return hashlib.blake2b(table.read_bytes(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps([data.trigger, split]).encode())
+    for line in _described(read_records(data), place):
+        digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
-def _manifest_path(folder: Path) -> Path:
-    path = folder / METADATA
-    if not path.is_file():
-        raise DataError(
-            f"{folder} has no {METADATA}; add one with a line per clip, with file_name and text"
-        )
-    return path
-
-
-def _read_folder(folder: Path) -> list[Clip]:
-    manifest = _manifest_path(folder)
-    clips = []
-    for number, raw in enumerate(manifest.read_bytes().split(b"\n"), 1):
-        try:
-            line = raw.decode()
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{manifest}:{number}: not UTF-8 ({error.reason}); save the file as UTF-8"
-            ) from None
-        if line.strip():
-            clips.append(_read_line(folder, f"{manifest}:{number}", line))
-    return clips
-
-
-def _read_line(folder: Path, position: str, line: str) -> Clip:
-    """Return the clip of one line; `position` is "file:line" for error messages."""
-    try:
-        record = parse_json(line)
-        path = folder / record["file_name"]
-        captions = _captions(record)
-        header = _stored_header(record)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise DataError(
-            f"{position}: not an object with file_name and text ({error}); correct the line"
-        ) from None
-    if header is None:
-        try:
-            info = soundfile.info(str(path))
-        except (soundfile.SoundFileError, OSError) as error:
-            raise DataError(
-                f"{position}: cannot read {path} as audio ({error}); "
-                "replace the file or remove the line"
-            ) from None
-        header = (info.samplerate, info.frames)
-    elif not path.is_file():
-        raise DataError(f"{position}: {path} does not exist; render or copy it again")
-    sample_rate, num_samples = header
-    return Clip(path, captions, sample_rate, num_samples, record)
-
-
-def _captions(record: dict[str, Any]) -> tuple[str, ...]:
-    captions = record.get("captions") or [record["text"]]
-    if not isinstance(captions, list) or not all(isinstance(c, str) for c in captions):
-        raise TypeError("text must be a string, captions a list of strings")
-    return tuple(captions)
-
-
-def _stored_header(record: dict[str, Any]) -> tuple[int, int] | None:
-    """Return (sample rate, number of samples) if the line has both: opening files is slow."""
-    if "rate" not in record or "seconds" not in record:
-        return None
-    sample_rate = int(record["rate"])
-    num_samples = round(record["seconds"] * record["rate"])
-    if not (0 < sample_rate <= _MAX_RATE and 0 <= num_samples <= _MAX_SAMPLES):
-        raise ValueError("rate or seconds is out of range")
-    return sample_rate, num_samples
+def _described(records: list[Record], place: Place) -> Iterator[str]:
+    """Yield the facts of each record that do not depend on the place of the data."""
+    for record in records:
+        path = str(record.path or "").removeprefix(str(place.folder))
+        if record.name:  # in the cache
+            path = record.name.removeprefix(place.text)
+        yield json.dumps([path, record.captions, record.split, record.repeats, record.problem])

@@ -26,6 +26,8 @@ MaskPixels = NDArray[np.bool_]
 """Pixels [R, C] of a mask, True where it is white; the first row has the highest frequency."""
 
 MAX_PIXELS = 2**24
+MAX_BYTES = 2**27
+"""Bytes of an image that are read: more than 16 million pixels of any format need."""
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 """Images that are opened; Pillow would start Ghostscript for EPS."""
 WHITE_8_BIT = 128
@@ -84,10 +86,12 @@ def load_mask(mask: str) -> MaskPixels:
     is_inline = mask.startswith(_DATA_URL)
     label = "the mask" if is_inline else f"the mask {mask}"
     try:
-        file: io.BytesIO | Path = Path(mask)
         if is_inline:
-            file = io.BytesIO(base64.b64decode(mask.removeprefix(_DATA_URL)))
-        with Image.open(file, formats=IMAGE_FORMATS) as image:
+            data = base64.b64decode(mask.removeprefix(_DATA_URL))
+        else:
+            data = _read_bounded(Path(mask))
+        # A damaged file may state a length beyond its end; Pillow would reserve memory for it.
+        with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UsageError(
                     f"{label} has {image.width} x {image.height} pixels, more than 16 million; "
@@ -101,7 +105,7 @@ def load_mask(mask: str) -> MaskPixels:
                 white &= np.asarray(colors)[..., 3] >= WHITE_8_BIT
     except UsageError:
         raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders raise errors of many types for damaged files
         raise DataError(
             f"cannot read {label} as an image ({first_line(error)}); give a PNG file"
         ) from None
@@ -111,6 +115,12 @@ def load_mask(mask: str) -> MaskPixels:
             f"{label} is all {color}; paint white what is regenerated, and black what is kept"
         )
     return white
+
+
+def _read_bounded(path: Path) -> bytes:
+    """Return the bytes of an image file, or those up to the limit, which end no image."""
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES)
 
 
 def sha256_of_mask(mask: MaskPixels) -> str:

@@ -1,180 +1,317 @@
-"""Results of an evaluation: metrics with their targets, as a table and as JSON.
-
-Letter: N number of clips (or of places in clips) that a metric is computed over.
-"""
+"""The result of an evaluation: every number with all that it depends on, as JSON, CSV and text."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+import csv
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from ..config.parsing import parse_json, read_bounded
-from ..errors import DataError
+from ..config.validation import format_validation_error
+from ..errors import DataError, first_line
 from ..fileio import atomic_write
 
-Unit = Literal["%", "x", ""]
-Result = Literal["pass", "fail"]
+SCHEMA_VERSION = 1
+FORMAT = "latentaudio evaluation"
+_MAX_WHOLE = 10**9
+_COLUMNS = ("metric", "backbone", "value", "95 % interval", "N", "better")
 
-MAX_CONFUSIONS_SHOWN = 20  # in the printed table; the JSON file has all of them
-COLUMNS = ("metric", "value", "target", "ceiling (ground truth)", "N", "seed", "result", "note")
+
+class _Stored(BaseModel):
+    """Base of what is stored: immutable, without unknown fields, finite numbers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One measured number and its target.
+class Value(_Stored):
+    """One number and all that it depends on.
 
     Attributes:
-        name: the metric.
-        value: the measured number; a fraction if `unit` is "%".
-        unit: "%", "x" (a ratio) or "" (no unit).
-        n: number of clips that the value is computed over.
-        seed: seed of the prompts and of the clips.
-        target: the value to reach; None if the metric is shown for comparison only.
-        lower_is_better: if true, the target is an upper bound.
-        ceiling: the same metric on ground truth.
-        note: details, for the last column.
+        metric: name of the metric, a row of `METRICS`.
+        title: its name in tables.
+        variant: which of several forms of the metric.
+        value: the number.
+        n: number of clips, or of pairs.
+        interval: bounds of the 95 % interval; None if it cannot be known.
+        is_lower_better: whether smaller numbers are better; None if neither is.
+        backbone: the network; None for metrics of signals.
+        weights_sha256: hash of its weights.
+        sample_rate: of its input, in Hz.
+        resampler: how clips came to that rate.
+        protocol: name of the settings.
+        candidates: clips per prompt among which the best was taken; None if unknown.
+        ranker: the network that ranked them.
+        guidance_scale: of the generation; None if unknown or mixed.
+        steps: of the generation; None if unknown or mixed.
+        seed: least seed of the clips; None if unknown.
+        prompts_sha256: hash of the list of names and captions; None without captions.
+        details: settings and side results of the metric.
+        warnings: what makes the number doubtful.
+        by_clip: values of single clips by name.
     """
 
-    name: str
+    metric: str
+    title: str
+    variant: str = ""
     value: float
-    unit: Unit
     n: int
-    seed: int
-    target: float | None = None
-    lower_is_better: bool = False
-    ceiling: float | None = None
-    note: str = ""
+    interval: tuple[float, float] | None = None
+    is_lower_better: bool | None = None
+    backbone: str | None = None
+    weights_sha256: str | None = None
+    sample_rate: int | None = None
+    resampler: str | None = None
+    protocol: str
+    candidates: int | None = None
+    ranker: str | None = None
+    guidance_scale: float | None = None
+    steps: int | None = None
+    seed: int | None = None
+    prompts_sha256: str | None = None
+    details: dict[str, Any] = Field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    by_clip: dict[str, float] = Field(default_factory=dict)
 
     @property
-    def result(self) -> Result | None:
-        """Whether the value reaches its target; None without a target."""
-        if self.target is None:
-            return None
-        if self.lower_is_better:
-            return "pass" if self.value <= self.target else "fail"
-        return "pass" if self.value >= self.target else "fail"
+    def full_title(self) -> str:
+        """Title and variant."""
+        return f"{self.title}, {self.variant}" if self.variant else self.title
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the metric as text, one string per column of `COLUMNS`."""
-        target = ""
-        if self.target is not None:
-            bound = "<=" if self.lower_is_better else ">="
-            target = f"{bound} {_format(self.target, self.unit)}"
-        ceiling = "" if self.ceiling is None else _format(self.ceiling, self.unit)
-        result = "FAIL" if self.result == "fail" else self.result or ""
-        value = _format(self.value, self.unit)
-        return (self.name, value, target, ceiling, str(self.n), str(self.seed), result, self.note)
+    @property
+    def source(self) -> str:
+        """Title, variant and backbone."""
+        return f"{self.full_title} ({self.backbone})" if self.backbone else self.full_title
 
 
-@dataclass
-class Report:
-    """The results of one model.
+class NotComputed(_Stored):
+    """A metric that could not be measured.
 
     Attributes:
-        model: name or folder of the model.
-        metrics: every metric, in the order of measurement.
-        class_accuracy: top-1 accuracy of every sound class.
-        confusions: (prompted class, predicted class, number of clips), most frequent first.
+        metric: name of the metric.
+        backbone: the network; None if it needs none.
+        reason: why.
     """
 
-    model: str
-    metrics: list[Metric] = field(default_factory=list)
-    class_accuracy: dict[str, float] = field(default_factory=dict)
-    confusions: list[tuple[str, str, int]] = field(default_factory=list)
+    metric: str
+    backbone: str | None = None
+    reason: str
 
-    def metric(self, name: str) -> Metric:
-        """Return the metric of that name. Raises KeyError if there is none."""
-        for metric in self.metrics:
-            if metric.name == name:
-                return metric
-        raise KeyError(name)
 
-    @property
-    def worst_class(self) -> tuple[str, float]:
-        """The sound class with the lowest accuracy, and that accuracy."""
-        return min(self.class_accuracy.items(), key=lambda item: item[1])
+class ClipSet(_Stored):
+    """One side of the evaluation.
 
-    def __str__(self) -> str:
-        """Return the table for the terminal."""
-        rows: list[tuple[str, ...]] = [COLUMNS]
-        rows += [metric.cells() for metric in self.metrics]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [f"evaluation of {self.model}", ""]
-        for row in rows:
-            padded = map(str.ljust, row, widths)
-            lines.append("  ".join(padded).rstrip())
-        lines += self._class_lines()
-        return "\n".join(lines)
+    Attributes:
+        path: folder or file.
+        n: number of clips that were measured.
+        skipped: files that could not be read, if the user allowed that.
+        sha256: hash of the hashes of all clips, in the order of their names.
+        levels: mean, least and greatest duration, loudness and so on.
+    """
 
-    def _class_lines(self) -> list[str]:
-        """Lines on accuracy by class and on confusions."""
-        lines = []
-        if self.class_accuracy:
-            ranked = sorted(self.class_accuracy.items(), key=lambda item: (item[1], item[0]))
-            accuracies = ", ".join(f"{name} {accuracy:.0%}" for name, accuracy in ranked)
-            lines += ["", f"accuracy by class (worst first): {accuracies}"]
-        if self.confusions:
-            shown = self.confusions[:MAX_CONFUSIONS_SHOWN]
-            pairs = ", ".join(
-                f"{prompted} as {predicted} ({n}x)" for prompted, predicted, n in shown
-            )
-            lines.append(f"confusions (prompted as predicted): {pairs}")
-        return lines
+    path: str
+    n: int
+    skipped: tuple[str, ...] = ()
+    sha256: str | None = None
+    levels: dict[str, dict[str, float]] = Field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, for JSON."""
-        return {
-            "model": self.model,
-            "metrics": [{**asdict(metric), "result": metric.result} for metric in self.metrics],
-            "class_accuracy": self.class_accuracy,
-            "confusions": [list(confusion) for confusion in self.confusions],
-        }
+
+class Evaluation(_Stored):
+    """The result of `latentaudio evaluate`.
+
+    Attributes:
+        format: what the file is.
+        schema_version: version of these fields.
+        software: name and version of this package.
+        protocol: all settings of the protocol.
+        generated: the clips that were measured.
+        reference: the clips that they were compared with.
+        values: the numbers.
+        not_computed: what could not be measured, and why.
+        warnings: what makes all numbers doubtful.
+    """
+
+    format: Literal["latentaudio evaluation"] = "latentaudio evaluation"
+    schema_version: Literal[1] = 1
+    software: str
+    protocol: dict[str, Any]
+    generated: ClipSet
+    reference: ClipSet | None = None
+    values: tuple[Value, ...] = ()
+    not_computed: tuple[NotComputed, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def as_dict(self, with_clips: bool = True) -> dict[str, Any]:
+        """Return everything as plain values, for JSON.
+
+        Args:
+            with_clips: whether to keep the values of single clips.
+        """
+        record: dict[str, Any] = self.model_dump(mode="json")
+        if not with_clips:
+            for value in record["values"]:
+                del value["by_clip"]
+        return record
 
     def save(self, path: Path) -> None:
-        """Write the report as JSON. An interrupted write leaves no file.
-
-        Args:
-            path: the file to write.
+        """Write the result as JSON, completely or not at all.
 
         Raises:
-            DataError: the file cannot be written.
+            DataError: The file cannot be written.
         """
-        with atomic_write(path) as temporary:
-            text = json.dumps(self.as_dict(), indent=1, ensure_ascii=False)
-            temporary.write_text(text + "\n", encoding="utf-8")
+        with atomic_write(path, create=False) as temporary:
+            temporary.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
-    @classmethod
-    def load(cls, path: Path) -> Report:
-        """Read a report that `save` wrote.
-
-        Args:
-            path: the JSON file.
-
-        Returns:
-            The report.
+    def save_csv(self, path: Path) -> None:
+        """Write the values of single clips as a table, one row for each clip.
 
         Raises:
-            DataError: the file does not exist or is not such a report.
+            DataError: The file cannot be written.
         """
-        try:
-            stored = parse_json(read_bounded(path))
-            metrics = []
-            for entry in stored["metrics"]:
-                del entry["result"]  # follows from value and target
-                metrics.append(Metric(**entry))
-            confusions = [
-                (prompted, predicted, n) for prompted, predicted, n in stored["confusions"]
+        columns = [value for value in self.values if value.by_clip]
+        names = list(dict.fromkeys(name for value in columns for name in value.by_clip))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["name", *(_csv_title(value) for value in columns)])
+        for name in names:
+            writer.writerow([name, *(value.by_clip.get(name, "") for value in columns)])
+        with atomic_write(path, create=False) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8")
+
+    def __str__(self) -> str:
+        """Return the tables and remarks for the terminal."""
+        rows: list[tuple[str, ...]] = [_COLUMNS]
+        rows += [_cells(value) for value in self.values]
+        lines = [f"{self.generated.path} ({self._sides()}), protocol {self.protocol['name']}", ""]
+        lines += _aligned(rows)
+        lines += ["", *_aligned(self._level_rows())]
+        for value in self.values:
+            details = _shown_details(value)
+            if details:
+                lines.append(f"{value.source}: {details}")
+        for missing in self.not_computed:
+            on = f" on {missing.backbone}" if missing.backbone else ""
+            lines.append(f"not computed: {missing.metric}{on}: {missing.reason}")
+        lines += [f"warning: {text}" for text in self.all_warnings]
+        return "\n".join(lines)
+
+    @property
+    def all_warnings(self) -> tuple[str, ...]:
+        """Warnings of the evaluation and of every value."""
+        warnings = list(self.warnings)
+        for value in self.values:
+            warnings += [
+                f"{value.full_title} ({value.backbone}): {text}" for text in value.warnings
             ]
-            return cls(stored["model"], metrics, stored["class_accuracy"], confusions)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is not a report of `evaluate --output`: {error}") from None
+        return tuple(dict.fromkeys(warnings))
+
+    def _sides(self) -> str:
+        """The number of clips on both sides, and the files left out."""
+        parts = [f"{self.generated.n} clips"]
+        if self.reference:
+            parts.append(f"{self.reference.n} reference clips of {self.reference.path}")
+        skipped = len(self.generated.skipped)
+        skipped += len(self.reference.skipped) if self.reference else 0
+        return ", ".join([*parts, f"{skipped} unreadable files left out"] if skipped else parts)
+
+    def _level_rows(self) -> list[tuple[str, ...]]:
+        """Rows of the table of levels: mean (least to greatest) for each side."""
+        sides = [side for side in (self.generated, self.reference) if side and side.levels]
+        if not sides:
+            return []
+        rows: list[tuple[str, ...]] = [("", *("generated", "reference")[: len(sides)])]
+        for name in sides[0].levels:
+            cells = []
+            for side in sides:
+                level = side.levels.get(name)
+                cells.append(_shown_level(level) if level else "")
+            rows.append((name, *cells))
+        return rows
 
 
-def _format(value: float, unit: Unit) -> str:
-    if unit == "%":
-        return f"{value:.1%}"
-    if unit == "x":
-        return f"{value:.2f}x"
-    return f"{value:.2g}"
+def load_evaluation(path: Path) -> Evaluation:
+    """Read a result that `save` wrote.
+
+    Raises:
+        DataError: The file cannot be read or is no such result.
+    """
+    try:
+        stored = parse_json(read_bounded(path, 2**30))
+        if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+            raise DataError(f"{path} is not a result of `latentaudio evaluate --json`")
+        if stored.get("schema_version") != SCHEMA_VERSION:
+            raise DataError(
+                f"{path} has schema version {stored.get('schema_version')!r:.40}; this version of "
+                f"latentaudio reads version {SCHEMA_VERSION}"
+            )
+        return Evaluation.model_validate(stored)
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror or error}); check the name") from None
+    except ValidationError as error:
+        problem = format_validation_error(error, ())
+        raise DataError(f"{path} is damaged: {problem}; evaluate again") from None
+    except ValueError as error:
+        raise DataError(
+            f"{path} is not a result of `latentaudio evaluate --json` ({first_line(error)})"
+        ) from None
+
+
+def format_number(value: float) -> str:
+    """Return a number with four significant digits; whole numbers are complete."""
+    if value == round(value) and abs(value) < _MAX_WHOLE:
+        return str(round(value))
+    return f"{value:.4g}"
+
+
+def _cells(value: Value) -> tuple[str, ...]:
+    """One string per column of `_COLUMNS`."""
+    interval = ""
+    if value.interval:
+        interval = " to ".join(map(format_number, value.interval))
+    better = {True: "lower", False: "higher", None: ""}[value.is_lower_better]
+    return (
+        value.full_title,
+        value.backbone or "",
+        format_number(value.value),
+        interval,
+        str(value.n),
+        better,
+    )
+
+
+def _csv_title(value: Value) -> str:
+    parts = [value.metric, value.variant, value.backbone or ""]
+    return " ".join(part for part in parts if part)
+
+
+_SHOWN_DETAILS = {
+    "bandwidth": "bandwidth", "bandwidth_rule": "rule", "r_squared": "R²", "slope": "slope",
+    "subsets": "subsets", "splits": "splits", "epsilon": "epsilon", "reference": "true clips",
+}  # fmt: skip
+"""Details that the terminal shows, and their names there."""
+
+
+def _shown_details(value: Value) -> str:
+    parts = []
+    for key, name in _SHOWN_DETAILS.items():
+        detail = value.details.get(key)
+        if detail not in (None, 0, 0.0):
+            text = format_number(detail) if isinstance(detail, float) else str(detail)
+            parts.append(f"{name} {text}")
+    return ", ".join(parts)
+
+
+def _shown_level(level: dict[str, float]) -> str:
+    least = format_number(level["least"])
+    return f"{format_number(level['mean'])} ({least} to {format_number(level['greatest'])})"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows of a table as lines with columns of equal width."""
+    if not rows:
+        return []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -5,9 +5,9 @@ Letters: B batch, C channels; T' F' latent grid.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, cast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -35,6 +35,9 @@ class PreparedUNet:
     same order at every step: one for each prompt of each window. Each of them keeps its own deep
     features (DeepCache, arXiv 2312.00858).
 
+    Adapters that are limited to some noise levels give the UNet other weights there: at each level
+    the UNet with the adapters of that level runs.
+
     Attributes:
         call_index: Number of the next call within a step.
     """
@@ -54,30 +57,68 @@ class PreparedUNet:
             cache_interval: Steps that share the deep features; 1 computes them at every step.
             num_calls: Calls within one step.
         """
-        self._unet = cast(UNet, components[name])
-        # a CUDA graph cannot skip the deep part at every other step
-        self._callable = components.callable(name) if cache_interval == 1 else components[name]
-        self._deep_caches: list[DeepCache] = []
-        if cache_interval > 1:
-            self._deep_caches = [DeepCache(cache_interval) for _ in range(num_calls)]
-        self._prepared: dict[int, tuple[Conditioning, PreparedConditioning]] = {}
+        self._components = components
+        self._name: UNetName = name
+        self._cache_interval = cache_interval
+        self._num_calls = num_calls
+        self._num_timesteps = components.source.config.schedule.num_train_timesteps
+        self._variants: dict[tuple[int, ...] | None, _UNetVariant] = {}
+        self._depends_on_level = components.adapters_at(name, 1.0) is not None
+        if not self._depends_on_level:
+            self._variant_at(1.0)
         self.call_index = 0
 
     def __call__(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict from noisy latents z [B, C, T', F'] at steps t [B]; float32 of the same shape."""
-        prepared = self._prepare(conditioning)
-        if not self._deep_caches:
-            return cast(Tensor, self._callable(z, t, prepared)).float()
-        deep_cache = self._deep_caches[self.call_index]
-        self.call_index = (self.call_index + 1) % len(self._deep_caches)
-        return cast(Tensor, self._callable(z, t, prepared, deep_cache)).float()
+        # reading t waits for the device, so it is read only where it matters
+        level = float(t.max()) / self._num_timesteps if self._depends_on_level else 1.0
+        variant = self._variant_at(level)
+        prepared = variant.prepare(conditioning)
+        if not variant.deep_caches:
+            return cast(Tensor, variant.callable(z, t, prepared)).float()
+        deep_cache = variant.deep_caches[self.call_index]
+        self.call_index = (self.call_index + 1) % len(variant.deep_caches)
+        return cast(Tensor, variant.callable(z, t, prepared, deep_cache)).float()
 
-    def _prepare(self, conditioning: Conditioning) -> PreparedConditioning:
-        # the tuple keeps the conditioning in memory, so no other object gets its id
+    def _variant_at(self, level: float) -> _UNetVariant:
+        """Return the UNet with the adapters of a noise level."""
+        key = self._components.adapters_at(self._name, level)
+        if key not in self._variants:
+            unet = cast(UNet, self._components.at_noise_level(self._name, level))
+            function: Callable[..., Any] = unet
+            # a CUDA graph cannot skip the deep part at every other step
+            if self._cache_interval == 1 and key is None:
+                function = self._components.callable(self._name)
+            deep_caches = []
+            if self._cache_interval > 1:
+                deep_caches = [DeepCache(self._cache_interval) for _ in range(self._num_calls)]
+            self._variants[key] = _UNetVariant(unet, function, deep_caches)
+        return self._variants[key]
+
+
+@dataclass
+class _UNetVariant:
+    """A UNet with some adapters, and what is computed once for it.
+
+    Attributes:
+        unet: The network.
+        callable: The network, or its CUDA graph.
+        deep_caches: Deep features of each call within a step; empty: they are not kept.
+        prepared: Prepared conditionings by the id of the conditioning, which is kept, too, so that
+            no other object gets its id.
+    """
+
+    unet: UNet
+    callable: Callable[..., Any]
+    deep_caches: list[DeepCache]
+    prepared: dict[int, tuple[Conditioning, PreparedConditioning]] = field(default_factory=dict)
+
+    def prepare(self, conditioning: Conditioning) -> PreparedConditioning:
+        """Return a conditioning as the network needs it at every step."""
         key = id(conditioning)
-        if key not in self._prepared:
-            self._prepared[key] = (conditioning, self._unet.prepare(conditioning))
-        return self._prepared[key][1]
+        if key not in self.prepared:
+            self.prepared[key] = (conditioning, self.unet.prepare(conditioning))
+        return self.prepared[key][1]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from ..audio.ops import Samples, check_audible, fade_edges, limit_peak
 from ..audio.postprocess import postprocess
 from ..conditioning import g2p
 from ..conditioning.clap import clap_text_embeds, embed_clips
+from ..config.adapters import adapters_to_tag
 from ..config.edits import AnyEdit
 from ..config.options import GenerationOptions
 from ..device import iterate_with_torch_defaults, with_torch_defaults
@@ -185,6 +186,9 @@ class Engine:
             "reference": system.reference.name,
             **system.components.runtime_metadata,
         }
+        adapters = [each.use for each in system.source.adapters if each.weight]
+        if adapters:
+            tags["adapters"] = adapters_to_tag(adapters)
         score = None
         best = 0
         if request.options.candidates > 1:

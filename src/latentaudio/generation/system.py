@@ -24,6 +24,7 @@ from ..errors import UsageError
 from ..loaders.component_store import ComponentStore
 from ..loaders.tokenizers import load_encoders
 from ..types import Conditioning
+from .adapters import AdapterMethods
 
 if TYPE_CHECKING:
     from ..loaders.layouts import ModelSource
@@ -37,7 +38,7 @@ CACHE_SIZE = 64
 """Encoder inputs whose conditionings are kept."""
 
 
-class System:
+class System(AdapterMethods):
     """One model: its networks, its codec, and the encoders of prompts.
 
     It does not sample: `generation.engine.Engine` does that with a system. Networks load when they

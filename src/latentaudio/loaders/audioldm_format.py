@@ -10,19 +10,21 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..config.architecture import ModelConfig, UNetConfig
+from ..config.architecture import AudioMAEConfig, ModelConfig, UNetConfig
+from ..config.audiomae import PUBLISHED_AUDIOMAE
 from ..config.registry import MODELS, ModelSpec
 from ..errors import DataError, UsageError, WeightsError, first_line
+from ..fileio import temporary_directory
 from . import diffusers_format
 from .components import COMPONENTS, component_names
 from .layouts import LAYOUTS, ModelSource, Progress
 from .model_folder import open_component_file
+from .original_buffers import checkpoint_buffers
 from .tensor_files import Tensors, open_tensors
 from .tokenizers import (
     HUB_FILES,
@@ -47,7 +49,7 @@ IGNORED_KEYS: tuple[tuple[str, str], ...] = (
     (r"^cond_stage_models\.0\.cond_stage_models\.1\.model\.", "a second copy of T5"),
     (
         r"^cond_stage_models\.0\.cond_stage_models\.2\.",
-        "AudioMAE, which the translator replaces at inference",
+        "AudioMAE, which the translator replaces at inference; training reads it",
     ),
     (r"^cond_stage_models\.0\.model\.", "a second copy of CLAP"),
 )
@@ -56,8 +58,8 @@ IGNORED_KEYS: tuple[tuple[str, str], ...] = (
 _EMA_PREFIX = "model_ema."
 _MAIN_PREFIX = "model."
 """Prefix of the raw weights, which names of averaged weights leave out."""
-_MIN_VARIANCE = 1e-20
-"""Floor of the posterior variance before its logarithm, as in the authors' DDPM."""
+_AUDIOMAE_HEAD_WIDTH = 64
+"""Width of an attention head of a vision transformer, 768 / 12 in the published one."""
 _MAX_LISTED = 4
 """Tensors that an error lists by name."""
 _UNET_PREFIX = COMPONENTS["unet"].audioldm.prefixes[0]
@@ -91,11 +93,7 @@ def open_component(checkpoint: Tensors, name: str, use_ema: bool = False) -> Ten
 
 def _open_averaged(checkpoint: Tensors, raw: Tensors, prefix: str) -> Tensors | None:
     """Return the averaged weights of a component, or None if the file has none."""
-    # LitEma removes the dots from the names of its buffers
-    names = {}
-    for key in raw:
-        short = (prefix + key).removeprefix(_MAIN_PREFIX).replace(".", "")
-        names[_EMA_PREFIX + short] = key
+    names = {averaged_name(prefix + key): key for key in raw}
     averaged = frozenset(names) & frozenset(checkpoint)
     if not averaged:
         return None
@@ -106,6 +104,11 @@ def _open_averaged(checkpoint: Tensors, raw: Tensors, prefix: str) -> Tensors | 
             f"{missing[0]} has none; use a complete checkpoint"
         )
     return checkpoint.drop(frozenset(checkpoint) - averaged).rename(names)
+
+
+def averaged_name(key: str) -> str:
+    """Return the name of the average of a tensor; LitEma removes the dots."""
+    return _EMA_PREFIX + key.removeprefix(_MAIN_PREFIX).replace(".", "")
 
 
 def prefixes(name: str, config: ModelConfig) -> tuple[str, ...]:
@@ -137,6 +140,28 @@ def unexpected_keys(checkpoint: Tensors, names: Iterable[str]) -> list[str]:
 def latent_std(checkpoint: Tensors) -> tuple[float, ...] | None:
     """Return the latent's standard deviation (numerics: VAE), None without a scale factor."""
     return (1.0 / float(checkpoint["scale_factor"]),) if "scale_factor" in checkpoint else None
+
+
+def audiomae_config(checkpoint: Tensors) -> AudioMAEConfig | None:
+    """Return the shapes of the AudioMAE that a checkpoint holds, or None without one.
+
+    The authors' files have the AudioMAE of the training. Generation does without it.
+
+    Args:
+        checkpoint: The whole file, or the file of an AudioMAE alone.
+    """
+    tensors = open_component(checkpoint, "audiomae") or checkpoint
+    if "cls_token" not in tensors or "patch_embed.proj.weight" not in tensors:
+        return None
+    width = tensors.shape("cls_token")[-1]
+    layers = {name.split(".")[1] for name in tensors if name.startswith("blocks.")}
+    return replace(
+        PUBLISHED_AUDIOMAE,
+        hidden_size=width,
+        num_layers=len(layers),
+        num_heads=max(1, width // _AUDIOMAE_HEAD_WIDTH),
+        patch_size=tensors.shape("patch_embed.proj.weight")[-1],
+    )
 
 
 def find_spec(checkpoint: Tensors, file_stem: str) -> ModelSpec:
@@ -306,6 +331,21 @@ def check_storable(config: ModelConfig) -> None:
         )
 
 
+def missing_parts(config: ModelConfig) -> tuple[str, ...]:
+    """Return what the authors' classes have beside the tensors that `write` can know.
+
+    Generation reads none of them.
+    """
+    missing = []
+    if config.clap is not None:
+        missing.append("CLAP's classifier and training projections")
+        if not config.clap.audio_depths:
+            missing.append("CLAP's audio encoder")
+    if config.translator is not None and config.audiomae is None:
+        missing.append("AudioMAE")
+    return tuple(missing)
+
+
 def write(model: ModelSource, target: Path, progress: Progress | None) -> None:
     """Write a checkpoint, and the folders of its tokenizers beside it.
 
@@ -318,13 +358,13 @@ def write(model: ModelSource, target: Path, progress: Progress | None) -> None:
         DataError: Another model's tokenizers are beside the file.
         OSError: The file cannot be written.
     """
-    with TemporaryDirectory(dir=target.parent, prefix=".tokenizers") as staging:
+    with temporary_directory(target.parent) as staging:
         for name in text_tokenizer_names(model.config):
-            write_tokenizer(model, name, Path(staging))
-        subfolders = [path.name for path in sorted(Path(staging).iterdir())]
+            write_tokenizer(model, name, staging)
+        subfolders = [path.name for path in sorted(staging.iterdir())]
         for subfolder in subfolders:
             existing = target.parent / subfolder
-            if existing.exists() and _contents(existing) != _contents(Path(staging, subfolder)):
+            if existing.exists() and _contents(existing) != _contents(staging / subfolder):
                 raise DataError(
                     f"{existing} is of another model; write the checkpoint into a folder of its own"
                 )
@@ -335,7 +375,7 @@ def write(model: ModelSource, target: Path, progress: Progress | None) -> None:
             raise OSError(first_line(error)) from None
         for subfolder in subfolders:
             if not (target.parent / subfolder).exists():
-                Path(staging, subfolder).rename(target.parent / subfolder)
+                (staging / subfolder).rename(target.parent / subfolder)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -351,34 +391,7 @@ def _checkpoint_tensors(
         for prefix in prefixes(name, model.config):
             for key, value in original.items():
                 yield prefix + key, value
+                if COMPONENTS[name].audioldm.has_ema:
+                    yield averaged_name(prefix + key), value
     yield "scale_factor", torch.tensor(1 / model.config.latent_std[0])
-    yield from _schedule_buffers(model.config)
-
-
-def _schedule_buffers(config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
-    """Yield the buffers that Lightning keeps of the forward process (DDPM, arXiv 2006.11239)."""
-    schedule = config.schedule
-    num_steps = schedule.num_train_timesteps
-    first = schedule.beta_start**0.5
-    last = schedule.beta_end**0.5
-    betas = torch.linspace(first, last, num_steps, dtype=torch.float64) ** 2
-    alphas_bar = torch.cumprod(1 - betas, 0)
-    previous = torch.cat([alphas_bar.new_ones(1), alphas_bar[:-1]])
-    variance = betas * (1 - previous) / (1 - alphas_bar)
-    buffers = {
-        "betas": betas,
-        "alphas_cumprod": alphas_bar,
-        "alphas_cumprod_prev": previous,
-        "sqrt_alphas_cumprod": alphas_bar.sqrt(),
-        "sqrt_one_minus_alphas_cumprod": (1 - alphas_bar).sqrt(),
-        "log_one_minus_alphas_cumprod": (1 - alphas_bar).log(),
-        "sqrt_recip_alphas_cumprod": alphas_bar.rsqrt(),
-        "sqrt_recipm1_alphas_cumprod": (1 / alphas_bar - 1).sqrt(),
-        "posterior_variance": variance,
-        "posterior_log_variance_clipped": variance.clamp(min=_MIN_VARIANCE).log(),
-        "posterior_mean_coef1": betas * previous.sqrt() / (1 - alphas_bar),
-        "posterior_mean_coef2": (1 - previous) * (1 - betas).sqrt() / (1 - alphas_bar),
-    }
-    for name, value in buffers.items():
-        yield name, value.float()
-    yield "logvar", torch.zeros(num_steps)
+    yield from checkpoint_buffers(model.config)

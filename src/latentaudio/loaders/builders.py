@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..config.architecture import ModelConfig
+from ..errors import ConfigError, LatentAudioError, first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -85,6 +87,24 @@ def build_unet(config: ModelConfig) -> nn.Module:
     return UNet(config.unet)
 
 
+@contextmanager
+def refused_dimensions_reported() -> Iterator[None]:
+    """Turn every error of the block, which builds a network, into one of its configuration.
+
+    Raises:
+        ConfigError: A constructor, often of another library, refuses the dimensions.
+    """
+    try:
+        yield
+    except LatentAudioError:
+        raise
+    except (ValueError, TypeError, ArithmeticError, LookupError, AssertionError) as error:
+        raise ConfigError(
+            f"the configuration of the model describes no network ({first_line(error)}); "
+            "correct it, or download the model again"
+        ) from None
+
+
 def build_on_meta(
     build: Callable[[ModelConfig], nn.Module], config: ModelConfig, uses_transformers: bool
 ) -> nn.Module:
@@ -103,5 +123,5 @@ def build_on_meta(
         from ..models.text_encoders import preload_transformers
 
         preload_transformers()
-    with torch.device("meta"), SkipInit():
+    with torch.device("meta"), SkipInit(), refused_dimensions_reported():
         return build(config)

@@ -7,13 +7,15 @@ import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..models import cpu_packing
 from ..models.cuda_graphs import CUDAGraphRunner
+from .adapters import ADAPTABLE, ActiveAdapter, active_at, merge_adapters
 from .components import COMPONENTS, names_with_role
 from .layouts import ModelSource
 
@@ -61,6 +63,8 @@ class ComponentStore:
         self._graphs: dict[str, CUDAGraphRunner] = {}
         self._loaded: dict[str, nn.Module] = {}
         self._pinned: set[str] = set()
+        self._by_adapters: dict[tuple[str, tuple[int, ...]], nn.Module] = {}
+        self._base_weights: dict[str, dict[str, Tensor]] = {}
 
     @property
     def runtime_metadata(self) -> dict[str, str]:
@@ -95,6 +99,58 @@ class ComponentStore:
             self._graphs[name] = CUDAGraphRunner(module)
         return self._graphs[name]
 
+    def set_adapters(self, adapters: tuple[ActiveAdapter, ...]) -> None:
+        """Merge these adapters into the components from now on, and no others.
+
+        Args:
+            adapters: The adapters. Components that were inspected or replaced are changed in place;
+                noise levels do not apply to them.
+        """
+        self.source = replace(self.source, adapters=adapters)
+        self.version += 1
+        for name in self._pinned:
+            self._merge_in_place(name)
+        changed = [*ADAPTABLE, "distilled_unet"]
+        self.release(*changed)
+
+    def _merge_in_place(self, name: str) -> None:
+        """Give a component that the store cannot load again its base weights and the adapters."""
+        module = self._loaded[name]
+        for key, weight in self._base_weights.pop(name, {}).items():
+            module.get_parameter(key).data = weight
+        adapters = [each for each in self.source.adapters if each.is_on(name, None)]
+        if adapters:
+            self._base_weights[name] = merge_adapters(module, name, adapters)
+
+    def adapters_at(self, name: str, noise_level: float) -> tuple[int, ...] | None:
+        """Return which adapters change a denoiser at a noise level; None: the same at all levels.
+
+        Args:
+            name: The denoiser.
+            noise_level: t / 1000.
+        """
+        adapters = self.source.adapters
+        if name in self._pinned or all(each.noise_levels == (0.0, 1.0) for each in adapters):
+            return None
+        return active_at(adapters, name, noise_level)
+
+    def at_noise_level(self, name: str, noise_level: float) -> nn.Module:
+        """Return a denoiser with the adapters of one noise level.
+
+        Each set of adapters takes the memory of one more denoiser.
+
+        Args:
+            name: The denoiser.
+            noise_level: t / 1000.
+        """
+        active = self.adapters_at(name, noise_level)
+        if active is None:
+            return self[name]
+        key = (name, active)
+        if key not in self._by_adapters:
+            self._by_adapters[key] = self._build(name, pack=True, noise_level=noise_level)
+        return self._by_adapters[key]
+
     def get(self, name: str) -> nn.Module | None:
         """Return a component, or None if the system has none of that name."""
         return self[name] if self._has(name) else None
@@ -108,14 +164,17 @@ class ComponentStore:
             return None
         if name not in self._pinned:
             self.release(name)
-            self._load(name, pack=False)
+            self._load(name, pack=False, is_base=True)
             self._pinned.add(name)
+            self._merge_in_place(name)
         return self._loaded[name]
 
     def replace(self, name: str, module: nn.Module) -> None:
         """Replace a component by another module from now on."""
         self._loaded[name] = module.requires_grad_(False).to(self.device, self.dtype_of(name))
+        self._base_weights.pop(name, None)
         self._pinned.add(name)
+        self._merge_in_place(name)
         self.version += 1
 
     def release(self, *names: str) -> None:
@@ -126,6 +185,9 @@ class ComponentStore:
         has_released = False
         for name in names:
             self._graphs.pop(name, None)
+            for key in [key for key in self._by_adapters if key[0] == name]:
+                del self._by_adapters[key]
+                has_released = True
             if name in self._loaded and name not in self._pinned:
                 del self._loaded[name]
                 has_released = True
@@ -145,9 +207,13 @@ class ComponentStore:
         self.device = device
         self.dtype = dtype
         self.version += 1
-        self.release(*self._loaded)
+        self.release(*self._loaded, *ADAPTABLE, "distilled_unet")
         for name in self._pinned:
             self._loaded[name].to(device, self.dtype_of(name))
+            own = self._base_weights.get(name, {})
+            self._base_weights[name] = {
+                key: weight.to(device, self.dtype_of(name)) for key, weight in own.items()
+            }
 
     @contextmanager
     def keep_loaded(self) -> Iterator[None]:
@@ -173,13 +239,28 @@ class ComponentStore:
     def _has(self, name: str) -> bool:
         return COMPONENTS[name].is_present(self.source.config)
 
-    def _load(self, name: str, pack: bool) -> nn.Module:
+    def _load(self, name: str, pack: bool, is_base: bool = False) -> nn.Module:
         if self.low_memory:
             can_stay = set(GENERATION_COMPONENTS) if name in GENERATION_COMPONENTS else set()
             self.release(*(set(self._loaded) - can_stay))
+        module = self._build(name, pack, is_base=is_base)
+        self._loaded[name] = module
+        return module
+
+    def _build(
+        self,
+        name: str,
+        pack: bool,
+        noise_level: float | None = None,
+        is_base: bool = False,
+    ) -> nn.Module:
+        """Read a component, merge its adapters and pack it."""
         dtype = self.dtype_of(name)
-        module = self.source.load_component(name, dtype).requires_grad_(False).to(self.device)
+        if is_base:
+            module = self.source.load_base_component(name, dtype)
+        else:
+            module = self.source.load_component(name, dtype, noise_level=noise_level)
+        module = module.requires_grad_(False).to(self.device)
         if pack and self.device.type == "cpu" and cpu_packing.available(dtype):
             cpu_packing.pack(module)
-        self._loaded[name] = module
         return module

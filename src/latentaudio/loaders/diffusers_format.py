@@ -230,6 +230,11 @@ def open_tokenizer(path: Path, name: str, config: ModelConfig) -> Tokenizer:
     return read_tokenizer(path / spec.folder, spec.max_length(config))
 
 
+def missing_parts(config: ModelConfig) -> tuple[str, ...]:
+    """Return nothing: a folder of this layout is complete."""
+    return ()
+
+
 def write(model: ModelSource, target: Path, progress: Progress | None) -> None:
     """Fill an empty folder with a model.
 

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeAlias
 
 from ..errors import UsageError, WeightsError
 from ..fileio import atomic_write
@@ -21,6 +22,8 @@ _WEIGHTS_NAME = re.compile(
     r"[^.]+(?:\.(.+?))??(?:-\d+-of-\d+)?\.(safetensors|bin)(?:\.index(?:\.([^.]+))?\.json)?"
 )
 """A file of weights or its index: groups are the variant, the format and the index's variant."""
+_Rank: TypeAlias = tuple[bool, bool, bool, str]
+"""Order of preference of a file: (not the variant, any variant, a pickle, its variant)."""
 _TEXT_ENDINGS = (".json", ".txt", ".model")
 _MAX_LISTED = 8
 """Files that an error lists by name."""
@@ -34,6 +37,7 @@ def fetch(
     revision: str | None = None,
     cache: str | Path | None = None,
     is_offline: bool = False,
+    variant: str = "",
     progress: Progress | None = None,
 ) -> Path:
     """Return a folder with files of a repository, downloaded where they are missing.
@@ -48,6 +52,7 @@ def fetch(
         revision: Branch, tag or commit; None: main.
         cache: Folder of the cache; None: that of huggingface_hub.
         is_offline: Whether only files of the cache are returned.
+        variant: Variant of the weights, such as fp16, where `patterns` is None.
         progress: Called with the bytes that have arrived and all bytes.
 
     Raises:
@@ -64,13 +69,13 @@ def fetch(
             raise Unreachable("HF_HUB_OFFLINE is set")
         commit, files = repository.list_files()
     except (Unreachable, UsageError, WeightsError) as error:
-        available = _select(cached, patterns)
+        available = _select(cached, patterns, variant)
         if available:
             return snapshot if to is None else _copy_from_cache(snapshot, available, to)
         if isinstance(error, Unreachable):
             raise _not_cached(repository, error, is_offline) from None
         raise
-    names = set(_select([file.name for file in files], patterns))
+    names = set(_select([file.name for file in files], patterns, variant))
     if not names:
         listed = ", ".join(file.name for file in files[:_MAX_LISTED]) or "nothing"
         raise UsageError(
@@ -103,24 +108,26 @@ def fetch_file(
     return fetch(repo, [glob.escape(name)], to=to, revision=revision, progress=progress) / name
 
 
-def default_files(names: Sequence[str]) -> list[str]:
+def default_files(names: Sequence[str], variant: str = "") -> list[str]:
     """Return the files that a diffusers folder needs: texts, and one set of weights per folder.
 
-    Plain weights are preferred to variants such as fp16, then .safetensors to .bin.
+    Weights of `variant` are preferred to plain ones, those to other variants, then .safetensors to
+    .bin.
 
     Args:
         names: All files of the repository.
+        variant: The variant to prefer, such as fp16.
     """
-    ranks: dict[str, tuple[bool, bool, str] | None] = {}
-    best: dict[str, tuple[bool, bool, str]] = {}
+    ranks: dict[str, _Rank | None] = {}
+    best: dict[str, _Rank] = {}
     for name in names:
         folder, _, file = name.rpartition("/")
         match = _WEIGHTS_NAME.fullmatch(file)
         if match is None:
             ranks[name] = None
             continue
-        variant = match[1] or match[3] or ""
-        rank = (bool(variant), match[2] == "bin", variant)
+        own_variant = match[1] or match[3] or ""
+        rank = (own_variant != variant, bool(own_variant), match[2] == "bin", own_variant)
         ranks[name] = rank
         if not name.endswith(".json"):  # an index alone has no weights
             best[folder] = min(rank, best.get(folder, rank))
@@ -177,10 +184,21 @@ def _not_cached(repository: HubRepository, error: Unreachable, is_local_only: bo
     )
 
 
-def _select(names: Sequence[str], patterns: Sequence[str] | None) -> list[str]:
-    """Return the names that match a pattern, or the default files."""
+def _select(names: Sequence[str], patterns: Sequence[str] | None, variant: str) -> list[str]:
+    """Return the names that match a pattern, or the default files of a variant.
+
+    Raises:
+        UsageError: No file has the variant.
+    """
     if patterns is None:
-        return default_files(names)
+        files = [_WEIGHTS_NAME.fullmatch(name.rpartition("/")[2]) for name in names]
+        variants = {match[1] or match[3] or "" for match in files if match is not None}
+        if variant and variants and variant not in variants:
+            raise UsageError(
+                f"You are trying to load the model files of the `variant={variant}`, but there are "
+                f"no such files; variants: {', '.join(sorted(variants - {''})) or 'none'}"
+            )
+        return default_files(names, variant)
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 

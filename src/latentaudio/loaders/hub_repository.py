@@ -90,9 +90,13 @@ class HubRepository:
     def cached_files(self) -> tuple[Path, list[str]]:
         """Return the snapshot that was downloaded last, and the names of its files."""
         ref = self.folder / "refs" / self.revision
-        commit = ref.read_text().strip() if ref.is_file() else self.revision
+        commit = self.revision
+        if ref.is_file():
+            commit = ref.read_text(errors="replace").strip()
         snapshot = self.folder / "snapshots" / commit
-        names = []
+        names: list[str] = []
+        if not HASH.fullmatch(commit):  # there is none, or the file is damaged
+            return snapshot, names
         for path in sorted(snapshot.rglob("*")):
             if path.is_file():
                 names.append(path.relative_to(snapshot).as_posix())

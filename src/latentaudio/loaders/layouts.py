@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..conditioning.tokenizer import Tokenizer
+    from .adapters import ActiveAdapter
     from .tensor_files import Tensors
 
 LayoutName: TypeAlias = Literal["latentaudio", "diffusers", "original"]
@@ -54,6 +55,9 @@ class LayoutFile(Protocol):
 
     def check_storable(self, config: ModelConfig) -> None:
         """Raise UsageError for a model that this layout cannot hold."""
+
+    def missing_parts(self, config: ModelConfig) -> tuple[str, ...]:
+        """Return what classes of this layout also have, and `write` cannot know."""
 
     def write(self, model: ModelSource, target: Path, progress: Progress | None) -> None:
         """Write a model to a new file or an empty folder."""
@@ -175,6 +179,7 @@ class ModelSource:
         reference: The implementation that is imitated.
         component_files: Files or folders that replace single components.
         checkpoint: The authors' checkpoint, opened; None for other layouts.
+        adapters: Adapters that are merged into the components when they are loaded.
     """
 
     name: str
@@ -185,6 +190,7 @@ class ModelSource:
     reference: ReferenceBehavior = field(default_factory=lambda: get_reference("clean"))
     component_files: Mapping[str, Path] = field(default_factory=dict)
     checkpoint: Tensors | None = None
+    adapters: tuple[ActiveAdapter, ...] = ()
 
     @property
     def use_ema(self) -> bool:
@@ -197,12 +203,41 @@ class ModelSource:
         return self.spec.config
 
     def load_component(
-        self, name: str, dtype: torch.dtype | None = None, as_stored: bool = False
+        self,
+        name: str,
+        dtype: torch.dtype | None = None,
+        as_stored: bool = False,
+        noise_level: float | None = None,
     ) -> nn.Module:
-        """Return a component in evaluation mode.
+        """Return a component in evaluation mode, with the model's adapters merged into it.
 
         It takes no memory of its own where its weights have the right type already: those are
         mapped from the file.
+
+        Args:
+            name: The component.
+            dtype: Type of floating-point tensors; None: float32.
+            as_stored: Keep the types of the file instead.
+            noise_level: Noise level t / 1000 of the sampling, for adapters that are limited to
+                some levels; None: merge those, too.
+
+        Raises:
+            WeightsError: A file is missing, damaged or has other names or shapes.
+        """
+        adapters = tuple(each for each in self.adapters if each.is_on(name, noise_level))
+        if not adapters:
+            return self.load_base_component(name, dtype, as_stored)
+        from .adapters import merge_adapters
+
+        # the sum is made in float32 and rounded once
+        module = self.load_base_component(name, None, as_stored)
+        merge_adapters(module, name, adapters)
+        return module if as_stored or dtype is None else module.to(dtype)
+
+    def load_base_component(
+        self, name: str, dtype: torch.dtype | None = None, as_stored: bool = False
+    ) -> nn.Module:
+        """Return a component without adapters; see `load_component`.
 
         Args:
             name: The component.

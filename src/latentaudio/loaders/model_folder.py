@@ -100,6 +100,13 @@ def _without_shared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return own
 
 
+_REMEDIES = {
+    "audiomae": "AudioLDM 2 is trained with an AudioMAE: name the authors' file, which holds one, "
+    "with --init-from, or the AudioMAE of a file beside the model, as in FILE:audiomae"
+}
+"""What to do without a component, where the usual advice does not suffice."""
+
+
 def load_component(
     folder: Path, name: str, config: ModelConfig, dtype: torch.dtype | None = torch.float32
 ) -> nn.Module:
@@ -124,9 +131,8 @@ def load_component(
 def _open_component(folder: Path, name: str) -> Tensors:
     path = folder / f"{name}.safetensors"
     if not path.is_file():
-        raise WeightsError(
-            f"{folder} has no {path.name}; train {name} first or name a folder that has it"
-        )
+        remedy = _REMEDIES.get(name, f"train {name} first or name a folder that has it")
+        raise WeightsError(f"{folder} has no {path.name}; {remedy}")
     return open_component_file(path)
 
 
@@ -264,6 +270,11 @@ def tokenizer_path(folder: Path, name: str) -> Path:
 
 def check_storable(config: ModelConfig) -> None:
     """Accept every model."""
+
+
+def missing_parts(config: ModelConfig) -> tuple[str, ...]:
+    """Return nothing: a folder of this layout is complete."""
+    return ()
 
 
 def write(model: ModelSource, target: Path, progress: Progress | None) -> None:

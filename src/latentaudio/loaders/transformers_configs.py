@@ -134,6 +134,8 @@ def read_clap(settings: Settings, max_length: int, mel: CLAPMelSpec) -> CLAPConf
         audio_window_size=audio["window_size"],
         audio_image_size=audio["spec_size"],
         audio_channels=audio["patch_embed_input_channels"],
+        audio_mlp_ratio=float(audio["mlp_ratio"]),
+        audio_has_qkv_bias=audio["qkv_bias"],
         mel=replace(mel, n_mels=audio["num_mel_bins"]),
     )
 

@@ -168,17 +168,12 @@ class AudioMAE(nn.Module):
             [B, n, D], time-major.
         """
         patch = self.config.patch_size
-        rows = frames // patch
         columns = self.config.n_mels // patch
         fills_cells = frames % (patch * time_pool) == 0 and columns % freq_pool == 0
         assert fills_cells, (
             f"{frames} frames do not fill cells of {time_pool} x {freq_pool} patches"
         )
-        # without CLS, back to [B, D, rows, columns]
-        grid = features[:, 1:].transpose(1, 2).reshape(features.shape[0], -1, rows, columns)
-        cell = (time_pool, freq_pool)
-        pooled = (F.avg_pool2d(grid, cell) + F.max_pool2d(grid, cell)) / 2
-        return pooled.flatten(2).transpose(1, 2)
+        return pool_patches(features[:, 1:], columns, time_pool, freq_pool)  # without CLS
 
     def language_of_audio(
         self, fbank: Tensor, time_pool: int = 8, freq_pool: int = 8
@@ -247,6 +242,26 @@ class AudioMAE(nn.Module):
         x = torch.cat([x[:, :1], patches], dim=1) + self.decoder_pos_embed[:, : 1 + order.shape[1]]
         out: Tensor = self.decoder_pred(self.decoder_norm(self.decoder_blocks(x)))[:, 1:]
         return out
+
+
+def pool_patches(patches: Tensor, num_columns: int, time_pool: int, freq_pool: int) -> Tensor:
+    """Pool patch features to (average + maximum) / 2 per cell (numerics: language of audio).
+
+    Args:
+        patches: [B, N, D], time-major and without CLS.
+        num_columns: Patches along frequency.
+        time_pool: Patches per cell along time.
+        freq_pool: Patches per cell along frequency.
+
+    Returns:
+        [B, n, D], time-major.
+    """
+    rows = patches.shape[1] // num_columns
+    # back to [B, D, rows, columns]
+    grid = patches.transpose(1, 2).reshape(patches.shape[0], -1, rows, num_columns)
+    cell = (time_pool, freq_pool)
+    pooled = (F.avg_pool2d(grid, cell) + F.max_pool2d(grid, cell)) / 2
+    return pooled.flatten(2).transpose(1, 2)
 
 
 def sin_cos_table(grid: tuple[int, int], width: int) -> Tensor:

@@ -10,6 +10,7 @@ B batch, C channels, N samples, T frames, F bins, P period.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,11 +19,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
+from .autocast import no_autocast
+
 LEAKY_SLOPE = 0.1
 PATCH_LEAKY_SLOPE = 0.2
 PATCH_INIT_STD = 0.02  # pix2pix's
 PERIOD_GROWTH = (1, 4, 16, 32, 32)  # channels of each layer, in multiples of the first
 PERIOD_STRIDES = (3, 3, 3, 3, 1)
+SCALE_WIDTH = 4  # channels of the first layer of scales, in multiples of that of periods
+SCALE_GROWTH = (1, 1, 2, 4, 8, 8, 8)  # channels of each layer, in multiples of the first
+SCALE_KERNELS = (15, 41, 41, 41, 41, 41, 5)
+SCALE_STRIDES = (1, 2, 2, 4, 4, 1, 1)
+SCALE_GROUPS = (1, 4, 16, 16, 16, 16, 1)
 
 
 class DiscriminatorOutput(NamedTuple):
@@ -94,7 +102,7 @@ class ResolutionDiscriminator(ConvDiscriminator):
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         """x [B, 1, N] -> output with maps [B, C, T, F]. The STFT is float32 under any autocast."""
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             spectrum = torch.stft(
                 x.float().squeeze(1),
                 self.n_fft,
@@ -139,6 +147,70 @@ class WaveformDiscriminator(nn.Module):
             One output per discriminator, periods before resolutions.
         """
         return [discriminator(samples) for discriminator in self.discriminators]
+
+
+class ScaleDiscriminator(nn.Module):
+    """Strided and grouped 1-D convolutions over the waveform (HiFi-GAN, section 2.3; MelGAN).
+
+    Channels grow from `width` by SCALE_GROWTH; the published width is 128.
+    """
+
+    def __init__(self, width: int, normalize: Callable[[nn.Module], nn.Module]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList()
+        in_channels = 1
+        layers = zip(SCALE_GROWTH, SCALE_KERNELS, SCALE_STRIDES, SCALE_GROUPS, strict=True)
+        for growth, kernel, stride, groups in layers:
+            conv = nn.Conv1d(
+                in_channels, width * growth, kernel, stride, kernel // 2, groups=groups
+            )
+            self.convs.append(normalize(conv))
+            in_channels = width * growth
+        self.score = normalize(nn.Conv1d(in_channels, 1, 3, padding=1))
+
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        """x [B, 1, N] -> output with maps [B, C, N']."""
+        features = []
+        for conv in self.convs:
+            x = F.leaky_relu(conv(x), LEAKY_SLOPE)
+            features.append(x)
+        return DiscriminatorOutput(self.score(x), features)
+
+
+class HiFiGANDiscriminator(nn.Module):
+    """HiFi-GAN's discriminators: one per period, and one each for the sound and its averages.
+
+    HiFi-GAN, section 2.3: the first discriminator of scales has spectral norms, all others have
+    weight norms. The published width is 32.
+    """
+
+    def __init__(
+        self, width: int = 32, periods: tuple[int, ...] = (2, 3, 5, 7, 11), num_scales: int = 3
+    ) -> None:
+        super().__init__()
+        self.periods = nn.ModuleList()
+        for period in periods:
+            self.periods.append(PeriodDiscriminator(period, width, PERIOD_GROWTH[-1] * width))
+        self.scales = nn.ModuleList()
+        for index in range(num_scales):
+            normalize = parametrizations.weight_norm if index else parametrizations.spectral_norm
+            self.scales.append(ScaleDiscriminator(SCALE_WIDTH * width, normalize))
+
+    def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
+        """Run all discriminators.
+
+        Args:
+            samples: [B, 1, N].
+
+        Returns:
+            One output per discriminator, periods before scales.
+        """
+        outputs = [discriminator(samples) for discriminator in self.periods]
+        for index, discriminator in enumerate(self.scales):
+            if index:
+                samples = F.avg_pool1d(samples, 4, 2, padding=2)
+            outputs.append(discriminator(samples))
+        return outputs
 
 
 class PatchDiscriminator(nn.Module):

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from ..config.architecture import VocoderConfig
 from .attack_stft import FRAMES_PER_MEL_FRAME, AttackControls, AttackHead
+from .autocast import no_autocast
 from .harmonics import NUM_HARMONICS, HarmonicControls, HarmonicHead
 from .oscillators import (
     FILTER_ROUNDS,
@@ -271,7 +272,7 @@ class ISTFTVocoder(nn.Module):
         """
         batch, _, num_frames, _ = log_mel.shape
         controls = self.predict_controls(log_mel[:, 0])
-        with torch.autocast(log_mel.device.type, enabled=False):
+        with no_autocast(log_mel):
             frequency = self._all_frequencies(controls.pitches())
             cycles_per_sample = frequency / self.mel_analyzer.sample_rate
             sines = oscillator_bank(
@@ -293,7 +294,7 @@ class ISTFTVocoder(nn.Module):
         x = self.norm_in(x.transpose(1, 2)).transpose(1, 2)
         x = self.norm_out(self.blocks(x).transpose(1, 2))
         # in float32: 8 bits of mantissa are too few for phase, and FFTs do not support bf16
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             hidden = x.float()
             mel = log_mel.float().exp()
             coherent, phase, noise_level, sine_level, bend = torch.split(
@@ -348,7 +349,7 @@ class ISTFTVocoder(nn.Module):
         """
         controls = self.predict_controls(log_mel)
         hop = self.inverse.hop_length
-        with torch.autocast(log_mel.device.type, enabled=False):
+        with no_autocast(log_mel):
             noise_spectrum = noise_stft(noise, hop, self.inverse.window)
             samples = self.inverse(controls.coherent + controls.noise_magnitude * noise_spectrum)
             gains = []

@@ -112,9 +112,7 @@ def build_gpt2(config: TranslatorConfig) -> GPT2Model:
 def build_clap(config: CLAPConfig) -> ClapModel | ClapTextModelWithProjection:
     """Build CLAP without feature fusion.
 
-    RoBERTa and HTSAT towers, each projected to [B, projection_dim] (numerics: CLAP).
-
-    The text tower counts positions from its padding id, `text_pad_id`. Without
+    RoBERTa and HTSAT towers, each projected to [B, projection_dim] (numerics: CLAP). Without
     `audio_depths`, only the text tower and its projection are built.
     """
     from transformers import (
@@ -149,6 +147,8 @@ def build_clap(config: CLAPConfig) -> ClapModel | ClapTextModelWithProjection:
         hidden_act=config.audio_activation,
         layer_norm_eps=config.audio_layer_norm_eps,
         patch_embed_input_channels=config.audio_channels,
+        mlp_ratio=config.audio_mlp_ratio,
+        qkv_bias=config.audio_has_qkv_bias,
         patch_embeds_hidden_size=config.audio_hidden_size,
         hidden_size=config.audio_hidden_size * 2 ** (len(config.audio_depths) - 1),
         depths=list(config.audio_depths),

@@ -70,6 +70,16 @@ def exists(run_folder: Path) -> bool:
     return bool(_saved_steps(run_folder))
 
 
+def latest_step(run_folder: Path) -> int | None:
+    """Return the number of steps of the newest checkpoint, or None if there is none.
+
+    Args:
+        run_folder: Folder of the run.
+    """
+    steps = _saved_steps(run_folder)
+    return steps[-1] if steps else None
+
+
 def load_latest(run_folder: Path) -> tuple[int, dict[str, Any]] | None:
     """Return (steps done, state) of the newest checkpoint, or None if there is none.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,91 +16,24 @@ from torch import nn
 
 from ..conditioning import used_conditioners
 from ..config.architecture import ModelConfig
-from ..config.parsing import parse_json, read_bounded
 from ..data.pre_encoded import FORMAT_VERSION
-from ..errors import DataError
-from ..fileio import atomic_write, sha256_of_file
+from ..fileio import sha256_of_file
 from ..loaders.model_folder import TOKENIZER_FILE, load_component
 from .pre_encoder import ClipRow, frozen_components
 
 _DIGEST_BYTES = 16
-_MAX_BYTES = 2**30
-"""Longest file of hashes that is read: some million sounds."""
-_SETTLE_S = 2.0
-"""A file that was changed in the last 2 s may change again within the resolution of its times."""
 
 
-class FileHashes:
-    """SHA-256 of files, remembered by path, size and times.
-
-    A file is read again if its size, its modification time or its status change time differs.
-    """
-
-    def __init__(self, path: Path, settle_s: float = _SETTLE_S) -> None:
-        """Read the hashes of earlier runs.
-
-        Args:
-            path: JSON file to remember hashes in. A damaged file is written anew.
-            settle_s: Files that changed in so many last seconds are not remembered.
-        """
-        self.path = path
-        self.settle_s = settle_s
-        self._entries: dict[str, list[Any]] = {}
-        self._is_changed = False
-        try:
-            entries = parse_json(read_bounded(path, _MAX_BYTES))
-        except (OSError, ValueError):
-            return
-        if isinstance(entries, dict):
-            self._entries = entries
-
-    def get(self, file: Path) -> str:
-        """Return the SHA-256 of a file's bytes.
-
-        Args:
-            file: The file.
-
-        Raises:
-            DataError: The file cannot be read.
-        """
-        name = str(file.absolute())
-        try:
-            state = file.stat()
-            identity = [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
-            entry = self._entries.get(name)
-            if isinstance(entry, list) and entry[:-1] == identity:
-                return str(entry[-1])
-            checksum = sha256_of_file(file)
-        except OSError as error:
-            raise DataError(
-                f"cannot read {file} ({error.strerror or error}); "
-                "replace the file or remove its line from the manifest"
-            ) from None
-        if time.time() - max(state.st_mtime, state.st_ctime) > self.settle_s:
-            self._entries[name] = [*identity, checksum]
-            self._is_changed = True
-        return checksum
-
-    def save(self) -> None:
-        """Remember the hashes for later runs."""
-        if not self._is_changed:
-            return
-        with atomic_write(self.path) as temporary:
-            temporary.write_text(json.dumps(self._entries), encoding="utf-8")
-        self._is_changed = False
-
-
-def row_key(row: ClipRow, checksum: str, is_cropped: bool) -> str:
-    """Return a hash of everything that an encoded clip depends on beside the encoders.
+def row_key(row: ClipRow, checksum: str) -> str:
+    """Return a hash of everything that an encoded row depends on beside the encoders.
 
     Args:
-        row: The clip.
-        checksum: Hash of its file.
-        is_cropped: Whether the clip is longer than its bucket, so that its crop is random.
+        row: The clip or window.
+        checksum: Hash of its sound.
     """
     clip = row.clip
-    crop = [clip.sample_rate, clip.num_samples, row.crop_index if is_cropped else 0]
-    return _digest([checksum, crop, row.captions, row.transcript])
+    window = [clip.sample_rate, clip.num_samples, row.start]
+    return _digest([checksum, window, row.captions, row.transcript])
 
 
 def data_fingerprint(encoder: str, buckets: Sequence[tuple[int, Sequence[ClipRow]]]) -> str:
@@ -111,7 +43,7 @@ def data_fingerprint(encoder: str, buckets: Sequence[tuple[int, Sequence[ClipRow
         encoder: Result of `encoder_fingerprint`.
         buckets: Mel frames and clips of every bucket.
     """
-    keys = [[num_frames, [row.key for row in rows]] for num_frames, rows in buckets]
+    keys = [[num_frames, [[row.key, row.repeats] for row in rows]] for num_frames, rows in buckets]
     return _digest([encoder, keys])
 
 

@@ -13,9 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..config.architecture import ModelConfig
+from ..config.audiomae import training_config
 from ..config.registry import get_model_spec
 from ..errors import UsageError, WeightsError
 from ..fileio import atomic_write
+from ..loaders.audioldm_format import audiomae_config
 from ..loaders.components import COMPONENTS, component_names
 from ..loaders.layouts import ModelSource
 from ..loaders.model_folder import (
@@ -27,6 +29,7 @@ from ..loaders.model_folder import (
     tokenizer_path,
 )
 from ..loaders.resolve import NO_FOLDER, resolve_model
+from ..loaders.tensor_files import open_tensors
 from ..loaders.tokenizers import text_tokenizer_names, untruncated_tokenizer
 
 _LIST_OF_NAMES = re.compile(r"[\w, ]+")
@@ -76,6 +79,7 @@ def resolve_initial_model(source: str | Path, model: str) -> InitialModel:
         return _component_file(str(source), path, names, model)
     if model_source.layout == "latentaudio":
         return _model_folder(str(source), model_source.path, names)
+    model_source = _with_audiomae(model_source)
     _check_names(place, names, component_names(model_source.config))
     names = names or component_names(model_source.config)
     return InitialModel(
@@ -112,7 +116,7 @@ def initial_config(model: str, initial_models: Iterable[InitialModel]) -> ModelC
         model: Name of the model whose architecture is trained.
         initial_models: What the run builds on; a later one replaces components of those before.
     """
-    config = get_model_spec(model).config
+    config = training_config(get_model_spec(model).config)
     for initial in initial_models:
         source = initial.config
         if source is None:
@@ -185,13 +189,35 @@ def _model_folder(source: str, folder: Path, names: tuple[str, ...]) -> InitialM
 def _component_file(source: str, path: Path, names: tuple[str, ...], model: str) -> InitialModel:
     """Return components of a file without a UNet, looked for by the names of its tensors."""
     spec = get_model_spec(model)
-    _check_names(model, names, component_names(spec.config))
+    config = training_config(spec.config)
+    _check_names(model, names, component_names(config))
+    audiomae = audiomae_config(open_tensors(path)) if "audiomae" in names else None
+    if audiomae is not None:
+        config = replace(config, audiomae=audiomae)
     model_source = ModelSource(
-        source, NO_FOLDER, spec, {}, component_files=dict.fromkeys(names, path)
+        source,
+        NO_FOLDER,
+        replace(spec, config=config),
+        {},
+        component_files=dict.fromkeys(names, path),
     )
     return InitialModel(
-        source, names, None, lambda target: _write_components(model_source, names, target)
+        source,
+        names,
+        None if audiomae is None else config,
+        lambda target: _write_components(model_source, names, target),
     )
+
+
+def _with_audiomae(source: ModelSource) -> ModelSource:
+    """Return a checkpoint of the authors with its AudioMAE, which generation does without."""
+    if source.checkpoint is None or source.config.audiomae is not None:
+        return source
+    audiomae = audiomae_config(source.checkpoint)
+    if audiomae is None:
+        return source
+    config = replace(source.config, audiomae=audiomae)
+    return replace(source, spec=replace(source.spec, config=config))
 
 
 def _convert(model_source: ModelSource, names: tuple[str, ...], target: Path) -> None:

@@ -1,11 +1,13 @@
-"""The log of a run: losses, images and audio in its folder, and in TensorBoard if installed."""
+"""The log of a run: its folder always, and other loggers by name.
+
+`log.jsonl` has the losses, `validation.jsonl` those of held-out clips and at fixed timesteps, and
+`previews/` the newest previews. None of the loggers needs a login.
+"""
 
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -14,34 +16,36 @@ from PIL import Image
 from torch import Tensor
 
 from ..config.parsing import parse_json
+from ..fileio import atomic_write
+from .loggers import LoggedPreview, Logger, open_loggers
 from .recipe import Recipe
 from .stages.base import Preview
 
 LOG_FILE = "log.jsonl"
+VALIDATION_FILE = "validation.jsonl"
+"""File of a run with losses of held-out clips and at fixed timesteps."""
 _LOG_MEL_MIN = float(np.log(1e-5))  # black; the floor of the log-mels
 _LOG_MEL_MAX = 2.0  # white
 _PIXELS_PER_BAND = 3
+_MAP_PIXELS = 8  # side of a cell of a map
 
 
 class RunLogger:
-    """Writer of `log.jsonl`, `previews/` and TensorBoard events in a run's folder."""
+    """Writer of the logs and previews in a run's folder, and of other loggers."""
 
     def __init__(self, run_folder: Path, recipe: Recipe) -> None:
-        """Open the log.
+        """Open the logs.
 
         Args:
             run_folder: Folder of the run.
-            recipe: Recipe of the run; its stage names the TensorBoard file.
+            recipe: Recipe of the run, which names the loggers.
+
+        Raises:
+            UsageError: The package of a logger is not installed.
         """
         self.run_folder = run_folder
+        self.loggers: list[Logger] = open_loggers(run_folder, recipe)
         self.log_file = (run_folder / LOG_FILE).open("a", encoding="utf-8", buffering=1)
-        self.writer: Any = None
-        if find_spec("tensorboard"):
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.writer = SummaryWriter(
-                str(run_folder / "tensorboard"), filename_suffix=f".{recipe.stage}"
-            )
 
     def log(self, step: int, losses: dict[str, float], steps_per_second: float) -> None:
         """Write one line of numbers.
@@ -56,48 +60,69 @@ class RunLogger:
             entry[name] = round(value, 6)
         entry["steps_per_second"] = round(steps_per_second, 4)
         self.log_file.write(json.dumps(entry) + "\n")
-        if self.writer is not None:
-            for name, value in losses.items():
-                self.writer.add_scalar(name, value, step)
+        for logger in self.loggers:
+            logger.log_numbers(step, losses)
 
-    def log_preview(self, step: int, preview: Preview) -> None:
+    def log_validation(self, step: int, losses: dict[str, float]) -> None:
+        """Write losses of held-out clips and at fixed timesteps.
+
+        Args:
+            step: Number of steps done.
+            losses: Losses by name.
+        """
+        entry: dict[str, float] = {"step": step}
+        for name, value in losses.items():
+            entry[name] = round(value, 6)
+        with (self.run_folder / VALIDATION_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        for logger in self.loggers:
+            logger.log_numbers(step, losses)
+
+    def log_preview(self, step: int, preview: Preview, variant: str = "") -> None:
         """Write a preview; each file of `previews/` is overwritten by the next of its name.
 
         Args:
             step: Number of steps done.
-            preview: Images and audio of the stage.
+            preview: Images, audio and texts of the stage.
+            variant: Added to the names, for example "without_adapter".
         """
         folder = self.run_folder / "previews"
         folder.mkdir(exist_ok=True)
+        ending = f"_{variant}" if variant else ""
+        logged = LoggedPreview(preview.sample_rate)
         for name, log_mel in preview.images.items():
-            image = mel_to_image(log_mel)
-            Image.fromarray(image).save(folder / f"{name}.png")
-            if self.writer is not None:
-                self.writer.add_image(name, image, step, dataformats="HW")
+            logged.images[name + ending] = mel_to_image(log_mel)
+        for name, values in preview.maps.items():
+            logged.images[name + ending] = map_to_image(values)
         for name, samples in preview.audio.items():
-            samples = samples.float()
-            soundfile.write(
-                folder / f"{name}.flac",
-                samples.clamp(-1, 1).cpu().numpy(),
-                preview.sample_rate,
-            )
-            if self.writer is not None:
-                self.writer.add_audio(name, samples.cpu()[None], step, preview.sample_rate)
+            logged.audio[name + ending] = samples.float().clamp(-1, 1).cpu().numpy()
+        for name, image in logged.images.items():
+            with atomic_write(folder / f"{name}.png") as temporary:
+                Image.fromarray(image).save(temporary, format="PNG")
+        for name, sound in logged.audio.items():
+            with atomic_write(folder / f"{name}.flac") as temporary:
+                soundfile.write(temporary, sound, preview.sample_rate, format="FLAC")
+        for name, text in preview.texts.items():
+            with atomic_write(folder / f"{name}{ending}.txt") as temporary:
+                temporary.write_text(text + "\n", encoding="utf-8")
+        for logger in self.loggers:
+            logger.log_preview(step, logged)
 
     def close(self) -> None:
         """Flush and close all files."""
         self.log_file.close()
-        if self.writer is not None:
-            self.writer.close()
+        for logger in self.loggers:
+            logger.close()
 
 
-def read_log(run_folder: Path) -> list[dict[str, float]]:
+def read_log(run_folder: Path, name: str = LOG_FILE) -> list[dict[str, float]]:
     """Return the entries of a run's log, one per `log_every` steps.
 
     Args:
         run_folder: Folder of the run.
+        name: `LOG_FILE` or `VALIDATION_FILE`.
     """
-    lines = (run_folder / LOG_FILE).read_text(encoding="utf-8").splitlines()
+    lines = (run_folder / name).read_text(encoding="utf-8").splitlines()
     return [parse_json(line) for line in lines]
 
 
@@ -111,3 +136,17 @@ def mel_to_image(log_mel: Tensor) -> np.ndarray:
     scaled = (log_mel.float().cpu() - _LOG_MEL_MIN) / span
     gray = scaled.clamp(0, 1).mul(255).to(torch.uint8)
     return np.repeat(gray.numpy().T[::-1], _PIXELS_PER_BAND, axis=0)
+
+
+def map_to_image(values: Tensor) -> np.ndarray:
+    """Return any values [H, W] as a gray image of bytes: the least black, the largest white.
+
+    Args:
+        values: The values. A small map is drawn with larger cells.
+    """
+    values = values.float().cpu()
+    low = values.min()
+    scaled = (values - low) / (values.max() - low).clamp(min=1e-12)
+    gray = scaled.mul(255).to(torch.uint8).numpy()
+    side = _MAP_PIXELS if max(gray.shape) <= 64 else 1
+    return np.repeat(np.repeat(gray, side, axis=0), side, axis=1)

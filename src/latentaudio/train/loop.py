@@ -1,4 +1,4 @@
-"""The training loop: any stage on any device, with an exact resume.
+"""The training loop: any stage on any device, in one process or several, with an exact resume.
 
 Every random draw is keyed by the seed and the step. Step N is therefore a pure function of the
 recipe and of the state after step N - 1. A resumed run is bit-identical to one that was never
@@ -7,104 +7,90 @@ stopped, and a checkpoint needs no state of a data loader or generator.
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
-from torch import Tensor, nn
 
 from ..data.dataset import seeded_generator
+from ..data.manifest import DataSources
 from ..device import fast_dtype, pick_device
-from ..errors import LatentAudioError
+from ..errors import ConfigError, LatentAudioError
 from ..fileio import lock_folder
-from ..interrupts import deferred_stops, raise_interrupt
-from ..loaders.key_mapping import current_key
-from ..loaders.model_folder import save_component
+from ..interrupts import StopRequest, deferred_stops, raise_interrupt
+from ..loaders.model_folder import read_config, save_component
 from . import checkpoint
-from .logger import LOG_FILE, RunLogger
-from .optim import Ema, build_optimizer, learning_rate, optimizer_step
+from .clock import Clock
+from .diagnosis import DivergenceMonitor, memory_errors_reported
+from .distributed import Processes, check_number_of_processes, joined_processes, num_processes
+from .logger import LOG_FILE, VALIDATION_FILE, RunLogger
+from .loggers import check_loggers
+from .optim import learning_rate, optimizer_step
 from .recipe import Recipe
 from .run_folder import UNTRAINED_MARKER, prepare_run_folder
-from .stages.base import Batch, PrepareProgress, Stage, build_stage
+from .sessions import had_several_processes, record_session, this_session
+from .sharding import full_tensors, shard_module
+from .stages.base import Batch, PrepareProgress, Stage, build_stage, clips_in
+from .stages.likeness import LIKENESS, warn_of_copies
+from .trainable import Trainable, averaged_weights, build_trainables
+from .validation import move_to, validation_losses
 
 StepCallback: TypeAlias = Callable[[int, int, dict[str, float], float], None]
 """Called after every step with (steps done, steps in all, losses by name, seconds left)."""
+CLIPS_PER_SECOND = "clips/s"
+"""Name of the speed among the losses that a callback gets."""
+DATA_PERCENT = "% waiting for data"
+"""Name of the share of the time in which a batch is read, among the same numbers."""
 
+_SECONDS = "seconds"  # beside the trainables in a checkpoint
 _SEED_STRIDE = 1_000_003  # a prime beyond the steps of any run, so that seeds do not overlap
 
 
 @dataclass
-class Trainable:
-    """One module in training.
+class _Run:
+    """A run in one process.
 
     Attributes:
-        module: The module.
-        optimizer: Optimizer of its trainable parameters.
-        ema: Averaged weights.
-        parameters: Parameters that are trained, without those that the stage froze.
+        recipe: Its recipe.
+        folder: Its folder.
+        stage: What is trained.
+        trainables: The modules in training.
+        device: Device of this process.
+        processes: All processes of the run.
+        monitor: Stops the run if its losses diverge.
+        seed_micro_batches: Whether the generator of dropout is seeded for every micro-batch.
+        num_clips: Clips that this command has trained on.
+        has_warned_of_copies: Whether a preview was nearly a training clip.
+        data_seconds: Seconds in which it read batches.
     """
 
-    module: nn.Module
-    optimizer: torch.optim.Optimizer
-    ema: Ema
-    parameters: list[nn.Parameter] = field(init=False)
+    recipe: Recipe
+    folder: Path
+    stage: Stage
+    trainables: dict[str, Trainable]
+    device: torch.device
+    processes: Processes
+    monitor: DivergenceMonitor
+    seed_micro_batches: bool
+    num_clips: int = 0
+    has_warned_of_copies: bool = False
+    data_seconds: float = 0.0
 
-    def __post_init__(self) -> None:
-        self.parameters = [p for p in self.module.parameters() if p.requires_grad]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all state that an exact resume needs."""
-        return {
-            "module": self.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "ema": self.ema.shadow,
-        }
-
-    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Restore a saved state.
-
-        Args:
-            state: Result of `state_dict`.
-            device: Device of the averaged weights.
-        """
-        # checkpoints of version 0.1 have older names of tensors
-        weights = {current_key(name): value for name, value in state["module"].items()}
-        self.module.load_state_dict(weights)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.ema.shadow = {
-            current_key(name): value.to(device) for name, value in state["ema"].items()
-        }
-
-
-@dataclass
-class _Clock:
-    """Speed and time limit of a run. Setup counts for the limit, but not for the speed."""
-
-    max_seconds: float
-    first_step: int
-    start: float
-    loop_start: float = field(default_factory=time.monotonic)
-
-    def seconds_per_step(self, step: int) -> float:
-        return (time.monotonic() - self.loop_start) / (step - self.first_step)
-
-    def is_out_of_time(self, seconds_per_step: float) -> bool:
-        """Return whether the next step would end after the limit."""
-        return time.monotonic() - self.start + seconds_per_step > self.max_seconds
-
-    def seconds_left(self, num_steps: int, seconds_per_step: float) -> float:
-        until_limit = self.max_seconds - (time.monotonic() - self.start)
-        return min(num_steps * seconds_per_step, until_limit)
+    @property
+    def is_sharded(self) -> bool:
+        """Whether parameters are cut into parts, so that all processes compute together."""
+        return self.processes.count > 1 and self.recipe.sharding == "full"
 
 
 def train(
     recipe: Recipe,
-    data: tuple[Path, ...],
+    data: DataSources,
     run_folder: Path,
     init_from: tuple[str | Path, ...] = (),
     max_minutes: float | None = None,
@@ -113,7 +99,8 @@ def train(
 ) -> int:
     """Train the stage of a recipe, or resume the run that its folder holds.
 
-    Ctrl-C and SIGTERM stop after the current step, with a checkpoint.
+    Ctrl-C and SIGTERM stop after the current step, with a checkpoint. Processes that torchrun
+    started train one run together.
 
     Args:
         recipe: Recipe of the run.
@@ -122,7 +109,7 @@ def train(
         init_from: Models as `latentaudio.load` takes them, or components of them, such as
             "mini:vae,clap", that the stage builds on. A run with a checkpoint ignores them.
         max_minutes: Stop with a checkpoint after this time.
-        on_step: Called after every step.
+        on_step: Called after every step, in the first process.
         on_prepare: Called before the first step, while data is prepared.
 
     Returns:
@@ -132,126 +119,265 @@ def train(
         ConfigError: The recipe contradicts itself, the data or the run that the folder holds.
         DataError: Data cannot be read, or the folder cannot be written.
         WeightsError: Weights of a component or a checkpoint are missing or damaged.
+        TrainingError: The training diverged, ran out of memory or lost one of its processes.
         KeyboardInterrupt: Ctrl-C, after the checkpoint; `interrupts.Terminated` after SIGTERM.
     """
-    device = pick_device(recipe.device)
-    is_new = not run_folder.exists()
-    try:
-        with lock_folder(run_folder, "training"):
-            return _train(
-                recipe, data, run_folder, init_from, max_minutes, on_step, on_prepare, device
-            )
-    except LatentAudioError:
-        if is_new and not checkpoint.exists(run_folder):  # the run was refused
-            shutil.rmtree(run_folder, ignore_errors=True)
-        raise
-
-
-def _train(
-    recipe: Recipe,
-    data: tuple[Path, ...],
-    run_folder: Path,
-    init_from: tuple[str | Path, ...],
-    max_minutes: float | None,
-    on_step: StepCallback | None,
-    on_prepare: PrepareProgress | None,
-    device: torch.device,
-) -> int:
-    """Train in a folder that no other process writes."""
     start = time.monotonic()
-    config = prepare_run_folder(recipe, data, run_folder, init_from)
+    check_loggers(recipe.loggers or ())
+    if recipe.optim.anneal_over == "minutes" and max_minutes is None:
+        raise ConfigError(
+            "optim.anneal_over: minutes needs a time limit; add --max-minutes, or set it to steps"
+        )
+    check_number_of_processes(recipe, num_processes())
+    with joined_processes(pick_device(recipe.device)) as (processes, device), ExitStack() as stack:
+        is_new = not run_folder.exists()
+        try:
+            with processes.first_process_first():
+                if processes.is_first:
+                    stack.enter_context(lock_folder(run_folder, "training"))
+                    prepare_run_folder(recipe, data, run_folder, init_from)
+            with processes.first_process_first():
+                stage = _build_stage(recipe, data, run_folder, on_prepare, processes)
+            run = _start(recipe, run_folder, stage, processes, device)
+            return _train(run, max_minutes, on_step, start)
+        except LatentAudioError:
+            is_refused = processes.is_first and is_new and not checkpoint.exists(run_folder)
+            stack.close()
+            if is_refused:
+                shutil.rmtree(run_folder, ignore_errors=True)
+            raise
+
+
+def _build_stage(
+    recipe: Recipe,
+    data: DataSources,
+    run_folder: Path,
+    on_prepare: PrepareProgress | None,
+    processes: Processes,
+) -> Stage:
+    """Build the stage of a run whose folder is prepared."""
     torch.manual_seed(recipe.seed)  # initial weights
-    stage = build_stage(recipe, config, data, run_folder / "model", on_prepare)
-    trainables = _build_trainables(stage, recipe, device)
-    step = _resume(run_folder, trainables, device)
+    model_folder = run_folder / "model"
+    config = read_config(model_folder)[1]
+    stage = build_stage(
+        recipe, config, data, model_folder, on_prepare if processes.is_first else None
+    )
+    if recipe.sharding == "full" and not stage.can_be_sharded:
+        raise ConfigError(f"stage {recipe.stage} cannot be sharded; set sharding to none")
+    return stage
+
+
+def _start(
+    recipe: Recipe, run_folder: Path, stage: Stage, processes: Processes, device: torch.device
+) -> _Run:
+    """Bring the modules of a stage to the device and into the state of the first process."""
+    for module in (*stage.trainables.values(), *stage.frozen.values()):
+        module.to(device)
+    for module in stage.trainables.values():
+        processes.copy_first(module)
+        if recipe.sharding == "full" and processes.count > 1:
+            shard_module(module, device)
+    is_shared = processes.count > 1 or had_several_processes(run_folder)
+    return _Run(
+        recipe,
+        run_folder,
+        stage,
+        build_trainables(stage, recipe),
+        device,
+        processes,
+        DivergenceMonitor(run_folder),
+        seed_micro_batches=is_shared or recipe.seed_every == "micro_batch",
+    )
+
+
+def _train(run: _Run, max_minutes: float | None, on_step: StepCallback | None, start: float) -> int:
+    """Train from the last checkpoint to the end, the time limit or a signal."""
+    recipe = run.recipe
+    step, seconds = _resume(run.folder, run.trainables, run.device)
     if step == recipe.steps:  # a kill is possible between the last checkpoint and the export
-        _export(stage, trainables, run_folder)
-    max_seconds = float("inf") if max_minutes is None else 60 * max_minutes
-    clock = _Clock(max_seconds, first_step=step, start=start)
-    with closing(RunLogger(run_folder, recipe)) as logger, deferred_stops() as stop:
-        while step < recipe.steps:
-            losses = _train_step(stage, trainables, recipe, step, device)
+        _export(run)
+    clock = _start_clock(recipe, max_minutes, step, start, seconds)
+    with ExitStack() as stack:
+        logger = None
+        if run.processes.is_first:
+            for name in (LOG_FILE, VALIDATION_FILE):
+                checkpoint.trim_log(run.folder / name, step)
+            logger = stack.enter_context(closing(RunLogger(run.folder, recipe)))
+            record_session(run.folder, this_session(step, run.processes.count, run.device))
+        stop = stack.enter_context(deferred_stops())
+        settings = run.stage.memory_settings
+        stack.enter_context(memory_errors_reported(run.folder, settings))
+        [fraction] = run.processes.largest([clock.fraction()])
+        while step < recipe.steps and _annealed(recipe, fraction) < 1:
+            losses = _train_step(run, step, fraction)
             step += 1
             pace = clock.seconds_per_step(step)
-            out_of_time = clock.is_out_of_time(pace)
-            stop_signal = None if step == recipe.steps else stop.signal_number
-            is_last = step == recipe.steps or out_of_time or stop_signal is not None
-            if step % recipe.log_every == 0:
-                logger.log(step, losses, 1 / pace)
-            if (step % recipe.sample_every == 0 or is_last) and stop_signal is None:
-                with averaged_weights(trainables):
-                    logger.log_preview(step, stage.preview())
+            fraction, is_late, signal_number = _agree(run, clock, pace, stop, losses)
+            run.monitor.check_growth(step, run.stage.weighted(losses))
+            stop_signal = None if step == recipe.steps else signal_number
+            is_last = step == recipe.steps or is_late or stop_signal is not None
+            _report(run, logger, step, losses, 1 / pace, is_last and stop_signal is None)
             if step % recipe.save_every == 0 or is_last:
-                _save(stage, trainables, run_folder, step)
-            if on_step is not None:
+                _save(run, step, clock.elapsed())
+            if on_step is not None and run.processes.is_first:
+                seconds_in_loop = clock.seconds_in_loop()
+                speed = {
+                    CLIPS_PER_SECOND: run.num_clips / seconds_in_loop,
+                    DATA_PERCENT: 100 * run.data_seconds / seconds_in_loop,
+                }
                 seconds_left = clock.seconds_left(recipe.steps - step, pace)
-                on_step(step, recipe.steps, losses, seconds_left)
+                on_step(step, recipe.steps, losses | speed, seconds_left)
+            if is_last:
+                run.processes.largest([0.0])  # none ends before the first has written
             if stop_signal is not None:
                 raise_interrupt(
                     stop_signal,
                     f"stopped after step {step} with a checkpoint; the same command resumes it",
                 )
-            if out_of_time:
+            if is_late:
                 break
     return step
 
 
-def _build_trainables(stage: Stage, recipe: Recipe, device: torch.device) -> dict[str, Trainable]:
-    for module in (*stage.trainables.values(), *stage.frozen.values()):
-        module.to(device)
-    trainables = {}
-    for name, module in stage.trainables.items():
-        optimizer = build_optimizer(module, recipe.optim)
-        trainables[name] = Trainable(module.train(), optimizer, Ema(module, recipe.ema_decay))
-    return trainables
+def _start_clock(
+    recipe: Recipe, max_minutes: float | None, step: int, start: float, seconds: float
+) -> Clock:
+    """Return the clock of a command; a rate that falls over minutes counts all commands."""
+    is_annealed = recipe.optim.anneal_over == "minutes"
+    max_seconds = float("inf") if max_minutes is None else 60 * max_minutes
+    return Clock(max_seconds, step, start, seconds if is_annealed else 0.0)
 
 
-def _resume(run_folder: Path, trainables: dict[str, Trainable], device: torch.device) -> int:
-    """Restore the newest checkpoint; return its number of steps."""
+def _agree(
+    run: _Run, clock: Clock, pace: float, stop: StopRequest, losses: dict[str, float]
+) -> tuple[float, bool, int | None]:
+    """Return what all processes do next: part of the time passed, whether to end, signal.
+
+    The losses become those of the last micro-batch of the step, wherever it was.
+    """
+    owner = (run.recipe.gradient_accumulation_steps - 1) % run.processes.count
+    values = list(losses.values())
+    if run.processes.rank != owner:
+        values = [-math.inf] * len(values)
+    fraction, is_late, signal_number, *values = run.processes.largest(
+        [clock.fraction(), clock.is_out_of_time(pace), stop.signal_number or 0, *values]
+    )
+    losses.update(zip(losses, values, strict=True))
+    return fraction, is_late > 0, int(signal_number) or None
+
+
+def _report(
+    run: _Run,
+    logger: RunLogger | None,
+    step: int,
+    losses: dict[str, float],
+    steps_per_second: float,
+    is_end: bool,
+) -> None:
+    """Log losses, losses of held-out clips and previews, each when it is due."""
+    recipe = run.recipe
+    if logger is not None and step % recipe.log_every == 0:
+        logger.log(step, losses, steps_per_second)
+    is_sampled = step % recipe.sample_every == 0 or is_end
+    is_validated = recipe.validation is not None and (step % recipe.validation.every == 0 or is_end)
+    if not (is_sampled or is_validated) or not (run.processes.is_first or run.is_sharded):
+        return
+    with averaged_weights(run.trainables):
+        values = validation_losses(run.stage, run.device, is_validated, is_sampled)
+        if is_sampled:
+            for variant, context in run.stage.preview_variants().items():
+                with context:
+                    preview = run.stage.preview()
+                if logger is not None:
+                    logger.log_preview(step, preview, variant)
+                if not variant:
+                    values |= preview.numbers
+    if logger is not None and values:
+        logger.log_validation(step, values)
+        if not run.has_warned_of_copies:
+            run.has_warned_of_copies = warn_of_copies(step, values.get(LIKENESS, 0.0))
+
+
+def _resume(
+    run_folder: Path, trainables: dict[str, Trainable], device: torch.device
+) -> tuple[int, float]:
+    """Restore the newest checkpoint; return its number of steps and the seconds they took."""
     latest = checkpoint.load_latest(run_folder)
     step = 0
+    seconds = 0.0
     if latest is not None:
         step, states = latest
         with checkpoint.damage_reported(run_folder, step):
+            seconds = float(states.get(_SECONDS, 0.0))
             for name, trainable in trainables.items():
                 trainable.load_state_dict(states[name], device)
-    checkpoint.trim_log(run_folder / LOG_FILE, step)
-    return step
+    return step, seconds
 
 
-def _train_step(
-    stage: Stage,
-    trainables: dict[str, Trainable],
-    recipe: Recipe,
-    step: int,
-    device: torch.device,
-) -> dict[str, float]:
+def _train_step(run: _Run, step: int, time_fraction: float) -> dict[str, float]:
     """Update every trainable once, in order; return losses and gradient norms by name."""
+    recipe = run.recipe
+    run.stage.step = step
     num_micro_batches = recipe.gradient_accumulation_steps
-    dtype = fast_dtype(device, recipe.precision)
-    lr = learning_rate(step, recipe.steps, recipe.optim)
-    batches = []
-    for micro in range(num_micro_batches):
-        batches.append(_to_device(stage.batch(step * num_micro_batches + micro), device))
+    lr = learning_rate(step, recipe.steps, recipe.optim, _annealed(recipe, time_fraction))
+    batches = {}
+    for micro in run.processes.micro_batches(num_micro_batches):
+        data_start = time.monotonic()
+        batch = run.stage.batch(step * num_micro_batches + micro)
+        run.data_seconds += time.monotonic() - data_start
+        batches[micro] = move_to(batch, run.device)
+    run.num_clips += run.processes.count * sum(clips_in(batch) for batch in batches.values())
     logged: dict[str, float] = {}
     # Dropout inside the modules draws from the global generator.
     torch.manual_seed(recipe.seed * _SEED_STRIDE + step)
-    for index, (name, trainable) in enumerate(trainables.items()):
-        _enable_gradients_of(trainable, trainables)
-        for micro, batch in enumerate(batches):
-            generator = seeded_generator(recipe.seed, step, micro, index)
-            with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-                losses = stage.losses(batch, name, generator)
-                total = torch.zeros((), device=device)
-                for loss_name, loss in losses.items():
-                    total = total + stage.loss_weights.get(loss_name, 1.0) * loss
-            (total / num_micro_batches).backward()
-            for loss_name, loss in losses.items():
-                logged[loss_name] = float(loss.detach())
+    for index, (name, trainable) in enumerate(run.trainables.items()):
+        _enable_gradients_of(trainable, run.trainables)
+        for micro, batch in batches.items():
+            logged |= _add_gradients(run, batch, name, (step, micro, index))
+        if not run.is_sharded:  # otherwise the backward pass adds the gradients
+            run.processes.sum_gradients(trainable.parameters)
         norm = optimizer_step(trainable.optimizer, trainable.module, lr, recipe.optim.max_grad_norm)
         trainable.ema.update(trainable.module, step)
+        run.processes.average_running_statistics(trainable.module)
         logged[f"{name}/grad_norm"] = float(norm)
+        run.monitor.check_gradients(step + 1, name, float(norm))
     return logged
+
+
+def _annealed(recipe: Recipe, time_fraction: float) -> float:
+    return time_fraction if recipe.optim.anneal_over == "minutes" else 0.0
+
+
+def _add_gradients(
+    run: _Run, batch: Batch, name: str, place: tuple[int, int, int]
+) -> dict[str, float]:
+    """Add the gradients of one micro-batch; return its losses.
+
+    Args:
+        run: The run.
+        batch: The micro-batch.
+        name: Trainable that is updated.
+        place: Step, number of the micro-batch in it and number of the trainable.
+    """
+    recipe = run.recipe
+    step, micro, index = place
+    num_micro_batches = recipe.gradient_accumulation_steps
+    generator = seeded_generator(recipe.seed, *place)
+    if run.seed_micro_batches and (micro, index) != (0, 0):
+        torch.manual_seed(generator.initial_seed())
+    dtype = fast_dtype(run.device, recipe.precision)
+    with torch.autocast(run.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+        losses = run.stage.losses(batch, name, generator)
+        total = torch.zeros((), device=run.device)
+        for loss_name, loss in losses.items():
+            total = total + run.stage.loss_weights.get(loss_name, 1.0) * loss
+    values = {loss_name: float(loss.detach()) for loss_name, loss in losses.items()}
+    position = step * num_micro_batches + micro
+    run.monitor.check_losses(step + 1, values, lambda: run.stage.clip_names(position))
+    # the shards of a parameter get the mean of all processes, not the sum
+    scale = run.processes.count if run.is_sharded else 1
+    (total * scale / num_micro_batches).backward()
+    return values
 
 
 def _enable_gradients_of(active: Trainable, trainables: dict[str, Trainable]) -> None:
@@ -261,60 +387,37 @@ def _enable_gradients_of(active: Trainable, trainables: dict[str, Trainable]) ->
             parameter.requires_grad_(trainable is active)
 
 
-def _to_device(batch: Batch, device: torch.device) -> Batch:
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, dict):
-        return {name: _to_device(value, device) for name, value in batch.items()}
-    if isinstance(batch, (list, tuple)):
-        return type(batch)(_to_device(value, device) for value in batch)
-    return batch
-
-
-@contextmanager
-def averaged_weights(trainables: dict[str, Trainable]) -> Iterator[None]:
-    """Run a block with averaged weights, in evaluation mode and without gradients.
-
-    The raw weights and the training mode are restored after it.
-
-    Args:
-        trainables: Modules in training by name.
-    """
-    raw_states = {}
-    for name, trainable in trainables.items():
-        state = trainable.module.state_dict()
-        raw_states[name] = {key: value.clone() for key, value in state.items()}
-    for trainable in trainables.values():
-        trainable.module.load_state_dict(trainable.ema.averaged_state(trainable.module))
-        trainable.module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for name, trainable in trainables.items():
-            trainable.module.load_state_dict(raw_states[name])
-            trainable.module.train()
-
-
-def _save(stage: Stage, trainables: dict[str, Trainable], run_folder: Path, step: int) -> None:
+def _save(run: _Run, step: int, seconds: float) -> None:
     """Write the checkpoint first, then the components: a kill in between loses nothing."""
-    states = {name: trainable.state_dict() for name, trainable in trainables.items()}
-    checkpoint.save(run_folder, step, states)
-    _export(stage, trainables, run_folder)
+    if not run.processes.is_first and not run.is_sharded:
+        return
+    states: dict[str, object] = {}
+    for name, trainable in run.trainables.items():
+        states[name] = trainable.state_dict()
+    if run.recipe.optim.anneal_over == "minutes":
+        states[_SECONDS] = seconds
+    if run.processes.is_first:
+        checkpoint.save(run.folder, step, states)
+    _export(run)
 
 
-def _export(stage: Stage, trainables: dict[str, Trainable], run_folder: Path) -> None:
+def _export(run: _Run) -> None:
     """Write the averaged weights of the stage's components into the run's model folder."""
-    model_folder = run_folder / "model"
-    for component, path in stage.components.items():
+    if not run.processes.is_first and not run.is_sharded:
+        return
+    model_folder = run.folder / "model"
+    for component, path in run.stage.components.items():
         name, _, submodule = path.partition(".")
-        trainable = trainables[name]
+        trainable = run.trainables[name]
         prefix = f"{submodule}." if submodule else ""
         state = {}
-        for key, value in trainable.ema.averaged_state(trainable.module).items():
+        averaged = full_tensors(trainable.ema.averaged_state(trainable.module))
+        for key, value in averaged.items():
             if key.startswith(prefix):
                 state[key.removeprefix(prefix)] = value
-        save_component(model_folder, component, state)
-    with averaged_weights(trainables):
-        stage.on_export(model_folder)
-    (model_folder / UNTRAINED_MARKER).unlink(missing_ok=True)
+        if run.processes.is_first:
+            save_component(model_folder, component, state)
+    with averaged_weights(run.trainables):
+        if run.processes.is_first:
+            run.stage.on_export(model_folder)
+            (model_folder / UNTRAINED_MARKER).unlink(missing_ok=True)

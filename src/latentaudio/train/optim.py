@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .recipe import OptimizerOptions
+from .sharding import full_tensors
 
 
 def build_optimizer(module: nn.Module, options: OptimizerOptions) -> torch.optim.AdamW:
@@ -29,17 +30,22 @@ def build_optimizer(module: nn.Module, options: OptimizerOptions) -> torch.optim
     return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, fused=True)
 
 
-def learning_rate(step: int, num_steps: int, options: OptimizerOptions) -> float:
+def learning_rate(
+    step: int, num_steps: int, options: OptimizerOptions, time_fraction: float = 0.0
+) -> float:
     """Return the learning rate of a step: linear warm-up, then half a cosine.
 
     Args:
         step: Number of the step, from 0.
         num_steps: Number of steps of the run.
         options: Settings of the optimizer.
+        time_fraction: Part of the run's time that has passed, 0 to 1. It takes the place of the
+            steps if it is further.
     """
     if step < options.warmup_steps:
         return options.lr * (step + 1) / options.warmup_steps
     progress = (step - options.warmup_steps) / max(1, num_steps - options.warmup_steps)
+    progress = max(progress, time_fraction)
     low = options.final_lr_frac
     return options.lr * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
@@ -62,7 +68,7 @@ def optimizer_step(
     """
     for group in optimizer.param_groups:
         group["lr"] = lr
-    norm = torch.nn.utils.clip_grad_norm_(module.parameters(), max_grad_norm)
+    norm: Tensor = full_tensors(torch.nn.utils.clip_grad_norm_(module.parameters(), max_grad_norm))
     if torch.isfinite(norm):
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
@@ -72,7 +78,8 @@ def optimizer_step(
 class Ema:
     """Exponential moving average of a module's trainable parameters.
 
-    The decay rises as (1 + n) / (10 + n) with the step n, up to `decay` (numerics: training).
+    The decay of update n, from 1, is (1 + n) / (10 + n), and `decay` at most (numerics: training).
+    With a decay of 0 the average is the parameters themselves, and there is no copy of them.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -85,7 +92,7 @@ class Ema:
         self.decay = decay
         self.shadow: dict[str, Tensor] = {}
         for name, parameter in module.named_parameters():
-            if parameter.requires_grad:
+            if parameter.requires_grad and decay > 0:
                 self.shadow[name] = parameter.detach().clone()
 
     @torch.no_grad()
@@ -96,7 +103,8 @@ class Ema:
             module: Module in training.
             step: Number of the update, from 0.
         """
-        new_weight = 1 - min(self.decay, (1 + step) / (10 + step))
+        num_updates = step + 1
+        new_weight = 1 - min(self.decay, (1 + num_updates) / (10 + num_updates))
         for name, parameter in module.named_parameters():
             if name in self.shadow:
                 self.shadow[name].lerp_(parameter.detach(), new_weight)
@@ -107,10 +115,12 @@ class Ema:
         Args:
             module: Module in training.
         """
-        # By address: a tied parameter has one name here but several in the state.
+        # By identity: a tied parameter has one name here but several in the state.
         averaged: dict[int, Tensor] = {}
         for name, parameter in module.named_parameters():
             if name in self.shadow:
-                averaged[parameter.data_ptr()] = self.shadow[name]
-        state = module.state_dict()
-        return {name: averaged.get(value.data_ptr(), value) for name, value in state.items()}
+                averaged[id(parameter)] = self.shadow[name]
+        state = {}
+        for name, value in module.state_dict(keep_vars=True).items():
+            state[name] = averaged.get(id(value), value.detach())
+        return state

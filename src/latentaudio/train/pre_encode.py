@@ -4,21 +4,23 @@ Stages on latents read the result with `data.pre_encoded`. It is stored in `pre_
 folders of the runs, under a fingerprint of everything it depends on: the bytes of the sounds, the
 captions, and the encoders. If some of the clips change, the rows of the others are copied from an
 earlier folder.
+
+Rows are encoded in chunks. Each chunk is a file, so that an interrupted run goes on where it was,
+and memory does not grow with the data. The chunks become one file for each length at the end.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shutil
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import torch
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -28,67 +30,54 @@ from procedural_audio.parallel import parallel_map
 
 from ..config.architecture import ModelConfig
 from ..config.parsing import parse_json, read_bounded
-from ..data.manifest import Clip, read_manifest
+from ..data.array_file import ArrayFileWriter
+from ..data.file_hashes import FileHashes
+from ..data.manifest import Clip, DataSources, read_manifest
 from ..data.pre_encoded import (
     FORMAT_VERSION,
     INDEX_FILE,
-    LATENT,
     Arrays,
     Bucket,
     PreEncodedDataset,
     concatenate,
 )
-from ..errors import DataError
-from ..fileio import atomic_directory, atomic_write, sha256_of_file
-from .fingerprints import (
-    FileHashes,
-    data_fingerprint,
-    encoder_fingerprint,
-    row_key,
+from ..errors import DataError, first_line
+from ..fileio import atomic_directory, atomic_write, remove_abandoned_parts, sha256_of_file
+from .encode_chunks import (
+    BucketPlan,
+    Chunk,
+    EncoderArguments,
+    EncodeTask,
+    plan_chunks,
+    write_bucket,
 )
-from .pre_encoder import ClipRow, PreEncoder
+from .encode_plan import bucket_by_length, plan_rows
+from .fingerprints import data_fingerprint, encoder_fingerprint
+from .pre_encoder import PreEncoder
 from .unconditional import save_unconditional_inputs
+
+__all__ = ["FOLDER_NAME", "HASHES_FILE", "KEYS_FILE", "bucket_by_length", "pre_encode"]
 
 FOLDER_NAME = "pre_encoded"
 HASHES_FILE = "file_hashes.json"
 KEYS_FILE = "keys.txt"
 """File in a folder of encoded clips: the key of each clip, in the order of the rows."""
-SHARD_SIZE = 128  # clips that a worker process takes at once
+SHARD_SIZE = 128  # rows of a chunk
 CLIPS_PER_WORKER = 1024  # fewer do not repay the start of a process
 _BATCH_SIZE = 16  # clips per forward pass
 _MAX_WORKERS = 4  # each needs some 1.4 GB
-_FRAMES_PER_TOKEN = 128  # mel frames of one token of the language of audio
-_MAX_FRAMES = 1024  # mel frames of the longest clip, 10.24 s
 
 Progress = Callable[[int, int], None]
 """Called with (clips done, clips in all)."""
 
 
-@dataclass(frozen=True)
-class _BucketPlan:
-    """Clips of one length that belong into a file.
-
-    Attributes:
-        num_frames: Length in mel frames.
-        rows: The clips, in the order of the file.
-        stored: Rows of an earlier folder, by the key of the clip.
-    """
-
-    num_frames: int
-    rows: tuple[ClipRow, ...]
-    stored: Mapping[str, tuple[Bucket, int]]
-
-    @property
-    def missing(self) -> list[ClipRow]:
-        """The clips to encode."""
-        return [row for row in self.rows if row.key not in self.stored]
-
-
 def pre_encode(
-    data: tuple[Path, ...],
+    data: DataSources,
     model_folder: Path,
     config: ModelConfig,
     progress: Progress | None = None,
+    root: Path | None = None,
+    keep: Callable[[Clip], bool] | None = None,
 ) -> Path:
     """Return the folder of the pre-encoded data, which is computed if it does not exist.
 
@@ -100,21 +89,55 @@ def pre_encode(
         model_folder: Folder of the run's model, with all frozen components.
         config: Architecture of the model.
         progress: Called while clips are encoded.
+        root: Folder of all pre-encoded data. Default: `pre_encoded` beside the folder of the run.
+        keep: Whether a clip is encoded, for example because it is held out. Default: all are.
 
     Raises:
         ConfigError: The model lacks a component that training needs.
         DataError: A clip cannot be read, or the result cannot be written.
         WeightsError: A frozen component is missing or damaged.
     """
-    root = model_folder.parent.parent / FOLDER_NAME
+    if root is None:
+        root = model_folder.parent.parent / FOLDER_NAME
     encoder = encoder_fingerprint(model_folder, config)
-    buckets = _clip_rows(data, config, FileHashes(root / HASHES_FILE))
+    clips = read_manifest(*data)
+    if keep is not None:
+        clips = tuple(clip for clip in clips if keep(clip))
+    buckets = plan_rows(clips, config, FileHashes(root / HASHES_FILE))
     folder = root / data_fingerprint(encoder, buckets)
-    if not (folder / INDEX_FILE).is_file():
-        stored = _stored_rows(root, encoder)
-        plans = [_BucketPlan(frames, rows, stored.get(frames, {})) for frames, rows in buckets]
-        _write(plans, _EncoderArguments(model_folder, config, encoder), folder, progress)
+    if (folder / INDEX_FILE).is_file():
+        return folder
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        # other processes that need the same rows wait, and then find them
+        with FileLock(root / f".{encoder}.lock"):
+            if not (folder / INDEX_FILE).is_file():
+                stored = _stored_rows(root, encoder)
+                plans = []
+                for num_frames, rows in buckets:
+                    plans.append(BucketPlan(num_frames, rows, stored.get(num_frames, {})))
+                arguments = EncoderArguments(model_folder, config, encoder)
+                _encode_and_write(plans, arguments, folder, progress or _no_progress)
+    except OSError as error:
+        raise DataError(
+            f"cannot write {folder} ({error}); free some space or choose another --output"
+        ) from None
+    _warn_of_unused(root, folder)
     return folder
+
+
+def _warn_of_unused(root: Path, folder: Path) -> None:
+    """Tell the user of data sets that earlier runs left: the package deletes none of them."""
+    unused = [path for path in root.iterdir() if path.is_dir() and path != folder]
+    if unused:
+        num_bytes = 0
+        for path in unused:
+            num_bytes += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        warnings.warn(
+            f"{root} also holds {num_bytes / 1e6:.1f} MB of encoded data that this run does not use"
+            f"; delete those of its folders that no run needs (this one uses {folder.name})",
+            stacklevel=3,
+        )
 
 
 def add_translated(
@@ -142,53 +165,26 @@ def add_translated(
     fingerprint = sha256_of_file(model_folder / "translator.safetensors")[:12]
     path = folder / f"generated_loa_{fingerprint}.safetensors"
     if not path.is_file():
-        generated_loa = dataset.map_captions(load_translator(), progress or _no_progress)
-        with atomic_write(path) as temporary:
-            save_file(generated_loa, temporary)
-    dataset.attach(name, load_file(path))
-
-
-def bucket_by_length(clips: Sequence[Clip], config: ModelConfig) -> dict[int, list[Clip]]:
-    """Return the clips by length in mel frames, as a pre-encoded data set has them.
-
-    Lengths are rounded up to whole tokens of the language of audio and limited to 10.24 s.
-
-    Args:
-        clips: Clips of the data set.
-        config: Architecture of the model.
-    """
-    buckets: dict[int, list[Clip]] = {}
-    for clip in clips:
-        frames = clip.duration * config.mel.sample_rate / config.mel.hop_length
-        num_tokens = max(1, int(np.ceil(frames / _FRAMES_PER_TOKEN - 1e-6)))
-        num_frames = min(_MAX_FRAMES, _FRAMES_PER_TOKEN * num_tokens)
-        buckets.setdefault(num_frames, []).append(clip)
-    return buckets
+        remove_abandoned_parts(folder)
+        with atomic_write(path) as temporary, ArrayFileWriter(temporary) as writer:
+            length = -1
+            for bucket, rows in dataset.map_captions(load_translator(), progress or _no_progress):
+                if bucket.num_frames != length:
+                    length = bucket.num_frames
+                    num_captions = bucket.num_clips * dataset.captions_per_clip
+                    writer.reserve(str(length), rows.dtype, (num_captions, *rows.shape[1:]))
+                writer.append(str(length), rows)
+    try:
+        generated = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"{path} is damaged ({first_line(error)}); delete it, and it is computed again"
+        ) from None
+    dataset.attach(name, generated)
 
 
 def _no_progress(num_done: int, total: int) -> None:
     """Report nothing."""
-
-
-def _clip_rows(
-    data: tuple[Path, ...], config: ModelConfig, hashes: FileHashes
-) -> list[tuple[int, tuple[ClipRow, ...]]]:
-    """Return mel frames and clips of every bucket, the shortest first."""
-    clips = read_manifest(*data)
-    captions_per_clip = max(len(clip.captions) for clip in clips)
-    max_seconds = _MAX_FRAMES * config.mel.hop_length / config.mel.sample_rate
-    buckets = []
-    for num_frames, members in sorted(bucket_by_length(clips, config).items()):
-        rows = []
-        for index, clip in enumerate(members):
-            # clips with fewer captions repeat theirs
-            captions = (clip.captions * captions_per_clip)[:captions_per_clip]
-            row = ClipRow(clip, captions, crop_index=index % _BATCH_SIZE)
-            key = row_key(row, hashes.get(clip.path), is_cropped=clip.duration > max_seconds)
-            rows.append(replace(row, key=key))
-        buckets.append((num_frames, tuple(rows)))
-    hashes.save()
-    return buckets
 
 
 def _stored_rows(root: Path, encoder: str) -> dict[int, dict[str, tuple[Bucket, int]]]:
@@ -213,120 +209,96 @@ def _stored_rows(root: Path, encoder: str) -> dict[int, dict[str, tuple[Bucket, 
     return stored
 
 
-def _write(
-    plans: Sequence[_BucketPlan],
-    arguments: _EncoderArguments,
-    folder: Path,
-    progress: Progress | None,
+def _encode_and_write(
+    plans: Sequence[BucketPlan], arguments: EncoderArguments, folder: Path, progress: Progress
 ) -> None:
-    """Write the files of all buckets. Many missing clips are encoded in several processes."""
-    shards: list[tuple[int, Sequence[ClipRow]]] = []
-    for plan in plans:
-        shards += [(plan.num_frames, shard) for shard in _chunks(plan.missing, SHARD_SIZE)]
-    num_missing = sum(len(rows) for _, rows in shards)
-    num_workers = max(1, min(os.cpu_count() or 1, _MAX_WORKERS, num_missing // CLIPS_PER_WORKER))
+    """Encode what is missing, and write the files of all buckets."""
+    chunk_folder = folder.parent / f".chunks_{arguments.fingerprint}"
+    if chunk_folder.is_dir():
+        remove_abandoned_parts(chunk_folder)
+    chunks = {
+        plan.num_frames: plan_chunks(plan, chunk_folder, arguments.fingerprint, SHARD_SIZE)
+        for plan in plans
+    }
     try:
-        with (
-            atomic_directory(folder) as temporary,
-            closing(
-                parallel_map(partial(_encode_shard, arguments), shards, num_workers)
-            ) as results,
-        ):
-            arrays = _reported(results, plans, num_missing, progress or _no_progress)
-            index = []
-            keys: list[str] = []
-            for plan in plans:
-                num_shards = -(-len(plan.missing) // SHARD_SIZE)
-                encoded = [next(arrays) for _ in range(num_shards)]
-                path = temporary / f"frames_{plan.num_frames}.safetensors"
-                save_file(_bucket_arrays(plan, encoded), path)
-                keys += [row.key for row in plan.rows]
-                index.append({"frames": plan.num_frames, "count": len(plan.rows)})
-            encoder = _encoder(arguments)
-            save_unconditional_inputs(
-                temporary, encoder.encode_empty_caption(), encoder.zero_conditioners()
-            )
-            content = {
-                "format": FORMAT_VERSION,
-                "encoder": arguments.fingerprint,
-                "captions": len(plans[0].rows[0].captions),
-                "buckets": index,
-            }
-            (temporary / KEYS_FILE).write_text("\n".join(keys), encoding="utf-8")
-            (temporary / INDEX_FILE).write_text(json.dumps(content), encoding="utf-8")
-    except FileExistsError:  # another run on the same data was faster; its arrays are the same
-        if not (folder / INDEX_FILE).is_file():
-            raise
+        _encode_chunks([chunk for part in chunks.values() for chunk in part], arguments, progress)
+        _write(plans, chunks, arguments, folder)
     except OutputError as error:
         raise DataError(str(error)) from error
-    except (OSError, SafetensorError) as error:
+    except FileExistsError:  # a run on another machine was faster; its arrays are the same
+        if not (folder / INDEX_FILE).is_file():
+            raise
+    except SafetensorError as error:
         raise DataError(
             f"cannot write {folder} ({error}); free some space or choose another --output"
         ) from None
     finally:
         _encoder.cache_clear()
+    shutil.rmtree(chunk_folder, ignore_errors=True)
 
 
-def _reported(
-    results: Iterator[dict[str, np.ndarray]],
-    plans: Sequence[_BucketPlan],
-    num_missing: int,
-    progress: Progress,
-) -> Iterator[Arrays]:
-    """Yield the arrays of every shard, and report how many clips of the data set are done."""
-    total = sum(len(plan.rows) for plan in plans)
+def _encode_chunks(
+    chunks: Sequence[Chunk], arguments: EncoderArguments, progress: Progress
+) -> None:
+    """Encode the chunks that have no file yet. Many are encoded in several processes."""
+    total = sum(len(chunk.rows) for chunk in chunks)
+    to_do = [chunk.task for chunk in chunks if chunk.missing and not chunk.is_encoded]
+    num_missing = sum(len(task.rows) for task in to_do)
     num_done = total - num_missing
+    num_workers = max(1, min(os.cpu_count() or 1, _MAX_WORKERS, num_missing // CLIPS_PER_WORKER))
     if num_done:
         progress(num_done, total)
-    for arrays in results:
-        num_done += len(arrays[LATENT])
-        progress(num_done, total)
-        yield {name: torch.from_numpy(rows) for name, rows in arrays.items()}
+    with closing(parallel_map(partial(_encode_chunk, arguments), to_do, num_workers)) as results:
+        for num_rows in results:
+            num_done += num_rows
+            progress(num_done, total)
 
 
-def _bucket_arrays(plan: _BucketPlan, encoded: Sequence[Arrays]) -> Arrays:
-    """Return the arrays of one bucket: rows that were encoded now, and rows of earlier folders."""
-    parts = list(encoded)
-    order = [row.key for row in plan.missing]
-    if len(order) == len(plan.rows):
-        return concatenate(parts)
-    copied: dict[int, tuple[Bucket, list[str]]] = {}
-    for key in dict.fromkeys(row.key for row in plan.rows):
-        if key in plan.stored:
-            bucket = plan.stored[key][0]
-            copied.setdefault(id(bucket), (bucket, []))[1].append(key)
-    for bucket, keys in copied.values():
-        parts.append(bucket.select([plan.stored[key][1] for key in keys]))
-        order += keys
-    joined = Bucket(plan.num_frames, len(order), concatenate(parts))
-    positions = {key: position for position, key in enumerate(order)}
-    return joined.select([positions[row.key] for row in plan.rows])
-
-
-class _EncoderArguments(NamedTuple):
-    """Arguments of an encoder; the fingerprint distinguishes weights of the same path."""
-
-    model_folder: Path
-    config: ModelConfig
-    fingerprint: str
+def _write(
+    plans: Sequence[BucketPlan],
+    chunks: Mapping[int, Sequence[Chunk]],
+    arguments: EncoderArguments,
+    folder: Path,
+) -> None:
+    """Write the folder of a data set from the files of its chunks."""
+    with atomic_directory(folder) as temporary:
+        index = []
+        keys: list[str] = []
+        for plan in plans:
+            path = temporary / f"frames_{plan.num_frames}.safetensors"
+            write_bucket(path, plan, chunks[plan.num_frames])
+            keys += [row.key for row in plan.rows]
+            entry: dict[str, object] = {"frames": plan.num_frames, "count": len(plan.rows)}
+            if plan.repeats:
+                entry["repeats"] = plan.repeats
+            index.append(entry)
+        encoder = _encoder(arguments)
+        save_unconditional_inputs(
+            temporary, encoder.encode_empty_caption(), encoder.zero_conditioners()
+        )
+        content = {
+            "format": FORMAT_VERSION,
+            "encoder": arguments.fingerprint,
+            "captions": len(plans[0].rows[0].captions),
+            "buckets": index,
+        }
+        (temporary / KEYS_FILE).write_text("\n".join(keys), encoding="utf-8")
+        (temporary / INDEX_FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
 @lru_cache(maxsize=1)
-def _encoder(arguments: _EncoderArguments) -> PreEncoder:
-    """Return this process's encoder: loading it takes longer than a shard."""
+def _encoder(arguments: EncoderArguments) -> PreEncoder:
+    """Return this process's encoder: loading it takes longer than a chunk."""
     return PreEncoder(arguments.model_folder, arguments.config)
 
 
-def _encode_shard(
-    arguments: _EncoderArguments, shard: tuple[int, Sequence[ClipRow]]
-) -> dict[str, np.ndarray]:
-    """Return the arrays of some clips of one length, as NumPy arrays, which processes copy."""
-    num_frames, rows = shard
+def _encode_chunk(arguments: EncoderArguments, task: EncodeTask) -> int:
+    """Encode the rows of one chunk into its file; return their number."""
     encoder = _encoder(arguments)
-    batches = [encoder.encode_rows(batch, num_frames) for batch in _chunks(rows, _BATCH_SIZE)]
-    return {name: values.numpy() for name, values in concatenate(batches).items()}
-
-
-def _chunks(rows: Sequence[ClipRow], size: int) -> Iterator[Sequence[ClipRow]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+    batches = []
+    for start in range(0, len(task.rows), _BATCH_SIZE):
+        batch = task.rows[start : start + _BATCH_SIZE]
+        batches.append(encoder.encode_rows(batch, task.num_frames))
+    with atomic_write(task.file) as temporary:
+        save_file(concatenate(batches), temporary)
+    return len(task.rows)

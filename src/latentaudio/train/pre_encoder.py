@@ -19,9 +19,9 @@ from ..conditioning import encode_audio, encode_captions, used_conditioners
 from ..conditioning.base import ClipAudio, EncoderInputs
 from ..conditioning.encodings import Encodings, to_arrays
 from ..config.architecture import ModelConfig
-from ..data.dataset import read_crop, seeded_generator
+from ..data.dataset import read_window
 from ..data.manifest import Clip
-from ..data.pre_encoded import AUDIO_PREFIX, LATENT, Arrays, pack_captions
+from ..data.pre_encoded import AUDIO_PREFIX, LATENT, LATENT_LOGVAR, Arrays, pack_captions
 from ..errors import ConfigError
 from ..loaders.model_folder import load_component
 from ..loaders.tokenizers import load_encoders
@@ -35,18 +35,20 @@ TRANSCRIPT_KEY = "transcript"
 
 @dataclass(frozen=True)
 class ClipRow:
-    """One clip as it is encoded.
+    """One clip, or one window of it, as it is encoded.
 
     Attributes:
         clip: The clip.
         captions: As many captions as all clips of the data set have.
-        crop_index: Key of the crop's random position, for clips longer than their bucket.
+        start: First sample, at the clip's own rate: a long clip gives several windows.
+        repeats: How often an epoch has the row.
         key: Hash of everything that the encoded row depends on beside the encoders.
     """
 
     clip: Clip
     captions: tuple[str, ...]
-    crop_index: int
+    start: int = 0
+    repeats: int = 1
     key: str = ""
 
     @property
@@ -104,18 +106,21 @@ class PreEncoder:
             num_frames: Length of the clips in mel frames.
 
         Returns:
-            `latent` [B, C, T', F'], the mode of the VAE's posterior, and an `audio/` array for each
-            conditioner that reads sound.
+            `latent` [B, C, T', F'], the mode of the VAE's posterior; `latent_logvar`, the logarithm
+            of its variance; and an `audio/` array for each conditioner that reads sound.
         """
         spec = self.config.mel
         num_samples = num_frames * spec.hop_length
         crops = []
         for row in rows:
-            generator = seeded_generator(0, row.crop_index)
-            crops.append(read_crop(row.clip, spec.sample_rate, num_samples, generator))
+            crops.append(read_window(row.clip, spec.sample_rate, num_samples, row.start))
         samples = np.stack(crops)
         mel = vae_mel(torch.from_numpy(samples), spec)
-        arrays = {LATENT: self.vae.normalize(self.vae.encode(mel).mode()).z}
+        posterior = self.vae.encode(mel)
+        arrays = {
+            LATENT: self.vae.normalize(posterior.mode()).z,
+            LATENT_LOGVAR: posterior.logvar - 2 * torch.log(self.vae.latent_std),
+        }
         audio = ClipAudio(samples, spec.sample_rate, num_frames)
         for name, values in to_arrays(encode_audio(self.encoders, audio)).items():
             if not name.endswith(".mask"):  # all tokens are real

@@ -7,21 +7,25 @@ checkpoint.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import json
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from ..config.architecture import ModelConfig
-from ..data.manifest import manifest_fingerprint, read_manifest
+from ..data.file_hashes import FileHashes
+from ..data.manifest import DataSources, manifest_fingerprint, read_manifest
 from ..errors import ConfigError
 from ..fileio import atomic_write
 from ..loaders.model_folder import read_config, write_config
 from . import checkpoint
-from .fingerprints import FileHashes
 from .initial_components import initial_config, resolve_initial_model
 from .pre_encode import HASHES_FILE
 from .recipe import Recipe
+from .stages.base import stage_class
 
 UNTRAINED_MARKER = ".untrained"
 """File in a run's model folder until there is a checkpoint."""
@@ -31,12 +35,14 @@ _SOUNDS_FILE = "sounds.txt"
 """File of a run with a hash of all sounds; runs of older versions have none."""
 _STAGES_WITHOUT_SOUNDS = ("text",)
 """Stages that read the captions of their data alone."""
-_MAY_CHANGE = ("steps", "device", "save_every", "sample_every", "log_every")
+_MAY_CHANGE = (
+    "steps", "device", "sharding", "save_every", "sample_every", "log_every", "loggers",
+)  # fmt: skip
 """Settings that a resumed run may change; any other change is another run."""
 
 
 def prepare_run_folder(
-    recipe: Recipe, data: tuple[Path, ...], run_folder: Path, init_from: tuple[str | Path, ...]
+    recipe: Recipe, data: DataSources, run_folder: Path, init_from: tuple[str | Path, ...]
 ) -> ModelConfig:
     """Write the recipe and the components to build on into a run's folder.
 
@@ -85,9 +91,31 @@ def prepare_run_folder(
     initial_models = [resolve_initial_model(source, recipe.model) for source in init_from]
     for initial in initial_models:
         initial.copy_into(model_folder)
+    _share_files(run_folder)
     config = initial_config(recipe.model, initial_models)
     write_config(model_folder, config, recipe.model)
     return config
+
+
+def _share_files(run_folder: Path) -> None:
+    """Replace components by hard links to equal ones of runs beside this one.
+
+    Ten runs from one model need the space of one copy. The model itself is never linked: a program
+    that writes into a file of the run would change it. This package replaces files as a whole.
+    """
+    for file in (run_folder / "model").glob("*.safetensors"):
+        for other in sorted(run_folder.parent.glob(f"*/model/{file.name}")):
+            with suppress(OSError):  # another file system, or none that has links
+                if other.samefile(file) or other.stat().st_size != file.stat().st_size:
+                    continue
+                link = file.with_name(f".{file.name}.{os.getpid()}.part")
+                try:
+                    os.link(other, link)
+                    if filecmp.cmp(link, file, shallow=False):
+                        link.replace(file)
+                        break
+                finally:
+                    link.unlink(missing_ok=True)
 
 
 def _check_same_run(recipe: Recipe, fingerprints: str, run_folder: Path) -> None:
@@ -100,7 +128,8 @@ def _check_same_run(recipe: Recipe, fingerprints: str, run_folder: Path) -> None
             f"{recipe_file} is missing or damaged, so {run_folder} cannot be resumed; "
             "choose another --output"
         ) from None
-    changes = {key: getattr(recipe, key) for key in _MAY_CHANGE}
+    unused = stage_class(recipe.stage).unused_settings
+    changes = {key: getattr(recipe, key) for key in (*_MAY_CHANGE, *unused)}
     if before.model_copy(update=changes) != recipe:
         raise ConfigError(
             f"{run_folder} holds a run of another recipe; "
@@ -113,12 +142,12 @@ def _check_same_run(recipe: Recipe, fingerprints: str, run_folder: Path) -> None
         )
 
 
-def _hash_sounds(data: tuple[Path, ...], run_folder: Path) -> str:
+def _hash_sounds(data: DataSources, run_folder: Path) -> str:
     """Return a hash of all sounds; a file is read again only if its size or times change."""
     hashes = FileHashes(run_folder / HASHES_FILE)
     digest = hashlib.blake2b(digest_size=16)
     for clip in read_manifest(*data):
-        digest.update(hashes.get(clip.path).encode())
+        digest.update(hashes.get(clip.path, clip.offset, clip.num_bytes).encode())
     hashes.save()
     return digest.hexdigest()
 

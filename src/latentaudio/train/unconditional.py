@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..conditioning.encodings import Encoding, Encodings, from_arrays, to_arrays
+from ..errors import DataError, first_line
 from ..types import Context
 
 UNCONDITIONAL_FILE = "unconditional.safetensors"
@@ -102,7 +104,16 @@ def load_unconditional_inputs(folder: Path) -> UnconditionalInputs:
 
     Args:
         folder: Folder that `pre_encode` wrote.
+
+    Raises:
+        DataError: The file is missing or damaged.
     """
-    stored = load_file(folder / UNCONDITIONAL_FILE)
-    rows = {name: row[None] for name, row in stored.items() if not name.endswith(_ZEROS)}
-    return UnconditionalInputs(from_arrays(rows))
+    try:
+        stored = load_file(folder / UNCONDITIONAL_FILE)
+        rows = {name: row[None] for name, row in stored.items() if not name.endswith(_ZEROS)}
+        return UnconditionalInputs(from_arrays(rows))
+    except (OSError, SafetensorError, LookupError, ValueError, TypeError) as error:
+        raise DataError(
+            f"the encoded clips of {folder} are damaged ({first_line(error)}); delete the folder, "
+            "and they are encoded again"
+        ) from None

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -105,6 +106,35 @@ def test_latents_are_those_of_the_vae_in_half_precision(encoded, data, tiny_fold
     assert torch.allclose(bucket.rows("latent", [0]), expected, atol=5e-3)
 
 
+def test_samples_of_the_posterior_have_its_mean_its_variance_and_fresh_noise(
+    encoded, data, tiny_folder
+):
+    clip = next(c for c in read_manifest(data) if abs(c.duration - 1.28) < 1e-6)
+    vae = load_component(tiny_folder, "vae", TINY)
+    samples = torch.from_numpy(read_crop(clip, 16000, 20480, seeded_generator(0)))[None]
+    with torch.no_grad():
+        posterior = vae.encode(vae_mel(samples, TINY.mel))
+    dataset = PreEncodedDataset(encoded, sample_posterior=True)
+    bucket = dataset.buckets[0]
+    expected = posterior.logvar - 2 * torch.log(vae.latent_std)
+    assert torch.allclose(bucket.rows("latent_logvar", [0]), expected, atol=5e-3)
+    modes = PreEncodedDataset(encoded)
+    noises = []
+    for position in range(12):
+        batch = dataset.batch(0, position, 1024)
+        mode = modes.batch(0, position, 1024)
+        assert batch.keys() == mode.keys()
+        assert torch.equal(batch["latent"], dataset.batch(0, position, 1024)["latent"])
+        for name in batch.keys() - {"latent"}:
+            assert torch.equal(batch[name], mode[name])
+        noises.append((batch["latent"] - mode["latent"]).flatten())
+    deviation = torch.exp(0.5 * bucket.arrays["latent_logvar"].float()).square().mean().sqrt()
+    noise = torch.cat(noises)
+    assert abs(noise.mean()) < 0.05 * deviation
+    assert 0.5 < noise.std() / deviation < 2
+    assert not torch.equal(noises[0][:64], noises[1][:64])
+
+
 def test_unconditional_inputs_are_zeros_and_the_empty_text(encoded, tiny):
     loa = Encoding(context=Context.unmasked(torch.randn(2, 3, 16)))
     text = Encoding(context=Context.unmasked(torch.randn(2, 5, 24)))
@@ -135,8 +165,8 @@ def test_a_model_without_an_encoder_of_clips_cannot_be_trained(data, model_folde
     ("file", "content", "message"),
     [
         ("index.json", b"{", "cannot be read"),
-        ("index.json", b'{"captions": 3, "buckets": []}', "format 1, not 2"),
-        ("index.json", b'{"format": 2, "captions": 3, "buckets": [{}]}', "damaged"),
+        ("index.json", b'{"captions": 3, "buckets": []}', "format 1, not 3"),
+        ("index.json", b'{"format": 3, "captions": 3, "buckets": [{}]}', "damaged"),
         ("frames_128.safetensors", b"12345678", "damaged"),
     ],
 )
@@ -147,3 +177,18 @@ def test_a_damaged_or_older_folder_is_an_error_that_says_what_to_do(
     (folder / file).write_bytes(content)
     with pytest.raises(DataError, match=f"{message}.*; remove the folder and start"):
         PreEncodedDataset(folder)
+
+
+def test_a_line_tells_of_data_sets_that_the_run_does_not_use(encoded, data, tmp_path, tiny_folder):
+    runs = tmp_path / "elsewhere"
+    (runs / "run").mkdir(parents=True)
+    (runs / "run" / "model").symlink_to(tiny_folder)
+    old = runs / "pre_encoded" / "old"
+    shutil.copytree(encoded, old)
+    num_bytes = sum(path.stat().st_size for path in old.iterdir())
+    line = rf"holds {num_bytes / 1e6:.1f} MB of encoded data .* uses {encoded.name}\)"
+    with pytest.warns(UserWarning, match=line):
+        pre_encode((data,), runs / "run" / "model", TINY)
+    assert {path.name for path in old.parent.iterdir() if path.is_dir()} == {"old", encoded.name}
+    with warnings.catch_warnings(action="error"):
+        pre_encode((data,), runs / "run" / "model", TINY)  # it is there

@@ -62,7 +62,7 @@ def stage(tmp_path, monkeypatch):
     targets = torch.nn.functional.normalize(torch.randn(len(TEXTS), 384), dim=-1)
     prepared = DistillationSet(TEXTS, targets.half())
     monkeypatch.setattr(DistillationSet, "prepare", lambda *arguments: prepared)
-    monkeypatch.setattr(text_stage, "teacher_embed", lambda texts: torch.randn(len(texts), 384))
+    monkeypatch.setattr(text_stage, "teacher_embed", lambda texts, *_: torch.randn(len(texts), 384))
     recipe = Recipe(stage="text", steps=9, batch_size=8, seed=3)
     return TextStage(recipe, CONFIG, (), model_folder)
 

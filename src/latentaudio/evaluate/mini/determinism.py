@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..report import Metric
+from .report import Metric
 
 Generate = Callable[[list[str], float, int], list[np.ndarray]]
 """(prompts, duration in seconds, seed) -> one clip [T] at 16 kHz each; clip k uses seed + k."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...generation.window_conditioning import WindowConditioner
-from ..report import Metric, Report
 from .classifier import SoundClassifier, log_mel_of
 from .prompts import RATE, EvalPrompt, class_prompts
 from .quality import is_correct
+from .report import Metric, Report
 from .seams import envelope_correlation, is_seam_detected
 
 if TYPE_CHECKING:

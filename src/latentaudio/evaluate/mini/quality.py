@@ -19,13 +19,13 @@ from procedural_audio.captions.ood_prompts import has_novel_wording, ood_prompts
 from procedural_audio.registry import get_classes, get_registry
 
 from ...errors import ConfigError, GenerationError
-from ..frechet import frechet_distance
-from ..report import Metric, Report
+from ..metrics.frechet import frechet_distance
 from . import signal_analysis
 from .attributes import ATTRIBUTE_CHECKS, AttributeCheck
 from .classifier import Predictions, SoundClassifier
 from .determinism import Generate, measure_determinism
 from .prompts import RATE, EvalPrompt, attribute_prompts, class_prompts, order_prompts, render_class
+from .report import Metric, Report
 
 Clips = list[np.ndarray]
 Reconstruct = Callable[[Clips], Clips]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
+from pydantic import Field
 from torch import Generator, Tensor
+from torch.nn.functional import fold, unfold
 
 from ...audio.mel import kaldi_fbank
 from ...config.streams import Stream
 from ...data.dataset import batch_indices, read_crops, seeded_generator
-from ...data.manifest import read_manifest
 from ...errors import ConfigError
 from ...models.audiomae import AudioMAE
-from .base import Losses, Stage, StageOptions
+from ..recipe import Count
+from .base import Losses, Preview, Stage, StageOptions
 
 _SAMPLE_RATE = 16000  # Hz
 _SAMPLES_PER_FRAME = 160  # 10 ms
+_NUM_PREVIEW_CLIPS = 4
 
 
 class AudioMAEOptions(StageOptions):
@@ -26,8 +30,8 @@ class AudioMAEOptions(StageOptions):
         mask_ratio: Fraction of patches that are masked.
     """
 
-    crop_frames: int = 512
-    mask_ratio: float = 0.8
+    crop_frames: Count = 512
+    mask_ratio: float = Field(0.8, gt=0, lt=1)
 
 
 class AudioMAEStage(Stage):
@@ -50,7 +54,7 @@ class AudioMAEStage(Stage):
                 "the AudioMAE of --init-from has no decoder, as in published models; "
                 "train one without --init-from"
             )
-        self.clips = read_manifest(*self.data)
+        self.read_clips()
         self.audiomae = cast(AudioMAE, self.load_trainable("audiomae"))
         self.trainables = {"audiomae": self.audiomae}
 
@@ -63,6 +67,23 @@ class AudioMAEStage(Stage):
         num_samples = num_frames * _SAMPLES_PER_FRAME
         samples = read_crops(self.clips, indices, _SAMPLE_RATE, num_samples, generator)
         return kaldi_fbank(samples, num_frames)
+
+    def preview(self) -> Preview:
+        """Return filter banks of a few clips above what the autoencoder fills in for the mask."""
+        config = self.audiomae.config
+        device = next(self.audiomae.parameters()).device
+        fbank = self.batch(0)[:_NUM_PREVIEW_CLIPS].to(device)
+        generator = torch.Generator().manual_seed(0)
+        _, prediction, mask = self.audiomae.reconstruct(fbank, self.options.mask_ratio, generator)
+        side = config.patch_size
+        patches = unfold(fbank, side, stride=side).transpose(1, 2)
+        variance, mean = torch.var_mean(patches, dim=2, keepdim=True)
+        # predictions are of patches that are normalized one by one
+        filled = prediction.float() * (variance + 1e-6).sqrt() + mean
+        filled = torch.where(mask[..., None] > 0, filled, patches)
+        rows = fold(filled.transpose(1, 2), fbank.shape[2:], side, stride=side)
+        both = torch.cat([fbank, rows], dim=3)[:, 0].flatten(0, 1)
+        return Preview(maps={"reconstruction_of_masked": both.T.flip(0)})
 
     def losses(self, batch: Tensor, trainable: str, generator: Generator) -> Losses:
         """Return the squared error of the masked patches (arXiv 2111.06377, section 3)."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
@@ -19,10 +20,10 @@ from ...conditioning.clap import clap_audio_embeds, clap_text_embeds
 from ...conditioning.tokenizer import Tokenizer
 from ...config.streams import Stream
 from ...data.dataset import batch_indices, read_crop, seeded_generator
-from ...data.manifest import Clip, read_manifest
+from ...data.manifest import Clip
 from ...errors import ConfigError
 from ...loaders.model_folder import TOKENIZER_FILE, tokenizer_path
-from .base import Batch, Losses, Stage, StageOptions
+from .base import Batch, Losses, Preview, Stage, StageOptions
 
 if TYPE_CHECKING:
     from transformers import ClapModel
@@ -38,7 +39,7 @@ class CLAPOptions(StageOptions):
         max_seconds: Longest crop of a clip. Shorter clips are repeated to 10 s, as in inference.
     """
 
-    max_seconds: float = 10.0
+    max_seconds: float = Field(10.0, gt=0, le=10)
 
 
 class CLAPStage(Stage):
@@ -52,17 +53,27 @@ class CLAPStage(Stage):
 
     def setup(self) -> None:
         """Read the manifest and the tokenizer and build CLAP."""
+        tokenizer = self.load_tokenizer()
+        self.read_clips()
+        if min(self.recipe.batch_size, len(self.clips)) < 2:
+            raise ConfigError(
+                "the CLAP stage compares the clips of a batch with each other and learns nothing "
+                f"from one; here batch_size is {self.recipe.batch_size} and there are "
+                f"{len(self.clips)} clips; set batch_size to 2 or more, and give it 2 clips"
+            )
+        self.clap = cast("ClapModel", self.load_trainable("clap"))
+        self.encoders = Encoders(self.config, {"clap": self.clap}, {"clap": tokenizer})
+        self.trainables = {"clap": self.clap}
+
+    def load_tokenizer(self) -> Tokenizer:
+        """Return the tokenizer of the captions."""
         tokenizer_file = tokenizer_path(self.model_folder, "clap")
         if self.config.clap is None or not tokenizer_file.is_file():
             raise ConfigError(
                 f"{self.model_folder} has no {TOKENIZER_FILE}; "
                 "name a folder that has it with --init-from (stage text makes it)"
             )
-        self.clips = read_manifest(*self.data)
-        self.clap = cast("ClapModel", self.load_trainable("clap"))
-        tokenizer = Tokenizer.from_file(tokenizer_file, self.config.clap.text_max_length)
-        self.encoders = Encoders(self.config, {"clap": self.clap}, {"clap": tokenizer})
-        self.trainables = {"clap": self.clap}
+        return Tokenizer.from_file(tokenizer_file, self.config.clap.text_max_length)
 
     def batch(self, position: int) -> Batch:
         """Return `mel` [B, 1, L, F] in decibels and `captions`, one per clip."""
@@ -81,6 +92,19 @@ class CLAPStage(Stage):
         samples = read_crop(clip, _SOURCE_RATE, round(seconds * CLAP_RATE / 3), generator)
         audio = np.atleast_2d(resample(samples, _SOURCE_RATE, CLAP_RATE))
         return clap_mel(torch.from_numpy(audio))
+
+    def preview(self) -> Preview:
+        """Return similarities of clips and captions, and the nearest caption of each clip."""
+        device = next(self.clap.parameters()).device
+        batch = self.batch(0)
+        captions = cast("list[str]", batch["captions"])
+        audio_embeds = clap_audio_embeds(self.clap, batch["mel"].to(device))
+        similarities = (audio_embeds @ clap_text_embeds(self.encoders, captions).T).float().cpu()
+        lines = []
+        for name, row in zip(self.clip_names(0), similarities, strict=True):
+            nearest = int(row.argmax())
+            lines.append(f"{name}: {captions[nearest]} ({row[nearest]:.3f})")
+        return Preview(maps={"similarities": similarities}, texts={"captions": "\n".join(lines)})
 
     def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
         """Return the symmetric cross-entropy of the similarities (arXiv 2211.06687, eq. 1)."""

@@ -1,4 +1,4 @@
-"""The diffusion stages: the UNet alone, or jointly with the translator, on pre-encoded latents.
+"""The diffusion stage: the UNet alone, on pre-encoded latents; and the base of its kind.
 
 See numerics: training, schedules and samplers, guidance.
 
@@ -9,29 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
-from torch.nn.functional import l1_loss
+from torch import Generator, Tensor
 
 from ...conditioning import complete, used_conditioners
 from ...conditioning.base import EncoderInputs, Encoders
 from ...conditioning.encodings import Encoding, Encodings
+from ...config.architecture import ModelConfig
 from ...data.pre_encoded import LATENT, Bucket
 from ...diffusion.guidance import Guidance, cfg_denoiser
 from ...diffusion.samplers.dpmpp_2m import dpmpp_2m
 from ...diffusion.schedule import Schedule
+from ...errors import ConfigError
 from ...loaders.model_folder import load_component
+from ...models.audiomae import pool_patches
 from ...models.translator import Translator
 from ...models.unet import UNet
 from ...models.vae import VAE
 from ...types import Conditioning, Context, Latent, Step
 from ..pre_encode import add_translated
+from ..recipe import Count
 from ..unconditional import UnconditionalInputs, load_unconditional_inputs
-from .base import Losses, Preview, StageOptions
+from .base import Losses, Preview
+from .condition_dropout import ConditionDropoutOptions, draw, drop_conditions
 from .latent_stage import GENERATED_LOA, LOA, TRUE_LOA, LatentStage, LatentStageOptions
+from .likeness import LIKENESS, largest_likeness
+from .timestep_errors import errors_by_timestep
 
 PREVIEW_STEPS = 20
 PREVIEW_GUIDANCE = Guidance(3.0)
@@ -43,6 +49,9 @@ class LatentDiffusionOptions(LatentStageOptions):
 
     Attributes:
         frames_per_batch: Mel frames of a whole batch.
+        loa_pools: Numbers of AudioMAE patches per token along time, of which one is drawn for each
+            batch; along frequency it is the same, at most 8 (numerics: language of audio). Empty:
+            the model's own pooling.
         true_loa_prob: Probability that a clip is conditioned on AudioMAE's language of audio
             instead of the translator's: the probabilistic switcher of AudioLDM 2 (arXiv 2308.05734,
             section 3.4).
@@ -50,8 +59,9 @@ class LatentDiffusionOptions(LatentStageOptions):
             in it adds to the decoded log-mel. 0 weights all alike. Values between are exponents.
     """
 
-    frames_per_batch: int = Field(16384, gt=0)
-    true_loa_prob: float = 1.0
+    frames_per_batch: Count = 16384
+    loa_pools: tuple[Literal[1, 2, 4, 8], ...] = ()
+    true_loa_prob: float = Field(1.0, ge=0, le=1)
     channel_loss_weighting: float = Field(0.0, ge=0.0, le=1.0)
 
 
@@ -71,19 +81,47 @@ class LatentDiffusionStage(LatentStage):
 
     Options = LatentDiffusionOptions
     component = "unet"
+    can_be_sharded = True
 
     def setup(self) -> None:
         """Open the data, build the UNet and translate the captions if needed."""
+        self._check_pools()
         self.load_data()
+        self.translate_captions()
+
+    def translate_captions(self) -> None:
+        """Add the translator's language of audio to the data, if the switcher can choose it."""
         if self.config.translator is not None and self.options.true_loa_prob < 1:
-            add_translated(
-                self.dataset,
-                GENERATED_LOA,
-                self.dataset_folder,
-                self.model_folder,
-                self._load_translator,
-                self.on_prepare,
+            for dataset, folder in self.open_datasets():
+                add_translated(
+                    dataset,
+                    GENERATED_LOA,
+                    folder,
+                    self.model_folder,
+                    self._load_translator,
+                    self.on_prepare,
+                )
+
+    def _check_pools(self) -> None:
+        if not self.options.loa_pools:
+            return
+        if self.config.audiomae is None:
+            raise ConfigError(
+                "options.loa_pools pools the language of audio, which this model does not read; "
+                "remove the option"
             )
+        if self.options.true_loa_prob < 1:
+            raise ConfigError(
+                "options.loa_pools needs options.true_loa_prob to be 1, because the translator "
+                f"generates with one pooling only; it is {self.options.true_loa_prob:g}"
+            )
+
+    def encoded_config(self) -> ModelConfig:
+        """Return the configuration that the clips are encoded with: without pooling if drawn."""
+        config = self.config
+        if not self.options.loa_pools or config.translator is None:
+            return config
+        return replace(config, translator=replace(config.translator, time_pool=1, freq_pool=1))
 
     def _load_translator(self) -> Callable[[dict[str, Tensor], Bucket], Tensor]:
         """Return the translator as the function that `add_translated` needs."""
@@ -99,7 +137,7 @@ class LatentDiffusionStage(LatentStage):
     def load_data(self) -> None:
         """Open the pre-encoded data and build the networks that read it."""
         super().load_data()
-        self.unconditional: UnconditionalInputs = load_unconditional_inputs(self.dataset_folder)
+        self.unconditional: UnconditionalInputs = self.load_unconditional()
         self.schedule = Schedule(self.config.schedule)
         self.unet = cast(UNet, self.load_trainable(self.component))
         self.trainables = {"unet": self.unet}
@@ -112,6 +150,10 @@ class LatentDiffusionStage(LatentStage):
         self.channel_weights: Tensor | None = None
         if self.options.channel_loss_weighting > 0:
             self.channel_weights = self._measure_channel_weights()
+
+    def load_unconditional(self) -> UnconditionalInputs:
+        """Return the unconditional form of every encoding."""
+        return load_unconditional_inputs(self.dataset_folder)
 
     @torch.no_grad()
     def _measure_channel_weights(self) -> Tensor:
@@ -137,9 +179,24 @@ class LatentDiffusionStage(LatentStage):
             generator: Source of the switcher's choices.
         """
         true_loa = batch.get(TRUE_LOA)
+        pools = self.options.loa_pools
+        if true_loa is not None and pools:
+            index = int(torch.randint(len(pools), (1,), generator=generator))
+            return self.pool_loa(true_loa, pools[index])
         if true_loa is None or GENERATED_LOA not in batch:
             return true_loa
         return self.switch_loa(true_loa, batch[GENERATED_LOA], generator)
+
+    def pool_loa(self, patches: Tensor, pool: int) -> Tensor:
+        """Return the language of audio [B, L, D] of patch features.
+
+        Args:
+            patches: Features [B, N, D] of all patches.
+            pool: Patches per token along time, and along frequency as far as there are as many.
+        """
+        assert self.config.audiomae is not None
+        num_columns = self.config.audiomae.n_mels // self.config.audiomae.patch_size
+        return pool_patches(patches, num_columns, pool, min(pool, num_columns))
 
     def switch_loa(self, true_loa: Tensor, generated_loa: Tensor, generator: Generator) -> Tensor:
         """Return AudioMAE's language of audio for some clips, the translator's for the others.
@@ -186,7 +243,9 @@ class LatentDiffusionStage(LatentStage):
         noise = torch.randn(batch[LATENT].shape, generator=torch.Generator().manual_seed(0))
         # CPU noise of a fixed seed: previews of all steps and devices show the same clips.
         *_, last = self.sample(noise.to(device), conditioning, unconditional)
-        return self.comparison_preview("samples", batch[LATENT], last.z)
+        preview = self.comparison_preview("samples", batch[LATENT], last.z)
+        preview.numbers[LIKENESS] = largest_likeness(batch[LATENT], last.z)
+        return preview
 
     def sample(
         self, z: Tensor, conditioning: Conditioning, unconditional: Conditioning
@@ -210,26 +269,28 @@ class LatentDiffusionStage(LatentStage):
         Args:
             batch: Arrays of a pre-encoded batch.
         """
-        return batch.get(GENERATED_LOA, batch.get(TRUE_LOA))
+        true_loa = batch.get(TRUE_LOA)
+        if true_loa is not None and self.options.loa_pools:
+            return self.pool_loa(true_loa, max(self.options.loa_pools))
+        return batch.get(GENERATED_LOA, true_loa)
 
 
-class DiffusionOptions(LatentDiffusionOptions):
+class DiffusionOptions(LatentDiffusionOptions, ConditionDropoutOptions):
     """Options of the diffusion stage.
 
     Attributes:
-        cfg_dropout_prob: Probability that all conditions of a clip become unconditional.
-        cond_dropout_prob: Probability of the same for each context and for the prior by itself.
+        clap_text_prob: AudioLDM 1: probability that a clip is conditioned on CLAP's vector of its
+            caption instead of that of its sound.
         snr_gamma: Largest loss weight of min-SNR weighting (arXiv 2303.09556). null: no weighting.
         logit_mean: Mean of the logit-normal distribution of timesteps (arXiv 2403.03206, eq. 19).
             null: a uniform distribution.
         logit_std: Its standard deviation.
     """
 
-    cfg_dropout_prob: float = 0.1
-    cond_dropout_prob: float = 0.05
-    snr_gamma: float | None = 5.0
-    logit_mean: float | None = None
-    logit_std: float = Field(1.0, gt=0)
+    clap_text_prob: float = Field(0.0, ge=0, le=1)
+    snr_gamma: float | None = Field(5.0, gt=0, le=1e6)
+    logit_mean: float | None = Field(None, ge=-10, le=10)
+    logit_std: float = Field(1.0, gt=0, le=10)
 
 
 class DiffusionStage(LatentDiffusionStage):
@@ -260,7 +321,10 @@ class DiffusionStage(LatentDiffusionStage):
         # All draws are on the CPU, so that runs on other devices see the same noise.
         t = self.sample_timesteps(len(latent), generator).to(latent.device)
         noise = torch.randn(latent.shape, generator=generator).to(latent.device)
-        encodings = self.drop_conditions(self.complete_encodings(batch, loa), generator)
+        encodings = self.complete_encodings(batch, loa)
+        if self.options.clap_text_prob > 0:
+            encodings = self.mix_clap(batch, encodings, generator)
+        encodings = self.drop_conditions(encodings, generator)
         conditioning = encodings.conditioning(self.config.unet)
         z = self.schedule.q_sample(latent, noise, t)
         target = self.schedule.training_target(latent, noise, t)
@@ -269,6 +333,37 @@ class DiffusionStage(LatentDiffusionStage):
         clip_error = self.weight_channels(error).mean(dim=(1, 2, 3))
         weight = self.schedule.loss_weight(t, self.options.snr_gamma)
         return {"unet/mse": (weight * clip_error).mean()}
+
+    def losses_by_timestep(self) -> dict[str, float]:
+        """Return the unweighted error at fixed timesteps, with fixed clips and noise."""
+        batch = self.preview_batch(next(self.unet.parameters()).device)
+        encodings = self.complete_encodings(batch, self.preview_loa(batch))
+        conditioning = encodings.conditioning(self.config.unet)
+        return errors_by_timestep(self.unet, self.schedule, batch[LATENT], conditioning)
+
+    def mix_clap(
+        self, batch: dict[str, Tensor], encodings: Encodings, generator: Generator
+    ) -> Encodings:
+        """Return the encodings with CLAP's vectors of captions for some clips.
+
+        Args:
+            batch: Arrays of a pre-encoded batch.
+            encodings: Its encodings, with CLAP's vectors of the sounds.
+            generator: Source of the choices.
+        """
+        captions = self.caption_encodings(batch)
+        changes = {}
+        for name, encoding in encodings.items():
+            if encoding.vector is None or name not in captions:
+                continue
+            is_text = draw(
+                len(encoding.vector), self.options.clap_text_prob, self.options, generator
+            )
+            vector = torch.where(
+                is_text.to(encoding.vector.device)[:, None], captions[name].vector, encoding.vector
+            )
+            changes[name] = replace(encoding, vector=vector)
+        return encodings.replaced(changes)
 
     def sample_timesteps(self, num_clips: int, generator: Generator) -> Tensor:
         """Return random train-time steps t [B].
@@ -289,109 +384,10 @@ class DiffusionStage(LatentDiffusionStage):
     def drop_conditions(self, encodings: Encodings, generator: Generator) -> Encodings:
         """Return the encodings with some conditions of some clips made unconditional.
 
-        Classifier-free guidance needs a network that was trained without conditions (arXiv
-        2207.12598, algorithm 1).
-
         Args:
             encodings: All encodings of B clips.
             generator: Source of the choices.
         """
-        unet = self.config.unet
-        num_clips = _num_clips(encodings)
-        drops_all = torch.rand(num_clips, generator=generator) < self.options.cfg_dropout_prob
-
-        def is_dropped() -> Tensor:
-            draws = torch.rand(num_clips, generator=generator)
-            return torch.logical_or(drops_all, draws < self.options.cond_dropout_prob)
-
-        changes = dict(encodings)
-        for name in encodings.context_names(unet):
-            replacement = self.unconditional.encoding_like(name, encodings[name])
-            context = _switched(is_dropped(), replacement.context, encodings[name].context)
-            changes[name] = replace(changes[name], context=context)
-        for name, encoding in encodings.items():
-            if unet.film_dim is not None and encoding.vector is not None:
-                # the only condition of AudioLDM 1: cfg_dropout_prob alone drops it
-                dropped = drops_all.to(encoding.vector.device)[:, None]
-                replacement = self.unconditional.encoding_like(name, encoding)
-                assert replacement.vector is not None
-                vector = torch.where(dropped, replacement.vector, encoding.vector)
-                changes[name] = replace(changes[name], vector=vector)
-            if encoding.latent is not None:
-                dropped = is_dropped().to(encoding.latent.device)[:, None, None, None]
-                changes[name] = replace(changes[name], latent=encoding.latent * ~dropped)
-        return encodings.replaced(changes)
-
-
-def _num_clips(encodings: Encodings) -> int:
-    """Number B of clips of a batch."""
-    for encoding in encodings.values():
-        return len(encoding.sequence.tokens if encoding.latent is None else encoding.latent)
-    raise AssertionError("a batch has at least one encoding")
-
-
-def _switched(dropped: Tensor, replacement: Context | None, context: Context | None) -> Context:
-    """The replacement for the clips that `dropped` [B] names, the context for the others."""
-    assert replacement is not None and context is not None
-    dropped = dropped.to(context.tokens.device)[:, None]
-    # empty texts are shorter than captions, so the mask changes with the tokens
-    tokens = torch.where(dropped[..., None], replacement.tokens, context.tokens)
-    return Context(tokens, torch.where(dropped, replacement.mask, context.mask))
-
-
-class JointLossWeights(StageOptions):
-    """Weights of the joint stage's losses. The UNet's loss has weight 1.
-
-    Attributes:
-        translator: Weight of the translator's own L1.
-    """
-
-    translator: float = 1.0
-
-
-class JointOptions(DiffusionOptions):
-    """Options of the joint stage.
-
-    Attributes:
-        true_loa_prob: See `LatentDiffusionOptions`.
-        weights: Weights of the losses.
-    """
-
-    true_loa_prob: float = 0.25
-    weights: JointLossWeights = JointLossWeights()
-
-
-class JointStage(DiffusionStage):
-    """Train UNet and translator together (arXiv 2308.05734, section 3.4). Trainables: "model".
-
-    Gradients of the UNet's loss reach the translator through the language of audio it generates.
-    """
-
-    Options = JointOptions
-    components = {"unet": "model.unet", "translator": "model.translator"}  # noqa: RUF012
-
-    def setup(self) -> None:
-        """Open the data and build both networks."""
-        self.load_data()
-        self.loss_weights = {"translator/l1": self.options.weights.translator}
-        self.translator = cast(Translator, self.load_trainable("translator"))
-        # One trainable with one optimizer: the gradient norm of both is clipped together.
-        model = nn.ModuleDict({"unet": self.unet, "translator": self.translator})
-        self.trainables = {"model": model}
-
-    def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
-        """Return the translator's teacher-forced L1 and the UNet's loss."""
-        sources = self.caption_encodings(batch).translator_sources()
-        true_loa = batch[TRUE_LOA]
-        teacher_forced = self.translator.teacher_forced(sources, true_loa).float()
-        losses = {"translator/l1": l1_loss(teacher_forced, true_loa)}
-        # Free-running as in inference, with gradients through every generated token.
-        generated_loa = self.translator.generate(sources, true_loa.shape[1]).tokens.float()
-        loa = self.switch_loa(true_loa, generated_loa, generator)
-        return losses | self.denoising_losses(batch, loa, generator)
-
-    def preview_loa(self, batch: dict[str, Tensor]) -> Tensor:
-        """Return the language of audio that the translator generates now."""
-        num_tokens = batch[TRUE_LOA].shape[1]
-        sources = self.caption_encodings(batch).translator_sources()
-        return self.translator.generate(sources, num_tokens).tokens.float()
+        return drop_conditions(
+            encodings, self.unconditional, self.config.unet, self.options, generator
+        )

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from pydantic import Field
@@ -29,9 +29,11 @@ from ...errors import ConfigError
 from ...loaders.model_folder import read_config, write_config
 from ...models.unet import UNet
 from ...types import Conditioning, Step, cat_conditionings
+from ..recipe import Probability
 from .base import Losses
 from .diffusion import LatentDiffusionOptions, LatentDiffusionStage
 
+Timestep = Annotated[int, Field(ge=0, lt=10**6)]
 _CLEAN = -1  # index of clean data in the tables of alpha and sigma
 
 
@@ -48,12 +50,12 @@ class DistillationOptions(LatentDiffusionOptions):
         guidance_stop: Fraction of the sampling after which the teacher is not guided.
     """
 
-    true_loa_prob: float = 0.0
-    timesteps: tuple[int, ...] = DistilledUNetConfig().timesteps
-    teacher_substeps: int = Field(8, gt=0)
-    guidance_scale: float = Field(3.0, gt=1)
-    apg_eta: float = 0.0
-    guidance_stop: float = 0.76
+    true_loa_prob: Probability = 0.0
+    timesteps: tuple[Timestep, ...] = DistilledUNetConfig().timesteps
+    teacher_substeps: int = Field(8, gt=0, le=1000)
+    guidance_scale: float = Field(3.0, gt=1, le=100)
+    apg_eta: Probability = 0.0
+    guidance_stop: Probability = 0.76
 
 
 class DistillationStage(LatentDiffusionStage):

@@ -43,6 +43,7 @@ class LatentPriorStage(LatentStage):
     """Train the latent prior. Trainables: "latent_prior"."""
 
     Options = LatentPriorOptions
+    can_be_sharded = True
     components = {"latent_prior": "latent_prior"}  # noqa: RUF012
 
     def setup(self) -> None:
@@ -76,7 +77,7 @@ class LatentPriorStage(LatentStage):
         batch = super().batch(position)
         batch_size = len(batch[LATENT])
         num_pairs = round(self.options.concat_fraction * batch_size)
-        if num_pairs == 0:
+        if num_pairs == 0 or self.is_validating:
             return batch
         num_frames = batch[LATENT].shape[2] * self.config.vae.downsampling
         pairs = self.pairs.batch(self.recipe.seed, position, num_frames, num_pairs)

@@ -5,18 +5,25 @@ Shapes: B batch, C T' F' latent, T F mel frames and bands.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ...conditioning import collect
 from ...conditioning.encodings import Encodings, from_arrays
+from ...config.architecture import ModelConfig
+from ...data.clip import DataSources
+from ...data.manifest import Clip, read_manifest
 from ...data.pre_encoded import AUDIO_PREFIX, CAPTION_PREFIX, PreEncodedDataset, arrays_of
 from ...models.vae import VAE
 from ...types import Latent
+from ..encode_plan import bucket_by_length
 from ..pre_encode import pre_encode
+from ..recipe import Count
 from .base import Batch, Preview, Stage, StageOptions
 
 LOA = "language_of_audio"
@@ -34,24 +41,103 @@ class LatentStageOptions(StageOptions):
     Attributes:
         frames_per_batch: Mel frames of a whole batch, instead of the recipe's `batch_size`:
             shorter clips come in larger batches.
+        sample_posterior: Whether latents are samples of the VAE's posterior, with other noise in
+            each batch. If not, they are its mode.
     """
 
-    frames_per_batch: int = Field(32768, gt=0)
+    frames_per_batch: Count = 32768
+    sample_posterior: bool = False
 
 
 class LatentStage(Stage):
-    """A stage on latents. Its `setup` calls `load_data` first."""
+    """A stage on latents. Its `setup` calls `load_data` first.
+
+    Attributes:
+        dataset: The encoded clips that are trained on.
+        dataset_folder: Their folder.
+        held_out_dataset: Encoded clips that are held out, or None.
+        held_out_folder: Their folder.
+    """
 
     Options = LatentStageOptions
+    unused_settings = {"batch_size": "options.frames_per_batch"}  # noqa: RUF012
+    memory_settings = ("options.frames_per_batch",)
 
     def load_data(self) -> None:
         """Open the pre-encoded data, which is computed now if it does not exist."""
-        self.dataset_folder = pre_encode(self.data, self.model_folder, self.config, self.on_prepare)
-        self.dataset = PreEncodedDataset(self.dataset_folder)
+        self.open_dataset()
+
+    def open_dataset(self) -> None:
+        """Set `dataset`, `held_out_dataset` and their folders."""
+        held_out = self.held_out
+        self.held_out_dataset: PreEncodedDataset | None = None
+        keep = None
+        if held_out.options is not None:
+            self.read_clips()  # checks that clips remain on both sides
+            keep = held_out.is_validation if held_out.has_split else None
+            data = held_out.folders or self.data
+            self.held_out_folder, self.held_out_dataset = self._encode(data, keep)
+            keep = held_out.is_training if held_out.has_split else None
+        self.dataset_folder, self.dataset = self._encode(self.data, keep)
+
+    def _encode(
+        self, data: DataSources, keep: Callable[[Clip], bool] | None
+    ) -> tuple[Path, PreEncodedDataset]:
+        """Return the folder of encoded clips, and the data set in it."""
+        folder = pre_encode(
+            data, self.model_folder, self.encoded_config(), self.on_prepare, keep=keep
+        )
+        return folder, PreEncodedDataset(folder, self.options.sample_posterior)
+
+    def open_datasets(self) -> list[tuple[PreEncodedDataset, Path]]:
+        """Return the data sets of the stage with their folders."""
+        datasets = [(self.dataset, self.dataset_folder)]
+        if self.held_out_dataset is not None:
+            datasets.append((self.held_out_dataset, self.held_out_folder))
+        return datasets
+
+    @contextmanager
+    def held_out_data(self) -> Iterator[None]:
+        """Make batches of held-out clips inside the block, if the recipe holds out any."""
+        dataset = self.dataset
+        with super().held_out_data():
+            self.dataset = self.held_out_dataset or dataset
+            try:
+                yield
+            finally:
+                self.dataset = dataset
+
+    def encoded_config(self) -> ModelConfig:
+        """Return the configuration that the clips are encoded with."""
+        return self.config
 
     def batch(self, position: int) -> Batch:
         """Return a batch of clips of one length. See `PreEncodedDataset.batch`."""
         return self.dataset.batch(self.recipe.seed, position, self.options.frames_per_batch)
+
+    def clip_names(self, position: int) -> tuple[str, ...]:
+        """Return the clips of a micro-batch, for messages.
+
+        Args:
+            position: Number of the micro-batch in the run.
+        """
+        return self.names_in(self.dataset, self.data, position, self.options.frames_per_batch)
+
+    def names_in(
+        self, dataset: PreEncodedDataset, data: DataSources, position: int, num_frames: int
+    ) -> tuple[str, ...]:
+        """Return the clips of a batch of an encoded data set.
+
+        Args:
+            dataset: The data set.
+            data: Folders that it encodes.
+            position: Number of the batch.
+            num_frames: Mel frames of the batch.
+        """
+        clips, _ = self.held_out.split(read_manifest(*data))
+        bucket, rows = dataset.batch_rows(self.recipe.seed, position, num_frames)
+        members = bucket_by_length(clips, self.encoded_config())[bucket.num_frames]
+        return tuple(members[row].label for row in rows)
 
     def caption_encodings(self, batch: dict[str, Tensor]) -> Encodings:
         """Return the encodings of a batch's captions, as generation has them.
@@ -82,7 +168,9 @@ class LatentStage(Stage):
         return {name: rows[:_NUM_PREVIEW_CLIPS].to(device) for name, rows in batch.items()}
 
     def comparison_preview(self, name: str, target: Tensor, generated: Tensor) -> Preview:
-        """Return an image of decoded mels, clips side by side, generated ones above their targets.
+        """Return mels, clips side by side, generated ones above their targets, and their sounds.
+
+        There are sounds if the model has a vocoder.
 
         Args:
             name: Name of the image.
@@ -93,4 +181,5 @@ class LatentStage(Stage):
         target_mels = vae.decode(Latent(target)).float().cpu()
         generated_mels = vae.decode(Latent(generated)).float().cpu()
         both = torch.cat([target_mels[:, 0], generated_mels[:, 0]], dim=2)
-        return Preview(images={name: both.flatten(0, 1)})
+        audio = self.vocode(f"{name}_data", target_mels) | self.vocode(name, generated_mels)
+        return Preview({name: both.flatten(0, 1)}, audio, self.config.mel.sample_rate)

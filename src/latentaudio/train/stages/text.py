@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, cast
 
 import torch
+from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -32,7 +33,7 @@ from ..text_distillation.dataset import (
     extract_quantities,
     teacher_embed,
 )
-from .base import Batch, Losses, Stage, StageOptions
+from .base import Batch, Losses, Preview, Stage, StageOptions
 
 if TYPE_CHECKING:
     from transformers import ClapModel, T5EncoderModel
@@ -45,6 +46,7 @@ _CLAP_EMBEDDING_RMS = 0.05  # CLAP normalizes the sum of word and position
 _LOSS_WEIGHTS = {"cosine": 1.0, "similarity": 10.0, "quantity": 1.0, "count": 0.1}
 _LENGTH_GROUP = 8  # a batch is drawn from this many batches of neighboring length
 _FULL_POOL_PROB = 0.5
+_NUM_PREVIEW_TEXTS = 24
 _MIN_POOL_FRACTION = 0.15
 
 
@@ -143,8 +145,8 @@ class TextOptions(StageOptions):
         num_common_word_texts: Short texts about words of the teacher's vocabulary.
     """
 
-    num_lexicon_texts: int = 110_000
-    num_common_word_texts: int = 75_000
+    num_lexicon_texts: int = Field(110_000, ge=0, le=10**7)
+    num_common_word_texts: int = Field(75_000, ge=0, le=10**6)
 
 
 class TextStage(Stage):
@@ -158,6 +160,8 @@ class TextStage(Stage):
 
     def setup(self) -> None:
         """Prepare tokenizer and texts, and build the students."""
+        if self.recipe.validation is not None:
+            raise ConfigError("the text stage has no clips to hold out; remove the key validate")
         t5 = self.config.t5
         clap = self.config.clap
         if (
@@ -208,7 +212,11 @@ class TextStage(Stage):
                 for clip in read_manifest(*self.data):
                     captions += clip.captions
             DistillationSet.prepare(
-                seed, options.num_lexicon_texts, options.num_common_word_texts, captions
+                seed,
+                options.num_lexicon_texts,
+                options.num_common_word_texts,
+                captions,
+                self.on_prepare,
             ).save(path)
         return DistillationSet.load(path)
 
@@ -263,6 +271,14 @@ class TextStage(Stage):
             "count": self.counts[rows],
         }
 
+    def preview(self) -> Preview:
+        """Return the similarities of some texts: of the teacher's vectors and of each student's."""
+        device = next(self.students.parameters()).device
+        batch = {name: rows[:_NUM_PREVIEW_TEXTS].to(device) for name, rows in self.batch(0).items()}
+        vectors = self.students(batch["ids"], batch["mask"], batch["mask"].float())
+        columns = [_similarities(batch["target"]), *map(_similarities, vectors.values())]
+        return Preview(maps={"similarities": torch.cat(columns, dim=1).cpu()})
+
     def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
         """Return four losses per student.
 
@@ -287,6 +303,12 @@ class TextStage(Stage):
             nll = F.cross_entropy(count_logits, counts.clamp(min=0), reduction="none")
             losses[f"{name}/count"] = _masked_mean(nll, counts >= 0)
         return losses
+
+
+def _similarities(vectors: Tensor) -> Tensor:
+    """Cosines [B, B] of all pairs of vectors [B, D]."""
+    unit = F.normalize(vectors.float(), dim=-1)
+    return unit @ unit.T
 
 
 def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:

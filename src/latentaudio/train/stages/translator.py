@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import Generator, Tensor
 from torch.nn.functional import l1_loss
 
 from ...models.translator import Translator
-from .base import Losses, StageOptions
+from ..recipe import Weight
+from .base import Losses, Preview, StageOptions
 from .latent_stage import TRUE_LOA, LatentStage, LatentStageOptions
+
+_SHOWN_DIMS = 32  # of the language of audio in a preview
 
 
 class TranslatorLossWeights(StageOptions):
@@ -23,7 +27,7 @@ class TranslatorLossWeights(StageOptions):
             outputs, as in inference. 0 skips the generation.
     """
 
-    free_running: float = 1.0
+    free_running: Weight = 1.0
 
 
 class TranslatorOptions(LatentStageOptions):
@@ -51,7 +55,7 @@ class TranslatorStage(LatentStage):
 
     def losses(self, batch: dict[str, Tensor], trainable: str, generator: Generator) -> Losses:
         """Return the teacher-forced and the free-running L1."""
-        sources = self.caption_encodings(batch).translator_sources()
+        sources = self.clip_encodings(batch).translator_sources()
         target = batch[TRUE_LOA]
         # One pass over the true sequence, shifted by one token.
         teacher_forced = self.translator.teacher_forced(sources, target).float()
@@ -61,3 +65,15 @@ class TranslatorStage(LatentStage):
             generated = self.translator.generate(sources, target.shape[1]).tokens.float()
             losses["translator/free_running"] = l1_loss(generated, target)
         return losses
+
+    def preview(self) -> Preview:
+        """Return the language of audio of a few clips above what their captions generate.
+
+        Time goes to the right; each clip has a row of tokens for each dimension.
+        """
+        batch = self.preview_batch(next(self.translator.parameters()).device)
+        target = batch[TRUE_LOA]
+        sources = self.caption_encodings(batch).translator_sources()
+        generated = self.translator.generate(sources, target.shape[1]).tokens.float()
+        both = torch.cat([target[:, :, :_SHOWN_DIMS], generated[:, :, :_SHOWN_DIMS]], dim=2)
+        return Preview(maps={"language_of_audio": both.flatten(0, 1).T})

@@ -13,18 +13,21 @@ from typing import cast
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.nn.functional import relu
 
 from ...audio.mel import vae_mel
 from ...config.streams import Stream
 from ...data.dataset import batch_indices, read_crops, seeded_generator
-from ...data.manifest import read_manifest
 from ...errors import ConfigError
 from ...loaders.model_folder import read_config, write_config
+from ...models.autocast import no_autocast
 from ...models.discriminators import PatchDiscriminator
 from ...models.vae import VAE, Posterior
+from ..recipe import MAX_STEPS, Count, Weight
+from .adversarial import adaptive_weight, no_training
 from .base import Losses, Preview, Stage, StageOptions
+from .perceptual import load_lpips
 
 PATCH_SIDES = (1, 4, 16)
 """Sides in mel cells of the square patches of the energy distance."""
@@ -36,9 +39,11 @@ _EPSILON = 1e-8  # the square root has no gradient at 0
 
 
 class VAELossWeights(StageOptions):
-    """Weights of the VAE's losses. The reconstruction has weight 1.
+    """Weights of the VAE's losses.
 
     Attributes:
+        reconstruction: Weight of the L1 of log-mels.
+        lpips: Weight of LPIPS, a perceptual distance. Above 0 it needs `lpips_folder`.
         kl: Weight of the KL divergence per latent cell.
         adv_gen: Weight of the adversarial loss. Without it and `feature_matching` there is no
             discriminator.
@@ -48,9 +53,11 @@ class VAELossWeights(StageOptions):
             the texture comes from noise in the inactive channels, otherwise from the posterior.
     """
 
-    kl: float = 1e-3
-    adv_gen: float = 0.0
-    feature_matching: float = 0.0
+    reconstruction: Weight = 1.0
+    lpips: Weight = 0.0
+    kl: Weight = 1e-3
+    adv_gen: Weight = 0.0
+    feature_matching: Weight = 0.0
     energy: float = Field(0.0, ge=0.0, le=1.0)
 
 
@@ -61,15 +68,25 @@ class VAEOptions(StageOptions):
         crop_frames: Mel frames of a crop.
         weights: Weights of the losses.
         disc_channels: Channels of the discriminator's first layer.
+        disc_start: Step from which the discriminator is trained and its loss counts.
+        disc_first: Whether the discriminator is updated before the VAE.
+        adaptive_adv_weight: Whether the adversarial loss is scaled so that its gradient at the last
+            layer is as large as that of the reconstruction (arXiv 2012.09841, eq. 7).
+        lpips_folder: Folder with VGG16 of torchvision (vgg16-397923af.pth) and the channel weights
+            of the package lpips (vgg.pth).
         freeze_encoder: Train the decoder alone, so that networks trained on its latents stay valid.
         latent_stats_crops: Crops that measure mean and deviation of the latents.
     """
 
-    crop_frames: int = 128
+    crop_frames: Count = 128
     weights: VAELossWeights = VAELossWeights()
-    disc_channels: int = 32
+    disc_channels: Count = 32
+    disc_start: int = Field(0, ge=0, le=MAX_STEPS)
+    disc_first: bool = False
+    adaptive_adv_weight: bool = False
+    lpips_folder: str = ""
     freeze_encoder: bool = False
-    latent_stats_crops: int = 512
+    latent_stats_crops: Count = 512
 
 
 class VAEStage(Stage):
@@ -91,7 +108,7 @@ class VAEStage(Stage):
         weights = self.options.weights
         has_vae = self.has_component("vae")
         self._check_options(has_vae)
-        self.clips = read_manifest(*self.data)
+        self.read_clips()
         self.vae = cast(VAE, self.load_trainable("vae"))
         if not has_vae:
             # Log-mels are near -7, far from the output of fresh weights.
@@ -102,13 +119,23 @@ class VAEStage(Stage):
             self.inactive_channels = self._find_inactive_channels()
         if weights.adv_gen > 0 or weights.feature_matching > 0:
             self.discriminator = PatchDiscriminator(self.options.disc_channels)
-            self.trainables["disc"] = self.discriminator
+            disc = {"disc": self.discriminator}
+            is_first = self.options.disc_first
+            self.trainables = disc | self.trainables if is_first else self.trainables | disc
+        if weights.lpips > 0:
+            self.frozen["lpips"] = self.load_lpips()
         self.loss_weights = {
+            "vae/l1": weights.reconstruction,
+            "vae/lpips": weights.lpips,
             "vae/kl": weights.kl,
             "vae/adv_gen": weights.adv_gen,
             "vae/feature_matching": weights.feature_matching,
             "vae/energy_repulsion": -weights.energy / 2,
         }
+
+    def load_lpips(self) -> nn.Module:
+        """Return the perceptual distance."""
+        return load_lpips(self.options.lpips_folder)
 
     def _check_options(self, has_vae: bool) -> None:
         options = self.options
@@ -140,6 +167,9 @@ class VAEStage(Stage):
 
     def losses(self, batch: Tensor, trainable: str, generator: Generator) -> Losses:
         """Return the losses of the VAE, or the hinge loss of the discriminator."""
+        has_disc = self.step >= self.options.disc_start and "disc" in self.trainables
+        if trainable == "disc" and not has_disc:
+            return {"disc/hinge": no_training(self.discriminator)}
         if trainable == "disc":
             return {"disc/hinge": self._hinge(batch, generator)}
         reconstruction, posterior = self._reconstruct(batch, generator)
@@ -151,9 +181,28 @@ class VAEStage(Stage):
             losses["vae/energy_repulsion"] = patch_energy_distance(first, second)
         else:
             losses["vae/l1"] = (reconstruction - batch).abs().mean()
-        if "disc" in self.trainables:
-            losses.update(self.generator_losses(reconstruction, batch))
+        if "lpips" in self.frozen:
+            with no_autocast(batch):
+                target = torch.cat([batch] * (len(reconstruction) // len(batch)))
+                losses["vae/lpips"] = self.frozen["lpips"](reconstruction, target).mean()
+        if has_disc:
+            adversarial = self.generator_losses(reconstruction, batch)
+            if self.options.adaptive_adv_weight:
+                adversarial["vae/adv_gen"] = adversarial["vae/adv_gen"] * adaptive_weight(
+                    self._reconstruction_loss(losses),
+                    adversarial["vae/adv_gen"],
+                    self.vae.decoder.conv_out.weight,
+                )
+            losses.update(adversarial)
         return losses
+
+    def _reconstruction_loss(self, losses: Losses) -> Tensor:
+        """The weighted sum of all losses so far but the KL divergence."""
+        terms = []
+        for name, loss in losses.items():
+            if name != "vae/kl":
+                terms.append(self.loss_weights.get(name, 1.0) * loss)
+        return torch.stack(terms).sum()
 
     def generator_losses(self, reconstruction: Tensor, batch: Tensor) -> Losses:
         """Return the adversarial loss and the feature matching (arXiv 2010.05646, eq. 4).
@@ -230,7 +279,9 @@ class VAEStage(Stage):
         latent = self.vae.normalize(self.vae.encode(mels).mode())
         reconstructions = self.vae.decode(latent).float()
         both = torch.cat([mels[:, 0].cpu(), reconstructions[:, 0].cpu()], dim=2)
-        return Preview(images={"reconstruction": both.flatten(0, 1)})
+        audio = self.vocode("reconstruction", reconstructions.cpu())
+        image = both.flatten(0, 1)
+        return Preview({"reconstruction": image}, audio, self.config.mel.sample_rate)
 
     def on_export(self, model_folder: Path) -> None:
         """Store the mean of each latent channel and the deviation of all.

@@ -7,22 +7,22 @@ Shapes: B batch, N samples, T F frames and bands.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
 from torch import Generator, Tensor
-from torch.nn.functional import l1_loss, relu
+from torch.nn.functional import l1_loss
 
 from ...audio.mel import vae_mel
 from ...config.streams import Stream
 from ...data.dataset import batch_indices, read_crops, seeded_generator
-from ...data.manifest import read_manifest
 from ...errors import ConfigError
-from ...models.discriminators import WaveformDiscriminator
+from ...models.autocast import no_autocast
 from ...models.istft_vocoder import ISTFTVocoder, SynthesisControls
 from ...models.vae import VAE
+from ..recipe import Count, Probability, Weight
+from .adversarial import WAVEFORM_GANS
 from .base import Losses, Preview, Stage, StageOptions
 from .pitch_analysis import estimate_pitch, harmonicity
 from .source_losses import (
@@ -50,7 +50,8 @@ class VocoderLossWeights(StageOptions):
     """Weights of the vocoder's losses.
 
     Attributes:
-        mel: L1 of log-mels.
+        mel: L1 of log-mels at several resolutions.
+        model_mel: L1 of the log-mels that are the vocoder's own input.
         magnitude: L1 of linear magnitudes, relative to the mean magnitude of the target.
         adv_gen: Adversarial loss. 0 trains without discriminators.
         feature_matching: L1 of the discriminators' features, relative to `adv_gen`.
@@ -65,15 +66,16 @@ class VocoderLossWeights(StageOptions):
         harmonic_pitch: Cross-entropy of the pitch of the harmonics.
     """
 
-    mel: float = 15.0
-    magnitude: float = 1.0
-    adv_gen: float = 0.0
-    feature_matching: float = 2.0
-    pitch: float = 0.0
+    mel: Weight = 15.0
+    model_mel: Weight = 0.0
+    magnitude: Weight = 1.0
+    adv_gen: Weight = 0.0
+    feature_matching: Weight = 2.0
+    pitch: Weight = 0.0
     energy: float = Field(0.0, ge=0.0, le=1.0)
-    deterministic_in_noise: float = 0.0
-    noise_in_tones: float = 0.0
-    harmonic_pitch: float = 0.0
+    deterministic_in_noise: Weight = 0.0
+    noise_in_tones: Weight = 0.0
+    harmonic_pitch: Weight = 0.0
 
     @property
     def need_variants(self) -> bool:
@@ -90,7 +92,11 @@ class VocoderOptions(StageOptions):
         vae_resynthesis_prob: Probability that the input mel of a crop comes out of the VAE, so that
             the vocoder learns to compensate for its blur. HiFi-GAN is fine-tuned on the mels of the
             model before it in the same way (arXiv 2010.05646, section 4.4).
-        disc_channels: Channels of the discriminators' first layers.
+        gan: Discriminators and their losses. "univnet": by period and by resolution, hinge loss,
+            relative feature distances, means of all. "hifigan", as published: by period and by
+            scale, least squares, sums of all (arXiv 2010.05646).
+        disc_channels: Channels of the discriminators' first layers; 32 in HiFi-GAN.
+        disc_first: Whether the discriminators are updated before the vocoder.
         attack_emphasis: Near attacks, losses of windows up to 512 samples count 1 + this many
             times. Needs `weights.energy` or another loss that generates two sounds per crop.
         num_resolutions: Resolutions of the spectral losses that are drawn for each batch. The same
@@ -98,10 +104,12 @@ class VocoderOptions(StageOptions):
         weights: Weights of the losses.
     """
 
-    crop_frames: int = 100
-    vae_resynthesis_prob: float = 0.0
-    disc_channels: int = 16
-    attack_emphasis: float = Field(0.0, ge=0.0)
+    crop_frames: Count = 100
+    vae_resynthesis_prob: Probability = 0.0
+    gan: Literal["univnet", "hifigan"] = "univnet"
+    disc_channels: Count = 16
+    disc_first: bool = False
+    attack_emphasis: Weight = 0.0
     num_resolutions: int = Field(len(RESOLUTIONS), ge=1, le=len(RESOLUTIONS))
     weights: VocoderLossWeights = VocoderLossWeights()
 
@@ -116,7 +124,8 @@ class VocoderStage(Stage):
         """Read the manifest and build the vocoder."""
         options = self.options
         weights = options.weights
-        self.clips = read_manifest(*self.data)
+        self.gan = WAVEFORM_GANS[options.gan]
+        self.read_clips()
         self.vocoder = self.load_trainable("vocoder")
         self.trainables = {"vocoder": self.vocoder}
         self._check_options()
@@ -129,10 +138,13 @@ class VocoderStage(Stage):
                 )
             self.vae = cast(VAE, self.load_frozen("vae"))
         if weights.adv_gen > 0:
-            self.discriminators = WaveformDiscriminator(options.disc_channels)
-            self.trainables["disc"] = self.discriminators
+            self.discriminators = self.gan.build(options.disc_channels)
+            disc = {"disc": self.discriminators}
+            is_first = options.disc_first
+            self.trainables = disc | self.trainables if is_first else self.trainables | disc
         self.loss_weights = {
             "vocoder/mel": weights.mel,
+            "vocoder/model_mel": weights.model_mel,
             "vocoder/magnitude": weights.magnitude,
             "vocoder/adv_gen": weights.adv_gen,
             "vocoder/feature_matching": weights.adv_gen * weights.feature_matching,
@@ -176,20 +188,22 @@ class VocoderStage(Stage):
     def losses(self, batch: Tensor, trainable: str, generator: Generator) -> Losses:
         """Return the losses of the vocoder, or the hinge loss of the discriminators."""
         num_samples = batch.shape[1]
-        with _no_autocast(batch):
+        with no_autocast(batch):
             target_mel = vae_mel(batch, self.config.mel)
             input_mel = self._resynthesize_some(target_mel, generator)
         if trainable == "disc":  # its update needs no graph of the vocoder
             with torch.no_grad():
                 fake = self.vocoder(input_mel)[..., :num_samples]
-            return {"disc/hinge": self._hinge(batch[:, None], fake)}
+            real_outputs = self.discriminators(batch[:, None])
+            disc_loss = self.gan.disc_loss(real_outputs, self.discriminators(fake))
+            return {self.gan.disc_name: disc_loss}
         if self.options.weights.need_variants:
             return self._variant_losses(batch, target_mel, input_mel, generator)
         losses = {}
         if self.options.weights.pitch > 0:
             vocoder = cast(ISTFTVocoder, self.vocoder)
             generated, frequency = vocoder.synthesize(input_mel)
-            with _no_autocast(batch):
+            with no_autocast(batch):
                 target, tonality = vocoder.mel_analyzer.reassigned_frequencies(
                     batch, self.config.mel.hop_length
                 )
@@ -197,14 +211,23 @@ class VocoderStage(Stage):
         else:
             generated = self.vocoder(input_mel)
         generated = generated[..., :num_samples].float()
-        with _no_autocast(batch):
-            mel_loss, magnitude_loss = spectral_losses(
-                generated[:, 0], batch, self.config.mel.sample_rate
-            )
-        losses["vocoder/mel"] = mel_loss
-        losses["vocoder/magnitude"] = magnitude_loss
+        with no_autocast(batch):
+            losses |= self._reconstruction_losses(generated[:, 0], batch, target_mel)
         if "disc" in self.trainables:
             losses |= self._adversarial_losses(batch[:, None], generated)
+        return losses
+
+    def _reconstruction_losses(self, generated: Tensor, real: Tensor, target_mel: Tensor) -> Losses:
+        """Return the distances of spectra of one generated sound [B, N] per crop."""
+        weights = self.options.weights
+        losses: Losses = {}
+        if weights.model_mel > 0:
+            mel = vae_mel(generated, self.config.mel)
+            losses["vocoder/model_mel"] = l1_loss(mel, target_mel)
+        if weights.mel > 0 or weights.magnitude > 0 or not losses:
+            mel_loss, magnitude_loss = spectral_losses(generated, real, self.config.mel.sample_rate)
+            losses["vocoder/mel"] = mel_loss
+            losses["vocoder/magnitude"] = magnitude_loss
         return losses
 
     def _resynthesize_some(self, mel: Tensor, generator: Generator) -> Tensor:
@@ -226,7 +249,7 @@ class VocoderStage(Stage):
         weights = options.weights
         vocoder = cast(ISTFTVocoder, self.vocoder)
         (first, second), controls = vocoder.synthesize_variants(input_mel, 2)
-        with _no_autocast(real):
+        with no_autocast(real):
             losses = self._source_losses(controls, real, target_mel, input_mel)
             distances = spectral_distances(
                 first,
@@ -292,36 +315,14 @@ class VocoderStage(Stage):
         error = weight * (frequency - target).abs() / analyzer.half_widths
         return error.sum() / (weight.sum() + 1e-3)  # a batch of noise has no tonal band
 
-    def _hinge(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Return the mean hinge loss of all discriminators (arXiv 1705.02894, section 3)."""
-        terms = []
-        outputs = zip(self.discriminators(real), self.discriminators(fake), strict=True)
-        for real_output, fake_output in outputs:
-            real_loss = relu(1 - real_output.logits.float()).mean()
-            terms.append(real_loss + relu(1 + fake_output.logits.float()).mean())
-        return torch.stack(terms).mean()
-
     def _adversarial_losses(self, real: Tensor, fake: Tensor) -> Losses:
-        """Return the generator's loss and feature matching (arXiv 2010.05646, eq. 2 and 4).
-
-        The feature distances are relative to the size of the real features, so that all layers
-        count alike.
-        """
+        """Return the generator's loss and feature matching (arXiv 2010.05646, eq. 2 and 4)."""
         with torch.no_grad():  # features of real audio are targets
             real_outputs = self.discriminators(real)
         fake_outputs = self.discriminators(fake)
-        gen_losses = []
-        feature_losses = []
-        for fake_output, real_output in zip(fake_outputs, real_outputs, strict=True):
-            gen_losses.append(fake_output.logits.float().mean())
-            features = zip(fake_output.features, real_output.features, strict=True)
-            for fake_feature, real_feature in features:
-                target = real_feature.float()
-                distance = l1_loss(fake_feature.float(), target)
-                feature_losses.append(distance / (target.abs().mean() + 1e-4))
         return {
-            "vocoder/adv_gen": -torch.stack(gen_losses).mean(),
-            "vocoder/feature_matching": torch.stack(feature_losses).mean(),
+            "vocoder/adv_gen": self.gan.gen_loss(fake_outputs),
+            "vocoder/feature_matching": self.gan.feature_distance(real_outputs, fake_outputs),
         }
 
     def preview(self) -> Preview:
@@ -338,8 +339,3 @@ class VocoderStage(Stage):
             generated_mel = vae_mel(samples.cpu()[None], spec)[0, 0]
             rows.append(torch.cat([mel[index, 0].cpu(), generated_mel], dim=1))
         return Preview({"resynthesis": torch.cat(rows)}, audio, spec.sample_rate)
-
-
-def _no_autocast(samples: Tensor) -> AbstractContextManager[None]:
-    """Use float32: bfloat16's 8 bits of mantissa lose faint bands and close frequencies."""
-    return torch.autocast(samples.device.type, enabled=False)

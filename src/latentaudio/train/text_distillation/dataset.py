@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,7 +25,7 @@ from procedural_audio.sound_class import Annotations
 
 from ...conditioning.numbers import NOTE, number_tokens, replace_numbers
 from ...config.parsing import parse_json
-from ...errors import ConfigError
+from ...errors import ConfigError, DataError, first_line
 from ...fileio import atomic_write
 from . import lexicon
 
@@ -72,6 +72,7 @@ class DistillationSet:
         num_lexicon_texts: int,
         num_common_word_texts: int,
         captions: Sequence[str] = (),
+        progress: Callable[[int, int], None] | None = None,
     ) -> DistillationSet:
         """Compute the teacher's vectors of sentences, of short texts and of captions.
 
@@ -83,6 +84,7 @@ class DistillationSet:
             num_lexicon_texts: Sentences of the lexicon.
             num_common_word_texts: Short texts about words of the teacher's vocabulary.
             captions: Captions of the data; duplicates are removed.
+            progress: Called with (texts done, texts in all) while the teacher encodes.
 
         Raises:
             ConfigError: The teacher is not installed.
@@ -96,7 +98,7 @@ class DistillationSet:
         for pair in pairs:
             row_of.setdefault(pair.text, len(row_of))
             row_of.setdefault(pair.canonical, len(row_of))
-        vectors = teacher_embed(list(row_of))
+        vectors = teacher_embed(list(row_of), progress)
         own = vectors[[row_of[pair.text] for pair in pairs]].float()
         canonical = vectors[[row_of[pair.canonical] for pair in pairs]].float()
         targets = normalize(own + canonical, dim=-1).half()
@@ -120,11 +122,24 @@ class DistillationSet:
 
         Args:
             path: File to read.
-        """
-        from safetensors import safe_open
 
-        with safe_open(str(path), "pt") as file:
-            return cls(tuple(parse_json(file.metadata()["texts"])), file.get_tensor("targets"))
+        Raises:
+            DataError: The file is missing or damaged.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), "pt") as file:
+                texts = parse_json(file.metadata()["texts"])
+                targets = file.get_tensor("targets")
+            shape = (len(texts), TEACHER_WIDTH)
+            if not all(isinstance(text, str) for text in texts) or targets.shape != shape:
+                raise ValueError("texts and targets do not belong together")
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path} is damaged ({first_line(error)}); delete it, and it is computed again"
+            ) from None
+        return cls(tuple(texts), targets)
 
 
 @cache
@@ -140,14 +155,28 @@ def _teacher() -> Any:
     return SentenceTransformer(str(get_model_path()))
 
 
-def teacher_embed(texts: Sequence[str]) -> Tensor:
+def teacher_embed(
+    texts: Sequence[str], progress: Callable[[int, int], None] | None = None
+) -> Tensor:
     """Return the teacher's unit vectors [M, V] float16.
 
     Args:
         texts: M texts.
+        progress: Called with (texts done, texts in all) after each batch.
     """
     teacher = _teacher()
-    with torch.autocast(teacher.device.type, torch.bfloat16):
+    num_done = 0
+
+    def count(_module: Any, inputs: tuple[Any, ...], _output: Any) -> None:
+        nonlocal num_done
+        num_done += len(inputs[0]["input_ids"])
+        if progress is not None:
+            progress(num_done, len(texts))
+
+    with (
+        teacher.register_forward_hook(count),
+        torch.autocast(teacher.device.type, torch.bfloat16),
+    ):
         vectors = teacher.encode(
             list(texts),
             batch_size=_TEACHER_BATCH_SIZE,

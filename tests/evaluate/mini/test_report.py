@@ -5,7 +5,7 @@ import json
 import pytest
 
 from latentaudio.errors import DataError
-from latentaudio.evaluate.report import Metric, Report
+from latentaudio.evaluate.mini.report import Metric, Report
 
 METRICS = [
     Metric("good", 0.91, "%", 440, 3, target=0.9, ceiling=0.98),

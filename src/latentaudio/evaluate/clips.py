@@ -1,0 +1,176 @@
+"""Folders of clips: their files, their names, and which clips belong together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config.audio_formats import FORMATS
+from ..config.parsing import parse_json, read_bounded
+from ..errors import DataError, first_line
+
+EXTENSIONS = (*FORMATS, ".aif", ".oga")
+"""Extensions of files that count as clips."""
+NAME_KEYS = ("file_name", "file", "name", "audio", "path", "youtube_id", "audiocap_id")
+CAPTION_KEYS = ("caption", "text", "prompt")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The clips of a folder and its subfolders.
+
+    Attributes:
+        path: the folder.
+        names: path of each clip below the folder, without extension; sorted.
+        files: file of each clip.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+def find_clips(path: Path) -> Folder:
+    """Return the clips of a folder and its subfolders.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        DataError: It is no folder, has no clips, or two clips of one name.
+    """
+    if not path.is_dir():
+        raise DataError(f"there is no folder {path}; check the name")
+    clips: dict[str, Path] = {}
+    for root, folders, files in os.walk(path):
+        folders.sort()
+        for file in sorted(files):
+            clip = Path(root, file)
+            if clip.suffix.lower() not in EXTENSIONS or file.startswith("."):
+                continue
+            name = clip.relative_to(path).with_suffix("").as_posix()
+            if name in clips:
+                raise DataError(
+                    f"{clips[name]} and {clip.name} have the same name; remove one of them"
+                )
+            clips[name] = clip
+    if not clips:
+        raise DataError(f"{path} has no audio files ({', '.join(FORMATS)}); check the name")
+    names = tuple(sorted(clips))
+    return Folder(path, names, tuple(clips[name] for name in names))
+
+
+def pair_names(
+    generated: Sequence[str], reference: Sequence[str]
+) -> tuple[list[tuple[int, int]], list[str]]:
+    """Return the pairs of clips with the same name, and the generated names without a partner.
+
+    Args:
+        generated: names of the generated clips.
+        reference: names of the reference clips.
+
+    Returns:
+        Pairs of indices, and names.
+    """
+    positions = {name: index for index, name in enumerate(reference)}
+    pairs = []
+    alone = []
+    for index, name in enumerate(generated):
+        if name in positions:
+            pairs.append((index, positions[name]))
+        else:
+            alone.append(name)
+    return pairs, alone
+
+
+def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the captions of clips by name; a clip may have several.
+
+    Args:
+        path: A .csv or .tsv with a header, a .jsonl of objects, or a .json with an object of name
+            and caption (or list of captions). Columns and keys: file_name, file, name or
+            youtube_id; caption, text or prompt.
+
+    Raises:
+        DataError: It cannot be read or has no captions.
+    """
+    try:
+        rows = _ROWS[path.suffix.lower()](read_bounded(path))
+    except KeyError:
+        raise DataError(
+            f"{path} is no list of captions that can be read; give a .csv, .jsonl or .json file"
+        ) from None
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror or error}); check the name") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is no list of captions: {first_line(error)}") from None
+    captions: dict[str, list[str]] = {}
+    for row in rows:
+        name, caption = _name_and_caption(row, path)
+        captions.setdefault(name, []).append(caption)
+    if not captions:
+        raise DataError(f"{path} has no captions; each row needs a file name and a caption")
+    return {name: tuple(texts) for name, texts in captions.items()}
+
+
+def _csv_rows(text: str, delimiter: str = ",") -> list[Mapping[str, object]]:
+    import csv
+    import io
+
+    rows: list[Mapping[str, object]] = []
+    try:
+        rows += csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
+    return rows
+
+
+def _json_line_rows(text: str) -> list[Mapping[str, object]]:
+    rows: list[Mapping[str, object]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            row = parse_json(line)
+            if not isinstance(row, dict):
+                raise ValueError(f"line {number} is no object")
+            rows.append(row)
+    return rows
+
+
+def _json_rows(text: str) -> list[Mapping[str, object]]:
+    value = parse_json(text)
+    if isinstance(value, list):
+        if not all(isinstance(row, dict) for row in value):
+            raise ValueError("a row is no object")
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("it is neither an object nor a list")
+    rows: list[Mapping[str, object]] = []
+    for name, captions in value.items():
+        for caption in captions if isinstance(captions, list) else [captions]:
+            rows.append({"name": name, "caption": caption})
+    return rows
+
+
+_ROWS = {
+    ".csv": _csv_rows,
+    ".tsv": lambda text: _csv_rows(text, "\t"),
+    ".jsonl": _json_line_rows,
+    ".json": _json_rows,
+}
+
+
+def _name_and_caption(row: Mapping[str, object], path: Path) -> tuple[str, str]:
+    """Name without extension and caption of a row."""
+    name = next((row[key] for key in NAME_KEYS if row.get(key)), None)
+    caption = next((row[key] for key in CAPTION_KEYS if row.get(key)), None)
+    if not isinstance(name, str | int) or not isinstance(caption, str):
+        columns = ", ".join(str(key) for key in list(row)[:8])
+        raise DataError(
+            f"a row of {path} has no name or no caption; it has {columns or 'nothing'}, and needs "
+            f"one of {', '.join(NAME_KEYS)} and one of {', '.join(CAPTION_KEYS)}"
+        )
+    text = str(name).replace("\\", "/")
+    suffix = Path(text).suffix
+    return text.removesuffix(suffix) if suffix.lower() in EXTENSIONS else text, caption

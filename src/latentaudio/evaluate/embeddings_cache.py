@@ -1,0 +1,164 @@
+"""Cache of features on disk: one SQLite file, in which an interrupted evaluation goes on.
+
+The key of an entry is the SHA-256 of the audio file and a hash of all that changes the features:
+backbone, its weights, rate, resampler, and the version of our code. The name and the folder of a
+file have no influence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from ..config.parsing import parse_json
+from ..errors import DataError
+from .clip_facts import ClipFacts
+from .features import ClipFeatures
+
+FILE_NAME = "features.sqlite"
+COMMIT_EVERY = 64  # entries; an interruption loses at most so many
+FACTS_KEY = "facts"
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS entries (audio TEXT, key TEXT, data BLOB, PRIMARY KEY (audio, key))"
+    " WITHOUT ROWID"
+)
+
+
+def default_cache_folder() -> Path:
+    """Return the folder of the cache: XDG_CACHE_HOME or ~/.cache, then latentaudio/evaluate."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(base) if base else Path.home() / ".cache"
+    return root / "latentaudio" / "evaluate"
+
+
+def key_of(settings: Mapping[str, Any]) -> str:
+    """Return the hash of settings that change features."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+class EmbeddingsCache:
+    """Features and facts by audio file and settings. Use it as a context manager."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Open or create the cache.
+
+        Args:
+            folder: its folder; None: a temporary one, which is deleted at the end.
+
+        Raises:
+            DataError: The folder cannot be written, or its file is damaged.
+        """
+        self._temporary = TemporaryDirectory() if folder is None else None
+        self.folder = Path(self._temporary.name) if self._temporary else Path(folder or "")
+        self.file = self.folder / FILE_NAME
+        self._num_waiting = 0
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(self.file, timeout=60)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.execute(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise self._error(error) from None
+
+    def __enter__(self) -> EmbeddingsCache:
+        """Return the cache."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Write what waits, and close, also after Ctrl-C."""
+        try:
+            self._database.commit()
+            self._database.close()
+        except sqlite3.Error as failure:
+            if error is None:
+                raise self._error(failure) from None
+        finally:
+            if self._temporary:
+                self._temporary.cleanup()
+
+    def has(self, audio: str, key: str) -> bool:
+        """Return whether there is an entry of an audio file."""
+        rows = self._execute("SELECT 1 FROM entries WHERE audio = ? AND key = ?", (audio, key))
+        return rows.fetchone() is not None
+
+    def get_features(self, audio: str, key: str) -> ClipFeatures | None:
+        """Return the features of an audio file; None if there are none or they are damaged."""
+        data = self._get(audio, key)
+        if data is None:
+            return None
+        try:
+            arrays = load_arrays(data)
+            embeddings = arrays["embeddings"]
+        except (SafetensorError, KeyError, ValueError):
+            return None
+        return ClipFeatures(embeddings, arrays.get("logits"))
+
+    def put_features(self, audio: str, key: str, features: ClipFeatures) -> None:
+        """Store the features of an audio file."""
+        arrays = {"embeddings": np.ascontiguousarray(features.embeddings, np.float32)}
+        if features.logits is not None:
+            arrays["logits"] = np.ascontiguousarray(features.logits, np.float32)
+        self._put(audio, key, save_arrays(arrays))
+
+    def get_facts(self, audio: str, key: str) -> ClipFacts | None:
+        """Return the facts about an audio file; None if there are none or they are damaged."""
+        data = self._get(audio, key)
+        if data is None:
+            return None
+        try:
+            return ClipFacts(**parse_json(data))
+        except (TypeError, ValueError):
+            return None
+
+    def put_facts(self, audio: str, key: str, facts: Mapping[str, Any]) -> None:
+        """Store the facts about an audio file."""
+        self._put(audio, key, json.dumps(facts).encode())
+
+    def damaged(self) -> DataError:
+        """Return the error of an entry that cannot be read back."""
+        return self._error(ValueError("an entry is damaged"))
+
+    def _get(self, audio: str, key: str) -> bytes | None:
+        query = "SELECT data FROM entries WHERE audio = ? AND key = ?"
+        row = self._execute(query, (audio, key)).fetchone()
+        return bytes(row[0]) if row and isinstance(row[0], bytes) else None
+
+    def _put(self, audio: str, key: str, data: bytes) -> None:
+        self._execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", (audio, key, data))
+        self._num_waiting += 1
+        if self._num_waiting >= COMMIT_EVERY:
+            self._num_waiting = 0
+            try:
+                self._database.commit()
+            except sqlite3.Error as error:
+                raise self._error(error) from None
+
+    def _execute(self, query: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
+        try:
+            return self._database.execute(query, values)
+        except sqlite3.Error as error:
+            raise self._error(error) from None
+
+    def _error(self, error: Exception) -> DataError:
+        return DataError(
+            f"the cache {self.file} cannot be used ({error}); delete it or name another folder "
+            "with --cache"
+        )

@@ -1,0 +1,52 @@
+"""Pairs of clips for metrics of signals: one rate, one length, and their mels as images.
+
+Letters: T samples, L frames, F mel bands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...audio.io import read
+from ...audio.mel import vae_mel
+from ...config.architecture import MelSpec
+from .base import MetricInputs
+
+Samples: TypeAlias = NDArray[np.float32]
+
+RATE = 16000  # Hz
+_LOWEST_MEL = -5.0  # log10 of the magnitude that is black
+_HIGHEST_MEL = 2.0  # log10 of the magnitude that is white
+
+
+def read_pairs(inputs: MetricInputs) -> Iterator[tuple[str, Samples, Samples]]:
+    """Iterate over the pairs: name, generated clip [T] and reference clip [T].
+
+    Both are mono at 16 kHz. The longer one is cut to the length of the other.
+
+    Args:
+        inputs: sets with paths.
+    """
+    for generated_index, reference_index in inputs.pairs:
+        generated = read(inputs.generated.paths[generated_index], RATE)[0][0]
+        reference = read(inputs.references.paths[reference_index], RATE)[0][0]
+        length = min(len(generated), len(reference))
+        yield inputs.generated.names[generated_index], generated[:length], reference[:length]
+
+
+def mel_image(samples: Samples) -> NDArray[np.float64]:
+    """Return the mel of a clip [T] as an image [L, F] in [0, 1], linear in decibels.
+
+    The mel is that of AudioLDM's VAE: 64 bands, 1024 samples, a frame each 10 ms. A short clip is
+    padded with silence.
+    """
+    spec = MelSpec()
+    padded = np.pad(samples, (0, max(0, spec.n_fft - len(samples))))
+    log_mel = vae_mel(torch.from_numpy(padded)[None], spec)[0, 0].double().numpy()
+    scaled = (log_mel / np.log(10) - _LOWEST_MEL) / (_HIGHEST_MEL - _LOWEST_MEL)
+    return np.asarray(np.clip(scaled, 0.0, 1.0))

