@@ -79,16 +79,14 @@ def render(
         "seed": seed,
         "classes": classes,
         "sample_rate": sample_rate,
-        "file_type": file_type,
-        "num_captions": num_captions,
+        "durations": durations,
         "split": split,
-        "num_workers": num_workers,
+        "mix_probabilities": mix_probabilities,
+        "num_captions": num_captions,
+        "file_type": file_type,
         "soundfont": soundfont,
+        "num_workers": num_workers,
     }
-    if durations is not None:
-        settings |= {"durations": durations, "duration_weights": [1.0] * len(durations)}
-    if mix_probabilities is not None:
-        settings["mix_probabilities"] = mix_probabilities
     summary = _render_corpus(folder, hours, settings, quiet or json)
     if json or not quiet:
         _print_summary(summary, json)
@@ -97,8 +95,12 @@ def render(
 def _render_corpus(
     folder: Path, hours: float, settings: dict[str, Any], hide_progress: bool
 ) -> RenderSummary:
+    """Render a corpus. Settings of None take the defaults."""
     from procedural_audio.corpus import render_corpus
 
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if "durations" in settings:
+        settings["duration_weights"] = [1.0] * len(settings["durations"])
     with console.progress_bar("rendering", hide_progress) as progress:
         return render_corpus(folder, hours, **settings, progress=progress)
 
