@@ -227,7 +227,7 @@ def printer(ctx: RenderContext) -> Take:
         carriage = wavetable_tone(carriage_hz * speed, ctx.sample_rate, 0.2)
         carriage = resonate(ctx, carriage, 5, (400, 4000), 0.1, 2.0)
         sound = pins / pins.std() + 0.3 * carriage / carriage.std()
-        return sound * attack_release(ctx, line_s, 0.02, 0.02)
+        return np.asarray(sound * attack_release(ctx, line_s, 0.02, 0.02))
 
     onsets = periodic_onsets(ctx, line_rate_hz, line_s)
     annotations = countable_annotations(onsets, line_rate_hz)
