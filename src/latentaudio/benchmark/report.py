@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
-from ..config.parsing import parse_json, read_bounded
-from ..config.validation import format_validation_error
-from ..errors import DataError, first_line
+from ..config.stored_results import read_results
 from ..fileio import atomic_write
 from .end_to_end import COLUMNS, DURATION, EndToEndCost
 from .results import BASELINE, FULL_CLIP, LatencyResults
@@ -63,16 +59,7 @@ class BenchmarkResults:
         Raises:
             DataError: the file does not exist or has other content.
         """
-        try:
-            stored = parse_json(read_bounded(path))
-            if not isinstance(stored, dict) or set(stored) != {f.name for f in fields(cls)}:
-                raise ValueError("it has other keys")
-            return TypeAdapter(cls).validate_python(stored)
-        except ValidationError as error:
-            reason = format_validation_error(error, ())
-        except (OSError, ValueError) as error:
-            reason = first_line(error)
-        raise DataError(f"{path} is not a file of `benchmark --output`: {reason}")
+        return read_results(path, cls, "a file of `benchmark --output`")
 
 
 def end_to_end_table(cost: EndToEndCost) -> str:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from ..errors import UsageError
 from . import console
-from .train import progress_note
+from .train import callbacks
 
 if TYPE_CHECKING:
     from ..train.finetune import FinetunePlan
@@ -105,16 +105,7 @@ def _train(
     plan: FinetunePlan, output: Path, model: str, minutes: float | None, quiet: bool, run: Any
 ) -> int:
     with console.progress_bar("fine-tuning", quiet) as tick:
-
-        def on_step(
-            step: int, num_steps: int, losses: dict[str, float], seconds_left: float
-        ) -> None:
-            tick(step, num_steps, progress_note(losses, seconds_left))
-
-        def on_prepare(num_done: int, total: int) -> None:
-            tick(num_done, total, "prepared")
-
-        num_done: int = run(plan.recipe, plan.data, output, (model,), minutes, on_step, on_prepare)
+        num_done: int = run(plan.recipe, plan.data, output, (model,), minutes, *callbacks(tick))
     return num_done
 
 

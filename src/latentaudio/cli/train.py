@@ -13,7 +13,9 @@ from . import console
 
 if TYPE_CHECKING:
     from ..data.manifest import DataSources
+    from ..train.loop import StepCallback
     from ..train.recipe import Recipe
+    from ..train.stages.base import PrepareProgress
 
 SeveralPaths = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
 
@@ -33,6 +35,22 @@ def progress_note(losses: dict[str, float], seconds_left: float) -> str:
     minutes = max(0.0, seconds_left) / 60
     fields.append(f"{minutes:.0f} min left" if minutes >= 1 else f"{60 * minutes:.0f} s left")
     return "  ".join(fields)
+
+
+def callbacks(tick: console.ProgressCallback) -> tuple[StepCallback, PrepareProgress]:
+    """Return what a training calls after each step, and while it prepares its data.
+
+    Args:
+        tick: Shows (number done, total, note) beside the progress bar.
+    """
+
+    def on_step(step: int, num_steps: int, losses: dict[str, float], seconds_left: float) -> None:
+        tick(step, num_steps, progress_note(losses, seconds_left))
+
+    def on_prepare(num_done: int, total: int) -> None:
+        tick(num_done, total, "prepared")
+
+    return on_step, on_prepare
 
 
 def train(
@@ -114,16 +132,7 @@ def _run(
                 f"latentaudio: {name} does nothing in stage {recipe.stage}; set {instead} instead"
             )
     with console.progress_bar(f"training {recipe.stage}", quiet) as tick:
-
-        def on_step(
-            step: int, num_steps: int, losses: dict[str, float], seconds_left: float
-        ) -> None:
-            tick(step, num_steps, progress_note(losses, seconds_left))
-
-        def on_prepare(num_done: int, total: int) -> None:
-            tick(num_done, total, "prepared")
-
-        num_done = run_training(recipe, data, output, init_from, max_minutes, on_step, on_prepare)
+        num_done = run_training(recipe, data, output, init_from, max_minutes, *callbacks(tick))
     if not quiet:
         hint = "" if num_done >= recipe.steps else "; the same command resumes it"
         if hint and recipe.optim.anneal_over == "minutes":

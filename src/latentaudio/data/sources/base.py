@@ -145,6 +145,20 @@ def is_sound(name: str) -> bool:
     return PurePath(name).suffix.lower() in AUDIO_ENDINGS
 
 
+def captioned_sounds(place: Place, caption_of: Callable[[str], str]) -> Iterator[Record]:
+    """Yield a record of every sound below a folder.
+
+    Args:
+        place: The folder.
+        caption_of: Returns the caption of a sound, by its name relative to the folder; "" for none.
+    """
+    for name in place.sounds:
+        path = place.path / name
+        caption = caption_of(name)
+        captions = (caption,) if caption else ()
+        yield Record(str(path), path, captions, split_of_folder(name), repeats_of_folder(name))
+
+
 def _walk(folder: Path) -> Iterator[str]:
     """Yield all files below a folder, in order. Links are followed, each folder once."""
     seen: set[str] = set()

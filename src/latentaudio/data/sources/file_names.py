@@ -11,8 +11,7 @@ from .base import (
     Place,
     Record,
     SourceFormat,
-    repeats_of_folder,
-    split_of_folder,
+    captioned_sounds,
     without_repeats,
 )
 
@@ -50,11 +49,7 @@ def caption_of_path(name: str) -> str:
 
 
 def _read(place: Place) -> Iterator[Record]:
-    for name in place.sounds:
-        path = place.path / name
-        caption = caption_of_path(name)
-        captions = (caption,) if caption else ()
-        yield Record(str(path), path, captions, split_of_folder(name), repeats_of_folder(name))
+    return captioned_sounds(place, caption_of_path)
 
 
 FORMAT = SourceFormat(

@@ -12,7 +12,7 @@ from ...audio.containers import read_bext_description, read_riff_comment
 from ...audio.metadata import unpack_tags
 from ...errors import DataError
 from ..stored_sound import open_sound
-from .base import Place, Record, SourceFormat, repeats_of_folder, split_of_folder
+from .base import Place, Record, SourceFormat, captioned_sounds
 
 _NUM_TRIED = 20  # sounds that are opened to recognize the format
 
@@ -44,11 +44,7 @@ def _recognizes(place: Place) -> bool:
 
 
 def _read(place: Place) -> Iterator[Record]:
-    for name in place.sounds:
-        path = place.path / name
-        caption = caption_in_tags(path)
-        captions = (caption,) if caption else ()
-        yield Record(str(path), path, captions, split_of_folder(name), repeats_of_folder(name))
+    return captioned_sounds(place, lambda name: caption_in_tags(place.path / name))
 
 
 FORMAT = SourceFormat(

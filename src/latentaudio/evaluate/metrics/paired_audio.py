@@ -5,7 +5,7 @@ Letters: T samples, L frames, F mel bands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from ...audio.io import read
 from ...audio.mel import vae_mel
 from ...config.architecture import MelSpec
-from .base import MetricInputs
+from .base import Measurement, MetricInputs, mean_measurement
 
 Samples: TypeAlias = NDArray[np.float32]
+Image: TypeAlias = NDArray[np.float64]
 
 RATE = 16000  # Hz
 _LOWEST_MEL = -5.0  # log10 of the magnitude that is black
@@ -39,7 +40,7 @@ def read_pairs(inputs: MetricInputs) -> Iterator[tuple[str, Samples, Samples]]:
         yield inputs.generated.names[generated_index], generated[:length], reference[:length]
 
 
-def mel_image(samples: Samples) -> NDArray[np.float64]:
+def mel_image(samples: Samples) -> Image:
     """Return the mel of a clip [T] as an image [L, F] in [0, 1], linear in decibels.
 
     The mel is that of AudioLDM's VAE: 64 bands, 1024 samples, a frame each 10 ms. A short clip is
@@ -50,3 +51,18 @@ def mel_image(samples: Samples) -> NDArray[np.float64]:
     log_mel = vae_mel(torch.from_numpy(padded)[None], spec)[0, 0].double().numpy()
     scaled = (log_mel / np.log(10) - _LOWEST_MEL) / (_HIGHEST_MEL - _LOWEST_MEL)
     return np.asarray(np.clip(scaled, 0.0, 1.0))
+
+
+def compare_mels(
+    inputs: MetricInputs, compare: Callable[[Image, Image], float]
+) -> list[Measurement]:
+    """Return the mean over pairs of a comparison of their mels.
+
+    Args:
+        inputs: Sets with paths.
+        compare: Compares the images [L, F] of a generated clip and of its reference.
+    """
+    values = {}
+    for name, generated, reference in read_pairs(inputs):
+        values[name] = compare(mel_image(generated), mel_image(reference))
+    return [mean_measurement(values, details={"image": "mel in [0, 1]", "rate": RATE})]

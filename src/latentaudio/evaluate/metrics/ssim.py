@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
-from .base import Measurement, MetricInputs, MetricSpec, mean_measurement
-from .paired_audio import RATE, mel_image, read_pairs
+from .base import Measurement, MetricInputs, MetricSpec
+from .paired_audio import Image, compare_mels
 
 WINDOW = 11  # pixels
 SIGMA = 1.5  # pixels
 _C1 = 0.01**2  # for values in [0, 1]
 _C2 = 0.03**2
-
-Image = NDArray[np.float64]
 
 
 def ssim(first: Image, second: Image) -> float:
@@ -36,10 +33,7 @@ def ssim(first: Image, second: Image) -> float:
 
 def compute(inputs: MetricInputs) -> list[Measurement]:
     """Return the mean over pairs."""
-    values = {}
-    for name, generated, reference in read_pairs(inputs):
-        values[name] = ssim(mel_image(generated), mel_image(reference))
-    return [mean_measurement(values, details={"image": "mel in [0, 1]", "rate": RATE})]
+    return compare_mels(inputs, ssim)
 
 
 SPEC = MetricSpec(

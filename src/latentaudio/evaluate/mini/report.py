@@ -6,15 +6,11 @@ Letter: N number of clips (or of places in clips) that a metric is computed over
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from ...config.parsing import parse_json, read_bounded
-from ...config.validation import format_validation_error
-from ...errors import DataError, first_line
+from ...config.stored_results import read_results
 from ...fileio import atomic_write
 
 Unit = Literal["%", "x", ""]
@@ -161,16 +157,7 @@ class Report:
         Raises:
             DataError: the file does not exist or is not such a report.
         """
-        try:
-            stored = parse_json(read_bounded(path))
-            if not isinstance(stored, dict) or set(stored) != {f.name for f in fields(cls)}:
-                raise ValueError("it has other keys")
-            return TypeAdapter(cls).validate_python(stored)
-        except ValidationError as error:
-            reason = format_validation_error(error, ())
-        except (OSError, ValueError) as error:
-            reason = first_line(error)
-        raise DataError(f"{path} is not a report of `evaluate --output`: {reason}")
+        return read_results(path, cls, "a report of `evaluate --output`")
 
 
 def _format(value: float, unit: Unit) -> str:
