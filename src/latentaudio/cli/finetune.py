@@ -1,4 +1,4 @@
-"""`latentaudio finetune`: a model learns own sounds, as an adapter of a few MB or as a model."""
+"""`latentaudio finetune`: a model learns own sounds, as an adapter or as a model."""
 
 from __future__ import annotations
 
