@@ -205,7 +205,7 @@ def differences(expected: Path, run: Path) -> list[str]:
     names = []
     for folder in (expected, run):
         files = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}
-        # hashes are remembered only of sounds that are some seconds old, so this file depends on speed
+        # hashes are remembered of sounds that are some seconds old, so this file depends on speed
         names.append(
             {name for name in files if not name.startswith(".lock") and name != HASHES_FILE}
         )
