@@ -4,9 +4,9 @@
     python recipes/mini/train_classifier.py --output runs/classifier --attributes
     python recipes/mini/train_classifier.py --output runs/classifier --model runs/joint
 
-`--attributes` also prints how often the signal analysis agrees with the renderer. `--model` also
-runs `latentaudio evaluate` on a model. A classifier that is in the folder already is not trained
-again; remove it to train another one.
+`--soundfont` plays the instruments of every second render. `--attributes` also prints how often the
+signal analysis agrees with the renderer. `--model` also runs `latentaudio evaluate` on a model. A
+classifier that is in the folder already is not trained again; remove it to train another one.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from latentaudio.evaluate.mini.classifier import (
 )
 from latentaudio.evaluate.mini.prompts import RATE, attribute_prompts, render_class
 from procedural_audio.registry import get_registry
+from procedural_audio.soundfont import Soundfont, open_soundfont
 
 DURATIONS = (1.28, 2.56, 5.12, 10.24)  # s
 DURATION_PROBABILITIES = (0.15, 0.45, 0.3, 0.1)
@@ -49,30 +50,34 @@ def log(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-def render_log_mel(seed: int, purpose: int, index: int) -> np.ndarray:
+def render_log_mel(seed: int, purpose: int, soundfont: Soundfont | None, index: int) -> np.ndarray:
     """Return the log-mel [L, F] in half precision of render `index`.
 
-    Its class has the number `index` modulo the number of classes.
+    Its class has the number `index` modulo the number of classes. The soundfont, if there is one,
+    plays the instruments of every second render of a class.
     """
     classes = tuple(get_registry().values())
     rng = np.random.default_rng([seed, purpose, index, 1])
     duration = float(rng.choice(DURATIONS, p=DURATION_PROBABILITIES))
     sound_class = classes[index % len(classes)]
-    samples, _, _ = render_class(sound_class, duration, seed, purpose, index)
+    played_by = soundfont if index // len(classes) % 2 else None
+    samples, _, _ = render_class(sound_class, duration, seed, purpose, index, soundfont=played_by)
     return log_mel_of(samples).numpy()
 
 
-def render_log_mels(count: int, seed: int, purpose: int) -> list[torch.Tensor]:
+def render_log_mels(
+    count: int, seed: int, purpose: int, soundfont: Soundfont | None
+) -> list[torch.Tensor]:
     """Return `count` log-mels, rendered on all cores."""
-    render = partial(render_log_mel, seed, purpose)
+    render = partial(render_log_mel, seed, purpose, soundfont)
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
         return list(map(torch.from_numpy, pool.map(render, range(count), chunksize=32)))
 
 
-def held_out_accuracy(classifier: SoundClassifier, seed: int) -> float:
+def held_out_accuracy(classifier: SoundClassifier, seed: int, soundfont: Soundfont | None) -> float:
     """Return top-1 accuracy on held-out renders; print the classes below 95 %."""
     names = classifier.class_names
-    mels = render_log_mels(TEST_RENDERS_PER_CLASS * len(names), seed, SEED_TEST)
+    mels = render_log_mels(TEST_RENDERS_PER_CLASS * len(names), seed, SEED_TEST, soundfont)
     predicted: defaultdict[str, Counter[str]] = defaultdict(Counter)
     with torch.inference_mode():
         for index, mel in enumerate(mels):
@@ -106,11 +111,13 @@ def log_attribute_accuracy(check: AttributeCheck, seed: int) -> None:
     )
 
 
-def train_and_save(output: Path, renders_per_class: int, steps: int, seed: int) -> None:
+def train_and_save(
+    output: Path, renders_per_class: int, steps: int, seed: int, soundfont: Soundfont | None
+) -> None:
     """Render, train, measure on held-out renders, and save."""
     start = time.perf_counter()
     names = tuple(get_registry())
-    mels = render_log_mels(renders_per_class * len(names), seed, SEED_TRAINING)
+    mels = render_log_mels(renders_per_class * len(names), seed, SEED_TRAINING, soundfont)
     hours = sum(map(len, mels)) / MEL_FRAMES_PER_HOUR
     log(f"{len(mels)} renders, {hours:.1f} h, in {time.perf_counter() - start:.0f} s")
     labels = [index % len(names) for index in range(len(mels))]
@@ -121,7 +128,7 @@ def train_and_save(output: Path, renders_per_class: int, steps: int, seed: int) 
             log(f"step {step} of {steps}, loss {loss:.3f}, {seconds:.0f} s")
 
     classifier = train_classifier(mels, labels, names, steps, seed=seed, progress=progress)
-    accuracy = held_out_accuracy(classifier, seed)
+    accuracy = held_out_accuracy(classifier, seed, soundfont)
     training = {
         "clips": len(mels),
         "steps": steps,
@@ -144,15 +151,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--soundfont", help="plays half of the instruments")
     parser.add_argument("--attributes", action="store_true")
     parser.add_argument("--model", help="name or folder of a model to evaluate")
     flags = parser.parse_args()
     torch.set_num_threads(flags.threads)
+    soundfont = open_soundfont(flags.soundfont) if flags.soundfont else None
     if (flags.output / "classifier.json").exists():
-        accuracy = held_out_accuracy(load_classifier(flags.output), flags.seed + 1)
+        accuracy = held_out_accuracy(load_classifier(flags.output), flags.seed + 1, soundfont)
         log(f"top-1 accuracy on held-out renders: {accuracy:.1%}")
     else:
-        train_and_save(flags.output, flags.renders_per_class, flags.steps, flags.seed)
+        train_and_save(flags.output, flags.renders_per_class, flags.steps, flags.seed, soundfont)
     if flags.attributes:
         for check in ATTRIBUTE_CHECKS.values():
             log_attribute_accuracy(check, flags.seed)

@@ -26,6 +26,7 @@ from .parallel import parallel_map
 from .registry import get_classes
 from .scene import MIX_PROBABILITIES, Event, render_scene
 from .sound_class import SoundClass
+from .soundfont import open_soundfont
 from .spec import DURATION_WEIGHTS, DURATIONS, CorpusSpec, FileType
 
 _BYTES_PER_SAMPLE = 2  # 16 bits; FLAC needs less, but hardly less for noise
@@ -68,6 +69,7 @@ def render_corpus(
     mix_probabilities: Sequence[float] = MIX_PROBABILITIES,
     num_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    soundfont: str | Path | None = None,
 ) -> RenderSummary:
     """Render a corpus of captioned clips into a folder.
 
@@ -87,6 +89,7 @@ def render_corpus(
         mix_probabilities: See `scene.MIX_PROBABILITIES`.
         num_workers: Number of processes. None: one per core.
         progress: Called as `progress(num_done, num_clips)` after each clip.
+        soundfont: Soundfont (.sf2 or .sf3) that plays the notes. None: they are synthesized.
 
     Returns:
         The size of the corpus and the speed of rendering.
@@ -107,13 +110,18 @@ def render_corpus(
         num_captions=num_captions,
         split=split,
         mix_probabilities=tuple(mix_probabilities),
+        soundfont=None if soundfont is None else open_soundfont(soundfont),
     )
     get_classes(names)
+    _check_num_workers(num_workers)
+    return _render(Path(folder), spec, num_workers, progress)
+
+
+def _check_num_workers(num_workers: int | None) -> None:
     if num_workers is not None and num_workers < 1:
         raise RenderError(
             f"num_workers is {num_workers}: use 1 or more, or leave it out for one per core"
         )
-    return _render(Path(folder), spec, num_workers, progress)
 
 
 def _render(
@@ -175,8 +183,8 @@ def render_clip(
 
     Returns:
         The line of `metadata.jsonl`. Its keys are those of the first corpora, so that old and new
-        folders have one format. "kinds" are sound classes, "rate" is the sample rate in Hz and
-        "seconds" the duration.
+        folders have one format. "kinds" are sound classes, "sources" say where the samples
+        of each come from, "rate" is the sample rate in Hz and "seconds" the duration.
 
     Raises:
         OutputError: The file cannot be written.
@@ -185,7 +193,13 @@ def render_clip(
     duration = spec.draw_duration(rng)
     main_class = spec.main_class(classes, index)
     samples, scene = render_scene(
-        classes, rng, spec.sample_rate, duration, main_class, spec.mix_probabilities
+        classes,
+        rng,
+        spec.sample_rate,
+        duration,
+        main_class,
+        spec.mix_probabilities,
+        spec.soundfont,
     )
     file_name = spec.file_name(index)
     _write_audio(folder / file_name, samples, spec)
@@ -197,6 +211,7 @@ def render_clip(
         "seconds": len(samples) / spec.sample_rate,
         "rate": spec.sample_rate,
         "kinds": [event.sound_class.name for event in scene.events],
+        "sources": [event.source for event in scene.events],
         "relation": scene.relation,
         "events": [_event_record(event) for event in scene.events],
         "seed": spec.seed,

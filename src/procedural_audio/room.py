@@ -105,7 +105,7 @@ def place_in_room(
         Samples `[num_samples]`.
     """
     if distance == "far":
-        x = _one_pole_lowpass(x, sample_rate, float(rng.uniform(1400, 2200)))
+        x = _one_pole_lowpass(x, sample_rate, float(rng.uniform(1900, 3000)))
     elif distance == "near":
         x = x + _NEAR_BASS_GAIN * _one_pole_lowpass(x, sample_rate, _NEAR_BASS_HZ)
     out = np.zeros(num_samples)

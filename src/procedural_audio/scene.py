@@ -25,7 +25,8 @@ from .room import (
     place_in_room,
     set_peak_level,
 )
-from .sound_class import Annotations, SoundClass
+from .sound_class import Annotations, SoundClass, Source
+from .soundfont import Soundfont
 from .synth import Array, RenderContext, mix_into, normalize_peak
 
 Relation: TypeAlias = Literal["alone", "then", "while"]
@@ -59,6 +60,7 @@ class Event:
         distance: Distance of the source.
         room: Room, or "none".
         loudness: Loudness of the source.
+        source: Where the samples come from.
     """
 
     sound_class: SoundClass
@@ -68,6 +70,7 @@ class Event:
     distance: Distance = "mid"
     room: Room = "none"
     loudness: Loudness = "normal"
+    source: Source = "synthesis"
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class _Clip:
     sample_rate: int
     duration: float
     room: Room
+    soundfont: Soundfont | None
 
 
 def render_scene(
@@ -103,6 +107,7 @@ def render_scene(
     duration: float,
     main_class: SoundClass | None = None,
     mix_probabilities: Sequence[float] = MIX_PROBABILITIES,
+    soundfont: Soundfont | None = None,
 ) -> tuple[NDArray[np.float32], Scene]:
     """Compose and render one clip.
 
@@ -115,6 +120,7 @@ def render_scene(
             class is drawn uniformly from those that can be combined with it.
         mix_probabilities: See `MIX_PROBABILITIES`. The sound is alone if no second class is
             possible.
+        soundfont: Plays the notes of instruments. None: they are synthesized.
 
     Returns:
         Samples `[T]` float32 with |x| <= 1 and T = round(duration * sample_rate), and the scene.
@@ -129,7 +135,7 @@ def render_scene(
     else:
         relation = "alone"
     room = _draw_room(rng, all(member.can_be_indoors for member in members))
-    clip = _Clip(rng, sample_rate, duration, room)
+    clip = _Clip(rng, sample_rate, duration, room, soundfont)
     render = {"alone": _render_alone, "then": _render_then, "while": _render_while}[relation]
     canvas, events = render(members, clip)
     peak = float(np.max(np.abs(canvas)))
@@ -195,7 +201,8 @@ def _render_event(
     offset = round(start * sample_rate)
     num_samples = round(clip.duration * sample_rate)
     event_duration = round((stop - start) * sample_rate) / sample_rate
-    take = sound_class.render(RenderContext(rng, sample_rate, event_duration))
+    context = RenderContext(rng, sample_rate, event_duration, clip.soundfont)
+    take = sound_class.render(context)
     distance, loudness = _draw_place(sound_class, clip, has_loudness)
     peak = float(np.max(np.abs(take.samples)))
     assert np.isfinite(peak) and peak > 1e-6, (
@@ -212,7 +219,8 @@ def _render_event(
         annotations["onsets"] = tuple(onsets)
     audible_from, audible_to = _audible_range(sound, sample_rate)
     times = (start + audible_from, start + audible_to)
-    return canvas, Event(sound_class, annotations, *times, distance, clip.room, loudness)
+    event = Event(sound_class, annotations, *times, distance, clip.room, loudness, take.source)
+    return canvas, event
 
 
 def _draw_place(

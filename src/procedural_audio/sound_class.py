@@ -13,6 +13,8 @@ from typing import Literal, TypeAlias, TypedDict
 from .synth import Array, RenderContext
 
 Family: TypeAlias = Literal["effects", "music", "speech"]
+Source: TypeAlias = Literal["synthesis", "soundfont", "espeak-ng", "flite"]
+"""Where the samples of a take come from."""
 
 
 class Annotations(TypedDict, total=False):
@@ -47,10 +49,12 @@ class Take:
     Attributes:
         samples: Samples `[T]` at any level. `scene` sets the level later.
         annotations: Properties of this take.
+        source: Where the samples come from.
     """
 
     samples: Array
     annotations: Annotations
+    source: Source = "synthesis"
 
 
 @dataclass(frozen=True)

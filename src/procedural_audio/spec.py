@@ -17,6 +17,7 @@ from .captions.grammar import Split
 from .errors import RenderError
 from .scene import MIX_PROBABILITIES
 from .sound_class import SoundClass
+from .soundfont import Soundfont
 
 FileType: TypeAlias = Literal["flac", "wav"]
 
@@ -25,7 +26,7 @@ DURATIONS = (1.28, 2.56, 5.12, 10.24)
 DURATION_WEIGHTS = (0.08, 0.12, 0.65, 0.15)
 """Default relative frequency of each duration."""
 
-VERSION = 4
+VERSION = 5
 """Raised whenever a sound class, the room acoustics or the grammar changes what a seed renders."""
 
 _SPLIT_SEEDS: dict[Split, tuple[int, ...]] = {"train": (), "test": (1,)}
@@ -52,6 +53,7 @@ class CorpusSpec:
         num_captions: Captions per clip.
         split: "train" or "test": which of the two disjoint sets of sentences is used.
         mix_probabilities: See `scene.MIX_PROBABILITIES`.
+        soundfont: Plays the notes of instruments. None: they are synthesized.
 
     Raises:
         RenderError: A value cannot be rendered.
@@ -67,6 +69,7 @@ class CorpusSpec:
     num_captions: int = 3
     split: Split = "train"
     mix_probabilities: tuple[float, ...] = MIX_PROBABILITIES
+    soundfont: Soundfont | None = None
 
     def __post_init__(self) -> None:
         """Validate the values."""
@@ -161,6 +164,7 @@ class CorpusSpec:
             "split": self.split,
             "shares": self.mix_probabilities,
             "clips": num_clips,
+            "soundfont": None if self.soundfont is None else self.soundfont.to_record(),
         }
 
 

@@ -7,11 +7,14 @@ docstring names another shape. Times are in seconds, frequencies in hertz, level
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, sosfilt
+
+if TYPE_CHECKING:
+    from .soundfont import Soundfont
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -29,11 +32,13 @@ class RenderContext:
         rng: Source of every random number of the take.
         sample_rate: Sample rate in Hz.
         duration: Duration of the clip in seconds.
+        soundfont: Plays the notes of instruments. None: they are synthesized.
     """
 
     rng: np.random.Generator
     sample_rate: int
     duration: float
+    soundfont: Soundfont | None = None
 
     @property
     def num_samples(self) -> int:

@@ -28,7 +28,6 @@ PITCHED = (
     "bell",
     "glass",
     "drill",
-    "vacuum",
     "fan",
     "propeller",
     "alarm",

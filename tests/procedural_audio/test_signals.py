@@ -42,7 +42,16 @@ def test_a_pitch_tracker_finds_the_annotated_pitch(name):
             assert abs(cents(np.median(track), pitch)) < 25
 
 
-@pytest.mark.parametrize("name", ["horn", "foghorn", "whistle", "phone"])
+def test_blasts_of_a_foghorn_rise_out_of_their_echo_at_the_annotated_onsets():
+    for seed in range(6):
+        take = render(BY_NAME["foghorn"], seed)
+        loudness = np.convolve(level(take.samples), np.ones(20) / 20, "same")
+        for onset in take.annotations["onsets"]:
+            before = loudness[max(0, round((onset - 0.06) / 0.005))]
+            assert loudness[round((onset + 0.3) / 0.005)] > 1.3 * before
+
+
+@pytest.mark.parametrize("name", ["horn", "whistle", "phone"])
 def test_blasts_and_rings_have_the_annotated_onsets(name):
     for seed in range(10):
         take = render(BY_NAME[name], seed)

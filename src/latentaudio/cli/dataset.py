@@ -42,6 +42,7 @@ def render(
     mix_probabilities: Annotated[list[float] | None, _Multiple] = None,
     num_captions: int = 3,
     file_type: Literal["flac", "wav"] = "flac",
+    soundfont: Path | None = None,
     num_workers: int | None = None,
     demo: str | None = None,
     json: bool = False,
@@ -62,6 +63,7 @@ def render(
             two sounds at the same time. They add to 1. Default: 0.72 0.18 0.1.
         num_captions: Captions per clip, at least 1.
         file_type: File format, 16 bits.
+        soundfont: General MIDI soundfont (.sf2 or .sf3) that plays the instruments.
         num_workers: Number of processes. Default: one per core.
         demo: Render a small set for a tutorial instead, of which only --seed can be chosen. lora:
             24 clips of a bullroarer, which no class has, with the trigger word zorla.
@@ -77,15 +79,14 @@ def render(
         "seed": seed,
         "classes": classes,
         "sample_rate": sample_rate,
-        "file_type": file_type,
-        "num_captions": num_captions,
+        "durations": durations,
         "split": split,
+        "mix_probabilities": mix_probabilities,
+        "num_captions": num_captions,
+        "file_type": file_type,
+        "soundfont": soundfont,
         "num_workers": num_workers,
     }
-    if durations is not None:
-        settings |= {"durations": durations, "duration_weights": [1.0] * len(durations)}
-    if mix_probabilities is not None:
-        settings["mix_probabilities"] = mix_probabilities
     summary = _render_corpus(folder, hours, settings, quiet or json)
     if json or not quiet:
         _print_summary(summary, json)
@@ -94,8 +95,12 @@ def render(
 def _render_corpus(
     folder: Path, hours: float, settings: dict[str, Any], hide_progress: bool
 ) -> RenderSummary:
+    """Render a corpus. Settings of None take the defaults."""
     from procedural_audio.corpus import render_corpus
 
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if "durations" in settings:
+        settings["duration_weights"] = [1.0] * len(settings["durations"])
     with console.progress_bar("rendering", hide_progress) as progress:
         return render_corpus(folder, hours, **settings, progress=progress)
 

@@ -20,7 +20,7 @@ from ..errors import RenderError
 from ..room import Distance, Loudness, Room
 from ..scene import Event, Relation, Scene
 from ..sound_class import Annotations
-from . import verbalize
+from . import ranges, verbalize
 from .handwritten import handwritten_captions
 from .verbalize import pick
 
@@ -33,7 +33,9 @@ _HANDWRITTEN_PROBABILITY = 0.2  # for training captions of a sound alone
 _PROPERTY_PROBABILITY = 0.8
 _NUMBER_PROBABILITY = 0.9
 _OUTDOORS_PROBABILITY = 0.15
-_REGISTER_PROBABILITY = 0.3
+_REGISTER_PROBABILITY = 0.35
+_PACE_PROBABILITY = 0.35
+_DURATION_PROBABILITY = 0.06  # for sounds that go on
 # Style of a sentence: plain lower case, capital letter with full stop, capital letter alone.
 _PLAIN_STYLE = 0.35
 _FULL_STOP_STYLE = 0.85
@@ -225,12 +227,21 @@ def _draw_clause(event: Event, rng: np.random.Generator, names_room: bool) -> _C
     subject = bare_subject
     if not noun.startswith("~"):
         subject = f"{verbalize.indefinite_article(bare_subject)} {bare_subject}"
+    duration = _draw_duration(event, rng)
+    if duration:
+        subject = bare_subject = f"{duration} of {subject}"
     place = _draw_place(event, rng) if names_room else []
     if event.distance != "mid" and rng.random() < _PROPERTY_PROBABILITY:
         place.append(pick(rng, _DISTANCE_PHRASES[event.distance]))
     if rng.random() < 0.3:
         place.reverse()
     return _Clause(subject, bare_subject, _is_or_are(noun), action, " ".join(place))
+
+
+def _draw_duration(event: Event, rng: np.random.Generator) -> str | None:
+    """Draw the duration of a sound that goes on, "five seconds", or mostly None."""
+    is_named = event.sound_class.is_sustained and rng.random() < _DURATION_PROBABILITY
+    return verbalize.duration_phrase(event.stop_s - event.start_s, rng) if is_named else None
 
 
 def _draw_place(event: Event, rng: np.random.Generator) -> list[str]:
@@ -254,19 +265,29 @@ def _is_or_are(noun: str) -> str:
 def _draw_adjectives(
     event: Event, rng: np.random.Generator, loudness_as_adjective: bool
 ) -> list[str]:
-    """Draw adjectives in their order: loudness, qualities of the source, pitch register."""
+    """Draw adjectives in their order: loudness, pace, qualities of the source, register."""
     annotations = event.annotations
+    name = event.sound_class.name
     words: list[str] = []
     has_loudness = loudness_as_adjective and event.loudness != "normal"
     if has_loudness and rng.random() < _PROPERTY_PROBABILITY:
         words.append(pick(rng, _LOUD_ADJECTIVES[event.loudness]))
+    pace = ranges.pace_third(name, annotations)
+    can_be_paced = pace is not None and event.sound_class.family != "speech"
+    if can_be_paced and rng.random() < _PACE_PROBABILITY:
+        words.append("slow" if pace == "lowest" else "fast")
     qualities: list[str] = []
     for word in annotations.get("qualities", ()):
         if rng.random() < _PROPERTY_PROBABILITY:
             qualities.append(word)
     words += qualities[:2]
     if "pitch_hz" in annotations and rng.random() < _REGISTER_PROBABILITY:
-        register = verbalize.register_adjective(annotations["pitch_hz"], rng)
+        register: str | None
+        if name in ranges.PITCH_RANGES_HZ:
+            third = ranges.pitch_third(name, annotations)
+            register = verbalize.relative_register_adjective(third, rng) if third else None
+        else:
+            register = verbalize.register_adjective(annotations["pitch_hz"], rng)
         if register:
             words.append(register)
     return list(dict.fromkeys(words))

@@ -11,6 +11,8 @@ import re
 
 import numpy as np
 
+from .ranges import Third
+
 NUMBER_WORDS = (
     "no",
     "one",
@@ -99,6 +101,26 @@ def register_adjective(pitch_hz: float, rng: np.random.Generator) -> str | None:
     if pitch_hz > HIGH_PITCH_HZ:
         return pick(rng, ("high-pitched", "high"))
     return None
+
+
+def relative_register_adjective(third: Third, rng: np.random.Generator) -> str:
+    """Return an adjective for a pitch that is low or high for its sound class."""
+    if third == "lowest":
+        return pick(rng, ("low", "low", "low-pitched", "deep"))
+    return pick(rng, ("high", "high", "high-pitched"))
+
+
+def duration_phrase(seconds: float, rng: np.random.Generator) -> str | None:
+    """Return a phrase for a duration within 4 % of whole or half seconds, or None."""
+    halves = round(2 * seconds)
+    if halves < 2 or abs(halves / 2 / seconds - 1) > 0.04:
+        return None
+    if halves == 2:
+        return pick(rng, ("a second", "one second"))
+    number = _number(halves // 2)
+    if halves % 2:
+        return f"{number} and a half seconds" if halves > 3 else "one and a half seconds"
+    return f"{number} seconds"
 
 
 def count_phrase(count: int, rng: np.random.Generator) -> str:

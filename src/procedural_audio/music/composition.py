@@ -95,6 +95,11 @@ def midi_to_hz(midi: float) -> float:
     return float(440.0 * 2 ** ((midi - 69) / 12))
 
 
+def hz_to_midi(frequency_hz: float) -> int:
+    """Return the MIDI pitch that is nearest to a frequency in Hz."""
+    return round(69 + 12 * float(np.log2(frequency_hz / 440.0)))
+
+
 def scale_degree(mode: Mode, degree: int) -> int:
     """Return the semitones above the tonic of a degree (0 tonic, 7 octave, -1 leading tone)."""
     return SCALES[mode][degree % 7] + 12 * (degree // 7)
@@ -348,9 +353,12 @@ def _draw_mode(ctx: RenderContext) -> Mode:
 
 
 def _draw_tonic(ctx: RenderContext, instrument_range: InstrumentRange, semitones: int) -> int:
-    """Draw a tonic that leaves `semitones` above it in the range of the instrument."""
+    """Draw a tonic that leaves `semitones` above it in the range of the instrument.
+
+    Music lies in the middle of the range more often than at its ends.
+    """
     highest = max(instrument_range.low, instrument_range.high - semitones)
-    return ctx.integer(instrument_range.low, highest)
+    return round(ctx.triangular(instrument_range.low, highest))
 
 
 _COMPOSERS: Mapping[PhraseType, Callable[[RenderContext, InstrumentRange], Phrase]] = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ..synth import (
     mix_into,
     phase_from_frequency,
 )
+from . import voices
 from .instruments import decaying_partials
 
 
@@ -133,12 +135,16 @@ class DrumKit:
             "rim": self._rim_shot,
             "clap": self._hand_claps,
         }
+        self._recorded: Callable[[str], Array] | None = None
+        if ctx.soundfont is not None:
+            self._recorded = voices.build_drum_kit(ctx, ctx.soundfont)
         self._rendered: dict[str, Array] = {}
 
     def stroke(self, drum: str) -> Array:
         """Return one stroke on a drum `[T]`. Each drum is rendered once per clip."""
         if drum not in self._rendered:
-            self._rendered[drum] = self._drums[drum]()
+            play = self._drums[drum] if self._recorded is None else partial(self._recorded, drum)
+            self._rendered[drum] = play()
         return self._rendered[drum]
 
     def _band_noise(self, seconds: float, low_hz: float, high_hz: float, half_life: float) -> Array:
@@ -240,6 +246,8 @@ def bongos(ctx: RenderContext) -> Callable[[int, float], Array]:
     Returns:
         A function (0 for the high drum or 1 for the low one, velocity) -> one stroke `[T]`.
     """
+    if ctx.soundfont is not None:
+        return voices.build_bongos(ctx, ctx.soundfont)
     noise = noise_context(ctx)
     high_hz = ctx.log_triangular(300, 460)
     pitches = (high_hz, high_hz / ctx.triangular(1.3, 1.55))

@@ -6,36 +6,36 @@ of a soloist takes an object.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from ..events import first_onset
-from ..sound_class import Annotations, SoundClass, Take
+from ..sound_class import Annotations, SoundClass, Source, Take
 from ..synth import Array, RenderContext, mix_into, normalize_peak
-from . import composition, drums, instruments, strings, winds
+from . import composition, drums, voices
 from .composition import InstrumentRange, Note, PhraseType
 from .instruments import Instrument
 
 # Relative frequency of each type of phrase, for instruments that play chords, single melodies, or
 # sustained harmonies.
 _CHORDAL: dict[PhraseType, float] = {
-    "note": 56,
-    "repeats": 14,
-    "scale": 8,
-    "arpeggio": 6,
+    "note": 20,
+    "repeats": 7,
+    "scale": 10,
+    "arpeggio": 12,
     "chord": 8,
-    "chords": 3,
-    "melody": 5,
+    "chords": 12,
+    "melody": 24,
 }
 _MELODIC: dict[PhraseType, float] = {
-    "note": 58,
-    "repeats": 16,
-    "scale": 12,
-    "arpeggio": 6,
-    "melody": 8,
+    "note": 20,
+    "repeats": 7,
+    "scale": 16,
+    "arpeggio": 14,
+    "melody": 36,
 }
-_SUSTAINED: dict[PhraseType, float] = {"note": 60, "chord": 25, "scale": 8, "chords": 7}
+_SUSTAINED: dict[PhraseType, float] = {"note": 36, "chord": 30, "scale": 12, "chords": 22}
 _ACTIONS = ("playing", "performing", "sounding")
 _MIN_TEMPO_BEATS = 4  # beats that a clip must hold for its tempo to be annotated
 _MAX_COUNTED_STROKES = 8
@@ -44,18 +44,18 @@ _MAX_COUNTED_STROKES = 8
 _BONGO_PATTERNS = ((0, 0, 1, 0), (0, 1), (1, 0, 0), (0, 0, 1, 1), (0, 0, 0, 1))
 
 
-def _solo(
-    build_instrument: Callable[[RenderContext], Instrument],
-    instrument_range: InstrumentRange,
-    ctx: RenderContext,
-) -> Take:
-    """Render one phrase on one instrument."""
-    instrument = build_instrument(ctx)
+def _solo(name: str, instrument_range: InstrumentRange, ctx: RenderContext) -> Take:
+    """Render one phrase on the instrument of that name."""
+    instrument = voices.build_instrument(name, ctx)
     phrase = composition.compose(ctx, instrument_range)
     canvas = _render_notes(ctx, instrument, phrase.notes)
     annotations = phrase.annotations
     annotations["qualities"] = instrument.qualities
-    return Take(normalize_peak(instrument.process_clip(canvas)), annotations)
+    return Take(normalize_peak(instrument.process_clip(canvas)), annotations, _source(ctx))
+
+
+def _source(ctx: RenderContext) -> Source:
+    return "synthesis" if ctx.soundfont is None else "soundfont"
 
 
 def _render_notes(ctx: RenderContext, instrument: Instrument, notes: Sequence[Note]) -> Array:
@@ -78,7 +78,8 @@ def _drum_kit(ctx: RenderContext) -> Take:
     annotations = Annotations(manner=(composition.pick(ctx, *options),))
     if (ctx.duration - start) * bpm / 60 >= _MIN_TEMPO_BEATS:
         annotations["bpm"] = bpm
-    return Take(normalize_peak(drums.render_pattern(ctx, style, bpm, start)), annotations)
+    beat = drums.render_pattern(ctx, style, bpm, start)
+    return Take(normalize_peak(beat), annotations, _source(ctx))
 
 
 def _bongos(ctx: RenderContext) -> Take:
@@ -102,7 +103,7 @@ def _bongos(ctx: RenderContext) -> Take:
         velocity = 1.0 if position == 0 else ctx.triangular(0.7, 0.95)
         stroke = render_stroke(pattern[position], velocity)
         mix_into(canvas, stroke, round(onset * ctx.sample_rate))
-    return Take(normalize_peak(canvas), _bongo_annotations(onsets, rate_hz))
+    return Take(normalize_peak(canvas), _bongo_annotations(onsets, rate_hz), _source(ctx))
 
 
 def _bongo_annotations(onsets: list[float], rate_hz: float) -> Annotations:
@@ -128,18 +129,18 @@ class _Accompaniment:
     2 fifth, "." silent.
     """
 
-    build_chord_instrument: Callable[[RenderContext], Instrument]
+    chord_instrument: str
     chords: str
     bass: str
 
 
 _ACCOMPANIMENTS: dict[str, _Accompaniment] = {
-    "rock": _Accompaniment(strings.electric_guitar, "x...x...x...x...", "0.0.0.0.0.0.0.0."),
-    "disco": _Accompaniment(instruments.synth_lead, "..o...o...o...o.", "0.0.0.0.0.0.2.2."),
-    "swing": _Accompaniment(strings.piano, "...o.....o..", "0..1..2..1.."),
-    "reggae": _Accompaniment(winds.organ, "....o.......o...", "0.....2.0..0...."),
-    "bossa nova": _Accompaniment(strings.guitar, "x..o..o...o..o..", "0.....2.0.....2."),
-    "waltz": _Accompaniment(winds.accordion, "..o.o.", "0....."),
+    "rock": _Accompaniment("electric guitar", "x...x...x...x...", "0.0.0.0.0.0.0.0."),
+    "disco": _Accompaniment("synth lead", "..o...o...o...o.", "0.0.0.0.0.0.2.2."),
+    "swing": _Accompaniment("piano", "...o.....o..", "0..1..2..1.."),
+    "reggae": _Accompaniment("organ", "....o.......o...", "0.....2.0..0...."),
+    "bossa nova": _Accompaniment("guitar", "x..o..o...o..o..", "0.....2.0.....2."),
+    "waltz": _Accompaniment("accordion", "..o.o.", "0....."),
 }
 
 
@@ -173,15 +174,15 @@ def _band(ctx: RenderContext) -> Take:
             pitch = composition.midi_to_hz(tonic - 12 + chord[int(degree)] % 12)
             bass_notes.append(Note(onset, 0.9 * style.steps_per_beat * step_s, pitch, 0.9))
     mix = drums.render_pattern(ctx, style, bpm, start, 0.6)
-    bass = _render_notes(ctx, strings.bass_guitar(ctx), bass_notes)
+    bass = _render_notes(ctx, voices.build_instrument("bass guitar", ctx), bass_notes)
     mix += 0.55 * normalize_peak(bass, 1.0)
-    instrument = accompaniment.build_chord_instrument(ctx)
+    instrument = voices.build_instrument(accompaniment.chord_instrument, ctx)
     chords = instrument.process_clip(_render_notes(ctx, instrument, chord_notes))
     mix += 0.5 * normalize_peak(chords, 1.0)
     annotations = Annotations(qualities=(name,), manner=(f"in a {mode} key",))
     if (ctx.duration - start) * bpm / 60 >= _MIN_TEMPO_BEATS:
         annotations["bpm"] = bpm
-    return Take(normalize_peak(mix), annotations)
+    return Take(normalize_peak(mix), annotations, _source(ctx))
 
 
 def _chord_notes(
@@ -197,111 +198,94 @@ def _chord_notes(
 
 def _solo_class(
     name: str,
-    build_instrument: Callable[[RenderContext], Instrument],
     instrument_range: InstrumentRange,
     nouns: tuple[str, ...],
     actions: tuple[str, ...] = _ACTIONS,
 ) -> SoundClass:
-    render = partial(_solo, build_instrument, instrument_range)
+    render = partial(_solo, name, instrument_range)
     return SoundClass(name, "music", nouns, actions, render)
 
 
 _SOLOISTS: tuple[SoundClass, ...] = (
     _solo_class(
         "piano",
-        strings.piano,
         InstrumentRange(36, 88, False, _CHORDAL),
         ("piano", "grand piano", "upright piano", "concert piano"),
     ),
     _solo_class(
         "guitar",
-        strings.guitar,
         InstrumentRange(40, 76, False, _CHORDAL),
         ("guitar", "plucked guitar", "solo guitar"),
     ),
     _solo_class(
         "electric guitar",
-        strings.electric_guitar,
         InstrumentRange(40, 79, False, {**_CHORDAL, "scale": 12, "chords": 3}),
         ("electric guitar", "rock guitar", "electric lead guitar"),
     ),
     _solo_class(
         "bass guitar",
-        strings.bass_guitar,
         InstrumentRange(28, 55, False, _MELODIC),
         ("bass guitar", "electric bass", "electric bass guitar"),
     ),
     _solo_class(
         "violin",
-        strings.violin,
         InstrumentRange(55, 91, True, _MELODIC),
         ("violin", "fiddle", "bowed violin", "solo violin"),
     ),
     _solo_class(
         "cello",
-        strings.cello,
         InstrumentRange(36, 67, True, _MELODIC),
         ("cello", "bowed cello", "solo cello"),
     ),
     _solo_class(
         "flute",
-        winds.flute,
         InstrumentRange(60, 93, True, _MELODIC),
         ("flute", "concert flute", "solo flute"),
         (*_ACTIONS, "blowing"),
     ),
     _solo_class(
         "trumpet",
-        winds.trumpet,
         InstrumentRange(54, 82, True, _MELODIC),
         ("trumpet", "brass trumpet", "solo trumpet"),
         (*_ACTIONS, "blowing"),
     ),
     _solo_class(
         "organ",
-        winds.organ,
         InstrumentRange(36, 84, True, _CHORDAL),
         ("pipe organ", "church organ", "organ"),
     ),
     _solo_class(
         "accordion",
-        winds.accordion,
         InstrumentRange(48, 84, True, _CHORDAL),
         ("accordion", "squeezebox", "reed accordion"),
     ),
     _solo_class(
         "xylophone",
-        instruments.xylophone,
         InstrumentRange(67, 98, False, _MELODIC),
         ("xylophone", "xylophone struck with mallets", "toy xylophone"),
     ),
     _solo_class(
         "marimba",
-        instruments.marimba,
         InstrumentRange(45, 77, False, _MELODIC),
         ("marimba", "marimba struck with soft mallets", "solo marimba"),
     ),
     _solo_class(
         "music box",
-        instruments.music_box,
-        InstrumentRange(72, 99, False, {**_MELODIC, "melody": 16}),
+        InstrumentRange(72, 99, False, {**_MELODIC, "melody": 40}),
         ("music box", "toy music box", "musical box", "wind-up music box"),
     ),
     _solo_class(
         "synth lead",
-        instruments.synth_lead,
         InstrumentRange(40, 84, True, _MELODIC),
         ("synthesizer", "synth", "synth lead", "analogue synthesizer"),
     ),
     _solo_class(
         "synth pad",
-        instruments.synth_pad,
         InstrumentRange(40, 76, True, _SUSTAINED),
         ("synthesizer pad", "synth pad", "ambient synthesizer pad"),
     ),
     _solo_class(
         "choir",
-        winds.choir,
         InstrumentRange(48, 79, True, _SUSTAINED),
         ("choir", "chorus of voices", "group of singers", "vocal choir"),
         ("singing", "vocalising", "chanting"),

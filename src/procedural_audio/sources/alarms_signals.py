@@ -31,13 +31,15 @@ from ..synth import (
     phase_from_frequency,
     resonator,
 )
-from .formants import formant_filter, pulse_train
+from .formants import formant_filter, jitter, pulse_train
 from .impacts_noise import (
     countable_annotations,
+    grain_cloud,
     noise_burst,
     place_strikes,
     wavetable_tone,
 )
+from .surroundings import add_air, add_echo
 
 
 def _odd_harmonics(frequency: float, sample_rate: int, n: int, brightness: float) -> Array:
@@ -161,28 +163,45 @@ def horn(ctx: RenderContext) -> Take:
     take = repeat_calls(ctx, length, (0.08, 0.9), 6, lambda _: honk, qualities)
     if not is_double:
         take.annotations["pitch_hz"] = pitch
+    _name_length(take.annotations, length, (0.28, 0.6))
     return take
 
 
+def _name_length(annotations: Annotations, seconds: float, limits: tuple[float, float]) -> None:
+    """Add a phrase for blasts below the first limit or above the second."""
+    words: tuple[str, ...] = ()
+    if seconds < limits[0]:
+        words = ("in short blasts",) if annotations.get("count", 1) > 1 else ("in a short blast",)
+    elif seconds > limits[1]:
+        words = ("in long blasts",) if annotations.get("count", 1) > 1 else ("in a long blast",)
+    annotations["manner"] = annotations.get("manner", ()) + words
+
+
 def foghorn(ctx: RenderContext) -> Take:
-    """Render a ship's horn: a very low brassy tone with a slow attack and some air noise."""
+    """Render a ship's horn: a very low dull tone with a slow attack, and its echo over water."""
     noise = noise_context(ctx)
     pitch = ctx.log_triangular(60, 250)
     length = limit_length(ctx, ctx.log_triangular(0.9, 3.0))
     n = ctx.to_samples(length)
-    tilt = ctx.triangular(0.7, 1.1)
-    tone = wavetable_tone(np.full(n, pitch), ctx.sample_rate, tilt, top_hz=2500)
-    resonances = ((2.5 * pitch, 1.5 * pitch, 1.0), (600, 250, 0.5))
+    tilt = ctx.triangular(1.05, 1.35)
+    contour = breakpoint_curve(n, (0, 0.94), (0.1, 1), (0.9, 1), (1, 0.95))
+    frequency = jitter(ctx, pitch * contour, 0.004, 12)
+    # Two diaphragms, a few cents apart, beat.
+    tone = wavetable_tone(frequency, ctx.sample_rate, tilt, top_hz=1200)
+    tone = tone + wavetable_tone(1.003 * frequency, ctx.sample_rate, tilt, top_hz=1200)
+    resonances = ((250, 150, 1.0), (550, 250, 0.7), (1100, 400, 0.4))
     body = formant_filter(tone, ctx.sample_rate, resonances)
-    air = butterworth(white_noise_per_hz(noise, length), ctx.sample_rate, 200, 2000)[:n]
-    blast = tone + body + 0.03 * air
+    air = butterworth(white_noise_per_hz(noise, length), ctx.sample_rate, 150, 2500)[:n]
     attack = min(0.15, 0.2 * length)
     envelope = attack_release(ctx, length, attack, 2 * attack)
+    blast = (0.4 * tone + body + 0.05 * air) * envelope
     smallness = np.log(pitch / 60) / np.log(250 / 60)
     qualities = descriptor(smallness, ("large", "deep"), ("small",))
-    take = repeat_calls(ctx, length, (0.5, 1.6), 3, lambda _: blast * envelope, qualities)
+    take = repeat_calls(ctx, length, (0.5, 1.6), 3, lambda _: blast, qualities)
     take.annotations["pitch_hz"] = pitch
-    return take
+    _name_length(take.annotations, length, (1.2, 2.2))
+    harbor = add_echo(noise, take.samples, 1.8, ctx.triangular(1.2, 2.5))
+    return Take(add_air(noise, harbor, ctx.triangular(-48, -40)), take.annotations)
 
 
 def whistle(ctx: RenderContext) -> Take:
@@ -205,6 +224,7 @@ def whistle(ctx: RenderContext) -> Take:
     take = repeat_calls(ctx, length, (0.1, 1.0), 5, lambda _: blast, qualities)
     if pea <= 0:
         take.annotations["pitch_hz"] = pitch
+    _name_length(take.annotations, length, (0.4, 0.75))
     return take
 
 
@@ -305,32 +325,26 @@ def arcade(ctx: RenderContext) -> Take:
 
 
 def camera(ctx: RenderContext) -> Take:
-    """Render a camera shutter: two clicks of the mirror and a whir between them."""
+    """Render a camera: two slaps of the mirror, and the rattle of the shutter between them."""
     noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
-    click_gap = ctx.triangular(0.06, 0.14)
-    tuning = 1.3 - 0.5 * size
+    gap = ctx.triangular(0.11, 0.24)
+    edge_hz = 1500 - 600 * size
 
-    def click(brightness: float) -> Array:
-        sound = noise_burst(noise, 0.05, 1200 * tuning, 7000, 0.004, 0.0003) * brightness
-        body = damped_modes(
-            ctx,
-            0.05,
-            tuning * np.array([420.0, 1050, 2400]),
-            np.array([0.6, 0.5, 0.3]),
-            np.array([0.008, 0.006, 0.004]),
-        )
-        mix_into(sound, body, 0)
-        return sound
+    def click() -> Array:
+        low_hz = edge_hz * ctx.log_triangular(0.7, 1.4)
+        half_life = ctx.triangular(0.002, 0.0042)
+        return normalize_peak(noise_burst(noise, 0.04, low_hz, 7000, half_life, 0.0003))
 
-    motor_noise = white_noise_per_hz(noise, click_gap)
-    whir = butterworth(motor_noise, ctx.sample_rate, 1500, 5000)
-    whir = whir * attack_release(ctx, click_gap, 0.02, 0.02)
-    shutter = np.zeros(ctx.to_samples(click_gap + 0.06))
-    mix_into(shutter, click(1.0), 0)
-    mix_into(shutter, whir, 0, 0.12)
-    mix_into(shutter, click(0.7), ctx.to_samples(click_gap), 0.8)
-    return repeat_calls(ctx, click_gap + 0.05, (0.08, 1.2), 6, lambda _: shutter)
+    shutter = np.zeros(ctx.to_samples(gap + 0.1))
+    for position, gain in ((0.0, 1.0), (0.012, 0.5), (gap, 0.8), (gap + 0.015, 0.4)):
+        mix_into(shutter, click(), round(position * ctx.sample_rate), gain)
+    clicks = [click() for _ in range(12)]
+    onsets = np.sort(noise.rng.uniform(0, gap, 60))
+    gains = 0.6 * noise.rng.lognormal(-1, 0.6, 60)
+    shutter += grain_cloud(noise, clicks, onsets, gains, len(shutter))
+    take = repeat_calls(ctx, gap + 0.05, (0.08, 1.2), 6, lambda _: shutter)
+    return Take(add_echo(noise, take.samples, 0.25, 0.3), take.annotations)
 
 
 CLASSES: tuple[SoundClass, ...] = (

@@ -28,38 +28,30 @@ from ..synth import (
     decay_envelope,
     mix_into,
 )
-from .formants import (
-    formant_filter,
-    jitter,
-    moving_formant_filter,
-    pulse_train,
-    scale_formants,
-)
+from .formants import jitter
+from .surroundings import add_air
+from .vocal_tract import Larynx, build_throat, filter_voice, vibrate
 
 
 def dog(ctx: RenderContext) -> Take:
-    """Render barks: the pitch rises and falls while the jaw snaps open and shut."""
+    """Render barks: harsh bursts of breath and voice while the jaw snaps open and shut."""
     noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
-    pitch = log_interpolate(950, 210, size) * ctx.log_triangular(0.88, 1.14)
-    length = log_interpolate(0.11, 0.26, size) * ctx.log_triangular(0.85, 1.2)
+    pitch = log_interpolate(820, 390, size) * ctx.log_triangular(0.9, 1.1)
+    length = log_interpolate(0.13, 0.28, size) * ctx.log_triangular(0.85, 1.2)
     length = limit_length(ctx, length)
-    roughness = ctx.triangular(0.02, 0.07)
-    breath = ctx.triangular(0.35, 0.8)
-    head = log_interpolate(1.5, 0.72, size)
-    closed = scale_formants(((420, 160, 1.0), (950, 250, 0.4)), head)
-    opened = scale_formants(((760, 220, 1.0), (1450, 320, 0.8), (2700, 600, 0.35)), head)
+    larynx = Larynx(0.55, 0.02, 0.2, ctx.triangular(0.25, 0.6), ctx.triangular(0.0, 0.5))
+    throat = build_throat(ctx, log_interpolate(0.1, 0.2, size), 0.17, 1.5)
+    harsh = ctx.triangular(0.6, 1.2)
 
     def bark(pitch_factor: float) -> Array:
         n = ctx.to_samples(length)
-        contour = breakpoint_curve(n, (0, 0.6), (0.25, 1), (0.6, 0.86), (1, 0.5))
-        frequency = jitter(ctx, pitch * pitch_factor * contour, roughness, 120)
-        excitation = pulse_train(frequency, ctx.sample_rate, 0.7)
-        excitation = excitation + breath * white_noise_per_hz(noise, length)
-        opening = breakpoint_curve(n, (0, 0), (0.25, 1), (0.6, 0.9), (1, 0))
-        envelope = breakpoint_curve(n, (0, 0), (0.07, 1), (0.4, 0.75), (1, 0))
-        sound = moving_formant_filter(excitation, ctx.sample_rate, closed, opened, opening)
-        return sound * envelope
+        contour = breakpoint_curve(n, (0, 0.7), (0.2, 1), (0.5, 0.9), (1, 0.55))
+        harshness = harsh * breakpoint_curve(n, (0, 1), (0.3, 0.5), (1, 1))
+        cry = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harshness)
+        opening = breakpoint_curve(n, (0, 0.1), (0.2, 1), (0.5, 0.8), (1, 0))
+        envelope = breakpoint_curve(n, (0, 0), (0.06, 1), (0.3, 0.8), (0.6, 0.25), (1, 0))
+        return filter_voice(cry, ctx.sample_rate, throat, opening) * envelope
 
     qualities = descriptor(size, ("small", "yappy"), ("large", "deep"))
     return repeat_calls(ctx, length, (0.08, 0.7), 7, bark, qualities)
@@ -69,82 +61,79 @@ def cat(ctx: RenderContext) -> Take:
     """Render meows: the lips open from a hum to a bright vowel and close again."""
     noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
-    pitch = log_interpolate(900, 330, size) * ctx.log_triangular(0.92, 1.08)
-    length = limit_length(ctx, ctx.log_triangular(0.45, 1.1))
-    peak = ctx.triangular(0.22, 0.55)
-    head = log_interpolate(1.25, 0.9, size)
-    breath = ctx.triangular(0.03, 0.12)
-    start_pitch = ctx.triangular(0.68, 0.98)
-    end_pitch = ctx.triangular(0.55, 0.95)
-    closed = scale_formants(((450, 150, 1.0), (1100, 250, 0.15)), head)
-    opened = scale_formants(((1000, 200, 1.0), (2200, 300, 0.9), (3500, 500, 0.5)), head)
+    pitch = log_interpolate(1000, 470, size) * ctx.log_triangular(0.92, 1.08)
+    length = limit_length(ctx, ctx.log_triangular(0.45, 1.2))
+    peak = ctx.triangular(0.2, 0.5)
+    breath = ctx.triangular(0.03, 0.15)
+    larynx = Larynx(0.3 + 0.6 * size, 0.006, 0.06, breath, ctx.triangular(0.0, 0.3))
+    throat = build_throat(ctx, log_interpolate(0.07, 0.105, size), 0.16, 1.7)
+    start_pitch = ctx.triangular(0.6, 0.95)
+    end_pitch = ctx.triangular(0.5, 0.9)
+    harsh = max(0.0, ctx.triangular(-0.3, 0.4))
 
     def meow(pitch_factor: float) -> Array:
         n = ctx.to_samples(length)
-        contour = breakpoint_curve(n, (0, start_pitch), (peak, 1.12), (0.75, 1), (1, end_pitch))
-        frequency = jitter(ctx, pitch * pitch_factor * contour, 0.006, 12)
-        excitation = pulse_train(frequency, ctx.sample_rate, 0.6)
-        excitation = excitation + breath * white_noise_per_hz(noise, length)
-        opening = breakpoint_curve(n, (0, 0), (0.12, 0.05), (peak, 1), (0.7, 0.55), (1, 0))
-        envelope = breakpoint_curve(n, (0, 0), (0.1, 0.5), (peak, 1), (0.75, 0.6), (1, 0))
-        sound = moving_formant_filter(excitation, ctx.sample_rate, closed, opened, opening)
-        return sound * envelope
+        contour = breakpoint_curve(n, (0, start_pitch), (peak, 1.1), (0.7, 1), (1, end_pitch))
+        cry = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harsh)
+        opening = breakpoint_curve(n, (0, 0), (0.1, 0.1), (peak, 1), (0.65, 0.6), (1, 0))
+        envelope = breakpoint_curve(n, (0, 0), (0.08, 0.5), (peak, 1), (0.75, 0.5), (1, 0))
+        return filter_voice(cry, ctx.sample_rate, throat, opening) * envelope
 
     qualities = descriptor(size, ("small", "young"), ("large",))
-    return repeat_calls(ctx, length, (0.25, 1.2), 4, meow, qualities)
+    take = repeat_calls(ctx, length, (0.25, 1.2), 4, meow, qualities)
+    return Take(add_air(noise, take.samples, ctx.triangular(-64, -54)), take.annotations)
 
 
 def cow(ctx: RenderContext) -> Take:
-    """Render moos: a long low tone that starts nasal and opens to a round vowel."""
+    """Render moos: a nasal hum that opens to a loud rough vowel and sinks again."""
     noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
-    pitch = log_interpolate(210, 85, size) * ctx.log_triangular(0.93, 1.07)
-    length = limit_length(ctx, ctx.log_triangular(1.0, 2.2))
-    peak = ctx.triangular(0.45, 0.7)
-    breath = ctx.triangular(0.03, 0.15)
-    roughness = ctx.triangular(0.004, 0.02)
-    head = log_interpolate(1.3, 0.85, size)
-    closed = scale_formants(((230, 90, 1.0), (900, 300, 0.06)), head)
-    opened = scale_formants(((430, 110, 1.0), (850, 160, 0.6), (2300, 400, 0.12)), head)
+    pitch = log_interpolate(260, 115, size) * ctx.log_triangular(0.93, 1.07)
+    length = limit_length(ctx, ctx.log_triangular(1.1, 2.4))
+    peak = ctx.triangular(0.4, 0.7)
+    rise = ctx.triangular(0.65, 0.9)
+    larynx = Larynx(0.2, 0.012, 0.15, ctx.triangular(0.05, 0.2), ctx.triangular(0.0, 0.4))
+    throat = build_throat(ctx, log_interpolate(0.3, 0.48, size), 0.08, 1.5)
+    harsh = ctx.triangular(0.0, 0.4)
 
     def moo(pitch_factor: float) -> Array:
         n = ctx.to_samples(length)
-        contour = breakpoint_curve(n, (0, 0.8), (peak, 1.1), (0.85, 1), (1, 0.7))
-        frequency = jitter(ctx, pitch * pitch_factor * contour, roughness, 60)
-        excitation = pulse_train(frequency, ctx.sample_rate, 0.8, top_hz=4000)
-        excitation = excitation + breath * white_noise_per_hz(noise, length)
-        opening = breakpoint_curve(n, (0, 0), (0.2, 0.05), (0.5, 1), (0.85, 0.8), (1, 0.2))
-        envelope = breakpoint_curve(n, (0, 0), (0.12, 0.6), (peak, 1), (0.85, 0.7), (1, 0))
-        sound = moving_formant_filter(excitation, ctx.sample_rate, closed, opened, opening)
-        return sound * envelope
+        contour = breakpoint_curve(n, (0, rise), (0.3, 0.95), (peak, 1.1), (0.85, 1), (1, 0.7))
+        harshness = harsh * breakpoint_curve(n, (0, 0), (0.3, 0.4), (peak, 1), (1, 0.2))
+        cry = vibrate(ctx, noise, pitch * pitch_factor * contour, larynx, harshness)
+        opening = breakpoint_curve(n, (0, 0.2), (0.2, 0.6), (peak, 1), (0.85, 1), (1, 0.5))
+        envelope = breakpoint_curve(
+            n, (0, 0), (0.02, 0.4), (0.2, 0.6), (peak, 1), (0.85, 0.6), (1, 0)
+        )
+        return filter_voice(cry, ctx.sample_rate, throat, opening) * envelope
 
     qualities = descriptor(size, ("young", "small"), ("large", "deep"))
-    return repeat_calls(ctx, length, (0.3, 1.2), 3, moo, qualities)
+    take = repeat_calls(ctx, length, (0.3, 1.2), 3, moo, qualities)
+    return Take(add_air(noise, take.samples, ctx.triangular(-64, -52)), take.annotations)
 
 
 def sheep(ctx: RenderContext) -> Take:
-    """Render bleats: a nasal vowel with a tremolo and vibrato of about ten hertz."""
+    """Render bleats: a nasal vowel whose pitch and level shake ten times a second."""
     noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
-    pitch = log_interpolate(480, 170, size) * ctx.log_triangular(0.93, 1.07)
+    pitch = log_interpolate(420, 150, size) * ctx.log_triangular(0.93, 1.07)
     length = limit_length(ctx, ctx.log_triangular(0.55, 1.2))
     tremolo_hz = ctx.triangular(7, 13)
-    depth = ctx.triangular(0.4, 0.75)
-    breath = ctx.triangular(0.05, 0.2)
-    head = log_interpolate(1.3, 0.84, size)
-    formants = scale_formants(((720, 150, 1.0), (1700, 220, 0.8), (2700, 350, 0.5)), head)
+    depth = ctx.triangular(0.3, 0.65)
+    larynx = Larynx(0.4, 0.015, 0.15, ctx.triangular(0.08, 0.25))
+    throat = build_throat(ctx, log_interpolate(0.13, 0.22, size), 0.12, 1.3)
 
     def bleat(pitch_factor: float) -> Array:
         n = ctx.to_samples(length)
         onset_curve = breakpoint_curve(n, (0, 0), (0.2, 1), (1, 1))
         tremolo = np.sin(2 * np.pi * tremolo_hz * ctx.time_axis(length)) * onset_curve
         contour = breakpoint_curve(n, (0, 0.85), (0.15, 1.05), (0.7, 1), (1, 0.85))
-        frequency = pitch * pitch_factor * contour * (1 + 0.06 * depth * tremolo)
-        excitation = pulse_train(jitter(ctx, frequency, 0.012, 90), ctx.sample_rate, 0.6)
-        excitation = excitation + breath * white_noise_per_hz(noise, length)
+        frequency = pitch * pitch_factor * contour * (1 + 0.07 * depth * tremolo)
+        cry = vibrate(ctx, noise, frequency, larynx, 0.12)
+        opening = breakpoint_curve(n, (0, 0.2), (0.2, 0.9), (0.8, 0.7), (1, 0.3))
         curve = breakpoint_curve(n, (0, 0), (0.08, 0.9), (0.3, 1), (0.8, 0.7), (1, 0))
         envelope = (1 - depth * (0.5 - 0.5 * tremolo)) * curve
-        return formant_filter(excitation, ctx.sample_rate, formants) * envelope
+        return filter_voice(cry, ctx.sample_rate, throat, opening) * envelope
 
     qualities = descriptor(size, ("young", "small"), ("large",))
     return repeat_calls(ctx, length, (0.3, 1.2), 4, bleat, qualities)
@@ -196,31 +185,26 @@ def wolf(ctx: RenderContext) -> Take:
     """Render howls: a long tone that rises, holds and sinks. The held pitch is annotated."""
     noise = noise_context(ctx)
     pitch = ctx.log_triangular(230, 820)
-    length = limit_length(ctx, ctx.log_triangular(1.4, 3.6))
+    length = limit_length(ctx, ctx.log_triangular(1.6, 3.8))
     start_pitch = ctx.triangular(0.45, 0.75)
-    tilt = ctx.triangular(1.6, 2.4)
-    breath = ctx.triangular(0.01, 0.05)
-    hold_from = ctx.triangular(0.08, 0.3)
-    hold_to = ctx.triangular(0.7, 0.88)
-    formants = (
-        (1.1 * pitch, 350.0, 1.0),
-        (max(850.0, 1.6 * pitch), 300.0, 0.5),
-        (2400.0, 600.0, 0.15),
-    )
+    larynx = Larynx(ctx.triangular(1.1, 1.7), 0.004, 0.1, ctx.triangular(0.03, 0.1))
+    throat = build_throat(ctx, ctx.triangular(0.2, 0.26), 0.2, 1.4)
+    hold_from = ctx.triangular(0.12, 0.3)
+    hold_to = ctx.triangular(0.6, 0.8)
+    end_pitch = ctx.triangular(0.5, 0.75)
 
     def howl(pitch_factor: float) -> Array:
         n = ctx.to_samples(length)
-        end_pitch = 0.5 + 0.5 * start_pitch
         contour = breakpoint_curve(
             n, (0, start_pitch), (hold_from, 1), (hold_to, 1), (1, end_pitch)
         )
         # The annotated pitch allows only a few cents of drift, within a howl and between howls.
         contour = contour * pitch_factor**0.1
-        frequency = jitter(ctx, pitch * contour, 0.002, 3)
-        excitation = pulse_train(frequency, ctx.sample_rate, tilt, top_hz=5000)
-        excitation = excitation + breath * white_noise_per_hz(noise, length)
-        envelope = breakpoint_curve(n, (0, 0), (0.1, 0.6), (0.3, 1), (0.75, 0.9), (1, 0))
-        return formant_filter(excitation, ctx.sample_rate, formants) * envelope
+        frequency = jitter(ctx, pitch * contour, 0.006, 3)
+        cry = vibrate(ctx, noise, frequency, larynx)
+        opening = breakpoint_curve(n, (0, 0.1), (0.3, 0.6), (0.7, 0.4), (1, 0.1))
+        envelope = breakpoint_curve(n, (0, 0), (0.1, 0.6), (0.3, 1), (0.75, 0.8), (1, 0))
+        return filter_voice(cry, ctx.sample_rate, throat, opening) * envelope
 
     take = repeat_calls(ctx, length, (0.3, 1.0), 2, howl)
     take.annotations["pitch_hz"] = pitch

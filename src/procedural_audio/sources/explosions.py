@@ -27,6 +27,7 @@ from ..synth import (
 )
 from .formants import pulse_train
 from .impacts_noise import grain_cloud, noise_burst, poisson_onsets
+from .surroundings import add_echo
 
 
 def laser(ctx: RenderContext) -> Take:
@@ -84,23 +85,25 @@ def explosion(ctx: RenderContext) -> Take:
 
 
 def gunshot(ctx: RenderContext) -> Take:
-    """Render counted gunshots: a crack of a few milliseconds and the pressure wave behind it."""
+    """Render counted gunshots: a crack, the blast behind it, and the echo of the land."""
     noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
-    length = 0.25 + 0.25 * size
+    length = 0.6
 
     def shot(_: float) -> Array:
-        burst = noise_burst(noise, length, 250, 7800, 0.006 + 0.006 * size, 0.0002)
-        crack = normalize_peak(burst)
+        crack = noise_burst(noise, length, 250, 7800, 0.015 + 0.01 * size, 0.0002)
         turbulence = colored_noise(noise, length, 0.8)
-        wave = butterworth(turbulence, ctx.sample_rate, 70, 2500 - 1500 * size)
-        slap = normalize_peak(wave * decay_envelope(noise, length, 0.04 + 0.05 * size))
-        envelope = attack_release(ctx, length, 0.0, 0.4 * length)
-        return (crack + (0.5 + 0.5 * size) * slap) * envelope
+        wave = butterworth(turbulence, ctx.sample_rate, 70, 3500 - 2000 * size, 1)
+        blast = wave * decay_envelope(noise, length, 0.08 + 0.08 * size, 0.001)
+        envelope = attack_release(ctx, length, 0.0, 0.3 * length)
+        mix = normalize_peak(crack) + (0.7 + 0.5 * size) * normalize_peak(blast)
+        return mix * envelope
 
-    shot_length = min(length, 0.4 * ctx.duration)
+    shot_length = min(0.3, 0.4 * ctx.duration)
     qualities = descriptor(size, ("small",), ("heavy",))
-    return repeat_calls(ctx, shot_length, (0.05, 1.2), 6, shot, qualities)
+    take = repeat_calls(ctx, shot_length, (0.05, 1.2), 6, shot, qualities)
+    echo_gain = max(0.0, ctx.triangular(-0.8, 0.3))
+    return Take(add_echo(noise, take.samples, 0.8, echo_gain), take.annotations)
 
 
 CLASSES: tuple[SoundClass, ...] = (

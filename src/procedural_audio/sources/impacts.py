@@ -24,7 +24,6 @@ from ..synth import (
     attack_release,
     butterworth,
     damped_modes,
-    decay_envelope,
     mix_into,
     normalize_peak,
     resonator,
@@ -38,6 +37,7 @@ from .impacts_noise import (
     poisson_onsets,
     repeat_strikes,
 )
+from .surroundings import add_air, add_echo
 
 
 def knock(ctx: RenderContext) -> Take:
@@ -126,23 +126,22 @@ def door(ctx: RenderContext) -> Take:
     age = ctx.triangular(0, 1)
     weight = ctx.triangular(0, 1)
     start = first_onset(ctx)
-    creak_s = min(ctx.log_triangular(0.5, 2.2), 0.5 * ctx.duration)
+    creak_s = min(ctx.log_triangular(0.4, 1.8), 0.5 * ctx.duration)
     creak = _hinge_creak(ctx, noise, age, creak_s)
-    tuning = 1.5 - 0.8 * weight
-    slam = damped_modes(
-        ctx,
-        0.6,
-        tuning * np.array([62.0, 98, 151, 233, 377]),
-        np.array([1.0, 1, 0.8, 0.6, 0.4]),
-        np.array([0.07, 0.06, 0.04, 0.03, 0.02]),
-    )
-    mix_into(slam, normalize_peak(noise_burst(noise, 0.4, 80, 2600, 0.025)), 0, 1.6)
-    latch = noise_burst(noise, 0.05, 1500, 6000, 0.004)
-    mix_into(slam, latch, ctx.to_samples(ctx.triangular(0.015, 0.05)), 0.5)
+    slam = np.zeros(ctx.to_samples(0.6))
+    latch_s = ctx.triangular(0.06, 0.12)
+    tuning = 1.4 - 0.7 * weight
+    for delay_s, gain in ((0.0, 1.0), (latch_s, 0.6)):
+        at = ctx.to_samples(delay_s)
+        panel = noise_burst(noise, 0.25, 90 * tuning, 1100 * tuning, 0.02 + 0.015 * weight, 0.002)
+        mix_into(slam, normalize_peak(panel), at, gain)
+        frame = noise_burst(noise, 0.1, 500 * tuning, 4500, 0.01, 0.0006)
+        mix_into(slam, normalize_peak(frame), at, 0.5 * gain)
     canvas = ctx.silence()
-    mix_into(canvas, normalize_peak(creak), round(start * ctx.sample_rate), 0.3 + 0.4 * age)
+    mix_into(canvas, normalize_peak(creak), round(start * ctx.sample_rate), 0.1 + 0.25 * age)
     slam_onset = start + creak_s + ctx.triangular(0, min(0.4, 0.1 * ctx.duration))
     mix_into(canvas, normalize_peak(slam), round(slam_onset * ctx.sample_rate), 1.1)
+    canvas = add_air(noise, add_echo(noise, canvas, 0.4, 0.5), ctx.triangular(-66, -58))
     qualities = descriptor(weight, ("light",), ("heavy",))
     if age > 0.6:
         qualities += ("old", "rusty")
@@ -173,34 +172,32 @@ def _hinge_creak(ctx: RenderContext, noise: RenderContext, age: float, seconds: 
     return creak
 
 
-def _hand_clap(ctx: RenderContext, noise: RenderContext) -> Array:
-    """One clap: a burst of air between the palms; their shape sets its resonance."""
-    cavity_hz = ctx.log_triangular(700, 2000)
-    relative_bandwidth = ctx.triangular(0.5, 1.1)
-    slap = noise_burst(noise, 0.12, 500, 7000, ctx.triangular(0.003, 0.007), 0.0005)
-    cavity = resonator(slap, ctx.sample_rate, cavity_hz, relative_bandwidth * cavity_hz)
-    return normalize_peak(cavity + 0.25 * slap)
-
-
 def hand_clap(ctx: RenderContext) -> Take:
-    """Render one pair of hands that claps evenly."""
+    """Render one pair of hands that claps evenly in a room: a slap, and the air between them."""
     noise = noise_context(ctx)
-    palms = _hand_clap(ctx, noise)
+    tuning = ctx.log_triangular(0.8, 1.25)
+    half_life = ctx.triangular(0.02, 0.035)
 
     def strike() -> Array:
-        return palms + 0.15 * _hand_clap(ctx, noise)
+        variation = ctx.triangular(0.8, 1.2)
+        slap = noise_burst(noise, 0.15, 600 * tuning, 4000 * tuning, half_life * variation, 0.002)
+        puff = noise_burst(noise, 0.15, 300, 7800, 0.008, 0.001)
+        cavity = resonator(puff, ctx.sample_rate, 1500 * tuning, 600 * tuning)
+        return normalize_peak(slap) + normalize_peak(cavity)
 
-    return repeat_strikes(ctx, ctx.log_triangular(0.9, 4.8), 10, 0.1, strike)
+    take = repeat_strikes(ctx, ctx.log_triangular(0.9, 4.8), 10, 0.1, strike)
+    return Take(add_echo(noise, take.samples, 0.4, 0.3), take.annotations)
 
 
 def applause(ctx: RenderContext) -> Take:
-    """Render a crowd: a Poisson process of claps of many hands, from a dozen people to a hall."""
+    """Render a crowd in a hall: thousands of claps, of sixty different pairs of hands."""
     noise = noise_context(ctx)
     crowd = ctx.triangular(0, 1)
-    claps = [_hand_clap(ctx, noise) for _ in range(8)]
-    onsets = poisson_onsets(noise, 25 * 16**crowd, -0.2, ctx.duration)
+    claps = [_crowd_clap(ctx, noise) for _ in range(60)]
+    onsets = poisson_onsets(noise, 500 * 4**crowd, -0.2, ctx.duration)
     gains = noise.rng.lognormal(0, 0.5, len(onsets))
     canvas = grain_cloud(noise, claps, onsets, gains, ctx.num_samples)
+    canvas = add_echo(noise, canvas, 0.6, 0.3)
     start_level = ctx.triangular(0.15, 1.0)
     end_level = ctx.triangular(0.15, 1.0)
     canvas *= breakpoint_curve(
@@ -215,6 +212,14 @@ def applause(ctx: RenderContext) -> Take:
     return Take(canvas, Annotations(qualities=qualities, manner=trend))
 
 
+def _crowd_clap(ctx: RenderContext, noise: RenderContext) -> Array:
+    """A clap of one pair of hands in a crowd, of unit energy."""
+    cavity_hz = ctx.log_triangular(900, 2500)
+    slap = noise_burst(noise, 0.05, 300, 7800, ctx.triangular(0.003, 0.006), 0.001)
+    clap = resonator(slap, ctx.sample_rate, cavity_hz, 0.4 * cavity_hz)
+    return np.asarray(clap / np.sqrt(np.sum(clap**2)))
+
+
 def keyboard(ctx: RenderContext) -> Take:
     """Render typing: uneven runs of keys, each a click down and a weaker click up."""
     noise = noise_context(ctx)
@@ -226,35 +231,33 @@ def keyboard(ctx: RenderContext) -> Take:
     pause_lengths = noise.rng.uniform(0.2, 0.5, len(gaps)) * min(1, ctx.duration / 3)
     pauses = np.where(has_pause, pause_lengths, 0)
     onsets = first_onset(ctx) + np.concatenate([[0.0], np.cumsum(gaps + pauses)])
-    tuning = ctx.log_triangular(0.8, 1.3)
+    tuning = ctx.log_triangular(0.85, 1.2)
 
-    def key_click() -> Array:
-        detuning = tuning * ctx.log_triangular(0.85, 1.15)
-        half_life = 0.0025 + 0.002 * clickiness
-        contact = noise_burst(noise, 0.04, 1200 * detuning, 6500, half_life, 0.0004)
-        click = contact * (0.5 + clickiness)
-        body = damped_modes(
-            ctx,
-            0.04,
-            detuning * np.array([310.0, 780, 1900, 3300]),
-            np.array([0.5, 0.5, 0.4 * clickiness, 0.4 * clickiness]),
-            np.array([0.008, 0.006, 0.004, 0.004]),
-        )
-        mix_into(click, body, 0)
-        return click
+    def contact() -> Array:
+        low_hz = tuning * ctx.log_triangular(840, 1700)
+        half_life = (0.002 + 0.002 * clickiness) * ctx.triangular(0.8, 1.3)
+        return normalize_peak(noise_burst(noise, 0.04, low_hz, 7000, half_life, 0.0003))
 
-    clicks = [key_click() for _ in range(7)]
-    gains = noise.rng.uniform(0.6, 1.0, len(onsets))
+    clicks: list[Array] = []
+    for _ in range(12):
+        # The cap meets the switch, and the switch the plate.
+        click = contact()
+        plate = ctx.to_samples(ctx.triangular(0.008, 0.02))
+        mix_into(click, contact()[: len(click) - plate], plate, 0.5)
+        clicks.append(click)
+    gains = noise.rng.uniform(0.4, 1.0, len(onsets))
     canvas = grain_cloud(noise, clicks, onsets, gains, ctx.num_samples)
     releases = onsets + noise.rng.uniform(0.06, 0.11, len(onsets))
-    canvas += grain_cloud(noise, clicks, releases, 0.35 * gains, ctx.num_samples)
+    canvas += grain_cloud(noise, clicks, releases, 0.4 * gains, ctx.num_samples)
+    canvas = add_echo(noise, canvas, 0.25, 0.3)
     qualities = _keyboard_qualities(clickiness)
     manner: tuple[str, ...] = ()
     if keys_per_second > 8:
         manner = ("rapidly",)
     elif keys_per_second < 4:
         manner = ("slowly",)
-    return Take(canvas, Annotations(qualities=qualities, manner=manner))
+    desk = add_air(noise, canvas, ctx.triangular(-58, -51))
+    return Take(desk, Annotations(qualities=qualities, manner=manner))
 
 
 def _keyboard_qualities(clickiness: float) -> tuple[str, ...]:
@@ -289,33 +292,31 @@ def woodpecker(ctx: RenderContext) -> Take:
         for k in range(num_pecks):
             onset = round((roll + k / rate_hz) * ctx.sample_rate)
             mix_into(canvas, peck, onset, 0.55 + 0.45 * np.sin(np.pi * (k + 0.5) / num_pecks))
-    return Take(canvas, Annotations(rate_hz=rate_hz))
+    forest = add_echo(noise, canvas, 0.6, ctx.triangular(0.4, 1.0))
+    return Take(forest, Annotations(rate_hz=rate_hz))
 
 
 def ball(ctx: RenderContext) -> Take:
-    """Render a dribbled ball: a falling thump, and a short ring of the air inside."""
+    """Render a dribbled ball: a short dull blow on the floor of a gymnasium."""
     noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
     rate_hz = ctx.log_triangular(0.9, 4.0)
-    thump_hz = 150 * 0.6**size
-    half_life = ctx.log_triangular(0.025, 0.07)
-    t = ctx.time_axis(0.3)
-    # The frequency falls from 1.6 thump_hz with a time constant of 12 ms.
-    cycles = thump_hz * t + 0.6 * thump_hz * 0.012 * (1 - np.exp(-t / 0.012))
-    thump = np.sin(2 * np.pi * cycles) * decay_envelope(ctx, 0.3, 0.03, 0.001)
-    cavity = damped_modes(
-        ctx,
-        0.3,
-        thump_hz * np.array([5.1, 7.7, 9.4]),
-        np.array([0.35, 0.2, 0.1]),
-        half_life * np.array([1, 0.7, 0.6]),
-    )
-    bounce = thump + cavity
-    mix_into(bounce, noise_burst(noise, 0.05, 400, 3000, 0.006), 0, 0.5)
+    tuning = 1.3 * 0.6**size
+
+    def bounce() -> Array:
+        variation = ctx.log_triangular(0.9, 1.1) * tuning
+        blow = noise_burst(noise, 0.15, 150 * variation, 900 * variation, 0.02, 0.002)
+        sound = normalize_peak(blow)
+        skin = noise_burst(noise, 0.08, 500 * tuning, 4000, 0.008, 0.0006)
+        mix_into(sound, normalize_peak(skin), 0, 0.3)
+        return sound
+
     onsets = periodic_onsets(ctx, rate_hz, 0.2)
     annotations = countable_annotations(onsets, rate_hz)
     annotations["qualities"] = descriptor(size, ("small",), ("large", "heavy"))
-    return place_strikes(ctx, onsets, lambda: bounce, annotations)
+    take = place_strikes(ctx, onsets, bounce, annotations)
+    hall = add_echo(noise, take.samples, 0.4, 0.5)
+    return Take(add_air(noise, hall, ctx.triangular(-54, -48)), annotations)
 
 
 CLASSES: tuple[SoundClass, ...] = (

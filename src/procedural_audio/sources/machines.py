@@ -5,6 +5,8 @@ Clock, drill, vacuum cleaner, fan, sewing machine, washing machine, printer.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..events import (
@@ -26,8 +28,9 @@ from ..synth import (
     mix_into,
     normalize_peak,
     random_curve,
+    resonator,
 )
-from .formants import formant_filter, jitter
+from .formants import jitter
 from .impacts_noise import (
     clip_fade,
     countable_annotations,
@@ -36,6 +39,44 @@ from .impacts_noise import (
     place_strikes,
     poisson_onsets,
     wavetable_tone,
+)
+from .motor import Motor, resonate, run_motor
+from .surroundings import add_echo
+
+_POWER_TOOL = Motor(
+    ratio=1.0,
+    slope=0.5,
+    low_hz=300.0,
+    high_hz=7800.0,
+    noise_band=(400.0, 5500.0),
+    tone_band=(300.0, 6000.0),
+    flutter=0.0,
+    throb=0.0,
+    thump=0.0,
+    unsteadiness=0.003,
+)
+
+_FAN_MOTOR = Motor(
+    ratio=1.0,
+    tilt=0.2,
+    slope=0.4,
+    low_hz=60.0,
+    high_hz=7000.0,
+    noise_band=(400.0, 6000.0),
+    tone_band=(300.0, 4000.0),
+    flutter=0.0,
+    throb=0.05,
+    thump=0.0,
+    unsteadiness=0.0002,
+)
+_SEWING_MOTOR = Motor(ratio=3.0, tone=0.5, slope=0.6, low_hz=100.0, throb=0.3)
+_WASHER_MOTOR = Motor(
+    slope=0.8,
+    low_hz=60.0,
+    high_hz=4000.0,
+    noise_band=(200.0, 3000.0),
+    tone_band=(100.0, 2000.0),
+    throb=0.3,
 )
 
 
@@ -70,144 +111,153 @@ def drill(ctx: RenderContext) -> Take:
     """Render an electric drill: a motor that starts, runs at an exact pitch, and stops."""
     noise = noise_context(ctx)
     pitch = ctx.log_triangular(160, 900)
-    tilt = ctx.triangular(0.4, 0.8)
-    bite = ctx.triangular(0.1, 0.5)
     start_s = min(0.12, 0.08 * ctx.duration)
     stop_s = min(0.3, 0.15 * ctx.duration)
     start = start_s / ctx.duration
     stop = stop_s / ctx.duration
     speed = breakpoint_curve(ctx.num_samples, (0, 0.25), (start, 1), (1 - stop, 1), (1, 0.3))
-    # Speed falls and rises with the pitch, and the gear turns four times as fast.
-    motor = wavetable_tone(pitch * speed, ctx.sample_rate, tilt, top_hz=7000)
-    gear = np.sin(2 * np.pi * np.cumsum(pitch * speed * 4.0) / ctx.sample_rate)
-    cutting = white_noise_per_hz(noise, ctx.duration)
-    chips = butterworth(cutting, ctx.sample_rate, 1500, 7000)
-    chips = chips * (1 + 0.5 * random_curve(ctx, ctx.duration, 25))
-    housing = ((900, 700, 1.0), (2300, 1000, 0.9), (4200, 1500, 0.6))
-    body = formant_filter(motor, ctx.sample_rate, housing)
-    mix = body + 0.3 * motor + 0.2 * gear + 0.35 * bite * chips
+    motor = replace(_POWER_TOOL, tone=ctx.triangular(0.5, 1.0), slope=ctx.triangular(0.3, 0.7))
+    sound = run_motor(ctx, noise, pitch * speed, motor)
     envelope = breakpoint_curve(ctx.num_samples, (0, 0.1), (start, 1), (1 - stop, 1), (1, 0.0))
     qualities = ("powerful",) if pitch < 280 else ()
-    return Take(mix * envelope, Annotations(pitch_hz=pitch, qualities=qualities))
+    return Take(sound * envelope, Annotations(pitch_hz=pitch, qualities=qualities))
 
 
 def vacuum(ctx: RenderContext) -> Take:
-    """Render a vacuum cleaner: air that rushes through a tube, and the tone of the motor."""
+    """Render a vacuum cleaner: air that rushes through a tube, and the whine of the blower."""
     noise = noise_context(ctx)
-    pitch = ctx.log_triangular(140, 800)
-    tube_hz = ctx.log_triangular(450, 900)
-    rush = butterworth(white_noise_per_hz(noise, ctx.duration), ctx.sample_rate, 150, 6500, 1)
-    tube = ((tube_hz, 250, 1.2), (2.6 * tube_hz, 500, 0.8), (4.3 * tube_hz, 900, 0.5))
-    rush = 0.5 * rush + formant_filter(rush, ctx.sample_rate, tube)
-    motor_pitch = np.full(ctx.num_samples, pitch)
-    motor = wavetable_tone(motor_pitch, ctx.sample_rate, 1.3, top_hz=5000)
-    air = normalize_peak(rush) * (1 + 0.1 * random_curve(ctx, ctx.duration, 2))
-    mix = air + ctx.triangular(0.3, 0.5) * motor
+    pitch = ctx.log_triangular(330, 700)
+    color = colored_noise(noise, ctx.duration, 0.0)
+    rush = butterworth(color, ctx.sample_rate, 100, 7900, 1)
+    rush = resonate(ctx, rush, 10, (400, 5500), 0.1, 1.0)
+    frequency = jitter(ctx, np.full(ctx.num_samples, pitch), 0.0008, 20)
+    # The blades of the blower make little more than a sine.
+    whine = wavetable_tone(frequency, ctx.sample_rate, 2.0)
+    gust = 1 + 0.06 * random_curve(ctx, ctx.duration, 8)
+    mix = rush / rush.std() * gust + ctx.triangular(1.0, 1.4) * whine / whine.std()
     return Take(mix * clip_fade(ctx), Annotations(pitch_hz=pitch))
 
 
 def fan(ctx: RenderContext) -> Take:
-    """Render a fan: soft dark noise, the hum of its blades, and a slow tremolo of imbalance."""
+    """Render a fan: the rush of air, the hum of its motor, and a slow tremolo of imbalance."""
     noise = noise_context(ctx)
     pitch = ctx.log_triangular(58, 240)
     tremolo_hz = ctx.triangular(1.5, 5)
-    depth = ctx.triangular(0.0, 0.3)
-    dark_noise = colored_noise(noise, ctx.duration, 1.2)
-    breeze = butterworth(dark_noise, ctx.sample_rate, 60, ctx.log_triangular(500, 1400), 1)
-    hum = wavetable_tone(np.full(ctx.num_samples, pitch), ctx.sample_rate, 1.7, top_hz=1200)
+    depth = ctx.triangular(0.0, 0.15)
+    motor = replace(_FAN_MOTOR, tone=ctx.triangular(2.0, 4.0))
+    sound = run_motor(ctx, noise, np.full(ctx.num_samples, pitch), motor)
     tremolo = 1 + depth * np.sin(2 * np.pi * tremolo_hz * ctx.time_axis(ctx.duration))
-    mix = (normalize_peak(breeze) + ctx.triangular(0.35, 0.55) * hum) * tremolo
-    qualities = descriptor(pitch / 240, ("large",), ("small",))
-    return Take(mix * clip_fade(ctx), Annotations(pitch_hz=pitch, qualities=qualities))
+    qualities = descriptor(np.log(pitch / 58) / np.log(240 / 58), ("large",), ("small",))
+    annotations = Annotations(pitch_hz=pitch, qualities=qualities)
+    return Take(sound * tremolo * clip_fade(ctx), annotations)
 
 
 def sewing(ctx: RenderContext) -> Take:
-    """Render a sewing machine: needle and shuttle once per stitch, over a small motor."""
+    """Render a sewing machine: the needle once per stitch, in the rattle of shuttle and cams."""
     noise = noise_context(ctx)
     rate_hz = ctx.log_triangular(4.5, 17)
-    tuning = ctx.log_triangular(0.8, 1.25)
-    needle = damped_modes(
-        ctx,
-        0.06,
-        tuning * np.array([340.0, 910, 2100, 3300]),
-        np.array([0.6, 0.8, 0.7, 0.4]),
-        np.array([0.008, 0.007, 0.005, 0.004]),
-    )
-    mix_into(needle, noise_burst(noise, 0.04, 1000, 6000, 0.005), 0, 0.7)
-    shuttle_delay = ctx.triangular(0.35, 0.5) / rate_hz
-    onsets = np.array(periodic_onsets(ctx, rate_hz, 0.05))
-    all_onsets = np.concatenate([onsets, onsets + shuttle_delay])
-    gains = np.repeat([1.0, 0.35], len(onsets))
-    grains = [normalize_peak(needle)]
-    canvas = grain_cloud(noise, grains, all_onsets, gains, ctx.num_samples)
-    motor_pitch = np.full(ctx.num_samples, ctx.log_triangular(110, 240))
-    motor = wavetable_tone(motor_pitch, ctx.sample_rate, 1.2, top_hz=3000)
+    depth = ctx.triangular(0.4, 0.7)  # of the rattle's variation within a stitch
+    parts = [_metal_part(ctx, noise) for _ in range(16)]
+    rattle_onsets = poisson_onsets(noise, ctx.log_triangular(60, 180), 0, ctx.duration)
+    position = rattle_onsets * rate_hz % 1.0
+    gains = noise.rng.lognormal(0, 0.6, len(rattle_onsets))
+    gains *= 1 - depth + depth * np.cos(np.pi * position) ** 2
+    canvas = grain_cloud(noise, parts, rattle_onsets, gains, ctx.num_samples)
+    onsets = periodic_onsets(ctx, rate_hz, 0.05)
+    for onset in onsets:
+        mix_into(canvas, parts[0], round(onset * ctx.sample_rate), 4.0)
+    canvas = add_echo(noise, canvas, 0.3, 0.8)
+    motor_turns = np.full(ctx.num_samples, 3 * rate_hz)
+    motor = run_motor(ctx, noise, motor_turns, _SEWING_MOTOR)
+    mix = canvas / canvas.std() + ctx.triangular(0.05, 0.3) * motor / motor.std()
     annotations = Annotations(rate_hz=rate_hz) if len(onsets) > 3 else Annotations()
-    return Take(canvas + 0.04 * motor * clip_fade(ctx), annotations)
+    return Take(mix * clip_fade(ctx), annotations)
+
+
+def _metal_part(ctx: RenderContext, noise: RenderContext) -> Array:
+    """A dull blow of one small part of a machine."""
+    center_hz = ctx.log_triangular(500, 1800)
+    burst = noise_burst(noise, 0.1, 250, 6000, ctx.triangular(0.006, 0.014), 0.002)
+    bandwidth_hz = ctx.triangular(0.3, 0.8) * center_hz
+    return normalize_peak(resonator(burst, ctx.sample_rate, center_hz, bandwidth_hz) + 0.2 * burst)
 
 
 def washer(ctx: RenderContext) -> Take:
-    """Render a washing machine: wet laundry that falls once per turn, over water and motor."""
+    """Render a washing machine: water that slops once per turn of the drum, over its motor."""
     noise = noise_context(ctx)
     # At least two turns, so that the rate is audible in a short clip.
     rate_hz = max(ctx.log_triangular(0.7, 1.8), 2.2 / ctx.duration)
     onsets = periodic_onsets(ctx, rate_hz, 0.3 / rate_hz)
-    bands: list[Array] = []
-    for _ in range(4):
-        white = white_noise_per_hz(noise, 0.5 / rate_hz)
-        top_hz = 1300 * ctx.log_triangular(0.8, 1.2)
-        bands.append(butterworth(white, ctx.sample_rate, 200, top_hz, 4))
-    sloshes: list[Array] = []
-    for band in bands:
-        envelope = attack_release(ctx, 0.5 / rate_hz, 0.2 / rate_hz, 0.25 / rate_hz)
-        sloshes.append(band * envelope[: len(band)])
-    thud = damped_modes(
-        ctx,
-        0.4,
-        np.array([58.0, 92, 150]) * ctx.log_triangular(0.85, 1.2),
-        np.ones(3),
-        np.array([0.05, 0.04, 0.03]),
-    )
-    canvas = ctx.silence()
-    for k, onset in enumerate(onsets):
-        mix_into(canvas, normalize_peak(sloshes[k % 4]), round(onset * ctx.sample_rate), 0.8)
-        mix_into(canvas, thud, round((onset + 0.2 / rate_hz) * ctx.sample_rate), 0.35)
+    turn = 2 * np.pi * rate_hz * (ctx.time_axis(ctx.duration) - onsets[0])
+    fill = 0.1 + 0.9 * (0.5 - 0.5 * np.cos(turn)) ** 2
+    splash = np.exp(0.4 * random_curve(ctx, ctx.duration, 12))
+    white = white_noise_per_hz(noise, ctx.duration)
+    top_hz = ctx.log_triangular(2500, 5000)
+    water = butterworth(white, ctx.sample_rate, 300, top_hz, 1) * fill * splash
     drops: list[Array] = []
-    for _ in range(6):
-        drop_hz = np.array([ctx.log_triangular(500, 1400)])
-        drops.append(damped_modes(ctx, 0.06, drop_hz, np.ones(1), np.array([0.01])))
-    drop_onsets = poisson_onsets(noise, 12, 0, ctx.duration)
-    motor_pitch = jitter(ctx, np.full(ctx.num_samples, 100.0), 0.004, 3)
-    motor = wavetable_tone(motor_pitch, ctx.sample_rate, 1.1, top_hz=1500)
-    drop_gains = noise.rng.uniform(0.02, 0.1, len(drop_onsets))
-    water = grain_cloud(noise, drops, drop_onsets, drop_gains, ctx.num_samples)
-    mix = canvas + water + 0.05 * motor * clip_fade(ctx)
-    return Take(mix, Annotations(rate_hz=rate_hz) if len(onsets) > 2 else Annotations())
+    for _ in range(12):
+        drop_hz = np.array([ctx.log_triangular(300, 1600)])
+        drops.append(damped_modes(ctx, 0.06, drop_hz, np.ones(1), 9.0 / drop_hz))
+    drop_onsets = poisson_onsets(noise, 40, 0, ctx.duration)
+    drop_gains = np.interp(drop_onsets, np.linspace(0, ctx.duration, len(fill)), fill)
+    slosh = grain_cloud(noise, drops, drop_onsets, drop_gains, ctx.num_samples)
+    speed_hz = np.full(ctx.num_samples, ctx.log_triangular(20, 30))
+    motor = run_motor(ctx, noise, speed_hz, _WASHER_MOTOR)
+    mix = (
+        water / water.std()
+        + 0.6 * slosh / slosh.std()
+        + (ctx.triangular(0.1, 0.4) * motor / motor.std())
+    )
+    annotations = Annotations(rate_hz=rate_hz) if len(onsets) > 2 else Annotations()
+    return Take(mix * clip_fade(ctx), annotations)
 
 
 def printer(ctx: RenderContext) -> Take:
-    """Render a dot-matrix printer: the head prints line by line, with clicks of the feed."""
+    """Render a dot-matrix printer: pins rattle letter by letter, then the paper moves on."""
     noise = noise_context(ctx)
-    pin_hz = ctx.log_triangular(420, 1250)
-    line_rate_hz = ctx.log_triangular(1.1, 3.5)
+    line_rate_hz = ctx.log_triangular(1.0, 3.0)
     line_s = min(0.75 / line_rate_hz, 0.7 * ctx.duration)
-    pin_frequency = np.full(ctx.to_samples(line_s), pin_hz)
-    pins = wavetable_tone(pin_frequency, ctx.sample_rate, 0.2)
-    pins = pins + 0.5 * white_noise_per_hz(noise, line_s)
-    housing = ((1700, 600, 1.0), (3400, 900, 0.9), (5200, 1200, 0.5))
-    head = formant_filter(pins, ctx.sample_rate, housing)
-    head = head * attack_release(ctx, line_s, 0.01, 0.01)
-    feed_noise = noise_burst(noise, 0.08, 300, 2500, 0.015)
-    feed = feed_noise + damped_modes(
-        ctx, 0.08, np.array([210.0, 470]), np.ones(2), np.array([0.02, 0.01])
-    )
+    pin_hz = ctx.log_triangular(420, 1250)
+    letters_per_second = ctx.triangular(15, 25)
+    carriage_hz = ctx.log_triangular(200, 500)
+
+    def print_line() -> Array:
+        pins = _pins(ctx, noise, line_s, pin_hz, letters_per_second)
+        speed = np.linspace(0.9, 1.1, len(pins))
+        carriage = wavetable_tone(carriage_hz * speed, ctx.sample_rate, 0.2)
+        carriage = resonate(ctx, carriage, 5, (400, 4000), 0.1, 2.0)
+        sound = pins / pins.std() + 0.3 * carriage / carriage.std()
+        return np.asarray(sound * attack_release(ctx, line_s, 0.02, 0.02))
+
     onsets = periodic_onsets(ctx, line_rate_hz, line_s)
     annotations = countable_annotations(onsets, line_rate_hz)
-    take = place_strikes(ctx, onsets, lambda: head, annotations)
+    take = place_strikes(ctx, onsets, print_line, annotations)
+    level = float(take.samples.std())
+    stop_s = 0.16 / line_rate_hz
     for onset in onsets:
-        feed_start = round((onset + line_s + 0.03) * ctx.sample_rate)
-        mix_into(take.samples, normalize_peak(feed), feed_start, 0.3)
-    return take
+        stop = normalize_peak(noise_burst(noise, 0.12, 200, 4000, 0.02, 0.002))
+        mix_into(take.samples, stop, round((onset + line_s + 0.01) * ctx.sample_rate), 6 * level)
+        paper = butterworth(noise.white_noise(stop_s), ctx.sample_rate, 1000, 6000, 1)
+        paper = paper * np.hanning(len(paper)) / paper.std()
+        mix_into(take.samples, paper, round((onset + line_s + 0.03) * ctx.sample_rate), level)
+    return Take(add_echo(noise, take.samples, 0.3, 0.4), annotations)
+
+
+def _pins(
+    ctx: RenderContext,
+    noise: RenderContext,
+    seconds: float,
+    pin_hz: float,
+    letters_per_second: float,
+) -> Array:
+    """The strokes of the pins on the paper: noise that they modulate, with gaps between words."""
+    strokes = (0.5 + 0.5 * np.cos(2 * np.pi * pin_hz * ctx.time_axis(seconds))) ** 3
+    letter = (ctx.time_axis(seconds) * letters_per_second).astype(int)
+    has_ink = noise.rng.random(letter[-1] + 1) > 0.1
+    gains = has_ink * noise.rng.uniform(0.7, 1.0, len(has_ink))
+    paper = butterworth(noise.white_noise(seconds), ctx.sample_rate, 800, 7000, 1)
+    paper = paper[: len(letter)] * strokes * gains[letter]
+    return resonate(ctx, paper, 5, (900, 5000), 0.12, 2.0)
 
 
 CLASSES: tuple[SoundClass, ...] = (

@@ -23,30 +23,48 @@ from ..synth import (
     attack_release,
     butterworth,
     colored_noise,
-    decay_envelope,
     mix_into,
+    normalize_peak,
     phase_from_frequency,
     random_curve,
 )
+from .impacts_noise import grain_cloud, noise_burst
 
 _HIGHEST_RING_HZ = 6800
 _INTENSITY_POINTS = 512  # resolution of the curve that varies a Poisson density
 
 
 def rain(ctx: RenderContext) -> Take:
-    """Render rain: noise of far drops under ticks of near ones; heavy rain is denser and lower."""
+    """Render rain: noise of far drops under the splashes of near ones; heavy rain is denser."""
     noise = noise_context(ctx)
     heaviness = ctx.triangular(0, 1)
     roof = ctx.triangular(0, 1)
-    far = _band_noise(noise, 2200 - 1700 * heaviness, 9000)
-    far = far * (1 + 0.08 * random_curve(ctx, ctx.duration, 0.8))
-    onsets = _poisson_onsets(ctx, 30 + 140 * heaviness)
-    ticks = _mix_grains(ctx, onsets, _clicks(ctx, len(onsets), 1800, 7000, 0.0012, 0.8))
-    thumps = _mix_grains(ctx, onsets, _clicks(ctx, len(onsets), 250, 900, 0.004, 0.8))
-    mix = (0.06 + 0.3 * heaviness**1.5) * far + 0.8 * ticks + 0.25 * roof * thumps
+    far = _band_noise(noise, 800, 9000) * (1 + 0.08 * random_curve(ctx, ctx.duration, 0.8))
+    lowest_hz = 1000 - 500 * roof
+    splashes = _splashes(ctx, noise, 20, (lowest_hz, 3 * lowest_hz), (0.002, 0.006))
+    onsets = _poisson_onsets(ctx, 300 * 10**heaviness)
+    gains = noise.rng.lognormal(-0.5, 0.6, len(onsets))
+    near = grain_cloud(noise, splashes, onsets, gains, ctx.num_samples)
+    mix = (0.9 + 0.5 * heaviness) * far / far.std() + near / near.std()
     qualities = descriptor(heaviness, ("light",), ("heavy",))
     manner = ("on a roof",) if roof > 0.75 else ()
     return Take(mix, Annotations(qualities=qualities, manner=manner))
+
+
+def _splashes(
+    ctx: RenderContext,
+    noise: RenderContext,
+    count: int,
+    low_hz: tuple[float, float],
+    half_lives: tuple[float, float],
+) -> list[Array]:
+    """Short bursts of noise above an edge in `low_hz`: drops, snaps of wood, crumbs of leaves."""
+    bursts: list[Array] = []
+    for _ in range(count):
+        edge_hz = ctx.log_triangular(*low_hz)
+        half_life = ctx.log_triangular(*half_lives)
+        bursts.append(normalize_peak(noise_burst(noise, 0.04, edge_hz, 7800, half_life, 0.0004)))
+    return bursts
 
 
 def wind(ctx: RenderContext) -> Take:
@@ -106,27 +124,29 @@ def sea(ctx: RenderContext) -> Take:
 
 
 def thunder(ctx: RenderContext) -> Take:
-    """Render a thunderclap of a few near strokes, then a rumble that rolls off."""
+    """Render thunder: near strokes or a far rumble that rolls on, and perhaps some rain."""
     noise = noise_context(ctx)
     sharpness = ctx.triangular(0, 1)
     start = first_onset(ctx)
-    tail = ctx.log_triangular(0.6, 1.8)  # half-life of the rumble
-    canvas = ctx.silence()
-    for k in range(ctx.integer(1, 4)):
-        onset = start + 0.12 * k * ctx.triangular(0.4, 1)
-        gain = (0.3 + sharpness) * ctx.triangular(0.4, 1)
-        envelope = decay_envelope(ctx, 0.9, 0.05 + 0.06 * sharpness, 0.004)
-        crackle = white_noise_per_hz(noise, 0.9)
-        crack = butterworth(crackle, ctx.sample_rate, 90, 500 + 4500 * sharpness, order=1)
-        mix_into(canvas, crack * envelope, round(onset * ctx.sample_rate), gain)
+    tail = ctx.log_triangular(1.0, 2.8)  # half-life of the rumble
     remaining = ctx.duration - start
-    pink = colored_noise(noise, remaining, 1.0)
-    rumble = butterworth(pink, ctx.sample_rate, 30, ctx.log_triangular(110, 260))
-    rolls = np.exp(0.8 * random_curve(ctx, remaining, ctx.triangular(2.5, 5)))
     t = ctx.time_axis(remaining)
-    rumble = 3 * rumble * rolls * np.minimum(t / 0.08, 1) * 0.5 ** (t / tail)
+    color = colored_noise(noise, remaining, 1.0)
+    rumble = butterworth(color, ctx.sample_rate, 25, ctx.log_triangular(200, 900), 1)
+    rolls = np.exp(np.clip(random_curve(ctx, remaining, ctx.triangular(1.5, 4)), -2.0, 1.5))
+    rise = np.minimum(t / (0.6 - 0.5 * sharpness), 1.0) ** 0.5
+    rumble = rumble / rumble.std() * rolls * rise * 0.5 ** (t / tail)
+    canvas = ctx.silence()
     mix_into(canvas, rumble, round(start * ctx.sample_rate))
-    manner = ("with a long rumble",) if tail > 1.3 and remaining > 3 else ()
+    for k in range(ctx.integer(2, 6)):
+        onset = start + 0.25 * k * ctx.triangular(0.2, 1)
+        edge_hz = 500 + 3000 * sharpness * ctx.triangular(0.3, 1)
+        stroke = noise_burst(noise, 1.2, 80, edge_hz, 0.08 + 0.12 * ctx.triangular(0, 1), 0.01)
+        gain = (0.1 + 0.8 * sharpness) * ctx.triangular(0.3, 1)
+        mix_into(canvas, stroke / stroke.std(), round(onset * ctx.sample_rate), gain)
+    drizzle = _band_noise(noise, 600, 7000)
+    canvas += ctx.triangular(0.0, 0.12) * float(canvas.std()) * drizzle / drizzle.std()
+    manner = ("with a long rumble",) if tail > 1.9 and remaining > 3 else ()
     qualities = descriptor(sharpness, ("deep",), ("sharp",))
     return Take(canvas, Annotations(qualities=qualities, manner=manner))
 
@@ -136,14 +156,15 @@ def fire(ctx: RenderContext) -> Take:
     noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
     bursts = np.exp(1.1 * random_curve(ctx, ctx.duration, 5))
-    snaps = _poisson_onsets(ctx, 18 + 50 * size, bursts)
-    crackle = _mix_grains(ctx, snaps, _clicks(ctx, len(snaps), 900, 6500, 0.0016, 1.3))
-    pops = _poisson_onsets(ctx, 1.5 + 2 * size)
-    crackle += _mix_grains(ctx, pops, _clicks(ctx, len(pops), 350, 1500, 0.005, 0.7))
-    flutter = np.exp(0.5 * random_curve(ctx, ctx.duration, 9))
-    flame = _band_noise(noise, 60, 260 + 200 * size) * flutter
-    hiss_noise = _band_noise(noise, 1500, 7000)
-    mix = crackle + (0.03 + 0.3 * size**1.5) * flame + (0.004 + 0.015 * size) * hiss_noise
+    onsets = _poisson_onsets(ctx, 18 * 4**size, bursts)
+    snaps = _splashes(ctx, noise, 24, (400, 2000), (0.001, 0.005))
+    gains = noise.rng.lognormal(-1.0, 1.3, len(onsets))
+    crackle = grain_cloud(noise, snaps, onsets, gains, ctx.num_samples)
+    loudest = float(np.quantile(np.abs(crackle), 0.999)) + 1e-9
+    flame = _band_noise(noise, 60, 400) * np.exp(0.4 * random_curve(ctx, ctx.duration, 9))
+    hiss_noise = _band_noise(noise, 500, 7500) * np.exp(0.3 * random_curve(ctx, ctx.duration, 7))
+    mix = 0.5 * crackle / loudest + (0.02 + 0.08 * size) * flame / flame.std()
+    mix = mix + 0.006 * hiss_noise / hiss_noise.std()
     return Take(mix, Annotations(qualities=descriptor(size, ("small",), ("large",))))
 
 
@@ -185,31 +206,41 @@ def stream(ctx: RenderContext) -> Take:
 
 
 def bubbles(ctx: RenderContext) -> Take:
-    """Render single bubbles of rising pitch in loose clusters; large bubbles ring low."""
+    """Render bubbles of rising pitch in loose clusters, and the water that they stir."""
+    noise = noise_context(ctx)
     size = ctx.triangular(0, 1)
-    rise = ctx.triangular(0.1, 0.22)
-    density = ctx.log_triangular(6, 18)
-    onsets = _poisson_onsets(ctx, density, np.exp(0.7 * random_curve(ctx, ctx.duration, 2)))
-    center_hz = 900 * (200 / 900) ** size
-    frequencies = center_hz * _log_uniform(ctx, 0.6, 1.6, len(onsets))
-    gains = ctx.rng.uniform(0.4, 1, len(onsets))[:, None]
-    grains = gains * _ringing_grains(ctx, frequencies, 14.0 / frequencies, 0.25, rise)
-    mix = _mix_grains(ctx, onsets, grains)
+    clusters = np.exp(0.7 * random_curve(ctx, ctx.duration, 4))
+    onsets = _poisson_onsets(ctx, ctx.log_triangular(70, 180), clusters)
+    center_hz = 1600 * (450 / 1600) ** size
+    frequencies = center_hz * _log_uniform(ctx, 0.5, 2.0, len(onsets))
+    loudness = np.exp(0.6 * ctx.rng.standard_normal(len(onsets)))
+    gains = loudness * (500 / frequencies) ** 0.3
+    grains = gains[:, None] * _ringing_grains(ctx, frequencies, 9.0 / frequencies, 0.06, 0.12)
+    rising = _mix_grains(ctx, onsets, grains)
+    stirred = _band_noise(noise, 500, 3500) * clusters
+    mix = rising / rising.std() + ctx.triangular(0.25, 0.6) * stirred / stirred.std()
     return Take(mix, Annotations(qualities=descriptor(size, ("small",), ("large",))))
 
 
 def leaves(ctx: RenderContext) -> Take:
-    """Render rustling: strokes of high noise made of fine grains, with the wind or a step."""
+    """Render rustling: strokes of soft high noise with some crumbs, with the wind or a step."""
     noise = noise_context(ctx)
     dryness = ctx.triangular(0, 1)
-    strokes = np.exp(1.1 * random_curve(ctx, ctx.duration, ctx.triangular(1.5, 4)))
+    strokes = np.exp(0.5 * random_curve(ctx, ctx.duration, ctx.triangular(1.5, 4)))
     strokes /= strokes.max()
-    onsets = _poisson_onsets(ctx, 500, strokes)
-    crumbs = _mix_grains(ctx, onsets, _clicks(ctx, len(onsets), 2200, 7000, 0.0008, 0.9))
-    soft = _band_noise(noise, 2600, 7600) * strokes**1.5
+    onsets = _poisson_onsets(ctx, 30 + 60 * dryness, strokes)
+    crumbs = _splashes(ctx, noise, 24, (400, 2000), (0.001, 0.005))
+    gains = noise.rng.lognormal(-1.0, 1.0, len(onsets))
+    crisp = grain_cloud(noise, crumbs, onsets, gains, ctx.num_samples)
+    loudest = float(np.quantile(np.abs(crisp), 0.999)) + 1e-9
+    color = colored_noise(noise, ctx.duration, 0.5)
+    soft = butterworth(color, ctx.sample_rate, 500, 7500, order=1) * strokes
+    soft = soft * np.exp(0.5 * random_curve(ctx, ctx.duration, 7))
+    wind = _band_noise(noise, 60, 400) * np.exp(0.4 * random_curve(ctx, ctx.duration, 9))
+    mix = (0.2 + 0.3 * dryness) * crisp / loudest + 0.05 * soft / soft.std()
+    mix = mix + 0.03 * wind / wind.std()
     fade = attack_release(ctx, ctx.duration, 0.05, 0.05)
-    mix = ((0.4 + dryness) * crumbs + (0.5 - 0.35 * dryness) * soft) * fade
-    return Take(mix, Annotations(qualities=descriptor(dryness, ("soft",), ("crisp",))))
+    return Take(mix * fade, Annotations(qualities=descriptor(dryness, ("soft",), ("crisp",))))
 
 
 def hail(ctx: RenderContext) -> Take:
@@ -217,11 +248,13 @@ def hail(ctx: RenderContext) -> Take:
     noise = noise_context(ctx)
     metal = ctx.triangular(0, 1)
     plate_hz = ctx.log_triangular(500, 2200)
-    onsets = _poisson_onsets(ctx, ctx.log_triangular(25, 80))
+    onsets = _poisson_onsets(ctx, ctx.log_triangular(80, 400))
     gains = np.exp(0.6 * ctx.rng.standard_normal(len(onsets)))[:, None]
-    background = 0.05 * _band_noise(noise, 2500, 7500)
-    clicks = _clicks(ctx, len(onsets), 3000, 7000, 0.0012, 0.5)
-    canvas = background + _mix_grains(ctx, onsets, clicks)
+    splashes = _splashes(ctx, noise, 16, (800, 2500), (0.001, 0.004))
+    click_gains = noise.rng.lognormal(-0.5, 0.6, len(onsets))
+    clicks = grain_cloud(noise, splashes, onsets, click_gains, ctx.num_samples)
+    shower = _band_noise(noise, 800, 9000)
+    canvas = clicks + 1.4 * clicks.std() * shower / shower.std()
     half_life = 0.004 + 0.01 * metal**2
     spread = 1.08 + 0.6 * (1 - metal)  # of the pitches
     for ratio, mode_gain in ((1.0, 1.0), (1.73, 0.7), (2.65, 0.45)):
@@ -229,7 +262,7 @@ def hail(ctx: RenderContext) -> Take:
         frequencies = np.minimum(pitches, _HIGHEST_RING_HZ)
         half_lives = np.full(len(onsets), half_life / ratio)
         rings = _ringing_grains(ctx, frequencies, half_lives, 8 * half_life / ratio)
-        canvas += _mix_grains(ctx, onsets, mode_gain * gains * rings)
+        canvas += 0.6 * metal**3 * _mix_grains(ctx, onsets, mode_gain * gains * rings)
     manner = descriptor(metal, ("on the ground",), ("on metal",))
     return Take(canvas, Annotations(manner=manner))
 

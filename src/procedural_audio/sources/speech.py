@@ -196,7 +196,7 @@ def _speech(
         manner += ("in a deep voice",)
     elif pitch_hz > register_hz[1]:
         manner += ("in a high voice",)
-    return Take(normalize_peak(canvas), Annotations(manner=manner))
+    return Take(normalize_peak(canvas), Annotations(manner=manner), "espeak-ng")
 
 
 def _choose_sentences(

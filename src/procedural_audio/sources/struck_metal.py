@@ -26,6 +26,7 @@ from ..synth import (
 )
 from .formants import formant_filter
 from .impacts_noise import grain_cloud, noise_burst, repeat_strikes
+from .surroundings import add_echo
 
 
 def bell(ctx: RenderContext) -> Take:
@@ -153,37 +154,38 @@ def hammer(ctx: RenderContext) -> Take:
 
 
 def coin(ctx: RenderContext) -> Take:
-    """Render coins on a hard floor: each bounces faster and faster, with thin high modes."""
+    """Render coins on a hard floor: each bounces faster and faster, with a short hard clink."""
     noise = noise_context(ctx)
     canvas = ctx.silence()
     num_coins = ctx.integer(1, 4)
     start = first_onset(ctx)
     size = ctx.triangular(0, 1)
     for _ in range(num_coins):
-        lowest_hz = 4600 * 0.5**size * ctx.log_triangular(0.85, 1.2)
-        half_life = ctx.log_triangular(0.02, 0.07)
+        lowest_hz = 1500 * 0.6**size * ctx.log_triangular(0.85, 1.2)
+        half_life = ctx.log_triangular(0.004, 0.009)
         ring = damped_modes(
             ctx,
-            0.4,
-            lowest_hz * np.array([1, 1.37, 1.73]),
-            np.array([1.0, 0.7, 0.5]),
-            half_life * np.array([1, 0.9, 0.7]),
+            0.15,
+            lowest_hz * np.array([1.0, 2.3, 4.1, 5.3]),
+            np.array([0.6, 0.6, 0.6, 0.4]),
+            half_life * np.array([1.2, 1.0, 0.9, 0.8]),
         )
-        mix_into(ring, noise_burst(noise, 0.01, 2000, 7800, 0.0015, 0.0002), 0, 0.5)
-        first_gap = ctx.triangular(0.12, 0.34) * min(1.0, ctx.duration / 2)
-        restitution = ctx.triangular(0.6, 0.82)
-        # Each bounce keeps a fixed part of the speed; below 22 ms the coin rattles flat.
+        clink = normalize_peak(ring, 0.5)
+        mix_into(clink, normalize_peak(noise_burst(noise, 0.05, 1200, 7000, 0.004, 0.0003), 1.0), 0)
+        first_gap = ctx.triangular(0.14, 0.36) * min(1.0, ctx.duration / 2)
+        restitution = ctx.triangular(0.62, 0.84)
+        # Each bounce keeps a fixed part of the speed; below 45 ms the coin rattles flat.
         gaps = first_gap * restitution ** np.arange(40)
-        bounces = np.concatenate([[0.0], np.cumsum(np.maximum(gaps, 0.022))])
-        num_bounces = 10 + int(ctx.triangular(0, 14))
+        bounces = np.concatenate([[0.0], np.cumsum(np.maximum(gaps, 0.045))])
+        num_bounces = 5 + int(ctx.triangular(0, 9))
         onsets = start + bounces[:num_bounces]
-        fading = 0.9 ** np.arange(len(onsets))
-        gains = fading * noise.rng.uniform(0.8, 1.1, len(onsets))
-        canvas += grain_cloud(noise, [ring], onsets, gains, ctx.num_samples)
+        gains = 0.88 ** np.arange(len(onsets)) * noise.rng.uniform(0.6, 1.1, len(onsets))
+        canvas += grain_cloud(noise, [clink], onsets, gains, ctx.num_samples)
         start += ctx.triangular(0.05, 0.25) * ctx.duration
         if start > 0.7 * ctx.duration:
             break
-    return Take(canvas, Annotations(qualities=descriptor(size, ("small",), ("large", "heavy"))))
+    room = add_echo(noise, canvas, 0.4, 0.4)
+    return Take(room, Annotations(qualities=descriptor(size, ("small",), ("large", "heavy"))))
 
 
 def gong(ctx: RenderContext) -> Take:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..events import (
@@ -19,50 +21,30 @@ from ..synth import (
     RenderContext,
     butterworth,
     colored_noise,
-    damped_modes,
     mix_into,
     normalize_peak,
     random_curve,
     resonator,
 )
-from .formants import formant_filter, jitter
+from .formants import jitter
 from .impacts_noise import (
     clip_fade,
     countable_annotations,
     firing_pulses,
     noise_burst,
-    wavetable_tone,
 )
+from .motor import Motor, resonate, run_motor
+from .surroundings import add_echo
 
+_MOTORCYCLE = Motor(tone=2.0, thump=2.5, unsteadiness=0.02, irregularity=0.5)
+_AIRCRAFT = Motor(
+    slope=0.8,
+    low_hz=60.0,
+    high_hz=4000.0,
+    noise_band=(200.0, 3000.0),
+    tone_band=(100.0, 2000.0),
+)
 _MAX_PULSE_RATE_HZ = 19.5  # above it firings fuse to a tone, so no rate is annotated
-_CYLINDER_GAINS = 64  # firings until the gains repeat
-
-
-def _exhaust(
-    ctx: RenderContext,
-    noise: RenderContext,
-    frequency: Array,
-    sharpness: float,
-    hiss_gain: float,
-    tuning: float,
-) -> Array:
-    """Cylinders that fire at `frequency` `[T]` Hz, through a pipe and a body.
-
-    `hiss_gain` is the noise in each firing; `tuning` scales the resonances.
-    """
-    n = len(frequency)
-    cylinder_gains = ctx.rng.uniform(0.85, 1.0, _CYLINDER_GAINS)
-    firing = firing_pulses(frequency, ctx.sample_rate, sharpness, cylinder_gains)
-    firing_noise = white_noise_per_hz(noise, n / ctx.sample_rate)
-    pressure = firing - firing.mean() + hiss_gain * firing * firing_noise
-    resonances: list[tuple[float, float, float]] = []
-    for center, gain in ((110.0, 1.0), (240.0, 0.9), (520.0, 0.6), (1250.0, 0.35)):
-        resonances.append((center * tuning, 0.35 * center, gain))
-    intake_noise = white_noise_per_hz(noise, n / ctx.sample_rate)
-    intake = butterworth(intake_noise, ctx.sample_rate, 800, 5000)
-    body = formant_filter(pressure, ctx.sample_rate, tuple(resonances))
-    direct = 0.15 * butterworth(pressure, ctx.sample_rate, None, 2500)
-    return body + direct + 0.05 * hiss_gain * intake
 
 
 def engine(ctx: RenderContext) -> Take:
@@ -70,21 +52,20 @@ def engine(ctx: RenderContext) -> Take:
     noise = noise_context(ctx)
     firing_hz = ctx.log_triangular(8, 60)
     diesel = ctx.triangular(0, 1)
-    tuning = ctx.log_triangular(0.75, 1.35)
-    frequency = np.full(ctx.num_samples, firing_hz)
-    sharpness = ctx.triangular(7, 16)
-    mix = _exhaust(ctx, noise, frequency, sharpness, 0.15 + 0.3 * diesel, tuning)
-    if diesel > 0.5:
-        # Injectors knock once per firing.
-        pulses = firing_pulses(frequency, ctx.sample_rate, 40, np.ones(1))
-        knock_noise = white_noise_per_hz(noise, ctx.duration) * pulses
-        knocks = resonator(knock_noise, ctx.sample_rate, 2100 * tuning, 900)
-        mix = normalize_peak(mix) + diesel * 0.5 * normalize_peak(knocks)
+    motor = Motor(
+        ratio=float(ctx.integer(3, 6)),
+        tone=ctx.triangular(0.2, 1.0),
+        slope=0.7 - 0.5 * diesel,
+        low_hz=100.0,
+        throb=0.35 + 0.35 * diesel,
+        thump=ctx.triangular(0.3, 1.0),
+    )
+    sound = run_motor(ctx, noise, np.full(ctx.num_samples, firing_hz), motor)
     annotations = Annotations(qualities=("diesel",) if diesel > 0.6 else ())
     if firing_hz < _MAX_PULSE_RATE_HZ and ctx.duration * firing_hz > 4:
         annotations["rate_hz"] = firing_hz
     annotations["manner"] = _speed_words(firing_hz, 14, 42)
-    return Take(mix * clip_fade(ctx), annotations)
+    return Take(sound * clip_fade(ctx), annotations)
 
 
 def _speed_words(rate_hz: float, slow_hz: float, fast_hz: float) -> tuple[str, ...]:
@@ -97,30 +78,28 @@ def _speed_words(rate_hz: float, slow_hz: float, fast_hz: float) -> tuple[str, .
 def revving(ctx: RenderContext) -> Take:
     """Render a parked car: idling, then a counted number of short openings of the throttle."""
     noise = noise_context(ctx)
-    idle_hz = ctx.log_triangular(22, 38)
+    idle_hz = ctx.log_triangular(11, 19)
     peak_ratio = ctx.log_triangular(2.6, 5.0)
     length = min(ctx.log_triangular(0.6, 1.6), 0.75 * ctx.duration)
     rise = ctx.triangular(0.3, 0.5)
-    tuning = ctx.log_triangular(0.8, 1.3)
-    sharpness = ctx.triangular(6, 10)
+    motor = Motor(tone=ctx.triangular(0.2, 0.7), slope=ctx.triangular(0.2, 0.5))
     n = ctx.to_samples(length)
     rev = breakpoint_curve(n, (0, 0), (rise, 1), (rise + 0.12, 0.9), (1, 0))
     onsets = counted_onsets(ctx, length, (0.12, 0.8), 5)
     throttle = ctx.silence()
     for onset in onsets:
         mix_into(throttle, rev, round(onset * ctx.sample_rate), ctx.triangular(0.8, 1.0))
-    frequency = idle_hz * peak_ratio**throttle
-    exhaust = _exhaust(ctx, noise, frequency, sharpness, 0.25, tuning)
-    mix = exhaust * (0.25 + 0.75 * throttle)
+    sound = run_motor(ctx, noise, idle_hz * peak_ratio**throttle, motor)
+    sound = sound * (0.25 + 0.75 * throttle)
     annotations = Annotations(count=len(onsets), onsets=tuple(onsets))
-    return Take(mix * clip_fade(ctx), annotations)
+    return Take(sound * clip_fade(ctx), annotations)
 
 
 def motorcycle(ctx: RenderContext) -> Take:
     """Render a motorcycle that accelerates: the pitch rises in each gear and drops at a change."""
     noise = noise_context(ctx)
     weight = ctx.triangular(0, 1)
-    base_hz = log_interpolate(125, 48, weight)
+    base_hz = log_interpolate(34, 14, weight)  # firings per second
     pitch_ratio = ctx.triangular(1.8, 2.6)  # from the start of a gear to its end
     num_gears = 1
     if ctx.duration >= 1.5:
@@ -132,45 +111,38 @@ def motorcycle(ctx: RenderContext) -> Take:
     throttle = np.minimum(in_gear / 0.88, 1.0) * np.clip((1 - in_gear) / 0.06, 0, 1)
     smooth_throttle = butterworth(throttle, ctx.sample_rate, None, 12)
     frequency = base_hz * (1 + 0.12 * gear) * pitch_ratio**smooth_throttle
-    rasp_frequency = jitter(ctx, frequency, 0.012, 70)
-    tilt = ctx.triangular(0.3, 0.6)
-    rasp = wavetable_tone(rasp_frequency, ctx.sample_rate, tilt, top_hz=6000)
-    exhaust = _exhaust(ctx, noise, frequency / 2, 9, 0.3, 1.4 - 0.5 * weight)
-    resonances = ((420, 250, 1.0), (1100, 400, 0.8), (2600, 900, 0.5))
-    body = formant_filter(rasp, ctx.sample_rate, resonances)
-    mix = normalize_peak(body) + normalize_peak(exhaust)
+    sound = run_motor(ctx, noise, frequency, _MOTORCYCLE)
     load = 0.45 + 0.55 * butterworth(throttle, ctx.sample_rate, None, 15)
     envelope = load * breakpoint_curve(ctx.num_samples, (0, 0.7), (1, 1))
     manner = ("speeding up",) if num_gears == 1 else ("changing gears",)
     qualities = descriptor(weight, ("small", "light"), ("heavy",))
     annotations = Annotations(qualities=qualities, manner=manner)
-    return Take(mix * envelope * clip_fade(ctx), annotations)
+    return Take(sound * envelope * clip_fade(ctx), annotations)
 
 
 def helicopter(ctx: RenderContext) -> Take:
-    """Render blades that pass at an even rate, over rotor noise and the whine of the turbine."""
+    """Render blades that pass at an even rate: bursts of noise over the rush of the rotor."""
     noise = noise_context(ctx)
-    rate_hz = ctx.log_triangular(6.5, 19.0)
-    slap = ctx.triangular(0.2, 1.0)
-    frequency = np.full(ctx.num_samples, rate_hz)
-    blades = firing_pulses(frequency, ctx.sample_rate, ctx.triangular(7, 12), np.ones(1))
-    wash_noise = white_noise_per_hz(noise, ctx.duration)
-    wash = butterworth(wash_noise, ctx.sample_rate, 60, 900 + 900 * slap)
-    pulses = blades - blades.mean()
-    thump = resonator(pulses, ctx.sample_rate, ctx.log_triangular(55, 95), 40)
-    crack_noise = white_noise_per_hz(noise, ctx.duration)
-    crack = butterworth(crack_noise, ctx.sample_rate, 500, 3000) * blades**3
-    turbine_pitch = np.full(ctx.num_samples, ctx.log_triangular(1400, 3200))
-    turbine = wavetable_tone(turbine_pitch, ctx.sample_rate, 1.5)
-    mix = 1.3 * normalize_peak(wash * (0.12 + blades)) + 0.8 * normalize_peak(thump)
-    mix = mix + 0.6 * slap * normalize_peak(crack) + 0.02 * turbine
+    rate_hz = ctx.log_triangular(9.5, 19.5)
+    slap = ctx.triangular(0.0, 1.0)
+    frequency = jitter(ctx, np.full(ctx.num_samples, rate_hz), 0.004, 6)
+    gains = noise_context(ctx).rng.uniform(0.75, 1.0, 512)
+    blades = firing_pulses(frequency, ctx.sample_rate, ctx.triangular(4, 9), gains)
+    burst = colored_noise(noise, ctx.duration, 0.8) * (0.15 + blades)
+    thump = blades - blades.mean()
+    wash = resonate(ctx, burst + 0.5 * thump / thump.std(), 6, (60, 1500), 0.15, 1.5)
+    wash = butterworth(wash, ctx.sample_rate, 30, 4000, 1)
+    white = white_noise_per_hz(noise, ctx.duration)
+    crack = butterworth(white, ctx.sample_rate, 1200, 6500) * (0.3 + blades)
+    rush = butterworth(colored_noise(noise, ctx.duration, 0.7), ctx.sample_rate, 150, 7000, 1)
+    mix = wash / wash.std() + (0.15 + 0.3 * slap) * crack / crack.std() + 0.2 * rush / rush.std()
     start_level = ctx.triangular(0.6, 1)
     end_level = ctx.triangular(0.6, 1)
     envelope = breakpoint_curve(ctx.num_samples, (0, start_level), (0.5, 1), (1, end_level))
     annotations = Annotations()
     if ctx.duration * rate_hz > 4:
         annotations["rate_hz"] = rate_hz
-    lightness = (rate_hz - 6.5) / 12.5
+    lightness = (rate_hz - 9.5) / 10
     annotations["qualities"] = descriptor(lightness, ("large", "heavy"), ("small", "light"))
     return Take(mix * envelope * clip_fade(ctx), annotations)
 
@@ -181,57 +153,61 @@ def railway_train(ctx: RenderContext) -> Take:
     rate_hz = max(ctx.log_triangular(0.55, 2.6), 2.2 / ctx.duration)
     axle_spacing = ctx.triangular(0.13, 0.17)  # relative to the period
     bogie_spacing = ctx.triangular(0.4, 0.5)
-    tuning = ctx.log_triangular(0.8, 1.25)
-    clack = damped_modes(
-        ctx,
-        0.2,
-        tuning * np.array([95.0, 180, 330, 720, 1450]),
-        np.array([1.0, 0.9, 0.7, 0.5, 0.3]),
-        np.array([0.03, 0.025, 0.015, 0.012, 0.01]),
-    )
-    mix_into(clack, noise_burst(noise, 0.08, 500, 3500, 0.01), 0, 0.5)
+    clacks = [_clack(ctx, noise) for _ in range(8)]
     wheels = (
         (0.0, 1.0),
         (axle_spacing, 0.85),
         (bogie_spacing, 0.75),
         (bogie_spacing + axle_spacing, 0.65),
     )
-    clacks = ctx.silence()
+    rails = ctx.silence()
     for onset in periodic_onsets(ctx, rate_hz, 0.0):
         for position, gain in wheels:
             start = round((onset + position / rate_hz) * ctx.sample_rate)
-            mix_into(clacks, clack, start, gain * ctx.triangular(0.9, 1))
-    dark_noise = colored_noise(noise, ctx.duration, 1.6)
-    rumble = normalize_peak(butterworth(dark_noise, ctx.sample_rate, 40, 700))
+            clack = clacks[int(noise.rng.integers(8))]
+            mix_into(rails, clack, start, gain * float(noise.rng.uniform(0.7, 1.0)))
+    rails = add_echo(noise, rails, 0.8, 1.0)
+    dark_noise = colored_noise(noise, ctx.duration, 1.2)
+    rumble = butterworth(dark_noise, ctx.sample_rate, 40, 1500, 1)
     rumble *= 1 + 0.2 * random_curve(ctx, ctx.duration, 3)
-    hiss_noise = white_noise_per_hz(noise, ctx.duration)
-    hiss_band = normalize_peak(butterworth(hiss_noise, ctx.sample_rate, 1200, 4200))
-    rumble_gain = ctx.triangular(0.2, 0.45)
-    hiss_gain = ctx.triangular(0.02, 0.08)
-    mix = normalize_peak(clacks) + rumble_gain * rumble + hiss_gain * hiss_band
+    bright_noise = colored_noise(noise, ctx.duration, 0.3)
+    rush = butterworth(bright_noise, ctx.sample_rate, 800, 6000, 1)
+    rumble_gain = ctx.triangular(1.0, 2.0)
+    rush_gain = ctx.triangular(0.1, 0.4)
+    mix = rails / rails.std() + rumble_gain * rumble / rumble.std() + rush_gain * rush / rush.std()
     manner = _speed_words(rate_hz, 0.9, 1.7)
     return Take(mix * clip_fade(ctx), Annotations(rate_hz=rate_hz, manner=manner))
 
 
+def _clack(ctx: RenderContext, noise: RenderContext) -> Array:
+    """A wheel on a rail joint: a dull burst with one strong resonance."""
+    center_hz = ctx.log_triangular(300, 1500)
+    burst = noise_burst(noise, 0.15, 80, 5000, ctx.triangular(0.006, 0.016), 0.002)
+    bandwidth_hz = ctx.triangular(0.2, 0.6) * center_hz
+    return normalize_peak(resonator(burst, ctx.sample_rate, center_hz, bandwidth_hz) + 0.3 * burst)
+
+
 def steam(ctx: RenderContext) -> Take:
-    """Render a steam locomotive: chuffs at an even rate, the first of every four stronger."""
+    """Render a steam locomotive: chuffs at an even rate over the hiss of a leaking valve."""
     noise = noise_context(ctx)
     rate_hz = max(ctx.log_triangular(1.3, 8.0), 2.5 / ctx.duration)
     center_hz = ctx.log_triangular(450, 1100)
-    length = min(0.8 / rate_hz, 0.4)
+    length = min(0.9 / rate_hz, 0.5)
     onsets = periodic_onsets(ctx, rate_hz, length)
     white = white_noise_per_hz(noise, ctx.duration)
-    band = butterworth(white, ctx.sample_rate, 0.4 * center_hz, 4 * center_hz, 1)
-    cloud = band + resonator(white, ctx.sample_rate, center_hz, 0.5 * center_hz)
+    cloud = butterworth(white, ctx.sample_rate, 0.4 * center_hz, 6 * center_hz, 1)
     n = ctx.to_samples(length)
     puff = breakpoint_curve(n, (0, 0), (0.12, 1), (0.45, 0.5), (1, 0))
     valve = ctx.silence()
     for k, onset in enumerate(onsets):
-        mix_into(valve, puff, round(onset * ctx.sample_rate), 1.0 if k % 4 == 0 else 0.85)
-    chuffs = cloud * valve
-    leak_noise = white_noise_per_hz(noise, ctx.duration)
-    leak = butterworth(leak_noise, ctx.sample_rate, 1800, 6500)
-    mix = normalize_peak(chuffs) + ctx.triangular(0.005, 0.03) * leak * clip_fade(ctx)
+        gain = (1.0 if k % 4 == 0 else 0.8) * float(noise.rng.uniform(0.85, 1))
+        mix_into(valve, puff, round(onset * ctx.sample_rate), gain)
+    chuffs = add_echo(noise, cloud * valve, 0.6, 0.5)
+    leak = butterworth(white_noise_per_hz(noise, ctx.duration), ctx.sample_rate, 2000, 7500, 1)
+    dark_noise = colored_noise(noise, ctx.duration, 1.2)
+    rumble = butterworth(dark_noise, ctx.sample_rate, 40, 900, 1)
+    floor = ctx.triangular(0.15, 0.45) * leak / leak.std() + 0.3 * rumble / rumble.std()
+    mix = chuffs / chuffs.std() + floor * clip_fade(ctx)
     return Take(mix, countable_annotations(onsets, rate_hz))
 
 
@@ -253,26 +229,20 @@ def airplane(ctx: RenderContext) -> Take:
 
 
 def propeller(ctx: RenderContext) -> Take:
-    """Render a propeller plane: a deep drone of blades and exhaust at a steady pitch."""
+    """Render a propeller plane: the rush of the air, which the blades chop at a steady pitch."""
     noise = noise_context(ctx)
     pitch = ctx.log_triangular(58, 230)
-    frequency = np.full(ctx.num_samples, pitch)
-    tilt = ctx.triangular(0.6, 1.0)
-    drone = wavetable_tone(frequency, ctx.sample_rate, tilt, top_hz=4500)
-    resonances = ((2.2 * pitch, 1.5 * pitch, 1.0), (700, 300, 0.6), (1700, 600, 0.3))
-    drone = 0.4 * drone + formant_filter(drone, ctx.sample_rate, resonances)
-    depth = ctx.triangular(0.1, 0.35)
-    tremolo_hz = ctx.triangular(0.6, 3.0)
-    tremolo = 1 + depth * np.sin(2 * np.pi * tremolo_hz * ctx.time_axis(ctx.duration))
-    pink = colored_noise(noise, ctx.duration, 1.0)
-    wind = normalize_peak(butterworth(pink, ctx.sample_rate, 100, 2500))
+    blades = ctx.integer(2, 3)
+    motor = replace(_AIRCRAFT, ratio=float(blades), tone=ctx.triangular(0.4, 0.8))
+    turns = np.full(ctx.num_samples, pitch / blades)
+    sound = run_motor(ctx, noise, turns, motor)
     start_level = ctx.triangular(0.35, 1)
     end_level = ctx.triangular(0.35, 1)
     envelope = breakpoint_curve(ctx.num_samples, (0, start_level), (0.5, 1), (1, end_level))
-    mix = (normalize_peak(drone) * tremolo + 0.12 * wind) * envelope
     smallness = np.log(pitch / 58) / np.log(4)
     qualities = descriptor(smallness, ("large",), ("small",))
-    return Take(mix * clip_fade(ctx), Annotations(pitch_hz=pitch, qualities=qualities))
+    annotations = Annotations(pitch_hz=pitch, qualities=qualities)
+    return Take(sound * envelope * clip_fade(ctx), annotations)
 
 
 CLASSES: tuple[SoundClass, ...] = (

@@ -16,6 +16,7 @@ from procedural_audio.captions.grammar import Split, describe
 from procedural_audio.registry import get_classes, get_registry
 from procedural_audio.scene import Scene, render_scene
 from procedural_audio.sound_class import Annotations, SoundClass
+from procedural_audio.soundfont import Soundfont
 
 from ...config.streams import EvaluationStream
 from .attributes import AttributeCheck
@@ -44,7 +45,7 @@ class EvalPrompt:
 
 
 def render_class(
-    sound_class: SoundClass, duration: float, *seed: int
+    sound_class: SoundClass, duration: float, *seed: int, soundfont: Soundfont | None = None
 ) -> tuple[np.ndarray, Scene, np.random.Generator]:
     """Render a clip with sounds of one class only.
 
@@ -52,12 +53,13 @@ def render_class(
         sound_class: the sound class.
         duration: duration in seconds.
         seed: one or more numbers that fix the render.
+        soundfont: plays the notes of instruments. None: they are synthesized.
 
     Returns:
         Samples [T] at 16 kHz, the scene, and the random generator, for captions of the scene.
     """
     rng = np.random.default_rng(seed)
-    samples, scene = render_scene((sound_class,), rng, RATE, duration)
+    samples, scene = render_scene((sound_class,), rng, RATE, duration, soundfont=soundfont)
     return samples, scene, rng
 
 
