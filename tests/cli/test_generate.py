@@ -53,6 +53,7 @@ def test_a_prompt_becomes_a_file_whose_tags_are_its_request(run, tmp_path, tiny_
         guidance_scale=3.0,
         apg_eta=0.0,
         guidance_stop=0.76,
+        normalize="loudness",
     )
 
 

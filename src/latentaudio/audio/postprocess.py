@@ -11,13 +11,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config.levels import CEILING_DBTP, TARGET_LUFS, level_below_normal
 from ..config.options import GenerationOptions
-from .loudness import limit_true_peak, loudness, normalize_loudness
+from .loudness import limit_true_peak, loudness, normalize_loudness, true_peaks
 from .ops import Samples, as_loop, cut_loop, limit_peak, resample, resample_loop
 
 _Channel: TypeAlias = NDArray[np.float64]
 
-_DEFAULT_TRUE_PEAK = -1.0  # dBTP, the ceiling if only a loudness is asked for
+_MAX_GAIN_DB = 40.0  # of a clip that is nearly silent; generated sounds need up to 25
 _REPORTED_ERROR_LU = 0.5  # distance from the target loudness that is noted in the file
 _STEREO_HIGH_PASS_HZ = 200.0  # below, hearing does not localize, and one channel keeps its weight
 _STEREO_WINDOW_S = 0.05  # over which mid and side are compared
@@ -68,8 +69,10 @@ def postprocess(
         derived.append(f"{target_rate} Hz by resampling from {sample_rate} Hz")
     out = fade(out, target_rate, options.fade_in, options.fade_out)
     ceiling = options.true_peak
+    if options.normalize != "none":
+        out = _normalize(out, target_rate, options)
     if options.lufs is not None:
-        ceiling = _DEFAULT_TRUE_PEAK if ceiling is None else ceiling
+        ceiling = CEILING_DBTP if ceiling is None else ceiling
         out = normalize_loudness(out, target_rate, options.lufs, ceiling, is_loop)
         reached = loudness(out, target_rate)
         if abs(reached - options.lufs) > _REPORTED_ERROR_LU:
@@ -79,6 +82,26 @@ def postprocess(
     if derived:
         tags["derived"] = "; ".join(derived)
     return limit_peak(out, 1.0), target_rate, tags
+
+
+def _normalize(samples: Samples, sample_rate: int, options: GenerationOptions) -> Samples:
+    """Scale samples [C, N] to the level of `options.normalize`; silence is returned unchanged.
+
+    The true peak stays below the ceiling, so a clip of short peaks can stay below the loudness.
+    """
+    peaks = true_peaks(samples, sample_rate)
+    if options.loop_seam_duration > 0:
+        peaks = true_peaks(as_loop(samples, sample_rate), sample_rate)
+    peak = float(peaks.max(initial=0.0))
+    if peak == 0.0:
+        return samples
+    below = level_below_normal(options.display_text)
+    ceiling = CEILING_DBTP if options.true_peak is None else options.true_peak
+    gain_db = ceiling - 20.0 * math.log10(peak)
+    if options.normalize == "loudness":
+        gain_db = min(gain_db, TARGET_LUFS - loudness(samples, sample_rate))
+    gain_db = min(gain_db, _MAX_GAIN_DB) - below
+    return (samples * 10.0 ** (gain_db / 20.0)).astype(np.float32)
 
 
 def to_stereo(mid: Samples, side: Samples, sample_rate: int, width: float) -> Samples:

@@ -231,9 +231,19 @@ OPTIONS: Mapping[str, Option] = {
         needs_whole_clip=True,
         is_for_edits=False,
     ),
+    "normalize": Option(
+        "Level of the clip: loudness (-23 LUFS), peak (-1 dBTP) or none (as generated). "
+        "A prompt that asks for a quiet or distant sound gets 10 dB less. The gain is constant and "
+        "keeps true peaks at -1 dBTP, or at true_peak, or below. Default: loudness; none for "
+        "edits, streams and the references original and diffusers, and with lufs.",
+        "none",
+        "length",
+        is_choice=True,
+        needs_whole_clip=True,
+    ),
     "lufs": Option(
         "Target integrated loudness in LUFS, -70 to 0. Short loud peaks can keep the "
-        "clip below it; the tag loudness has the result then. Default: the level is unchanged.",
+        "clip below it; the tag loudness has the result then. Default: normalize sets the level.",
         None,
         "length",
         ge=-70,

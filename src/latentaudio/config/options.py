@@ -15,6 +15,7 @@ from pydantic import field_validator, model_validator
 
 from ..errors import UsageError
 from .edits import AnyEdit
+from .levels import Normalization
 from .option_table import CUE_OPTIONS, MAX_PROMPT_CHARS, OPTIONS
 from .presets import PresetName
 from .samplers import SAMPLERS, SamplerName
@@ -106,6 +107,7 @@ class GenerationOptions(StrictModel):
     timeline: tuple[PromptCue, ...] = option_field(OPTIONS["timeline"])
     crossfade: float = option_field(OPTIONS["crossfade"])
     loop_seam: float = option_field(OPTIONS["loop_seam"])
+    normalize: Normalization = option_field(OPTIONS["normalize"])
     lufs: float | None = option_field(OPTIONS["lufs"])
     true_peak: float | None = option_field(OPTIONS["true_peak"])
     trim_silence: bool = option_field(OPTIONS["trim_silence"])
@@ -226,6 +228,11 @@ class GenerationOptions(StrictModel):
             raise UsageError(
                 f"sampler {self.sampler!r} cannot edit; choose sampler 'dpm++' or 'ddim'"
             )
+        if self.lufs is not None and self.normalize != "none":
+            raise UsageError(
+                f"lufs = {self.lufs:g} and normalize = {self.normalize!r} both set the level; "
+                "leave one of them out"
+            )
         if self.guidance_start > self.guidance_stop:
             raise UsageError(
                 f"guidance_start = {self.guidance_start:g} is above guidance_stop = "
@@ -271,6 +278,7 @@ class GenerationOptions(StrictModel):
             if name in upgraded:
                 is_nested = name in cls.NESTED_FIELDS
                 values[name] = load_json_tag(name, upgraded[name]) if is_nested else upgraded[name]
+        values.setdefault("normalize", "none")  # earlier versions left the level as it was
         return cls(**values)
 
     def has_made(self, tags: Mapping[str, str]) -> bool:
@@ -335,6 +343,7 @@ class GenerationOverrides(TypedDict, total=False):
     timeline: Sequence[PromptCue | Mapping[str, Any]]
     crossfade: float
     loop_seam: float
+    normalize: Normalization
     lufs: float | None
     true_peak: float | None
     trim_silence: bool

@@ -57,8 +57,8 @@ class ReferenceBehavior:
         cfg_below_one: Whether a guidance scale below 1 mixes both predictions; if not, it switches
             guidance off.
         clamp_latents: Whether diverging latents of AudioLDM 1 are clamped to ±10 before decoding.
-        normalize_output: Whether peaks are limited and edges faded, or samples stay as the vocoder
-            made them.
+        normalize_output: Whether peaks are limited, edges faded and levels normalized by default,
+            or samples stay as the vocoder made them.
         uses_windows: Whether clips longer than the training clips are sampled in windows.
         in_context_by_default: Whether edits continue the language of audio of their source if the
             request does not set `in_context`.

@@ -232,6 +232,8 @@ def _defaults(options: GenerationOptions, source: ModelSource) -> dict[str, Any]
         defaults["candidates"] = 1
     if not options.can_guide:
         defaults["guidance_scale"] = 1.0
+    if options.edit is None and options.lufs is None and source.reference.normalize_output:
+        defaults["normalize"] = "loudness"  # an edit keeps the level of its source
     if config.distilled_unet is not None and sampler_spec.is_distilled:
         defaults |= {"steps": len(config.distilled_unet.timesteps), "guidance_scale": 1.0}
     return defaults

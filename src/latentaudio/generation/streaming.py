@@ -108,7 +108,8 @@ class _PieceGenerator:
     def first(self, duration: float) -> Samples:
         """Return the first piece [1, N], which is a clip of one window at most."""
         timeline = crop_cues(self.options.timeline, 0.0, duration)
-        changes = {"duration": duration, "timeline": tuple(timeline)}
+        # one gain for a whole stream cannot be known at its beginning
+        changes = {"duration": duration, "timeline": tuple(timeline), "normalize": "none"}
         [clip] = self.engine.run([self._resolve(self.options.model_copy(update=changes))])
         self.options = self.options.model_copy(update={"seed": clip.seed})
         return clip.samples
