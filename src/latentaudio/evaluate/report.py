@@ -119,6 +119,38 @@ class ClipSet(_Stored):
     levels: dict[str, dict[str, float]] = Field(default_factory=dict)
 
 
+class EmbeddingMap(_Stored):
+    """Clips in the plane of two principal axes of a network's embeddings.
+
+    Attributes:
+        backbone: the network.
+        explained: part of the variance along each axis.
+        generated: coordinates of generated clips by name.
+        reference: coordinates of reference clips by name.
+    """
+
+    backbone: str
+    explained: tuple[float, float]
+    generated: dict[str, tuple[float, float]]
+    reference: dict[str, tuple[float, float]] = Field(default_factory=dict)
+
+
+class Subset(_Stored):
+    """The list of clips that were measured.
+
+    Attributes:
+        path: its file.
+        n: number of names in it.
+        sha256: hash of the names, in their order.
+        missing: names that a folder lacks.
+    """
+
+    path: str
+    n: int
+    sha256: str
+    missing: tuple[str, ...] = ()
+
+
 class Evaluation(_Stored):
     """The result of `latentaudio evaluate`.
 
@@ -132,6 +164,10 @@ class Evaluation(_Stored):
         values: the numbers.
         not_computed: what could not be measured, and why.
         warnings: what makes all numbers doubtful.
+        subset: the list of clips that were measured; None: all of the folders.
+        classes: class of generated clips by name.
+        classes_from: where the classes come from: "folders", "captions" or a network.
+        maps: a map of the embeddings for each network.
     """
 
     format: Literal["latentaudio evaluation"] = "latentaudio evaluation"
@@ -143,6 +179,10 @@ class Evaluation(_Stored):
     values: tuple[Value, ...] = ()
     not_computed: tuple[NotComputed, ...] = ()
     warnings: tuple[str, ...] = ()
+    subset: Subset | None = None
+    classes: dict[str, str] = Field(default_factory=dict)
+    classes_from: str = ""
+    maps: tuple[EmbeddingMap, ...] = ()
 
     def as_dict(self, with_clips: bool = True) -> dict[str, Any]:
         """Return everything as plain values, for JSON.
@@ -186,8 +226,10 @@ class Evaluation(_Stored):
         rows: list[tuple[str, ...]] = [_COLUMNS]
         rows += [_cells(value) for value in self.values]
         lines = [f"{self.generated.path} ({self._sides()}), protocol {self.protocol['name']}", ""]
-        lines += _aligned(rows)
-        lines += ["", *_aligned(self._level_rows())]
+        if self.protocol.get("differs"):
+            lines[1:1] = [f"differs from the program of that name: {self.protocol['differs']}"]
+        lines += aligned(rows)
+        lines += ["", *aligned(self._level_rows())]
         for value in self.values:
             details = _shown_details(value)
             if details:
@@ -309,8 +351,8 @@ def _shown_level(level: dict[str, float]) -> str:
     return f"{format_number(level['mean'])} ({least} to {format_number(level['greatest'])})"
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows of a table as lines with columns of equal width."""
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the rows of a table as lines with columns of equal width."""
     if not rows:
         return []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
