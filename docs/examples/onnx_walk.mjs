@@ -15,13 +15,13 @@ export function replaceNumbers(text, grid) {
     return `[n${Math.round((octave - grid.lowest_octave) * grid.steps_per_octave)}]`;
   };
   const note = (_, letter, accidental, octave) => {
-    const shift = { "": 0, "#": 1, "♯": 1, sharp: 1 }[(accidental ?? "").trim()] ?? -1;
+    const shift = { "": 0, "#": 1, "♯": 1, sharp: 1 }[(accidental || "").trim()] ?? -1;
     const midi = SEMITONES[letter] + shift + 12 * (Number(octave) + 1);
     return ` ${token(440 * 2 ** ((midi - 69) / 12), false)} ${grid.note_token} `;
   };
   const number = (match, integer, fraction, kilo) => {
-    if (integer === undefined && fraction === undefined) return match;
-    const value = Number((integer ?? "0").replaceAll(",", "") + (fraction ?? "")) * (kilo ? 1000 : 1);
+    if (!integer && !fraction) return match;
+    const value = Number((integer || "0").replaceAll(",", "") + (fraction || "")) * (kilo ? 1000 : 1);
     return ` ${token(value)} ${kilo ? "hz" : ""} `;
   };
   const plain = text.toLowerCase().replaceAll("[", "(").replaceAll("]", ")");

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from conftest import TINY, write_model
 from latentaudio import load
 from latentaudio.audio import io
 from latentaudio.cli.main import main
+from latentaudio.conditioning import numbers
 from latentaudio.conditioning.numbers import replace_numbers
 from latentaudio.config.architecture import DistilledUNetConfig
 from latentaudio.errors import UsageError
@@ -33,6 +35,13 @@ CONFIG = replace(
 )
 """The architecture of mini with few numbers."""
 PROMPT = "3 bells at A4 and a dog"
+GRID = {
+    "note_token": numbers.NOTE,
+    "num_exact": numbers.NUM_EXACT,
+    "steps_per_octave": numbers.STEPS_PER_OCTAVE,
+    "lowest_octave": numbers.LOWEST_OCTAVE,
+    "highest_octave": numbers.HIGHEST_OCTAVE,
+}
 
 
 def difference_db(first, second):
@@ -96,20 +105,35 @@ def test_walk_draws_the_noise_of_torch(walk, seed, count):
     np.testing.assert_allclose(walk.randn(seed, count), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        PROMPT,
-        "a C#5 and a B♭3 bell",
-        "3 kHz, 1.5 khz",
-        "1,200 Hz in 0.5 s",
-        "60 [n3] 2nd b4b",
-        ".5",
-    ],
-)
-def test_walk_replaces_numbers_as_we_do(walk, folder, text):
-    grid = json.loads((folder / "model.json").read_text())["tokenizer"]["numbers"]
-    assert walk.replace_numbers(text, grid) == replace_numbers(text)
+TEXTS = [
+    PROMPT,
+    "a C#5 and a B♭3 bell",
+    "3 kHz, 1.5 khz",
+    "1,200 Hz in 0.5 s",
+    "60 [n3] 2nd b4b",
+    "é5 A4. 440hz",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_walk_replaces_numbers_as_we_do(walk, text):
+    assert walk.replace_numbers(text, GRID) == replace_numbers(text)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
+def test_javascript_walk_agrees_with_the_python_walk(walk, tmp_path):
+    code = (
+        f"import {{ randn, replaceNumbers }} from {json.dumps(WALK.with_suffix('.mjs').as_uri())};"
+        f"const grid = {json.dumps(GRID)};"
+        f"const texts = {json.dumps(TEXTS)}.map((text) => replaceNumbers(text, grid));"
+        "console.log(JSON.stringify({ texts, noise: Array.from(randn(7, 1007)) }));"
+    )
+    script = tmp_path / "walk.mjs"
+    script.write_text(code, encoding="utf-8")
+    result = subprocess.run(["node", script], check=True, capture_output=True, encoding="utf-8")
+    answer = json.loads(result.stdout)
+    assert answer["texts"] == [replace_numbers(text) for text in TEXTS]
+    np.testing.assert_allclose(answer["noise"], walk.randn(7, 1007), atol=1e-5)
 
 
 def test_fixed_duration_leaves_only_the_tokens_open(model, tmp_path, monkeypatch):
