@@ -58,7 +58,7 @@ FOLDERS = ("model", "diffusers", "sounds")
 """Folders that no command writes into."""
 STEPS_ARE_REAL_EVERY = 8
 """One of so many command lines generates; the others end where a model would be loaded."""
-NOT_REAL = ("dataset", "train", "evaluate", "benchmark", "download")
+NOT_REAL = ("dataset", "train", "evaluate", "benchmark", "download", "listen")
 ENDLESS = {"--count", "--candidates", "--duration", "--hours", "--steps", "--rounds", "--clips"}
 """Numbers of work: odd but legal ones would be minutes of it."""
 
@@ -178,6 +178,9 @@ def _run(words, is_real):
             latency = "latentaudio.benchmark.latency"
             stack.enter_context(patch(f"{latency}.LatentAudioBackend", _stop))
             stack.enter_context(patch(f"{latency}.matmul_gflops", lambda *_: 1.0))
+            # it would serve until Ctrl-C
+            server = "latentaudio.evaluate.listening.server.ListeningServer"
+            stack.enter_context(patch(server, _stop))
         try:
             code = main(words)
         except SystemExit as error:

@@ -104,7 +104,8 @@ def _normalize(samples: Samples, sample_rate: int, options: GenerationOptions) -
     if options.normalize == "loudness":
         gain_db = min(gain_db, TARGET_LUFS - loudness(samples, sample_rate))
     gain_db = min(gain_db, _MAX_GAIN_DB) - below
-    return (samples * 10.0 ** (gain_db / 20.0)).astype(np.float32)
+    out: Samples = (samples * 10.0 ** (gain_db / 20.0)).astype(np.float32)
+    return out
 
 
 def _resampled_length(length: int, sample_rate: int, target_rate: int, duration: float) -> int:
