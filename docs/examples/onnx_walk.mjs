@@ -88,11 +88,15 @@ export async function generate(model, prompt, duration, seed, onStep = () => {})
   const { ort, info, tokenizer, sessions } = model;
   const { sample_rate: rate, hop_length: hop, latent } = info;
   const steps = info.schedule.steps;
+  const cell = latent.mel_frames * latent.frame_multiple;
+  const length = Math.max(duration, info.duration_s.min);
+  const melFrames = cell * Math.ceil(Number(((length * rate) / hop).toFixed(6)) / cell);
+  const numTokens = Math.ceil(melFrames / info.loa.mel_frames);
   let done = 0;
   const run = async (name, ...inputs) => {
     const names = Object.keys(info.graphs[name].inputs);
     const outputs = await sessions[name].run(Object.fromEntries(names.map((key, i) => [key, inputs[i]])));
-    await onStep(++done / (steps.length + 6));
+    await onStep(++done / (steps.length + numTokens + 5));
     return outputs[info.graphs[name].output];
   };
   const floats = (data, shape) => new ort.Tensor("float32", data, shape);
@@ -103,18 +107,19 @@ export async function generate(model, prompt, duration, seed, onStep = () => {})
   const longest = info.tokenizer.max_length;
   if (list.length > longest) list = [...list.slice(0, longest - 1), list.at(-1)];
   const ids = integers(list);
-  const cell = latent.mel_frames * latent.frame_multiple;
-  const length = Math.max(duration, info.duration_s.min);
-  const melFrames = cell * Math.ceil(Number(((length * rate) / hop).toFixed(6)) / cell);
   const shape = [1, latent.channels, melFrames / latent.mel_frames, latent.bins];
   const z = randn(seed, shape.reduce((a, b) => a * b));
 
   const vector = await run("clap_text", ids);
   const states = await run("t5", ids);
   const prior = await run("latent_prior", states, floats(z, shape));
-  const all = await run("translator", vector, states);
-  const count = Math.ceil(melFrames / info.loa.mel_frames);
-  const loa = floats(all.data.slice(0, count * all.dims[2]), [1, count, all.dims[2]]);
+  const { width } = info.loa;
+  const tokens = new Float32Array(numTokens * width);
+  for (let i = 0; i < numTokens; i++) {
+    const known = floats(tokens, [1, numTokens, width]);
+    tokens.set((await run("translator", vector, states, known, integers([i]))).data, i * width);
+  }
+  const loa = floats(tokens, [1, numTokens, width]);
   for (const step of steps) {
     const { data } = await run("unet", floats(z, shape), integers([step.t]), vector, loa, states, prior);
     for (let i = 0; i < z.length; i++) z[i] = step.z * z[i] + step.prediction * data[i];

@@ -91,7 +91,11 @@ def generate(folder, prompt, duration, seed):
 
     vector, states = run("clap_text", ids), run("t5", ids)
     prior = run("latent_prior", states, z)
-    loa = run("translator", vector, states)[:, : math.ceil(mel_frames / info["loa"]["mel_frames"])]
+    loa = np.zeros(
+        (1, math.ceil(mel_frames / info["loa"]["mel_frames"]), info["loa"]["width"]), "f"
+    )
+    for i in range(loa.shape[1]):
+        loa[:, i : i + 1] = run("translator", vector, states, loa, np.array([i]))
     for step in info["schedule"]["steps"]:
         prediction = run("unet", z, np.array([step["t"]]), vector, loa, states, prior)
         z = np.float32(step["z"]) * z + np.float32(step["prediction"]) * prediction

@@ -35,6 +35,8 @@ def describe(
     source = codec.source
     config = codec.config
     factor = config.vae.downsampling
+    translator = config.translator
+    assert translator is not None
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -56,7 +58,7 @@ def describe(
             "mean": list(config.latent_mean),
             "std": list(config.latent_std),
         },
-        "loa": {"mel_frames": mel_frames_per_loa_token(codec)},
+        "loa": {"mel_frames": mel_frames_per_loa_token(codec), "width": translator.hidden_size},
         "schedule": _schedule(codec),
         "vocoder_noise_seed": 0,
         "peak": MAX_PEAK,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -95,26 +95,24 @@ class T5Graph(nn.Module):
 
 
 class TranslatorGraph(nn.Module):
-    """CLAP's vector [1, D] and T5's states [1, N, D] -> language of audio [1, n, D].
+    """The next token [1, 1, D] of the language of audio.
 
-    It generates the tokens of the longest clip. The first tokens do not depend on the later ones,
-    so a shorter clip uses the first ones.
+    Its inputs are CLAP's vector [1, D], T5's states [1, N, D], the tokens [1, n, D], and the number
+    of tokens [1] that are known. It does not read the others. The program calls it once per token.
     """
 
-    def __init__(self, translator: Translator, num_tokens: int) -> None:
+    def __init__(self, translator: Translator) -> None:
         super().__init__()
         self.translator = translator
-        self.num_tokens = num_tokens
 
-    def forward(self, vector: Tensor, states: Tensor) -> Tensor:
+    def forward(self, vector: Tensor, states: Tensor, loa: Tensor, count: Tensor) -> Tensor:
         """See the class."""
         sources = (Context.unmasked(vector[:, None]), Context.unmasked(states))
-        inputs = self.translator.build_prompt(sources, self.num_tokens).tokens
-        # without a cache of keys and values: a sequence has at most 80 tokens
-        for _ in range(self.num_tokens):
-            hidden = self.translator.gpt2(inputs_embeds=inputs, use_cache=False).last_hidden_state
-            inputs = torch.cat([inputs, hidden[:, -1:]], dim=1)
-        return inputs[:, -self.num_tokens :]
+        prompt = self.translator.build_prompt(sources).tokens
+        # without a cache of keys and values: the sequence is short
+        inputs = torch.cat([prompt, loa], dim=1)
+        hidden: Tensor = self.translator.gpt2(inputs_embeds=inputs, use_cache=False)[0]
+        return hidden.index_select(1, prompt.shape[1] - 1 + count)
 
 
 class PriorGraph(nn.Module):
@@ -165,12 +163,11 @@ class DecoderGraph(nn.Module):
         return self.vae.decode(Latent(z))
 
 
-def graphs_of(config: ModelConfig, max_loa_tokens: int) -> tuple[Graph, ...]:
+def graphs_of(config: ModelConfig) -> tuple[Graph, ...]:
     """Return the graphs of a model, in the order in which a prompt passes them.
 
     Args:
         config: Shapes of a model with the architecture of mini.
-        max_loa_tokens: Tokens of the language of audio of the longest clip.
     """
     clap, t5, translator = config.clap, config.t5, config.translator
     assert clap is not None and t5 is not None and translator is not None
@@ -179,7 +176,6 @@ def graphs_of(config: ModelConfig, max_loa_tokens: int) -> tuple[Graph, ...]:
     loa = (1, "loa_tokens", translator.hidden_size)
     bins = config.mel.n_mels // config.vae.downsampling
     latent = (1, config.vae.latent_channels, "latent_frames", bins)
-
     step: Mapping[str, tuple[Axis, ...]] = {
         "z": latent,
         "t": (1,),
@@ -189,17 +185,19 @@ def graphs_of(config: ModelConfig, max_loa_tokens: int) -> tuple[Graph, ...]:
         "prior": latent,
     }
     prior = {"states": states, "noise": latent}
-    sources = {"vector": vector, "states": states}
+    sources: Mapping[str, tuple[Axis, ...]] = {
+        "vector": vector,
+        "states": states,
+        "loa": loa,
+        "count": (1,),
+    }
     mel = {"log_mel": (1, 1, "mel_frames", config.mel.n_mels), "noise": (1, "noise_samples")}
-
-    def make_translator(module: nn.Module) -> nn.Module:
-        return TranslatorGraph(cast(Translator, module), max_loa_tokens)
 
     return (
         Graph("clap_text", "clap", CLAPGraph, {"ids": (1, "tokens")}, "vector", ("ids",)),
         Graph("t5", "t5", T5Graph, {"ids": (1, "tokens")}, "states", ("ids",)),
         Graph("latent_prior", "latent_prior", PriorGraph, prior, "prior"),
-        Graph("translator", "translator", make_translator, sources, "loa"),
+        Graph("translator", "translator", TranslatorGraph, sources, "token", ("count",)),
         Graph("unet", "distilled_unet", UNetGraph, step, "prediction", ("t",)),
         Graph("vae_decoder", "vae", DecoderGraph, {"z": latent}, "log_mel"),
         Graph("vocoder", "vocoder", VocoderGraph, mel, "samples"),

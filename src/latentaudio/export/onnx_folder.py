@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -75,10 +75,7 @@ def export_onnx(
         raise DataError(f"{target} exists already; choose another name")
     _import_packages()
     sizes = _sizes(codec, duration)
-    # the translator computes the tokens of the longest clip
-    max_frames = codec.max_window * source.config.vae.downsampling
-    max_loa_tokens = -(-max_frames // mel_frames_per_loa_token(codec))
-    graphs = graphs_of(source.config, sizes.loa_tokens if duration else max_loa_tokens)
+    graphs = graphs_of(source.config)
     rules = load_encoders(source.path, source.config, {}, source.layout).tokenizers["clap"]
     try:
         with atomic_directory(target) as folder:
@@ -162,11 +159,12 @@ def _trace(source: ModelSource, graph: Graph, sizes: Sizes, is_fixed: bool) -> o
     """Return the ONNX model of one graph, with float32 weights."""
     network = source.load_component(graph.component, torch.float32).eval().requires_grad_(False)
     module = graph.make(network).eval()
+    dimensions = _dimensions(source.config)
     inputs = []
     axes = []
     for name, shape in graph.inputs.items():
         inputs.append(_example(name in graph.integers, _numbers(shape, sizes, source.config)))
-        axes.append(_dynamic_axes(shape, source, is_fixed))
+        axes.append(_dynamic_axes(shape, dimensions, is_fixed))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter, for its developers
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -203,26 +201,29 @@ def _example(is_integer: bool, shape: list[int]) -> Tensor:
     return torch.ones(shape, dtype=torch.int64) if is_integer else torch.rand(shape)
 
 
-def _dynamic_axes(
-    shape: tuple[str | int, ...], source: ModelSource, is_fixed: bool
-) -> dict[int, Any]:
-    """Return the axes of an input that depend on the clip; a fixed duration leaves the tokens."""
+def _dimensions(config: ModelConfig) -> dict[str, Any]:
+    """Return the sizes that depend on the clip, as the exporter names them."""
     from torch.export import Dim
 
-    config = source.config
     assert config.clap is not None
     factor = config.vae.downsampling
+    hop = config.mel.hop_length
     frames: Any = Dim("latent_frames", min=2)
-    named: dict[str, Any] = {
+    return {
         "tokens": Dim("tokens", min=2, max=config.clap.text_max_length),
         "latent_frames": frames,
         "loa_tokens": Dim("loa_tokens"),
         "mel_frames": factor * frames,
-        "noise_samples": factor * config.mel.hop_length * frames
-        + (config.vocoder.n_fft - config.mel.hop_length),
+        "noise_samples": factor * hop * frames + (config.vocoder.n_fft - hop),
     }
+
+
+def _dynamic_axes(
+    shape: tuple[str | int, ...], dimensions: Mapping[str, Any], is_fixed: bool
+) -> dict[int, Any]:
+    """Return the axes of an input that depend on the clip; a fixed duration leaves the tokens."""
     result = {}
     for index, axis in enumerate(shape):
         if isinstance(axis, str) and (axis == "tokens" or not is_fixed):
-            result[index] = named[axis]
+            result[index] = dimensions[axis]
     return result
