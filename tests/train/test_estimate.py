@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from conftest import TINY, TINY_FILM
 from torch.utils._pytree import tree_leaves
@@ -23,6 +26,7 @@ from latentaudio.train.estimate import (
 from latentaudio.train.optim import optimizer_step
 from latentaudio.train.recipe import Recipe
 from latentaudio.train.skeleton import build_skeleton
+from latentaudio.train.step_time import seconds_per_step
 from latentaudio.train.trainable import build_trainables
 
 STAGES = {
@@ -131,6 +135,63 @@ def test_checkpointing_keeps_less_and_gives_the_same_gradients(name):
         peaks.append(estimate.memory["gradients, activations"])
     assert kept[1] < 0.9 * kept[0]
     assert peaks[1] < peaks[0]
+
+
+def test_blocks_without_autocast_are_float32_on_the_meta_device():
+    sources = {"crop_frames": 32, "vae_resynthesis_prob": 0.0}
+    config = MODELS["mini"].config
+    needs = measure_step(build_skeleton(recipe("vocoder", sources), config), "cpu", torch.bfloat16)
+    full = measure_step(build_skeleton(recipe("vocoder", sources), config), "cpu", None)
+    assert needs.flops == full.flops > 0
+    assert needs.activation_bytes < full.activation_bytes
+
+
+class SteadyTimer:
+    """A clock that goes on by the same time with every reading."""
+
+    def __init__(self, tick):
+        self.tick = tick
+        self.num_readings = 0
+
+    def __call__(self):
+        self.num_readings += 1
+        return self.tick * self.num_readings
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "tick", "seconds", "num_batches"),
+    [
+        # 4 micro-batches, each with losses of one tick, and an update of one tick
+        ("vae", {"crop_frames": 64}, 0.1, 4 * 0.1 + 0.1, 2),
+        ("vae", {"crop_frames": 64}, 10.0, 4 * 15.0 + 10.0, 1),  # 3 clips from 2
+        ("latent_prior", {"frames_per_batch": 300}, 10.0, 4 * 10.0 + 10.0, 1),
+    ],
+)
+def test_the_time_of_a_step_is_that_of_real_losses_and_updates(
+    name, options, tick, seconds, num_batches
+):
+    settings = recipe(name, options, gradient_accumulation_steps=4)
+    settings = settings.model_copy(update={"batch_size": 3})
+    timer = SteadyTimer(tick)
+    measured = seconds_per_step(settings, TINY, torch.device("cpu"), 128, timer)
+    assert measured == pytest.approx(seconds)
+    assert timer.num_readings == 3 * 3 * num_batches
+
+
+def test_an_estimate_measures_this_machine_and_takes_the_length_of_the_clips(tmp_path, monkeypatch):
+    monkeypatch.setitem(MODELS, "mini", replace(MODELS["mini"], config=TINY))
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        soundfile.write(tmp_path / f"{index}.wav", 0.1 * rng.standard_normal(20480), 16000)
+        (tmp_path / f"{index}.txt").write_text("noise")
+    settings = recipe("latent_prior", {"frames_per_batch": 1024})
+    estimate = estimate_run(settings, (tmp_path,), timer=SteadyTimer(1.0))
+    assert estimate.clips_per_step == 8  # of 128 frames
+    assert estimate.seconds_per_step == estimate.measured_seconds == pytest.approx(4 + 1)
+    assert estimate_run(settings, timer=SteadyTimer(1.0)).clips_per_step == 1
+    other = estimate_run(settings, (tmp_path,), machine="a100")
+    assert other.measured_seconds is None
+    assert other.seconds_per_step < 1
 
 
 def test_a_network_without_blocks_cannot_be_checkpointed():
