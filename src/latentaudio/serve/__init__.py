@@ -1,0 +1,1 @@
+"""Doors through which other programs use a model."""
