@@ -370,6 +370,7 @@ def _simulate(queue: _Queue, speeds: dict[str, float], turn_s: float) -> dict[Ta
         clients.append(sorted(rows, reverse=True))
     total = sum(row[0] for rows in clients for row in rows)
     turn_s = max(turn_s, total / MAX_SIMULATED_TURNS, 1e-9)
+    left_of_turn = max(turn_s - queue.turn_used_s, 0.0)
     places: dict[Task, Place] = {}
     begun: dict[int, int] = {}
     now = 0.0
@@ -379,7 +380,8 @@ def _simulate(queue: _Queue, speeds: dict[str, float], turn_s: float) -> dict[Ta
         task = numbered[int(row[1])]
         if not task.is_started:
             begun.setdefault(int(row[1]), len(begun) + 1)
-        used = min(row[0], turn_s)
+        used = min(row[0], left_of_turn)
+        left_of_turn = turn_s
         now += used
         row[0] -= used
         if row[0] <= 0.0:
