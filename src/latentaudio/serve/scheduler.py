@@ -197,16 +197,14 @@ class Scheduler:
         with self._changed:
             if self._is_stopping:
                 raise StoppedError("the server is stopping; try again later")
-            tasks = self._queue.tasks()
-            of_client = self._queue.by_client.get(task.client, [])
-            if len(tasks) >= self.max_tasks or len(of_client) >= self.max_tasks_per_client:
-                raise QueueFullError(
-                    f"{len(tasks)} requests are waiting, of which {len(of_client)} are yours; "
-                    "try again later",
-                    self._time_to_free(of_client if len(tasks) < self.max_tasks else tasks),
-                )
+            self._check_room(task.client)
             self._queue.by_client.setdefault(task.client, []).append(task)
             self._changed.notify()
+
+    def check_room(self, client: str) -> None:
+        """Raise QueueFullError if a task of a client would be refused now."""
+        with self._changed:
+            self._check_room(client)
 
     def cancel(self, task: Task, reason: BaseException) -> None:
         """Free the place of a task. It ends before the next step; one that has ended stays so."""
@@ -260,6 +258,16 @@ class Scheduler:
             is_done = True
         self._account(run, self.clock() - start, is_done, error)
         return True
+
+    def _check_room(self, client: str) -> None:
+        tasks = self._queue.tasks()
+        of_client = self._queue.by_client.get(client, [])
+        if len(tasks) >= self.max_tasks or len(of_client) >= self.max_tasks_per_client:
+            raise QueueFullError(
+                f"{len(tasks)} requests are waiting, of which {len(of_client)} are yours; "
+                "try again later",
+                self._time_to_free(of_client if len(tasks) < self.max_tasks else tasks),
+            )
 
     def _leave(self, task: Task, reason: BaseException) -> None:
         """Take a task out of the queue; `step` ends it."""
