@@ -1,1 +1,1 @@
-"""Doors through which other programs use a model."""
+"""The server: a scheduler of sampling steps, jobs, HTTP, and the interfaces of other products."""

@@ -9,7 +9,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import anyio
 import anyio.from_thread
@@ -17,13 +17,11 @@ import anyio.to_thread
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import AudioContent, CallToolResult, TextContent
-from pydantic import Field
 
 from ..audio.encoding import encode
 from ..audio.io import Audio, info, read
 from ..config.audio_formats import FORMATS
 from ..config.edits import AnyEdit
-from ..config.option_table import EDIT_OPTIONS, OPTIONS
 from ..config.options import GenerationOptions, PromptCue
 from ..config.registry import MODELS
 from ..editing.drawn_mask import load_mask, mask_to_string
@@ -36,74 +34,40 @@ from ..generation.timeline import morph_request
 from ..pipeline import AudioLDM
 from ..types import Step
 from .mcp_folder import SoundFolder
+from .mcp_parameters import (
+    After,
+    AudioPrompt,
+    Before,
+    Candidates,
+    CutoffHz,
+    Duration,
+    FileFormat,
+    FileName,
+    FrequencyRanges,
+    InContext,
+    Kind,
+    ListedKind,
+    LoopSeam,
+    Mask,
+    MorphTo,
+    NegativePrompt,
+    NumWaveforms,
+    Options,
+    Output,
+    OutputKind,
+    Preset,
+    Prompt,
+    Seed,
+    SourceName,
+    Strength,
+    TimeRanges,
+)
 
-EditKindName: TypeAlias = Literal["transfer", "vary", "inpaint", "super_resolve", "extend", "loop"]
-OutputKind: TypeAlias = Literal["file", "audio", "both"]
 AnyContext: TypeAlias = Context[Any, Any]
 Result = TypeVar("Result")
 
 _MIME_TYPES = {".mp3": "audio/mpeg", ".opus": "audio/ogg"}
 _SHOWN_TAGS = ("prompt", "seed", "model", "made", "edit")
-
-Prompt = Annotated[str, Field(description=OPTIONS["prompt"].help)]
-NegativePrompt = Annotated[str, Field(description=OPTIONS["negative_prompt"].help)]
-Seed = Annotated[int, Field(description=OPTIONS["seed"].help)]
-Preset = Annotated[str | None, Field(description=OPTIONS["preset"].help)]
-Duration = Annotated[float | None, Field(description=OPTIONS["duration"].help)]
-Candidates = Annotated[int | None, Field(description=OPTIONS["candidates"].help)]
-NumWaveforms = Annotated[int, Field(description=OPTIONS["num_waveforms"].help)]
-SourceName = Annotated[
-    str, Field(description="The clip: a name of the tool list, or data:audio/wav;base64,CONTENT.")
-]
-AudioPrompt = Annotated[
-    str,
-    Field(
-        description="A clip that is used like the prompt, or in its place: a name of the tool "
-        "list, or data:audio/wav;base64,CONTENT. Default: none."
-    ),
-]
-MorphTo = Annotated[
-    str, Field(description="Prompt at the end: the clip turns from `prompt` to this.")
-]
-Options = Annotated[
-    dict[str, Any] | None,
-    Field(description=f"Other options by name: {', '.join(OPTIONS)}. Default: none."),
-]
-Output = Annotated[
-    OutputKind | None,
-    Field(
-        description="file: write into the server's folder and return names; audio: return the "
-        "sound itself; both. Default: file, or audio if the server has no folder."
-    ),
-]
-FileFormat = Annotated[
-    str, Field(description=f"Format: {', '.join(name[1:] for name in FORMATS)}.")
-]
-FileName = Annotated[str, Field(description="Name of the new file. Default: the prompt.")]
-Strength = Annotated[
-    float | None, Field(description=f"transfer, vary: {EDIT_OPTIONS['vary_strength'].help}")
-]
-TimeRanges = Annotated[
-    list[tuple[float, float]] | None,
-    Field(description="inpaint: pairs of start and end in seconds."),
-]
-FrequencyRanges = Annotated[
-    list[tuple[float, float]] | None, Field(description="inpaint: pairs of low and high in Hz.")
-]
-Mask = Annotated[
-    str,
-    Field(
-        description="inpaint: image of the spectrogram, white where it is regenerated: a file of "
-        "the folder, or data:image/png;base64,CONTENT."
-    ),
-]
-Before = Annotated[float | None, Field(description=f"extend: {EDIT_OPTIONS['before'].help}")]
-After = Annotated[float | None, Field(description=f"extend: {EDIT_OPTIONS['after'].help}")]
-CutoffHz = Annotated[
-    float | None, Field(description=f"super_resolve: {EDIT_OPTIONS['cutoff_hz'].help}")
-]
-LoopSeam = Annotated[float | None, Field(description=f"loop: {EDIT_OPTIONS['loop_seam'].help}")]
-InContext = Annotated[bool | None, Field(description=EDIT_OPTIONS["in_context"].help)]
 
 
 @dataclass(frozen=True)
@@ -180,7 +144,7 @@ class SoundTools:
     async def edit(
         self,
         ctx: AnyContext,
-        kind: Annotated[EditKindName, Field(description="The edit.")],
+        kind: Kind,
         audio: SourceName,
         prompt: Prompt = "",
         negative_prompt: NegativePrompt = "",
@@ -247,10 +211,7 @@ class SoundTools:
 
     async def list_sounds(
         self,
-        what: Annotated[
-            Literal["sounds", "models"],
-            Field(description="sounds: files of the server's folder; models: names and limits."),
-        ] = "sounds",
+        what: ListedKind = "sounds",
     ) -> CallToolResult:
         """List the sounds in the server's folder, or the models."""
         if what == "models":

@@ -1,6 +1,6 @@
 // The form: one tab for each verb of the server, one set of fields, of which each tab shows its own.
 
-import { button, check, field, h, number, select, t } from "./dom.js";
+import { button, check, field, h, number, row, select, t } from "./dom.js";
 import { Regions } from "./regions.js";
 import { Source } from "./source.js";
 import { Timeline } from "./timeline.js";
