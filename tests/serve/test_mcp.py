@@ -5,9 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
-from contextlib import contextmanager
 
 import anyio
 import pytest
@@ -16,7 +13,7 @@ pytest.importorskip("mcp", reason="needs the package mcp: pip install 'latentaud
 
 import httpx
 import numpy as np
-import uvicorn
+from live_server import running
 from mcp import Client, StdioServerParameters
 
 from latentaudio.audio.encoding import encode
@@ -241,29 +238,14 @@ def test_the_command_answers_over_stdin_and_stdout(tiny_folder, tmp_path):
     assert (tmp_path / "sounds" / "a_bell.wav").is_file()
 
 
-@contextmanager
-def http_server(app):
-    """Serve an application on a free port; yields its address."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}/mcp"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
 def test_http_answers_and_wants_the_key(model, tmp_path):
     server = build_server(model, tmp_path)
-    with http_server(http_app(server, "127.0.0.1", "")) as url:
-        listed = call(url, "list", {"what": "models"})
+    with running(http_app(server, "127.0.0.1", "")) as address:
+        listed = call(f"{address}/mcp", "list", {"what": "models"})
     assert listed.structured_content["used"] == "mini"
     server = build_server(model, tmp_path)
-    with http_server(http_app(server, "127.0.0.1", "secret")) as url:
+    with running(http_app(server, "127.0.0.1", "secret")) as address:
+        url = f"{address}/mcp"
         assert httpx.post(url, json={}).status_code == 401
         wrong = {"Authorization": "Bearer guess"}
         assert httpx.post(url, json={}, headers=wrong).status_code == 401

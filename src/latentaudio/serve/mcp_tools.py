@@ -33,6 +33,7 @@ from ..generation.resolve import resolve_cue, resolve_requests
 from ..generation.timeline import morph_request
 from ..pipeline import AudioLDM
 from ..types import Step
+from .content import MEDIA_TYPES
 from .mcp_folder import SoundFolder
 from .mcp_parameters import (
     After,
@@ -66,7 +67,6 @@ from .mcp_parameters import (
 AnyContext: TypeAlias = Context[Any, Any]
 Result = TypeVar("Result")
 
-_MIME_TYPES = {".mp3": "audio/mpeg", ".opus": "audio/ogg"}
 _SHOWN_TAGS = ("prompt", "seed", "model", "made", "edit")
 
 
@@ -403,7 +403,7 @@ def _audio_content(clip: Audio, extension: str) -> AudioContent:
         clip.tags,
         is_loop=clip.options.loop_seam_duration > 0,
     )
-    mime_type = _MIME_TYPES.get(extension, f"audio/{extension[1:]}")
+    mime_type = MEDIA_TYPES[extension[1:]].partition(";")[0]
     return AudioContent(type="audio", data=base64.b64encode(data).decode(), mime_type=mime_type)
 
 
