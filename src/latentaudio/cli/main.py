@@ -34,7 +34,8 @@ FILES = Group("Files", sort_key=3)
 MODELS = Group("Models", sort_key=4)
 TRAINING = Group("Training", sort_key=5)
 MEASURE = Group("Measure", sort_key=6)
-SYSTEM = Group("System", sort_key=7)
+SERVE = Group("Serve", sort_key=7)
+SYSTEM = Group("System", sort_key=8)
 
 _ERRORS_OF_NAMES = (
     errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM,
@@ -89,6 +90,7 @@ COMMANDS = (
     Command("train", "train", TRAINING, "Train one component of a model.", "markdown"),
     Command("evaluate", "evaluate", MEASURE, "Measure clips, or the quality of a model."),
     Command("benchmark", "benchmark", MEASURE, "Measure speed and memory.", "markdown"),
+    Command("serve", "serve", SERVE, "Serve models to browsers and programs."),
     Command("doctor", "doctor", SYSTEM, "Show versions, hardware and folders."),
 )
 """Every command. To add one, add a file and a row."""
