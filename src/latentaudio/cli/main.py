@@ -90,6 +90,7 @@ COMMANDS = (
     Command("train", "train", TRAINING, "Train one component of a model.", "markdown"),
     Command("evaluate", "evaluate", MEASURE, "Measure clips, or the quality of a model."),
     Command("benchmark", "benchmark", MEASURE, "Measure speed and memory.", "markdown"),
+    Command("serve", "serve", SERVE, "Serve models to browsers and programs."),
     Command("mcp", "mcp", SERVE, "Let agents generate and edit sounds (Model Context Protocol)."),
     Command("doctor", "doctor", SYSTEM, "Show versions, hardware and folders."),
 )

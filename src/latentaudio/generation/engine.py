@@ -142,8 +142,10 @@ class Engine:
         """
         yield from self._events(requests)
 
-    def _events(self, requests: Sequence[ResolvedRequest]) -> Iterator[Progress | Audio]:
-        """The items of `run_steps`."""
+    def _events(
+        self, requests: Sequence[ResolvedRequest], is_pass: bool = False
+    ) -> Iterator[Progress | Audio]:
+        """The items of `run_steps`; `is_pass` if they are passes over a finished clip."""
         self._warn(requests)
         candidates: list[ResolvedRequest] = []
         for request in requests:
@@ -159,7 +161,7 @@ class Engine:
                             yield event
                         else:
                             of_clip.append(event)
-                    clip = yield from self._finish(request, of_clip)
+                    clip = yield from self._finish(request, of_clip, is_pass)
                 yield clip
 
     def estimate_memory(self, requests: Sequence[ResolvedRequest]) -> MemoryEstimate:
@@ -242,7 +244,7 @@ class Engine:
         return waveforms
 
     def _finish(
-        self, request: ResolvedRequest, candidates: list[Candidate]
+        self, request: ResolvedRequest, candidates: list[Candidate], is_pass: bool
     ) -> Generator[Progress, None, Audio]:
         """Choose among the candidates of one clip, and postprocess the best.
 
@@ -269,6 +271,9 @@ class Engine:
         chosen, samples = candidates[best]
         samples, side = yield from self._second_passes(samples, chosen)
         samples, sample_rate, notes = postprocess(samples, system.sample_rate, chosen.options, side)
+        if system.watermark is not None and not is_pass:
+            samples = system.watermark.apply(samples, sample_rate)
+            tags["watermark"] = system.watermark.name
         return Audio(samples, sample_rate, chosen.options, score, {**tags, **notes})
 
     @with_torch_defaults
@@ -331,7 +336,7 @@ class Engine:
     def _run_pass(self, request: ResolvedRequest) -> Generator[Progress, None, Samples]:
         """Return the samples [1, N] of one further request; yield its steps."""
         clips = []
-        for event in self._events([request]):
+        for event in self._events([request], is_pass=True):
             if isinstance(event, Audio):
                 clips.append(event)
             else:

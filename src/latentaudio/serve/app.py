@@ -131,7 +131,7 @@ def _add_own_routes(app: FastAPI, manager: JobManager) -> None:
         return ModelList(data=[manager.pool.describe(name) for name in manager.pool.sources])
 
     @app.get(
-        "/v1/models/{model}",
+        "/v1/models/{model:path}",
         tags=["models"],
         summary="One model",
         responses=error_responses("unauthorized", "not_found"),

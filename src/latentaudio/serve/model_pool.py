@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.adapters import AdapterUse, parse_adapter
 from ..config.presets import PRESETS
+from ..config.registry import MODELS
 from ..config.samplers import SAMPLERS
 from ..errors import UsageError
 from .problems import Problem
@@ -17,6 +20,8 @@ from .schemas import EDIT_MODELS, Model
 if TYPE_CHECKING:
     from ..loaders.layouts import ModelSource
     from ..pipeline import AudioLDM
+
+_NAME = re.compile(r"[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,9 @@ class PoolSettings:
     """How models are loaded.
 
     Attributes:
-        models: Names, folders or files, as `latentaudio.load` takes them; the first is the default.
-        adapters: Adapters of the first model, each `NAME=PATH[:WEIGHT]` or `PATH[:WEIGHT]`.
+        models: Names, folders or files, as `latentaudio.load` takes them, or `NAME=PATH`; the first
+            is the default.
+        adapters: Adapters of the first model, each `PATH[:WEIGHT]` or `NAME=PATH[:WEIGHT]`.
         device: "auto", "cpu", "cuda" or "mps".
         precision: "auto", "bf16" or "fp32".
         reference: Implementation that is imitated.
@@ -73,8 +79,12 @@ class ModelPool:
 
         self.settings = settings
         self.sources: dict[str, ModelSource] = {}
-        for name in settings.models:
-            source = resolve_model(name, reference=settings.reference)
+        for text in settings.models:
+            name, place = _split_name(text)
+            source = resolve_model(place, reference=settings.reference)
+            if name or source.name not in MODELS:
+                # clients see no path: a folder is called by the end of its name
+                source = replace(source, name=name or Path(source.name).stem)
             if source.name in self.sources:
                 raise UsageError(f"two models are called {source.name!r}; serve one of them")
             self.sources[source.name] = source
@@ -175,15 +185,20 @@ class ModelPool:
         )
 
 
+def _split_name(text: str) -> tuple[str, str]:
+    """Return the name in `NAME=PATH`, or "", and the rest."""
+    name, sign, place = text.partition("=")
+    is_named = bool(sign) and _NAME.fullmatch(name) is not None and not Path(text).exists()
+    return (name, place) if is_named else ("", text)
+
+
 def _read_adapters(texts: Sequence[str]) -> dict[str, AdapterUse]:
     """Return adapters by name."""
-    from pathlib import Path
-
     adapters: dict[str, AdapterUse] = {}
     for text in texts:
-        name, sign, rest = text.partition("=")
-        use = parse_adapter(rest if sign else text)
-        name = name if sign else Path(use.path).stem
+        name, rest = _split_name(text)
+        use = parse_adapter(rest)
+        name = name or Path(use.path).stem
         if name in adapters:
             raise UsageError(f"two adapters are called {name!r}; write NAME=PATH for one of them")
         adapters[name] = use

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..audio.io import software
+from ..audio.watermark import VARIABLE
 from ..config.option_table import MAX_DURATION_S
 from ..config.options import GenerationOptions, PromptCue
 from ..config.registry import DEFAULT_VOICE_PROMPT
@@ -198,6 +200,7 @@ class Planner:
         settings = self.pool.settings
         facts: dict[str, Any] = {
             "software": software(),
+            "watermark": os.environ.get(VARIABLE, ""),
             "encoding": [encoding.format, encoding.subtype, encoding.dither],
             "settings": [settings.device, settings.precision, settings.reference],
             "parts": [],
