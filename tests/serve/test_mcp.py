@@ -240,11 +240,11 @@ def test_the_command_answers_over_stdin_and_stdout(tiny_folder, tmp_path):
 
 def test_http_answers_and_wants_the_key(model, tmp_path):
     server = build_server(model, tmp_path)
-    with running(http_app(server, "127.0.0.1", "")) as address:
+    with running(http_app(server, "127.0.0.1", [])) as address:
         listed = call(f"{address}/mcp", "list", {"what": "models"})
     assert listed.structured_content["used"] == "mini"
     server = build_server(model, tmp_path)
-    with running(http_app(server, "127.0.0.1", "secret")) as address:
+    with running(http_app(server, "127.0.0.1", ["other", "secret"])) as address:
         url = f"{address}/mcp"
         assert httpx.post(url, json={}).status_code == 401
         wrong = {"Authorization": "Bearer guess"}
@@ -254,11 +254,11 @@ def test_http_answers_and_wants_the_key(model, tmp_path):
 
 
 def test_other_machines_need_a_key():
-    require_key("127.0.0.1", "")
-    require_key("0.0.0.0", "secret")
-    with pytest.raises(UsageError, match="LATENTAUDIO_API_KEY"):
-        require_key("0.0.0.0", "")
-    environment = {key: value for key, value in os.environ.items() if key != "LATENTAUDIO_API_KEY"}
+    require_key("127.0.0.1", [])
+    require_key("0.0.0.0", ["secret"])
+    with pytest.raises(UsageError, match="LATENTAUDIO_API_KEYS"):
+        require_key("0.0.0.0", [])
+    environment = {key: value for key, value in os.environ.items() if key != "LATENTAUDIO_API_KEYS"}
     command = [sys.executable, "-m", "latentaudio", "mcp", "--http", "--host", "0.0.0.0"]
     ended = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert ended.returncode == 2

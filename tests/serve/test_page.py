@@ -4,12 +4,16 @@ It needs the package playwright and a Chromium of the system; axe needs scripts/
 they are missing, the tests are skipped, and pytest says why.
 """
 
+import base64
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from live_server import MAX_STEPS, application, running
+
+from latentaudio.audio.encoding import encode
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
 expect = sync_api.expect
@@ -266,6 +270,41 @@ def test_a_recording_from_the_microphone_is_edited(open_page):
     page.fill("[name=prompt]", "a beep")
     page.click("#submit")
     expect(page.locator("article.sound")).to_have_count(1)
+
+
+def test_a_file_is_dropped_on_the_source(page):
+    page.click("#tab-loop")
+    samples = 0.3 * np.sin(np.arange(16000, dtype=np.float32) / 9)
+    data = base64.b64encode(encode(samples, 16000, ".wav")).decode()
+    page.evaluate(
+        """(data) => {
+        const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([bytes], "tone.wav", { type: "audio/wav" }));
+        const event = new DragEvent("drop", { dataTransfer: transfer, bubbles: true });
+        document.querySelector("fieldset.source").dispatchEvent(event);
+    }""",
+        data,
+    )
+    expect(page.locator("fieldset.source .hint").first).to_have_text("tone.wav, 1 s")
+    page.fill("[name=loop_seam]", "0.4")
+    make(page, "a tone")
+    assert last_job(page)["verb"] == "loop"
+
+
+def test_a_speech_model_has_a_transcript_and_adapters_are_offered(browser, address):
+    def change(route):
+        models = route.fetch().json()
+        models["data"][0] |= {"is_speech": True, "adapters": ["dogs"]}
+        route.fulfill(json=models)
+
+    context = browser.new_context()
+    page = context.new_page()
+    page.route("**/v1/models", change)
+    page.goto(address)
+    expect(page.locator("[name=transcript]")).to_be_visible()
+    page.locator("[name=adapter]").select_option("dogs")
+    context.close()
 
 
 def test_sounds_are_compared_and_downloaded_in_another_format(page):

@@ -13,9 +13,9 @@ from ..config.option_table import OPTIONS
 from ..errors import UsageError
 from .flags import RuntimeFlags
 from .output import ensure_writable_dir
+from .serve import KEY_VARIABLE
 
 SERVER = Group("Server", sort_key=1)
-KEY_VARIABLE = "LATENTAUDIO_API_KEY"
 
 
 def mcp(
@@ -41,7 +41,7 @@ def mcp(
         str,
         Parameter(
             help="Address with --http. Others than this machine's need the environment variable "
-            f"{KEY_VARIABLE}; clients then send Authorization: Bearer KEY.",
+            f"{KEY_VARIABLE}, with commas between keys; clients send Authorization: Bearer KEY.",
             group=SERVER,
         ),
     ] = "127.0.0.1",
@@ -61,13 +61,13 @@ def mcp(
         )
     from ..serve.mcp_server import build_server, require_key, serve_http
 
-    api_key = os.environ.get(KEY_VARIABLE, "")
+    api_keys = [key.strip() for key in os.environ.get(KEY_VARIABLE, "").split(",") if key.strip()]
     if http:
-        require_key(host, api_key)
+        require_key(host, api_keys)
     if folder is not None:
         ensure_writable_dir(folder, create=True)
     server = build_server(runtime.load(model), folder)
     if http:
-        serve_http(server, host, port, api_key)
+        serve_http(server, host, port, api_keys)
     else:
         server.run("stdio")

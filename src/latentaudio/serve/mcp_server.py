@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from pathlib import Path
 
 from mcp.server.mcpserver import MCPServer
@@ -43,30 +44,30 @@ def build_server(model: AudioLDM, folder: Path | None) -> MCPServer[object]:
     return server
 
 
-def require_key(host: str, api_key: str) -> None:
+def require_key(host: str, api_keys: Sequence[str]) -> None:
     """Raise `UsageError` for a server that other machines reach without a key."""
-    if host not in LOOPBACK_HOSTS and not api_key:
+    if host not in LOOPBACK_HOSTS and not api_keys:
         raise UsageError(
             f"--host {host} opens the server to other machines; set a key in the environment "
-            "variable LATENTAUDIO_API_KEY"
+            "variable LATENTAUDIO_API_KEYS"
         )
 
 
-def http_app(server: MCPServer[object], host: str, api_key: str) -> ASGIApp:
+def http_app(server: MCPServer[object], host: str, api_keys: Sequence[str]) -> ASGIApp:
     """Return the server as an ASGI application, at the path /mcp.
 
     Args:
         server: The server.
         host: Address that it will listen on.
-        api_key: Key that clients send as `Authorization: Bearer KEY`; "": none.
+        api_keys: Keys, one of which clients send as `Authorization: Bearer KEY`; none: not needed.
     """
     app: ASGIApp = server.streamable_http_app(
         streamable_http_path=PATH, host=host, max_request_body_size=2 * MAX_INLINE_BYTES
     )
-    return _KeyCheck(app, api_key) if api_key else app
+    return _KeyCheck(app, api_keys) if api_keys else app
 
 
-def serve_http(server: MCPServer[object], host: str, port: int, api_key: str) -> None:
+def serve_http(server: MCPServer[object], host: str, port: int, api_keys: Sequence[str]) -> None:
     """Answer over HTTP until Ctrl-C or SIGTERM.
 
     Raises:
@@ -74,22 +75,23 @@ def serve_http(server: MCPServer[object], host: str, port: int, api_key: str) ->
     """
     import uvicorn
 
-    require_key(host, api_key)
-    uvicorn.run(http_app(server, host, api_key), host=host, port=port, log_level="warning")
+    require_key(host, api_keys)
+    uvicorn.run(http_app(server, host, api_keys), host=host, port=port, log_level="warning")
 
 
 class _KeyCheck:
-    """Refuses requests without the key."""
+    """Refuses requests without one of the keys."""
 
-    def __init__(self, app: ASGIApp, api_key: str) -> None:
+    def __init__(self, app: ASGIApp, api_keys: Sequence[str]) -> None:
         self._app = app
-        self._expected = f"Bearer {api_key}".encode()
+        self._expected = [f"Bearer {key}".encode() for key in api_keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of ASGI."""
         if scope["type"] == "http":
             header = dict(scope["headers"]).get(b"authorization", b"")
-            if not hmac.compare_digest(header, self._expected):
+            matches = [hmac.compare_digest(header, expected) for expected in self._expected]
+            if not any(matches):
                 refusal = PlainTextResponse("the API key is missing or wrong", status_code=401)
                 await refusal(scope, receive, send)
                 return
