@@ -107,18 +107,31 @@ class AudioCodec:
         Returns:
             Samples [1, N] of each item, as the vocoder made them.
         """
+        mel = self.decode_mel(z)
+        self.components.trim_memory()
+        return list(self._vocode(mel).cpu().numpy())
+
+    @with_torch_defaults
+    @torch.inference_mode()
+    def decode_mel(self, z: Tensor) -> Tensor:
+        """Decode latents to log-mels.
+
+        Args:
+            z: Unit-scaled latents [B, C, T', F'].
+
+        Returns:
+            Log-mels [B, 1, T, F].
+        """
         is_clamped = self.source.reference.clamp_latents and self.config.unet.is_audioldm1
         if is_clamped and float(z.abs().max()) > CLAMP_TRIGGER:
             z = z.clamp(-CLAMP_LIMIT, CLAMP_LIMIT)
         self.components.trim_memory()
-        mel = apply_overlapping(
+        return apply_overlapping(
             lambda window: self.vae.decode(Latent(window)).float(),
             z,
             self.max_window,
             self.max_window // WINDOW_OVERLAP_FRACTION,
         )
-        self.components.trim_memory()
-        return list(self._vocode(mel).cpu().numpy())
 
     @with_torch_defaults
     @torch.inference_mode()

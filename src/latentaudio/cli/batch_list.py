@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..config.option_table import OPTIONS
 from ..config.parsing import parse_json
 from ..errors import DataError, LatentAudioError, UsageError
-from .flags import DEFAULT_VOICE_PROMPT, OptionValues, RuntimeFlags, validate_speech_model
+from .flags import OptionValues, RuntimeFlags, validate_speech_model
 from .output import validate_sample_rate
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def make_row_requests(
 
 def _make_request(row: Cells, options: OptionValues) -> GenerationOptions:
     from ..config.options import GenerationOptions
-    from ..config.registry import DEFAULT_SPEECH_MODEL
+    from ..config.registry import DEFAULT_SPEECH_MODEL, DEFAULT_VOICE_PROMPT
 
     columns = ["name", *(name for name in OPTIONS if name not in _NOT_COLUMNS)]
     unknown = sorted(set(row) - set(columns))

@@ -351,10 +351,6 @@ def add_timeline(options: OptionValues, file: Path) -> OptionValues:
     return {**read, **options}
 
 
-DEFAULT_VOICE_PROMPT = "A female reporter is speaking full of emotion"
-"""Prompt of a transcript without one, as in the authors' command (numerics: phonemes)."""
-
-
 def add_speech_model(options: OptionValues) -> OptionValues:
     """Return the options of a transcript with the default speech model, if none is set.
 

@@ -13,7 +13,6 @@ from ..config.option_table import CUE_OPTIONS, OPTIONS
 from ..errors import UsageError
 from . import console
 from .flags import (
-    DEFAULT_VOICE_PROMPT,
     OUTPUT,
     PROMPT,
     OptionValues,
@@ -151,6 +150,8 @@ def generate(
 def _default_prompt(options: OptionValues) -> str:
     """Return the prompt of a command line without one: of a transcript, a timeline or audio."""
     if options.get("transcript"):
+        from ..config.registry import DEFAULT_VOICE_PROMPT
+
         return DEFAULT_VOICE_PROMPT
     if not options.get("timeline"):
         raise UsageError(

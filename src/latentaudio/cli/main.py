@@ -34,7 +34,8 @@ FILES = Group("Files", sort_key=3)
 MODELS = Group("Models", sort_key=4)
 TRAINING = Group("Training", sort_key=5)
 MEASURE = Group("Measure", sort_key=6)
-SYSTEM = Group("System", sort_key=7)
+SERVE = Group("Serve", sort_key=7)
+SYSTEM = Group("System", sort_key=8)
 
 _ERRORS_OF_NAMES = (
     errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM,
@@ -91,6 +92,8 @@ COMMANDS = (
     Command("evaluate", "evaluate", MEASURE, "Measure clips, or the quality of a model."),
     Command("listen", "listen", MEASURE, "Rate clips blindly in the browser.", "markdown"),
     Command("benchmark", "benchmark", MEASURE, "Measure speed and memory.", "markdown"),
+    Command("serve", "serve", SERVE, "Serve models to browsers and programs."),
+    Command("mcp", "mcp", SERVE, "Let agents generate and edit sounds (Model Context Protocol)."),
     Command("doctor", "doctor", SYSTEM, "Show versions, hardware and folders."),
 )
 """Every command. To add one, add a file and a row."""

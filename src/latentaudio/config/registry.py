@@ -422,6 +422,8 @@ MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _SPECS}
 
 DEFAULT_SPEECH_MODEL = "audioldm2-speech-gigaspeech"
 """The model of a transcript when no model is named, as in the authors' command."""
+DEFAULT_VOICE_PROMPT = "A female reporter is speaking full of emotion"
+"""Prompt of a transcript without one, as in the authors' command (numerics: phonemes)."""
 
 
 def list_models() -> list[str]:

@@ -6,8 +6,8 @@ Letters: B batch, C channels, N samples; K clips, M texts; T' F' latent grid.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import TypeAlias
 
@@ -57,8 +57,37 @@ class Callbacks:
     progress: ProgressCallback | None = None
     on_step: OnStep | None = None
 
+    def report(self, event: Progress) -> None:
+        """Call the functions after a step."""
+        if self.on_step is not None:
+            self.on_step(event.step)
+        if self.progress is not None:
+            self.progress(event.num_done, event.num_total)
+
 
 NO_CALLBACKS = Callbacks()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sampling step of a run.
+
+    Attributes:
+        step: The sampler's state after it.
+        num_done: Clip-steps that are done. A clip-step is one step of one clip.
+        num_total: Clip-steps in all.
+        is_second_pass: Whether it closes a loop or makes stereo. The two numbers are those of that
+            pass then.
+    """
+
+    step: Step
+    num_done: int
+    num_total: int
+    is_second_pass: bool = False
+
+
+Candidate: TypeAlias = tuple[ResolvedRequest, Samples]
+"""The request of one candidate, and its samples [1, N]."""
 
 
 class Engine:
@@ -89,16 +118,50 @@ class Engine:
         Raises:
             GenerationError: A clip is silent or not finite, or memory does not suffice.
         """
+        for event in self._events(requests):
+            if isinstance(event, Audio):
+                yield event
+            elif not event.is_second_pass:
+                callbacks.report(event)
+
+    @iterate_with_torch_defaults
+    def run_steps(self, requests: Sequence[ResolvedRequest]) -> Iterator[Progress | Audio]:
+        """Yield every sampling step of all requests, and each clip as soon as it is finished.
+
+        The caller may pause between two items, run other requests of the same model meanwhile, or
+        close the iterator. The clips are those of `run`, bit for bit.
+
+        Args:
+            requests: Resolved requests.
+
+        Yields:
+            Steps, and the clips of `run` in the same order.
+
+        Raises:
+            GenerationError: A clip is silent or not finite, or memory does not suffice.
+        """
+        yield from self._events(requests)
+
+    def _events(
+        self, requests: Sequence[ResolvedRequest], is_pass: bool = False
+    ) -> Iterator[Progress | Audio]:
+        """The items of `run_steps`; `is_pass` if they are passes over a finished clip."""
         self._warn(requests)
         candidates: list[ResolvedRequest] = []
         for request in requests:
             candidates.extend(request.candidates())
-        waveforms = self._waveforms(candidates, callbacks)
+        events = self._waveforms(candidates)
         for request in requests:
-            num_candidates = request.options.candidates
             for _ in range(request.options.num_waveforms):
                 with raise_on_oom():
-                    clip = self._finish(request, list(islice(waveforms, num_candidates)))
+                    of_clip: list[Candidate] = []
+                    while len(of_clip) < request.options.candidates:
+                        event = next(events)
+                        if isinstance(event, Progress):
+                            yield event
+                        else:
+                            of_clip.append(event)
+                    clip = yield from self._finish(request, of_clip, is_pass)
                 yield clip
 
     def estimate_memory(self, requests: Sequence[ResolvedRequest]) -> MemoryEstimate:
@@ -136,18 +199,17 @@ class Engine:
             if not estimate.fits:
                 warnings.warn(str(estimate), stacklevel=4)
 
-    def _waveforms(
-        self, candidates: Sequence[ResolvedRequest], callbacks: Callbacks
-    ) -> Iterator[tuple[ResolvedRequest, Samples]]:
-        """Yield each candidate with its samples [1, N], in order.
+    def _waveforms(self, candidates: Sequence[ResolvedRequest]) -> Iterator[Progress | Candidate]:
+        """Yield the steps of all candidates, and each candidate with its samples, in order.
 
         Candidates that differ in prompt and seed only share a batch.
         """
         components = self.system.components
-        follow = _StepFollower(callbacks, candidates)
         planner = _EditPlanner(self.system)
         batches = group_by_settings(candidates, self.system.batch_size)
         num_ahead = PROMPTS_ENCODED_AHEAD if components.low_memory else 1
+        num_done = 0
+        num_total = sum(candidate.options.steps for candidate in candidates)
         while ahead := list(islice(batches, num_ahead)):
             plans = [planner.plan(batch[0]) for batch in ahead]
             windows = self.conditioner.encode_windows(ahead, plans)
@@ -156,7 +218,13 @@ class Engine:
                 options = [request.options for request in batch]
                 inputs = BatchInputs(options, batch_windows, latent_edit)
                 run = DenoiserRun(self.system, inputs, batch[0].guidance_scale)
-                z = follow(run.steps(), options)
+                z: Tensor | None = None
+                for step in run.steps():
+                    z = step.z
+                    yield Progress(step, num_done + (step.index + 1) * len(batch), num_total)
+                assert z is not None, "a run has one step at least"
+                # an edit of low strength skips steps, which count as done
+                num_done += sum(each.steps for each in options)
                 if components.low_memory and batch is ahead[-1]:
                     components.release("unet", "distilled_unet")
                 waveforms = self._decode(z, batch[0].options.duration, plan)
@@ -176,9 +244,12 @@ class Engine:
         return waveforms
 
     def _finish(
-        self, request: ResolvedRequest, candidates: list[tuple[ResolvedRequest, Samples]]
-    ) -> Audio:
-        """Choose among the candidates of one clip, and postprocess the best."""
+        self, request: ResolvedRequest, candidates: list[Candidate], is_pass: bool
+    ) -> Generator[Progress, None, Audio]:
+        """Choose among the candidates of one clip, and postprocess the best.
+
+        Yields the steps of second passes.
+        """
         system = self.system
         candidates = self._select_valid(candidates)
         tags = {
@@ -198,8 +269,11 @@ class Engine:
             score = float(scores[best])
             tags["chosen_of"] = str(request.options.candidates)
         chosen, samples = candidates[best]
-        samples, side = self._second_passes(samples, chosen)
+        samples, side = yield from self._second_passes(samples, chosen)
         samples, sample_rate, notes = postprocess(samples, system.sample_rate, chosen.options, side)
+        if system.watermark is not None and not is_pass:
+            samples = system.watermark.apply(samples, sample_rate)
+            tags["watermark"] = system.watermark.name
         return Audio(samples, sample_rate, chosen.options, score, {**tags, **notes})
 
     @with_torch_defaults
@@ -225,9 +299,7 @@ class Engine:
             audio_embeds = embed_clips(encoders, audio, self.system.sample_rate)
             return (audio_embeds @ clap_text_embeds(encoders, texts).T).cpu().numpy()
 
-    def _select_valid(
-        self, candidates: Sequence[tuple[ResolvedRequest, Samples]]
-    ) -> list[tuple[ResolvedRequest, Samples]]:
+    def _select_valid(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Return the candidates that are audible, in [-1, 1]; raise GenerationError if none is."""
         valid = []
         first_error: GenerationError | None = None
@@ -248,21 +320,28 @@ class Engine:
 
     def _second_passes(
         self, samples: Samples, request: ResolvedRequest
-    ) -> tuple[Samples, Samples | None]:
+    ) -> Generator[Progress, None, tuple[Samples, Samples | None]]:
         """Close the loop of a clip [1, N] and make its side channel, if the request has them."""
         options = request.options
         source = self.system.source
         if options.loop_seam:
-            samples = self._run_pass(loop_pass(samples, request, source))
+            samples = yield from self._run_pass(loop_pass(samples, request, source))
         if not options.stereo_width:
             return samples, None
-        side = self._run_pass(stereo_pass(samples, request, source))
+        side = yield from self._run_pass(stereo_pass(samples, request, source))
         if options.loop_seam_duration:
-            side = self._run_pass(loop_pass(side, request, source))
+            side = yield from self._run_pass(loop_pass(side, request, source))
         return samples, side
 
-    def _run_pass(self, request: ResolvedRequest) -> Samples:
-        [clip] = self.run([request])
+    def _run_pass(self, request: ResolvedRequest) -> Generator[Progress, None, Samples]:
+        """Return the samples [1, N] of one further request; yield its steps."""
+        clips = []
+        for event in self._events([request], is_pass=True):
+            if isinstance(event, Audio):
+                clips.append(event)
+            else:
+                yield replace(event, is_second_pass=True)
+        [clip] = clips
         return clip.samples
 
 
@@ -283,30 +362,6 @@ def _shared_settings(request: ResolvedRequest) -> GenerationOptions:
     has_words = bool(options.prompt.strip() or options.timeline)
     shared = {"prompt": "-" if has_words else "~", "negative_prompt": "", "seed": 0}
     return options.model_copy(update=shared)
-
-
-class _StepFollower:
-    """Reports the sampling steps of all batches to the caller's functions."""
-
-    def __init__(self, callbacks: Callbacks, candidates: Sequence[ResolvedRequest]) -> None:
-        self._callbacks = callbacks
-        self._num_done = 0
-        self._total = sum(candidate.options.steps for candidate in candidates)
-
-    def __call__(self, steps: Iterator[Step], batch: Sequence[GenerationOptions]) -> Tensor:
-        """Run the steps of a batch and return its last latent [B, C, T', F']."""
-        z: Tensor | None = None
-        for step in steps:
-            z = step.z
-            if self._callbacks.on_step is not None:
-                self._callbacks.on_step(step)
-            if self._callbacks.progress is not None:
-                num_done = self._num_done + (step.index + 1) * len(batch)
-                self._callbacks.progress(num_done, self._total)
-        assert z is not None, "a run has one step at least"
-        # an edit of low strength skips steps, which count as done
-        self._num_done += sum(options.steps for options in batch)
-        return z
 
 
 class _EditPlanner:

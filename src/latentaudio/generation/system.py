@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..audio.watermark import Watermark, watermark_of_environment
 from ..codec import AudioCodec
 from ..conditioning import encode
 from ..conditioning.base import EncoderInputs, Encoders
@@ -129,6 +130,11 @@ class System(AdapterMethods):
                     " write the prompt in English",
                     stacklevel=2,
                 )
+
+    @cached_property
+    def watermark(self) -> Watermark | None:
+        """The watermark of all clips, or None."""
+        return watermark_of_environment()
 
     @property
     def spec(self) -> ModelSpec:

@@ -1,0 +1,1 @@
+"""The server: a scheduler of sampling steps, jobs, HTTP, and the interfaces of other products."""

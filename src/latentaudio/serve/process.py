@@ -1,0 +1,156 @@
+"""One server process: uvicorn, its signals, and the folder of clips.
+
+At the first SIGTERM or Ctrl-C the server takes no more requests, finishes those it has, and ends.
+At the second it ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from ..errors import UsageError
+from ..fileio import lock_folder, temporary_directory
+from . import notices
+from .app import create_app
+from .jobs import JobManager, JobSettings
+from .limits import Limits
+from .model_pool import ModelPool, PoolSettings
+from .store import Store
+
+LOGGER = logging.getLogger("latentaudio.serve")
+MAX_CONNECTIONS = 2000
+KEEP_ALIVE_S = 15
+POLL_S = 0.1
+LAST_ANSWERS_S = 2.0
+"""Seconds in which clients can fetch what was finished last, before a draining server ends."""
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Where the server listens, and how it ends.
+
+    Attributes:
+        host: Address.
+        port: Port; 0: a free one.
+        api_keys: Keys, of which each request needs one; none: everybody may use the server.
+        store: Folder in which finished jobs survive; None: they end with the server.
+        drain_s: Seconds in which requests are finished after SIGTERM.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8123
+    api_keys: Sequence[str] = ()
+    store: Path | None = None
+    drain_s: float = 30.0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which finishes jobs before it ends.
+
+    Attributes:
+        manager: The jobs.
+        drain_s: Seconds for that.
+    """
+
+    def __init__(self, config: uvicorn.Config, manager: JobManager, drain_s: float) -> None:
+        super().__init__(config)
+        self.manager = manager
+        self.drain_s = drain_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain at the first signal; end at the second."""
+        if self.manager.is_draining:
+            super().handle_exit(sig, frame)
+            return
+        self.manager.drain()
+        LOGGER.info("finishing %d requests, then stopping", self.manager.num_unfinished)
+        threading.Thread(target=self._end_when_idle, daemon=True).start()
+
+    def _end_when_idle(self) -> None:
+        """Wait for the jobs and for the clients that fetch them, then end the server."""
+        waiting = threading.Event()
+        waited_s = 0.0
+        had_work = self.manager.num_unfinished > 0
+        while self.manager.num_unfinished and waited_s < self.drain_s:
+            waiting.wait(POLL_S)
+            waited_s += POLL_S
+        if had_work:
+            waiting.wait(LAST_ANSWERS_S)
+        self.should_exit = True
+
+
+def run_server(
+    settings: ServerSettings, pool: PoolSettings, jobs: JobSettings, limits: Limits
+) -> None:
+    """Run a server until it is stopped. It prints its address when it listens.
+
+    Raises:
+        LatentAudioError: A model or the store cannot be used, or the port is taken.
+    """
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    notices.install()
+    models = ModelPool(pool)
+    with _listen(settings) as listener, _store_folder(settings.store) as folder:
+        manager = JobManager(models, Store(folder), limits, jobs)
+        config = uvicorn.Config(
+            create_app(manager, settings.api_keys),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=round(settings.drain_s),
+            lifespan="on",
+            ws="none",
+        )
+        server = _Server(config, manager, settings.drain_s)
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        LOGGER.info("listening on http://%s:%d", shown, port)
+        asyncio.run(server.serve(sockets=[listener]))
+
+
+@contextmanager
+def _listen(settings: ServerSettings) -> Iterator[socket.socket]:
+    """Yield a socket that listens.
+
+    Raises:
+        UsageError: The address cannot be used.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except (OSError, OverflowError) as error:
+            raise UsageError(
+                f"cannot listen on {settings.host}:{settings.port} "
+                f"({getattr(error, 'strerror', None) or error}); choose another --port or --host"
+            ) from None
+        yield listener
+    finally:
+        listener.close()
+
+
+@contextmanager
+def _store_folder(store: Path | None) -> Iterator[Path]:
+    """Yield the folder of clips; without a store one that is deleted."""
+    if store is None:
+        with temporary_directory(Path(tempfile.gettempdir())) as folder:
+            yield folder
+        return
+    with lock_folder(store, "serving"):
+        yield store

@@ -1,0 +1,113 @@
+"""Every way to a clip ends in the same post-processing and the same tags.
+
+The command line, Python, a batch, the HTTP interface and the interfaces of other products.
+"""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from latentaudio import load
+from latentaudio.audio import watermark
+from latentaudio.audio.io import info, read
+from latentaudio.cli.main import main
+from latentaudio.serve.doors import DOORS
+
+OPTIONS = {"duration": 1.0, "steps": 2, "seed": 3, "fade_in": 0.1, "lufs": -20.0}
+OF_ORIGIN = {"made", "software", "license", "model", "seed", "prompt"}
+PER_PLACE = {"model"}
+"""Tags that differ: the command line names the folder of a model, a server names no path."""
+
+
+def flags():
+    words = []
+    for name, value in OPTIONS.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
+
+
+def by_python(folder, client, target):
+    [clip] = load(folder, device="cpu", precision="fp32").generate("dog", **OPTIONS)
+    clip.save(target)
+
+
+def by_command(folder, client, target):
+    words = ["generate", "dog", "--model", str(folder), "--device", "cpu", "--precision", "fp32"]
+    assert main([*words, *flags(), "-o", str(target), "--quiet"]) == 0
+
+
+def by_batch(folder, client, target):
+    rows = target.with_suffix(".jsonl")
+    rows.write_text(json.dumps({"prompt": "dog", "name": "dog", "model": str(folder), **OPTIONS}))
+    words = ["batch", str(rows), str(target.parent / "out"), "--device", "cpu"]
+    assert main([*words, "--precision", "fp32", "--quiet"]) == 0
+    shutil.copy(target.parent / "out" / "dog.wav", target)
+
+
+def by_http(folder, client, target):
+    body = {"prompt": "dog", **OPTIONS, "wait": True}
+    target.write_bytes(client.post("/v1/audio/generations", json=body).content)
+
+
+def by_elevenlabs(folder, client, target):
+    body = {"text": "dog", **OPTIONS}
+    answer = client.post("/v1/sound-generation", params={"output_format": "wav_16000"}, json=body)
+    target.write_bytes(answer.content)
+
+
+def by_vllm_omni(folder, client, target):
+    body = {"input": "dog", **OPTIONS}
+    target.write_bytes(client.post("/v1/audio/generate", json=body).content)
+
+
+WAYS = (by_python, by_command, by_batch, by_http, by_elevenlabs, by_vllm_omni)
+
+
+@pytest.fixture
+def marked(monkeypatch):
+    """Let every clip have a watermark: its first sample is 0.5."""
+
+    def marker(samples, sample_rate):
+        return np.concatenate([np.full_like(samples[:, :1], 0.5), samples[:, 1:]], axis=1)
+
+    monkeypatch.setattr(watermark, "WATERMARKS", {"test": lambda: marker})
+    monkeypatch.setenv(watermark.VARIABLE, "test")
+
+
+@pytest.mark.parametrize("has_watermark", [False, True])
+def test_all_ways_give_the_same_samples_and_tags(
+    tiny_folder, make_client, tmp_path, request, has_watermark
+):
+    if has_watermark:
+        request.getfixturevalue("marked")
+    tags = {}
+    samples = {}
+    with make_client() as client:
+        for way in WAYS:
+            folder = tmp_path / way.__name__
+            folder.mkdir()
+            way(tiny_folder, client, folder / "clip.wav")
+            tags[way] = info(folder / "clip.wav")["tags"]
+            samples[way] = read(folder / "clip.wav")[0]
+    for way in WAYS:
+        assert np.array_equal(samples[way], samples[by_python]), way
+        assert tags[way].keys() >= OF_ORIGIN, way
+        assert tags[way]["made"] == "AI generated"
+        assert tags[way].get("watermark") == ("test" if has_watermark else None)
+        differing = {n for n in tags[way] if tags[way][n] != tags[by_python].get(n)}
+        assert differing <= PER_PLACE | {"sample_rate"}, way
+    assert (samples[by_http][0, 0] > 0.4) == has_watermark
+
+
+def test_every_door_is_walked_here():
+    walked = {way.__name__.removeprefix("by_") for way in WAYS}
+    for door in DOORS:  # speech needs a model that speaks: tests/serve/test_doors.py finds its tags
+        assert door.name.lower().replace("-", "_") in walked | {"openai"}
+
+
+def test_unknown_watermark(monkeypatch):
+    monkeypatch.setenv(watermark.VARIABLE, "nothing")
+    with pytest.raises(Exception, match="choose from audioseal"):
+        watermark.watermark_of_environment()
