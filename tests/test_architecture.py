@@ -35,6 +35,7 @@ ALLOWED = {
     "train": {"data", "procedural_audio", "interrupts", *CORE},
     "evaluate": {"pipeline", "generation", "train", "data", "procedural_audio", *CORE},
     "benchmark": {"pipeline", "generation", "train", "data", "procedural_audio", *CORE},
+    "serve": {"pipeline", "generation", "editing", *CORE},
     "procedural_audio": set(),
 }
 """Package or module -> those it may import. `cli` and `__init__` may import all, lazily."""
