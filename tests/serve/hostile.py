@@ -140,8 +140,9 @@ def upload_request(rng):
 
 def edit_request(rng):
     kind = rng.choice(("vary", "inpaint", "transfer", "super_resolve", "extend", "loop"))
-    edit = json.dumps({"kind": kind, "strength": 0.5} if kind in ("vary", "transfer") else {"kind": kind})  # noqa: E501 # fmt: skip
-    parts = [("file", rng.choice(BOMBS), "x.wav"), ("edit", edit.encode(), None)]
+    strength = {"strength": 0.5} if kind in ("vary", "transfer") else {}
+    edit = json.dumps({"kind": kind, **strength}).encode()
+    parts = [("file", rng.choice(BOMBS), "x.wav"), ("edit", edit, None)]
     parts += [("steps", b"1", None), ("prompt", b"dog", None), ("seed", b"1", None)]
     if rng.random() < 0.3:
         parts.append(("mask", rng.choice(BOMBS), "mask.png"))
