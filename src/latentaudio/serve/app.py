@@ -80,6 +80,7 @@ def create_app(manager: JobManager, api_keys: Sequence[str] = ()) -> FastAPI:
     for door in DOORS:
         app.include_router(door.router)
     _add_own_routes(app, manager)
+    _add_model_routes(app)
     _add_errors(app)
     app.add_middleware(Observer, metrics=manager.metrics)
     app.add_middleware(BodyGuard, limits=manager.limits)
@@ -88,7 +89,7 @@ def create_app(manager: JobManager, api_keys: Sequence[str] = ()) -> FastAPI:
 
 
 def _add_own_routes(app: FastAPI, manager: JobManager) -> None:
-    """Add health, metrics, models, limits and the page."""
+    """Add health, metrics and the page."""
 
     @app.get("/health", tags=["server"], summary="Whether the server runs")
     async def health() -> Health:
@@ -124,6 +125,18 @@ def _add_own_routes(app: FastAPI, manager: JobManager) -> None:
         manager.metrics.queue.set(manager.num_unfinished)
         return Response(manager.metrics.render(), media_type=CONTENT_TYPE)
 
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return _page_file(request, PAGE_FILE)
+
+    @app.get("/static/{name}", include_in_schema=False)
+    async def static(request: Request, name: str) -> Response:
+        return _page_file(request, name)
+
+
+def _add_model_routes(app: FastAPI) -> None:
+    """Add models and limits."""
+
     @app.get(
         "/v1/models", tags=["models"], summary="Models", responses=error_responses("unauthorized")
     )
@@ -146,14 +159,6 @@ def _add_own_routes(app: FastAPI, manager: JobManager) -> None:
     )
     async def limits(_: CallerDependency, manager: ManagerDependency) -> LimitsInfo:
         return manager.limits.to_wire()
-
-    @app.get("/", include_in_schema=False)
-    async def page(request: Request) -> Response:
-        return _page_file(request, PAGE_FILE)
-
-    @app.get("/static/{name}", include_in_schema=False)
-    async def static(request: Request, name: str) -> Response:
-        return _page_file(request, name)
 
 
 def _page_file(request: Request, name: str) -> Response:

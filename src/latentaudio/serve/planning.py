@@ -276,11 +276,11 @@ def _read_edit(edit: Mapping[str, Any], inputs: RequestInputs, files: FileReader
 
 def _shares_of_passes(options: GenerationOptions) -> float:
     """Return the work of second passes, in passes of all steps."""
-    share = _LOOP_PASS_SHARE if options.loop_seam else 0.0
+    passes = _LOOP_PASS_SHARE if options.loop_seam else 0.0
     if options.stereo_width:
-        share += _STEREO_PASS_SHARE
-        share += _LOOP_PASS_SHARE if options.loop_seam_duration else 0.0
-    return share
+        passes += _STEREO_PASS_SHARE
+        passes += _LOOP_PASS_SHARE if options.loop_seam_duration else 0.0
+    return passes
 
 
 def _num_steps(options: GenerationOptions) -> int:
