@@ -72,7 +72,8 @@ def mutated(rng, data):
 
 
 def wav(num_stated, data=b"", rate=16000, channels=1):
-    facts = struct.pack("<IHHIIHH", 16, 1, channels, rate, 2 * rate, 2, 16)
+    byte_rate = 2 * rate % 2**32
+    facts = struct.pack("<IHHIIHH", 16, 1, channels, rate, byte_rate, 2, 16)
     head = b"RIFF" + struct.pack("<I", (num_stated + 36) % 2**32) + b"WAVEfmt " + facts
     return head + b"data" + struct.pack("<I", num_stated % 2**32) + data
 

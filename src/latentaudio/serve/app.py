@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -248,7 +249,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     """Return the schema of the interface, with the bodies that routes read themselves."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        models = [GenerationRequest, *(door.request_model for door in DOORS)]
+        models: list[type[BaseModel]] = [GenerationRequest, *(door.request_model for door in DOORS)]
         _, extra = models_json_schema(
             [(model, "validation") for model in models], ref_template=_REF
         )
