@@ -23,7 +23,8 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-TIMEOUT_S = 20
+TIMEOUT_S = 120
+SHORT_TIMEOUT_S = 1.5
 MAY_WAIT = ("header_request", "garbage_request")
 """Kinds of requests that may not be complete: the server waits for the rest of their bodies."""
 PATH = "/v1/audio/generations"
@@ -196,10 +197,10 @@ def make(seed, number):
     return kind.__name__, kind(rng), is_cut
 
 
-def send(address, data, is_cut):
+def send(address, data, is_cut, timeout_s):
     """Send a request; return the whole answer, b"" if the connection ends without one."""
     answer = b""
-    with socket.create_connection(address, timeout=TIMEOUT_S) as connection:
+    with socket.create_connection(address, timeout=timeout_s) as connection:
         try:
             connection.sendall(data)
             if is_cut:
@@ -233,7 +234,8 @@ def attack(address, store, numbers, seed):
     for number in numbers:
         kind, data, is_cut = make(seed, number)
         try:
-            answer = send(address, data, is_cut)
+            timeout_s = SHORT_TIMEOUT_S if kind in MAY_WAIT else TIMEOUT_S
+            answer = send(address, data, is_cut, timeout_s)
         except TimeoutError:
             if kind not in MAY_WAIT:
                 failures.append((number, kind, "no answer in time"))
