@@ -23,7 +23,10 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-TIMEOUT_S = 60
+TIMEOUT_S = 120
+SHORT_TIMEOUT_S = 1.5
+MAY_WAIT = ("header_request", "garbage_request")
+"""Kinds of requests that may not be complete: the server waits for the rest of their bodies."""
 PATH = "/v1/audio/generations"
 POSTS = (PATH, "/v1/sound-generation", "/v1/audio/speech", "/v1/audio/generate")
 FIELDS = (
@@ -72,7 +75,8 @@ def mutated(rng, data):
 
 
 def wav(num_stated, data=b"", rate=16000, channels=1):
-    facts = struct.pack("<IHHIIHH", 16, 1, channels, rate, 2 * rate, 2, 16)
+    byte_rate = 2 * rate % 2**32
+    facts = struct.pack("<IHHIIHH", 16, 1, channels, rate, byte_rate, 2, 16)
     head = b"RIFF" + struct.pack("<I", (num_stated + 36) % 2**32) + b"WAVEfmt " + facts
     return head + b"data" + struct.pack("<I", num_stated % 2**32) + data
 
@@ -193,15 +197,14 @@ def make(seed, number):
     return kind.__name__, kind(rng), is_cut
 
 
-def send(address, data, is_cut):
+def send(address, data, is_cut, timeout_s):
     """Send a request; return the whole answer, b"" if the connection ends without one."""
     answer = b""
-    with socket.create_connection(address, timeout=TIMEOUT_S) as connection:
+    with socket.create_connection(address, timeout=timeout_s) as connection:
         try:
             connection.sendall(data)
             if is_cut:
                 return b""
-            connection.shutdown(socket.SHUT_WR)
             while piece := connection.recv(1 << 16):
                 answer += piece
         except (ConnectionError, BrokenPipeError):
@@ -231,9 +234,12 @@ def attack(address, store, numbers, seed):
     for number in numbers:
         kind, data, is_cut = make(seed, number)
         try:
-            answer = send(address, data, is_cut)
+            timeout_s = SHORT_TIMEOUT_S if kind in MAY_WAIT else TIMEOUT_S
+            answer = send(address, data, is_cut, timeout_s)
         except TimeoutError:
-            failures.append((number, kind, "no answer in time"))
+            if kind not in MAY_WAIT:
+                failures.append((number, kind, "no answer in time"))
+            statuses["waits for the rest"] += 1
             continue
         found = re.match(rb"HTTP/1\.[01] (\d+)", answer)
         statuses[found[1].decode() if found else "closed"] += 1

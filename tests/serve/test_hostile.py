@@ -26,7 +26,9 @@ BODY = {"prompt": "dog", "duration": 1.0, "steps": 2, "seed": 5, "wait": True}
 def test_no_request_harms_the_server(tiny_folder, tmp_path):
     store = Store(tmp_path / "store")
     pool = ModelPool(PoolSettings(models=[str(tiny_folder)], device="cpu", precision="fp32"))
-    limits = Limits(max_duration_s=2.0, max_steps=2, max_clips=2, max_candidates=1)
+    limits = Limits(
+        max_duration_s=2.0, max_steps=2, max_clips=2, max_candidates=1, body_timeout_s=1.0
+    )
     manager = JobManager(pool, store, limits, JobSettings(warm_up=False))
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))

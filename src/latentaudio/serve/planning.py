@@ -220,8 +220,7 @@ def _rows_of(wire: Mapping[str, Any]) -> list[dict[str, Any]]:
     if wire.get("regions"):
         if wire.get("rows"):
             raise UsageError("rows and regions exclude each other; leave out one of them")
-        is_plain = edit is not None and edit["kind"] == "inpaint"
-        if not is_plain or edit.get("time_ranges") or edit.get("mask"):
+        if edit is None or edit["kind"] != "inpaint" or edit.get("time_ranges") or edit.get("mask"):
             raise UsageError("regions need an edit of kind inpaint without ranges and mask")
         rows = []
         for region in wire["regions"]:
