@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, Unpack
 
 import httpx
+from pydantic import TypeAdapter
 
 from .config.options import GenerationOverrides
 from .errors import DataError, LatentAudioError
@@ -49,7 +50,12 @@ EditKind: TypeAlias = Literal["transfer", "vary", "inpaint", "extend", "loop", "
 SoundInput: TypeAlias = "str | Path | bytes | UploadedFile | Sound"
 """A file on this machine, its bytes, an uploaded file, or a sound of the server."""
 
-_EVENTS = {"queued": QueuedEvent, "step": StepEvent, "preview": PreviewEvent, "done": Job}
+_EVENTS: Mapping[str, TypeAdapter[Event]] = {
+    "queued": TypeAdapter(QueuedEvent),
+    "step": TypeAdapter(StepEvent),
+    "preview": TypeAdapter(PreviewEvent),
+    "done": TypeAdapter(Job),
+}
 
 
 class ServerError(LatentAudioError):
@@ -269,8 +275,7 @@ class Client:
                     if field == "event":
                         name = value
                     elif field == "data" and name in _EVENTS:
-                        event: Event = _EVENTS[name].model_validate_json(value)  # type: ignore[attr-defined]
-                        yield event
+                        yield _EVENTS[name].validate_json(value)
         except httpx.HTTPError as error:
             raise _no_answer(error, self._http) from None
 

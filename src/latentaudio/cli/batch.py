@@ -158,17 +158,28 @@ def _check_record(record: dict[str, Any]) -> None:
         raise TypeError("a value of another type")
 
 
+RowsArgument = Annotated[
+    Path,
+    Parameter(
+        help="List of clips: .csv (columns: prompt, name and names of options), .jsonl "
+        "(objects of the same), or .txt (`prompt` or `prompt | name` on each line). A value "
+        "in a row replaces that of a flag.",
+        group=PROMPT,
+    ),
+]
+RayFlag = Annotated[
+    str | None,
+    Parameter(
+        help="Address of a Ray cluster whose machines generate, such as ray://head:10001, or "
+        "local: all cores of this machine. The files come here. Default: no cluster.",
+        group=MACHINE,
+    ),
+]
+
+
 @option_flags(before="format", hidden={"num_waveforms"})
 def batch(
-    rows: Annotated[
-        Path,
-        Parameter(
-            help="List of clips: .csv (columns: prompt, name and names of options), .jsonl "
-            "(objects of the same), or .txt (`prompt` or `prompt | name` on each line). A value "
-            "in a row replaces that of a flag.",
-            group=PROMPT,
-        ),
-    ],
+    rows: RowsArgument,
     folder: Annotated[
         Path, Parameter(help="Folder for the files, named after the rows.", group=OUTPUT)
     ],
@@ -192,14 +203,7 @@ def batch(
             show_default=False,
         ),
     ] = False,
-    ray: Annotated[
-        str | None,
-        Parameter(
-            help="Address of a Ray cluster whose machines generate, such as ray://head:10001, or "
-            "local: all cores of this machine. The files come here. Default: no cluster.",
-            group=MACHINE,
-        ),
-    ] = None,
+    ray: RayFlag = None,
     display: DisplayFlags = DisplayFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
     **options: Any,

@@ -9,6 +9,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import anyio
@@ -215,7 +216,7 @@ class SoundTools:
     ) -> CallToolResult:
         """List the sounds in the server's folder, or the models."""
         if what == "models":
-            return _result({"used": self.model.source.name, "models": _model_rows()})
+            return _result({"used": _model_name(self.model.source.name), "models": _model_rows()})
         return _result({"sounds": await _in_thread(self.folder.list_sounds)})
 
     def _output(self, kind: OutputKind | None, format: str, name: str) -> OutputRequest:
@@ -384,6 +385,7 @@ def _result(values: Mapping[str, Any], sounds: Sequence[AudioContent] = ()) -> C
 def _row(clip: Audio) -> dict[str, Any]:
     """Facts about a clip."""
     tags = {key: clip.tags[key] for key in _SHOWN_TAGS if key in clip.tags}
+    tags["model"] = _model_name(tags["model"])
     row = {**tags, "seed": clip.seed, "duration": clip.duration, "sample_rate": clip.sample_rate}
     return row if clip.score is None else {**row, "score": clip.score}
 
@@ -421,6 +423,11 @@ def _with_names(clip: Audio, names: Mapping[str, str]) -> Audio:
         cues.append(cue.model_copy(update={"audio_prompt": path}))
     changes["timeline"] = tuple(cues)
     return replace(clip, options=options.model_copy(update=changes))
+
+
+def _model_name(name: str) -> str:
+    """Name of a model for agents: no path of this machine."""
+    return name if name in MODELS else Path(name).name
 
 
 def _model_rows() -> list[dict[str, Any]]:
