@@ -35,30 +35,33 @@ def compact_weights(model: onnx.ModelProto) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph
-    kept = []
+    initializers = []
     nodes = []
     for tensor in graph.initializer:
         is_large = tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= MIN_SIZE
         if not is_large:
-            kept.append(tensor)
+            initializers.append(tensor)
             continue
         values = numpy_helper.to_array(tensor)
         stored = f"{tensor.name}.stored"
         rows = eight_bit_rows(values)
         if rows is None:
-            kept.append(numpy_helper.from_array(values.astype(np.float16), stored))
+            initializers.append(numpy_helper.from_array(values.astype(np.float16), stored))
             nodes.append(helper.make_node("Cast", [stored], [tensor.name], to=TensorProto.FLOAT))
             continue
-        whole, scale = rows
+        integers, scale = rows
         plain = f"{tensor.name}.plain"
         scales = f"{tensor.name}.scales"
-        kept += [numpy_helper.from_array(whole, stored), numpy_helper.from_array(scale, scales)]
+        initializers += [
+            numpy_helper.from_array(integers, stored),
+            numpy_helper.from_array(scale, scales),
+        ]
         nodes.append(helper.make_node("Cast", [stored], [plain], to=TensorProto.FLOAT))
         nodes.append(helper.make_node("Mul", [plain, scales], [tensor.name]))
     operations = list(graph.node)
     del graph.initializer[:]
     del graph.node[:]
-    graph.initializer.extend(kept)
+    graph.initializer.extend(initializers)
     graph.node.extend([*nodes, *operations])
 
 
@@ -79,7 +82,7 @@ def eight_bit_rows(values: _Array) -> tuple[_Array, _Array] | None:
     for others in (tuple(axes[1:]), tuple(axes[:-1]), (1,)):
         largest = np.abs(values).max(axis=others, keepdims=True)
         scale = (np.maximum(largest, np.float32(1e-30)) / _LARGEST).astype(np.float32)
-        whole = np.rint(values / scale)
-        if (np.abs(whole * scale - values) <= MAX_ROW_ERROR * largest).all():
-            return whole.astype(np.int8), scale
+        integers = np.rint(values / scale)
+        if (np.abs(integers * scale - values) <= MAX_ROW_ERROR * largest).all():
+            return integers.astype(np.int8), scale
     return None
