@@ -66,7 +66,7 @@ _UNET_CHANGES = {
     "resnet_time_scale_shift": ["scale_shift"],
     "time_embedding_type": ["fourier"],
     "time_embedding_dim": [32, 64],
-    "time_embedding_act_fn": ["silu"],
+    "time_embedding_act_fn": ["silu", "swish", "mish", "gelu", "relu"],
     "timestep_post_act": ["silu"],
     "time_cond_proj_dim": [8],
     "projection_class_embeddings_input_dim": [9],

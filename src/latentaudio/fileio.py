@@ -9,11 +9,11 @@ import re
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from .errors import DataError, UsageError
+from .errors import DataError, LatentAudioError, UsageError
 
 _PART_NAME = re.compile(r"\.[0-9a-f]{16}(?:\.(\d+))?(?:\.([0-9a-f]{8}))?\.part")
 """A temporary name: groups are the process and a hash of its machine's name."""
@@ -21,6 +21,63 @@ _CLEANED: set[Path] = set()
 """Folders from which this process has removed what killed processes left."""
 _LOCK_FILE = ".lock"
 _HOLDER_FILE = ".lock_holder"  # whose process holds the lock
+
+
+@contextmanager
+def created_folder(folder: Path) -> Iterator[None]:
+    """Create a folder and its parents, and remove those again if the block fails.
+
+    Only folders that did not exist before and are empty are removed, so a refused command leaves
+    nothing behind.
+
+    Args:
+        folder: The folder; it may exist.
+
+    Raises:
+        OSError: As the system raises it.
+    """
+    created = []
+    level = folder
+    while not level.exists():
+        created.append(level)
+        level = level.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with suppress(OSError):  # one that is not empty, and those above it, stay
+            for level in created:
+                if level.exists():
+                    level.rmdir()
+        raise
+
+
+@contextmanager
+def emptied_if_refused(folder: Path, has_result: Callable[[], bool]) -> Iterator[None]:
+    """Delete what the block writes into a new or empty folder if the block is refused.
+
+    Ctrl-C and SIGTERM delete nothing, because the same command goes on with it.
+
+    Args:
+        folder: The folder; whoever creates it deletes it, as `created_folder` does.
+        has_result: Whether it holds something that is worth keeping.
+    """
+    try:
+        yield
+    except LatentAudioError:
+        if folder.is_dir() and not has_result():
+            for path in folder.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+        raise
+
+
+def is_new_or_empty(folder: Path) -> bool:
+    """Whether a folder does not exist, or holds only the lock of the calling process."""
+    names = {_LOCK_FILE, _HOLDER_FILE}
+    return not folder.is_dir() or all(path.name in names for path in folder.iterdir())
 
 
 @contextmanager
@@ -40,21 +97,20 @@ def atomic_write(target: Path, create: bool = True) -> Iterator[Path]:
     """
     folder = target.parent
     try:
-        if create:
-            folder.mkdir(parents=True, exist_ok=True)
-        elif not folder.is_dir():
+        if not create and not folder.is_dir():
             raise DataError(
                 f"there is no folder {folder}; create it or choose another place for {target.name}"
             )
-        _clean_once(folder)
-        temporary = _temporary_path(folder)
-        try:
-            temporary.touch()
-            yield temporary
-            _flush_to_disk(temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with created_folder(folder):
+            _clean_once(folder)
+            temporary = _temporary_path(folder)
+            try:
+                temporary.touch()
+                yield temporary
+                _flush_to_disk(temporary)
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or error
         raise DataError(
@@ -94,13 +150,14 @@ def temporary_directory(folder: Path) -> Iterator[Path]:
     Args:
         folder: The folder; it is created. What killed processes left there is deleted first.
     """
-    _clean_once(folder)
-    temporary = _temporary_path(folder)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with created_folder(folder):
+        _clean_once(folder)
+        temporary = _temporary_path(folder)
+        temporary.mkdir()
+        try:
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sha256_of_file(path: Path) -> str:
@@ -145,26 +202,27 @@ def lock_folder(folder: Path, work: str) -> Iterator[None]:
 
     holder = folder / _HOLDER_FILE
     lock = FileLock(folder / _LOCK_FILE)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        name = "another process"
-        if holder.is_file():
-            name = holder.read_text(errors="replace").strip()
-        raise UsageError(
-            f"{name} is {work} in {folder}; wait until it ends, or choose another folder"
-        ) from None
-    except OSError as error:
-        raise DataError(
-            f"cannot write {folder} ({error.strerror or error}); choose another folder"
-        ) from None
-    try:
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(created_folder(folder))
+            lock.acquire(timeout=0)
+        except Timeout:
+            name = "another process"
+            if holder.is_file():
+                name = holder.read_text(errors="replace").strip()
+            raise UsageError(
+                f"{name} is {work} in {folder}; wait until it ends, or choose another folder"
+            ) from None
+        except OSError as error:
+            raise DataError(
+                f"cannot write {folder} ({error.strerror or error}); choose another folder"
+            ) from None
+        try:
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
 
 
 @contextmanager

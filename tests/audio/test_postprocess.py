@@ -115,6 +115,23 @@ def test_fades_are_half_a_cosine():
     assert np.isfinite(fade(ones, RATE, 9.0, 9.0)).all()
 
 
+@pytest.mark.parametrize("duration", [1.0, 3.3333333, 2.71828, 0.71])
+@pytest.mark.parametrize("rate", [48000, 44100, 22050, 8000])
+def test_a_resampled_clip_has_the_duration_that_was_asked_for(duration, rate):
+    settings = options(sample_rate=rate, duration=duration)
+    out, _, _ = postprocess(noise(duration), RATE, settings)
+    assert out.shape[1] == round(duration * rate)
+
+
+def test_a_trimmed_clip_keeps_its_own_length_at_another_rate():
+    samples = np.zeros((1, 3 * RATE), np.float32)
+    samples[:, RATE : RATE + 3333] = 0.5
+    settings = options(sample_rate=48000, duration=3.0, trim_silence=True)
+    out, _, _ = postprocess(samples, RATE, settings)
+    trimmed, _, _ = postprocess(samples, RATE, options(duration=3.0, trim_silence=True))
+    assert out.shape[1] == 3 * trimmed.shape[1]
+
+
 def test_resampled_clips_are_tagged():
     out, rate, tags = postprocess(bells(), RATE, options(sample_rate=48000))
     assert rate == 48000

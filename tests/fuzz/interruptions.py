@@ -11,6 +11,7 @@ Moments and limits are in seconds of the processor, so that a busy machine chang
 """
 
 import argparse
+import importlib
 import json
 import os
 import re
@@ -20,7 +21,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -33,7 +34,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import conftest  # noqa: E402
 from hub_server import Answer, Hub  # noqa: E402
-from operations import OPERATIONS, hidden_files, make_inputs  # noqa: E402
+from operations import COMMANDS, OPERATIONS, hidden_files, make_inputs  # noqa: E402
 
 from latentaudio.__main__ import run as run_command_line  # noqa: E402
 from latentaudio.config import registry  # noqa: E402
@@ -122,7 +123,20 @@ def start_forked(words, stderr):
         code = stop.code
     finally:
         sys.stderr.flush()
+        _modules_file().write_text("\n".join(sys.modules))
         os._exit(code)
+
+
+def _modules_file():
+    """File with the names of the modules that a forked command has imported."""
+    return Path(os.environ["HOME"], "modules")
+
+
+def _import_modules():
+    """Import what the last forked command has, so that the next ones begin their work at once."""
+    for name in _modules_file().read_text().splitlines():
+        with suppress(Exception):  # parts of libraries that are no modules of their own
+            importlib.import_module(name)
 
 
 def run(start, words, number=None, moment_s=0.0, is_wall_clock=False):
@@ -217,7 +231,13 @@ def starter(operation, number):
 
 
 def measure(operation, start, inputs, folder):
-    """Run a command without a signal."""
+    """Run a command without a signal; the second run shows the time without imports."""
+    if start is start_forked:
+        warm = folder / "warm"
+        warm.mkdir(parents=True)
+        run(start, operation.words(inputs, warm))
+        _import_modules()
+    folder = folder / "measured"
     folder.mkdir(parents=True)
     words = operation.words(inputs, folder)
     end = run(start, words, is_wall_clock=operation.needs_new_process)
@@ -370,15 +390,18 @@ def print_table(ends, failed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num", type=int, default=30, help="runs for each command and signal")
+    parser.add_argument("--first", type=int, default=0, help="first run, to go on with others")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--commands", nargs="+", choices=OPERATIONS, default=list(OPERATIONS))
+    parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
     parser.add_argument("--only", nargs="+", help="cases, as COMMAND:SIGNAL:NUMBER")
     parser.add_argument("--log", type=Path, help="file that gets a line of JSON for each run")
     options = parser.parse_args()
     cases = [
-        (verb, name, number)
-        for number in range(options.num) for verb in options.commands for name in SIGNALS
-    ]  # fmt: skip
+        (COMMANDS[command][number % len(COMMANDS[command])], name, number)
+        for number in range(options.first, options.num)
+        for command in options.commands
+        for name in SIGNALS
+    ]
     if options.only:
         cases = []
         for text in options.only:
@@ -392,7 +415,7 @@ def main():
         ends[verb, name].append(end)
         if options.log:
             with options.log.open("a") as log:
-                log.write(json.dumps([*case, reason, end.code, end.stop_s]) + "\n")
+                log.write(json.dumps([*case, reason, end.code, end.stop_s, end.seconds]) + "\n")
         if reason is not None:
             failed[verb] += 1
             echo(f'--only "{verb}:{name}:{number}" --seed {options.seed}: {reason}')

@@ -21,21 +21,20 @@ from seeds import DIFFUSERS, RATE
 from latentaudio.audio.io import read, write
 from latentaudio.train import checkpoint
 
-NUM_CLIPS = 6
-NUM_TRAINING_CLIPS = 12
+NUM_CLIPS = 3
+NUM_TRAINING_CLIPS = 6
 ROWS = "".join(f"a dog {index},{index}\n" for index in range(NUM_CLIPS))
 RECIPE = """\
 stage: {stage}
 model: mini
 steps: {steps}
-batch_size: 2
 precision: fp32
 device: cpu
-save_every: 3
-sample_every: 4
+save_every: 2
+sample_every: 3
 log_every: 1
 optim: {{lr: 1.0e-3, warmup_steps: 2}}
-options: {options}
+{options}
 """
 Contents = dict[str, bytes]
 
@@ -76,9 +75,9 @@ def make_inputs(folder):
     conftest.write_model(folder / "model", conftest.TINY, "mini")
     conftest.write_model(folder / "plain", DIFFUSERS, "tiny")
     (folder / "rows.csv").write_text(f"prompt,seed\n{ROWS}")
-    crops = "{crop_frames: 32, latent_stats_crops: 2}"
-    (folder / "vae.yaml").write_text(RECIPE.format(stage="vae", steps=9, options=crops))
-    (folder / "prior.yaml").write_text(RECIPE.format(stage="latent_prior", steps=9, options="{}"))
+    crops = "batch_size: 2\noptions: {crop_frames: 32, latent_stats_crops: 2}"
+    (folder / "vae.yaml").write_text(RECIPE.format(stage="vae", steps=5, options=crops))
+    (folder / "prior.yaml").write_text(RECIPE.format(stage="latent_prior", steps=5, options=""))
     data = folder / "data"
     data.mkdir()
     rng = np.random.default_rng(0)
@@ -117,12 +116,12 @@ def _clip_contents(folder):
 
 
 def _generate(inputs, folder):
-    return ["generate", "a dog", "--model", inputs / "model", "--duration", "0.64", "--steps", "3",
+    return ["generate", "a dog", "--model", inputs / "model", "--duration", "0.64", "--steps", "2",
             "--num-waveforms", NUM_CLIPS, "--seed", "1", "-o", f"{folder}/out/"]  # fmt: skip
 
 
 def _batch(inputs, folder):
-    flags = ["--model", inputs / "model", "--duration", "0.64", "--steps", "3"]
+    flags = ["--model", inputs / "model", "--duration", "0.64", "--steps", "2"]
     return ["batch", inputs / "rows.csv", folder / "out", *flags]
 
 
@@ -144,7 +143,7 @@ def _finished_batch(folder):
 def _stream(inputs, folder):
     number = len(list(folder.glob("*.wav")))
     return ["stream", "a dog", "--model", inputs / "model", "--steps", "2", "--seed", "1",
-            "--duration", "5", "-o", folder / f"{number}.wav"]  # fmt: skip
+            "--duration", "3", "-o", folder / f"{number}.wav"]  # fmt: skip
 
 
 def _streamed(folder):
@@ -168,9 +167,13 @@ def _convert(inputs, folder):
     return ["convert", inputs / "plain", folder / "converted", "--layout", "diffusers"]
 
 
-def _render(inputs, folder):
-    return ["dataset", "render", folder / "corpus", "--hours", "0.005", "--durations", "0.64",
-            "--classes", "dog", "bell", "rain", "--num-workers", "2"]  # fmt: skip
+def _render(num_workers):
+    def words(inputs, folder):
+        command = ["dataset", "render", folder / "corpus", "--hours", "0.002"]
+        classes = ["--classes", "dog", "bell", "rain", "--durations", "0.64"]
+        return [*command, *classes, "--num-workers", num_workers]
+
+    return words
 
 
 def _train(recipe, *flags):
@@ -214,8 +217,9 @@ OPERATIONS = {
         _download, _downloaded, _downloaded, keeps_when_stopped=(".model.fetching",)
     ),
     "convert": Operation(_convert, files_in, files_in, is_resumed=False, is_whole=True),
-    "dataset": Operation(
-        _render, files_in, files_in, is_resumed=False, is_whole=True, needs_new_process=True
+    "dataset": Operation(_render(1), files_in, files_in, is_resumed=False, is_whole=True),
+    "dataset, workers": Operation(
+        _render(2), files_in, files_in, is_resumed=False, is_whole=True, needs_new_process=True
     ),
     "train": Operation(
         _train("vae.yaml"), _trained, _trained_results, replaces_finished=True, needs_fork=True
@@ -229,7 +233,17 @@ OPERATIONS = {
         needs_fork=True,
     ),
 }
-"""Every command that is interrupted."""
+"""Every operation that is interrupted."""
+COMMANDS = {
+    "generate": ("generate",),
+    "batch": ("batch",),
+    "stream": ("stream",),
+    "download": ("download",),
+    "convert": ("convert",),
+    "dataset": ("dataset", "dataset", "dataset, workers"),
+    "train": ("train", "train, encoded"),
+}
+"""Commands with their operations, which take turns."""
 
 
 def hidden_files(folder):

@@ -34,22 +34,26 @@ _WINDOW_REACH_BINS = 2.0  # half of the main lobe of a Hann window
 _EDGE_WIDTH_BINS = 4.0  # width of the flanks of `bandpass_gains`
 
 
-def resample(samples: Samples, sample_rate: int, target_rate: int) -> Samples:
+def resample(
+    samples: Samples, sample_rate: int, target_rate: int, length: int | None = None
+) -> Samples:
     """Resample by soxr at its high quality.
 
     Args:
         samples: [..., T].
         sample_rate: Their rate in Hz.
         target_rate: The new rate in Hz.
+        length: Number of samples to return, if it is known better than from T, which is rounded.
 
     Returns:
-        [..., round(T * target_rate / sample_rate)].
+        [..., length]; default: round(T * target_rate / sample_rate).
     """
     if sample_rate == target_rate:
         return samples
     import soxr
 
-    length = round(samples.shape[-1] * target_rate / sample_rate)
+    if length is None:
+        length = round(samples.shape[-1] * target_rate / sample_rate)
     channels = samples.reshape(-1, samples.shape[-1])
     out = np.zeros((len(channels), length), np.float32)
     for channel, row in zip(channels, out, strict=True):

@@ -63,8 +63,11 @@ def postprocess(
     if options.trim_silence:
         out = trim_silence(out, sample_rate)
     if target_rate != sample_rate:
-        change_rate = resample_loop if is_loop else resample
-        out = change_rate(out, sample_rate, target_rate)
+        if is_loop:
+            out = resample_loop(out, sample_rate, target_rate)
+        else:
+            length = _resampled_length(out.shape[1], sample_rate, target_rate, options.duration)
+            out = resample(out, sample_rate, target_rate, length)
         derived.append(f"{target_rate} Hz by resampling from {sample_rate} Hz")
     out = fade(out, target_rate, options.fade_in, options.fade_out)
     ceiling = options.true_peak
@@ -79,6 +82,17 @@ def postprocess(
     if derived:
         tags["derived"] = "; ".join(derived)
     return limit_peak(out, 1.0), target_rate, tags
+
+
+def _resampled_length(length: int, sample_rate: int, target_rate: int, duration: float) -> int:
+    """Return the samples of a clip at another rate, from its duration in seconds if it has that.
+
+    A length at the lower rate is rounded: 3.3333333 s at 16 kHz, at 48 kHz, would lack a sample. A
+    clip that was trimmed has another length than its duration. One that repeats keeps its period.
+    """
+    if length == round(duration * sample_rate):
+        return round(duration * target_rate)
+    return round(length * target_rate / sample_rate)
 
 
 def to_stereo(mid: Samples, side: Samples, sample_rate: int, width: float) -> Samples:

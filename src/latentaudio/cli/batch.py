@@ -21,7 +21,7 @@ from ..fileio import remove_abandoned_parts, sha256_of_file
 from . import console
 from .batch_list import Row, make_row_requests, read_rows, resolve_rows
 from .flags import OUTPUT, PROMPT, DisplayFlags, RuntimeFlags, option_flags
-from .output import ensure_writable_dir, is_made_by, save_clip
+from .output import is_made_by, save_clip, writable_folder
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
@@ -86,11 +86,16 @@ class Manifest:
                     f"another batch is running in {self.path.parent}; wait, "
                     "or choose another folder"
                 ) from None
-            if self.path.stat().st_size != self._size_when_read:
+            state = os.fstat(file.fileno())
+            if state.st_size != self._size_when_read or not state.st_nlink:
                 raise UsageError(
                     f"another batch has just written to {self.path.parent}; run the command again"
                 )
-            yield
+            try:
+                yield
+            finally:
+                if not os.fstat(file.fileno()).st_size:  # nothing was generated
+                    self.path.unlink(missing_ok=True)
 
     def is_done(self, row: Row) -> bool:
         """Return whether the file of a row is the one that was generated from the same request."""
@@ -222,9 +227,9 @@ def _generate_missing(
     runtime: RuntimeFlags,
 ) -> None:
     """Generate the rows without a file, and record each."""
-    folder = ensure_writable_dir(manifest.path.parent, create=True)
+    folder = manifest.path.parent
     num_failed = 0
-    with manifest.lock():
+    with writable_folder(folder), manifest.lock():
         remove_abandoned_parts(folder)
         missing = []
         for row in rows:

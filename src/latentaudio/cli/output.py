@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..config.audio_formats import FORMATS
 from ..errors import DataError, LatentAudioError, UsageError
-from ..fileio import lock_names, user_path
+from ..fileio import created_folder, lock_names, user_path
 from . import console
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def output_paths(
             "or in / for a folder"
         )
     validate_sample_rate(sample_rate, path.suffix, flags.subtype)
-    ensure_writable_dir(path.parent, create=False)
+    require_writable_dir(path.parent)
     files = [path]
     if len(names) > 1:
         width = len(str(len(names)))
@@ -146,7 +146,7 @@ def _new_path(folder: Path, name: str, extension: str) -> Iterator[Path]:
     from ..audio.io import safe_name
 
     stem = safe_name(name)
-    with lock_names(ensure_writable_dir(folder, create=True)):
+    with writable_folder(folder), lock_names(folder):
         number = 1
         path = folder / f"{stem}{extension}"
         while os.path.lexists(path):
@@ -165,35 +165,40 @@ def _require_writable(folder: Path) -> None:
         raise DataError(
             f"cannot create the folder {folder} ({error.strerror}); choose another"
         ) from None
-    ensure_writable_dir(existing, create=False)
+    require_writable_dir(existing)
 
 
-def ensure_writable_dir(folder: Path, create: bool) -> Path:
-    """Return a folder that files can be written to.
+@contextmanager
+def writable_folder(folder: Path) -> Iterator[None]:
+    """Create a folder to write into; a new one is removed if the block fails and leaves it empty.
 
     Args:
-        folder: The folder.
-        create: Whether to create it.
+        folder: The folder; it may exist.
 
     Raises:
-        DataError: It does not exist, cannot be created or cannot be written.
+        DataError: It cannot be created or written.
     """
-    try:
-        if create:
-            folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        pass  # a file of that name, see below
-    except OSError as error:
-        raise DataError(
-            f"cannot create the folder {folder} ({error.strerror}); choose another"
-        ) from None
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(created_folder(folder))
+        except FileExistsError:
+            pass  # a file of that name, see below
+        except OSError as error:
+            raise DataError(
+                f"cannot create the folder {folder} ({error.strerror}); choose another"
+            ) from None
+        require_writable_dir(folder)
+        yield
+
+
+def require_writable_dir(folder: Path) -> None:
+    """Raise `DataError` if a folder does not exist or cannot be written."""
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} exists and is not a folder; choose another")
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; create it or choose another")
     if not os.access(folder, os.W_OK):
         raise DataError(f"the folder {folder} cannot be written to; choose another")
-    return folder
 
 
 def save_clip(clip: Audio, path: Path, display: DisplayFlags) -> None:

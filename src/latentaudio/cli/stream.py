@@ -30,7 +30,7 @@ from .flags import (
     option_flags,
     reject_file_names,
 )
-from .output import ensure_writable_dir
+from .output import require_writable_dir
 
 if TYPE_CHECKING:
     from ..audio.ops import Samples
@@ -138,7 +138,7 @@ def _validate_output(output: str | None) -> None:
         raise UsageError(f"-o {output}: a stream can only be written to a .wav file; name one")
     if path.exists():
         raise UsageError(f"{output} exists already; name a new file")
-    ensure_writable_dir(path.parent, create=False)
+    require_writable_dir(path.parent)
 
 
 @contextmanager

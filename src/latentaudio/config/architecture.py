@@ -104,6 +104,8 @@ class UNetConfig:
         use_prior: Whether a coarse estimate of the clean latent (`LatentPriorConfig`) is a second
             input.
         activation: Activation between the layers: "silu", "gelu", "mish" or "relu".
+        embedding_activation: Another activation of the embedding of timestep and film vector,
+            before the one between the layers; None: no other one.
         norm_eps: Epsilon of the residual blocks' norms and of the last one.
         freq_shift: Shift of the frequencies of the timestep's embedding.
         cosine_first: Whether that embedding has its cosines before its sines.
@@ -124,6 +126,7 @@ class UNetConfig:
     num_position_frequencies: int = 0
     use_prior: bool = False
     activation: str = "silu"
+    embedding_activation: str | None = None
     norm_eps: float = 1e-5
     freq_shift: float = 0.0
     cosine_first: bool = True

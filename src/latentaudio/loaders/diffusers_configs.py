@@ -103,6 +103,8 @@ def unet_config(config: ModelConfig) -> dict[str, Any]:
         "conv_in_kernel": 3,
         "conv_out_kernel": 3,
     }
+    if unet.embedding_activation is not None:
+        content["time_embedding_act_fn"] = unet.embedding_activation
     if unet.film_dim is not None:
         content["class_embed_type"] = "simple_projection"
         content["projection_class_embeddings_input_dim"] = unet.film_dim
@@ -146,16 +148,20 @@ def read_unet(settings: Settings, file: str, is_audioldm1: bool) -> UNetConfig:
         transformer_depth=_number_or_tuple(settings["transformer_layers_per_block"]),
         film_dim=_film_dim(settings, file),
         num_groups=settings["norm_num_groups"],
-        activation=_activation(settings),
+        activation=_activation(settings["act_fn"]),
+        embedding_activation=_optional_activation(settings["time_embedding_act_fn"]),
         norm_eps=settings["norm_eps"],
         freq_shift=settings["freq_shift"],
         cosine_first=settings["flip_sin_to_cos"],
     )
 
 
-def _activation(settings: Settings) -> str:
-    name: str = settings["act_fn"]
+def _activation(name: str) -> str:
     return "silu" if name == "swish" else name
+
+
+def _optional_activation(name: str | None) -> str | None:
+    return None if name is None else _activation(name)
 
 
 def _film_dim(settings: Settings, file: str) -> int | None:
@@ -241,7 +247,7 @@ def read_vae(settings: Settings) -> VAEConfig:
         latent_channels=settings["latent_channels"],
         num_res_blocks=settings["layers_per_block"],
         num_groups=settings["norm_num_groups"],
-        activation=_activation(settings),
+        activation=_activation(settings["act_fn"]),
     )
 
 

@@ -95,7 +95,7 @@ _UNET: dict[str, Key] = {
     "num_class_embeds": fixed(None),
     "resnet_time_scale_shift": fixed("default"),
     "time_embedding_type": fixed("positional"),
-    "time_embedding_act_fn": fixed(None),
+    "time_embedding_act_fn": honored(None, "unet.embedding_activation", one_of(None, *ACTIVATIONS)),
     "timestep_post_act": fixed(None),
     "time_cond_proj_dim": fixed(None),
     "conv_in_kernel": fixed(3),

@@ -187,6 +187,8 @@ class UNet(nn.Module):
         self.config = config
         self.is_transposed = False
         self.activate = ACTIVATIONS[config.activation]
+        name = config.embedding_activation
+        self.activate_embedding = None if name is None else ACTIVATIONS[name]
         base = config.channels
         self.time_in = nn.Linear(base, 4 * base)
         self.time_out = nn.Linear(4 * base, 4 * base)
@@ -325,7 +327,10 @@ class UNet(nn.Module):
             t, config.channels, config.freq_shift, config.cosine_first
         ).to(self.time_in.weight.dtype)
         time = self.time_out(self.activate(self.time_in(features)))
-        return self.activate(time if film is None else torch.cat([time, film], dim=1))
+        embedding = time if film is None else torch.cat([time, film], dim=1)
+        if self.activate_embedding is not None:
+            embedding = self.activate_embedding(embedding)
+        return self.activate(embedding)
 
     def forward(
         self,

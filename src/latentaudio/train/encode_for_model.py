@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from ..config.registry import get_model_spec
 from ..data.manifest import DataSources
 from ..errors import DataError
+from ..fileio import temporary_directory
 from ..loaders.model_folder import write_config
 from .initial_components import initial_config, resolve_initial_model
 from .pre_encode import FOLDER_NAME, Progress, pre_encode
@@ -36,9 +36,8 @@ def encode_for_model(
     """
     get_model_spec(model)
     try:
-        runs_folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".encode_", dir=runs_folder) as temporary:
-            model_folder = Path(temporary) / "model"
+        with temporary_directory(runs_folder) as temporary:
+            model_folder = temporary / "model"
             model_folder.mkdir()
             initial_models = [resolve_initial_model(source, model) for source in init_from]
             for initial in initial_models:

@@ -8,11 +8,11 @@ stopped, and a checkpoint needs no state of a data loader or generator.
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,8 +21,8 @@ import torch
 from ..data.dataset import seeded_generator
 from ..data.manifest import DataSources
 from ..device import fast_dtype, pick_device
-from ..errors import ConfigError, LatentAudioError
-from ..fileio import lock_folder
+from ..errors import ConfigError
+from ..fileio import emptied_if_refused, is_new_or_empty, lock_folder
 from ..interrupts import StopRequest, deferred_stops, raise_interrupt
 from ..loaders.model_folder import read_config, save_component
 from . import checkpoint
@@ -130,22 +130,17 @@ def train(
         )
     check_number_of_processes(recipe, num_processes())
     with joined_processes(pick_device(recipe.device)) as (processes, device), ExitStack() as stack:
-        is_new = not run_folder.exists()
-        try:
-            with processes.first_process_first():
-                if processes.is_first:
-                    stack.enter_context(lock_folder(run_folder, "training"))
-                    prepare_run_folder(recipe, data, run_folder, init_from)
-            with processes.first_process_first():
-                stage = _build_stage(recipe, data, run_folder, on_prepare, processes)
-            run = _start(recipe, run_folder, stage, processes, device)
-            return _train(run, max_minutes, on_step, start)
-        except LatentAudioError:
-            is_refused = processes.is_first and is_new and not checkpoint.exists(run_folder)
-            stack.close()
-            if is_refused:
-                shutil.rmtree(run_folder, ignore_errors=True)
-            raise
+        with processes.first_process_first():
+            if processes.is_first:
+                stack.enter_context(lock_folder(run_folder, "training"))
+                if is_new_or_empty(run_folder):
+                    has_result = partial(checkpoint.exists, run_folder)
+                    stack.enter_context(emptied_if_refused(run_folder, has_result))
+                prepare_run_folder(recipe, data, run_folder, init_from)
+        with processes.first_process_first():
+            stage = _build_stage(recipe, data, run_folder, on_prepare, processes)
+        run = _start(recipe, run_folder, stage, processes, device)
+        return _train(run, max_minutes, on_step, start)
 
 
 def _build_stage(

@@ -16,7 +16,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -42,7 +42,15 @@ from ..data.pre_encoded import (
     concatenate,
 )
 from ..errors import DataError, first_line
-from ..fileio import atomic_directory, atomic_write, remove_abandoned_parts, sha256_of_file
+from ..fileio import (
+    atomic_directory,
+    atomic_write,
+    created_folder,
+    emptied_if_refused,
+    is_new_or_empty,
+    remove_abandoned_parts,
+    sha256_of_file,
+)
 from .encode_chunks import (
     BucketPlan,
     Chunk,
@@ -99,6 +107,33 @@ def pre_encode(
     """
     if root is None:
         root = model_folder.parent.parent / FOLDER_NAME
+    report = progress or _no_progress
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(created_folder(root))
+        except OSError as error:
+            raise DataError(
+                f"cannot write {root} ({error.strerror or error}); choose another --output"
+            ) from None
+        if is_new_or_empty(root):
+            stack.enter_context(emptied_if_refused(root, partial(_has_rows, root)))
+        return _pre_encode(data, model_folder, config, report, root, keep)
+
+
+def _has_rows(root: Path) -> bool:
+    """Whether a folder holds encoded rows, from which the next command goes on."""
+    return any(root.rglob("*.safetensors"))
+
+
+def _pre_encode(
+    data: DataSources,
+    model_folder: Path,
+    config: ModelConfig,
+    progress: Progress,
+    root: Path,
+    keep: Callable[[Clip], bool] | None,
+) -> Path:
+    """Return the folder of the pre-encoded data in `root`."""
     encoder = encoder_fingerprint(model_folder, config)
     clips = read_manifest(*data)
     if keep is not None:
@@ -108,7 +143,6 @@ def pre_encode(
     if (folder / INDEX_FILE).is_file():
         return folder
     try:
-        root.mkdir(parents=True, exist_ok=True)
         # other processes that need the same rows wait, and then find them
         with FileLock(root / f".{encoder}.lock"):
             if not (folder / INDEX_FILE).is_file():
@@ -117,7 +151,7 @@ def pre_encode(
                 for num_frames, rows in buckets:
                     plans.append(BucketPlan(num_frames, rows, stored.get(num_frames, {})))
                 arguments = EncoderArguments(model_folder, config, encoder)
-                _encode_and_write(plans, arguments, folder, progress or _no_progress)
+                _encode_and_write(plans, arguments, folder, progress)
     except OSError as error:
         raise DataError(
             f"cannot write {folder} ({error}); free some space or choose another --output"
