@@ -313,6 +313,8 @@ def configuration_keys_page() -> str:
         "of this package computes it. One example is `padding_side` = left. CLAP's vector would",
         "then be the output at a padding token, and GPT-2 would count padding tokens as positions.",
         "Both depend on the length that a text is padded to. This package pads no single text.",
+        "Another one is a `cross_attention_dim` that differs between levels with attention. The",
+        "UNet has one list of contexts, because each encoder gives all levels the same width.",
         "",
         "The column *effect* names the field of this package that holds the value. A test compares",
         "each key with the installed diffusers and transformers.",

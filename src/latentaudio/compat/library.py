@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from ..config.architecture import ModelConfig
-from ..errors import UsageError
+from ..errors import UsageError, WeightsError
 from ..loaders.components import COMPONENTS
 from ..loaders.diffusers_configs import scheduler_config
 from ..loaders.diffusers_format import open_component_folder
@@ -34,6 +34,10 @@ from ..loaders.tokenizers import write_json
 
 _SMALL_FILE_ENDINGS = (".json", ".txt", ".model")
 """Files of a model's folder that have no weights."""
+_DERIVED_BUFFERS = (
+    "num_batches_tracked", "position_ids", "relative_position_index", "token_type_ids",
+)  # fmt: skip
+"""Ends of the names of tensors that the classes compute, so that some files lack them."""
 PARTS = frozenset(part.name for spec in COMPONENTS.values() for part in spec.diffusers.folders)
 """Components of diffusers that are networks."""
 _LIBRARIES = ("diffusers", "transformers")
@@ -66,6 +70,9 @@ def open_object(folder: Path, name: str, tensors: Tensors | None) -> Any:
 
     Returns:
         The object; None if the folder has no such component or no library has its class.
+
+    Raises:
+        WeightsError: Weights of the class are missing.
     """
     entry = read_json(folder / INDEX).get(name)
     if not isinstance(entry, list) or not entry or not entry[-1]:
@@ -95,10 +102,26 @@ def _load_module(module_class: Any, folder: Path, tensors: Tensors) -> nn.Module
         module = module_class(module_class.config_class.from_pretrained(str(folder)))
     else:
         module = module_class.from_config(module_class.load_config(str(folder)))
-    # tied weights and counters are not in every file
-    module.load_state_dict({key: tensors[key] for key in tensors}, strict=False)
+    loaded = module.load_state_dict({key: tensors[key] for key in tensors}, strict=False)
+    if missing := _needed(module, loaded.missing_keys):
+        raise WeightsError(
+            f"{folder.name} lacks {len(missing)} of the tensors of {module_class.__name__}, "
+            f"such as {missing[0]}; download the model again"
+        )
     result: nn.Module = module.eval()
     return result
+
+
+def _needed(module: nn.Module, missing: Collection[str]) -> list[str]:
+    """Return the names among `missing` that a module needs: no tied and no derived tensors."""
+    tensors = module.state_dict(keep_vars=True)
+    loaded = {id(tensor) for name, tensor in tensors.items() if name not in missing}
+    needed = []
+    for name in missing:
+        is_tied = id(tensors[name]) in loaded
+        if not is_tied and not name.endswith(_DERIVED_BUFFERS):
+            needed.append(name)
+    return needed
 
 
 def open_weights(folder: Path) -> dict[str, Tensors]:
