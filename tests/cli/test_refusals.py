@@ -17,6 +17,7 @@ from latentaudio.cli.main import COMMANDS, app, main
 from latentaudio.config import registry
 from latentaudio.errors import GenerationError
 from latentaudio.generation import engine
+from latentaudio.train.pre_encoder import PreEncoder
 
 WRITES = {"--output", "--folder", "--to", "--target"}
 """Flags and arguments that name a new file or folder."""
@@ -67,7 +68,7 @@ ROWS = (
     f"dataset encode data -o {NEW} --model x",
     f"dataset encode data -o {NEW} --init-from damaged",
     f"dataset encode data -o {NEW} --init-from missing",
-    f"dataset encode cut_data -o {NEW} --init-from model",
+    f"dataset encode data -o {NEW} --init-from model",
     f"dataset shard missing -o {NEW}",
     f"dataset shard damaged_data -o {NEW}",
     f"finetune missing -o {NEW}",
@@ -77,10 +78,10 @@ ROWS = (
     f"train missing.yaml -o {NEW} --data data",
     f"train vae.yaml -o {NEW} --data missing",
     f"train vae.yaml -o {NEW} --data damaged_data",
-    f"train vae.yaml -o {NEW} --data cut_data --init-from model",
+    f"train vae.yaml -o {NEW} --data cut_data --init-from model --strict",
     f"train vae.yaml -o {NEW} --data data --init-from damaged",
     f"train vae.yaml -o {NEW} --data data --set options.x=1",
-    f"train prior.yaml -o {NEW} --data cut_data --init-from model",
+    f"train prior.yaml -o {NEW} --data data --init-from model",
     f"train prior.yaml -o {NEW} --data data --init-from damaged",
     f"train clap.yaml -o {NEW} --data missing",
     f"evaluate quality --model missing -o {NEW}.json",
@@ -89,7 +90,7 @@ ROWS = (
     f"benchmark --models missing -o {NEW}.json",
     f"benchmark --models mini --device x -o {NEW}.json",
 )
-"""Command lines; where a model generates, it fails in its last step."""
+"""Command lines; where a model generates or encodes, it fails in its last step."""
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def inputs(tmp_path_factory):
 
 @pytest.fixture
 def folder(inputs, tmp_path, tmp_path_factory, monkeypatch):
-    """A folder with links to the inputs, in which commands run and no clip is ever finished."""
+    """A folder with links to the inputs, in which no command finishes a clip or encodes a sound."""
     for path in inputs.iterdir():
         (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
@@ -135,6 +136,7 @@ def folder(inputs, tmp_path, tmp_path_factory, monkeypatch):
         raise GenerationError("the clip is silent")
 
     monkeypatch.setattr(engine, "check_audible", fail)
+    monkeypatch.setattr(PreEncoder, "encode_rows", fail)
     with serving() as server:
         server.wrong.add("vae/model.bin")
         for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):

@@ -86,9 +86,10 @@ def _print_plan(plan: FinetunePlan, quiet: bool) -> None:
 def _run(plan: FinetunePlan, output: Path, model: str, minutes: float | None, quiet: bool) -> None:
     """Make the old clips, train, and print the result."""
     from ..loaders.adapter_files import ADAPTER_FILE
-    from ..train.finetune import example_command, make_old_clips
+    from ..train.finetune import check_weights, example_command, make_old_clips
     from ..train.loop import train as run_training
 
+    check_weights(model)
     with console.progress_bar("old clips", quiet) as tick:
         make_old_clips(plan, lambda texts, seconds: _generate(model, texts, seconds), tick)
     num_done = _train(plan, output, model, minutes, quiet, run_training)

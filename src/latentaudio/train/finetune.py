@@ -25,6 +25,7 @@ from ..data.manifest import METADATA
 from ..data.report import DatasetReport, check_dataset
 from ..errors import DataError, UsageError
 from ..fileio import atomic_directory
+from ..loaders.components import component_names
 from ..loaders.resolve import resolve_model
 from .recipe import Recipe, read_recipe
 
@@ -175,6 +176,21 @@ def _method_changes(method: Method, rank: int | None, trigger: str) -> list[str]
     if trigger:
         changes.append(f"adapter.trigger={json.dumps(trigger)}")
     return changes
+
+
+def check_weights(model: str) -> None:
+    """Open all weights of a model, so that damaged ones are found before old clips are made.
+
+    Args:
+        model: Model to start from, as `latentaudio.load` takes it.
+
+    Raises:
+        UsageError: The model is not known.
+        WeightsError: Weights are missing or damaged.
+    """
+    source = resolve_model(model)
+    for name in component_names(source.config):
+        source.load_base_component(name, as_stored=True)
 
 
 def make_old_clips(
