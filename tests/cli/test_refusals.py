@@ -7,6 +7,7 @@ is loaded, or in the middle of the work.
 import shutil
 from dataclasses import replace
 
+import huggingface_hub
 import pytest
 import soundfile
 from conftest import TINY, write_model
@@ -138,9 +139,9 @@ def folder(inputs, tmp_path, tmp_path_factory, monkeypatch):
     monkeypatch.setattr(engine, "check_audible", fail)
     monkeypatch.setattr(PreEncoder, "encode_rows", fail)
     with serving() as server:
-        server.wrong.add("vae/model.bin")
-        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-            monkeypatch.delenv(name, raising=False)
+        server.wrong.add("model_index.json")  # the first file; whole ones stay for the next time
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         monkeypatch.setenv("HF_HOME", str(tmp_path_factory.mktemp("home")))
         yield tmp_path

@@ -12,12 +12,12 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
 from ..errors import DataError, WeightsError
-from ..fileio import atomic_write
+from ..fileio import atomic_write, created_folder
 from .hub_repository import (
     SPACE_REMEDY,
     HubFile,
@@ -116,8 +116,11 @@ def download_to_folder(
         return [file for file in candidates if not _is_complete(folder / file.name, file)]
 
     missing = select_missing(files)
-    lock = _lock(folder.with_name(f".{folder.name}.lock")) if missing else nullcontext()
-    with lock:
+    with ExitStack() as stack:
+        if missing:
+            stack.enter_context(created_folder(folder.parent))
+            stack.enter_context(_lock(folder.with_name(f".{folder.name}.lock")))
+            stack.enter_context(created_folder(staging))
         targets = {file: folder / file.name for file in files}
         # another process may have brought some of them while this one waited
         for file in select_missing(missing):
