@@ -6,8 +6,15 @@ import sys
 
 import pytest
 
-from latentaudio.errors import DataError
-from latentaudio.fileio import atomic_directory, atomic_write, temporary_directory
+from latentaudio.errors import DataError, UsageError
+from latentaudio.fileio import (
+    atomic_directory,
+    atomic_write,
+    created_folder,
+    emptied_if_refused,
+    is_new_or_empty,
+    temporary_directory,
+)
 
 
 def test_a_file_appears_completely_at_the_end(tmp_path):
@@ -88,3 +95,35 @@ def test_a_folder_appears_completely(tmp_path):
         (temporary / "a").write_text("b")
     assert (target / "a").read_text() == "a"
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("error", [UsageError, KeyboardInterrupt, OSError])
+def test_a_block_that_fails_removes_only_the_empty_folders_that_it_made(tmp_path, error):
+    own = tmp_path / "own"
+    own.mkdir()
+    with pytest.raises(error), created_folder(own / "a" / "b"):
+        assert (own / "a" / "b").is_dir()
+        raise error
+    assert list(tmp_path.rglob("*")) == [own]
+    with pytest.raises(error), created_folder(own / "a" / "b"):
+        (own / "a" / "kept").touch()
+        raise error
+    assert sorted(path.name for path in own.rglob("*")) == ["a", "kept"]
+    with pytest.raises(error), created_folder(own):
+        raise error
+    assert own.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("error", "has_result", "stays"),
+    [(UsageError, False, False), (UsageError, True, True), (KeyboardInterrupt, False, True)],
+)
+def test_a_refusal_deletes_what_has_no_result_yet(tmp_path, error, has_result, stays):
+    assert is_new_or_empty(tmp_path)
+    with pytest.raises(error), emptied_if_refused(tmp_path, lambda: has_result):
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "weights").touch()
+        (tmp_path / "log").touch()
+        raise error
+    assert any(tmp_path.iterdir()) == stays
+    assert is_new_or_empty(tmp_path) != stays

@@ -166,9 +166,15 @@ def test_a_run_folder_is_for_one_process_at_a_time(data, tmp_path):
 
 
 def test_a_refused_run_leaves_no_folder(data, tmp_path):
+    before = set(tmp_path.rglob("*"))
     with pytest.raises(DataError):
-        train(tiny_recipe(1), (tmp_path / "nowhere",), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+        train(tiny_recipe(1), (tmp_path / "nowhere",), tmp_path / "runs" / "run")
+    assert set(tmp_path.rglob("*")) == before
+    run = tmp_path / "run"
+    run.mkdir()
+    with pytest.raises(DataError):
+        train(tiny_recipe(1), (tmp_path / "nowhere",), run)
+    assert list(run.iterdir()) == []
 
 
 def test_a_half_written_checkpoint_is_never_used(data, tmp_path):
@@ -238,7 +244,8 @@ def test_a_corrected_command_uses_nothing_of_the_refused_one(data, tmp_path):
     run = tmp_path / "run"
     other = tmp_path / "other"
     clean = tmp_path / "clean"
-    run.mkdir()  # a folder that was there before is kept
+    run.mkdir()
+    (run / "notes.txt").touch()  # where a user has files, nothing is deleted
     train(tiny_recipe(1), (data,), other)
     refused = tiny_recipe(1, options={"crop_frames": 33})
     with pytest.raises(ConfigError, match="multiple"):
