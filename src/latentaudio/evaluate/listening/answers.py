@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,8 +15,7 @@ from ...errors import DataError, UsageError, first_line
 from ...fileio import atomic_write
 from .plan import ListeningPlan
 
-FORMAT: Final = "latentaudio listening test"
-SCHEMA_VERSION: Final = 1
+FORMAT = "latentaudio listening test"
 MAX_LISTENER_CHARS = 64
 
 
@@ -61,8 +60,8 @@ class AnswerFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    format: Literal["latentaudio listening test"] = FORMAT
-    schema_version: Literal[1] = SCHEMA_VERSION
+    format: Literal["latentaudio listening test"] = "latentaudio listening test"
+    schema_version: Literal[1] = 1
     test_sha256: str
     systems: tuple[str, ...] = Field(min_length=1)
     scale: int = Field(ge=2)
