@@ -73,7 +73,8 @@ def test_a_client_that_goes_away_frees_its_place(manager, listen):
     with listen(manager) as address:
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{address}{PATH}", json={**LONG, "wait": True}, timeout=1.0)
-        wait_for(lambda: manager.num_unfinished == 0)
+        wait_for(lambda: next(iter(manager.index)).is_ended)
+        assert manager.num_unfinished == 0
         [job] = httpx.get(f"{address}{PATH}").json()["data"]
         assert job["status"] == "cancelled"
         assert "gone away" in job["error"]["message"]
@@ -87,7 +88,7 @@ def test_draining_refuses_new_requests_and_finishes_the_others(manager, listen):
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "draining")
         assert "retry-after" in refused.headers
         assert httpx.get(f"{address}/ready").status_code == 503
-        wait_for(lambda: manager.num_unfinished == 0)
+        wait_for(lambda: next(iter(manager.index)).is_ended)
         assert httpx.get(f"{address}{job['content_url']}").status_code == 200
 
 
@@ -125,6 +126,7 @@ def test_oldest_jobs_are_removed(make_client, tmp_path):
         for seed in range(4):
             answer = client.post(PATH, json={**BODY, "seed": seed, "steps": 1, "wait": True})
             ids.append(answer.headers["x-job-id"])
+        wait_for(lambda: len(client.get(PATH).json()["data"]) == 2)
         assert [job["id"] for job in client.get(PATH).json()["data"]] == ids[:1:-1]
         stored = {path.name for path in (tmp_path / "store" / "jobs").iterdir()}
         assert stored == set(ids[2:])
