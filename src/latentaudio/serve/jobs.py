@@ -46,12 +46,14 @@ class JobSettings:
         warm_up: Whether the first model is loaded before the server is ready.
         log_prompts: Whether prompts are written to the log.
         batch_size: Requests of equal shape that share a batch; 0: 1 on a CPU, 8 on a GPU.
+        max_queue_per_client: Requests of one client that wait or run; 0: the whole queue.
     """
 
     unload_after_s: float = 900.0
     warm_up: bool = True
     log_prompts: bool = False
     batch_size: int = 0
+    max_queue_per_client: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,10 @@ class JobManager:
         self._planner = Planner(pool, limits)
         self._runner = Runner(pool, store, self._post, self.metrics)
         self._scheduler = Scheduler(
-            self._runner, max_tasks=limits.max_queue, batch_size=self._batch_size()
+            self._runner,
+            max_tasks=limits.max_queue,
+            max_tasks_per_client=settings.max_queue_per_client or limits.max_queue,
+            batch_size=self._batch_size(),
         )
         self._decoders = asyncio.Semaphore(NUM_DECODERS)
         self._idempotent: dict[tuple[str, str], _Keyed] = {}
