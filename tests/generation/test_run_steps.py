@@ -57,7 +57,7 @@ def test_runs_that_take_turns_give_what_each_gives_alone(tiny):
 def test_steps_of_second_passes_are_told_apart(tiny):
     events = list(Engine(tiny).run_steps(resolve(tiny, "loop and stereo")))
     second = [isinstance(event, Progress) and event.is_second_pass for event in events]
-    assert second == sorted(second[:-1]) + [False]  # first pass, second passes, the clip
+    assert second == [*sorted(second[:-1]), False]  # first pass, second passes, the clip
     assert sum(second) > 3
 
 

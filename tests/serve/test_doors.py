@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 import elevenlabs
+import httpx
 import openai
 import pytest
 import soundfile
@@ -63,8 +64,15 @@ def address(tiny_folder, tmp_path_factory):
     listener.close()
 
 
-def test_elevenlabs_client(address, tmp_path):
-    client = elevenlabs.ElevenLabs(api_key="secret", base_url=address)
+@pytest.fixture
+def connection():
+    """An HTTP client that is closed; ElevenLabs' own is not."""
+    with httpx.Client(timeout=120) as client:
+        yield client
+
+
+def test_elevenlabs_client(address, connection, tmp_path):
+    client = elevenlabs.ElevenLabs(api_key="secret", base_url=address, httpx_client=connection)
     pieces = client.text_to_sound_effects.convert(
         text="dog",
         duration_seconds=1.0,
@@ -80,24 +88,26 @@ def test_elevenlabs_client(address, tmp_path):
     assert facts["tags"]["made"] == "AI generated"
 
 
-def test_elevenlabs_client_gets_errors(address):
-    client = elevenlabs.ElevenLabs(api_key="secret", base_url=address)
+def test_elevenlabs_client_gets_errors(address, connection):
+    client = elevenlabs.ElevenLabs(api_key="secret", base_url=address, httpx_client=connection)
     with pytest.raises(elevenlabs.UnprocessableEntityError) as caught:
         list(client.text_to_sound_effects.convert(text="dog", duration_seconds=99))
     assert "duration_seconds" in str(caught.value.body)
-    client = elevenlabs.ElevenLabs(api_key="wrong", base_url=address)
+    client = elevenlabs.ElevenLabs(api_key="wrong", base_url=address, httpx_client=connection)
     with pytest.raises(elevenlabs.core.ApiError) as caught:
         list(client.text_to_sound_effects.convert(text="dog"))
     assert caught.value.status_code == 401
     assert caught.value.body["detail"]["status"] == "invalid_api_key"
 
 
-def openai_client(address, key="secret"):
-    return openai.OpenAI(api_key=key, base_url=f"{address}/v1", max_retries=0)
+def openai_client(address, connection, key="secret"):
+    return openai.OpenAI(
+        api_key=key, base_url=f"{address}/v1", max_retries=0, http_client=connection
+    )
 
 
-def test_openai_client(address, tmp_path):
-    client = openai_client(address)
+def test_openai_client(address, connection, tmp_path):
+    client = openai_client(address, connection)
     assert [model.id for model in client.models.list()] == ["tiny", "speaker"]
     words = {"model": "tts-1", "voice": "alloy", "input": "Hello.", "response_format": "wav"}
     extra = {**OPTIONS, "duration": 1.0}
@@ -115,15 +125,15 @@ def test_openai_client(address, tmp_path):
     assert data == clip.content
 
 
-def test_openai_client_gets_errors(address):
-    client = openai_client(address)
+def test_openai_client_gets_errors(address, connection):
+    client = openai_client(address, connection)
     with pytest.raises(openai.NotFoundError, match="does not speak") as caught:
         client.audio.speech.create(model="tiny", voice="alloy", input="Hello.")
     assert caught.value.code == "model_not_found"
     with pytest.raises(openai.UnprocessableEntityError, match="speed"):
         client.audio.speech.create(model="tts-1", voice="alloy", input="Hello.", speed=2.0)
     with pytest.raises(openai.AuthenticationError):
-        openai_client(address, "wrong").models.list()
+        openai_client(address, connection, "wrong").models.list()
 
 
 def test_speech_without_a_model_that_speaks(client):

@@ -353,6 +353,8 @@ def test_bad_requests_get_one_line(client, name):
 def test_other_types_and_places(client):
     assert client.post(PATH, content=b"x", headers={"content-type": "text/x"}).status_code == 415
     assert client.put(PATH).json()["error"]["code"] == "method_not_allowed"
+    assert client.put(PATH).headers["allow"] == "GET, POST"
+    assert client.put(f"{PATH}/x").headers["allow"] == "DELETE, GET"
     assert client.get("/etc/passwd").json()["error"]["code"] == "not_found"
     assert client.get("/static/..%2fapp.py").status_code == 404
     assert client.get(f"{PATH}/gen_x/content").status_code == 404

@@ -14,7 +14,7 @@ import pytest
 PATH = "/v1/audio/generations"
 BODY = {"prompt": "dog", "duration": 1.0, "steps": 2, "seed": 3}
 START_S = 120
-pytestmark = pytest.mark.cli
+pytestmark = [pytest.mark.cli, pytest.mark.slow]
 
 
 @contextmanager

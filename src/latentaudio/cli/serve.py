@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -19,15 +21,16 @@ KEY_VARIABLE = "LATENTAUDIO_API_KEYS"
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(
-    *,
+@Parameter(name="*")
+@dataclass(frozen=True)
+class NetworkFlags:
+    """Where the server listens, and for whom."""
+
     host: Annotated[
         str,
         Parameter(help="Address to listen on; 0.0.0.0 is every network.", group=NETWORK),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, Parameter(help="Port, 0 to 65535; 0 is a free one.", group=NETWORK)
-    ] = 8123,
+    ] = "127.0.0.1"
+    port: Annotated[int, Parameter(help="Port, 0 to 65535; 0 is a free one.", group=NETWORK)] = 8123
     api_key_file: Annotated[
         Path | None,
         Parameter(
@@ -35,44 +38,61 @@ def serve(
             "commas between them. Default: no key is needed.",
             group=NETWORK,
         ),
-    ] = None,
+    ] = None
     drain_seconds: Annotated[
         float,
         Parameter(help="Seconds in which requests are finished after SIGTERM.", group=NETWORK),
-    ] = 30.0,
+    ] = 30.0
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ModelFlags:
+    """The models and where they compute."""
+
     model: Annotated[
-        list[str] | None,
+        tuple[str, ...],
         Parameter(
             help="Model to serve: a name, a folder, a file, or NAME=PATH. Repeat it for several; "
-            "the first is the default. Default: mini.",
+            "the first is the default.",
             group=MODELS,
         ),
-    ] = None,
+    ] = ("mini",)
     adapter: Annotated[
-        list[str] | None,
+        tuple[str, ...],
         Parameter(
             help="Adapter of the first model that requests may name: PATH[:WEIGHT] or "
             "NAME=PATH[:WEIGHT]. Repeat it for several.",
             group=MODELS,
+            show_default=False,
         ),
-    ] = None,
-    device: Annotated[str, Parameter(help="Device: auto, cpu, cuda or mps.", group=MODELS)] = (
-        "auto"
-    ),
+    ] = ()
+    device: Annotated[str, Parameter(help="Device: auto, cpu, cuda or mps.", group=MODELS)] = "auto"
     precision: Annotated[
         str, Parameter(help="Number format: auto, bf16 or fp32.", group=MODELS)
-    ] = "auto",
+    ] = "auto"
     unload_after: Annotated[
         float,
         Parameter(
             help="Seconds without requests after which models leave memory; 0: never.",
             group=MODELS,
         ),
-    ] = 900.0,
-    warm_up: Annotated[
+    ] = 900.0
+    no_warm_up: Annotated[
         bool,
-        Parameter(help="Load the first model at the start.", negative="--no-warm-up", group=MODELS),
-    ] = True,
+        Parameter(
+            help="Load models at the first request, not at the start.",
+            group=MODELS,
+            show_default=False,
+        ),
+    ] = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class StorageFlags:
+    """What is kept, and how long."""
+
     store: Annotated[
         Path | None,
         Parameter(
@@ -80,50 +100,67 @@ def serve(
             "server.",
             group=STORAGE,
         ),
-    ] = None,
+    ] = None
     file_lifetime: Annotated[
         float,
         Parameter(help="Seconds after its last use until an upload is deleted.", group=STORAGE),
-    ] = 3600.0,
+    ] = 3600.0
     max_jobs: Annotated[
         int, Parameter(help="Ended jobs that are kept; the oldest are removed.", group=STORAGE)
-    ] = 1000,
+    ] = 1000
     log_prompts: Annotated[
-        bool,
-        Parameter(help="Write prompts to the log.", group=STORAGE, show_default=False),
-    ] = False,
+        bool, Parameter(help="Write prompts to the log.", group=STORAGE, show_default=False)
+    ] = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class LimitFlags:
+    """Most that clients may ask for."""
+
     max_queue: Annotated[
         int, Parameter(help="Requests that wait or run; more get status 429.", group=LIMITS)
-    ] = 256,
+    ] = 256
     max_duration: Annotated[
         float, Parameter(help="Longest clip in seconds, up to 600.", group=LIMITS)
-    ] = 120.0,
-    max_steps: Annotated[int, Parameter(help="Most sampling steps.", group=LIMITS)] = 250,
-    max_clips: Annotated[int, Parameter(help="Most clips of a request.", group=LIMITS)] = 64,
-    max_candidates: Annotated[int, Parameter(help="Most candidates of a clip.", group=LIMITS)] = 8,
+    ] = 120.0
+    max_steps: Annotated[int, Parameter(help="Most sampling steps.", group=LIMITS)] = 250
+    max_clips: Annotated[int, Parameter(help="Most clips of a request.", group=LIMITS)] = 64
+    max_candidates: Annotated[int, Parameter(help="Most candidates of a clip.", group=LIMITS)] = 8
     max_upload: Annotated[
         float, Parameter(help="Largest upload in megabytes (2^20 bytes).", group=LIMITS)
-    ] = 64.0,
+    ] = 64.0
+
+
+LEAST_VALUES = {
+    "max_queue": 1,
+    "max_jobs": 1,
+    "drain_seconds": 0,
+    "unload_after": 0,
+    "file_lifetime": 1,
+    "max_duration": 0.1,
+    "max_steps": 1,
+    "max_clips": 1,
+    "max_candidates": 1,
+    "max_upload": 0.01,
+}
+"""Least value of each number."""
+
+
+def serve(
+    *,
+    network: NetworkFlags = NetworkFlags(),
+    models: ModelFlags = ModelFlags(),
+    storage: StorageFlags = StorageFlags(),
+    bounds: LimitFlags = LimitFlags(),
 ) -> None:
     """Serve models over HTTP: jobs, a page for browsers, and interfaces of other products.
 
     The server prints its address. It takes no path from a client, and tells none.
     """
-    keys = read_keys(api_key_file)
-    for name, value, least in (
-        ("--max-queue", max_queue, 1),
-        ("--max-jobs", max_jobs, 1),
-        ("--drain-seconds", drain_seconds, 0),
-        ("--unload-after", unload_after, 0),
-        ("--file-lifetime", file_lifetime, 1),
-        ("--max-duration", max_duration, 0.1),
-        ("--max-steps", max_steps, 1),
-        ("--max-clips", max_clips, 1),
-        ("--max-candidates", max_candidates, 1),
-        ("--max-upload", max_upload, 0.01),
-    ):
-        if not least <= value < float("inf"):
-            raise UsageError(f"{name} {value:g} must be a number from {least:g}")
+    keys = read_keys(network.api_key_file)
+    for flags in (network, models, storage, bounds):
+        _check_numbers(flags)
     try:
         from ..serve.process import ServerSettings, run_server
     except ImportError as error:
@@ -136,24 +173,39 @@ def serve(
     from ..serve.model_pool import PoolSettings
     from . import console
 
-    if not keys and host not in LOCAL_HOSTS:
-        console.print_error(f"everybody who reaches {host} can use this server; add --api-key-file")
+    if not keys and network.host not in LOCAL_HOSTS:
+        console.print_error(
+            f"everybody who reaches {network.host} can use this server; add --api-key-file"
+        )
     limits = Limits(
-        max_queue=max_queue,
-        max_duration_s=max_duration,
-        max_steps=max_steps,
-        max_clips=max_clips,
-        max_candidates=max_candidates,
-        max_jobs=max_jobs,
-        max_upload_bytes=round(max_upload * 2**20),
-        file_lifetime_s=file_lifetime,
+        max_queue=bounds.max_queue,
+        max_duration_s=bounds.max_duration,
+        max_steps=bounds.max_steps,
+        max_clips=bounds.max_clips,
+        max_candidates=bounds.max_candidates,
+        max_jobs=storage.max_jobs,
+        max_upload_bytes=round(bounds.max_upload * 2**20),
+        file_lifetime_s=storage.file_lifetime,
     )
     run_server(
-        ServerSettings(host, port, keys, store, drain_seconds),
-        PoolSettings(tuple(model or ("mini",)), tuple(adapter or ()), device, precision),
-        JobSettings(unload_after_s=unload_after, warm_up=warm_up, log_prompts=log_prompts),
+        ServerSettings(network.host, network.port, keys, storage.store, network.drain_seconds),
+        PoolSettings(models.model, models.adapter, models.device, models.precision),
+        JobSettings(
+            unload_after_s=models.unload_after,
+            warm_up=not models.no_warm_up,
+            log_prompts=storage.log_prompts,
+        ),
         limits,
     )
+
+
+def _check_numbers(flags: object) -> None:
+    """Raise UsageError for a number that is too small or not finite."""
+    for name, least in LEAST_VALUES.items():
+        value = getattr(flags, name, least)
+        if not least <= value < math.inf:
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} {value:g} must be a number from {least:g}")
 
 
 def read_keys(file: Path | None) -> list[str]:

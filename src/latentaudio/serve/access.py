@@ -38,15 +38,15 @@ class Access:
         """
         if not self.keys:
             return Caller("", request.client.host if request.client else "local")
-        given = key_of(request).encode("utf-8", "replace")
-        matches = [hmac.compare_digest(given, key) for key in self.keys]
+        sent = key_of(request).encode("utf-8", "replace")
+        matches = [hmac.compare_digest(sent, key) for key in self.keys]
         if not any(matches):
             raise Problem(
                 "unauthorized",
                 "send a valid API key as: Authorization: Bearer KEY",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        owner = hashlib.sha256(given).hexdigest()[:_OWNER_CHARS]
+        owner = hashlib.sha256(sent).hexdigest()[:_OWNER_CHARS]
         return Caller(owner, owner)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -50,6 +52,7 @@ CONTENT_POLICY = (
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 _REF = "#/components/schemas/{model}"
 _OPEN_API_VERSION = "1"
+_PARAMETER = re.compile(r"\{[^}]*\}")
 
 
 def create_app(manager: JobManager, api_keys: Sequence[str] = ()) -> FastAPI:
@@ -80,6 +83,7 @@ def create_app(manager: JobManager, api_keys: Sequence[str] = ()) -> FastAPI:
     for door in DOORS:
         app.include_router(door.router)
     _add_own_routes(app, manager)
+    _add_model_routes(app)
     _add_errors(app)
     app.add_middleware(Observer, metrics=manager.metrics)
     app.add_middleware(BodyGuard, limits=manager.limits)
@@ -88,7 +92,7 @@ def create_app(manager: JobManager, api_keys: Sequence[str] = ()) -> FastAPI:
 
 
 def _add_own_routes(app: FastAPI, manager: JobManager) -> None:
-    """Add health, metrics, models, limits and the page."""
+    """Add health, metrics and the page."""
 
     @app.get("/health", tags=["server"], summary="Whether the server runs")
     async def health() -> Health:
@@ -124,6 +128,18 @@ def _add_own_routes(app: FastAPI, manager: JobManager) -> None:
         manager.metrics.queue.set(manager.num_unfinished)
         return Response(manager.metrics.render(), media_type=CONTENT_TYPE)
 
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return _page_file(request, PAGE_FILE)
+
+    @app.get("/static/{name}", include_in_schema=False)
+    async def static(request: Request, name: str) -> Response:
+        return _page_file(request, name)
+
+
+def _add_model_routes(app: FastAPI) -> None:
+    """Add models and limits."""
+
     @app.get(
         "/v1/models", tags=["models"], summary="Models", responses=error_responses("unauthorized")
     )
@@ -146,14 +162,6 @@ def _add_own_routes(app: FastAPI, manager: JobManager) -> None:
     )
     async def limits(_: CallerDependency, manager: ManagerDependency) -> LimitsInfo:
         return manager.limits.to_wire()
-
-    @app.get("/", include_in_schema=False)
-    async def page(request: Request) -> Response:
-        return _page_file(request, PAGE_FILE)
-
-    @app.get("/static/{name}", include_in_schema=False)
-    async def static(request: Request, name: str) -> Response:
-        return _page_file(request, name)
 
 
 def _page_file(request: Request, name: str) -> Response:
@@ -188,8 +196,10 @@ def _add_errors(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_json")
-        headers = dict(error.headers or {})
+        headers = {name: each for name, each in (error.headers or {}).items() if name != "Allow"}
         problem = Problem(code, f"{request.method} {request.url.path[:100]}: {error.detail}")
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_methods_of(app, request.url.path))
         problem.headers = headers
         return answer(request, problem)
 
@@ -207,6 +217,16 @@ def _add_errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(Exception, on_bug)
+
+
+def _methods_of(app: FastAPI, path: str) -> list[str]:
+    """Return the methods of a path; the framework's own list has those of one route only."""
+    methods = set()
+    for template, operations in _openapi(app)["paths"].items():
+        pattern = _PARAMETER.sub("[^/]+", template)
+        if re.fullmatch(pattern, path) is not None:
+            methods |= {name.upper() for name in operations}
+    return sorted(methods) or ["GET"]
 
 
 class Observer:
@@ -243,7 +263,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     """Return the schema of the interface, with the bodies that routes read themselves."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        models = [GenerationRequest, *(door.request_model for door in DOORS)]
+        models: list[type[BaseModel]] = [GenerationRequest, *(door.request_model for door in DOORS)]
         _, extra = models_json_schema(
             [(model, "validation") for model in models], ref_template=_REF
         )

@@ -16,6 +16,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..config.parsing import parse_json
@@ -74,7 +75,9 @@ class BodyGuard:
                 raise _too_large(self.limits.max_upload_bytes)
             return message
 
-        await self.app(scope, receive_bounded, send)
+        # a client that goes away while it sends gets no answer
+        with suppress(ClientDisconnect):
+            await self.app(scope, receive_bounded, send)
 
 
 def _too_large(limit: int) -> Problem:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from ..audio.io import info
+from ..audio.io import Audio, info
 from ..editing.drawn_mask import MaskPixels, load_mask
 from ..editing.inputs import RequestInputs, SourceAudio
 from ..errors import DataError, LatentAudioError, UsageError
@@ -19,9 +19,6 @@ from .limits import Limits
 from .problems import Problem, problem_of
 from .schemas import UploadedFile
 from .store import FILE_PREFIX, Store, new_id
-
-if TYPE_CHECKING:
-    from .entries import JobIndex
 
 PART_PREFIX = "part:"
 _CLIP_REFERENCE = re.compile(r"(gen_[0-9a-f]{32})/(\d{1,3})")
@@ -132,6 +129,13 @@ class Uploads:
                 self.store.remove_file(file)
 
 
+class ClipReader(Protocol):
+    """Reads clips of finished jobs."""
+
+    def read_audio(self, client: str, job: str, index: int) -> Audio:
+        """Return a clip of a finished job of a client."""
+
+
 @dataclass(frozen=True)
 class FileReader:
     """Reads the files that one request names.
@@ -145,7 +149,7 @@ class FileReader:
 
     client: str
     uploads: Uploads
-    jobs: JobIndex
+    jobs: ClipReader
     parts: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
 
     def read_audio(self, reference: str, inputs: RequestInputs) -> SourceAudio:

@@ -60,11 +60,11 @@ class Caller:
 
     Attributes:
         owner: Who may see its jobs and files: the hash of a key, or "" on a server without keys.
-        share: Who shares the machine with whom: the same, or the address of the client.
+        group: Who shares the machine with whom: the same, or the address of the client.
     """
 
     owner: str = ""
-    share: str = "local"
+    group: str = "local"
 
 
 @dataclass(eq=False)
@@ -252,7 +252,7 @@ class JobManager:
             return entry, True
         deadline_s = wire.get("deadline_s")
         task = JobTask(
-            caller.share,
+            caller.group,
             plan.model,
             plan.num_units,
             partial(self._on_end, entry),
@@ -278,7 +278,7 @@ class JobManager:
         if self.is_draining:
             raise problem_of(StoppedError("the server is stopping; try again later"))
         try:
-            self._scheduler.check_room(caller.share)
+            self._scheduler.check_room(caller.group)
         except Exception as error:
             raise problem_of(error) from None
 
@@ -292,13 +292,13 @@ class JobManager:
 
         async with self._decoders:
             try:
-                made = await asyncio.to_thread(plan)
+                plan_made = await asyncio.to_thread(plan)
             except Exception as error:
                 problem = problem_of(error)
                 if problem.info.code == "internal":
                     LOGGER.exception("a request could not be planned")
                 raise problem from None
-        return made.with_warnings(notices)
+        return plan_made.with_warnings(notices)
 
     async def _answer_from_cache(self, entry: Entry) -> bool:
         """Finish a job with the clips of an earlier one; return whether there is one."""

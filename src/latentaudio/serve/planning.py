@@ -220,8 +220,7 @@ def _rows_of(wire: Mapping[str, Any]) -> list[dict[str, Any]]:
     if wire.get("regions"):
         if wire.get("rows"):
             raise UsageError("rows and regions exclude each other; leave out one of them")
-        is_plain = edit is not None and edit["kind"] == "inpaint"
-        if not is_plain or edit.get("time_ranges") or edit.get("mask"):
+        if edit is None or edit["kind"] != "inpaint" or edit.get("time_ranges") or edit.get("mask"):
             raise UsageError("regions need an edit of kind inpaint without ranges and mask")
         rows = []
         for region in wire["regions"]:
@@ -276,11 +275,11 @@ def _read_edit(edit: Mapping[str, Any], inputs: RequestInputs, files: FileReader
 
 def _shares_of_passes(options: GenerationOptions) -> float:
     """Return the work of second passes, in passes of all steps."""
-    share = _LOOP_PASS_SHARE if options.loop_seam else 0.0
+    passes = _LOOP_PASS_SHARE if options.loop_seam else 0.0
     if options.stereo_width:
-        share += _STEREO_PASS_SHARE
-        share += _LOOP_PASS_SHARE if options.loop_seam_duration else 0.0
-    return share
+        passes += _STEREO_PASS_SHARE
+        passes += _LOOP_PASS_SHARE if options.loop_seam_duration else 0.0
+    return passes
 
 
 def _num_steps(options: GenerationOptions) -> int:

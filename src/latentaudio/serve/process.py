@@ -98,11 +98,10 @@ def run_server(
     Raises:
         LatentAudioError: A model or the store cannot be used, or the port is taken.
     """
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    notices.install()
     models = ModelPool(pool)
     with _listen(settings) as listener, _store_folder(settings.store) as folder:
+        logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+        notices.install()
         manager = JobManager(models, Store(folder), limits, jobs)
         config = uvicorn.Config(
             create_app(manager, settings.api_keys),

@@ -380,14 +380,14 @@ def _simulate(queue: _Queue, speeds: dict[str, float], turn_s: float) -> dict[Ta
     turn_s = max(turn_s, total / MAX_SIMULATED_TURNS, 1e-9)
     left_of_turn = max(turn_s - queue.turn_used_s, 0.0)
     places: dict[Task, Place] = {}
-    begun: dict[int, int] = {}
+    first_turns: dict[int, int] = {}
     now = 0.0
     while clients:
         rows = clients.pop(0)
         row = rows[-1]
         task = numbered[int(row[1])]
         if not task.is_started:
-            begun.setdefault(int(row[1]), len(begun) + 1)
+            first_turns.setdefault(int(row[1]), len(first_turns) + 1)
         used = min(row[0], left_of_turn)
         left_of_turn = turn_s
         now += used
@@ -395,7 +395,7 @@ def _simulate(queue: _Queue, speeds: dict[str, float], turn_s: float) -> dict[Ta
         if row[0] <= 0.0:
             rows.pop()
             eta = now if task.lane in speeds else None
-            places[task] = Place(begun.get(int(row[1]), 0), eta)
+            places[task] = Place(first_turns.get(int(row[1]), 0), eta)
         if rows:
             clients.append(rows)
     return places

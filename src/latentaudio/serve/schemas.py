@@ -64,7 +64,9 @@ EDIT_MODELS: dict[str, type[WireModel]] = {
     for options in get_args(get_args(AnyEdit)[0])
 }
 """The wire form of each edit by its kind."""
-WireEdit: Any = Annotated[Union[tuple(EDIT_MODELS.values())], Field(discriminator="kind")]  # noqa: UP007
+_AnyEditModel: Any = Union[tuple(EDIT_MODELS.values())]  # noqa: UP007
+WireEdit: Any = Annotated[_AnyEditModel, Field(discriminator="kind")]
+"""The wire form of any edit."""
 
 WireCue: Any = create_model(
     "Cue",

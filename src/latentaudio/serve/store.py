@@ -91,7 +91,8 @@ class Store:
 
     def read_clip(self, job: str, index: int) -> Samples:
         """Return the samples [C, N] of a stored clip."""
-        samples: Samples = np.load(_clip_path(self._jobs / job, index), allow_pickle=False)
+        path = _clip_path(self._jobs / job, index)
+        samples: Samples = np.load(path, allow_pickle=False)
         return samples
 
     def read_content(self, job: str, index: int) -> bytes:

@@ -41,7 +41,7 @@ class SpeechRequest(DoorRequest):
     Attributes:
         model: A name of OpenAI, or a model of this server.
         input: The words to speak.
-        voice: A word for the voice, such as "female".
+        voice_name: A word for the voice, such as "female".
         instructions: A description of the voice.
         response_format: Format of the audio; aac is refused.
         speed: 1; others are refused.
@@ -50,7 +50,7 @@ class SpeechRequest(DoorRequest):
 
     model: str = Field(min_length=1, max_length=200)
     input: str = Field(min_length=1, max_length=MAX_INPUT_CHARS)
-    voice: str | VoiceId
+    voice_name: str | VoiceId = Field(alias="voice")
     instructions: str | None = Field(None, max_length=2000)
     response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] = "mp3"
     speed: float = Field(1.0, ge=0.25, le=4.0)
@@ -100,10 +100,11 @@ async def speech(
             "invalid_request", "response_format aac is not written here; choose mp3 or opus",
             "response_format",
         )  # fmt: skip
-    voice = body.voice if isinstance(body.voice, str) else body.voice.id
+    speaker = body.voice_name
+    described = speaker if isinstance(speaker, str) else speaker.id
     wire: dict[str, Any] = {
         "transcript": body.input,
-        "prompt": body.instructions or f"A {voice} voice is speaking",
+        "prompt": body.instructions or f"A {described} voice is speaking",
         "model": model,
         "format": body.response_format,
     }
