@@ -36,7 +36,7 @@ ALLOWED = {
     "train": {"data", "procedural_audio", "interrupts", *CORE},
     "evaluate": {"pipeline", "generation", "train", "data", "procedural_audio", *CORE},
     "benchmark": {"pipeline", "generation", "train", "data", "procedural_audio", *CORE},
-    "serve": {"pipeline", "generation", "editing", "codec", *CORE},
+    "serve": {"pipeline", "generation", "editing", *CORE},
     "client": {"serve", "config", "errors", "fileio"},
     "procedural_audio": set(),
 }

@@ -204,7 +204,6 @@ class Client:
         cutoff_hz: float | None = None,
         before: float | None = None,
         after: float | None = None,
-        loop_seam: float | None = None,
         **fields: Unpack[RequestFields],
     ) -> list[Sound]:
         """Edit a clip and wait for the result. `mask` is a picture, white where sound is made anew.
@@ -224,7 +223,7 @@ class Client:
             "cutoff_hz": cutoff_hz,
             "before": before,
             "after": after,
-            "loop_seam": loop_seam,
+            "loop_seam": fields.pop("loop_seam", None) if kind == "loop" else None,
         }
         edit = {name: value for name, value in values.items() if value is not None}
         request = {

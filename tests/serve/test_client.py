@@ -63,6 +63,12 @@ def test_an_edit_takes_sounds_in_every_form(client, tmp_path, form):
     assert not np.array_equal(before[:, 16000:24000], after[:, 16000:24000])
 
 
+def test_the_seam_of_a_loop_belongs_to_the_edit(client):
+    [source] = client.generate("a bell", **QUICK)
+    [loop] = client.edit("loop", source, "a bell", loop_seam=0.4, steps=2, seed=1)
+    assert "0.4" in str(loop.clip.options["edit"])
+
+
 def test_events_count_the_steps_and_end_with_the_job(client):
     events = list(client.events(client.submit({"prompt": "events", **QUICK, "steps": 6})))
     assert isinstance(events[-1], Job)

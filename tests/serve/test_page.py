@@ -7,6 +7,7 @@ they are missing, the tests are skipped, and pytest says why.
 import base64
 import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,17 @@ def page(open_page):
     return opened
 
 
+def wait_until(page, expression):
+    """Wait until an expression of JavaScript is true, and return it; the page forbids eval."""
+    end = time.monotonic() + TIMEOUT_MS / 1000
+    while True:
+        value = page.evaluate(expression)
+        if value:
+            return value
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(50)
+
+
 def make(page, prompt, **fields):
     """Generate a sound of one second."""
     page.fill("[name=prompt]", prompt)
@@ -96,7 +108,7 @@ def send_to(page, tab):
     article.get_by_role("button", name="Send", exact=True).click()
     expect(page.locator(f"#tab-{tab}")).to_have_attribute("aria-selected", "true")
     expect(page.locator("fieldset.source").first.locator("audio")).to_be_visible()
-    page.wait_for_function("document.querySelector('.overlay').width > 50")
+    wait_until(page, "document.querySelector('.overlay').width > 50")
 
 
 def last_job(page):
@@ -122,15 +134,15 @@ def test_a_sound_is_generated_drawn_and_still_there_after_a_reload(page):
     page.reload()
     expect(article).to_have_count(1)
     expect(article.locator(".facts")).to_contain_text("seed 7")
-    page.wait_for_function("document.querySelector('article .mel').width > 50")
+    wait_until(page, "document.querySelector('article .mel').width > 50")
     colors = page.evaluate(
         "(() => { const c = document.querySelector('article .mel');"
         "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
         "return new Set(new Uint32Array(d.buffer)).size; })()"
     )
     assert colors > 20
-    duration = page.wait_for_function("document.querySelector('article audio').duration")
-    assert duration.json_value() == pytest.approx(1.0, abs=0.01)
+    duration = wait_until(page, "document.querySelector('article audio').duration")
+    assert duration == pytest.approx(1.0, abs=0.01)
     page.fill("[name=prompt]", "something else")
     article.get_by_role("button", name="Use settings again").click()
     expect(page.locator("[name=prompt]")).to_have_value("a bell")
@@ -209,10 +221,11 @@ def test_a_brush_paints_a_mask_which_comes_back_with_the_settings(page):
     page.reload()
     article = page.locator("article.sound").first
     article.get_by_role("button", name="Use settings again").click()
-    page.wait_for_function(
+    wait_until(
+        page,
         "(() => { const c = document.querySelector('.overlay'); if (c.width < 50) return false;"
         "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
-        "return d.filter((v, i) => i % 4 === 3 && v > 0).length > 100; })()"
+        "return d.filter((v, i) => i % 4 === 3 && v > 0).length > 100; })()",
     )
 
 
@@ -314,7 +327,7 @@ def test_sounds_are_compared_and_downloaded_in_another_format(page):
     page.get_by_role("button", name="Compare as B").nth(1).click()
     expect(page.locator("#compare audio")).to_have_count(2)
     page.get_by_role("button", name="Switch sides").click()
-    page.wait_for_function("!document.querySelector('#compare audio').paused || true")
+    wait_until(page, "[...document.querySelectorAll('#compare audio')].some((a) => !a.paused)")
     article = page.locator("article.sound").first
     article.locator("[name=format]").select_option("flac")
     with page.expect_download() as caught:

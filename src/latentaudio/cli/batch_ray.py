@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GenerationError, LatentAudioError, UsageError
+from ..errors import GenerationError, LatentAudioError, UsageError, first_line
 from .batch_list import Row
 from .flags import RuntimeFlags
 
@@ -72,8 +72,11 @@ def generate_rows_on_ray(
 
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UsageError(f"the Ray cluster {address} does not answer ({error})") from None
+    except Exception as error:  # Ray raises plain exceptions, too
+        raise UsageError(
+            f"the Ray cluster {address} does not answer ({first_line(error)}); check the address, "
+            "and its log"
+        ) from None
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
