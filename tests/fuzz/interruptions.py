@@ -43,7 +43,8 @@ SIGNALS = {"INT": 130, "TERM": 143, "KILL": -9}
 """Signals with the exit code after each."""
 NEW_PROCESS_EVERY = 10
 MAX_STOP_S = 2.0
-MAX_RUN_S = 900.0
+MAX_RUN_S = 3600.0
+"""For commands that hang: a very busy machine needs minutes for what takes seconds."""
 GROUP_END_S = 10.0
 """Time for other processes of a command to end after it."""
 KEPT_NAMES = re.compile(r"\.lock|\.untrained|\.[0-9a-f]{32}\.lock")
