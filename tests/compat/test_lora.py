@@ -125,16 +125,14 @@ def state(pipe):
     return pipe.get_list_adapters(), pipe.get_active_adapters()
 
 
-def test_lists_and_switches_are_those_of_diffusers(pair, adapter_folder, request):
-    """DoRA of a weight between 0 and 1 has another meaning in diffusers (see the guide)."""
-    is_lora = request.node.callspec.params["adapter_folder"] == "lora"
+def test_lists_and_switches_are_those_of_diffusers(pair, adapter_folder):
     theirs, ours = pair
     oracle = Oracle(theirs)
     base = run(ours)
     steps = (
         lambda pipe: pipe.load_lora_weights(adapter_folder, adapter_name="a"),
         lambda pipe: pipe.load_lora_weights(adapter_folder, adapter_name="b"),
-        lambda pipe: pipe.set_adapters(["a", "b"], [0.5, 0.25]),
+        lambda pipe: pipe.set_adapters(["a", "b"], [0.5, 0.3]),
         lambda pipe: pipe.set_adapters(["a"], [0.5]),
         lambda pipe: pipe.disable_lora(),
         lambda pipe: pipe.disable_lora(),
@@ -147,9 +145,7 @@ def test_lists_and_switches_are_those_of_diffusers(pair, adapter_folder, request
             step(oracle)
             step(ours)
             assert state(ours) == state(oracle)
-            weights = {each.weight for each in ours.system.adapters.values()}
-            if is_lora or weights <= {0.0, 1.0}:
-                assert difference(run(theirs), run(ours)) < 1e-4
+            assert difference(run(theirs), run(ours)) < 1e-4
     finally:
         ours.unload_lora_weights()
         theirs.unet.delete_adapters([n for n in ("a", "b") if n in theirs.unet.peft_config])

@@ -37,7 +37,7 @@ class LoRAMethods:
         subfolder: str = "",
         **_: Any,
     ) -> None:
-        """Load a LoRA and use it with weight 1, without those that are loaded already.
+        """Load a LoRA and use it with weight 1, in place of those loaded before, as diffusers does.
 
         Args:
             pretrained_model_name_or_path_or_dict: A file, folder, hub id or a state dict.
@@ -55,7 +55,8 @@ class LoRAMethods:
         else:
             place = Path(source, subfolder) if subfolder else Path(source)
             self.system.load_adapter(place / weight_name if weight_name else place, name=name)
-        self.set_adapters(name)
+        names = [*sorted(self._fused), name]
+        self.set_adapters(names, [self._weights()[each] for each in names])
 
     def set_adapters(
         self,
