@@ -32,6 +32,11 @@ class StopRequest:
         """Whether a signal has arrived."""
         return self.signal_number is not None
 
+    @property
+    def is_sigterm(self) -> bool:
+        """Whether the signal is SIGTERM."""
+        return self.signal_number == signal.SIGTERM
+
     def handle(self, signal_number: int, _frame: FrameType | None) -> None:
         """Remember the first signal; stop at once at the second."""
         if self.is_made:

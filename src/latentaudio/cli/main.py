@@ -88,6 +88,7 @@ COMMANDS = (
     Command("finetune", "finetune", TRAINING, "Teach a model your own sounds.", "markdown"),
     Command("train", "train", TRAINING, "Train one component of a model.", "markdown"),
     Command("evaluate", "evaluate", MEASURE, "Measure clips, or the quality of a model."),
+    Command("listen", "listen", MEASURE, "Rate clips blindly in the browser.", "markdown"),
     Command("benchmark", "benchmark", MEASURE, "Measure speed and memory.", "markdown"),
     Command("doctor", "doctor", SYSTEM, "Show versions, hardware and folders."),
 )

@@ -186,8 +186,8 @@ class Evaluation(_Stored):
         rows: list[tuple[str, ...]] = [_COLUMNS]
         rows += [_cells(value) for value in self.values]
         lines = [f"{self.generated.path} ({self._sides()}), protocol {self.protocol['name']}", ""]
-        lines += _aligned(rows)
-        lines += ["", *_aligned(self._level_rows())]
+        lines += aligned(rows)
+        lines += ["", *aligned(self._level_rows())]
         for value in self.values:
             details = _shown_details(value)
             if details:
@@ -309,8 +309,8 @@ def _shown_level(level: dict[str, float]) -> str:
     return f"{format_number(level['mean'])} ({least} to {format_number(level['greatest'])})"
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows of a table as lines with columns of equal width."""
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the rows of a table as lines with columns of equal width."""
     if not rows:
         return []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,0 +1,1 @@
+"""A blind listening test of several systems in the browser, on this machine only."""
