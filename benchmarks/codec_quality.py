@@ -34,50 +34,24 @@ import numpy as np
 import scipy.signal
 import soundfile
 import torch
-from yamnet import YAMNet, load_class_labels
 
 from latentaudio.audio.mel import vae_mel
 from latentaudio.evaluate.metrics.frechet import frechet_distance
 from latentaudio.evaluate.mini.classifier import load_classifier
+from latentaudio.evaluate.mini.codec_faults import NOISE_CLASSES, hop_repetition, rise_db
+from latentaudio.evaluate.mini.ear_benchmark import SYNTHESIZER_CLASSES, projected_distance
+from latentaudio.evaluate.mini.outside_ear import OutsideEar, load_class_labels
 from latentaudio.evaluate.mini.quality import is_correct
 from latentaudio.loaders.model_folder import load_component, read_config
 
 ROOT = Path(__file__).parents[1]
-NOISE_CLASSES = (
-    "rain", "wind", "sea", "thunder", "fire", "stream", "leaves", "hail", "applause", "footsteps",
-    "vacuum", "fan", "washer", "steam", "helicopter", "train", "airplane", "explosion", "gunshot",
-    "shatter", "revving", "engine",
-)  # fmt: skip
-SYNTHESIZER_CLASSES = ("synth lead", "synth pad", "organ", "accordion", "bass guitar")
 STAGES = ("true", "mel", "vae")
 RATE = 16000
-HOP = 160
 HEADER = (
     "stage", "top-1 / top-5 / p", "noise top-1 / top-5", "others", "synth",
     "hop repetition, largest", "rise", "over 6 kHz", "modulation", "centroid", "FD", "LSD",
     "pitch", "classifier",
 )  # fmt: skip
-
-
-def hop_repetition(samples: np.ndarray) -> float:
-    """Return how much a signal [N] repeats at 4 to 6 hops, more than between hops."""
-    spectrum = np.fft.rfft(samples - samples.mean())
-    smooth = np.convolve(np.abs(spectrum) ** 2, np.ones(401) / 401, "same")
-    white = np.fft.irfft(spectrum / np.sqrt(smooth + 1e-9))
-    power = np.abs(np.fft.rfft(white, 2 * len(white))) ** 2
-    correlation = np.fft.irfft(power)[: len(white)]
-    lags = np.arange(int(3.5 * HOP), int(6.5 * HOP))
-    is_between = np.abs((lags + HOP // 2) % HOP - HOP // 2) > 8
-    at_hops = max(correlation[HOP * count] for count in (4, 5, 6))
-    return float((at_hops - correlation[lags[is_between]].max()) / correlation[0])
-
-
-def rise_db(samples: np.ndarray, window: int = 80, hop: int = 20, floor_db: float = 48.0) -> float:
-    """Return the largest rise of the level within 10 ms, in dB."""
-    power = np.convolve(samples.astype(np.float64) ** 2, np.ones(window) / window, "valid")[::hop]
-    power = np.maximum(power, 0)
-    level = 10 * np.log10(np.maximum(power, 10 ** (-floor_db / 10) * power.max()) + 1e-20)
-    return float((level[8:] - level[:-8]).max())
 
 
 def spectrum_measures(samples: np.ndarray) -> tuple[float, float, float, float]:
@@ -100,13 +74,6 @@ def log_spectral_distance(first: np.ndarray, second: np.ndarray) -> float:
     for samples in (first, second):
         spectra.append(np.abs(scipy.signal.stft(samples, RATE, nperseg=1024, noverlap=864)[2]))
     return float(np.abs(20 * np.log10((spectra[0] + 1e-5) / (spectra[1] + 1e-5))).mean())
-
-
-def projected_distance(first: np.ndarray, second: np.ndarray, num_axes: int = 64) -> float:
-    """Return the Fréchet distance of embeddings [N, D] on the principal axes of the second."""
-    mean = second.mean(0)
-    axes = np.linalg.svd(second - mean, full_matrices=False)[2][:num_axes].T
-    return frechet_distance((first - mean) @ axes, (second - mean) @ axes)
 
 
 def test_tones() -> tuple[np.ndarray, np.ndarray]:
@@ -234,12 +201,11 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, help="folder for the clips of all stages")
     flags = parser.parse_args()
     torch.set_num_threads(1)
-    yamnet = YAMNet()
-    labels = load_class_labels()
+    ear = OutsideEar()
     codec = Codec(flags.model, flags.vocoder, flags.vae)
     classifier = load_classifier(ROOT / "benchmarks" / "classifier")
     clips, references = read_clips(flags.folder, flags.per_class)
-    reference = np.concatenate([yamnet(samples).embeddings for samples in references])
+    reference = np.concatenate([ear.network(samples).embeddings for samples in references])
     classifier_reference = classifier.predict(references).embeddings
     results: dict[str, object] = {"n": len(clips), "references": len(references)}
     print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}", flush=True)
@@ -252,9 +218,8 @@ def main() -> None:
                 flags.clips.mkdir(parents=True, exist_ok=True)
                 file = f"{name.replace(' ', '_')}_{index}_{stage}.wav"
                 soundfile.write(flags.clips / file, output, RATE)
-            patches = yamnet(output)
-            embeddings.append(patches.embeddings)
-            answer = yamnet.answer(patches, labels[name])
+            answer = ear.answer(output, name)
+            embeddings.append(answer.embeddings)
             rows.append({
                 "class": name, "best": answer.best, "top1": answer.is_top1,
                 "top5": answer.is_top5, "p": answer.probability,

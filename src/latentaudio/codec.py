@@ -167,6 +167,14 @@ class AudioCodec:
         [waveform] = self.decode(self.encode(samples))
         return limit_peak(waveform[:, : np.atleast_2d(samples).shape[1]])
 
+    @with_torch_defaults
+    @torch.inference_mode()
+    def play_mel(self, samples: Samples) -> Samples:
+        """Return a sound [1, N] as the vocoder plays its mel, without the VAE."""
+        waveform = torch.from_numpy(np.atleast_2d(samples)).to(self.components.device)
+        mel = vae_mel(waveform, self.config.mel)
+        return np.asarray(self._vocode(mel).cpu().numpy())[0, :, : samples.shape[-1]]
+
     def _vocode(self, mel: Tensor) -> Tensor:
         """Turn log-mels [B, 1, T, F] into samples [B, 1, N] float32."""
         vocoder = self.vocoder

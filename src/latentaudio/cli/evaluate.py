@@ -10,10 +10,11 @@ from cyclopts import App
 from ..errors import UsageError
 from . import console
 from .evaluate_flags import EvaluationFlags
+from .evaluate_mini import mini
 
 if TYPE_CHECKING:
     from ..evaluate.mini.determinism import Generate
-    from ..evaluate.mini.quality import Clips, Reconstruct
+    from ..evaluate.mini.quality import Clips, Reconstruct, Similarity
     from ..evaluate.mini.report import Report
     from ..pipeline import AudioLDM
 
@@ -24,6 +25,9 @@ evaluate = App(
     help="Measure clips, or the quality of a model.",
     help_format="markdown",
 )
+
+
+evaluate.command(mini)
 
 
 @evaluate.default
@@ -42,7 +46,7 @@ def clips(*, flags: EvaluationFlags = EvaluationFlags()) -> None:
     if flags.html is not None:
         from ..evaluate.html_report import save_page
 
-        save_page(result, flags.html)
+        save_page([result], flags.html)
 
 
 @evaluate.command
@@ -62,6 +66,25 @@ def compare(first: Path, second: Path, *, json: bool = False) -> None:
         console.print_record({"differences": [each.as_dict() for each in differences]}, True)
     else:
         console.print_result(table(differences))
+
+
+@evaluate.command
+def page(*results: Path, output: Path = Path("evaluation.html")) -> None:
+    """Write one page for several results side by side: numbers, bars by class, map, players.
+
+    Args:
+        results: Files of `latentaudio evaluate --json`, with one protocol and one reference.
+        output: The page, one file that needs no network.
+    """
+    from ..evaluate.html_report import save_page
+    from ..evaluate.report import load_evaluation
+
+    if not results:
+        raise UsageError("name files that `latentaudio evaluate --json` wrote")
+    if output.suffix.lower() != ".html":
+        raise UsageError(f"--output {output}: the name must end in .html")
+    _validate_output(output)
+    save_page([load_evaluation(path) for path in results], output)
 
 
 @evaluate.command
@@ -103,9 +126,10 @@ def quality(
     _validate_output(output)
     system = load(model, device, precision)
     sound_classifier = load_classifier(classifier)
+    functions = model_functions(system, model, device)
     with console.progress_bar("evaluate quality", quiet) as tick:
         benchmark = QualityBenchmark(
-            _generate_fn(system),
+            functions[0],
             sound_classifier,
             num_clips=clips,
             prompts_per_attribute=prompts_per_attribute,
@@ -113,13 +137,7 @@ def quality(
             seed=seed,
             progress=lambda work, done, total: tick(done, total, work),
         )
-        report = evaluate_quality(
-            benchmark,
-            model,
-            reconstruct=_reconstruct_fn(system),
-            similarity=system.similarity if system.config.clap else None,
-            generate_batched=_batched_generate_fn(model, device),
-        )
+        report = evaluate_quality(benchmark, model, *functions[1:])
     _show(report, output, json)
 
 
@@ -198,6 +216,24 @@ def _validate_output(output: Path | None) -> None:
         raise UsageError(f"--output {output} is a folder; name a file")
     if not output.absolute().parent.is_dir():
         raise UsageError(f"--output {output}: the folder does not exist; create it first")
+
+
+def model_functions(
+    system: AudioLDM, model: str, device: str
+) -> tuple[Generate, Reconstruct, Similarity | None, Generate]:
+    """Return what the quality benchmark needs of a model.
+
+    Args:
+        system: the model.
+        model: its name, to load it once more in float32.
+        device: of that.
+
+    Returns:
+        The model, clips through its codec, similarities of its CLAP, and the model in batches.
+    """
+    similarity = system.similarity if system.config.clap else None
+    batched = _batched_generate_fn(model, device)
+    return _generate_fn(system), _reconstruct_fn(system), similarity, batched
 
 
 def _generate_fn(system: AudioLDM) -> Generate:

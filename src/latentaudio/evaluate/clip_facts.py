@@ -15,10 +15,11 @@ import numpy as np
 from ..audio.loudness import loudness
 from ..audio.ops import SILENCE_PEAK, Samples
 
-VERSION = 1
+VERSION = 2
 """Of the facts; a change makes cached facts invalid."""
 REQUEST_TAGS = (
     "prompt", "seed", "model", "steps", "guidance_scale", "candidates", "chosen_of", "preset",
+    "transcript",
 )  # fmt: skip
 """Tags of a file that say how it was generated."""
 CLIPPED_LEVEL = 0.9999

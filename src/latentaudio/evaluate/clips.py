@@ -14,7 +14,8 @@ from ..errors import DataError, first_line
 EXTENSIONS = (*FORMATS, ".aif", ".oga")
 """Extensions of files that count as clips."""
 NAME_KEYS = ("file_name", "file", "name", "audio", "path", "youtube_id", "audiocap_id")
-CAPTION_KEYS = ("caption", "text", "prompt")
+CAPTION_KEYS = ("caption", "text", "prompt", "transcript")
+CLASS_KEYS = ("class", "kind", "label", "category")
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,66 @@ def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
     Raises:
         DataError: It cannot be read or has no captions.
     """
+    rows = _read_rows(path)
+    captions: dict[str, list[str]] = {}
+    for row in rows:
+        name, caption = _name_and_caption(row, path)
+        captions.setdefault(name, []).append(caption)
+    if not captions:
+        raise DataError(f"{path} has no captions; each row needs a file name and a caption")
+    return {name: tuple(texts) for name, texts in captions.items()}
+
+
+def read_rows(path: Path) -> dict[str, Mapping[str, object]]:
+    """Return the first row of every clip by name, with all columns.
+
+    Args:
+        path: a list as for `read_captions`.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    rows: dict[str, Mapping[str, object]] = {}
+    for row in _read_rows(path):
+        rows.setdefault(_name_and_caption(row, path)[0], row)
+    return rows
+
+
+def read_classes(path: Path) -> dict[str, str]:
+    """Return the classes of clips by name; {} if the list of captions has no such column.
+
+    Args:
+        path: a list as for `read_captions`. Columns and keys: class, kind, label or category.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    classes = {}
+    for row in _read_rows(path):
+        label = next((row[key] for key in CLASS_KEYS if row.get(key)), None)
+        if isinstance(label, str):
+            classes[_name_and_caption(row, path)[0]] = label
+    return classes
+
+
+def short_names(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Return the last parts of paths, as many as tell them apart.
+
+    Args:
+        paths: unlike paths.
+    """
+    resolved = [path.resolve() for path in paths]
+    for num_parts in range(1, max(len(path.parts) for path in resolved) + 1):
+        names = tuple("/".join(path.parts[-num_parts:]) for path in resolved)
+        if len(set(names)) == len(names):
+            return names
+    raise AssertionError("unlike paths differ somewhere")
+
+
+def _read_rows(path: Path) -> list[Mapping[str, object]]:
+    """The rows of a list of captions."""
     try:
-        rows = _ROWS[path.suffix.lower()](read_bounded(path))
+        return _ROWS[path.suffix.lower()](read_bounded(path))
     except KeyError:
         raise DataError(
             f"{path} is no list of captions that can be read; give a .csv, .jsonl or .json file"
@@ -106,13 +165,6 @@ def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
         raise DataError(f"cannot read {path} ({error.strerror or error}); check the name") from None
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is no list of captions: {first_line(error)}") from None
-    captions: dict[str, list[str]] = {}
-    for row in rows:
-        name, caption = _name_and_caption(row, path)
-        captions.setdefault(name, []).append(caption)
-    if not captions:
-        raise DataError(f"{path} has no captions; each row needs a file name and a caption")
-    return {name: tuple(texts) for name, texts in captions.items()}
 
 
 def _csv_rows(text: str, delimiter: str = ",") -> list[Mapping[str, object]]:

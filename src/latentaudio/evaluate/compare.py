@@ -61,7 +61,7 @@ def compare_evaluations(first: Evaluation, second: Evaluation) -> list[Differenc
     Raises:
         UsageError: They are unlike, or have no number in common.
     """
-    _check_alike(first, second)
+    check_alike(first, second)
     of_second = {_key(value): value for value in second.values}
     differences = []
     for value in first.values:
@@ -136,8 +136,8 @@ _VALUES_ALIKE = {
 }
 
 
-def _check_alike(first: Evaluation, second: Evaluation) -> None:
-    """Raise UsageError if two evaluations do not measure the same."""
+def check_alike(first: Evaluation, second: Evaluation) -> None:
+    """Raise UsageError if two evaluations have unlike protocols or reference clips."""
     for name, get in _ALIKE.items():
         values = (get(first), get(second))
         if values[0] != values[1]:

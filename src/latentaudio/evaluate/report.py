@@ -119,6 +119,22 @@ class ClipSet(_Stored):
     levels: dict[str, dict[str, float]] = Field(default_factory=dict)
 
 
+class EmbeddingMap(_Stored):
+    """Clips in the plane of two principal axes of a network's embeddings.
+
+    Attributes:
+        backbone: the network.
+        explained: part of the variance along each axis.
+        generated: coordinates of generated clips by name.
+        reference: coordinates of reference clips by name.
+    """
+
+    backbone: str
+    explained: tuple[float, float]
+    generated: dict[str, tuple[float, float]]
+    reference: dict[str, tuple[float, float]] = Field(default_factory=dict)
+
+
 class Evaluation(_Stored):
     """The result of `latentaudio evaluate`.
 
@@ -132,6 +148,9 @@ class Evaluation(_Stored):
         values: the numbers.
         not_computed: what could not be measured, and why.
         warnings: what makes all numbers doubtful.
+        classes: class of generated clips by name.
+        classes_from: where the classes come from: "folders", "captions" or a network.
+        maps: a map of the embeddings for each network.
     """
 
     format: Literal["latentaudio evaluation"] = "latentaudio evaluation"
@@ -143,6 +162,9 @@ class Evaluation(_Stored):
     values: tuple[Value, ...] = ()
     not_computed: tuple[NotComputed, ...] = ()
     warnings: tuple[str, ...] = ()
+    classes: dict[str, str] = Field(default_factory=dict)
+    classes_from: str = ""
+    maps: tuple[EmbeddingMap, ...] = ()
 
     def as_dict(self, with_clips: bool = True) -> dict[str, Any]:
         """Return everything as plain values, for JSON.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import cast
 
 from ..audio.io import software
@@ -16,51 +15,31 @@ from . import guards
 from .backbones import get_backbone
 from .backbones.base import Backbone, BackboneSpec, TextBackbone
 from .clip_facts import summarize
-from .clips import Folder, find_clips, pair_names, read_captions
+from .clips import find_clips, pair_names, read_captions, read_rows
 from .embeddings_cache import EmbeddingsCache
 from .extraction import Extraction, Extractor, Progress
 from .features import ClipFeatures, FeatureSet
-from .metrics import METRICS
 from .metrics.base import Measurement, MetricInputs, MetricSpec
+from .metrics.control import COLUMNS as CONTROL_COLUMNS
+from .overview import find_classes, find_maps
 from .protocols import Protocol
 from .report import ClipSet, Evaluation, NotComputed, Value
+from .request import (
+    LACKS,
+    Request,
+    backbones_of,
+    check_names,
+    check_possible,
+    fits,
+    get_metric,
+    network_need,
+)
 from .resampling import resampler_name
 from .statement import Statement, complete_statement, network_label
 from .text_similarity import captions_sha256, similarities
 
 MIN_CLIPS = 2
 """Fewest clips of a distribution."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to evaluate.
-
-    Attributes:
-        generated: folder of the clips that are measured.
-        protocol: settings.
-        reference: folder of the clips that they are compared with; None: no such metrics.
-        captions: file with the captions; None: those in the tags of the files.
-        metrics: names of metrics; (): those of the protocol, as far as they can be measured.
-        backbones: names of backbones; (): those of the protocol.
-        weights: paths by name of the backbone.
-        skip_unreadable: whether files that cannot be read are left out and counted.
-        allow_same_ranker: whether the CLAP that ranked candidates may also rate them.
-        num_workers: number of threads; 0: the number of processors.
-        statement: what the user says about the generation.
-    """
-
-    generated: Path
-    protocol: Protocol
-    reference: Path | None = None
-    captions: Path | None = None
-    metrics: tuple[str, ...] = ()
-    backbones: tuple[str, ...] = ()
-    weights: Mapping[str, Path] = field(default_factory=dict)
-    skip_unreadable: bool = False
-    allow_same_ranker: bool = False
-    num_workers: int = 0
-    statement: Statement = field(default_factory=Statement)
 
 
 @dataclass
@@ -74,6 +53,8 @@ class _Sides:
         alone: generated names without a partner.
         captions: captions by name.
         without_caption: generated names without one.
+        rows: rows of the list of captions by name.
+        transcripts: spoken words by name.
     """
 
     generated: Extraction
@@ -82,6 +63,8 @@ class _Sides:
     alone: list[str]
     captions: dict[str, tuple[str, ...]]
     without_caption: list[str]
+    rows: dict[str, Mapping[str, object]]
+    transcripts: dict[str, str]
 
 
 @dataclass
@@ -117,16 +100,17 @@ def evaluate_folders(
         DataError: A folder or a file cannot be read.
         WeightsError: Weights are missing or damaged.
     """
-    metrics = [_get_metric(name) for name in request.metrics or request.protocol.metrics]
+    metrics = [get_metric(name) for name in request.metrics or request.protocol.metrics]
     specs = [get_backbone(name) for name in request.backbones or request.protocol.backbones]
-    _check_names(request, metrics, specs)
+    check_names(request, metrics, specs)
     guards.check_folders(request.reference, request.generated)
     folders = [find_clips(request.generated)]
     if request.reference is not None:
         folders.append(find_clips(request.reference))
-    _check_possible(request, metrics, folders)
+    check_possible(request, metrics, folders)
     captions = read_captions(request.captions) if request.captions else {}
-    needed = [spec for spec in specs if any(_fits(metric, spec) for metric in metrics)]
+    rows = read_rows(request.captions) if request.captions else {}
+    needed = [spec for spec in specs if any(fits(metric, spec) for metric in metrics)]
     backbones = {spec.name: spec.load(request.weights.get(spec.name)) for spec in needed}
     extractor = Extractor(
         list(backbones.values()),
@@ -136,20 +120,25 @@ def evaluate_folders(
         request.num_workers,
     )
     extractions = [extractor.extract(folder, progress) for folder in folders]
-    sides = _combine(extractions, captions)
+    sides = _combine(extractions, captions, rows)
     statement = complete_statement(request.statement, sides.generated.facts)
     results = _Results(_find_warnings(sides, statement))
     for metric in metrics:
-        fitting = _backbones_of(metric, needed)
+        fitting = backbones_of(metric, needed)
         if not fitting:
-            reason = f"no backbone has {_LACKS[_network_need(metric)]}; add one with --backbone"
+            reason = f"no backbone has {LACKS[network_need(metric)]}; add one with --backbone"
             results.missing.append(NotComputed(metric=metric.name, reason=reason))
         for spec in fitting:
             backbone = backbones[spec.name] if spec else None
             _add(results, metric, spec, backbone, sides, request, statement)
+    both = (sides.generated, sides.reference)
+    classes, classes_from = find_classes(*both, request.captions, backbones)
     return Evaluation(
         software=software(),
         protocol=request.protocol.as_dict(),
+        classes=classes,
+        classes_from=classes_from,
+        maps=find_maps(*both, backbones),
         generated=_clip_set(sides.generated),
         reference=_clip_set(sides.reference) if sides.reference else None,
         values=tuple(results.values),
@@ -184,8 +173,8 @@ def evaluate_features(
     inputs = MetricInputs(generated, reference, protocol, pairs)
     values: list[Value] = []
     for name in metrics:
-        metric = _get_metric(name)
-        if {"texts", "audio"} & set(metric.needs):
+        metric = get_metric(name)
+        if {"texts", "audio", "aesthetics"} & set(metric.needs):
             raise UsageError(f"{name} needs audio files, not features; leave it out")
         for result in metric.compute(inputs):
             values.append(_value(metric, metric.title, result, protocol, Statement()))
@@ -198,79 +187,11 @@ def evaluate_features(
     )
 
 
-def _get_metric(name: str) -> MetricSpec:
-    key = name.replace("_", "-")
-    if key not in METRICS:
-        raise UsageError(f"there is no metric {name!r}; choose one of {', '.join(METRICS)}")
-    return METRICS[key]
-
-
-def _check_names(
-    request: Request, metrics: Sequence[MetricSpec], specs: Sequence[BackboneSpec]
-) -> None:
-    """Raise UsageError for weights of a backbone, or a metric, that is not used."""
-    names = [spec.name for spec in specs]
-    for name in request.weights:
-        get_backbone(name)
-        if name not in names:
-            raise UsageError(f"--weights {name}=...: add --backbone {name}, or leave it out")
-    if not request.metrics:
-        return
-    for metric in metrics:
-        if not _backbones_of(metric, specs):
-            raise UsageError(
-                f"{metric.name} needs a backbone with {_LACKS[_network_need(metric)]}; "
-                f"{', '.join(names)} has none"
-            )
-
-
-def _check_possible(
-    request: Request, metrics: Sequence[MetricSpec], folders: Sequence[Folder]
-) -> None:
-    """Raise UsageError before hours of work if a named metric cannot be measured."""
-    if not request.metrics:
-        return
-    alone: list[str] = []
-    num_pairs = 0
-    if len(folders) > 1:
-        pairs, alone = pair_names(folders[0].names, folders[1].names)
-        num_pairs = len(pairs)
-    for metric in metrics:
-        reason = ""
-        if "reference" in metric.needs and request.reference is None:
-            reason = "it needs --reference"
-        elif "pairs" in metric.needs and not request.skip_unreadable:
-            reason = guards.check_pairs(alone, num_pairs)
-        if reason:
-            raise UsageError(f"{metric.name} cannot be measured: {reason}")
-
-
-_LACKS = {"embeddings": "embeddings", "classes": "classes", "texts": "an encoder of texts"}
-
-
-def _network_need(metric: MetricSpec) -> str:
-    """What a metric needs of a network; "" for metrics of signals."""
-    return next((need for need in metric.needs if need in _LACKS), "")
-
-
-def _fits(metric: MetricSpec, spec: BackboneSpec) -> bool:
-    """Whether a backbone gives what a metric needs."""
-    abilities = {
-        "embeddings": True, "classes": spec.has_classes, "texts": spec.has_texts, "": False
-    }  # fmt: skip
-    return abilities[_network_need(metric)]
-
-
-def _backbones_of(
-    metric: MetricSpec, specs: Sequence[BackboneSpec]
-) -> Sequence[BackboneSpec | None]:
-    """The backbones with which a metric is measured; (None,) for metrics of signals."""
-    if not _network_need(metric):
-        return (None,)
-    return [spec for spec in specs if _fits(metric, spec)]
-
-
-def _combine(extractions: Sequence[Extraction], captions: dict[str, tuple[str, ...]]) -> _Sides:
+def _combine(
+    extractions: Sequence[Extraction],
+    captions: dict[str, tuple[str, ...]],
+    rows: dict[str, Mapping[str, object]],
+) -> _Sides:
     """Find the pairs and the captions of the clips that could be read."""
     generated = extractions[0]
     reference = extractions[1] if len(extractions) > 1 else None
@@ -284,7 +205,12 @@ def _combine(extractions: Sequence[Extraction], captions: dict[str, tuple[str, .
             if facts.tags.get("prompt"):
                 captions[name] = (facts.tags["prompt"],)
     without_caption = [name for name in names if name not in captions]
-    return _Sides(generated, reference, pairs, alone, captions, without_caption)
+    transcripts = {}
+    for name, facts in zip(names, generated.facts, strict=True):
+        text = rows.get(name, {}).get("transcript") or facts.tags.get("transcript")
+        if text:
+            transcripts[name] = str(text)
+    return _Sides(generated, reference, pairs, alone, captions, without_caption, rows, transcripts)
 
 
 def _find_warnings(sides: _Sides, statement: Statement) -> list[str]:
@@ -316,12 +242,25 @@ def _why_not(metric: MetricSpec, spec: BackboneSpec | None, sides: _Sides) -> st
     if "texts" in needs and sides.without_caption:
         problem = guards.check_pairs((), len(sides.pairs), sides.without_caption)
         return f"{problem}; add --captions FILE"
+    if "transcripts" in needs and len(sides.transcripts) < len(sides.generated.folder.names):
+        missing = len(sides.generated.folder.names) - len(sides.transcripts)
+        return f"{missing} clips have no transcript; add a column transcript to --captions FILE"
+    if "controls" in needs and not _has_controls(sides):
+        columns = ", ".join(CONTROL_COLUMNS)
+        return f"--captions FILE has no column with numbers to check ({columns})"
     is_distribution = "embeddings" in needs or "classes" in needs
     sets = [sides.generated, sides.reference] if "reference" in needs else [sides.generated]
     for side in sets:
         if is_distribution and side is not None and len(side.folder.names) < MIN_CLIPS:
             return f"{side.folder.path} has fewer than {MIN_CLIPS} clips"
     return ""
+
+
+def _has_controls(sides: _Sides) -> bool:
+    """Whether a clip has a number to check."""
+    names = sides.generated.folder.names
+    rows = [sides.rows[name] for name in names if name in sides.rows]
+    return any(row.get(column) for row in rows for column in CONTROL_COLUMNS)
 
 
 def _add(
@@ -359,7 +298,14 @@ def _measure(
     """Measure one metric with one backbone."""
     generated = _features(sides.generated, spec)
     reference = None if sides.reference is None else _features(sides.reference, spec)
-    inputs = MetricInputs(generated, reference, request.protocol, sides.pairs)
+    inputs = MetricInputs(
+        generated,
+        reference,
+        request.protocol,
+        sides.pairs,
+        transcripts=sides.transcripts,
+        rows=sides.rows,
+    )
     if "texts" in metric.needs:
         text_backbone = cast(TextBackbone, backbone)
         inputs = replace(

@@ -6,10 +6,7 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -223,26 +220,24 @@ def test_a_wrong_command_is_one_line(words, reason, folders, capsys, monkeypatch
     assert reason in lines[-1] and "Traceback" not in lines[-1]
 
 
-@pytest.mark.cli
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
-def test_the_command_serves_until_a_signal_and_prints_the_means(folders, number, code):
-    command = [sys.executable, "-m", "latentaudio", "listen", "first", "second", "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
-    process = subprocess.Popen(
-        command, cwd=folders, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
-    for line in process.stderr:
-        if "open http" in line:
-            break
-    port = int(re.search(r":(\d+)/", line)[1])
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    fields = {"listener": "ann", "number": 1, "question": "ovl", "rating": 5}
-    connection.request("POST", "/answers", json.dumps(fields), {"Content-Type": "application/json"})
-    assert connection.getresponse().status == 200
-    connection.close()
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == code
-    [rating] = json.loads(output)["ratings"]
+def test_the_command_serves_until_a_signal_and_prints_the_means(
+    number, code, folders, capsys, monkeypatch
+):
+    monkeypatch.chdir(folders)
+    statuses = []
+
+    def stop_after_an_answer(server):
+        statuses.append(answer(server, number=1, rating=5)[0])
+        os.kill(os.getpid(), number)
+
+    def begin(self, store, port=0):
+        start(self, store, port)
+        threading.Thread(target=stop_after_an_answer, args=(self,)).start()
+
+    start = ListeningServer.__init__
+    monkeypatch.setattr(ListeningServer, "__init__", begin)
+    assert main(["listen", "first", "second", "--json"]) == code
+    assert statuses == [200]
+    [rating] = json.loads(capsys.readouterr().out)["ratings"]
     assert (rating["question"], rating["mean"], rating["n"]) == ("ovl", 5.0, 1)

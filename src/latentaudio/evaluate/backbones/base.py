@@ -57,6 +57,8 @@ class BackboneSpec:
         load: weights (None: those that are there) -> the backbone.
         has_classes: whether it gives logits of classes.
         has_texts: whether it embeds texts.
+        has_embeddings: whether its output is a space in which distances have a meaning.
+        has_aesthetics: whether its output is the four axes of Audiobox Aesthetics.
         is_of_mini: whether it was trained on the sounds of `mini` alone. Its numbers must not be
             called FAD or CLAP.
         weights: what the user has to name; "" if nothing.
@@ -67,6 +69,8 @@ class BackboneSpec:
     load: Callable[[Path | None], Backbone]
     has_classes: bool = False
     has_texts: bool = False
+    has_embeddings: bool = True
+    has_aesthetics: bool = False
     is_of_mini: bool = False
     weights: str = ""
 

@@ -21,7 +21,7 @@ from ...audio.loudness import loudness
 from ...audio.ops import SILENCE_PEAK, Samples
 from ...errors import DataError, UsageError
 from ...fileio import sha256_of_file
-from ..clips import Folder, find_clips
+from ..clips import Folder, find_clips, short_names
 
 OVERALL = "ovl"
 RELEVANCE = "rel"
@@ -140,8 +140,9 @@ def plan_test(
         raise UsageError(f"--scale {scale} is unknown; choose 5 or 100")
     if not -70 <= lufs <= 0:
         raise UsageError(f"--lufs {lufs:g} is no loudness of clips; choose -70 to 0")
+    _check_apart(folders)
     found_folders = [find_clips(folder) for folder in folders]
-    systems = system_names(folders)
+    systems = short_names(folders)
     names, left_out = _common_names(found_folders)
     warnings = []
     if left_out:
@@ -174,22 +175,13 @@ def plan_test(
     return ListeningPlan(shuffled, systems, questions, scale, target, seed, tuple(warnings))
 
 
-def system_names(folders: Sequence[Path]) -> tuple[str, ...]:
-    """Return short names of folders: the last parts of their paths in which they differ.
-
-    Raises:
-        UsageError: A folder is named twice, or lies inside another one.
-    """
+def _check_apart(folders: Sequence[Path]) -> None:
+    """Raise UsageError if a folder is named twice, or lies inside another one."""
     paths = [folder.resolve() for folder in folders]
     for index, path in enumerate(paths):
         for other in paths[index + 1 :]:
             if path == other or path in other.parents or other in path.parents:
                 raise UsageError(f"{other} and {path} have files in common; name other folders")
-    for num_parts in range(1, max(len(path.parts) for path in paths) + 1):
-        names = tuple("/".join(path.parts[-num_parts:]) for path in paths)
-        if len(set(names)) == len(names):
-            return names
-    raise AssertionError("unlike paths differ somewhere")
 
 
 def _common_names(folders: Sequence[Folder]) -> tuple[list[str], int]:

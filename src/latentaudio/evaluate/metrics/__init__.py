@@ -6,7 +6,9 @@ To add a metric, add a file with a `MetricSpec` and a row to `METRICS`.
 from __future__ import annotations
 
 from . import (
+    aesthetics,
     clap_score,
+    control,
     frechet,
     frechet_infinity,
     inception_score,
@@ -16,6 +18,7 @@ from . import (
     log_spectral_distance,
     psnr,
     ssim,
+    word_error_rate,
 )
 from .base import MetricSpec
 
@@ -30,6 +33,9 @@ _MODULES = (
     log_spectral_distance,
     ssim,
     psnr,
+    aesthetics,
+    word_error_rate,
+    control,
 )
 
 METRICS: dict[str, MetricSpec] = {module.SPEC.name: module.SPEC for module in _MODULES}

@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from ..features import FeatureSet
 from ..protocols import Protocol
 
-Need = Literal["embeddings", "classes", "texts", "audio", "pairs", "reference"]
+Need = Literal[
+    "embeddings", "classes", "texts", "aesthetics", "audio", "pairs", "reference", "transcripts",
+    "controls",
+]  # fmt: skip
 Interval = tuple[float, float]
 
 CONFIDENCE = 0.95
@@ -35,6 +38,8 @@ class MetricInputs:
         pairs: (index in `generated`, index in `reference`) of clips with the same name.
         text_similarities: similarity of generated clips and their captions, by name.
         reference_similarities: the same for the reference.
+        transcripts: spoken words of clips by name.
+        rows: rows of the list of captions by name.
     """
 
     generated: FeatureSet
@@ -43,6 +48,8 @@ class MetricInputs:
     pairs: Sequence[tuple[int, int]] = ()
     text_similarities: Mapping[str, float] = field(default_factory=dict)
     reference_similarities: Mapping[str, float] = field(default_factory=dict)
+    transcripts: Mapping[str, str] = field(default_factory=dict)
+    rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def references(self) -> FeatureSet:

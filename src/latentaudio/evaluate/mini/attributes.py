@@ -25,7 +25,7 @@ MAX_PARTIAL_DRIFT = 0.01  # of a bell's partial, relative to its median frequenc
 MIN_PARTIAL_DECAY_DB = 0.5  # mean over the partials; a bell must decay
 
 # Classes whose pitch is the frequency of the strongest partial.
-_PARTIAL_PITCH = (
+PARTIAL_PITCH_CLASSES = (
     "alarm", "bell", "doorbell", "glass", "marimba", "music box", "tone", "whistle", "xylophone",
 )  # fmt: skip
 # Classes whose pitch is the fundamental of a harmonic series.
@@ -40,7 +40,7 @@ _ONSET_RATE = (
     "heartbeat", "helicopter", "horse", "knock", "printer", "steam", "woodpecker",
 )  # fmt: skip
 # Classes whose repetition rate is measured from levels, because they glide or overlap.
-_LEVEL_RATE = ("footsteps", "siren", "washer")
+LEVEL_RATE_CLASSES = ("footsteps", "siren", "washer")
 _COUNTED = (
     "alarm", "arcade", "ball", "bell", "bongos", "clap", "cricket", "crow", "drip", "duck",
     "foghorn", "frog", "glass", "gong", "gunshot", "hammer", "horn", "knock", "phone",
@@ -74,7 +74,7 @@ class AttributeCheck:
 
 def _check_pitch(samples: np.ndarray, rate: int, class_name: str, annotations: Annotations) -> bool:
     """Whether the pitch is within a semitone."""
-    if class_name in _PARTIAL_PITCH:
+    if class_name in PARTIAL_PITCH_CLASSES:
         pitch_hz = signal_analysis.strongest_partial(samples, rate)
     else:
         pitch_hz = signal_analysis.fundamental(samples, rate)
@@ -85,7 +85,7 @@ def _check_pitch(samples: np.ndarray, rate: int, class_name: str, annotations: A
 def _check_rate(samples: np.ndarray, rate: int, class_name: str, annotations: Annotations) -> bool:
     """Whether the repetition rate is within a tenth."""
     target_hz = annotations["rate_hz"] if "rate_hz" in annotations else annotations["bpm"] / 60
-    use_onsets = class_name not in _LEVEL_RATE
+    use_onsets = class_name not in LEVEL_RATE_CLASSES
     period_s = signal_analysis.period(samples, rate, use_onsets=use_onsets)
     return bool(abs(1 / period_s / target_hz - 1) <= RATE_TOLERANCE)
 
@@ -112,7 +112,7 @@ _CHECKS = (
     AttributeCheck(
         name="pitch",
         metric="pitch accuracy (±1 semitone)",
-        class_names=_PARTIAL_PITCH + _HARMONIC_PITCH,
+        class_names=PARTIAL_PITCH_CLASSES + _HARMONIC_PITCH,
         pattern=re.compile(_PITCH_PATTERN),
         annotations=("pitch_hz",),
         is_satisfied=_check_pitch,
@@ -120,7 +120,7 @@ _CHECKS = (
     AttributeCheck(
         name="rate",
         metric="repetition-rate accuracy (±10 %)",
-        class_names=_ONSET_RATE + _LEVEL_RATE,
+        class_names=_ONSET_RATE + LEVEL_RATE_CLASSES,
         pattern=re.compile(_RATE_PATTERN),
         annotations=("rate_hz", "bpm"),
         is_satisfied=_check_rate,
