@@ -3,7 +3,9 @@
     pip install --no-deps --target ORACLES torchlibrosa==0.1.0 panns_inference==0.1.1 matplotlib
     pip install --no-deps --target ORACLES kadtk==1.1.0 fadtk==1.1.0
     pip download --no-deps torchvggish==0.2, and unpack it into ORACLES
-    PYTHONPATH=src:ORACLES python benchmarks/evaluation_oracles.py
+    pip download --no-deps hear21passt==0.0.26 audiobox_aesthetics==0.0.4 torchaudio==2.11.1, and
+    unpack them into ORACLES, of torchaudio only torchaudio/compliance
+    PYTHONPATH=src:ORACLES python benchmarks/evaluation_oracles.py [CHECK ...]
 
 The weights are random: a graph is proved by any weights, and nothing is downloaded. Random batch
 norms have random statistics, so that none is the identity.
@@ -11,9 +13,11 @@ norms have random statistics, so that none is the identity.
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import types
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +25,13 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from latentaudio.evaluate.backbones.audiobox_aesthetics import AudioboxAesthetics
 from latentaudio.evaluate.backbones.panns import FRONT_ENDS, PANNs
+from latentaudio.evaluate.backbones.passt import PaSST, log_mel
 from latentaudio.evaluate.backbones.vggish import VGGish, make_examples
 from latentaudio.evaluate.features import feature_set
 from latentaudio.evaluate.metrics import kad as kad_metric
+from latentaudio.evaluate.metrics.aesthetics import AXES
 from latentaudio.evaluate.metrics.base import MetricInputs
 from latentaudio.evaluate.metrics.frechet import frechet_distance
 from latentaudio.evaluate.protocols import PROTOCOLS
@@ -111,6 +118,75 @@ def check_vggish(folder: Path) -> None:
         compare(f"vggish, {seconds} s, embedding", expected, ours.embed(samples).embeddings)
 
 
+def stub_torchaudio() -> None:
+    """Let packages import the parts of torchaudio that are plain Python."""
+    package = types.ModuleType("torchaudio")
+    package.__path__ = [str(Path(path) / "torchaudio") for path in sys.path]
+    package.transforms = types.SimpleNamespace(
+        FrequencyMasking=lambda *_, **__: torch.nn.Identity(),
+        TimeMasking=lambda *_, **__: torch.nn.Identity(),
+    )
+    sys.modules.setdefault("torchaudio", package)
+    import torchaudio
+    import torchaudio.compliance.kaldi
+
+    package.compliance = torchaudio.compliance
+
+
+def check_passt(folder: Path) -> None:
+    """PaSST of hear21passt, with its mel of torchaudio."""
+    stub_torchaudio()
+    package = types.ModuleType("hear21passt")
+    package.__path__ = [str(Path(path) / "hear21passt") for path in sys.path]
+    sys.modules["hear21passt"] = package
+    from hear21passt.models import passt as oracle
+    from hear21passt.models.preprocess import AugmentMelSTFT
+
+    oracle.first_RUN = False  # it prints
+    network = oracle.PaSST(stride=(10, 10), distilled=True).eval()
+    randomize(network)
+    file = folder / "passt.pt"
+    torch.save(network.state_dict(), file)
+    ours = PaSST(file)
+    mel = AugmentMelSTFT(fmin_aug_range=10, fmax_aug_range=2000).eval()
+    for seconds in (0.7, 10.0):
+        samples = clip(32000, seconds)
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            spectrogram = mel(torch.from_numpy(samples)[None])[:, None]
+            logits, embedding = network(spectrogram)
+        result = ours.embed(samples)
+        mine = log_mel(torch.from_numpy(samples)).numpy()
+        compare(f"passt, {seconds} s, log-mel", spectrogram[0, 0].numpy(), mine)
+        compare(f"passt, {seconds} s, embedding", embedding.numpy(), result.embeddings)
+        compare(f"passt, {seconds} s, classes", logits[0].numpy(), result.logits)
+
+
+def check_aesthetics(folder: Path) -> None:
+    """The network of audiobox_aesthetics, with its own WavLM."""
+    from audiobox_aesthetics.model.aes import AesMultiOutput
+
+    target = {axis: {"mean": 5.0 + i, "std": 1.0 + i} for i, axis in enumerate(AXES)}
+    settings = {"proj_num_layer": 3, "proj_ln": True, "target_transform": target}
+    network = AesMultiOutput(**settings).eval()
+    generator = torch.Generator().manual_seed(0)
+    for weights in network.layer_weights.values():  # unlike weights for the layers
+        weights.data = torch.randn(weights.shape, generator=generator)
+    save_file({n: t.contiguous() for n, t in network.state_dict().items()},
+              folder / "model.safetensors")  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(settings))
+    ours = AudioboxAesthetics(folder)
+    for seconds in (2.3, 10.0):
+        samples = clip(16000, seconds)
+        padded = np.pad(samples, (0, 160000 - len(samples)))
+        mask = torch.arange(160000) < len(samples)
+        with torch.inference_mode():
+            axes = network({"wav": torch.from_numpy(padded)[None, None], "mask": mask[None, None]})
+        expected = [axes[axis].item() * t["std"] + t["mean"] for axis, t in target.items()]
+        result = ours.embed(samples)
+        compare(f"aesthetics, {seconds} s", np.array([expected]), result.embeddings)
+
+
 def arithmetic(package: str, module: str, *names: str) -> dict[str, object]:
     """Functions of a package that import nothing but torch, numpy and scipy.
 
@@ -168,10 +244,11 @@ def main() -> None:
     """Run all comparisons."""
     print(f"torch {torch.__version__}, numpy {np.__version__}, Python {sys.version.split()[0]}\n")
     print("| what | shape | largest difference | relative |\n|---|---|---|---|")
+    checks = {"distances": check_distances, "vggish": check_vggish, "panns": check_panns,
+              "passt": check_passt, "aesthetics": check_aesthetics}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        check_distances(Path(folder))
-        check_vggish(Path(folder))
-        check_panns(Path(folder))
+        for name in sys.argv[1:] or checks:
+            checks[name](Path(folder))
 
 
 if __name__ == "__main__":

@@ -51,8 +51,17 @@ class EvaluationFlags:
         OptionalPath,
         _flag(
             CLIPS,
-            "Captions of the clips: .csv, .jsonl or .json with names of files. Default: the "
-            "prompts in the tags of the files.",
+            "Captions of the clips: .csv, .jsonl or .json with names of files. Further columns: "
+            "class, transcript, and the numbers of the metric control. Default: the prompts in "
+            "the tags of the files.",
+        ),
+    ] = None
+    subset: Annotated[
+        OptionalPath,
+        _flag(
+            CLIPS,
+            "List of the clips to measure: .txt with a name on each line, or .csv, .jsonl, .json. "
+            "Missing clips are counted. Default: all clips of the folders.",
         ),
     ] = None
     skip_unreadable: Annotated[
@@ -106,7 +115,7 @@ class EvaluationFlags:
         _flag(
             MEASUREMENT,
             "frechet, frechet-infinity, kad, kid, inception-score, kl, clap-score, lsd, ssim, "
-            "psnr. Default: those of the protocol that are possible.",
+            "psnr, aesthetics, wer, control. Default: those of the protocol that are possible.",
             is_list=True,
         ),
     ] = None
@@ -114,15 +123,16 @@ class EvaluationFlags:
         str,
         _flag(
             MEASUREMENT,
-            "Settings of all metrics: recommended (default), mini, audioldm_eval, kadtk or fadtk.",
+            "Settings of all metrics: recommended (default), mini, audioldm_eval, "
+            "audioldm_eval-passt, av-benchmark, stable-audio-metrics, kadtk or fadtk.",
         ),
     ] = "recommended"
     backbone: Annotated[
         list[str] | None,
         _flag(
             MEASUREMENT,
-            "Networks: yamnet, vggish, panns-16k, panns-32k, clap, mini-clap, mini-audiomae or "
-            "mini-classifier. Default: those of the protocol.",
+            "Networks: yamnet, vggish, panns-16k, panns-32k, passt, clap, mini-clap, "
+            "mini-audiomae, mini-classifier or audiobox-aesthetics. Default: those of the protocol.",
             is_list=True,
         ),
     ] = None
@@ -165,7 +175,15 @@ class EvaluationFlags:
         if (self.model is None) != (self.prompts is None):
             raise UsageError("--model and --prompts belong together; add the other one")
         if self.has_features:
-            for name in ("generated", "reference", "captions", "backbone", "weights", "html"):
+            for name in (
+                "generated",
+                "reference",
+                "captions",
+                "subset",
+                "backbone",
+                "weights",
+                "html",
+            ):
                 if getattr(self, name) is not None:
                     raise UsageError(f"--{name} needs audio files; leave it out beside features")
         elif self.generated is None:
@@ -218,6 +236,7 @@ class EvaluationFlags:
             protocol,
             self.reference,
             self.captions,
+            self.subset,
             tuple(self.metrics or ()),
             tuple(self.backbone or ()),
             _parse_weights(self.weights or []),

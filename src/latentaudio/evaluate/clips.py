@@ -107,6 +107,54 @@ def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
     return {name: tuple(texts) for name, texts in captions.items()}
 
 
+def read_subset(path: Path) -> tuple[str, ...]:
+    """Return the names of a list of clips, each once, in its order.
+
+    Args:
+        path: a .txt with a name on each line, or a list as for `read_captions`.
+
+    Raises:
+        DataError: It cannot be read, or has no names.
+    """
+    if path.suffix.lower() == ".txt":
+        try:
+            lines = [line.strip() for line in read_bounded(path).splitlines()]
+        except OSError as error:
+            reason = error.strerror or error
+            raise DataError(f"cannot read {path} ({reason}); check the name") from None
+        except ValueError as error:
+            raise DataError(f"{path} is no list of names: {first_line(error)}") from None
+        names = [_without_extension(line) for line in lines if line]
+    else:
+        names = list(read_captions(path))
+    if not names:
+        raise DataError(f"{path} has no names of clips")
+    return tuple(dict.fromkeys(names))
+
+
+def select_clips(folder: Folder, names: Sequence[str]) -> tuple[Folder, tuple[str, ...]]:
+    """Return the clips of a list, and the names of the list that the folder lacks.
+
+    Args:
+        folder: the clips.
+        names: names of clips, with their subfolder or without it.
+
+    Raises:
+        DataError: The folder has none of them.
+    """
+    places = {name.rpartition("/")[2]: index for index, name in enumerate(folder.names)}
+    places |= {name: index for index, name in enumerate(folder.names)}
+    chosen = sorted({places[name] for name in names if name in places})
+    if not chosen:
+        raise DataError(
+            f"{folder.path} has none of the {len(names)} clips of the subset, such as "
+            f"{names[0]:.60}; check the names"
+        )
+    missing = tuple(name for name in names if name not in places)
+    files = tuple(folder.files[index] for index in chosen)
+    return Folder(folder.path, tuple(folder.names[index] for index in chosen), files), missing
+
+
 def read_rows(path: Path) -> dict[str, Mapping[str, object]]:
     """Return the first row of every clip by name, with all columns.
 
@@ -223,6 +271,11 @@ def _name_and_caption(row: Mapping[str, object], path: Path) -> tuple[str, str]:
             f"a row of {path} has no name or no caption; it has {columns or 'nothing'}, and needs "
             f"one of {', '.join(NAME_KEYS)} and one of {', '.join(CAPTION_KEYS)}"
         )
-    text = str(name).replace("\\", "/")
+    return _without_extension(str(name)), caption
+
+
+def _without_extension(name: str) -> str:
+    """The name of a clip, from that of its file."""
+    text = name.replace("\\", "/")
     suffix = Path(text).suffix
-    return text.removesuffix(suffix) if suffix.lower() in EXTENSIONS else text, caption
+    return text.removesuffix(suffix) if suffix.lower() in EXTENSIONS else text

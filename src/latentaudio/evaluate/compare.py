@@ -125,6 +125,7 @@ def _key(value: Value) -> tuple[str, str, str | None]:
 
 _ALIKE: dict[str, Callable[[Evaluation], Any]] = {
     "protocols": lambda each: each.protocol,
+    "subsets": lambda each: each.subset.sha256 if each.subset else None,
     "reference clips": lambda each: each.reference.sha256 if each.reference else None,
 }
 _VALUES_ALIKE = {

@@ -23,6 +23,7 @@ class Protocol:
     Attributes:
         name: the word that users type.
         description: what it is, in one line.
+        differs: what is not as in the program of that name, as far as we know; "" if nothing is.
         metrics: names of rows of `METRICS`, measured unless the user names others.
         backbones: names of rows of `BACKBONES`, used unless the user names others.
         unit: points of a distribution: "clips" are means over windows, "windows" are all windows.
@@ -30,6 +31,7 @@ class Protocol:
             crossings under a Hann window.
         channel_mix: "mean" averages channels, "first" keeps the first one.
         removes_mean: whether each clip is shifted to a mean of zero.
+        peak_db: peak to which each clip is scaled before resampling, in dBFS; None: as it is.
         min_samples: clips are padded with zeros to this length at the backbone's rate.
         kad_scale: factor of KAD.
         kad_bandwidth: whose median distance is the bandwidth of KAD.
@@ -49,10 +51,12 @@ class Protocol:
     description: str
     metrics: tuple[str, ...]
     backbones: tuple[str, ...]
+    differs: str = ""
     unit: Unit = "clips"
     resampler: Resampler = "soxr"
     channel_mix: ChannelMix = "mean"
     removes_mean: bool = False
+    peak_db: float | None = None
     min_samples: int = 0
     kad_scale: float = 100.0
     kad_bandwidth: Literal["reference", "generated"] = "reference"
@@ -93,6 +97,7 @@ _ROWS = (
         "main branch at 8dc07ee: first channel, no mean, torchaudio's resampler, KL with 1e-6",
         _LEGACY,
         ("vggish", "panns-16k"),
+        differs="a file that cannot be read is an error; there, the next file replaces it",
         unit="windows",  # VGGish has many for a clip, Cnn14 one
         resampler="sinc",
         channel_mix="first",
@@ -106,10 +111,55 @@ _ROWS = (
         seed=2020,
     ),
     Protocol(
+        "audioldm_eval-passt",
+        "branch passt_replace_panns, which the AudioLDM papers used: PaSST in place of PANNs",
+        (*_LEGACY, "clap-score"),
+        ("vggish", "passt", "clap"),
+        differs="how that branch cuts clips for PaSST is not known to us; the weights of its CLAP "
+        "are music_speech_audioset_epoch_15_esc_89.98",
+        unit="windows",
+        resampler="sinc",
+        channel_mix="first",
+        removes_mean=True,
+        min_samples=32000,
+        kid_subsets=100,
+        inception_splits=10,
+        kl_epsilon=1e-6,
+        kl_sigmoid="sum",
+        candidates=3,
+        seed=2020,
+    ),
+    Protocol(
+        "av-benchmark",
+        "networks and metrics of av-benchmark (MMAudio, MeanAudio): PaSST, PANNs, VGGish, CLAP",
+        (*_LEGACY, "clap-score"),
+        ("passt", "panns-16k", "vggish", "clap"),
+        differs="its resampler and its epsilon of KL are not known to us; the score of MS-CLAP is "
+        "missing: compute the features with msclap and use --embeddings; the weights of CLAP are "
+        "music_speech_audioset_epoch_15_esc_89.98",
+        unit="windows",  # VGGish has many for a clip, the others one for 10 s
+        resampler="sinc",
+        inception_splits=10,
+        seed=2020,
+    ),
+    Protocol(
+        "stable-audio-metrics",
+        "KL of PaSST of stable-audio-metrics: peak of -1 dB, windows of 10 s; generated || reference",
+        ("kl", "clap-score"),
+        ("passt", "clap"),
+        differs="the Fréchet distance of OpenL3 is missing: compute the features with openl3 and "
+        "use --embeddings; the last window of a clip above 10 s is not padded; its CLAP is "
+        "630k-audioset-fusion-best, whose fusion our CLAP does not have",
+        peak_db=-1.0,
+        min_samples=320_000,
+        kl_epsilon=1e-6,
+    ),
+    Protocol(
         "kadtk",
         "arithmetic of kadtk 1.1.0: windows, bandwidth of the generated clips; use --embeddings",
         ("kad",),
         ("panns-32k",),
+        differs="it stores features in float16 and resamples 16-bit copies by torchaudio's Kaiser",
         unit="windows",
         kad_bandwidth="generated",
     ),
@@ -118,6 +168,7 @@ _ROWS = (
         "Fréchet distance of fadtk 1.1.0: all windows in one distribution; use --embeddings",
         ("frechet",),
         ("vggish",),
+        differs="it stores features in float16 and resamples 16-bit copies by torchaudio's Kaiser",
         unit="windows",
     ),
 )

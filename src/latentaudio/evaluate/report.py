@@ -135,6 +135,22 @@ class EmbeddingMap(_Stored):
     reference: dict[str, tuple[float, float]] = Field(default_factory=dict)
 
 
+class Subset(_Stored):
+    """The list of clips that were measured.
+
+    Attributes:
+        path: its file.
+        n: number of names in it.
+        sha256: hash of the names, in their order.
+        missing: names that a folder lacks.
+    """
+
+    path: str
+    n: int
+    sha256: str
+    missing: tuple[str, ...] = ()
+
+
 class Evaluation(_Stored):
     """The result of `latentaudio evaluate`.
 
@@ -148,6 +164,7 @@ class Evaluation(_Stored):
         values: the numbers.
         not_computed: what could not be measured, and why.
         warnings: what makes all numbers doubtful.
+        subset: the list of clips that were measured; None: all of the folders.
         classes: class of generated clips by name.
         classes_from: where the classes come from: "folders", "captions" or a network.
         maps: a map of the embeddings for each network.
@@ -162,6 +179,7 @@ class Evaluation(_Stored):
     values: tuple[Value, ...] = ()
     not_computed: tuple[NotComputed, ...] = ()
     warnings: tuple[str, ...] = ()
+    subset: Subset | None = None
     classes: dict[str, str] = Field(default_factory=dict)
     classes_from: str = ""
     maps: tuple[EmbeddingMap, ...] = ()

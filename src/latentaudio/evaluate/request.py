@@ -25,6 +25,7 @@ class Request:
         generated: folder of the clips that are measured.
         protocol: settings.
         reference: folder of the clips that they are compared with; None: no such metrics.
+        subset: file with names of clips; None: all clips are measured.
         captions: file with the captions; None: those in the tags of the files.
         metrics: names of metrics; (): those of the protocol, as far as they can be measured.
         backbones: names of backbones; (): those of the protocol.
@@ -39,6 +40,7 @@ class Request:
     protocol: Protocol
     reference: Path | None = None
     captions: Path | None = None
+    subset: Path | None = None
     metrics: tuple[str, ...] = ()
     backbones: tuple[str, ...] = ()
     weights: Mapping[str, Path] = field(default_factory=dict)

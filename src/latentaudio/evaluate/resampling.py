@@ -79,6 +79,9 @@ def prepare(
     mono = samples[0] if protocol.channel_mix == "first" else samples.mean(axis=0)
     if protocol.removes_mean:
         mono = mono - mono.mean()
+    peak = float(np.abs(mono).max(initial=0.0))
+    if protocol.peak_db is not None and peak > 0:
+        mono = mono * np.float32(10 ** (protocol.peak_db / 20) / peak)
     mono = _RESAMPLERS[protocol.resampler](mono, sample_rate, target_rate)
     missing = max(0, protocol.min_samples - len(mono))
     return np.ascontiguousarray(np.pad(mono, (0, missing)), np.float32)
@@ -90,5 +93,6 @@ def input_settings(protocol: Protocol) -> dict[str, object]:
         "resampler": resampler_name(protocol),
         "channel_mix": protocol.channel_mix,
         "removes_mean": protocol.removes_mean,
+        "peak_db": protocol.peak_db,
         "min_samples": protocol.min_samples,
     }

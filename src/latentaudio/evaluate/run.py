@@ -5,8 +5,10 @@ Letters: N clips, E size of an embedding, K classes, M texts.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import cast
 
 from ..audio.io import software
@@ -15,7 +17,14 @@ from . import guards
 from .backbones import get_backbone
 from .backbones.base import Backbone, BackboneSpec, TextBackbone
 from .clip_facts import summarize
-from .clips import find_clips, pair_names, read_captions, read_rows
+from .clips import (
+    find_clips,
+    pair_names,
+    read_captions,
+    read_rows,
+    read_subset,
+    select_clips,
+)
 from .embeddings_cache import EmbeddingsCache
 from .extraction import Extraction, Extractor, Progress
 from .features import ClipFeatures, FeatureSet
@@ -23,7 +32,7 @@ from .metrics.base import Measurement, MetricInputs, MetricSpec
 from .metrics.control import COLUMNS as CONTROL_COLUMNS
 from .overview import find_classes, find_maps
 from .protocols import Protocol
-from .report import ClipSet, Evaluation, NotComputed, Value
+from .report import ClipSet, Evaluation, NotComputed, Subset, Value
 from .request import (
     LACKS,
     Request,
@@ -107,6 +116,11 @@ def evaluate_folders(
     folders = [find_clips(request.generated)]
     if request.reference is not None:
         folders.append(find_clips(request.reference))
+    subset = read_subset(request.subset) if request.subset else ()
+    missing: dict[str, None] = {}
+    for index, folder in enumerate(folders if subset else ()):
+        folders[index], lacking = select_clips(folder, subset)
+        missing |= dict.fromkeys(lacking)
     check_possible(request, metrics, folders)
     captions = read_captions(request.captions) if request.captions else {}
     rows = read_rows(request.captions) if request.captions else {}
@@ -123,6 +137,11 @@ def evaluate_folders(
     sides = _combine(extractions, captions, rows)
     statement = complete_statement(request.statement, sides.generated.facts)
     results = _Results(_find_warnings(sides, statement))
+    if missing:
+        shown = ", ".join(list(missing)[:3])
+        results.warnings.append(
+            f"{len(missing)} of {len(subset)} clips of the subset are missing ({shown})"
+        )
     for metric in metrics:
         fitting = backbones_of(metric, needed)
         if not fitting:
@@ -136,6 +155,7 @@ def evaluate_folders(
     return Evaluation(
         software=software(),
         protocol=request.protocol.as_dict(),
+        subset=None if request.subset is None else _subset(request.subset, subset, missing),
         classes=classes,
         classes_from=classes_from,
         maps=find_maps(*both, backbones),
@@ -368,6 +388,11 @@ def _value(
         warnings=result.warnings,
         by_clip=dict(result.by_clip),
     )
+
+
+def _subset(path: Path, names: Sequence[str], missing: Mapping[str, None]) -> Subset:
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    return Subset(path=str(path), n=len(names), sha256=digest, missing=tuple(missing))
 
 
 def _clip_set(side: Extraction) -> ClipSet:

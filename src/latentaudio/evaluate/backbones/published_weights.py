@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,7 +13,10 @@ from ...loaders.tensor_files import open_tensors
 
 
 def load_published(
-    network: nn.Module, path: Path, constants: tuple[str, ...] = ()
+    network: nn.Module,
+    path: Path,
+    constants: tuple[str, ...] = (),
+    rename: Callable[[str], str] = str,
 ) -> dict[str, Tensor]:
     """Fill a network from a file, and set it to evaluation.
 
@@ -20,6 +24,7 @@ def load_published(
         network: the network, whose tensors have the names of the file.
         path: a .safetensors, .pth, .pt, .bin or .ckpt file.
         constants: beginnings of names in the file that are no weights.
+        rename: name in the file -> name in the network.
 
     Returns:
         The constants.
@@ -27,7 +32,7 @@ def load_published(
     Raises:
         WeightsError: The file is damaged, or has other tensors.
     """
-    stored = open_tensors(path)
+    stored = {rename(name): tensor for name, tensor in open_tensors(path).items()}
     expected = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     named = [name for name in stored if not name.startswith(constants)]  # () begins no name
     missing = [name for name in expected if name not in stored]

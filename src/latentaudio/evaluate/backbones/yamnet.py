@@ -148,13 +148,30 @@ class YAMNet:
 
 
 def filterbank() -> np.ndarray:
-    """Return HTK mel filters [257, 64] with peak 1."""
+    """Return YAMNet's mel filters, [257, 64]."""
+    return mel_filters(RATE, 512, 64, 125.0, 7500.0)
+
+
+def mel_filters(
+    sample_rate: int, n_fft: int, num_bands: int, low_hz: float, high_hz: float
+) -> np.ndarray:
+    """Return HTK mel filters [n_fft / 2 + 1, F] with peak 1, triangles on the mel scale.
+
+    TensorFlow and Kaldi compute them so. librosa's and torchaudio's are triangles in hertz.
+
+    Args:
+        sample_rate: in Hz.
+        n_fft: samples of a window.
+        num_bands: number of filters, F.
+        low_hz: lowest frequency.
+        high_hz: highest frequency.
+    """
 
     def to_mel(hertz: np.ndarray | float) -> np.ndarray:
         return np.asarray(1127 * np.log(1 + np.asarray(hertz) / 700))
 
-    edges = np.linspace(to_mel(125), to_mel(7500), 66)
-    grid = to_mel(np.arange(257) * RATE / 512)[:, None]
+    edges = np.linspace(to_mel(low_hz), to_mel(high_hz), num_bands + 2)
+    grid = to_mel(np.arange(n_fft // 2 + 1) * sample_rate / n_fft)[:, None]
     low = edges[:-2]
     center = edges[1:-1]
     high = edges[2:]
