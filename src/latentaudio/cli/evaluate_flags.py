@@ -26,6 +26,7 @@ WORK = Group("Work", sort_key=6)
 OptionalPath: TypeAlias = Path | None
 FEATURE_METRICS = ("frechet", "frechet-infinity", "kad", "kid")
 CLASS_METRICS = ("inception-score", "kl")
+_OF_CLIPS = ("generated", "reference", "captions", "subset", "backbone", "weights", "html")
 _OUTPUTS = {"json": ".json", "csv": ".csv", "html": ".html"}
 
 
@@ -132,7 +133,8 @@ class EvaluationFlags:
         _flag(
             MEASUREMENT,
             "Networks: yamnet, vggish, panns-16k, panns-32k, passt, clap, mini-clap, "
-            "mini-audiomae, mini-classifier or audiobox-aesthetics. Default: those of the protocol.",
+            "mini-audiomae, mini-classifier or audiobox-aesthetics. Default: those of the "
+            "protocol.",
             is_list=True,
         ),
     ] = None
@@ -175,15 +177,7 @@ class EvaluationFlags:
         if (self.model is None) != (self.prompts is None):
             raise UsageError("--model and --prompts belong together; add the other one")
         if self.has_features:
-            for name in (
-                "generated",
-                "reference",
-                "captions",
-                "subset",
-                "backbone",
-                "weights",
-                "html",
-            ):
+            for name in _OF_CLIPS:
                 if getattr(self, name) is not None:
                     raise UsageError(f"--{name} needs audio files; leave it out beside features")
         elif self.generated is None:

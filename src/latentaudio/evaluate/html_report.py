@@ -140,7 +140,9 @@ def _summary(results: Sequence[Evaluation]) -> str:
     text = f"{counts} clips"
     if result.reference:
         text += f", compared with {result.reference.n} clips of {result.reference.path}"
-    return f"{text}. Protocol {result.protocol['name']}. {result.software}."
+    text += f". Protocol {result.protocol['name']}. {result.software}."
+    differs = result.protocol.get("differs")
+    return f"{text} Differs from the program of that name: {differs}." if differs else text
 
 
 def _warnings(results: Sequence[Evaluation], models: Sequence[str]) -> list[str]:

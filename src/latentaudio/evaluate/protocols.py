@@ -144,11 +144,12 @@ _ROWS = (
     ),
     Protocol(
         "stable-audio-metrics",
-        "KL of PaSST of stable-audio-metrics: peak of -1 dB, windows of 10 s; generated || reference",
+        "stable-audio-metrics' KL of PaSST (generated || reference): peak -1 dB, windows of 10 s",
         ("kl", "clap-score"),
         ("passt", "clap"),
         differs="the Fréchet distance of OpenL3 is missing: compute the features with openl3 and "
-        "use --embeddings; the last window of a clip above 10 s is not padded; its CLAP is "
+        "use --embeddings; the last window of a clip above 10 s is not padded; its epsilon is in the logarithm "
+        "of the reference alone; its CLAP is "
         "630k-audioset-fusion-best, whose fusion our CLAP does not have",
         peak_db=-1.0,
         min_samples=320_000,

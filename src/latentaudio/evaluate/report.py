@@ -226,6 +226,8 @@ class Evaluation(_Stored):
         rows: list[tuple[str, ...]] = [_COLUMNS]
         rows += [_cells(value) for value in self.values]
         lines = [f"{self.generated.path} ({self._sides()}), protocol {self.protocol['name']}", ""]
+        if self.protocol.get("differs"):
+            lines[1:1] = [f"differs from the program of that name: {self.protocol['differs']}"]
         lines += aligned(rows)
         lines += ["", *aligned(self._level_rows())]
         for value in self.values:
