@@ -139,6 +139,8 @@ def check_passt(folder: Path) -> None:
     package = types.ModuleType("hear21passt")
     package.__path__ = [str(Path(path) / "hear21passt") for path in sys.path]
     sys.modules["hear21passt"] = package
+    hub = types.SimpleNamespace(download_cached_file=None)  # nothing is downloaded
+    sys.modules.update({"timm": hub, "timm.models": hub, "timm.models._hub": hub})
     from hear21passt.models import passt as oracle
     from hear21passt.models.preprocess import AugmentMelSTFT
 

@@ -148,8 +148,8 @@ _ROWS = (
         ("kl", "clap-score"),
         ("passt", "clap"),
         differs="the Fréchet distance of OpenL3 is missing: compute the features with openl3 and "
-        "use --embeddings; the last window of a clip above 10 s is not padded; its epsilon is in the logarithm "
-        "of the reference alone; its CLAP is "
+        "use --embeddings; the last window of a clip above 10 s is not padded; its epsilon is in "
+        "the logarithm of the reference alone; its CLAP is "
         "630k-audioset-fusion-best, whose fusion our CLAP does not have",
         peak_db=-1.0,
         min_samples=320_000,

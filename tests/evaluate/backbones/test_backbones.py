@@ -1,5 +1,6 @@
 """Networks of the evaluation: published layouts, wrong files, YAMNet without its package."""
 
+import json
 import sys
 from importlib.metadata import PackageNotFoundError
 
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from latentaudio.errors import UsageError, WeightsError
-from latentaudio.evaluate.backbones import BACKBONES, panns, yamnet
+from latentaudio.evaluate.backbones import BACKBONES, audiobox_aesthetics, panns, passt, yamnet
 from latentaudio.evaluate.backbones.base import split_windows
 from latentaudio.evaluate.backbones.published_weights import load_published
 from latentaudio.evaluate.backbones.vggish import VGG, make_examples
@@ -125,3 +126,84 @@ def test_yamnet_names_sounds_and_runs_no_code_of_its_package():
     best = [network.labels[index] for index in np.argsort(-features.logits)[:5]]
     assert {"Sine wave", "Beep, bleep"} & set(best)
     np.testing.assert_array_equal(features.logits, network.embed(tone * 0.01).logits)
+
+
+def test_windows_of_passt_are_those_of_stable_audio_metrics():
+    second = passt.RATE
+    for seconds, expected in (
+        (1, [1]), (10, [10]), (10.24, [10, 5.24]), (15, [10, 10]), (17, [10, 10, 7]),
+    ):  # fmt: skip
+        windows = passt.windows_of(np.zeros(round(seconds * second), np.float32))
+        assert [len(window) / second for window in windows] == pytest.approx(expected)
+    assert len(passt.windows_of(np.zeros(0, np.float32))[0]) >= 16 * 320
+
+
+def test_a_tiny_passt_has_the_published_names_and_any_length(tmp_path):
+    torch.manual_seed(0)
+    network = passt.Transformer(size=12, depth=2, num_heads=3).eval()
+    names = network.state_dict().keys()
+    for name in ("cls_token", "blocks.1.attn.qkv.bias", "head.1.weight", "head_dist.bias"):
+        assert name in names
+    for seconds in (0.3, 10.0):
+        mel = passt.log_mel(torch.randn(round(seconds * passt.RATE)))
+        embedding, logits = network(mel[None, None])
+        assert embedding.shape == (1, 12) and logits.shape == (1, 527)
+    with torch.device("meta"):
+        full = passt.Transformer()
+    assert sum(p.numel() for p in full.parameters()) == 86_191_934 + 0
+
+
+def test_published_names_of_wavlm_become_those_of_transformers():
+    names = {
+        "wavlm_model.feature_extractor.conv_layers.3.0.weight":
+            "wavlm.feature_extractor.conv_layers.3.conv.weight",
+        "wavlm_model.feature_extractor.conv_layers.0.2.bias":
+            "wavlm.feature_extractor.conv_layers.0.layer_norm.bias",
+        "wavlm_model.post_extract_proj.weight": "wavlm.feature_projection.projection.weight",
+        "wavlm_model.layer_norm.weight": "wavlm.feature_projection.layer_norm.weight",
+        "wavlm_model.encoder.layer_norm.bias": "wavlm.encoder.layer_norm.bias",
+        "wavlm_model.encoder.layers.2.self_attn.q_proj.bias":
+            "wavlm.encoder.layers.2.attention.q_proj.bias",
+        "wavlm_model.encoder.layers.0.self_attn.grep_a":
+            "wavlm.encoder.layers.0.attention.gru_rel_pos_const",
+        "wavlm_model.encoder.layers.1.fc2.weight":
+            "wavlm.encoder.layers.1.feed_forward.output_dense.weight",
+        "proj_layer.CE.0.weight": "proj_layer.CE.0.weight",
+    }  # fmt: skip
+    assert {name: audiobox_aesthetics.published_name(name) for name in names} == names
+
+
+def test_tiny_aesthetics_do_not_hear_padding():
+    from transformers import WavLMConfig
+
+    config = WavLMConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=20,
+        conv_dim=(8, 8), conv_kernel=(10, 3), conv_stride=(5, 2), num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2, num_buckets=8, max_bucket_distance=10,
+        num_feat_extract_layers=2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    settings = {"nth_layer": 3, "proj_num_layer": 2, "proj_ln": True}
+    network = audiobox_aesthetics.AestheticsNetwork(settings, config).eval()
+    samples = torch.randn(1, 400)
+    axes = network(torch.nn.functional.pad(samples, (0, 400)), 400)
+    assert axes.shape == (1, 4) and len(set(axes[0].tolist())) == 4
+    assert len(network._layers(torch.randn(1, 5, 16), torch.ones(1, 5, dtype=torch.bool))) == 3
+    # The first layer's group norm hears the padding, the transformer does not.
+    assert not torch.equal(axes, network(torch.nn.functional.pad(samples, (0, 400)), 800))
+
+
+def test_a_wrong_configuration_of_aesthetics_is_one_line(tmp_path):
+    file = tmp_path / "config.json"
+    with pytest.raises(WeightsError, match="cannot read"):
+        audiobox_aesthetics.read_settings(file)
+    axis = {"mean": 5, "std": 1}
+    good = {"target_transform": dict.fromkeys(("CE", "CU", "PC", "PQ"), axis)}
+    file.write_text(json.dumps(good))
+    assert audiobox_aesthetics.read_settings(file)["target_transform"]["PQ"]["std"] == 1.0
+    for text in ("{", "[]", "{}", json.dumps({"target_transform": {"CE": axis}}),
+                 json.dumps({**good, "nth_layer": 3}), json.dumps({**good, "proj_num_layer": 99}),
+                 json.dumps({**good, "use_weighted_layer_sum": False})):  # fmt: skip
+        file.write_text(text)
+        with pytest.raises(WeightsError, match=r"config\.json"):
+            audiobox_aesthetics.read_settings(file)
