@@ -9,7 +9,8 @@ The first clips of each sound class are measured. As many more are the reference
 distances. Stages: "true" (the clip itself), "mel" (its mel through the vocoder), "vae" (through VAE
 and vocoder). Columns:
 
-- top-1, top-5, p: see `evaluate/mini/outside_ear.py`; for all clips, for classes of noise and for the others.
+- top-1, top-5, p: see `latentaudio.evaluate.mini.outside_ear`; for all clips, for classes of
+  noise and for the others.
 - synth: clips of other classes whose best label is "Synthesizer".
 - hop repetition: largest autocorrelation of the whitened signal at 4 to 6 hops, minus the largest
   between hops. Median of the classes of noise, and the largest mean of a class. Noise has 0.

@@ -57,6 +57,7 @@ td small { color: #666; display: block }
 .legend span { margin-right: 1.2rem; white-space: nowrap }
 .charts { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem }
 svg { max-width: 100%; height: auto }
+.charts > div { max-width: 36rem }
 svg text { font-size: 12px; fill: #1c1c1e }
 svg text.small { font-size: 10px; fill: #555 }
 svg.map { background: var(--soft); border: 1px solid var(--line) }
@@ -104,7 +105,7 @@ def render_page(results: Sequence[Evaluation]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{html.escape(title)}</h1>",
-        f"<p>{html.escape(_summary(results))}</p>",
+        f"<p>{html.escape(_summary(results, models))}</p>",
         *_warnings(results, models),
         "<h2>Numbers</h2>",
         _values_table(results, models),
@@ -134,10 +135,12 @@ def _model_names(results: Sequence[Evaluation]) -> tuple[str, ...]:
     return short_names(paths)
 
 
-def _summary(results: Sequence[Evaluation]) -> str:
+def _summary(results: Sequence[Evaluation], models: Sequence[str]) -> str:
     result = results[0]
-    counts = ", ".join(str(each.generated.n) for each in results)
-    text = f"{counts} clips"
+    counts = []
+    for each, model in zip(results, models, strict=True):
+        counts.append(f"{each.generated.n} clips of {model}")
+    text = ", ".join(counts)
     if result.reference:
         text += f", compared with {result.reference.n} clips of {result.reference.path}"
     text += f". Protocol {result.protocol['name']}. {result.software}."
@@ -146,11 +149,15 @@ def _summary(results: Sequence[Evaluation]) -> str:
 
 
 def _warnings(results: Sequence[Evaluation], models: Sequence[str]) -> list[str]:
-    lines = []
+    """Warnings; what all models share stands once."""
+    by_text: dict[str, list[str]] = {}
     for result, model in zip(results, models, strict=True):
-        label = f"{model}: " if len(results) > 1 else ""
         for text in result.all_warnings:
-            lines.append(f'<p class="warning">{html.escape(label + text)}</p>')
+            by_text.setdefault(text, []).append(model)
+    lines = []
+    for text, names in by_text.items():
+        label = "" if len(names) == len(models) else f"{', '.join(names)}: "
+        lines.append(f'<p class="warning">{html.escape(label + text)}</p>')
     return lines
 
 
@@ -273,12 +280,27 @@ def _maps(results: Sequence[Evaluation], models: Sequence[str]) -> list[str]:
             )
         percent = [f"{part:.0%}" for part in plane.explained]
         lines += [
-            f"<h3>{html.escape(plane.backbone)}</h3>",
+            f"<div><h3>{html.escape(plane.backbone)}</h3>",
             f"<p>Two principal axes, with {percent[0]} and {percent[1]} of the variance.</p>",
             _legend(models, has_reference=bool(plane.reference)),
-            map_chart(same, models),
+            f"{map_chart(same, models)}</div>",
         ]
-    return ["<h2>Map of the clips</h2>", *lines] if lines else []
+    return (
+        ["<h2>Map of the clips</h2>", f'<div class="charts">{"".join(lines)}</div>']
+        if lines
+        else []
+    )
+
+
+_LEVELS = {
+    "duration_s": "duration, s",
+    "sample_rate_hz": "sample rate, Hz",
+    "loudness_lufs": "loudness, LUFS",
+    "silent_frames": "part of silent frames",
+    "clipped_samples": "part of clipped samples",
+    "silent_clips": "part of silent clips",
+}
+"""Names of levels on the page."""
 
 
 def _levels_table(results: Sequence[Evaluation], models: Sequence[str]) -> str:
@@ -289,7 +311,7 @@ def _levels_table(results: Sequence[Evaluation], models: Sequence[str]) -> str:
         sides.append(("reference", results[0].reference))
     rows = []
     for name in sides[0][1].levels:
-        cells = [html.escape(name.replace("_", " "))]
+        cells = [html.escape(_LEVELS.get(name, name))]
         for _, side in sides:
             level = side.levels.get(name)
             cells.append("" if level is None else _level_cell(level))
@@ -298,6 +320,9 @@ def _levels_table(results: Sequence[Evaluation], models: Sequence[str]) -> str:
 
 
 def _level_cell(level: Mapping[str, float]) -> str:
+    """A mean with its range, if there is one."""
+    if level["least"] == level["greatest"]:
+        return format_number(level["mean"])
     least = format_number(level["least"])
     greatest = format_number(level["greatest"])
     return f"{format_number(level['mean'])}<small>{least} to {greatest}</small>"

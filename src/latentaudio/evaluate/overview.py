@@ -17,6 +17,7 @@ from .clips import read_classes
 from .extraction import Extraction
 from .features import FeatureSet
 from .metrics.frechet import fit_gaussian
+from .mini.outside_ear import GENERAL_LABELS, SCENE_LABELS
 from .report import EmbeddingMap
 
 MAX_MAP_POINTS = 1000
@@ -98,10 +99,11 @@ def find_maps(
 
 
 def _best_classes(features: FeatureSet, labels: Sequence[str]) -> dict[str, str]:
-    """The most probable class of every clip."""
+    """The most probable class of every clip; scenes and groups tell too little."""
+    telling = [k for k, label in enumerate(labels) if label not in SCENE_LABELS | GENERAL_LABELS]
     best = {}
     for index, name in enumerate(features.names):
-        best[name] = labels[int(features.logits(index).argmax())]
+        best[name] = labels[telling[int(features.logits(index)[telling].argmax())]]
     return best
 
 
