@@ -12,6 +12,7 @@ import conftest
 import hub_server
 import huggingface_hub
 import torch
+from evaluation_kinds import EVALUATION_KINDS, make_evaluation_seeds
 from kind import Kind
 from mutations import mutate_bytes, mutate_json, mutate_text
 from PIL import Image
@@ -114,6 +115,7 @@ def make_other_seeds(folder):
         folder / "texts.safetensors"
     )
     _write_adapter(folder / "adapter.safetensors")
+    make_evaluation_seeds(folder)
 
 
 def _write_adapter(path):
@@ -170,4 +172,5 @@ def other_kinds(damage_header):
         "speeds": Kind("speed.json", (), mutate_json, BenchmarkResults.load),
         "texts": Kind("texts.safetensors", (), damage_header, DistillationSet.load),
         "adapter": Kind("adapter.safetensors", (), damage_header, open_adapter),
+        **EVALUATION_KINDS,
     }
