@@ -154,7 +154,7 @@ def test_folders_are_measured_offline_with_the_networks_of_mini(tmp_path, capsys
     assert main(["evaluate", *folders, *flags, "--json", str(stored), "--html", str(page)]) == 0
     text = page.read_text()
     assert text.count("<audio controls") == 6 and text.count("data:image/png;base64,") == 6
-    assert "Kernel distance" in text and "http" not in text
+    assert "Kernel distance" in text and "http:" not in text and "https:" not in text
     assert capsys.readouterr().out == ""
     values = json.loads(stored.read_text())["values"]
     backbones = {(value["title"], value["backbone"]) for value in values}

@@ -58,7 +58,12 @@ def test_several_models_stand_side_by_side(folders):
     assert "first, dog" in page and "second, rain" in page  # tips of bars
     assert "come from the subfolders" in page
     assert page.count("latentaudio evaluate --generated") == 2
-    assert "http" not in page and "<script" not in page and "<b>dog" not in page
+    assert (
+        "http:" not in page
+        and "https:" not in page
+        and "<script" not in page
+        and "<b>dog" not in page
+    )
     for title in ("By class", "Map of the clips", "Levels", "Numbers"):
         assert f"<h2>{title}</h2>" in page
     assert "Log-spectral distance" in page
@@ -116,7 +121,8 @@ def test_a_map_has_the_axes_of_the_reference():
     assert sum(plane.explained) > 0.99 and plane.explained[0] > plane.explained[1]
     reference = np.array(list(plane.reference.values()))
     shift = np.array(list(plane.generated.values())) - reference
-    assert np.allclose(np.abs(shift.mean(axis=0)), [3, 0], atol=0.2)
+    assert np.linalg.norm(shift.mean(axis=0)) == pytest.approx(3, abs=0.05)
+    assert abs(shift[:, 0].mean()) > 2.5  # few points turn the axes a little
     assert np.allclose(reference.mean(axis=0), 0, atol=1e-3)
     assert map_embeddings("x", feature_set(moved), feature_set(points[:2])) is None
     assert map_embeddings("x", feature_set(moved), feature_set(np.ones((9, 5)))) is None

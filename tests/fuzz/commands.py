@@ -56,7 +56,7 @@ FILES = ("rows.csv", "rows.jsonl", "rows.txt", "timeline.yaml", "recipe.yaml", "
 FOLDERS = ("model", "diffusers", "data", "sounds")
 STEPS_ARE_REAL_EVERY = 8
 """One of so many command lines generates; the others end where a model would be loaded."""
-NOT_REAL = ("dataset", "train", "evaluate", "benchmark", "download")
+NOT_REAL = ("dataset", "train", "evaluate", "benchmark", "download", "listen")
 ENDLESS = {"--count", "--candidates", "--duration", "--hours", "--steps", "--rounds", "--clips"}
 """Numbers of work: odd but legal ones would be minutes of it."""
 
@@ -167,6 +167,9 @@ def _run(words, is_real):
             for place in ("latentaudio.pipeline.load", "latentaudio.train.loop.build_stage"):
                 stack.enter_context(patch(place, _stop))
             stack.enter_context(patch("latentaudio.benchmark.latency.LatentAudioBackend", _stop))
+            # it would serve until Ctrl-C
+            server = "latentaudio.evaluate.listening.server.ListeningServer"
+            stack.enter_context(patch(server, _stop))
         try:
             code = main(words)
         except SystemExit as error:

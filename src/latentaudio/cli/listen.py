@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from ..interrupts import Terminated, deferred_stops
 from . import console
 
@@ -98,7 +98,13 @@ def _prepare(
         )
     for warning in plan.warnings:
         console.print_error(warning)
-    server = ListeningServer(AnswerStore(plan, answers), port)
+    store = AnswerStore(plan, answers)
+    server = ListeningServer(store, port)
+    try:
+        store.save()  # now, so that a folder that cannot be written is no surprise later
+    except DataError:
+        server.server_close()
+        raise
     console.print_status(
         f"{len(plan.trials)} clips of {len(plan.systems)} systems at {plan.lufs:.1f} LUFS; "
         f"answers go to {answers}\nopen {server.url} in a browser; Ctrl-C ends the test"

@@ -46,6 +46,7 @@ def plan_of(folders, **settings):
 @pytest.fixture
 def server(folders):
     store = AnswerStore(plan_of(folders), folders / "answers.json")
+    store.save()
     served = ListeningServer(store)
     thread = threading.Thread(target=served.serve_forever, args=(0.02,))
     thread.start()

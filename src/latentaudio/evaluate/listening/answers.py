@@ -103,14 +103,14 @@ class AnswerStore:
     """The answers of a running test; every change is on the disk before `put` returns."""
 
     def __init__(self, plan: ListeningPlan, path: Path) -> None:
-        """Begin a file of answers, or go on with one.
+        """Begin a file of answers, or go on with one. `save` writes the file.
 
         Args:
             plan: the test.
             path: the file.
 
         Raises:
-            DataError: The file cannot be read or written.
+            DataError: The file cannot be read.
             UsageError: It has the answers of another test.
         """
         self.plan = plan
@@ -125,7 +125,6 @@ class AnswerStore:
                     "name another file with --answers"
                 )
             self._answers = {answer.key: answer for answer in stored.answers}
-        self._save()
 
     @property
     def stored(self) -> AnswerFile:
@@ -172,7 +171,7 @@ class AnswerStore:
             previous = self._answers.get(answer.key)
             self._answers[answer.key] = answer
             try:
-                self._save()
+                self.save()
             except DataError:
                 # What is not on the disk must not count.
                 self._answers.pop(answer.key)
@@ -192,6 +191,11 @@ class AnswerStore:
                 ratings.setdefault(number, {})[answer.question] = answer.rating
         return ratings
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write the file.
+
+        Raises:
+            DataError: It cannot be written.
+        """
         with atomic_write(self.path, create=False) as temporary:
             temporary.write_text(self.stored.model_dump_json(indent=1) + "\n", encoding="utf-8")
