@@ -11,12 +11,10 @@ from ..errors import UsageError
 from . import console
 from .evaluate_flags import EvaluationFlags
 from .evaluate_mini import mini
+from .model_functions import model_functions
 
 if TYPE_CHECKING:
-    from ..evaluate.mini.determinism import Generate
-    from ..evaluate.mini.quality import Clips, Reconstruct, Similarity
     from ..evaluate.mini.report import Report
-    from ..pipeline import AudioLDM
 
 CLASSIFIER = Path("benchmarks/classifier")
 
@@ -216,49 +214,3 @@ def _validate_output(output: Path | None) -> None:
         raise UsageError(f"--output {output} is a folder; name a file")
     if not output.absolute().parent.is_dir():
         raise UsageError(f"--output {output}: the folder does not exist; create it first")
-
-
-def model_functions(
-    system: AudioLDM, model: str, device: str
-) -> tuple[Generate, Reconstruct, Similarity | None, Generate]:
-    """Return what the quality benchmark needs of a model.
-
-    Args:
-        system: the model.
-        model: its name, to load it once more in float32.
-        device: of that.
-
-    Returns:
-        The model, clips through its codec, similarities of its CLAP, and the model in batches.
-    """
-    similarity = system.similarity if system.config.clap else None
-    batched = _batched_generate_fn(model, device)
-    return _generate_fn(system), _reconstruct_fn(system), similarity, batched
-
-
-def _generate_fn(system: AudioLDM) -> Generate:
-    """One clip per prompt, without candidates."""
-
-    def generate(prompts: list[str], duration: float, seed: int) -> Clips:
-        clips = system.generate(prompts, duration=duration, seed=seed, candidates=1)
-        return [clip.samples[0] for clip in clips]
-
-    return generate
-
-
-def _batched_generate_fn(model: str, device: str) -> Generate:
-    """As `_generate_fn`, in float32 and with two prompts in one batch."""
-    from ..pipeline import load
-
-    system = load(model, device, "fp32")
-    system.batch_size = 2
-    return _generate_fn(system)
-
-
-def _reconstruct_fn(system: AudioLDM) -> Reconstruct:
-    """Clips through VAE and vocoder."""
-
-    def reconstruct(clips: Clips) -> Clips:
-        return [system.reconstruct(clip)[0] for clip in clips]
-
-    return reconstruct

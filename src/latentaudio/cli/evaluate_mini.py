@@ -12,6 +12,7 @@ import cyclopts
 
 from ..errors import UsageError
 from . import console
+from .model_functions import model_functions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +174,6 @@ def _quality(
     """The report of `evaluate quality`, with its default number of clips."""
     from ..evaluate.mini.quality import QualityBenchmark, evaluate_quality
     from ..pipeline import load
-    from .evaluate import model_functions
 
     assert benchmark.classifier is not None
     system = load(model, device, precision)

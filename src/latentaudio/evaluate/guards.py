@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import UsageError
 from .clip_facts import ClipFacts
+from .report import Subset
 
 MAX_NAMES = 3  # in a message
 _DURATION_RATIO = 1.1  # of two medians
@@ -74,6 +75,16 @@ def find_leaks(
     if not leaks:
         return []
     return [f"{len(leaks)} generated files are also reference files ({_shown(leaks)})"]
+
+
+def find_missing(subset: Subset | None) -> list[str]:
+    """Return a warning if folders lack clips of the subset."""
+    if subset is None or not subset.missing:
+        return []
+    return [
+        f"{len(subset.missing)} of {subset.n} clips of the subset are missing "
+        f"({_shown(subset.missing)})"
+    ]
 
 
 def find_differences(generated: Sequence[ClipFacts], reference: Sequence[ClipFacts]) -> list[str]:

@@ -125,8 +125,9 @@ def map_chart(maps: Sequence[EmbeddingMap | None], models: Sequence[str]) -> str
         models: names of the models.
     """
     known = [each for each in maps if each is not None]
-    points = [place for each in known for side in (each.generated, each.reference)
-              for place in side.values()]  # fmt: skip
+    points: list[tuple[float, float]] = []
+    for each in known:
+        points += [*each.generated.values(), *each.reference.values()]
     bounds = []
     for axis in range(2):
         values = [place[axis] for place in points]
@@ -144,8 +145,8 @@ def map_chart(maps: Sequence[EmbeddingMap | None], models: Sequence[str]) -> str
     reference = known[0].reference  # the same for all
     for name, place in reference.items():
         parts.append(circle(place, REFERENCE_COLOR, f"{name}, reference"))
-    for index, each in enumerate(maps):
-        for name, place in (each.generated if each else {}).items():
+    for index, plane in enumerate(maps):
+        for name, place in (plane.generated if plane else {}).items():
             parts.append(circle(place, color_of(index), f"{name}, {models[index]}"))
     return (
         f'<svg class="map" role="img" viewBox="0 0 {_MAP_WIDTH} {_MAP_HEIGHT}" '

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import cast
 
 from ..audio.io import software
@@ -18,6 +17,7 @@ from .backbones import get_backbone
 from .backbones.base import Backbone, BackboneSpec, TextBackbone
 from .clip_facts import summarize
 from .clips import (
+    Folder,
     find_clips,
     pair_names,
     read_captions,
@@ -113,35 +113,18 @@ def evaluate_folders(
     specs = [get_backbone(name) for name in request.backbones or request.protocol.backbones]
     check_names(request, metrics, specs)
     guards.check_folders(request.reference, request.generated)
-    folders = [find_clips(request.generated)]
-    if request.reference is not None:
-        folders.append(find_clips(request.reference))
-    subset = read_subset(request.subset) if request.subset else ()
-    missing: dict[str, None] = {}
-    for index, folder in enumerate(folders if subset else ()):
-        folders[index], lacking = select_clips(folder, subset)
-        missing |= dict.fromkeys(lacking)
+    folders, subset = _find_folders(request)
     check_possible(request, metrics, folders)
     captions = read_captions(request.captions) if request.captions else {}
     rows = read_rows(request.captions) if request.captions else {}
     needed = [spec for spec in specs if any(fits(metric, spec) for metric in metrics)]
     backbones = {spec.name: spec.load(request.weights.get(spec.name)) for spec in needed}
-    extractor = Extractor(
-        list(backbones.values()),
-        request.protocol,
-        cache,
-        request.skip_unreadable,
-        request.num_workers,
-    )
+    settings = (cache, request.skip_unreadable, request.num_workers)
+    extractor = Extractor(list(backbones.values()), request.protocol, *settings)
     extractions = [extractor.extract(folder, progress) for folder in folders]
     sides = _combine(extractions, captions, rows)
     statement = complete_statement(request.statement, sides.generated.facts)
-    results = _Results(_find_warnings(sides, statement))
-    if missing:
-        shown = ", ".join(list(missing)[:3])
-        results.warnings.append(
-            f"{len(missing)} of {len(subset)} clips of the subset are missing ({shown})"
-        )
+    results = _Results([*guards.find_missing(subset), *_find_warnings(sides, statement)])
     for metric in metrics:
         fitting = backbones_of(metric, needed)
         if not fitting:
@@ -155,7 +138,7 @@ def evaluate_folders(
     return Evaluation(
         software=software(),
         protocol=request.protocol.as_dict(),
-        subset=None if request.subset is None else _subset(request.subset, subset, missing),
+        subset=subset,
         classes=classes,
         classes_from=classes_from,
         maps=find_maps(*both, backbones),
@@ -165,6 +148,23 @@ def evaluate_folders(
         not_computed=tuple(results.missing),
         warnings=tuple(dict.fromkeys(results.warnings)),
     )
+
+
+def _find_folders(request: Request) -> tuple[list[Folder], Subset | None]:
+    """The clips to measure, generated ones first, and the list that selected them."""
+    folders = [find_clips(request.generated)]
+    if request.reference is not None:
+        folders.append(find_clips(request.reference))
+    if request.subset is None:
+        return folders, None
+    names = read_subset(request.subset)
+    missing: dict[str, None] = {}
+    for index, folder in enumerate(folders):
+        folders[index], lacking = select_clips(folder, names)
+        missing |= dict.fromkeys(lacking)
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    path = str(request.subset)
+    return folders, Subset(path=path, n=len(names), sha256=digest, missing=tuple(missing))
 
 
 def evaluate_features(
@@ -388,11 +388,6 @@ def _value(
         warnings=result.warnings,
         by_clip=dict(result.by_clip),
     )
-
-
-def _subset(path: Path, names: Sequence[str], missing: Mapping[str, None]) -> Subset:
-    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    return Subset(path=str(path), n=len(names), sha256=digest, missing=tuple(missing))
 
 
 def _clip_set(side: Extraction) -> ClipSet:

@@ -99,16 +99,16 @@ class AestheticsNetwork(nn.Module):
     def _layers(self, hidden: Tensor, mask: Tensor) -> list[Tensor]:
         """Input of the first transformer layer, and output of each, [B, L, E]."""
         encoder = self.wavlm.encoder
-        found: list[Tensor] = []
-        hooks = [encoder.layer_norm.register_forward_hook(lambda _, __, out: found.append(out))]
+        outputs: list[Tensor] = []
+        hooks = [encoder.layer_norm.register_forward_hook(lambda _, __, out: outputs.append(out))]
         for layer in encoder.layers:
-            hooks.append(layer.register_forward_hook(lambda _, __, out: found.append(out[0])))
+            hooks.append(layer.register_forward_hook(lambda _, __, out: outputs.append(out[0])))
         try:
             encoder(hidden, attention_mask=mask)
         finally:
             for hook in hooks:
                 hook.remove()
-        return found
+        return outputs
 
 
 class AudioboxAesthetics:

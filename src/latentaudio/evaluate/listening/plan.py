@@ -136,21 +136,13 @@ def plan_test(
         UsageError: The folders have no clips in common, or a setting is impossible.
         DataError: A folder or a file cannot be read.
     """
-    if scale not in SCALES:
-        raise UsageError(f"--scale {scale} is unknown; choose 5 or 100")
-    if not -70 <= lufs <= 0:
-        raise UsageError(f"--lufs {lufs:g} is no loudness of clips; choose -70 to 0")
+    _check_settings(scale, num_clips, lufs)
     _check_apart(folders)
     found_folders = [find_clips(folder) for folder in folders]
     systems = short_names(folders)
-    names, left_out = _common_names(found_folders)
-    warnings = []
-    if left_out:
-        warnings.append(f"{left_out} clips are left out: they are not in every folder")
+    names, warnings = _common_names(found_folders)
     rng = np.random.default_rng(seed)
     if num_clips is not None:
-        if num_clips < 1:
-            raise UsageError(f"--num-clips {num_clips} is too few; choose 1 or more")
         chosen = rng.permutation(len(names))[:num_clips]
         names = sorted(names[index] for index in chosen)
     trials: list[Trial] = []
@@ -175,6 +167,16 @@ def plan_test(
     return ListeningPlan(shuffled, systems, questions, scale, target, seed, tuple(warnings))
 
 
+def _check_settings(scale: int, num_clips: int | None, lufs: float) -> None:
+    """Raise UsageError if a setting is impossible."""
+    if scale not in SCALES:
+        raise UsageError(f"--scale {scale} is unknown; choose 5 or 100")
+    if not -70 <= lufs <= 0:
+        raise UsageError(f"--lufs {lufs:g} is no loudness of clips; choose -70 to 0")
+    if num_clips is not None and num_clips < 1:
+        raise UsageError(f"--num-clips {num_clips} is too few; choose 1 or more")
+
+
 def _check_apart(folders: Sequence[Path]) -> None:
     """Raise UsageError if a folder is named twice, or lies inside another one."""
     paths = [folder.resolve() for folder in folders]
@@ -184,8 +186,8 @@ def _check_apart(folders: Sequence[Path]) -> None:
                 raise UsageError(f"{other} and {path} have files in common; name other folders")
 
 
-def _common_names(folders: Sequence[Folder]) -> tuple[list[str], int]:
-    """Names of clips that every folder has, and the number of clips with other names."""
+def _common_names(folders: Sequence[Folder]) -> tuple[list[str], list[str]]:
+    """Names of clips that every folder has, and a warning if there are others."""
     common = set(folders[0].names)
     for folder in folders[1:]:
         common &= set(folder.names)
@@ -195,7 +197,9 @@ def _common_names(folders: Sequence[Folder]) -> tuple[list[str], int]:
             f"{paths} have no clips of the same name; give the clips of a prompt one name"
         )
     left_out = sum(len(folder.names) - len(common) for folder in folders)
-    return sorted(common), left_out
+    if not left_out:
+        return sorted(common), []
+    return sorted(common), [f"{left_out} clips are left out: they are not in every folder"]
 
 
 def _read_clip(file: Path, captions: Sequence[str]) -> tuple[str, float, float]:
