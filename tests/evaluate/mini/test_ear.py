@@ -197,7 +197,7 @@ def test_the_tables_are_printed_and_stored(ear, tmp_path):
     assert page.startswith("# Quality of `fake`") and "    latentaudio evaluate mini\n" in page
     for line in page.splitlines():
         if line.startswith("| renders"):
-            assert line.count("|") == 12
+            assert line.count("|") == 13
     assert str(EarReport("empty", 0, 1.0)) == ""
 
 

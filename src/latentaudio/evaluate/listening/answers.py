@@ -16,7 +16,6 @@ from ...fileio import atomic_write
 from .plan import ListeningPlan
 
 FORMAT = "latentaudio listening test"
-SCHEMA_VERSION = 1
 MAX_LISTENER_CHARS = 64
 
 
@@ -61,8 +60,8 @@ class AnswerFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    format: Literal["latentaudio listening test"] = FORMAT
-    schema_version: Literal[1] = SCHEMA_VERSION
+    format: Literal["latentaudio listening test"] = "latentaudio listening test"
+    schema_version: Literal[1] = 1
     test_sha256: str
     systems: tuple[str, ...] = Field(min_length=1)
     scale: int = Field(ge=2)

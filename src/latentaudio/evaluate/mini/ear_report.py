@@ -201,7 +201,8 @@ _STAGE_NOTE = (
     "probability. synthesizer: clips of other classes that are called so. hop repetition: of "
     "classes of noise, median and worst; noise has 0. rise: largest in 10 ms. FD: Fréchet distance "
     "to other renders (recordings: to the recordings themselves), with the number of patches on "
-    "both sides; compare only rows of nearly equal numbers. classifier: its accuracy."
+    "both sides; compare only rows of nearly equal numbers. classifier: its accuracy. kept: top-5 "
+    "beside that of the untouched clips."
 )
 _PRESET_NOTE = (
     "accuracy: of the classifier. ratio: Fréchet distance in its embedding, relative to halves of "
@@ -214,9 +215,13 @@ _PAIR_NOTE = "Pairs of clips of one seed whose prompts differ in one word."
 def _stage_rows(stages: Sequence[StageScore]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
         ("clips", "N", "top-1", "top-5", "p", "synthesizer", "hop repetition", "rise, dB", "FD",
-         "patches", "classifier")
+         "patches", "classifier", "kept")
     ]  # fmt: skip
+    untouched = {each.stage: each.top5 for each in stages}
     for each in stages:
+        base = untouched.get(each.stage.partition(",")[0])
+        is_untouched = "," not in each.stage
+        kept_part = "-" if is_untouched or not base else f"{each.top5 / base:.2f}"
         repetition = "-"
         if each.hop_repetition is not None and each.worst_repetition is not None:
             repetition = (
@@ -228,6 +233,7 @@ def _stage_rows(stages: Sequence[StageScore]) -> list[tuple[str, ...]]:
                 each.stage, str(each.n), f"{each.top1:.0%}", f"{each.top5:.0%}",
                 f"{each.probability:.2f}", f"{each.synthesizer:.0%}", repetition,
                 f"{each.rise_db:.1f}", _number(each.frechet), patches, _percent(each.accuracy),
+                kept_part,
             )
         )  # fmt: skip
     return rows
