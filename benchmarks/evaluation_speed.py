@@ -24,8 +24,9 @@ from latentaudio.audio.io import read, write
 from latentaudio.evaluate.backbones import get_backbone
 from latentaudio.evaluate.embeddings_cache import EmbeddingsCache
 from latentaudio.evaluate.protocols import PROTOCOLS
+from latentaudio.evaluate.request import Request
 from latentaudio.evaluate.resampling import prepare
-from latentaudio.evaluate.run import Request, evaluate_folders
+from latentaudio.evaluate.run import evaluate_folders
 
 RATE = 16000
 SECONDS = 10

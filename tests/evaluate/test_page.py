@@ -18,7 +18,8 @@ from latentaudio.evaluate.html_charts import OTHERS, bar_chart, frequent_classes
 from latentaudio.evaluate.html_report import render_page
 from latentaudio.evaluate.overview import classes_by_folder, map_embeddings
 from latentaudio.evaluate.protocols import PROTOCOLS
-from latentaudio.evaluate.run import Request, evaluate_folders
+from latentaudio.evaluate.request import Request
+from latentaudio.evaluate.run import evaluate_folders
 
 RATE = 8000
 PROTOCOL = replace(PROTOCOLS["recommended"], backbones=("tiny",), metrics=("frechet", "kl", "lsd"))

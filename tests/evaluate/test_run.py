@@ -15,7 +15,8 @@ from latentaudio.evaluate import backbones, extraction
 from latentaudio.evaluate.embeddings_cache import FILE_NAME, EmbeddingsCache
 from latentaudio.evaluate.protocols import PROTOCOLS
 from latentaudio.evaluate.report import load_evaluation
-from latentaudio.evaluate.run import Request, evaluate_folders
+from latentaudio.evaluate.request import Request
+from latentaudio.evaluate.run import evaluate_folders
 from latentaudio.evaluate.statement import Statement
 
 RATE = 8000

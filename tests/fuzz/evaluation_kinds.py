@@ -25,7 +25,8 @@ from latentaudio.evaluate.listening.summary import summarize_files
 from latentaudio.evaluate.mini.ear_benchmark import read_recordings
 from latentaudio.evaluate.protocols import PROTOCOLS
 from latentaudio.evaluate.report import load_evaluation
-from latentaudio.evaluate.run import Request, evaluate_features, evaluate_folders
+from latentaudio.evaluate.request import Request
+from latentaudio.evaluate.run import evaluate_features, evaluate_folders
 
 RATE = 8000
 NAMES = ("dog", "rain", "bell")

@@ -14,7 +14,7 @@ from . import console
 if TYPE_CHECKING:
     from ..evaluate.protocols import Protocol
     from ..evaluate.report import Evaluation
-    from ..evaluate.run import Request
+    from ..evaluate.request import Request
 
 CLIPS = Group("Clips", sort_key=1)
 FEATURES = Group("Features in place of clips", sort_key=2)
@@ -221,7 +221,7 @@ class EvaluationFlags:
         return evaluate_features(*sets, protocol, names, (str(paths[0]), str(paths[1])))
 
     def _request(self, protocol: Protocol) -> Request:
-        from ..evaluate.run import Request
+        from ..evaluate.request import Request
         from ..evaluate.statement import Statement
 
         assert self.generated is not None
