@@ -117,7 +117,7 @@ def _serve(server: ListeningServer) -> Terminated | None:
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), daemon=True)
     with deferred_stops() as request:
         thread.start()
-        while not request.is_made:
+        while not request.is_made and thread.is_alive():
             thread.join(_POLL_S)
         server.shutdown()
         server.server_close()
