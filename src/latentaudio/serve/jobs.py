@@ -362,12 +362,15 @@ class JobManager:
         entry.task = None
         entry.plan = None
         entry.preview = None
-        if problem is not None:
-            status = "cancelled" if problem.info.code == "cancelled" else "failed"
-            entry.change(status=status, finished=time.time(), error=problem.info)
-            self._forget_key(entry)
-        else:
+        if problem is None:
+            values = entry.result
             self.index.note_done(entry)
+        else:
+            status = "cancelled" if problem.info.code == "cancelled" else "failed"
+            values = {"status": status, "finished": time.time(), "error": problem.info}
+            self._forget_key(entry)
+        entry.result = {}
+        entry.change(**values)
         job = entry.job
         seconds = (job.finished or time.time()) - job.created
         self.metrics.jobs.labels(job.status).inc()
