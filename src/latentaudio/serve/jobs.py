@@ -362,7 +362,7 @@ class JobManager:
         entry.task = None
         entry.plan = None
         entry.preview = None
-        if problem is None:
+        if problem is None or entry.result:  # stored before it was cancelled
             values = entry.result
             self.index.note_done(entry)
         else:
@@ -371,11 +371,10 @@ class JobManager:
             self._forget_key(entry)
         entry.result = {}
         entry.change(**values)
-        job = entry.job
-        seconds = (job.finished or time.time()) - job.created
-        self.metrics.jobs.labels(job.status).inc()
+        seconds = values["finished"] - entry.job.created
+        self.metrics.jobs.labels(entry.job.status).inc()
         self.metrics.job_seconds.observe(seconds)
-        LOGGER.info("%s %s after %.2f s", job.id, job.status, seconds)
+        LOGGER.info("%s %s after %.2f s", entry.job.id, entry.job.status, seconds)
         self._evict()
 
     def _evict(self) -> None:
