@@ -362,17 +362,19 @@ class JobManager:
         entry.task = None
         entry.plan = None
         entry.preview = None
-        if problem is not None:
-            status = "cancelled" if problem.info.code == "cancelled" else "failed"
-            entry.change(status=status, finished=time.time(), error=problem.info)
-            self._forget_key(entry)
-        else:
+        if problem is None or entry.result:  # stored before it was cancelled
+            values = entry.result
             self.index.note_done(entry)
-        job = entry.job
-        seconds = (job.finished or time.time()) - job.created
-        self.metrics.jobs.labels(job.status).inc()
+        else:
+            status = "cancelled" if problem.info.code == "cancelled" else "failed"
+            values = {"status": status, "finished": time.time(), "error": problem.info}
+            self._forget_key(entry)
+        entry.result = {}
+        entry.change(**values)
+        seconds = values["finished"] - entry.job.created
+        self.metrics.jobs.labels(entry.job.status).inc()
         self.metrics.job_seconds.observe(seconds)
-        LOGGER.info("%s %s after %.2f s", job.id, job.status, seconds)
+        LOGGER.info("%s %s after %.2f s", entry.job.id, entry.job.status, seconds)
         self._evict()
 
     def _evict(self) -> None:
