@@ -130,7 +130,8 @@ def test_candidates_are_ranked_within_their_own_prompt(audioldm2_pair):
         audio_length_in_s=0.32,
         latents=z[:2],
     ).audios
-    np.testing.assert_allclose(results[:2], alone, atol=1e-6)
+    # a batch of another size adds in another order; a candidate of another seed differs by 0.1
+    np.testing.assert_allclose(results[:2], alone, atol=1e-5)
 
 
 def test_embeddings_can_be_computed_and_passed(audioldm2_pair):

@@ -23,6 +23,10 @@ from latentaudio.errors import DataError, UsageError, WeightsError
 from latentaudio.loaders.convert import convert
 from latentaudio.loaders.resolve import resolve_model
 
+# Weights are mapped from their file. On some processors, products of matrices round differently if
+# the same weights lie at another offset of a file.
+ROUNDING = 2e-5
+
 QUICK = {"duration": 0.32, "steps": 2, "candidates": 1, "seed": 3}
 
 
@@ -131,7 +135,7 @@ def test_a_checkpoint_with_unused_tensors_loads(folder, tiny_spec, tmp_path):
         )[0]
         for place in (folder, path)
     )
-    assert (one.samples == two.samples).all()
+    assert abs(one.samples - two.samples).max() < ROUNDING
 
 
 def test_unexpected_keys_are_reported_with_shapes(folder, tiny_spec, tmp_path):
@@ -183,7 +187,8 @@ def test_the_command_verifies_its_output(folder, tmp_path, capsys):
         )
         == 0
     )
-    assert capsys.readouterr().out.strip().endswith("difference 0")
+    difference = capsys.readouterr().out.split()[-1]
+    assert float(difference) < ROUNDING
 
 
 def test_output_that_fails_verification_is_removed(folder, tmp_path, monkeypatch, capsys):

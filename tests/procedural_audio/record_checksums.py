@@ -5,8 +5,8 @@
 writes `checksums.json`. Record anew only when `procedural_audio.spec.VERSION` is raised on
 purpose: the file proves that a (seed, index) renders the same bytes in every release.
 
-The bytes depend on the processor and on the versions of numpy, scipy and soxr, so the file names
-them. Elsewhere the test compares levels and texts instead of bytes.
+The bytes depend on the processor, the kernels of OpenBLAS, and the versions of numpy, scipy and
+soxr, so the file names them. Elsewhere the test compares levels and texts instead of bytes.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import threadpoolctl
 
 from latentaudio.train.text_distillation import lexicon
 from procedural_audio.captions.grammar import describe
@@ -32,17 +33,25 @@ CLASS_TAKES = ((0, 2.56), (1, 1.28))  # (seed, duration in seconds)
 NUM_ITEMS = 20  # of each split
 CORPUS_SEED = 6
 NUM_CAPTION_SCENES = 100  # two captions each
+SAME_KERNELS = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # of OpenBLAS; their results are equal
+
+
+def blas_kernels():
+    """Kernels that OpenBLAS multiplies matrices with, by the name of the oldest equal ones."""
+    names = {library.get("architecture", "") for library in threadpoolctl.threadpool_info()}
+    return sorted({"SkylakeX" if name in SAME_KERNELS else name for name in names if name})
 
 
 def environment():
-    """What the bytes depend on: processor flags and library versions."""
+    """What the bytes depend on: processor flags, matrix kernels and library versions."""
     flags = set()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         line = next((row for row in cpuinfo.read_text().splitlines() if row[:5] == "flags"), "")
         flags = set(line.split()) & {"avx2", "fma", "avx512f", "avx512_skx", "avx512_spr"}
     packages = {name: version(name) for name in ("numpy", "scipy", "soxr", "espeakng-loader")}
-    return {"machine": platform.machine(), "cpu_flags": sorted(flags), **packages}
+    hardware = {"machine": platform.machine(), "cpu_flags": sorted(flags), "blas": blas_kernels()}
+    return {**hardware, **packages}
 
 
 def plain(value):

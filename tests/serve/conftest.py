@@ -1,8 +1,12 @@
 """A server over the tiny model, in this process."""
 
+import socket
+import threading
+import time
 from contextlib import contextmanager
 
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 
 from latentaudio.serve.app import create_app
@@ -24,6 +28,29 @@ def serving(model, folder, *, keys=(), adapters=(), settings=None, **limits):
     with TestClient(create_app(manager, keys)) as client:
         client.manager = manager
         yield client
+
+
+@contextmanager
+def listening(manager, keys=()):
+    """Yield the address of a server that listens on a port, in a thread."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(create_app(manager, keys), log_config=None))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def listen():
+    """Return `listening`; test modules cannot import this file by its name."""
+    return listening
 
 
 @pytest.fixture(scope="module")

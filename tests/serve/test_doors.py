@@ -3,9 +3,6 @@
 import base64
 import io
 import json
-import socket
-import threading
-import time
 from dataclasses import replace
 
 import elevenlabs
@@ -13,12 +10,10 @@ import httpx
 import openai
 import pytest
 import soundfile
-import uvicorn
 from conftest import TINY, write_model
 
 from latentaudio.audio.io import info
 from latentaudio.config.architecture import PhonemesConfig
-from latentaudio.serve.app import create_app
 from latentaudio.serve.doors import DOORS
 from latentaudio.serve.doors.elevenlabs import FORMATS
 from latentaudio.serve.jobs import JobManager, JobSettings
@@ -43,25 +38,15 @@ OPTIONS = {"steps": 2, "seed": 3}
 
 
 @pytest.fixture(scope="module")
-def address(tiny_folder, tmp_path_factory):
+def address(tiny_folder, tmp_path_factory, listen):
     """Address of a real server with the key `secret` and a model that speaks, in a thread."""
     speaker = write_model(tmp_path_factory.mktemp("models") / "speaker", SPEECH, "mini")
     models = [str(tiny_folder), str(speaker)]
     pool = ModelPool(PoolSettings(models=models, device="cpu", precision="fp32"))
     store = Store(tmp_path_factory.mktemp("store"))
     manager = JobManager(pool, store, Limits(), JobSettings(warm_up=False))
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(manager, ["secret"]), log_config=None)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(timeout=30)
-    listener.close()
+    with listen(manager, ["secret"]) as found:
+        yield found
 
 
 @pytest.fixture

@@ -2,18 +2,13 @@
 
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 import soundfile
-import uvicorn
 
-from latentaudio.serve.app import create_app
 from latentaudio.serve.jobs import JobManager, JobSettings
 from latentaudio.serve.limits import Limits
 from latentaudio.serve.model_pool import ModelPool, PoolSettings
@@ -31,20 +26,11 @@ def blocks():
 
 
 @pytest.fixture
-def address(tiny_folder, tmp_path):
+def address(tiny_folder, tmp_path, listen):
     pool = ModelPool(PoolSettings(models=[str(tiny_folder)], device="cpu", precision="fp32"))
     manager = JobManager(pool, Store(tmp_path / "s"), Limits(), JobSettings(warm_up=False))
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(manager), log_config=None))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(timeout=30)
-    listener.close()
+    with listen(manager) as found:
+        yield found
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")

@@ -1,15 +1,10 @@
 """A part of tests/serve/hostile.py, against a server over the tiny model."""
 
 import importlib.util
-import socket
-import threading
-import time
 from pathlib import Path
 
 import httpx
-import uvicorn
 
-from latentaudio.serve.app import create_app
 from latentaudio.serve.jobs import JobManager, JobSettings
 from latentaudio.serve.limits import Limits
 from latentaudio.serve.model_pool import ModelPool, PoolSettings
@@ -23,30 +18,20 @@ NUM_REQUESTS = 160
 BODY = {"prompt": "dog", "duration": 1.0, "steps": 2, "seed": 5, "wait": True}
 
 
-def test_no_request_harms_the_server(tiny_folder, tmp_path):
+def test_no_request_harms_the_server(tiny_folder, tmp_path, listen):
     store = Store(tmp_path / "store")
     pool = ModelPool(PoolSettings(models=[str(tiny_folder)], device="cpu", precision="fp32"))
     limits = Limits(
         max_duration_s=2.0, max_steps=2, max_clips=2, max_candidates=1, body_timeout_s=1.0
     )
     manager = JobManager(pool, store, limits, JobSettings(warm_up=False))
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(manager), log_config=None))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        address = listener.getsockname()
-        url = f"http://127.0.0.1:{address[1]}{hostile.PATH}"
+    with listen(manager) as found:
+        host, port = found.removeprefix("http://").split(":")
+        url = f"{found}{hostile.PATH}"
         before = httpx.post(url, json=BODY, timeout=60).content
-        failures, statuses = hostile.attack(address, str(store.folder), range(NUM_REQUESTS), 1)
+        numbers = range(NUM_REQUESTS)
+        failures, statuses = hostile.attack((host, int(port)), str(store.folder), numbers, 1)
         assert not failures
         assert statuses["422"] > NUM_REQUESTS / 8  # most are refused in words
         assert httpx.post(url, json=BODY, timeout=60).content == before
         assert not list((store.folder / "files").glob(".*.part"))
-    finally:
-        server.should_exit = True
-        thread.join(timeout=60)
-        listener.close()

@@ -51,6 +51,7 @@ class Entry:
         plan: What is computed, until it has ended.
         task: Its place in the scheduler, until it has ended.
         files: Facts of its clips.
+        result: Fields of the job once its clips are stored, until it has ended.
         preview: The latest preview.
         num_changes: How often it has changed.
         num_bytes: Bytes on disk.
@@ -66,6 +67,7 @@ class Entry:
     plan: Plan | None = None
     task: Task | None = None
     files: list[ClipFile] = field(default_factory=list)
+    result: dict[str, Any] = field(default_factory=dict)
     preview: PreviewEvent | None = None
     num_changes: int = 0
     num_bytes: int = 0

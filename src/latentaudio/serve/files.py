@@ -59,8 +59,7 @@ class Uploads:
             except (KeyError, TypeError, ValueError):
                 store.remove_file(file)
                 continue
-            self._uploads[file] = upload
-        self.remove_expired()
+            self._uploads[file] = upload.renewed(limits.file_lifetime_s)
 
     def add(self, client: str, path: Path, name: str) -> UploadedFile:
         """Check a file that has arrived and keep it; it takes time.

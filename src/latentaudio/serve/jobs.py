@@ -46,12 +46,14 @@ class JobSettings:
         warm_up: Whether the first model is loaded before the server is ready.
         log_prompts: Whether prompts are written to the log.
         batch_size: Requests of equal shape that share a batch; 0: 1 on a CPU, 8 on a GPU.
+        max_queue_per_client: Requests of one client that wait or run; 0: the whole queue.
     """
 
     unload_after_s: float = 900.0
     warm_up: bool = True
     log_prompts: bool = False
     batch_size: int = 0
+    max_queue_per_client: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,10 @@ class JobManager:
         self._planner = Planner(pool, limits)
         self._runner = Runner(pool, store, self._post, self.metrics)
         self._scheduler = Scheduler(
-            self._runner, max_tasks=limits.max_queue, batch_size=self._batch_size()
+            self._runner,
+            max_tasks=limits.max_queue,
+            max_tasks_per_client=settings.max_queue_per_client or limits.max_queue,
+            batch_size=self._batch_size(),
         )
         self._decoders = asyncio.Semaphore(NUM_DECODERS)
         self._idempotent: dict[tuple[str, str], _Keyed] = {}
@@ -357,17 +362,19 @@ class JobManager:
         entry.task = None
         entry.plan = None
         entry.preview = None
-        if problem is not None:
-            status = "cancelled" if problem.info.code == "cancelled" else "failed"
-            entry.change(status=status, finished=time.time(), error=problem.info)
-            self._forget_key(entry)
-        else:
+        if problem is None or entry.result:  # stored before it was cancelled
+            values = entry.result
             self.index.note_done(entry)
-        job = entry.job
-        seconds = (job.finished or time.time()) - job.created
-        self.metrics.jobs.labels(job.status).inc()
+        else:
+            status = "cancelled" if problem.info.code == "cancelled" else "failed"
+            values = {"status": status, "finished": time.time(), "error": problem.info}
+            self._forget_key(entry)
+        entry.result = {}
+        entry.change(**values)
+        seconds = values["finished"] - entry.job.created
+        self.metrics.jobs.labels(entry.job.status).inc()
         self.metrics.job_seconds.observe(seconds)
-        LOGGER.info("%s %s after %.2f s", job.id, job.status, seconds)
+        LOGGER.info("%s %s after %.2f s", entry.job.id, entry.job.status, seconds)
         self._evict()
 
     def _evict(self) -> None:

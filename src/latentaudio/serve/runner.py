@@ -235,7 +235,7 @@ class Runner:
         )
         output.commit(done.to_record())
         num_bytes = self.store.job_bytes(entry.job.id)
-        self.post(_take_over, entry, output.files, num_bytes, values)
+        self.post(_keep_result, entry, output.files, num_bytes, values)
 
     def warm_up(self) -> Iterator[object]:
         """Load the first model and generate a short clip, so that the first request is quick."""
@@ -270,8 +270,10 @@ def _set_preview(entry: Entry, preview: PreviewEvent) -> None:
     entry.change()
 
 
-def _take_over(entry: Entry, files: list[ClipFile], num_bytes: int, values: dict[str, Any]) -> None:
-    """Show a job as done."""
+def _keep_result(
+    entry: Entry, files: list[ClipFile], num_bytes: int, values: dict[str, Any]
+) -> None:
+    """Keep what a stored job shows when the scheduler reports its end."""
     entry.files = files
     entry.num_bytes = num_bytes
-    entry.change(**values)
+    entry.result = values
