@@ -98,6 +98,12 @@ def make(page, prompt, **fields):
         page.fill(f"[name={name}]", str(value))
     count = page.locator("article.sound").count()
     page.click("#submit")
+    wait_until(
+        page,
+        f"document.querySelectorAll('article.sound').length > {count}"
+        " || document.querySelector('.error:not(:empty)')?.textContent",
+    )
+    assert page.locator(".error:not(:empty)").all_inner_texts() == []
     expect(page.locator("article.sound")).to_have_count(count + 1)
 
 
