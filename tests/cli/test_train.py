@@ -3,8 +3,10 @@
 import pytest
 
 from latentaudio.cli.main import main
+from latentaudio.cli.train import progress_note
 from latentaudio.data.clip import DataSource
 from latentaudio.train import loop
+from latentaudio.train.loop import CLIPS_PER_SECOND, DATA_PERCENT
 
 RECIPE = "stage: vae\nsteps: 40\nbatch_size: 2\n"
 
@@ -110,3 +112,9 @@ def test_a_dry_run_prints_what_a_run_needs_and_writes_nothing(recipe, tmp_path, 
 def test_a_dry_run_names_what_is_wrong(recipe, capsys, flags, message):
     assert main(["train", str(recipe), *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_progress_names_losses_first_and_units_last():
+    losses = {"unet/mse": 0.123456, CLIPS_PER_SECOND: 3.14159, DATA_PERCENT: 0.0612}
+    note = progress_note(losses, seconds_left=90)
+    assert note == "unet/mse 0.1235  3.14 clips/s  0.1 % waiting for data  2 min left"

@@ -1,10 +1,13 @@
 """LoRA in the drop-in: the same files in diffusers' UNet and here give the same sound."""
 
+import warnings
+
 import numpy as np
 import published
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from diffusers.loaders.lora_base import LoraBaseMixin
 from published import PROMPTS
 
 from latentaudio import compat
@@ -101,3 +104,48 @@ def test_weights_names_and_fusing(pair, adapter_folder):
         ours.set_adapters("a")
     with pytest.raises(WeightsError, match="there is no adapter"):
         ours.load_lora_weights(adapter_folder / "nothing")
+
+
+class Oracle(LoraBaseMixin):
+    """diffusers' methods of pipelines that can load a LoRA, on the UNet of its AudioLDM."""
+
+    _lora_loadable_modules = ("unet",)
+
+    def __init__(self, pipe):
+        self.pipe = pipe
+        self.unet = pipe.unet
+
+    def load_lora_weights(self, folder, adapter_name):
+        file = folder / "pytorch_lora_weights.safetensors"
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a second one
+            self.unet.load_lora_adapter(file, prefix="unet", adapter_name=adapter_name)
+
+
+def state(pipe):
+    return pipe.get_list_adapters(), pipe.get_active_adapters()
+
+
+def test_lists_and_switches_are_those_of_diffusers(pair, adapter_folder):
+    theirs, ours = pair
+    oracle = Oracle(theirs)
+    base = run(ours)
+    steps = (
+        lambda pipe: pipe.load_lora_weights(adapter_folder, adapter_name="a"),
+        lambda pipe: pipe.load_lora_weights(adapter_folder, adapter_name="b"),
+        lambda pipe: pipe.set_adapters(["a", "b"], [0.5, 0.0]),
+        lambda pipe: pipe.set_adapters(["a"], [0.5]),
+        lambda pipe: pipe.disable_lora(),
+        lambda pipe: pipe.disable_lora(),
+        lambda pipe: pipe.set_adapters("b", 0.7),
+        lambda pipe: pipe.enable_lora(),
+        lambda pipe: pipe.delete_adapters("a"),
+    )
+    try:
+        for number, step in enumerate(steps):
+            step(oracle)
+            step(ours)
+            print(number, state(oracle), state(ours), difference(run(theirs), run(ours)))
+    finally:
+        ours.unload_lora_weights()
+        theirs.unet.delete_adapters([n for n in ("a", "b") if n in theirs.unet.peft_config])
+    assert np.array_equal(run(ours), base)

@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from conftest import TINY, TINY_FILM
 from torch.utils._pytree import tree_leaves
@@ -23,6 +26,7 @@ from latentaudio.train.estimate import (
 from latentaudio.train.optim import optimizer_step
 from latentaudio.train.recipe import Recipe
 from latentaudio.train.skeleton import build_skeleton
+from latentaudio.train.step_time import clips_per_batch, seconds_per_step
 from latentaudio.train.trainable import build_trainables
 
 STAGES = {
@@ -131,6 +135,60 @@ def test_checkpointing_keeps_less_and_gives_the_same_gradients(name):
         peaks.append(estimate.memory["gradients, activations"])
     assert kept[1] < 0.9 * kept[0]
     assert peaks[1] < peaks[0]
+
+
+def test_blocks_without_autocast_are_float32_on_the_meta_device():
+    sources = {"crop_frames": 32, "vae_resynthesis_prob": 0.0}
+    config = MODELS["mini"].config
+    needs = measure_step(build_skeleton(recipe("vocoder", sources), config), "cpu", torch.bfloat16)
+    full = measure_step(build_skeleton(recipe("vocoder", sources), config), "cpu", None)
+    assert needs.flops == full.flops > 0
+    assert needs.activation_bytes < full.activation_bytes
+
+
+class CountedTimer:
+    """A clock that goes on by a second with every reading."""
+
+    def __init__(self):
+        self.seconds = 0
+
+    def __call__(self):
+        self.seconds += 1
+        return float(self.seconds)
+
+
+@pytest.mark.parametrize(("name", "num_clips"), [("vae", 3), ("latent_prior", 2)])
+def test_the_time_of_a_step_is_that_of_real_losses_and_updates(name, num_clips):
+    options = {"crop_frames": 64} if name == "vae" else {"frames_per_batch": 300}
+    settings = recipe(name, options, gradient_accumulation_steps=4).model_copy(
+        update={"batch_size": 3}
+    )
+    assert clips_per_batch(settings, 128) == num_clips
+    timer = CountedTimer()
+    seconds = seconds_per_step(settings, TINY, torch.device("cpu"), 128, timer)
+    # A second for the losses and one for the update of each network. The losses of one clip are
+    # measured; where a whole batch would take 3 s, its time is computed.
+    num_networks = 2 if name == "vae" else 1
+    losses_s = num_networks * (num_clips if num_networks * num_clips >= 3 else 1)
+    assert seconds == 4 * losses_s + num_networks
+    num_batches = 1 if losses_s > num_networks else 2
+    assert timer.seconds == 3 * num_batches * 3 * num_networks
+
+
+def test_an_estimate_measures_this_machine_and_takes_the_length_of_the_clips(tmp_path, monkeypatch):
+    monkeypatch.setitem(MODELS, "mini", replace(MODELS["mini"], config=TINY))
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        soundfile.write(tmp_path / f"{index}.wav", 0.1 * rng.standard_normal(20480), 16000)
+        (tmp_path / f"{index}.txt").write_text("noise")
+    settings = recipe("latent_prior", {"frames_per_batch": 1024})
+    estimate = estimate_run(settings, (tmp_path,), timer=CountedTimer())
+    assert estimate.clips_per_step == 8  # of 128 frames
+    assert estimate.seconds_per_step == estimate.measured_seconds == 9  # 8 clips and the update
+    assert estimate_run(settings, timer=CountedTimer()).clips_per_step == 1
+    other = estimate_run(settings, (tmp_path,), machine="a100")
+    assert other.measured_seconds is None
+    assert other.seconds_per_step < 1
 
 
 def test_a_network_without_blocks_cannot_be_checkpointed():

@@ -24,14 +24,16 @@ def progress_note(losses: dict[str, float], seconds_left: float) -> str:
     """Return the text beside the progress bar: losses, speed and time left.
 
     Args:
-        losses: Losses, and the speed in clips per second, by name.
+        losses: Losses and measures, such as the speed in clips per second, by name.
         seconds_left: Time until the end.
     """
-    from ..train.loop import CLIPS_PER_SECOND
+    from ..train.loop import MEASURE_FORMATS
 
     fields = []
     for name, value in losses.items():
-        fields.append(f"{value:.3g} {name}" if name == CLIPS_PER_SECOND else f"{name} {value:.4g}")
+        number_format = MEASURE_FORMATS.get(name)
+        is_loss = number_format is None
+        fields.append(f"{name} {value:.4g}" if is_loss else f"{value:{number_format}} {name}")
     minutes = max(0.0, seconds_left) / 60
     fields.append(f"{minutes:.0f} min left" if minutes >= 1 else f"{60 * minutes:.0f} s left")
     return "  ".join(fields)

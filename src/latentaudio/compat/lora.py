@@ -24,6 +24,8 @@ class LoRAMethods:
 
     _fused: frozenset[str] = frozenset()
     """Adapters that `unload_lora_weights` leaves."""
+    _disabled: dict[str, float] | None = None
+    """Weights that `enable_lora` restores, by adapter; None: adapters are enabled."""
     system: System
 
     def load_lora_weights(
@@ -66,10 +68,12 @@ class LoRAMethods:
             adapter_weights: A weight for all, or one for each; None: 1.
         """
         self.system.set_adapters(adapter_names, adapter_weights)
+        if self._disabled is not None:
+            self._switch_off()
 
     def get_active_adapters(self) -> list[str]:
-        """Return the names of the adapters whose weight is not 0."""
-        return [name for name, each in self.system.adapters.items() if each.weight]
+        """Return the names of the adapters whose weight is not 0, if they are disabled too."""
+        return [name for name, weight in self._weights().items() if weight]
 
     def get_list_adapters(self) -> dict[str, list[str]]:
         """Return the names of the loaded adapters by component."""
@@ -86,12 +90,27 @@ class LoRAMethods:
             self.system.unload_adapter(name)
 
     def disable_lora(self) -> None:
-        """Compute with the base model; `set_adapters` or `enable_lora` use adapters again."""
-        self.system.set_adapters([])
+        """Compute with the base model until `enable_lora`."""
+        if self._disabled is None:
+            self._switch_off()
 
     def enable_lora(self) -> None:
-        """Use all loaded adapters with weight 1."""
-        self.system.set_adapters(list(self.system.adapters))
+        """Use the adapters again that `disable_lora` switched off, with their weights."""
+        if self._disabled is not None:
+            weights = self._weights()
+            self._disabled = None
+            self.system.set_adapters(list(weights), list(weights.values()))
+
+    def _weights(self) -> dict[str, float]:
+        """Return the weights of the loaded adapters as if they were enabled."""
+        disabled = self._disabled or {}
+        adapters = self.system.adapters
+        return {name: disabled.get(name, each.weight) for name, each in adapters.items()}
+
+    def _switch_off(self) -> None:
+        """Remember the weights, and set all to 0."""
+        self._disabled = {name: each.weight for name, each in self.system.adapters.items()}
+        self.system.set_adapters([])
 
     def fuse_lora(
         self,

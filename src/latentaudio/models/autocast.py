@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -12,9 +12,8 @@ def no_autocast(tensor: Tensor) -> AbstractContextManager[None]:
     """Return a context that computes in the types of its tensors: bfloat16 loses faint bands.
 
     Args:
-        tensor: Tensor on the device. The meta device has no autocast.
+        tensor: Tensor on the device. The meta device stands for the CPU.
     """
-    if tensor.is_meta:
-        return nullcontext()
-    context: AbstractContextManager[None] = torch.autocast(tensor.device.type, enabled=False)
+    device_type = "cpu" if tensor.is_meta else tensor.device.type
+    context: AbstractContextManager[None] = torch.autocast(device_type, enabled=False)
     return context

@@ -1,7 +1,8 @@
 """What a run needs before it begins: parameters, memory by part, operations and time of a step.
 
 The losses and their gradients run once on the meta device, which has shapes and no numbers. Every
-allocation is counted as it is made and freed.
+allocation is counted as it is made and freed. The time on this machine is measured on real steps
+(`step_time`), that on another machine is computed from its data sheet.
 """
 
 from __future__ import annotations
@@ -23,15 +24,19 @@ from ..data.manifest import DataSources, read_manifest
 from ..device import fast_dtype, pick_device
 from ..errors import UsageError
 from ..models.checkpointing import checkpoint_activations
+from .encode_plan import bucket_by_length
 from .memory_counter import EmulatedKernels, LiveMemory
 from .recipe import Recipe
-from .skeleton import build_skeleton
-from .stages.base import Batch, Stage, clips_in
+from .skeleton import MAX_FRAMES, build_skeleton
+from .stages.base import Batch, Stage
+from .step_time import Timer, clips_per_batch, seconds_per_step
 
 PROCESS_BYTES = 550_000_000
 """Python, torch and transformers without any tensor, measured on Linux."""
 UTILIZATION = 0.35
-"""Assumed share of a machine's multiplications per second that a training reaches."""
+"""Assumed share of a machine's multiplications per second that a large training reaches."""
+MAX_MEASURED_BYTES = 4e9
+"""Memory of a step above which no step is run to measure its time."""
 _ADAM_MOMENTS = 2
 _FLOAT_BYTES = 4
 _MATMUL_SIDE = 768
@@ -78,6 +83,7 @@ class Estimate:
         machine: The machine that the times are for.
         data_clips: Clips of the data; None: no data was named.
         data_seconds: Their duration.
+        measured_seconds: Time of a step, if it was measured.
     """
 
     num_trained: int
@@ -90,6 +96,7 @@ class Estimate:
     machine: Machine
     data_clips: int | None = None
     data_seconds: float = 0.0
+    measured_seconds: float | None = None
 
     @property
     def peak_bytes(self) -> int:
@@ -98,7 +105,9 @@ class Estimate:
 
     @property
     def seconds_per_step(self) -> float:
-        """A guess of the time of a step."""
+        """Time of a step, measured or guessed."""
+        if self.measured_seconds is not None:
+            return self.measured_seconds
         return self.flops / (UTILIZATION * self.machine.flops_per_second)
 
     def lines(self) -> list[str]:
@@ -133,13 +142,19 @@ class Estimate:
         return lines
 
 
-def estimate_run(recipe: Recipe, data: DataSources = (), machine: str | None = None) -> Estimate:
+def estimate_run(
+    recipe: Recipe,
+    data: DataSources = (),
+    machine: str | None = None,
+    timer: Timer = time.perf_counter,
+) -> Estimate:
     """Return what a run needs. Nothing is trained, written or downloaded.
 
     Args:
         recipe: Recipe of the run.
         data: Data sets of captioned audio; empty: without times for the data.
         machine: A key of `MACHINES`; None: this machine, whose speed is measured.
+        timer: Clock of that measurement.
 
     Raises:
         ConfigError: The recipe is wrong, or its stage cannot be estimated.
@@ -151,29 +166,28 @@ def estimate_run(recipe: Recipe, data: DataSources = (), machine: str | None = N
     device = torch.device("cuda") if machine is not None else pick_device(recipe.device)
     dtype = _computing_dtype(recipe, device, is_here=machine is None)
     config = training_config(get_model_spec(recipe.model).config)
-    stage = build_skeleton(recipe, config)
+    clip_frames = max(bucket_by_length(clips, config), default=MAX_FRAMES)
+    stage = build_skeleton(recipe, config, clip_frames=clip_frames)
     stage.step = recipe.steps  # discriminators have begun
     step = measure_step(stage, device.type, dtype)
     num_micro_batches = recipe.gradient_accumulation_steps
-    batch = stage.batch(0)
+    measured = None
+    speed = MACHINES[machine] if machine is not None else measure_machine(device, dtype)
+    if machine is None and sum(step.memory.values()) <= MAX_MEASURED_BYTES:
+        measured = seconds_per_step(recipe, config, device, clip_frames, timer)
     return Estimate(
         num_trained=step.num_trained,
         num_frozen=step.num_frozen,
         memory=step.memory,
         activation_bytes=step.activation_bytes,
         flops=num_micro_batches * step.flops,
-        clips_per_step=num_micro_batches * _num_clips(batch),
+        clips_per_step=num_micro_batches * clips_per_batch(recipe, clip_frames),
         steps=recipe.steps,
-        machine=MACHINES[machine] if machine is not None else measure_machine(device, dtype),
+        machine=speed,
         data_clips=len(clips) if data else None,
         data_seconds=sum(clip.duration for clip in clips),
+        measured_seconds=measured,
     )
-
-
-def _num_clips(batch: Any) -> int:
-    while isinstance(batch, dict) and isinstance(next(iter(batch.values())), dict):
-        batch = next(iter(batch.values()))
-    return clips_in(batch)
 
 
 def _computing_dtype(recipe: Recipe, device: torch.device, is_here: bool) -> torch.dtype | None:
@@ -289,6 +303,8 @@ def _run_losses(
         for counter in counters:
             stack.enter_context(counter)
         stack.enter_context(kernels)
+        is_autocast = kernels.dtype is not None
+        stack.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=is_autocast))
         losses = stage.losses(batch, name, Generator())
         total = torch.zeros((), device="meta")
         for loss_name, loss in losses.items():

@@ -47,6 +47,8 @@ CLIPS_PER_SECOND = "clips/s"
 """Name of the speed among the losses that a callback gets."""
 DATA_PERCENT = "% waiting for data"
 """Name of the share of the time in which a batch is read, among the same numbers."""
+MEASURE_FORMATS = {CLIPS_PER_SECOND: ".3g", DATA_PERCENT: ".1f"}
+"""Format of the numbers that are no loss. Their name is their unit, and stands behind them."""
 
 _SECONDS = "seconds"  # beside the trainables in a checkpoint
 _SEED_STRIDE = 1_000_003  # a prime beyond the steps of any run, so that seeds do not overlap

@@ -71,7 +71,8 @@ class LiveMemory(TorchDispatchMode):
 class EmulatedKernels(TorchFunctionMode):
     """Replaces functions on the meta device by what a real device runs.
 
-    Attention becomes the fused kernel. With a type of autocast, products are computed in it.
+    Attention becomes the fused kernel. With a type of autocast, products are computed in it, unless
+    the autocast of the CPU is off (`models.autocast`).
 
     Attributes:
         copies: Weights in the type of autocast, which exist until the losses are computed.
@@ -103,10 +104,11 @@ class EmulatedKernels(TorchFunctionMode):
             return func(*args, **kwargs)
         if func is Tensor.__bool__:  # whether a mask is full: texts of examples are
             return True
-        if self.dtype is not None and func in _PRODUCTS:
+        is_autocast = self.dtype is not None and torch.is_autocast_enabled("cpu")
+        if is_autocast and func in _PRODUCTS:
             args = [self._lower(value) for value in args]
             kwargs = {name: self._lower(value) for name, value in kwargs.items()}
-        elif self.dtype is not None and self.keeps_norms and func in _FLOAT32_FUNCTIONS:
+        elif is_autocast and self.keeps_norms and func in _FLOAT32_FUNCTIONS:
             args = [_float32(value) for value in args]
         if func is F.scaled_dot_product_attention:
             out: Tensor = _FusedAttention.apply(*args[:3], self)  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
 from functools import lru_cache, partial
 from pathlib import Path
@@ -56,7 +56,15 @@ from .fingerprints import data_fingerprint, encoder_fingerprint
 from .pre_encoder import PreEncoder
 from .unconditional import save_unconditional_inputs
 
-__all__ = ["FOLDER_NAME", "HASHES_FILE", "KEYS_FILE", "bucket_by_length", "pre_encode"]
+__all__ = [
+    "FOLDER_NAME",
+    "HASHES_FILE",
+    "KEYS_FILE",
+    "bucket_by_length",
+    "encoded_folders",
+    "pre_encode",
+    "warn_of_unused",
+]
 
 FOLDER_NAME = "pre_encoded"
 HASHES_FILE = "file_hashes.json"
@@ -122,20 +130,34 @@ def pre_encode(
         raise DataError(
             f"cannot write {folder} ({error}); free some space or choose another --output"
         ) from None
-    _warn_of_unused(root, folder)
     return folder
 
 
-def _warn_of_unused(root: Path, folder: Path) -> None:
-    """Tell the user of data sets that earlier runs left: the package deletes none of them."""
-    unused = [path for path in root.iterdir() if path.is_dir() and path != folder]
+def encoded_folders(root: Path) -> set[Path]:
+    """Return the folders of whole data sets.
+
+    Args:
+        root: Folder of all pre-encoded data. It need not exist.
+    """
+    return {file.parent for file in root.glob(f"[!.]*/{INDEX_FILE}")}
+
+
+def warn_of_unused(root: Path, used: Set[Path]) -> None:
+    """Tell the user of data sets that earlier runs left: the package deletes none of them.
+
+    Args:
+        root: Folder of all pre-encoded data.
+        used: Folders of all data sets of a run.
+    """
+    unused = encoded_folders(root) - used
     if unused:
         num_bytes = 0
         for path in unused:
             num_bytes += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        names = ", ".join(sorted(path.name for path in used))
         warnings.warn(
             f"{root} also holds {num_bytes / 1e6:.1f} MB of encoded data that this run does not use"
-            f"; delete those of its folders that no run needs (this one uses {folder.name})",
+            f"; delete those of its folders that no run needs (this one uses {names})",
             stacklevel=3,
         )
 

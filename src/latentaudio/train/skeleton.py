@@ -48,6 +48,7 @@ class _Skeleton(Stage):
     """Replaces every method of a stage that reads a file. It comes before the stage's class."""
 
     is_meta: ClassVar[bool]
+    clip_frames: ClassVar[int]
 
     def build_shape(self, component: str) -> nn.Module:
         """Return a component on the meta device, or with random weights."""
@@ -99,13 +100,16 @@ class _Skeleton(Stage):
         return example_batch(self)
 
 
-def build_skeleton(recipe: Recipe, config: ModelConfig, is_meta: bool = True) -> Stage:
+def build_skeleton(
+    recipe: Recipe, config: ModelConfig, is_meta: bool = True, clip_frames: int = MAX_FRAMES
+) -> Stage:
     """Return the stage of a recipe, with shapes in the place of weights and data.
 
     Args:
         recipe: The recipe.
         config: Architecture of the model.
         is_meta: Whether it is on the meta device. False: it has random weights, and zeros as data.
+        clip_frames: Mel frames of a clip in stages on latents.
 
     Raises:
         ConfigError: An option is not allowed, or the stage cannot be estimated.
@@ -118,7 +122,11 @@ def build_skeleton(recipe: Recipe, config: ModelConfig, is_meta: bool = True) ->
         if name in kind.Options.model_fields:
             options[name] = value
     recipe = recipe.model_copy(update={"options": options, "validation": None})
-    skeleton: Any = type(f"Skeleton{kind.__name__}", (_Skeleton, kind), {"is_meta": is_meta})
+    skeleton: Any = type(
+        f"Skeleton{kind.__name__}",
+        (_Skeleton, kind),
+        {"is_meta": is_meta, "clip_frames": clip_frames},
+    )
     stage: Stage = skeleton(recipe, config, (), Path())
     if is_meta:
         for module in (*stage.trainables.values(), *stage.frozen.values()):
@@ -127,7 +135,7 @@ def build_skeleton(recipe: Recipe, config: ModelConfig, is_meta: bool = True) ->
 
 
 def example_batch(stage: _Skeleton) -> Batch:
-    """Return a batch of a stage: zeros, in clips of 10.24 s where lengths differ.
+    """Return a batch of a stage: zeros, in clips of `clip_frames` where lengths differ.
 
     Args:
         stage: The stage.
@@ -161,13 +169,13 @@ def _captioned_mels(stage: Stage) -> Batch:
     return {"mel": mel, "captions": [""] * stage.recipe.batch_size}
 
 
-def _latents(stage: Stage) -> Batch:
+def _latents(stage: _Skeleton) -> Batch:
     """Arrays of a pre-encoded batch."""
     config = stage.config
-    size = max(1, stage.options.frames_per_batch // MAX_FRAMES)
+    size = max(1, stage.options.frames_per_batch // stage.clip_frames)
     factor = config.vae.downsampling
     bins = config.mel.n_mels // factor
-    arrays = {LATENT: _zeros(size, config.vae.latent_channels, MAX_FRAMES // factor, bins)}
+    arrays = {LATENT: _zeros(size, config.vae.latent_channels, stage.clip_frames // factor, bins)}
     for conditioner in used_conditioners(config):
         inputs = conditioner.clip_inputs(config)
         width = _vector_width(config) if conditioner.name == "clap" else None
@@ -200,7 +208,7 @@ def _token_shapes(config: ModelConfig) -> list[tuple[str, int, int]]:
     return shapes
 
 
-def _loa_shape(stage: Stage) -> tuple[int, int] | None:
+def _loa_shape(stage: _Skeleton) -> tuple[int, int] | None:
     """Number and width of the tokens of the language of audio of an example clip."""
     config = stage.config
     if config.audiomae is None or config.translator is None:
@@ -209,7 +217,7 @@ def _loa_shape(stage: Stage) -> tuple[int, int] | None:
     pools = getattr(stage.options, "loa_pools", ())
     time_pool = 1 if pools else config.translator.time_pool
     freq_pool = 1 if pools else config.translator.freq_pool
-    rows = MAX_FRAMES // patch // time_pool
+    rows = stage.clip_frames // patch // time_pool
     return rows * (config.audiomae.n_mels // patch // freq_pool), config.audiomae.hidden_size
 
 
@@ -217,7 +225,7 @@ def _zeros(*shape: int) -> Tensor:
     return torch.zeros(shape)
 
 
-_EXAMPLES: dict[str, Callable[[Stage], Batch]] = {
+_EXAMPLES: dict[str, Callable[[_Skeleton], Batch]] = {
     "vae": _mels,
     "vocoder": _samples,
     "audiomae": _filterbanks,

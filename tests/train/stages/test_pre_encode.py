@@ -21,7 +21,8 @@ from latentaudio.errors import ConfigError, DataError
 from latentaudio.loaders.model_folder import load_component, save_component
 from latentaudio.train import pre_encode as module
 from latentaudio.train.pre_encode import pre_encode
-from latentaudio.train.stages.latent_stage import TRUE_LOA
+from latentaudio.train.stages.base import STAGES, build_stage, stage_class
+from latentaudio.train.stages.latent_stage import TRUE_LOA, LatentStage
 from latentaudio.train.unconditional import load_unconditional_inputs
 from latentaudio.types import Context
 
@@ -179,16 +180,56 @@ def test_a_damaged_or_older_folder_is_an_error_that_says_what_to_do(
         PreEncodedDataset(folder)
 
 
-def test_a_line_tells_of_data_sets_that_the_run_does_not_use(encoded, data, tmp_path, tiny_folder):
-    runs = tmp_path / "elsewhere"
+LATENT_STAGES = [name for name in STAGES if issubclass(stage_class(name), LatentStage)]
+
+
+@pytest.fixture
+def three_data_sets(data, tmp_path):
+    """Folders with two clips each."""
+    lines = (data / "metadata.jsonl").read_text().splitlines()
+    folders = []
+    for part in range(3):
+        folder = shutil.copytree(data, tmp_path / f"part_{part}")
+        (folder / "metadata.jsonl").write_text("\n".join(lines[2 * part : 2 * part + 2]))
+        folders.append(folder)
+    return folders
+
+
+def build_with_all_kinds_of_data(name, folders, runs, stage_recipe):
+    """A stage with data, held-out data and, if it can have them, old data."""
+    new, held_out, old = folders
+    options = {"frames_per_batch": 512}
+    if name == "distillation":
+        options["timesteps"] = [999, 500]
+    if name == "finetune":
+        options["old_data"] = [str(old)]
+    sources = (new, old) if name == "finetune" else (new,)
+    recipe = stage_recipe(name, options=options, validate={"data": [str(held_out)]})
+    return build_stage(recipe, TINY, sources, runs / "run" / "model")
+
+
+@pytest.mark.parametrize("name", LATENT_STAGES)
+def test_one_line_tells_of_data_sets_that_a_run_does_not_use(
+    name, encoded_data, three_data_sets, tmp_path, tiny_folder, stage_recipe
+):
+    runs = tmp_path / "runs"
     (runs / "run").mkdir(parents=True)
     (runs / "run" / "model").symlink_to(tiny_folder)
-    old = runs / "pre_encoded" / "old"
-    shutil.copytree(encoded, old)
-    num_bytes = sum(path.stat().st_size for path in old.iterdir())
-    line = rf"holds {num_bytes / 1e6:.1f} MB of encoded data .* uses {encoded.name}\)"
-    with pytest.warns(UserWarning, match=line):
-        pre_encode((data,), runs / "run" / "model", TINY)
-    assert {path.name for path in old.parent.iterdir() if path.is_dir()} == {"old", encoded.name}
+    root = runs / "pre_encoded"
+    arguments = (name, three_data_sets, runs, stage_recipe)
     with warnings.catch_warnings(action="error"):
-        pre_encode((data,), runs / "run" / "model", TINY)  # it is there
+        build_with_all_kinds_of_data(*arguments)  # all of them are used
+    used = {path.name for path in root.iterdir() if path.is_dir()}
+    assert len(used) == 3 if name == "finetune" else 2
+    shutil.rmtree(root / min(used))
+    stale = shutil.copytree(next(encoded_data.glob("*/index.json")).parent, root / "stale")
+    num_bytes = sum(path.stat().st_size for path in stale.iterdir())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stage = build_with_all_kinds_of_data(*arguments)
+    [line] = [str(each.message) for each in caught]
+    assert f"holds {num_bytes / 1e6:.1f} MB of encoded data" in line
+    assert line.endswith(f"this one uses {', '.join(sorted(used))})")
+    assert {path.name for path in stage.used_folders} == used
+    with warnings.catch_warnings(action="error"):
+        build_with_all_kinds_of_data(*arguments)  # nothing is encoded

@@ -22,9 +22,9 @@ from ...data.pre_encoded import AUDIO_PREFIX, CAPTION_PREFIX, PreEncodedDataset,
 from ...models.vae import VAE
 from ...types import Latent
 from ..encode_plan import bucket_by_length
-from ..pre_encode import pre_encode
-from ..recipe import Count
-from .base import Batch, Preview, Stage, StageOptions
+from ..pre_encode import FOLDER_NAME, encoded_folders, pre_encode, warn_of_unused
+from ..recipe import Count, Recipe
+from .base import Batch, PrepareProgress, Preview, Stage, StageOptions
 
 LOA = "language_of_audio"
 """The conditioner that AudioMAE computes from a clip, and the translator from its caption."""
@@ -57,11 +57,33 @@ class LatentStage(Stage):
         dataset_folder: Their folder.
         held_out_dataset: Encoded clips that are held out, or None.
         held_out_folder: Their folder.
+        used_folders: Folders of all encoded clips that the stage has opened, old ones and held-out
+            ones too.
+        has_encoded: Whether any of them were encoded now.
     """
 
     Options = LatentStageOptions
     unused_settings = {"batch_size": "options.frames_per_batch"}  # noqa: RUF012
     memory_settings = ("options.frames_per_batch",)
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        config: ModelConfig,
+        data: DataSources,
+        model_folder: Path,
+        on_prepare: PrepareProgress | None = None,
+    ) -> None:
+        """Set up the stage, and warn once if it has left unused data. See `Stage`."""
+        self.used_folders: set[Path] = set()
+        self.has_encoded = False
+        super().__init__(recipe, config, data, model_folder, on_prepare)
+        if self.has_encoded:
+            warn_of_unused(self._encoded_root(), self.used_folders)
+
+    def _encoded_root(self) -> Path:
+        """Return the folder of all pre-encoded data."""
+        return self.model_folder.parent.parent / FOLDER_NAME
 
     def load_data(self) -> None:
         """Open the pre-encoded data, which is computed now if it does not exist."""
@@ -84,9 +106,13 @@ class LatentStage(Stage):
         self, data: DataSources, keep: Callable[[Clip], bool] | None
     ) -> tuple[Path, PreEncodedDataset]:
         """Return the folder of encoded clips, and the data set in it."""
+        root = self._encoded_root()
+        earlier = encoded_folders(root)
         folder = pre_encode(
-            data, self.model_folder, self.encoded_config(), self.on_prepare, keep=keep
+            data, self.model_folder, self.encoded_config(), self.on_prepare, root, keep
         )
+        self.used_folders.add(folder)
+        self.has_encoded |= folder not in earlier
         return folder, PreEncodedDataset(folder, self.options.sample_posterior)
 
     def open_datasets(self) -> list[tuple[PreEncodedDataset, Path]]:
