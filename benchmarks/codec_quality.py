@@ -219,8 +219,8 @@ def table_row(stage: str, rows: list[dict], extra: dict) -> list[str]:
     ]
 
 
-def main() -> None:
-    """Print the table."""
+def read_flags() -> argparse.Namespace:
+    """Return the flags of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -232,7 +232,19 @@ def main() -> None:
     parser.add_argument("--stages", nargs="*", default=STAGES, choices=STAGES)
     parser.add_argument("--json", type=Path, help="file for all results")
     parser.add_argument("--clips", type=Path, help="folder for the clips of all stages")
-    flags = parser.parse_args()
+    return parser.parse_args()
+
+
+def write_clip(folder: Path | None, name: str, output: np.ndarray) -> None:
+    """Write a clip into the folder of `--clips`, if there is one."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / f"{name.replace(' ', '_')}.wav", output, RATE)
+
+
+def main() -> None:
+    """Print the table."""
+    flags = read_flags()
     torch.set_num_threads(1)
     yamnet = YAMNet()
     labels = load_class_labels()
@@ -248,10 +260,7 @@ def main() -> None:
         for index, (name, samples) in enumerate(clips):
             output = codec(samples, stage)
             outputs.append(output)
-            if flags.clips:
-                flags.clips.mkdir(parents=True, exist_ok=True)
-                file = f"{name.replace(' ', '_')}_{index}_{stage}.wav"
-                soundfile.write(flags.clips / file, output, RATE)
+            write_clip(flags.clips, f"{name}_{index}_{stage}", output)
             patches = yamnet(output)
             embeddings.append(patches.embeddings)
             answer = yamnet.answer(patches, labels[name])

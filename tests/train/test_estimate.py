@@ -26,7 +26,7 @@ from latentaudio.train.estimate import (
 from latentaudio.train.optim import optimizer_step
 from latentaudio.train.recipe import Recipe
 from latentaudio.train.skeleton import build_skeleton
-from latentaudio.train.step_time import clips_per_batch, seconds_per_step
+from latentaudio.train.step_time import seconds_per_step
 from latentaudio.train.trainable import build_trainables
 
 STAGES = {
@@ -146,33 +146,36 @@ def test_blocks_without_autocast_are_float32_on_the_meta_device():
     assert needs.activation_bytes < full.activation_bytes
 
 
-class CountedTimer:
-    """A clock that goes on by a second with every reading."""
+class SteadyTimer:
+    """A clock that goes on by the same time with every reading."""
 
-    def __init__(self):
-        self.seconds = 0
+    def __init__(self, tick):
+        self.tick = tick
+        self.num_readings = 0
 
     def __call__(self):
-        self.seconds += 1
-        return float(self.seconds)
+        self.num_readings += 1
+        return self.tick * self.num_readings
 
 
-@pytest.mark.parametrize(("name", "num_clips"), [("vae", 3), ("latent_prior", 2)])
-def test_the_time_of_a_step_is_that_of_real_losses_and_updates(name, num_clips):
-    options = {"crop_frames": 64} if name == "vae" else {"frames_per_batch": 300}
-    settings = recipe(name, options, gradient_accumulation_steps=4).model_copy(
-        update={"batch_size": 3}
-    )
-    assert clips_per_batch(settings, 128) == num_clips
-    timer = CountedTimer()
-    seconds = seconds_per_step(settings, TINY, torch.device("cpu"), 128, timer)
-    # A second for the losses and one for the update of each network. The losses of one clip are
-    # measured; where a whole batch would take 3 s, its time is computed.
-    num_networks = 2 if name == "vae" else 1
-    losses_s = num_networks * (num_clips if num_networks * num_clips >= 3 else 1)
-    assert seconds == 4 * losses_s + num_networks
-    num_batches = 1 if losses_s > num_networks else 2
-    assert timer.seconds == 3 * num_batches * 3 * num_networks
+@pytest.mark.parametrize(
+    ("name", "options", "tick", "seconds", "num_batches"),
+    [
+        # 4 micro-batches, each with losses of one tick, and an update of one tick
+        ("vae", {"crop_frames": 64}, 0.1, 4 * 0.1 + 0.1, 2),
+        ("vae", {"crop_frames": 64}, 10.0, 4 * 15.0 + 10.0, 1),  # 3 clips from 2
+        ("latent_prior", {"frames_per_batch": 300}, 10.0, 4 * 10.0 + 10.0, 1),
+    ],
+)
+def test_the_time_of_a_step_is_that_of_real_losses_and_updates(
+    name, options, tick, seconds, num_batches
+):
+    settings = recipe(name, options, gradient_accumulation_steps=4)
+    settings = settings.model_copy(update={"batch_size": 3})
+    timer = SteadyTimer(tick)
+    measured = seconds_per_step(settings, TINY, torch.device("cpu"), 128, timer)
+    assert measured == pytest.approx(seconds)
+    assert timer.num_readings == 3 * 3 * num_batches
 
 
 def test_an_estimate_measures_this_machine_and_takes_the_length_of_the_clips(tmp_path, monkeypatch):
@@ -182,10 +185,10 @@ def test_an_estimate_measures_this_machine_and_takes_the_length_of_the_clips(tmp
         soundfile.write(tmp_path / f"{index}.wav", 0.1 * rng.standard_normal(20480), 16000)
         (tmp_path / f"{index}.txt").write_text("noise")
     settings = recipe("latent_prior", {"frames_per_batch": 1024})
-    estimate = estimate_run(settings, (tmp_path,), timer=CountedTimer())
+    estimate = estimate_run(settings, (tmp_path,), timer=SteadyTimer(1.0))
     assert estimate.clips_per_step == 8  # of 128 frames
-    assert estimate.seconds_per_step == estimate.measured_seconds == 9  # 8 clips and the update
-    assert estimate_run(settings, timer=CountedTimer()).clips_per_step == 1
+    assert estimate.seconds_per_step == estimate.measured_seconds == pytest.approx(4 + 1)
+    assert estimate_run(settings, timer=SteadyTimer(1.0)).clips_per_step == 1
     other = estimate_run(settings, (tmp_path,), machine="a100")
     assert other.measured_seconds is None
     assert other.seconds_per_step < 1

@@ -86,7 +86,7 @@ def train(
         dry_run: Train nothing. Print the parameters, the memory by part, and a guess of the time of
             a step and of the run.
         machine: Machine of that guess: rtx-3060, rtx-3090, rtx-4090, a100 or h100. Default: this
-            machine, whose speed is measured for a moment.
+            machine, on which a few steps are measured.
         quiet: Print nothing.
     """
     from ..data.clip import DataSource

@@ -26,7 +26,8 @@ from .validation import move_to
 
 Timer = Callable[[], float]
 """Returns seconds, such as `time.perf_counter`."""
-_WHOLE_BATCH_SECONDS = 3.0  # a slower batch is not measured whole, but a clip of it
+_WHOLE_BATCH_SECONDS = 3.0  # of a slower batch, a few clips are measured
+_FEW_CLIPS = 2  # a contrastive loss needs two
 _NUM_MEASURED = 2  # the faster one counts, since other programs may disturb
 
 
@@ -39,7 +40,7 @@ def seconds_per_step(
 ) -> float:
     """Return the time of a step, without the reading of its batch.
 
-    The losses of one clip are measured, then those of a whole micro-batch if it is fast enough.
+    The losses of a few clips are measured, then those of a whole micro-batch if it is fast enough.
 
     Args:
         recipe: The recipe.
@@ -48,13 +49,16 @@ def seconds_per_step(
         clip_frames: Mel frames of a clip in stages on latents.
         timer: Clock.
     """
-    losses_s, update_s = _measure(recipe_with_clips(recipe, 1, clip_frames), config, device, timer)
     num_clips = clips_per_batch(recipe, clip_frames)
-    if num_clips > 1 and losses_s * num_clips < _WHOLE_BATCH_SECONDS:
-        whole = recipe_with_clips(recipe, num_clips, clip_frames)
-        losses_s, update_s = _measure(whole, config, device, timer)
-    else:
-        losses_s *= num_clips
+    few = min(_FEW_CLIPS, num_clips)
+    losses_s, update_s = _measure(
+        recipe_with_clips(recipe, few, clip_frames), config, device, timer
+    )
+    if few < num_clips:
+        losses_s *= num_clips / few
+        if losses_s < _WHOLE_BATCH_SECONDS:
+            whole = recipe_with_clips(recipe, num_clips, clip_frames)
+            losses_s, update_s = _measure(whole, config, device, timer)
     return recipe.gradient_accumulation_steps * losses_s + update_s
 
 
