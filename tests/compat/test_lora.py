@@ -89,7 +89,7 @@ def test_weights_names_and_fusing(pair, adapter_folder):
     ours.load_lora_weights(
         adapter_folder, adapter_name="b", weight_name="pytorch_lora_weights.safetensors"
     )
-    assert ours.get_active_adapters() == ["a", "b"]
+    assert ours.get_active_adapters() == ["b"]
     ours.set_adapters(["a"], [0.5])
     assert ours.get_active_adapters() == ["a"]
     half = run(ours)
@@ -132,7 +132,7 @@ def test_lists_and_switches_are_those_of_diffusers(pair, adapter_folder):
     steps = (
         lambda pipe: pipe.load_lora_weights(adapter_folder, adapter_name="a"),
         lambda pipe: pipe.load_lora_weights(adapter_folder, adapter_name="b"),
-        lambda pipe: pipe.set_adapters(["a", "b"], [0.5, 0.0]),
+        lambda pipe: pipe.set_adapters(["a", "b"], [0.5, 0.3]),
         lambda pipe: pipe.set_adapters(["a"], [0.5]),
         lambda pipe: pipe.disable_lora(),
         lambda pipe: pipe.disable_lora(),
@@ -141,10 +141,11 @@ def test_lists_and_switches_are_those_of_diffusers(pair, adapter_folder):
         lambda pipe: pipe.delete_adapters("a"),
     )
     try:
-        for number, step in enumerate(steps):
+        for step in steps:
             step(oracle)
             step(ours)
-            print(number, state(oracle), state(ours), difference(run(theirs), run(ours)))
+            assert state(ours) == state(oracle)
+            assert difference(run(theirs), run(ours)) < 1e-4
     finally:
         ours.unload_lora_weights()
         theirs.unet.delete_adapters([n for n in ("a", "b") if n in theirs.unet.peft_config])

@@ -37,7 +37,7 @@ class LoRAMethods:
         subfolder: str = "",
         **_: Any,
     ) -> None:
-        """Load a LoRA and use it with weight 1.
+        """Load a LoRA and use it with weight 1, in place of those loaded before, as diffusers does.
 
         Args:
             pretrained_model_name_or_path_or_dict: A file, folder, hub id or a state dict.
@@ -52,9 +52,11 @@ class LoRAMethods:
                 file = Path(folder, FILE_NAMES[1])
                 save_file({key: value.contiguous() for key, value in source.items()}, file)
                 self.system.load_adapter(file, name=name)
-            return
-        place = Path(source, subfolder) if subfolder else Path(source)
-        self.system.load_adapter(place / weight_name if weight_name else place, name=name)
+        else:
+            place = Path(source, subfolder) if subfolder else Path(source)
+            self.system.load_adapter(place / weight_name if weight_name else place, name=name)
+        names = [*sorted(self._fused), name]
+        self.set_adapters(names, [self._weights()[each] for each in names])
 
     def set_adapters(
         self,
