@@ -57,8 +57,8 @@ def seconds_per_step(
     if few < num_clips:
         losses_s *= num_clips / few
         if losses_s < _WHOLE_BATCH_SECONDS:
-            whole = recipe_with_clips(recipe, num_clips, clip_frames)
-            losses_s, update_s = _measure(whole, config, device, timer)
+            complete = recipe_with_clips(recipe, num_clips, clip_frames)
+            losses_s, update_s = _measure(complete, config, device, timer)
     return recipe.gradient_accumulation_steps * losses_s + update_s
 
 
