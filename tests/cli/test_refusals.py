@@ -93,7 +93,6 @@ ROWS = (
     f"export missing {NEW}",
     f"export damaged {NEW}",
     f"mcp --folder {NEW} --model missing",
-    f"mcp --folder {NEW} --model damaged",
     f"benchmark --models missing -o {NEW}.json",
     f"benchmark --models mini --device x -o {NEW}.json",
 )
