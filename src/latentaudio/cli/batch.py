@@ -5,12 +5,11 @@ from __future__ import annotations
 import json as json_format
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -21,15 +20,13 @@ from ..errors import DataError, GenerationError, LatentAudioError, UsageError
 from ..fileio import remove_abandoned_parts, sha256_of_file
 from . import console
 from .batch_list import Row, make_row_requests, read_rows, resolve_rows
-from .flags import MACHINE, OUTPUT, PROMPT, DisplayFlags, RuntimeFlags, option_flags
+from .flags import OUTPUT, PROMPT, DisplayFlags, RuntimeFlags, option_flags
 from .output import is_made_by, save_clip, writable_folder
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
 
 MANIFEST_FILE = "manifest.jsonl"
-Results: TypeAlias = "Iterator[tuple[Row, Audio | LatentAudioError]]"
-"""Rows, each with its clip or its error."""
 _FORMAT_NAMES = ", ".join(name.removeprefix(".") for name in FORMATS)
 _REQUEST_OF_0_1 = {**TAGS_OF_0_1, "like": "architecture"}
 
@@ -158,28 +155,17 @@ def _check_record(record: dict[str, Any]) -> None:
         raise TypeError("a value of another type")
 
 
-RowsArgument = Annotated[
-    Path,
-    Parameter(
-        help="List of clips: .csv (columns: prompt, name and names of options), .jsonl "
-        "(objects of the same), or .txt (`prompt` or `prompt | name` on each line). A value "
-        "in a row replaces that of a flag.",
-        group=PROMPT,
-    ),
-]
-RayFlag = Annotated[
-    str | None,
-    Parameter(
-        help="Address of a Ray cluster whose machines generate, such as ray://head:10001, or "
-        "local: all cores of this machine. The files come here. Default: no cluster.",
-        group=MACHINE,
-    ),
-]
-
-
 @option_flags(before="format", hidden={"num_waveforms"})
 def batch(
-    rows: RowsArgument,
+    rows: Annotated[
+        Path,
+        Parameter(
+            help="List of clips: .csv (columns: prompt, name and names of options), .jsonl "
+            "(objects of the same), or .txt (`prompt` or `prompt | name` on each line). A value "
+            "in a row replaces that of a flag.",
+            group=PROMPT,
+        ),
+    ],
     folder: Annotated[
         Path, Parameter(help="Folder for the files, named after the rows.", group=OUTPUT)
     ],
@@ -203,7 +189,6 @@ def batch(
             show_default=False,
         ),
     ] = False,
-    ray: RayFlag = None,
     display: DisplayFlags = DisplayFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
     **options: Any,
@@ -230,12 +215,7 @@ def batch(
     resolved = resolve_rows(
         rows, cells, requests, manifest.first_seed, extension, runtime, manifest.requests()
     )
-    generate: Callable[[Sequence[Row]], Results] = partial(_generate_rows, runtime=runtime)
-    if ray is not None:
-        from .batch_ray import generate_rows_on_ray
-
-        generate = partial(generate_rows_on_ray, runtime=runtime, address=ray)
-    _generate_missing(resolved, manifest, skip_existing, overwrite, display, generate)
+    _generate_missing(resolved, manifest, skip_existing, overwrite, display, runtime)
 
 
 def _generate_missing(
@@ -244,7 +224,7 @@ def _generate_missing(
     skip_existing: bool,
     overwrite: bool,
     display: DisplayFlags,
-    generate: Callable[[Sequence[Row]], Results],
+    runtime: RuntimeFlags,
 ) -> None:
     """Generate the rows without a file, and record each."""
     folder = manifest.path.parent
@@ -259,7 +239,7 @@ def _generate_missing(
         if not overwrite:
             _reject_replacing(missing, manifest)
         with console.progress_bar("generating", display.hides_progress) as tick:
-            for num_done, (row, clip) in enumerate(generate(missing), 1):
+            for num_done, (row, clip) in enumerate(_generate_rows(missing, runtime), 1):
                 record: dict[str, Any] = {"name": row.file, "row": row.number}
                 if isinstance(clip, LatentAudioError):
                     num_failed += 1
@@ -300,14 +280,18 @@ def _reject_replacing(rows: Sequence[Row], manifest: Manifest) -> None:
             )
 
 
-def _generate_rows(rows: Sequence[Row], runtime: RuntimeFlags) -> Results:
+def _generate_rows(
+    rows: Sequence[Row], runtime: RuntimeFlags
+) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
     """Each row with its clip or its error, model by model."""
     for model in dict.fromkeys(row.request.options.model for row in rows):
         with_model = [row for row in rows if row.request.options.model == model]
         yield from _generate_with(model, with_model, runtime)
 
 
-def _generate_with(model_name: str, rows: list[Row], runtime: RuntimeFlags) -> Results:
+def _generate_with(
+    model_name: str, rows: list[Row], runtime: RuntimeFlags
+) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
     model = runtime.load(model_name)
     while rows:
         clips = model.run([row.request for row in rows])

@@ -173,7 +173,7 @@ export class Form {
 		for (const element of elements) {
 			const { name, type, value, checked, dataset } = element;
 			if (!name || element.disabled || IS_APART.test(name) || IS_LOCAL.test(name) || element.closest("[hidden]")) continue;
-			const target = edit && (dataset.edit || /in_context|loop_seam/.test(name)) ? edit : request;
+			const target = edit && (dataset.edit != null || /in_context|loop_seam/.test(name)) ? edit : request;
 			if (type === "checkbox") {
 				if (checked || name === "in_context") target[name] = checked;
 			} else if (value !== "") target[name] = type === "number" || name === "seed" ? Number(value) : value;
