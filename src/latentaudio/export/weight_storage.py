@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 MIN_SIZE = 1024
 """Numbers of a tensor from which compact storage pays."""
 
+MIN_ROUNDED_SIZE = 65536
+"""Numbers of a tensor from which it is rounded to float16, if that is not exact. Smaller ones may
+be tables, such as windows, which must stay exact."""
+
 MAX_ROW_ERROR = 1e-6
 """Largest difference of an 8-bit row and the weights, relative to the largest number of the row."""
 
@@ -26,8 +30,8 @@ _Array = NDArray[Any]
 def compact_weights(model: onnx.ModelProto) -> None:
     """Replace the large float32 weights of a model in place.
 
-    Weights that were stored as 8-bit rows keep 8 bits without any loss. All others become float16,
-    which is exact if they were stored so.
+    Weights that were stored as 8-bit rows or as float16 get that form without any loss. Other large
+    ones are rounded to float16.
 
     Args:
         model: The model. Its graph has no subgraphs that hold weights.
@@ -46,7 +50,11 @@ def compact_weights(model: onnx.ModelProto) -> None:
         stored = f"{tensor.name}.stored"
         rows = eight_bit_rows(values)
         if rows is None:
-            initializers.append(numpy_helper.from_array(values.astype(np.float16), stored))
+            half = values.astype(np.float16)
+            if values.size < MIN_ROUNDED_SIZE and (half != values).any():
+                initializers.append(tensor)
+                continue
+            initializers.append(numpy_helper.from_array(half, stored))
             nodes.append(helper.make_node("Cast", [stored], [tensor.name], to=TensorProto.FLOAT))
             continue
         integers, scale = rows
