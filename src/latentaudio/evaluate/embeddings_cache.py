@@ -11,6 +11,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -64,10 +65,13 @@ class EmbeddingsCache:
         self._num_waiting = 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(self.file, timeout=60)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=NORMAL")
-            self._database.execute(_SCHEMA)
+            with ExitStack() as stack:
+                self._database = sqlite3.connect(self.file, timeout=60)
+                stack.callback(self._database.close)
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.execute("PRAGMA synchronous=NORMAL")
+                self._database.execute(_SCHEMA)
+                stack.pop_all()
         except (OSError, sqlite3.Error) as error:
             raise self._error(error) from None
 
@@ -83,8 +87,8 @@ class EmbeddingsCache:
     ) -> None:
         """Write what waits, and close, also after Ctrl-C."""
         try:
-            self._database.commit()
-            self._database.close()
+            with closing(self._database):
+                self._database.commit()
         except sqlite3.Error as failure:
             if error is None:
                 raise self._error(failure) from None
