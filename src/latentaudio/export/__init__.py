@@ -1,1 +1,0 @@
-"""Models for programs without torch: one ONNX file per network, and a description of the rest."""
