@@ -143,7 +143,6 @@ def test_blocks_without_autocast_are_float32_on_the_meta_device():
     needs = measure_step(build_skeleton(recipe("vocoder", sources), config), "cpu", torch.bfloat16)
     full = measure_step(build_skeleton(recipe("vocoder", sources), config), "cpu", None)
     assert needs.flops == full.flops > 0
-    assert needs.activation_bytes < full.activation_bytes
 
 
 class SteadyTimer:
