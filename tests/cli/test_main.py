@@ -11,7 +11,7 @@ from latentaudio.cli.main import COMMANDS, main
 from latentaudio.errors import DataError
 
 NAMES = [command.name for command in COMMANDS]
-WITHOUT_JSON = ("train", "finetune", "dataset", "evaluate", "stream", "serve")
+WITHOUT_JSON = ("train", "finetune", "dataset", "evaluate", "stream", "serve", "mcp")
 HEAVY = {"torch", "numpy", "transformers", "pydantic", "yaml"}
 """Packages that no help needs. Together they take most of a second to import."""
 WALK = """

@@ -126,7 +126,8 @@ def state(pipe):
 
 
 def test_lists_and_switches_are_those_of_diffusers(pair, adapter_folder, request):
-    name = request.node.name
+    """A DoRA of a weight between 0 and 1 has another meaning in diffusers (see the guide)."""
+    is_lora = request.node.callspec.params["adapter_folder"] == "lora"
     theirs, ours = pair
     oracle = Oracle(theirs)
     base = run(ours)
@@ -146,8 +147,8 @@ def test_lists_and_switches_are_those_of_diffusers(pair, adapter_folder, request
             step(oracle)
             step(ours)
             assert state(ours) == state(oracle)
-            if "dora" not in name or len(ours.get_active_adapters()) < 2:
-                # several DoRAs at once are combined in another way than by peft
+            weights = {each.weight for each in ours.system.adapters.values()}
+            if is_lora or weights <= {0.0, 1.0}:
                 assert difference(run(theirs), run(ours)) < 1e-4
     finally:
         ours.unload_lora_weights()

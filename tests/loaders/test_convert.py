@@ -325,8 +325,7 @@ def test_a_checkpoint_is_written_completely_or_not_at_all(folder, tiny_spec, tmp
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(DataError, match="cannot write"):
         convert(resolve_model(folder), tmp_path / "y" / "x.ckpt", "original")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["tokenizer", "y"]
-    assert not any((tmp_path / "y").iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["tokenizer"]
 
 
 def test_the_scheduler_and_the_default_length_are_kept(folder, tmp_path):
