@@ -50,7 +50,9 @@ def parallel_map(
     pool = ProcessPoolExecutor(num_workers, context, _prepare_worker, (parent_is_alive,))
     with _one_thread_per_process(), pool:
         try:
-            yield from pool.map(function, items, chunksize=chunk_size)
+            with _ctrl_c_blocked():  # the processes are started here
+                results = pool.map(function, items, chunksize=chunk_size)
+            yield from results
         except BrokenProcessPool as error:
             raise OutputError(
                 "a worker process died, perhaps out of memory: use fewer workers, or 1; a script "
@@ -60,6 +62,22 @@ def parallel_map(
             alive.close()  # what is still computed is not needed
             pool.shutdown(wait=True, cancel_futures=True)
             parent_is_alive.close()
+
+
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Keep Ctrl-C from the processes that are started meanwhile, while they import.
+
+    They inherit what this thread blocks. Here it arrives at the end.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _prepare_worker(parent_is_alive: Connection) -> None:

@@ -24,8 +24,8 @@ ODD = (
     "\u0663", "\uff11", "\u00bd", "~", "x" * 300, "\x1b[2J", "%s", "{0}", "a/b", "missing.wav",
 )  # fmt: skip
 """Values that fit hardly any flag."""
-ENDING = [command for command in COMMANDS if command.name != "serve"]
-"""Commands that end by themselves. tests/serve/hostile.py fuzzes the server."""
+ENDING = [command for command in COMMANDS if command.name not in ("serve", "mcp")]
+"""Commands that end by themselves. tests/serve fuzzes the servers."""
 GOOD = {
     "--model": ("model", "model", "model", "mini", "audioldm2", "bad", "sounds"),
     "--output": ("out.wav", "out.flac", "new/", "new", "a.wav", "out.mp3", "out.opus", "x.json"),

@@ -274,6 +274,19 @@ def test_repeats_are_stored_once_and_drawn_as_often(bench):
     assert lengths.count(16) > 20  # 11 of 15 clips, of half the length
 
 
+@pytest.mark.parametrize("is_older", [True, False])
+def test_chunks_of_a_finished_encoding_are_removed_and_others_stay(bench, is_older):
+    """A process that is killed after the data set is written leaves its chunks."""
+    folder = bench.encode()
+    chunks = folder.parent / f".chunks_{json.loads((folder / INDEX_FILE).read_text())['encoder']}"
+    chunks.mkdir()
+    (chunks / "a.safetensors").write_bytes(b"rows")
+    written = (folder / INDEX_FILE).stat().st_mtime + (-1 if is_older else 1)
+    os.utime(chunks / "a.safetensors", (written, written))
+    assert bench.encode() == folder
+    assert chunks.is_dir() != is_older
+
+
 def test_an_interrupted_encoding_goes_on_where_it_was(bench, monkeypatch):
     """Chunks are files, so that only the one that was interrupted is encoded again."""
     monkeypatch.setattr(pre_encode_module, "SHARD_SIZE", 1)

@@ -149,6 +149,7 @@ def _pre_encode(
     buckets = plan_rows(clips, config, FileHashes(root / HASHES_FILE))
     folder = root / data_fingerprint(encoder, buckets)
     if (folder / INDEX_FILE).is_file():
+        _remove_older_chunks(_chunk_folder(root, encoder), folder / INDEX_FILE)
         return folder
     try:
         # other processes that need the same rows wait, and then find them
@@ -265,11 +266,27 @@ def _stored_rows(root: Path, encoder: str) -> dict[int, dict[str, tuple[Bucket, 
     return stored
 
 
+def _chunk_folder(root: Path, encoder: str) -> Path:
+    """The folder of chunks that are not a part of a data set yet."""
+    return root / f".chunks_{encoder}"
+
+
+def _remove_older_chunks(chunk_folder: Path, index_file: Path) -> None:
+    """Remove the chunks that a killed process left after it had written its data set.
+
+    Chunks that are newer than the data set belong to another one, which goes on with them.
+    """
+    finished = index_file.stat().st_mtime_ns
+    files = [file for file in chunk_folder.rglob("*") if file.is_file()]
+    if all(file.stat().st_mtime_ns <= finished for file in files):
+        shutil.rmtree(chunk_folder, ignore_errors=True)
+
+
 def _encode_and_write(
     plans: Sequence[BucketPlan], arguments: EncoderArguments, folder: Path, progress: Progress
 ) -> None:
     """Encode what is missing, and write the files of all buckets."""
-    chunk_folder = folder.parent / f".chunks_{arguments.fingerprint}"
+    chunk_folder = _chunk_folder(folder.parent, arguments.fingerprint)
     if chunk_folder.is_dir():
         remove_abandoned_parts(chunk_folder)
     chunks = {
