@@ -5,7 +5,7 @@ A result names its protocol and repeats all of its settings. `compare` refuses u
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ..errors import UsageError
@@ -79,6 +79,25 @@ class Protocol:
 _DISTRIBUTION = ("frechet", "frechet-infinity", "kad")
 _LEGACY = ("frechet", "inception-score", "kl")
 
+_AUDIOLDM_EVAL = Protocol(
+    "audioldm_eval",
+    "main branch at 8dc07ee: first channel, no mean, torchaudio's resampler, KL with 1e-6",
+    _LEGACY,
+    ("vggish", "panns-16k"),
+    differs="a file that cannot be read is an error; there, the next file replaces it",
+    unit="windows",  # VGGish has many for a clip, Cnn14 one
+    resampler="sinc",
+    channel_mix="first",
+    removes_mean=True,
+    min_samples=32000,
+    kid_subsets=100,
+    inception_splits=10,
+    kl_epsilon=1e-6,
+    kl_sigmoid="sum",
+    candidates=3,
+    seed=2020,
+)
+
 _ROWS = (
     Protocol(
         "recommended",
@@ -92,42 +111,16 @@ _ROWS = (
         (*_DISTRIBUTION, "clap-score"),
         ("mini-audiomae", "mini-clap"),
     ),
-    Protocol(
-        "audioldm_eval",
-        "main branch at 8dc07ee: first channel, no mean, torchaudio's resampler, KL with 1e-6",
-        _LEGACY,
-        ("vggish", "panns-16k"),
-        differs="a file that cannot be read is an error; there, the next file replaces it",
-        unit="windows",  # VGGish has many for a clip, Cnn14 one
-        resampler="sinc",
-        channel_mix="first",
-        removes_mean=True,
-        min_samples=32000,
-        kid_subsets=100,
-        inception_splits=10,
-        kl_epsilon=1e-6,
-        kl_sigmoid="sum",
-        candidates=3,
-        seed=2020,
-    ),
-    Protocol(
-        "audioldm_eval-passt",
-        "branch passt_replace_panns, which the AudioLDM papers used: PaSST in place of PANNs",
-        (*_LEGACY, "clap-score"),
-        ("vggish", "passt", "clap"),
+    _AUDIOLDM_EVAL,
+    replace(
+        _AUDIOLDM_EVAL,
+        name="audioldm_eval-passt",
+        description="branch passt_replace_panns, which the AudioLDM papers used: PaSST in place of "
+        "PANNs",
+        metrics=(*_LEGACY, "clap-score"),
+        backbones=("vggish", "passt", "clap"),
         differs="how that branch cuts clips for PaSST is not known to us; the weights of its CLAP "
         "are music_speech_audioset_epoch_15_esc_89.98",
-        unit="windows",
-        resampler="sinc",
-        channel_mix="first",
-        removes_mean=True,
-        min_samples=32000,
-        kid_subsets=100,
-        inception_splits=10,
-        kl_epsilon=1e-6,
-        kl_sigmoid="sum",
-        candidates=3,
-        seed=2020,
     ),
     Protocol(
         "av-benchmark",

@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict
 from ..answers import content_answer, wait_or_cancel
 from ..bodies import parse_model, read_json
 from ..jobs import Caller, JobManager
-from ..problems import Problem
+from ..problems import Problem, error_responses
 from ..schemas import ROW_FIELDS, GenerationRequest
 
 M = TypeVar("M", bound=BaseModel)
+AUDIO_SCHEMA = {"type": "string", "format": "binary"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,34 @@ class DoorRequest(BaseModel):
                 unknown[0][:60],
             )
         return dict(extra)
+
+
+def route_facts(
+    model: type[BaseModel], contents: Mapping[str, dict[str, Any]], description: str = "Audio."
+) -> dict[str, Any]:
+    """Return what the OpenAPI page says of a door: its body, its content and its problems.
+
+    Args:
+        model: The body.
+        contents: Content types of the answer, and their schemas.
+        description: The answer in words.
+    """
+    problems = error_responses(
+        "bad_json", "unauthorized", "not_found", "request_timeout", "too_large",
+        "unsupported_media_type", "invalid_request", "queue_full", "cancelled", "draining",
+        "deadline",
+    )  # fmt: skip
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {
+            "description": description,
+            "content": {name: {"schema": schema} for name, schema in contents.items()},
+        }
+    }
+    for status, each in problems.items():
+        responses[status] = {"description": each["description"]}
+    schema = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
+    body = {"required": True, "content": {"application/json": schema}}
+    return {"responses": responses, "openapi_extra": {"requestBody": body}}
 
 
 async def read_request(request: Request, manager: JobManager, model: type[M]) -> M:

@@ -14,9 +14,17 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from ..job_routes import CallerDependency, ManagerDependency
-from ..problems import Problem, error_responses
+from ..problems import Problem
 from ..schemas import RAW_FORMAT
-from .base import Door, DoorRequest, generate_clip, model_name, read_request
+from .base import (
+    AUDIO_SCHEMA,
+    Door,
+    DoorRequest,
+    generate_clip,
+    model_name,
+    read_request,
+    route_facts,
+)
 
 PATH = "/v1/sound-generation"
 MODEL_PREFIXES = ("eleven_",)
@@ -62,31 +70,8 @@ class SoundGenerationRequest(DoorRequest):
     PATH,
     summary="ElevenLabs: a sound effect",
     response_class=Response,
-    responses={
-        200: {
-            "description": "Audio.",
-            "content": {"audio/mpeg": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        **{
-            status: {"description": each["description"]}
-            for status, each in error_responses(
-                "bad_json", "unauthorized", "not_found", "request_timeout", "too_large",
-                "unsupported_media_type", "invalid_request", "queue_full", "cancelled", "draining",
-                "deadline",
-            ).items()
-        },
-    },
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {"$ref": "#/components/schemas/SoundGenerationRequest"}
-                }
-            },
-        }
-    },
-)  # fmt: skip
+    **route_facts(SoundGenerationRequest, {"audio/mpeg": AUDIO_SCHEMA}),
+)
 async def sound_generation(
     request: Request,
     caller: CallerDependency,

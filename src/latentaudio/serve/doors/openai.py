@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 from ..answers import EVENT_TYPE
 from ..job_routes import CallerDependency, ManagerDependency
 from ..jobs import JobManager
-from ..problems import Problem, error_responses
-from .base import Door, DoorRequest, generate_clip, read_request, refuse
+from ..problems import Problem
+from .base import AUDIO_SCHEMA, Door, DoorRequest, generate_clip, read_request, refuse, route_facts
 
 PATH = "/v1/audio/speech"
 MODEL_PREFIXES = ("tts-", "gpt-")
@@ -61,32 +61,12 @@ class SpeechRequest(DoorRequest):
     PATH,
     summary="OpenAI: speech",
     response_class=Response,
-    responses={
-        200: {
-            "description": "Audio, or events.",
-            "content": {
-                "audio/mpeg": {"schema": {"type": "string", "format": "binary"}},
-                EVENT_TYPE: {"schema": {"type": "string"}},
-            },
-        },
-        **{
-            status: {"description": each["description"]}
-            for status, each in error_responses(
-                "bad_json", "unauthorized", "not_found", "request_timeout", "too_large",
-                "unsupported_media_type", "invalid_request", "queue_full", "cancelled", "draining",
-                "deadline",
-            ).items()
-        },
-    },
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/SpeechRequest"}}
-            },
-        }
-    },
-)  # fmt: skip
+    **route_facts(
+        SpeechRequest,
+        {"audio/mpeg": AUDIO_SCHEMA, EVENT_TYPE: {"type": "string"}},
+        "Audio, or events.",
+    ),
+)
 async def speech(
     request: Request, caller: CallerDependency, manager: ManagerDependency
 ) -> Response:

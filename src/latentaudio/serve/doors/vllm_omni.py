@@ -12,8 +12,17 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from ..job_routes import CallerDependency, ManagerDependency
-from ..problems import Problem, error_responses
-from .base import Door, DoorRequest, generate_clip, model_name, read_request, refuse
+from ..problems import Problem
+from .base import (
+    AUDIO_SCHEMA,
+    Door,
+    DoorRequest,
+    generate_clip,
+    model_name,
+    read_request,
+    refuse,
+    route_facts,
+)
 
 PATH = "/v1/audio/generate"
 _KINDS = {401: "AuthenticationError", 404: "NotFoundError", 429: "RateLimitError"}
@@ -65,31 +74,8 @@ _NAMES = {
     PATH,
     summary="vLLM-Omni: a sound",
     response_class=Response,
-    responses={
-        200: {
-            "description": "Audio.",
-            "content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        **{
-            status: {"description": each["description"]}
-            for status, each in error_responses(
-                "bad_json", "unauthorized", "not_found", "request_timeout", "too_large",
-                "unsupported_media_type", "invalid_request", "queue_full", "cancelled", "draining",
-                "deadline",
-            ).items()
-        },
-    },
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {"$ref": "#/components/schemas/AudioGenerateRequest"}
-                }
-            },
-        }
-    },
-)  # fmt: skip
+    **route_facts(AudioGenerateRequest, {"audio/wav": AUDIO_SCHEMA}),
+)
 async def generate(
     request: Request, caller: CallerDependency, manager: ManagerDependency
 ) -> Response:
