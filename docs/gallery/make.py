@@ -61,7 +61,8 @@ COMMANDS = [
 INTRODUCTION = """# Gallery
 
 Twelve clips of `mini`, made by `python docs/gallery/make.py` on a CPU. None was selected by ear or
-generated again. Only 02-rain has a set loudness; the clips have -47 to -17 LUFS.
+generated again. Generated clips have -23 LUFS, 02-rain -22 by an option. Edits keep the level of
+their source: they have -35 to -15 LUFS.
 
 Each picture shows one clip, with time from left to right. Above is the waveform. Below is the mel
 spectrogram: the bottom is 0 Hz, the top is 8 kHz, and bright means loud.
