@@ -144,6 +144,7 @@ def editing(
     model: str = "mini",
     *,
     classifier: Path = CLASSIFIER,
+    recordings: Path | None = None,
     clips: int = 50,
     seed: int = 0,
     output: Path | None = None,
@@ -158,6 +159,9 @@ def editing(
         model: Name or folder of a model, or a run folder.
         classifier: Folder of the sound classifier. `python recipes/mini/train_classifier.py` makes
             one.
+        recordings: Folder that `python benchmarks/recordings.py` wrote, such as
+            `data/recordings/test`. Edits of these recordings are measured by YAMNet, instead of
+            edits of renders. Needs the extra evaluate.
         clips: Number of clips per metric.
         seed: Seed of sources and clips.
         output: JSON file for the report.
@@ -167,21 +171,29 @@ def editing(
         quiet: Show no progress.
     """
     from ..evaluate.mini.classifier import load_classifier
+    from ..evaluate.mini.ear_benchmark import read_recordings
     from ..evaluate.mini.editing import EditingBenchmark, evaluate_editing
+    from ..evaluate.mini.outside_ear import OutsideEar
+    from ..evaluate.mini.recording_edits import RecordingEdits, evaluate_recording_edits
+    from ..evaluate.mini.report import Report
     from ..pipeline import load
 
     _validate_output(output)
+    sounds = None if recordings is None else read_recordings(recordings)
     system = load(model, device, precision)
-    sound_classifier = load_classifier(classifier)
-    with console.progress_bar("evaluate editing", quiet) as tick:
-        benchmark = EditingBenchmark(
-            system,
-            sound_classifier,
-            num_clips=clips,
-            seed=seed,
-            progress=lambda work, done, total: tick(done, total, work),
-        )
-        report = evaluate_editing(benchmark, model)
+    with console.progress_bar("evaluate editing", quiet) as bar:
+
+        def tick(work: str, done: int, total: int) -> None:
+            bar(done, total, work)
+
+        if sounds is None:
+            sound_classifier = load_classifier(classifier)
+            edits = EditingBenchmark(system, sound_classifier, clips, seed=seed, progress=tick)
+            report = evaluate_editing(edits, model)
+        else:
+            report = Report(model)
+            ear = OutsideEar()
+            evaluate_recording_edits(RecordingEdits(system, ear, sounds, clips, seed, tick), report)
     _show(report, output, json)
 
 
