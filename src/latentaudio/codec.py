@@ -37,6 +37,8 @@ ORIGINAL_LENGTH_FACTOR = 1.024
 CLAMP_TRIGGER = 100.0
 """Latents above this have diverged (numerics: reference differences)."""
 CLAMP_LIMIT = 10.0
+MAX_SOURCE_PEAK = 0.5
+"""Peak of training clips, as the authors prepare them (numerics: mel front ends)."""
 
 
 class AudioCodec:
@@ -95,6 +97,25 @@ class AudioCodec:
         if not self.source.reference.uses_windows:
             return NO_WINDOW
         return self.num_frames(self.source.spec.max_duration) // self.config.vae.downsampling
+
+    def source_gain(self, samples: Samples) -> float:
+        """Return the factor that brings a source to the level of the training clips.
+
+        VAE and UNet know no other levels: a recording 10 dB louder came back 4 dB quieter, and its
+        filled holes 5 dB. What is decoded is divided by the factor. References other than `clean`
+        change no level.
+
+        Args:
+            samples: The whole source, [1, N] or [N].
+        """
+        peak = float(np.abs(samples).max(initial=0.0))
+        if not self.source.reference.levels_sources or peak == 0.0:
+            return 1.0
+        gain = MAX_SOURCE_PEAK / peak
+        if self.source.spec.source_rms is not None:
+            rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+            gain = min(gain, self.source.spec.source_rms / rms)
+        return gain
 
     @with_torch_defaults
     @torch.inference_mode()
@@ -177,16 +198,18 @@ class AudioCodec:
     @with_torch_defaults
     def reconstruct(self, samples: Samples) -> Samples:
         """Encode and decode samples [1, N] or [N]; return [1, N], the codec's best quality."""
-        [waveform] = self.decode(self.encode(samples))
-        return limit_peak(waveform[:, : np.atleast_2d(samples).shape[1]])
+        gain = self.source_gain(samples)
+        [waveform] = self.decode(self.encode(gain * samples))
+        return limit_peak(waveform[:, : np.atleast_2d(samples).shape[1]] / gain)
 
     @with_torch_defaults
     @torch.inference_mode()
     def play_mel(self, samples: Samples) -> Samples:
         """Return a sound [1, N] as the vocoder plays its mel, without the VAE."""
-        waveform = torch.from_numpy(np.atleast_2d(samples)).to(self.components.device)
+        gain = self.source_gain(samples)
+        waveform = torch.from_numpy(gain * np.atleast_2d(samples)).to(self.components.device)
         mel = vae_mel(waveform, self.config.mel)
-        return np.asarray(self._vocode(mel).cpu().numpy())[0, :, : samples.shape[-1]]
+        return np.asarray(self._vocode(mel).cpu().numpy())[0, :, : samples.shape[-1]] / gain
 
     def _vocode(self, mel: Tensor) -> Tensor:
         """Turn log-mels [B, 1, T, F] into samples [B, 1, N] float32."""

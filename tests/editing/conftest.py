@@ -26,5 +26,5 @@ def source_file(source, tmp_path):
 def quiet(tiny, monkeypatch):
     """The tiny model with its loud random vocoder turned down, so that nothing clips."""
     decode = tiny.codec.decode
-    monkeypatch.setattr(tiny.codec, "decode", lambda z: [0.2 * wave for wave in decode(z)])
+    monkeypatch.setattr(tiny.codec, "decode", lambda z: [0.04 * wave for wave in decode(z)])
     return tiny

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import scipy.signal
 from clips import FADE, RATE, bandpass
 
 from latentaudio.audio.ops import bandpass_gains
 from latentaudio.editing.blending import (
     blend_into_source,
     match_boundary_levels,
+    match_boundary_spectra,
     match_level_below_cutoff,
 )
 
@@ -79,15 +81,55 @@ def test_the_gain_falls_evenly_from_one_boundary_to_the_other(stationary):
     np.testing.assert_array_equal(gain[: RATE - FADE], 1.0)
 
 
-def test_the_gain_at_a_boundary_is_9_db_at_most(stationary):
+def test_the_gain_at_a_boundary_is_18_db_at_most(stationary):
     source, generated = stationary
     matched = match_boundary_levels(source, 1e-3 * generated, [(1.0, 2.0)], RATE)
     gain = matched[0, RATE : 2 * RATE] / (1e-3 * generated[0, RATE : 2 * RATE])
-    assert 20 * np.log10(gain.max()) == pytest.approx(9.0, abs=0.01)
+    assert 20 * np.log10(gain.max()) == pytest.approx(18.0, abs=0.01)
 
 
-def test_audio_that_is_not_stationary_keeps_its_level(stationary):
+def bursts_of(generated):
+    return generated * (np.arange(4 * RATE) % 4000 < 1000)
+
+
+def test_an_event_that_is_louder_than_the_source_keeps_its_level(stationary):
     source, generated = stationary
-    bursts = generated * (np.arange(4 * RATE) % 4000 < 1000)
-    matched = match_boundary_levels(0.1 * source, 0.01 * bursts, [(1.0, 3.0)], RATE)
-    np.testing.assert_array_equal(matched, 0.01 * bursts)
+    bursts = bursts_of(generated)
+    matched = match_boundary_levels(0.01 * source, 0.1 * bursts, [(1.0, 3.0)], RATE)
+    np.testing.assert_array_equal(matched, (0.1 * bursts).astype(np.float32))
+
+
+def test_generated_audio_that_is_too_quiet_is_raised(stationary):
+    source, generated = stationary
+    bursts = bursts_of(generated)
+    matched = match_boundary_levels(0.1 * source, 0.03 * bursts, [(1.0, 3.0)], RATE)
+    level = np.sqrt(np.mean(matched[0, RATE : RATE + RATE // 2] ** 2))
+    assert level == pytest.approx(0.1, rel=0.1)
+
+
+def test_a_source_that_is_not_stationary_changes_no_level(stationary):
+    source, generated = stationary
+    matched = match_boundary_levels(bursts_of(source), 0.01 * generated, [(1.0, 3.0)], RATE)
+    np.testing.assert_array_equal(matched, (0.01 * generated).astype(np.float32))
+
+
+def test_the_color_of_noise_is_matched_at_both_ends(stationary):
+    source, generated = stationary
+    red, blue = (scipy.signal.lfilter([1.0], [1.0, pole], source) for pole in (-0.7, 0.7))
+    colored = np.concatenate([red[:, : 2 * RATE], blue[:, 2 * RATE :]], axis=1) * 0.05
+    matched = match_boundary_spectra(colored, 0.05 * generated, [(1.0, 3.0)], RATE)
+    np.testing.assert_array_equal(matched[:, : RATE - FADE], (0.05 * generated)[:, : RATE - FADE])
+    for inside, outside in ((RATE, RATE // 2), (3 * RATE - 8000, 3 * RATE)):
+        pieces = (matched[0, inside : inside + 8000], colored[0, outside : outside + 8000])
+        before = 0.05 * generated[0, inside : inside + 8000]
+        distances = [log_spectral_distance(piece, pieces[1]) for piece in (pieces[0], before)]
+        assert distances[0] < 0.5 * distances[1]
+
+
+def log_spectral_distance(first, second):
+    """Mean difference in dB of 16 bands."""
+    levels = []
+    for samples in (first, second):
+        power = scipy.signal.welch(samples, RATE, nperseg=512)[1][1:]
+        levels.append(10 * np.log10(power.reshape(16, -1).mean(axis=1)))
+    return np.abs(levels[0] - levels[1]).mean()

@@ -165,7 +165,7 @@ def test_the_audio_prompt_of_a_cue_begins_with_its_crossfade(tiny, tone, encoded
     first = int(np.flatnonzero(second.weight.numpy())[0])
     assert first == 10  # frames of 80 ms: 0.8 s, where the crossfade begins
     samples = prompt.samples[first * 1280 : first * 1280 + 8000]
-    np.testing.assert_array_equal(samples, tone[0, :8000])
+    np.testing.assert_array_equal(samples, tiny.codec.source_gain(audio) * tone[0, :8000])
 
 
 def test_the_cache_keeps_no_audio(tiny, tone):

@@ -59,6 +59,8 @@ class ReferenceBehavior:
         clamp_latents: Whether diverging latents of AudioLDM 1 are clamped to ±10 before decoding.
         normalize_output: Whether peaks are limited, edges faded and levels normalized by default,
             or samples stay as the vocoder made them.
+        levels_sources: Whether sources of edits and audio prompts are brought to the level of the
+            training clips, and results back to theirs.
         uses_windows: Whether clips longer than the training clips are sampled in windows.
         in_context_by_default: Whether edits continue the language of audio of their source if the
             request does not set `in_context`.
@@ -83,6 +85,7 @@ class ReferenceBehavior:
     cfg_below_one: bool = True
     clamp_latents: bool = False
     normalize_output: bool = True
+    levels_sources: bool = True
     uses_windows: bool = True
     in_context_by_default: bool = True
     preset: PresetName | None = None
@@ -104,6 +107,7 @@ REFERENCES: dict[str, ReferenceBehavior] = {
         latent_mask_mode="slices",
         clamp_latents=True,
         normalize_output=False,
+        levels_sources=False,
         uses_windows=False,
         in_context_by_default=False,
         preset="paper",
@@ -120,6 +124,7 @@ REFERENCES: dict[str, ReferenceBehavior] = {
         latent_rounding="vae",
         cfg_below_one=False,
         normalize_output=False,
+        levels_sources=False,
         uses_windows=False,
         in_context_by_default=False,
         preset="paper",

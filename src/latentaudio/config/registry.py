@@ -51,6 +51,8 @@ class ModelSpec:
         candidates: Default number of candidates per clip.
         strength_shift: Shift k of an edit's strength s, which begins at noise level k s / (1 + (k -
             1) s) (arXiv 2403.03206, eq. 23); 1, as published, does not shift.
+        source_rms: RMS that sources of edits and audio prompts are brought to, if their peak then
+            stays below 0.5; None brings every peak to 0.5, as published.
         bundled: Whether its weights ship with this package.
         hub_id: Hugging Face repository in diffusers' layout, or "".
         original_checkpoint: The authors' file: "owner/repository/file" on the hub, or a file name.
@@ -73,6 +75,7 @@ class ModelSpec:
     guidance_stop: float = 1.0
     candidates: int = 3
     strength_shift: float = 1.0
+    source_rms: float | None = None
     bundled: bool = False
     hub_id: str = ""
     original_checkpoint: str = ""
@@ -240,6 +243,7 @@ _MINI = ModelSpec(
     guidance_stop=0.76,
     candidates=1,
     strength_shift=3.0,
+    source_rms=0.045,
     bundled=True,
     unet_parameters=12_137_896,
     num_parameters=31_846_393,

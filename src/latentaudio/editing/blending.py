@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import scipy.signal
 from numpy.typing import NDArray
 
 from ..audio.ops import CROSSFADE_S, SILENCE_PEAK, Gains, Samples, bandpass_gains, stft_filter
@@ -16,9 +17,15 @@ from ..config.edits import TimeRange
 
 BOUNDARY_CONTEXT_S = 0.5
 """Seconds at each side of a boundary whose levels are compared."""
-STATIONARY_DEVIATION_DB = 2.0
+STATIONARY_DEVIATION_DB = 4.0
 """Audio whose frame levels deviate less than this counts as stationary."""
-MAX_BOUNDARY_GAIN_DB = 9.0
+MAX_BOUNDARY_GAIN_DB = 18.0
+MIN_BOUNDARY_GAIN_DB = -9.0
+MAX_BAND_GAIN_DB = 9.0
+BAND_EDGES_HZ = (0.0, *(125 * 2 ** (k / 2) for k in range(12)))
+"""Edges of the bands whose levels are compared at a boundary: half octaves above 125 Hz."""
+SPECTRUM_WINDOW = 1024
+"""Samples of the window that measures and filters these bands."""
 MAX_OCTAVE_GAIN = 4.0  # 12 dB
 LEVEL_FRAME_S = 1 / 40
 MIN_LEVEL_FRAMES = 6
@@ -75,7 +82,8 @@ def match_boundary_levels(
 ) -> Samples:
     """Match the level of generated audio [1, N] to the source at both ends of each time range.
 
-    It changes levels by ±9 dB at most, and only where both sides of an end are stationary.
+    It changes levels by -9 to 18 dB, and only where the source is stationary at an end. An event
+    that is louder than the source there keeps its level.
     Between the ends the gain in dB is linear; an end without a match takes the gain of the other.
     """
     result = generated.astype(np.float32)
@@ -105,23 +113,94 @@ def match_boundary_levels(
     return result
 
 
+def match_boundary_spectra(
+    source: Samples, generated: Samples, time_ranges: Sequence[TimeRange], sample_rate: int
+) -> Samples:
+    """Match the spectrum of generated audio [1, N] to the source at both ends of each time range.
+
+    As `match_boundary_levels`, but each half octave has its own gain. Noise of the same level but
+    another color would be heard as a cut.
+    """
+    result = generated.astype(np.float32)
+    num_fade = round(CROSSFADE_S * sample_rate)
+    for range_start, range_end in time_ranges:
+        start = round(range_start * sample_rate)
+        end = min(round(range_end * sample_rate), generated.shape[1])
+        num_context = min(round(BOUNDARY_CONTEXT_S * sample_rate), (end - start) // 2)
+        at_start = _spectrum_step(
+            source[0, max(0, start - num_context) : start],
+            generated[0, start : start + num_context],
+            sample_rate,
+        )
+        at_end = _spectrum_step(
+            source[0, end : end + num_context],
+            generated[0, end - num_context : end],
+            sample_rate,
+        )
+        steps = [step for step in (at_start, at_end) if step is not None]
+        if not steps:
+            continue
+        first = max(0, start - num_fade)
+        last = min(end + num_fade, generated.shape[1])
+        segment = np.pad(generated[:, first:last], ((0, 0), (SPECTRUM_WINDOW, SPECTRUM_WINDOW)))
+        hop = SPECTRUM_WINDOW // 4
+        middles = (np.arange(-(-segment.shape[1] // hop)) + 0.5) * hop - SPECTRUM_WINDOW + first
+        position = np.clip((middles - start) / (end - start), 0, 1)[:, None]
+        decibels = steps[0] * (1 - position) + steps[-1] * position
+        gains = (10 ** (decibels / 20)).astype(np.float32)
+        filtered = stft_filter(segment, gains)
+        result[:, first:last] = filtered[:, SPECTRUM_WINDOW:-SPECTRUM_WINDOW]
+    return result
+
+
+def _spectrum_step(
+    outside: NDArray[np.float32], inside: NDArray[np.float32], sample_rate: int
+) -> NDArray[np.float64] | None:
+    """Return by how many dB the outside is louder in each bin [K].
+
+    None if a side is short or not stationary. Bands with less than a millionth of the energy of
+    their side count as that loud.
+    """
+    if _level_step(outside, inside, sample_rate) is None:
+        return None
+    levels = []
+    for samples in (outside, inside):
+        hertz, power = scipy.signal.welch(samples, sample_rate, nperseg=SPECTRUM_WINDOW)
+        band = np.searchsorted(BAND_EDGES_HZ, hertz, side="right") - 1
+        total = np.bincount(band, power, len(BAND_EDGES_HZ))
+        levels.append(10 * np.log10(total + 1e-6 * total.sum()))
+    steps = np.clip(levels[0] - levels[1], -MAX_BAND_GAIN_DB, MAX_BAND_GAIN_DB)
+    upper_edges = (*BAND_EDGES_HZ[1:], sample_rate / 2)
+    centers = (np.array(BAND_EDGES_HZ) + np.array(upper_edges)) / 2
+    bins: NDArray[np.float64] = np.interp(hertz, centers, steps)
+    return bins
+
+
 def _level_step(
     outside: NDArray[np.float32], inside: NDArray[np.float32], sample_rate: int
 ) -> float | None:
-    """Return by how many dB the outside is louder; None if a side is short or not stationary."""
+    """Return by how many dB the outside is louder, or None.
+
+    None if a side is short, if the outside is not stationary, or if the inside is neither
+    stationary nor quieter: an event that is louder than what goes on keeps its level.
+    """
     num_frame = round(sample_rate * LEVEL_FRAME_S)
     levels = []
+    deviations = []
     for samples in (outside, inside):
         num_frames = len(samples) // num_frame
         frames = samples[: num_frames * num_frame].reshape(-1, num_frame).astype(np.float64)
         power = np.square(frames).mean(axis=1)
-        if len(power) < MIN_LEVEL_FRAMES or power.min(initial=1.0) <= SILENCE_PEAK**2:
-            return None
-        if (10 * np.log10(power)).std() > STATIONARY_DEVIATION_DB:
+        if len(power) < MIN_LEVEL_FRAMES or power.max() <= SILENCE_PEAK**2:
             return None
         levels.append(10 * np.log10(power.mean()))
+        deviations.append((10 * np.log10(power + SILENCE_PEAK**2)).std())
     step = levels[0] - levels[1]
-    return float(np.clip(step, -MAX_BOUNDARY_GAIN_DB, MAX_BOUNDARY_GAIN_DB))
+    if deviations[0] > STATIONARY_DEVIATION_DB:
+        return None
+    if deviations[1] > STATIONARY_DEVIATION_DB and step < 0:
+        return None
+    return float(np.clip(step, MIN_BOUNDARY_GAIN_DB, MAX_BOUNDARY_GAIN_DB))
 
 
 class _Blender:

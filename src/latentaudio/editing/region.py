@@ -16,7 +16,12 @@ from ..config.edits import FrequencyRange, TimeRange
 from ..types import LatentEdit
 from . import drawn_mask
 from .base import EditPlan
-from .blending import blend_into_source, match_boundary_levels, match_level_below_cutoff
+from .blending import (
+    blend_into_source,
+    match_boundary_levels,
+    match_boundary_spectra,
+    match_level_below_cutoff,
+)
 from .drawn_mask import MaskPixels
 from .inputs import SourceAudio
 from .latent_mask import latent_mask
@@ -63,7 +68,8 @@ def plan_region(
     if added != (0, 0):
         source = np.pad(source, ((0, 0), added), mode="symmetric")
     num_frames = codec.num_frames(duration)
-    init = codec.encode(source, num_frames)
+    level_gain = codec.source_gain(source)
+    init = codec.encode(level_gain * source, num_frames)
     mask = latent_mask(
         region.time_ranges, region.frequency_ranges, duration, codec, num_frames, region.mask
     ).to(init)
@@ -77,10 +83,12 @@ def plan_region(
     blended_ranges = time_ranges or [(0.0, duration)]
 
     def postprocess(generated: Samples) -> Samples:
+        generated = generated / level_gain
         if region.cutoff_hz:
             generated = match_level_below_cutoff(source, generated, region.cutoff_hz, sample_rate)
         if gains is None:
             generated = match_boundary_levels(source, generated, blended_ranges, sample_rate)
+            generated = match_boundary_spectra(source, generated, blended_ranges, sample_rate)
         return blend_into_source(source, generated, blended_ranges, gains, sample_rate)
 
     context_audio = None
@@ -88,5 +96,7 @@ def plan_region(
         # a frame counts as generated if one of its cells is
         generated_frames = tuple(mask[0, 0].bool().any(dim=1).tolist())
         name = f"{audio.sha256} {added[0]} {added[1]}"
-        context_audio = AudioPrompt(name, "loa", source[0], sample_rate, mask=generated_frames)
+        context_audio = AudioPrompt(
+            name, "loa", level_gain * source[0], sample_rate, mask=generated_frames
+        )
     return EditPlan(LatentEdit(init, 1.0, mask), postprocess, context_audio)

@@ -18,8 +18,9 @@ def plan(edit: TransferOptions | VaryOptions, source: EditSource, codec: AudioCo
     sample_rate = codec.config.mel.sample_rate
     num_frames = codec.num_frames(source.duration(sample_rate))
     strength = shift_strength(edit.strength, codec.source.spec.strength_shift)
-    init = codec.encode(source.audio.samples, num_frames)
-    return EditPlan(LatentEdit(init, strength), lambda waveform: waveform)
+    gain = codec.source_gain(source.audio.samples)
+    init = codec.encode(gain * source.audio.samples, num_frames)
+    return EditPlan(LatentEdit(init, strength), lambda waveform: waveform / gain)
 
 
 def shift_strength(strength: float, shift: float) -> float:
