@@ -183,7 +183,8 @@ class WindowConditioner:
             return AudioPrompt(sha256, "clap", samples, mel.sample_rate, weight)
         hop = mel.hop_length * self.system.config.vae.downsampling
         indices = np.arange(position * hop, (position + length) * hop)
-        window = self.system.codec.source_gain(samples) * np.take(samples, indices, mode="wrap")
+        gain = np.float32(self.system.codec.source_gain(samples))
+        window = gain * np.take(samples, indices, mode="wrap")
         prior_fn = None
         if self.system.config.latent_prior is not None:
             prior_fn = partial(self._prior_from_audio, window, (False,) * length)
