@@ -209,8 +209,8 @@ class AudioCodec:
         gain = self.source_gain(samples)
         waveform = torch.from_numpy(gain * np.atleast_2d(samples)).to(self.components.device)
         mel = vae_mel(waveform, self.config.mel)
-        played: Samples = (self._vocode(mel) / gain).cpu().numpy()[0, :, : samples.shape[-1]]
-        return played
+        clip: Samples = (self._vocode(mel) / gain).cpu().numpy()[0, :, : samples.shape[-1]]
+        return clip
 
     def _vocode(self, mel: Tensor) -> Tensor:
         """Turn log-mels [B, 1, T, F] into samples [B, 1, N] float32."""

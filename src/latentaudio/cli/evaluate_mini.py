@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OptionalPath: TypeAlias = Path | None
 Words: TypeAlias = Annotated[list[str] | None, cyclopts.Parameter(consume_multiple=True)]
 CLASSIFIER = Path("benchmarks/classifier")
-DEFAULT_PARTS = ("stages", "diversity", "pairs")
+DEFAULT_PARTS = ("stages", "levels", "diversity", "pairs")
 
 
 def mini(
@@ -54,8 +54,8 @@ def mini(
 
     Args:
         model: Name or folder of a model, or a run folder.
-        parts: Any of stages, diversity, pairs (these three by default), presets and quality. The
-            last is `evaluate quality` with its own number of clips.
+        parts: Any of stages, levels, diversity, pairs (these four by default), presets and quality.
+            The last is `evaluate quality` with its own number of clips.
         recordings: Folder that `python benchmarks/recordings.py` wrote, such as
             data/recordings/test. Default: no recordings are measured.
         classifier: Folder of the sound classifier.

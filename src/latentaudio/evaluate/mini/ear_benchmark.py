@@ -26,6 +26,7 @@ from .classifier import Predictions, SoundClassifier
 from .codec_faults import NOISE_CLASSES, hop_repetition, rise_db
 from .determinism import Generate
 from .ear_report import Diversity, EarReport, PairScore, StageScore
+from .levels import measure_levels
 from .outside_ear import Answer, OutsideEar
 from .prompts import RATE, EvalPrompt, class_prompts, render_class
 from .quality import is_correct
@@ -36,7 +37,7 @@ Process = Callable[[Clip], Clip]
 """Samples [T] -> samples [T]."""
 Progress = Callable[[str, int, int], None]
 
-PARTS = ("quality", "stages", "diversity", "pairs", "presets")
+PARTS = ("quality", "stages", "levels", "diversity", "pairs", "presets")
 """Parts of the benchmark; the first is that of `evaluate quality`."""
 SYNTHESIZER = "Synthesizer"
 SYNTHESIZER_CLASSES = ("synth lead", "synth pad", "organ", "accordion", "bass guitar")
@@ -50,6 +51,7 @@ _NUM_AXES = 64
 _OTHER_SEED = 1_000_000  # of the renders that all others are compared with
 _DIVERSITY_SEED = 2_000_000
 _PAIR_SEED = 3_000_000
+_LEVEL_SEED = 4_000_000
 _SEEDS_PER_PAIR = 2
 
 
@@ -118,7 +120,7 @@ def evaluate_mini(benchmark: EarBenchmark, model: str, parts: Sequence[str]) -> 
         raise UsageError("a set needs two clips or more; raise --clips or --seeds")
     report = EarReport(model, benchmark.seed, benchmark.duration)
     prompts: list[EvalPrompt] = []
-    if "stages" in parts or "presets" in parts:
+    if {"stages", "presets", "levels"} & set(parts):
         # A class without labels cannot be recognized.
         wanted = class_prompts(benchmark.num_clips, benchmark.seed, benchmark.duration)
         prompts = [each for each in wanted if each.class_names[0] in benchmark.ear.labels]
@@ -128,6 +130,12 @@ def evaluate_mini(benchmark: EarBenchmark, model: str, parts: Sequence[str]) -> 
         report.stages += _measure_renders(benchmark, prompts, reference)
         clips = _generate_all(benchmark, "generated", prompts)
         report.stages.append(_score(benchmark, "generated", clips, reference))
+    if "levels" in parts:
+        if "stages" not in parts:
+            clips = _generate_all(benchmark, "generated", prompts)
+        report.levels = measure_levels(
+            clips, lambda prompt, seed: _generate(benchmark, prompt, _LEVEL_SEED + seed)
+        )
     if "presets" in parts:
         for name in benchmark.presets:
             report.presets.append(_measure_preset(benchmark, name, prompts, reference))

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...fileio import atomic_write
 from ..report import aligned
+from .levels import LevelScore
 from .report import Report
 
 
@@ -112,6 +113,7 @@ class EarReport:
         duration: of generated clips, in seconds.
         stages: scores of recordings, renders and generated clips.
         presets: scores of clips of each preset.
+        levels: loudness, ends and gaps of generated clips.
         diversity: results for each prompt.
         pairs: results for each pair of words.
         quality: the report of `evaluate quality`, if it was computed, too.
@@ -122,6 +124,7 @@ class EarReport:
     duration: float
     stages: list[StageScore] = field(default_factory=list)
     presets: list[StageScore] = field(default_factory=list)
+    levels: LevelScore | None = None
     diversity: list[Diversity] = field(default_factory=list)
     pairs: list[PairScore] = field(default_factory=list)
     quality: Report | None = None
@@ -187,6 +190,8 @@ class EarReport:
             tables.append(("YAMNet and the signal", _STAGE_NOTE, _stage_rows(self.stages)))
         if self.presets:
             tables.append(("Presets", _PRESET_NOTE, _preset_rows(self.presets)))
+        if self.levels:
+            tables.append(("Levels", _LEVEL_NOTE, _level_rows(self.levels)))
         if self.diversity:
             tables.append(("Diversity", _DIVERSITY_NOTE, _diversity_rows(self.diversity)))
         if self.pairs:
@@ -207,6 +212,11 @@ _STAGE_NOTE = (
 _PRESET_NOTE = (
     "accuracy: of the classifier. ratio: Fréchet distance in its embedding, relative to halves of "
     "the renders. seconds: median of a clip."
+)
+_LEVEL_NOTE = (
+    "Of generated clips of all classes. offset: the largest mean (DC). ends: the largest of the "
+    "first and last two samples. gap: the longest time below -60 dBFS inside a clip of a sustained "
+    "class. lowered: how much quieter a word makes a prompt, median of eight."
 )
 _DIVERSITY_NOTE = "Mean over pairs of seeds of 1 - cosine of YAMNet's mean embeddings."
 _PAIR_NOTE = "Pairs of clips of one seed whose prompts differ in one word."
@@ -252,6 +262,22 @@ def _preset_rows(presets: Sequence[StageScore]) -> list[tuple[str, ...]]:
                 _number(each.frechet), _percent(each.accuracy), ratio, seconds,
             )
         )  # fmt: skip
+    return rows
+
+
+def _level_rows(score: LevelScore) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
+        ("measure", "value"),
+        ("clips", f"{score.n}, of sustained classes {score.num_sustained}"),
+        ("loudness, mean and deviation", f"{score.loudness:.1f} LUFS, {score.deviation:.1f} dB"),
+        ("quietest clip", f"{score.quietest:.1f} LUFS"),
+        ("peak", f"{score.peak:.1f} dBFS"),
+        ("offset", f"{score.offset:.0f} dBFS"),
+        ("ends", f"{score.end:.0f} dBFS"),
+        ("gap", f"{score.gap:.2f} s"),
+    ]
+    for word, decibels in score.lowered.items():
+        rows.append((f"lowered by {word!r}", f"{decibels:.1f} dB"))
     return rows
 
 
