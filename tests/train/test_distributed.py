@@ -187,7 +187,7 @@ def test_no_thread_of_the_group_is_left_when_a_training_ends(folder):
     names = ["together", "resumed", "whole", "too many", "stopped"]
     for rank in range(2):
         found = {name: results(folder, rank)[f"threads left by {name}"] for name in names}
-        assert found == dict.fromkeys(names, [])
+        assert found == {name: [] for name in names}
 
 
 def test_micro_batches_are_divided_without_overlap():
