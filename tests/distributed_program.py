@@ -72,6 +72,12 @@ def at_step(number, action):
     loop._agree = agree_later
 
 
+def gloo_threads():
+    """Names of this process's threads that belong to a group of processes."""
+    names = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
+
+
 def scenarios(folder):
     """Yield (name, function) in order; the last one ends the second process."""
     data = (folder / "data",)
@@ -113,10 +119,12 @@ def main():
     results = {}
     for (name, function), port in zip(scenarios(folder), sys.argv[2:], strict=True):
         os.environ["MASTER_PORT"] = port
+        num_threads = len(gloo_threads())
         try:
             results[name] = function()
         except (Exception, Terminated) as error:
             results[name] = f"{type(error).__name__}: {error}"
+        results[f"threads left by {name}"] = gloo_threads()[num_threads:]
         (folder / f"results_{RANK}.json").write_text(json.dumps(results))
 
 

@@ -181,6 +181,15 @@ def test_a_process_that_dies_ends_the_other_in_one_line(folder):
     assert "lost" not in results(folder, 1)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of threads are read from /proc")
+def test_no_thread_of_the_group_is_left_when_a_training_ends(folder):
+    # such a thread aborts the process if it meets the end of Python
+    names = ["together", "resumed", "whole", "too many", "stopped"]
+    for rank in range(2):
+        found = {name: results(folder, rank)[f"threads left by {name}"] for name in names}
+        assert found == {name: [] for name in names}
+
+
 def test_micro_batches_are_divided_without_overlap():
     parts = [list(Processes(rank, 3).micro_batches(8)) for rank in range(3)]
     assert sorted(number for part in parts for number in part) == list(range(8))

@@ -33,7 +33,7 @@ def losses_of(run):
     return entries
 
 
-@pytest.mark.torchrun
+@pytest.mark.slow
 def test_torchrun_trains_as_one_process_does(tmp_path, capsys):
     data = tmp_path / "data"
     data.mkdir()

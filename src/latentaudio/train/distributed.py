@@ -21,6 +21,10 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+# Torch imports it late, and its default arguments would then hold the group for ever: the group's
+# threads would still run when Python ends, and abort the process (pytorch issue 190489).
+import torch.distributed.nn.functional
 from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous

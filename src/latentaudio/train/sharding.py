@@ -25,10 +25,12 @@ def shard_module(module: nn.Module, device: torch.device) -> None:
         module: Module that is used by calling it.
         device: Device of this process.
     """
-    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.device_mesh import DeviceMesh
     from torch.distributed.fsdp import fully_shard
 
-    mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
+    # Caches of torch hold the mesh and its group until Python ends, with the group's threads. So
+    # the mesh has a group of its own: its threads are idle then, since its last message is old.
+    mesh = DeviceMesh.from_group(torch.distributed.new_group(), device.type)
     fully_shard(module, mesh=mesh)
 
 
