@@ -8,6 +8,9 @@ For each number of clips of 10 s, in processor time of one thread:
 - first: `evaluate --generated` with the default protocol and an empty cache.
 - second: the same again, with the cache.
 - memory: peak of the process after the second run, in MB. It must not grow with the clips.
+
+`--with-reference` measures half of the clips against the other half, with all metrics of the
+protocol. It adds what the metrics cost.
 """
 
 from __future__ import annotations
@@ -47,12 +50,19 @@ def make_clips(folder: Path, count: int) -> list[Path]:
     return files
 
 
-def measure(count: int) -> tuple[float, float, float, float]:
+def measure(count: int, with_reference: bool) -> tuple[float, float, float, float]:
     """Return seconds of the network, of the first and of the second run, and MB of memory."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "clips").mkdir()
         files = make_clips(folder / "clips", count)
+        reference = None
+        if with_reference:
+            reference = folder / "reference"
+            reference.mkdir()
+            for number, file in enumerate(files[count // 2 :]):
+                file.rename(reference / f"{number}.wav")
+            files = [*(folder / "clips").iterdir(), *reference.iterdir()]
         backbone = get_backbone(PROTOCOL.backbones[0]).load(None)
         start = time.process_time()
         for file in files:
@@ -60,7 +70,7 @@ def measure(count: int) -> tuple[float, float, float, float]:
             backbone.embed(prepare(samples, rate, backbone.sample_rate, PROTOCOL))
         times = [time.process_time() - start]
         for _ in range(2):
-            request = Request(folder / "clips", PROTOCOL, num_workers=1)
+            request = Request(folder / "clips", PROTOCOL, reference, num_workers=1)
             start = time.process_time()
             with EmbeddingsCache(folder / "cache") as cache:
                 evaluate_folders(request, cache)
@@ -75,11 +85,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--clips", type=int, nargs="+", default=[500, 2000])
+    parser.add_argument("--with-reference", action="store_true")
     flags = parser.parse_args()
     print("| clips | network, s | first, s | first / network | second / first | memory, MB |")
     print("|---|---|---|---|---|---|")
     for count in flags.clips:
-        network, first, second, memory = measure(count)
+        network, first, second, memory = measure(count, flags.with_reference)
         print(
             f"| {count} | {network:.1f} | {first:.1f} | {first / network:.2f} | "
             f"{second / first:.1%} | {memory:.0f} |",

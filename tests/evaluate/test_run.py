@@ -77,7 +77,7 @@ def test_every_value_states_all_that_it_depends_on(folders):
     [missing] = result.not_computed
     assert missing.metric == "clap-score" and "--captions" in missing.reason
     assert "each clip is the best of 3 candidates, ranked by clap=x" in result.warnings
-    assert result.generated.levels["duration_s"]["mean"] == pytest.approx(0.3)
+    assert result.generated.levels["duration_s"].mean == pytest.approx(0.3)
     assert len(values["kl", "softmax, reference || generated"].by_clip) == NUM_CLIPS
 
 

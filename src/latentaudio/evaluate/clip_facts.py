@@ -14,6 +14,7 @@ import numpy as np
 
 from ..audio.loudness import loudness
 from ..audio.ops import SILENCE_PEAK, Samples
+from .report import Level
 
 VERSION = 2
 """Of the facts; a change makes cached facts invalid."""
@@ -88,7 +89,7 @@ def as_dict(facts: ClipFacts) -> dict[str, Any]:
     return asdict(facts)
 
 
-def summarize(facts: Sequence[ClipFacts]) -> dict[str, dict[str, float]]:
+def summarize(facts: Sequence[ClipFacts]) -> dict[str, Level]:
     """Return mean, least and greatest value of every number, over all clips.
 
     Args:
@@ -107,9 +108,9 @@ def summarize(facts: Sequence[ClipFacts]) -> dict[str, dict[str, float]]:
     summary = {}
     for name, values in numbers.items():
         if values:
-            summary[name] = {
-                "mean": float(np.mean(values)),
-                "least": float(np.min(values)),
-                "greatest": float(np.max(values)),
-            }
+            summary[name] = Level(
+                mean=float(np.mean(values)),
+                least=float(np.min(values)),
+                greatest=float(np.max(values)),
+            )
     return summary

@@ -180,6 +180,8 @@ def _difference(first: Value, second: Value) -> Difference:
         mean = result.value
         interval = result.interval
         p_value = paired_test(np.fromiter(by_name.values(), np.float64))
+    if not np.isfinite([mean, *(interval or ())]).all():
+        raise UsageError(f"the difference of {first.full_title} is too large; evaluate both again")
     better = ""
     if interval is not None and first.is_lower_better is not None and interval[0] * interval[1] > 0:
         is_second_better = (mean < 0) == first.is_lower_better

@@ -2,7 +2,7 @@
 
 The key of an entry is the SHA-256 of the audio file and a hash of all that changes the features:
 backbone, its weights, rate, resampler, and the version of our code. The name and the folder of a
-file have no influence.
+file have no influence. An entry begins with a checksum, so that a damaged one is not used.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from .features import ClipFeatures
 FILE_NAME = "features.sqlite"
 COMMIT_EVERY = 64  # entries; an interruption loses at most so many
 FACTS_KEY = "facts"
+_CHECKSUM_BYTES = 16
 _SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS entries (audio TEXT, key TEXT, data BLOB, PRIMARY KEY (audio, key))"
+    "CREATE TABLE IF NOT EXISTS checked (audio TEXT, key TEXT, data BLOB, PRIMARY KEY (audio, key))"
     " WITHOUT ROWID"
 )
 
@@ -98,7 +99,7 @@ class EmbeddingsCache:
 
     def has(self, audio: str, key: str) -> bool:
         """Return whether there is an entry of an audio file."""
-        rows = self._execute("SELECT 1 FROM entries WHERE audio = ? AND key = ?", (audio, key))
+        rows = self._execute("SELECT 1 FROM checked WHERE audio = ? AND key = ?", (audio, key))
         return rows.fetchone() is not None
 
     def get_features(self, audio: str, key: str) -> ClipFeatures | None:
@@ -139,12 +140,15 @@ class EmbeddingsCache:
         return self._error(ValueError("an entry is damaged"))
 
     def _get(self, audio: str, key: str) -> bytes | None:
-        query = "SELECT data FROM entries WHERE audio = ? AND key = ?"
+        query = "SELECT data FROM checked WHERE audio = ? AND key = ?"
         row = self._execute(query, (audio, key)).fetchone()
-        return bytes(row[0]) if row and isinstance(row[0], bytes) else None
+        entry = row[0] if row and isinstance(row[0], bytes) else b""
+        digest = entry[:_CHECKSUM_BYTES]
+        data = entry[_CHECKSUM_BYTES:]
+        return data if digest == _checksum(data) else None
 
     def _put(self, audio: str, key: str, data: bytes) -> None:
-        self._execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", (audio, key, data))
+        self._execute("INSERT OR REPLACE INTO checked VALUES (?, ?, ?)", (audio, key, _checksum(data) + data))
         self._num_waiting += 1
         if self._num_waiting >= COMMIT_EVERY:
             self._num_waiting = 0
@@ -164,3 +168,7 @@ class EmbeddingsCache:
             f"the cache {self.file} cannot be used ({error}); delete it or name another folder "
             "with --cache"
         )
+
+
+def _checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES).digest()

@@ -27,7 +27,7 @@ from .clip_facts import VERSION as FACTS_VERSION
 from .clip_facts import ClipFacts, as_dict, measure_facts
 from .clips import Folder
 from .embeddings_cache import FACTS_KEY, EmbeddingsCache, key_of
-from .features import ClipFeatures, FeatureSet
+from .features import ClipFeatures, FeatureSet, are_usable
 from .protocols import Protocol
 from .resampling import input_settings, prepare
 
@@ -188,7 +188,12 @@ class Extractor:
             target = backbone.sample_rate
             if target not in inputs:
                 inputs[target] = prepare(samples, rate, target, self.protocol)
-            clip.features[key] = backbone.embed(inputs[target])
+            features = backbone.embed(inputs[target])
+            arrays = [each for each in (features.embeddings, features.logits) if each is not None]
+            if not all(map(are_usable, arrays)):
+                problem = f"{backbone.name} gives values for {file} that are not finite"
+                return _Clip(digest, problem=DataError(problem))
+            clip.features[key] = features
         return clip
 
     def _store(self, clip: _Clip) -> None:

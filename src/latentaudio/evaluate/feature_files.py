@@ -11,7 +11,7 @@ from tokenize import TokenError
 import numpy as np
 
 from ..errors import DataError, UsageError, first_line
-from .features import Embeddings, FeatureSet, feature_set
+from .features import MAX_MAGNITUDE, Embeddings, FeatureSet, are_usable, feature_set
 
 _MAGIC = b"\x93NUMPY"
 _CHECKED_ROWS = 4096  # at once
@@ -83,6 +83,9 @@ def read_array(path: Path) -> Embeddings:
     if len(array) < 2 or array.shape[1] < 1:
         raise DataError(f"{path} has shape {array.shape}; two rows or more are needed")
     for start in range(0, len(array), _CHECKED_ROWS):
-        if not np.isfinite(array[start : start + _CHECKED_ROWS]).all():
-            raise DataError(f"{path} has values that are not finite; compute the features again")
+        if not are_usable(array[start : start + _CHECKED_ROWS]):
+            raise DataError(
+                f"{path} has values that are not finite or above {MAX_MAGNITUDE:g}; compute the "
+                "features again"
+            )
     return array

@@ -17,6 +17,9 @@ Embeddings = NDArray[np.floating]
 Unit = Literal["clips", "windows"]
 """One point of a distribution: the mean over a clip's windows, or each window."""
 
+MAX_MAGNITUDE = 1e20
+"""Greatest value of a feature. The sixth power of larger ones, which a kernel needs, overflows."""
+
 
 @dataclass(frozen=True)
 class ClipFeatures:
@@ -29,6 +32,11 @@ class ClipFeatures:
 
     embeddings: Embeddings
     logits: Embeddings | None = None
+
+
+def are_usable(values: Embeddings) -> bool:
+    """Return whether all values are finite and small enough for every metric."""
+    return bool((np.abs(values) <= MAX_MAGNITUDE).all())
 
 
 @dataclass(frozen=True)

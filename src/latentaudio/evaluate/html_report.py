@@ -14,7 +14,7 @@ import html
 import io
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ from .html_charts import (
     map_chart,
     means_by_class,
 )
-from .report import ClipSet, Evaluation, Value, format_number
+from .report import ClipSet, Evaluation, Level, Value, format_number
 
 MAX_CLIPS = 12  # with a player, for each model
 _IMAGE_SIZE = (520, 228)
@@ -319,13 +319,12 @@ def _levels_table(results: Sequence[Evaluation], models: Sequence[str]) -> str:
     return _table(("mean, least to greatest", *(html.escape(label) for label, _ in sides)), rows, 1)
 
 
-def _level_cell(level: Mapping[str, float]) -> str:
+def _level_cell(level: Level) -> str:
     """A mean with its range, if there is one."""
-    if level["least"] == level["greatest"]:
-        return format_number(level["mean"])
-    least = format_number(level["least"])
-    greatest = format_number(level["greatest"])
-    return f"{format_number(level['mean'])}<small>{least} to {greatest}</small>"
+    if level.least == level.greatest:
+        return format_number(level.mean)
+    span = f"{format_number(level.least)} to {format_number(level.greatest)}"
+    return f"{format_number(level.mean)}<small>{span}</small>"
 
 
 def _players(results: Sequence[Evaluation], models: Sequence[str]) -> list[str]:

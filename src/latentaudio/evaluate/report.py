@@ -6,9 +6,9 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..config.parsing import parse_json, read_bounded
 from ..config.validation import format_validation_error
@@ -18,6 +18,8 @@ from ..fileio import atomic_write
 SCHEMA_VERSION = 1
 FORMAT = "latentaudio evaluation"
 _MAX_WHOLE = 10**9
+Detail: TypeAlias = bool | int | float | str | list[int | float | str] | None
+"""A setting or a side result."""
 _COLUMNS = ("metric", "backbone", "value", "95 % interval", "N", "better")
 
 
@@ -72,7 +74,7 @@ class Value(_Stored):
     steps: int | None = None
     seed: int | None = None
     prompts_sha256: str | None = None
-    details: dict[str, Any] = Field(default_factory=dict)
+    details: dict[str, Detail] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     by_clip: dict[str, float] = Field(default_factory=dict)
 
@@ -101,6 +103,20 @@ class NotComputed(_Stored):
     reason: str
 
 
+class Level(_Stored):
+    """A number of all clips of a set.
+
+    Attributes:
+        mean: over the clips.
+        least: of a clip.
+        greatest: of a clip.
+    """
+
+    mean: float
+    least: float
+    greatest: float
+
+
 class ClipSet(_Stored):
     """One side of the evaluation.
 
@@ -116,7 +132,7 @@ class ClipSet(_Stored):
     n: int
     skipped: tuple[str, ...] = ()
     sha256: str | None = None
-    levels: dict[str, dict[str, float]] = Field(default_factory=dict)
+    levels: dict[str, Level] = Field(default_factory=dict)
 
 
 class EmbeddingMap(_Stored):
@@ -173,7 +189,7 @@ class Evaluation(_Stored):
     format: Literal["latentaudio evaluation"] = "latentaudio evaluation"
     schema_version: Literal[1] = 1
     software: str
-    protocol: dict[str, Any]
+    protocol: dict[str, Detail]
     generated: ClipSet
     reference: ClipSet | None = None
     values: tuple[Value, ...] = ()
@@ -183,6 +199,13 @@ class Evaluation(_Stored):
     classes: dict[str, str] = Field(default_factory=dict)
     classes_from: str = ""
     maps: tuple[EmbeddingMap, ...] = ()
+
+    @field_validator("protocol")
+    @classmethod
+    def _check_protocol(cls, settings: dict[str, Detail]) -> dict[str, Detail]:
+        if not isinstance(settings.get("name"), str):
+            raise ValueError("a protocol has a name")
+        return settings
 
     def as_dict(self, with_clips: bool = True) -> dict[str, Any]:
         """Return everything as plain values, for JSON.
@@ -346,9 +369,9 @@ def _shown_details(value: Value) -> str:
     return ", ".join(parts)
 
 
-def _shown_level(level: dict[str, float]) -> str:
-    least = format_number(level["least"])
-    return f"{format_number(level['mean'])} ({least} to {format_number(level['greatest'])})"
+def _shown_level(level: Level) -> str:
+    span = f"{format_number(level.least)} to {format_number(level.greatest)}"
+    return f"{format_number(level.mean)} ({span})"
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

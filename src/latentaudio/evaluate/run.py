@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from ..audio.io import software
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from . import guards
 from .backbones import get_backbone
 from .backbones.base import Backbone, BackboneSpec, TextBackbone
@@ -370,6 +370,11 @@ def _value(
     metric: MetricSpec, title: str, result: Measurement, protocol: Protocol, statement: Statement
 ) -> Value:
     """One measured number with the settings that it depends on."""
+    if not result.is_finite:
+        raise DataError(
+            f"{metric.name} is not finite: the values of a clip are too large or damaged; "
+            "look for that clip, or leave the metric out"
+        )
     return Value(
         metric=metric.name,
         title=title,

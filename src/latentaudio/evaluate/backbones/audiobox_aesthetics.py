@@ -173,7 +173,7 @@ def read_settings(path: Path) -> dict[str, Any]:
             and settings.get("use_weighted_layer_sum", True) is True
             and settings.get("output_dim", 1) == 1
             and settings.get("nth_layer", 13) == 13
-            and 1 <= int(settings.get("proj_num_layer", 1)) <= _MAX_PROJECTIONS
+            and settings.get("proj_num_layer", 1) in range(1, _MAX_PROJECTIONS + 1)
         )
     except OSError as error:
         raise WeightsError(f"cannot read {path} ({error.strerror or error})") from None

@@ -81,6 +81,12 @@ class Measurement:
     warnings: tuple[str, ...] = ()
     by_clip: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all numbers can be stored."""
+        numbers = [self.value, *(self.interval or ()), *self.by_clip.values()]
+        return bool(np.isfinite(numbers).all())
+
 
 @dataclass(frozen=True)
 class MetricSpec:

@@ -21,6 +21,8 @@ Samples: TypeAlias = NDArray[np.float32]
 Image: TypeAlias = NDArray[np.float64]
 
 RATE = 16000  # Hz
+MIN_FRAMES = 11
+"""Frames of the shortest mel: the side of SSIM's window."""
 _LOWEST_MEL = -5.0  # log10 of the magnitude that is black
 _HIGHEST_MEL = 2.0  # log10 of the magnitude that is white
 
@@ -47,7 +49,8 @@ def mel_image(samples: Samples) -> Image:
     padded with silence.
     """
     spec = MelSpec()
-    padded = np.pad(samples, (0, max(0, spec.n_fft - len(samples))))
+    shortest = max(spec.n_fft, MIN_FRAMES * spec.hop_length)
+    padded = np.pad(samples, (0, max(0, shortest - len(samples))))
     log_mel = vae_mel(torch.from_numpy(padded)[None], spec)[0, 0].double().numpy()
     scaled = (log_mel / np.log(10) - _LOWEST_MEL) / (_HIGHEST_MEL - _LOWEST_MEL)
     return np.asarray(np.clip(scaled, 0.0, 1.0))

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.ndimage import correlate1d
 
 from .base import Measurement, MetricInputs, MetricSpec
-from .paired_audio import Image, compare_mels
+from .paired_audio import MIN_FRAMES, Image, compare_mels
 
-WINDOW = 11  # pixels
+WINDOW = MIN_FRAMES  # pixels
 SIGMA = 1.5  # pixels
 _C1 = 0.01**2  # for values in [0, 1]
 _C2 = 0.03**2
