@@ -83,9 +83,15 @@ def reproduce(
     from ..audio import io
     from ..config.options import GenerationOptions
     from ..config.tags import upgrade_tags
+    from ..generation.streaming import STREAM_TAG
 
     console.set_quiet(quiet)
     tags = upgrade_tags(io.info(file)["tags"])
+    if STREAM_TAG in tags:
+        raise UsageError(
+            f"{file} is a stream; run latentaudio stream again, with the prompt and the seed of "
+            "its tags"
+        )
     request = GenerationOptions.from_tags(tags)
     if file.suffix.lower() not in FORMATS:
         raise UsageError(
