@@ -10,6 +10,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from ..config.extras import install_command
 from ..errors import DataError, UsageError
 
 NETWORK = Group("Network", sort_key=1)
@@ -166,7 +167,7 @@ def serve(
     except ImportError as error:
         raise UsageError(
             f"serve needs more packages ({error.name} is missing); "
-            "install them: pip install 'latentaudio[serve]'"
+            f"install them: {install_command('serve')}"
         ) from None
     from ..serve.jobs import JobSettings
     from ..serve.limits import Limits

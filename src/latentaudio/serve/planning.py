@@ -94,7 +94,7 @@ class StreamPlan:
         key: The model.
         stream: Makes the requests of the pieces.
         first: The request of the first piece.
-        format: One of `schemas.STREAM_FORMATS`.
+        format: One of `stream_schema.STREAM_FORMATS`.
         has_open_end: Whether the client gave no duration.
     """
 
@@ -170,7 +170,7 @@ class Planner:
         """Return the plan of a stream, with its first piece.
 
         Args:
-            wire: Fields of `schemas.StreamRequest` that the client set.
+            wire: Fields of `stream_schema.StreamRequest` that the client set.
             files: Reads the files that it names.
 
         Raises:
