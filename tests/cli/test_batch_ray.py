@@ -1,6 +1,6 @@
 """`batch --ray` on a local cluster of two workers, one of which is killed in mid-run.
 
-It needs the package ray, which has an environment of its own: the tests are skipped elsewhere.
+It needs the extra cluster, whose packages have an environment of their own: `pytest -m ray`.
 """
 
 import json
@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,10 @@ import pytest
 from latentaudio.cli.batch_ray import generate_rows_on_ray
 from latentaudio.cli.flags import RuntimeFlags
 from latentaudio.cli.main import main
+from latentaudio.errors import UsageError
 from latentaudio.fileio import sha256_of_file
 
 NUM_ROWS = 8
-HAS_RAY = find_spec("ray") is not None
-needs_ray = pytest.mark.skipif(not HAS_RAY, reason="needs ray: pip install 'latentaudio[cluster]'")
 
 
 @pytest.fixture
@@ -59,13 +57,13 @@ def actor_processes():
 
 def test_without_ray_the_command_says_what_to_install(monkeypatch):
     monkeypatch.setattr("latentaudio.cli.batch_ray.find_spec", lambda _name: None)
-    with pytest.raises(Exception, match="latentaudio\\[cluster\\]"):
+    with pytest.raises(UsageError, match=r"--ray needs the package ray; run .*\[cluster\]"):
         list(generate_rows_on_ray([None], RuntimeFlags(), "local"))
 
 
-@needs_ray
-@pytest.mark.slow
+@pytest.mark.ray
 def test_a_killed_worker_loses_and_doubles_nothing(rows_file, tiny_folder, tmp_path):
+    pytest.importorskip("ray", reason="needs the extra cluster: pip install '.[cluster]'")
     alone = tmp_path / "alone"
     assert main(command(rows_file, alone, tiny_folder)) == 0
     folder = tmp_path / "cluster"

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .compute import PoolCompute
+from .compute import Compute, PoolCompute
 from .entries import Entry, JobIndex, new_entry
 from .files import FileReader, Uploads
 from .idempotency import IdempotencyKeys
@@ -25,6 +25,7 @@ from .problems import Problem, problem_of
 from .runner import JobTask, Runner
 from .scheduler import CancelledError, Place, Scheduler, StoppedError, Task
 from .schemas import Job
+from .spread_scheduler import SpreadScheduler
 from .store import Store
 from .streams import Streams
 
@@ -91,8 +92,22 @@ class JobManager:
     """
 
     def __init__(
-        self, pool: ModelPool, store: Store, limits: Limits, settings: JobSettings
+        self,
+        pool: ModelPool,
+        store: Store,
+        limits: Limits,
+        settings: JobSettings,
+        elsewhere: Compute | None = None,
     ) -> None:
+        """Read the finished jobs of the store.
+
+        Args:
+            pool: The models.
+            store: Clips and files on disk.
+            limits: Limits of requests.
+            settings: How jobs are run.
+            elsewhere: Computes on other machines; None: this process computes.
+        """
         self.pool = pool
         self.limits = limits
         self.settings = settings
@@ -103,14 +118,9 @@ class JobManager:
         self.is_ready = False
         self.is_draining = False
         self._planner = Planner(pool, limits)
-        compute = PoolCompute(pool)
+        compute = elsewhere or PoolCompute(pool)
         self._runner = Runner(pool, store, self._post, self.metrics, compute)
-        self._scheduler = Scheduler(
-            self._runner,
-            max_tasks=limits.max_queue,
-            max_tasks_per_client=settings.max_queue_per_client or limits.max_queue,
-            batch_size=self._batch_size(),
-        )
+        self._scheduler = self._make_scheduler(is_local=elsewhere is None)
         self.streams = Streams(self._scheduler, compute, self._post, self.metrics, limits)
         self._decoders = asyncio.Semaphore(NUM_DECODERS)
         self._keys = IdempotencyKeys()
@@ -409,6 +419,20 @@ class JobManager:
         self.is_ready = False
         self.is_draining = True
         self._scheduler.stop()
+
+    def _make_scheduler(self, is_local: bool) -> Scheduler | SpreadScheduler:
+        max_tasks = self.limits.max_queue
+        max_tasks_per_client = self.settings.max_queue_per_client or max_tasks
+        if not is_local:
+            return SpreadScheduler(
+                self._runner, max_tasks=max_tasks, max_tasks_per_client=max_tasks_per_client
+            )
+        return Scheduler(
+            self._runner,
+            max_tasks=max_tasks,
+            max_tasks_per_client=max_tasks_per_client,
+            batch_size=self._batch_size(),
+        )
 
     def _batch_size(self) -> int:
         if self.settings.batch_size:

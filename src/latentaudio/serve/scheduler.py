@@ -60,6 +60,7 @@ class Task:
         num_done: Units that are done; the runner sets it.
         ending: What will end it before the next step, or None.
         is_started: Whether its first step has begun.
+        abort: Ends its computation on another machine, or None.
     """
 
     client: str
@@ -71,6 +72,7 @@ class Task:
     num_done: float = 0.0
     ending: BaseException | None = None
     is_started: bool = False
+    abort: Callable[[], object] | None = None
 
     @property
     def num_left(self) -> float:

@@ -16,6 +16,7 @@ from .planning import Part
 from .problems import Problem, problem_of
 from .runner import JobTask
 from .scheduler import CancelledError, Scheduler, Task
+from .spread_scheduler import SpreadScheduler
 
 RETRY_AFTER_S = 10
 """Seconds after which a client may ask again when there are too many streams."""
@@ -34,7 +35,7 @@ class Streams:
         num_open: Streams that are computed and sent.
     """
 
-    scheduler: Scheduler
+    scheduler: Scheduler | SpreadScheduler
     compute: Compute
     post: Callable[..., None]
     metrics: Metrics
