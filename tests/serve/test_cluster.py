@@ -100,7 +100,8 @@ def pool(tiny_folder):
 @pytest.fixture
 def cluster(pool, tmp_path):
     """A client of a server whose jobs one replica computes, and the handle of the replica."""
-    handle = Handle(StepReplica(pool))
+    replica = StepReplica(pool)
+    handle = Handle(replica)
     manager = JobManager(
         ModelPool(pool),
         Store(tmp_path / "cluster"),
@@ -111,6 +112,7 @@ def cluster(pool, tmp_path):
     with TestClient(create_app(manager)) as client:
         client.manager = manager
         yield client, handle
+    replica.close()
 
 
 def hashes(client, body):
@@ -180,7 +182,7 @@ def test_a_full_queue_is_refused(cluster):
     client, _ = cluster
     jobs = []
     for seed in range(4):
-        jobs.append(client.post(PATH, json={**BODY, "wait": False, "steps": 200, "seed": seed}))
+        jobs.append(client.post(PATH, json={**BODY, "wait": False, "steps": 60, "seed": seed}))
     assert [job.status_code for job in jobs] == [202] * 3 + [429]
     assert jobs[-1].headers["retry-after"]
     for job in jobs[:-1]:
@@ -215,6 +217,7 @@ def test_requests_that_share_a_batch_in_a_replica_get_their_own_clips(pool, tiny
         [clip] = [event for event in events if isinstance(event, Audio)]
         assert clip.seed == seed
         assert [event.num_done for event in events if isinstance(event, StepDone)][-1] == 2
+    replica.close()
 
 
 def _blocking_task(blocker):
@@ -252,43 +255,47 @@ def replicas():
     return found
 
 
+def check_that_a_lost_replica_loses_no_job(served, local):
+    end = time.monotonic() + 120
+    while served.get("/ready").status_code != 200:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    bodies = [{**BODY, "wait": False, "steps": 200, "seed": k} for k in range(NUM_JOBS)]
+    jobs = [served.post(PATH, json=body).json()["id"] for body in bodies]
+    while len(replicas()) < 2:
+        assert time.monotonic() < end, "no second replica was started"
+        time.sleep(0.1)
+    running = [served.get(f"{PATH}/{job}").json()["status"] for job in jobs]
+    assert "running" in running
+    os.kill(replicas()[0], signal.SIGKILL)
+    for job, body in zip(jobs, bodies, strict=True):
+        while (state := served.get(f"{PATH}/{job}").json())["status"] in ("queued", "running"):
+            time.sleep(0.1)
+        assert state["status"] == "done", state
+        content = served.get(f"{PATH}/{job}/content").content
+        expected = local.post(PATH, json={**body, "wait": True}).content
+        assert hashlib.sha256(content).digest() == hashlib.sha256(expected).digest()
+    assert len(served.get(PATH).json()["data"]) == NUM_JOBS
+
+
 @pytest.mark.ray
 def test_a_real_cluster_of_two_replicas_loses_one_and_no_job(tiny_folder, client, tmp_path):
     pytest.importorskip("ray.serve", reason="needs the extra cluster: pip install '.[cluster]'")
     words = ["serve", "--ray", "local", "--port", "0", "--model", str(tiny_folder)]
     words += ["--device", "cpu", "--precision", "fp32", "--store", str(tmp_path / "store")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "latentaudio", *words], stderr=subprocess.PIPE, text=True
-    )
-    try:
-        for line in process.stderr:
-            if match := re.search(r"listening on (\S+)", line):
-                break
-        threading.Thread(target=process.stderr.read, daemon=True).start()
-        with httpx.Client(base_url=match[1], timeout=120) as served:
-            end = time.monotonic() + 120
-            while served.get("/ready").status_code != 200:
-                assert time.monotonic() < end
-                time.sleep(0.2)
-            bodies = [{**BODY, "wait": False, "steps": 200, "seed": k} for k in range(NUM_JOBS)]
-            jobs = [served.post(PATH, json=body).json()["id"] for body in bodies]
-            while len(replicas()) < 2:
-                assert time.monotonic() < end, "no second replica was started"
-                time.sleep(0.1)
-            os.kill(replicas()[0], signal.SIGKILL)
-            for job, body in zip(jobs, bodies, strict=True):
-                while (state := served.get(f"{PATH}/{job}").json())["status"] in (
-                    "queued",
-                    "running",
-                ):
-                    time.sleep(0.1)
-                assert state["status"] == "done", state
-                content = served.get(f"{PATH}/{job}/content").content
-                expected = client.post(PATH, json={**body, "wait": True}).content
-                assert hashlib.sha256(content).digest() == hashlib.sha256(expected).digest()
-            assert len(served.get(PATH).json()["data"]) == NUM_JOBS
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
+    command = [sys.executable, "-m", "latentaudio", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            for line in process.stderr:
+                if match := re.search(r"listening on (\S+)", line):
+                    break
+            reading = threading.Thread(target=process.stderr.read)
+            reading.start()
+            with httpx.Client(base_url=match[1], timeout=120) as served:
+                check_that_a_lost_replica_loses_no_job(served, client)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+            reading.join()
     assert len(list((tmp_path / "store" / "jobs").iterdir())) == NUM_JOBS
     assert not replicas()

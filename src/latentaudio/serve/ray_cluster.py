@@ -30,6 +30,8 @@ NUM_TRIES = 4
 TASKS_PER_REPLICA = 2
 """Tasks of a replica above which another one is started."""
 MAX_TASKS_PER_REPLICA = 16
+CLOSE_S = 30.0
+"""Seconds for the last step of a replica that stops."""
 UPSCALE_DELAY_S = 3.0
 """Seconds of load after which a replica is started."""
 GPU_BATCH_SIZE = 8
@@ -94,7 +96,8 @@ class StepReplica:
             max_tasks=MAX_TASKS_PER_REPLICA * 2,
             batch_size=1 if is_cpu else GPU_BATCH_SIZE,
         )
-        threading.Thread(target=self._work, name="worker", daemon=True).start()
+        self._worker = threading.Thread(target=self._scheduler.run, name="worker", daemon=True)
+        self._worker.start()
 
     async def compute(
         self, part: Part, preview_every: Sequence[int], turn: Turn
@@ -146,8 +149,12 @@ class StepReplica:
             else:
                 own[0].emit(event)
 
-    def _work(self) -> None:
-        self._scheduler.run()
+    def close(self) -> None:
+        """End all tasks and the worker thread."""
+        self._scheduler.stop()
+        self._worker.join(CLOSE_S)
+
+    __del__ = close  # Ray Serve calls it when a replica stops
 
 
 def _num_steps(part: Part) -> int:
