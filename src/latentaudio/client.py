@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, Unpack
 
-import httpx
 from pydantic import TypeAdapter
 
+from .config.extras import install_command
 from .config.options import GenerationOverrides
 from .errors import DataError, LatentAudioError
 from .fileio import atomic_write, user_path
@@ -35,6 +35,13 @@ from .serve.schemas import (
     StepEvent,
     UploadedFile,
 )
+
+try:
+    import httpx
+except ImportError as error:
+    raise ImportError(
+        f"latentaudio.client needs the package httpx; run {install_command('client')}"
+    ) from error
 
 __all__ = ["Client", "Event", "ServerError", "Sound"]
 

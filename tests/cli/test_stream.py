@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from latentaudio import load
+from latentaudio.audio.io import info
 from latentaudio.cli.main import main
 
 pytestmark = pytest.mark.cli
@@ -88,7 +89,7 @@ def test_a_streamed_file_is_complete(tiny_folder, folder, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
-def test_a_pipe_gets_a_wav_stream(tiny_folder, folder, monkeypatch):
+def test_a_pipe_gets_a_wav_stream_with_tags(tiny_folder, folder, monkeypatch, capsys):
     pipe = io.BytesIO()
     fake = SimpleNamespace(buffer=Pipe(pipe), isatty=lambda: False)
     monkeypatch.setattr("latentaudio.cli.stream.sys", SimpleNamespace(stdout=fake))
@@ -98,6 +99,12 @@ def test_a_pipe_gets_a_wav_stream(tiny_folder, folder, monkeypatch):
     )
     samples, rate = soundfile.read(io.BytesIO(pipe.getvalue()))
     assert (len(samples), rate) == (RATE, RATE) and np.abs(samples).max() > 0
+    (folder / "pipe.wav").write_bytes(pipe.getvalue())
+    tags = info("pipe.wav")["tags"]
+    assert (tags["made"], tags["prompt"], tags["seed"]) == ("AI generated", "a dog", "3")
+    capsys.readouterr()
+    assert main(["reproduce", "pipe.wav"]) == 2
+    assert "pipe.wav is a stream" in capsys.readouterr().err
 
 
 class Pipe:

@@ -1,9 +1,8 @@
 """Streams of sounds that die away."""
 
-from types import SimpleNamespace
-
 import numpy as np
 
+from latentaudio.audio.io import Audio
 from latentaudio.config.options import GenerationOptions
 from latentaudio.editing.inputs import RequestInputs
 from latentaudio.generation.streaming import generate_pieces
@@ -23,7 +22,7 @@ class Bell:
             self.requests.append(request)
             samples = np.zeros((1, round(request.options.duration * RATE)), np.float32)
             samples[:, :RATE] = 0.5  # of an extension, this is the tail that it got
-            yield SimpleNamespace(samples=samples, seed=request.options.seed)
+            yield Audio(samples, RATE, request.options)
 
 
 def test_after_a_sound_that_died_away_the_stream_begins_anew(tiny):
@@ -48,7 +47,7 @@ def test_a_sound_that_goes_on_is_continued(tiny):
         for request in requests:
             engine.requests.append(request)
             length = round(request.options.duration * RATE)
-            yield SimpleNamespace(samples=steady[:, :length], seed=request.options.seed)
+            yield Audio(steady[:, :length], RATE, request.options)
 
     engine.run = run
     list(generate_pieces(engine, options, 20.0, RequestInputs(RATE)))

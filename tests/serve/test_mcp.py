@@ -9,7 +9,7 @@ import sys
 import anyio
 import pytest
 
-pytest.importorskip("mcp", reason="needs the package mcp: pip install 'latentaudio[mcp]'")
+pytest.importorskip("mcp", reason="needs the package mcp: pip install '.[mcp]'")
 
 import httpx
 import numpy as np

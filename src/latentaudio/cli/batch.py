@@ -5,11 +5,12 @@ from __future__ import annotations
 import json as json_format
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
@@ -20,13 +21,15 @@ from ..errors import DataError, GenerationError, LatentAudioError, UsageError
 from ..fileio import remove_abandoned_parts, sha256_of_file
 from . import console
 from .batch_list import Row, make_row_requests, read_rows, resolve_rows
-from .flags import OUTPUT, PROMPT, DisplayFlags, RuntimeFlags, option_flags
+from .flags import MACHINE, OUTPUT, PROMPT, DisplayFlags, RuntimeFlags, option_flags
 from .output import is_made_by, save_clip, writable_folder
 
 if TYPE_CHECKING:
     from ..audio.io import Audio
 
 MANIFEST_FILE = "manifest.jsonl"
+Results: TypeAlias = "Iterator[tuple[Row, Audio | LatentAudioError]]"
+"""Rows, each with its clip or its error."""
 _FORMAT_NAMES = ", ".join(name.removeprefix(".") for name in FORMATS)
 _REQUEST_OF_0_1 = {**TAGS_OF_0_1, "like": "architecture"}
 
@@ -155,17 +158,28 @@ def _check_record(record: dict[str, Any]) -> None:
         raise TypeError("a value of another type")
 
 
+RowsArgument = Annotated[
+    Path,
+    Parameter(
+        help="List of clips: .csv (columns: prompt, name and names of options), .jsonl "
+        "(objects of the same), or .txt (`prompt` or `prompt | name` on each line). A value "
+        "in a row replaces that of a flag.",
+        group=PROMPT,
+    ),
+]
+RayFlag = Annotated[
+    str | None,
+    Parameter(
+        help="Ray cluster whose machines generate: auto (the one of this machine), local (all "
+        "cores of this machine) or an address. The files come here. Default: no cluster.",
+        group=MACHINE,
+    ),
+]
+
+
 @option_flags(before="format", hidden={"num_waveforms"})
 def batch(
-    rows: Annotated[
-        Path,
-        Parameter(
-            help="List of clips: .csv (columns: prompt, name and names of options), .jsonl "
-            "(objects of the same), or .txt (`prompt` or `prompt | name` on each line). A value "
-            "in a row replaces that of a flag.",
-            group=PROMPT,
-        ),
-    ],
+    rows: RowsArgument,
     folder: Annotated[
         Path, Parameter(help="Folder for the files, named after the rows.", group=OUTPUT)
     ],
@@ -189,6 +203,7 @@ def batch(
             show_default=False,
         ),
     ] = False,
+    ray: RayFlag = None,
     display: DisplayFlags = DisplayFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
     **options: Any,
@@ -215,7 +230,12 @@ def batch(
     resolved = resolve_rows(
         rows, cells, requests, manifest.first_seed, extension, runtime, manifest.requests()
     )
-    _generate_missing(resolved, manifest, skip_existing, overwrite, display, runtime)
+    generate: Callable[[Sequence[Row]], Results] = partial(_generate_rows, runtime=runtime)
+    if ray is not None:
+        from .batch_ray import generate_rows_on_ray
+
+        generate = partial(generate_rows_on_ray, runtime=runtime, address=ray)
+    _generate_missing(resolved, manifest, skip_existing, overwrite, display, generate)
 
 
 def _generate_missing(
@@ -224,7 +244,7 @@ def _generate_missing(
     skip_existing: bool,
     overwrite: bool,
     display: DisplayFlags,
-    runtime: RuntimeFlags,
+    generate: Callable[[Sequence[Row]], Results],
 ) -> None:
     """Generate the rows without a file, and record each."""
     folder = manifest.path.parent
@@ -239,7 +259,7 @@ def _generate_missing(
         if not overwrite:
             _reject_replacing(missing, manifest)
         with console.progress_bar("generating", display.hides_progress) as tick:
-            for num_done, (row, clip) in enumerate(_generate_rows(missing, runtime), 1):
+            for num_done, (row, clip) in enumerate(generate(missing), 1):
                 record: dict[str, Any] = {"name": row.file, "row": row.number}
                 if isinstance(clip, LatentAudioError):
                     num_failed += 1
@@ -280,18 +300,14 @@ def _reject_replacing(rows: Sequence[Row], manifest: Manifest) -> None:
             )
 
 
-def _generate_rows(
-    rows: Sequence[Row], runtime: RuntimeFlags
-) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
+def _generate_rows(rows: Sequence[Row], runtime: RuntimeFlags) -> Results:
     """Each row with its clip or its error, model by model."""
     for model in dict.fromkeys(row.request.options.model for row in rows):
         with_model = [row for row in rows if row.request.options.model == model]
         yield from _generate_with(model, with_model, runtime)
 
 
-def _generate_with(
-    model_name: str, rows: list[Row], runtime: RuntimeFlags
-) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
+def _generate_with(model_name: str, rows: list[Row], runtime: RuntimeFlags) -> Results:
     model = runtime.load(model_name)
     while rows:
         clips = model.run([row.request for row in rows])

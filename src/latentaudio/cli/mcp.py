@@ -10,6 +10,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from ..config.extras import install_command
 from ..config.option_table import OPTIONS
 from ..errors import UsageError
 from .flags import RuntimeFlags
@@ -57,9 +58,7 @@ def mcp(
     A client of MCP starts it as the command `latentaudio mcp --folder sounds`.
     """
     if find_spec("mcp") is None:
-        raise UsageError(
-            "latentaudio mcp needs the package mcp; run pip install 'latentaudio[mcp]'"
-        )
+        raise UsageError(f"latentaudio mcp needs the package mcp; run {install_command('mcp')}")
     from ..serve.mcp_server import build_server, require_key, serve_http
 
     api_keys = [key.strip() for key in os.environ.get(KEY_VARIABLE, "").split(",") if key.strip()]

@@ -80,12 +80,10 @@ def reproduce(
     Models, adapters and sources are found by the paths in the tags, so run it in the folder where
     the file was made.
     """
-    from ..audio import io
     from ..config.options import GenerationOptions
-    from ..config.tags import upgrade_tags
 
     console.set_quiet(quiet)
-    tags = upgrade_tags(io.info(file)["tags"])
+    tags = _read_tags(file)
     request = GenerationOptions.from_tags(tags)
     if file.suffix.lower() not in FORMATS:
         raise UsageError(
@@ -107,6 +105,21 @@ def reproduce(
     elif not quiet:
         difference = "" if record["same"] else _describe_difference(record)
         console.print_result(f"{record['path']}  {difference or 'same'}")
+
+
+def _read_tags(file: Path) -> dict[str, str]:
+    """Return the tags of a clip under today's names; `UsageError` for a stream."""
+    from ..audio import io
+    from ..config.tags import upgrade_tags
+    from ..generation.streaming import STREAM_TAG
+
+    tags = upgrade_tags(io.info(file)["tags"])
+    if STREAM_TAG in tags:
+        raise UsageError(
+            f"{file} is a stream; run latentaudio stream again, with the prompt and the seed of "
+            "its tags"
+        )
+    return tags
 
 
 def _write_and_compare(

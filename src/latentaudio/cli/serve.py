@@ -10,6 +10,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from ..config.extras import install_command
 from ..errors import DataError, UsageError
 
 NETWORK = Group("Network", sort_key=1)
@@ -78,6 +79,14 @@ class ModelFlags:
             group=MODELS,
         ),
     ] = 900.0
+    ray: Annotated[
+        str | None,
+        Parameter(
+            help="Ray cluster that computes: auto (the one of this machine), local (all cores of "
+            "this machine) or an address. This process keeps the jobs. Default: no cluster.",
+            group=MODELS,
+        ),
+    ] = None
     no_warm_up: Annotated[
         bool,
         Parameter(
@@ -124,6 +133,9 @@ class LimitFlags:
     max_duration: Annotated[
         float, Parameter(help="Longest clip in seconds, up to 600.", group=LIMITS)
     ] = 120.0
+    max_stream: Annotated[float, Parameter(help="Longest stream in seconds.", group=LIMITS)] = (
+        3600.0
+    )
     max_steps: Annotated[int, Parameter(help="Most sampling steps.", group=LIMITS)] = 250
     max_clips: Annotated[int, Parameter(help="Most clips of a request.", group=LIMITS)] = 64
     max_candidates: Annotated[int, Parameter(help="Most candidates of a clip.", group=LIMITS)] = 8
@@ -139,6 +151,7 @@ LEAST_VALUES = {
     "unload_after": 0,
     "file_lifetime": 1,
     "max_duration": 0.1,
+    "max_stream": 1,
     "max_steps": 1,
     "max_clips": 1,
     "max_candidates": 1,
@@ -166,7 +179,7 @@ def serve(
     except ImportError as error:
         raise UsageError(
             f"serve needs more packages ({error.name} is missing); "
-            "install them: pip install 'latentaudio[serve]'"
+            f"install them: {install_command('serve')}"
         ) from None
     from ..serve.jobs import JobSettings
     from ..serve.limits import Limits
@@ -180,6 +193,7 @@ def serve(
     limits = Limits(
         max_queue=bounds.max_queue,
         max_duration_s=bounds.max_duration,
+        max_stream_s=bounds.max_stream,
         max_steps=bounds.max_steps,
         max_clips=bounds.max_clips,
         max_candidates=bounds.max_candidates,
@@ -188,7 +202,9 @@ def serve(
         file_lifetime_s=storage.file_lifetime,
     )
     run_server(
-        ServerSettings(network.host, network.port, keys, storage.store, network.drain_seconds),
+        ServerSettings(
+            network.host, network.port, keys, storage.store, network.drain_seconds, models.ray
+        ),
         PoolSettings(models.model, models.adapter, models.device, models.precision),
         JobSettings(
             unload_after_s=models.unload_after,

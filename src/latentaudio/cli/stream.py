@@ -6,7 +6,6 @@ It goes to a player through a pipe, or to a WAV file that can be played meanwhil
 from __future__ import annotations
 
 import math
-import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,13 +32,11 @@ from .flags import (
 from .output import require_writable_dir
 
 if TYPE_CHECKING:
-    from ..audio.ops import Samples
+    from ..generation.engine import Engine
+    from ..generation.streaming import PieceStream
 
 MIN_DURATION_S = 0.1
-UNKNOWN_SIZE = 0x7FFFFFFF
-"""Size in bytes that programs write into a WAV header that goes through a pipe."""
-_BITS = 16  # of a sample
-_HEADER_SIZE = 36  # bytes of a WAV header after the field with the size
+BYTES_PER_SAMPLE = 2
 
 
 @option_flags(before="duration", hidden={*CLIP_ONLY_OPTIONS, "duration"})
@@ -75,7 +72,7 @@ def stream(
     from ..config.options import GenerationOptions
     from ..editing.inputs import RequestInputs
     from ..generation.engine import Engine
-    from ..generation.streaming import generate_pieces, validate_stream
+    from ..generation.streaming import PieceStream, validate_stream
 
     console.set_quiet(quiet)
     reject_file_names([prompt], text)
@@ -98,29 +95,30 @@ def stream(
     _validate_output(output)
     model = runtime.load(request.model)
     inputs = RequestInputs(model.sample_rate)
-    pieces = generate_pieces(Engine(model), request, num_seconds, inputs)
-    _write_pieces(pieces, model.sample_rate, output, quiet)
+    pieces = PieceStream(model.source, request, num_seconds, inputs)
+    _write_pieces(Engine(model), pieces, output, quiet)
 
 
-def _write_pieces(
-    pieces: Iterator[Samples], sample_rate: int, output: str | None, quiet: bool
-) -> None:
-    """Write samples [1, N] as they come; a file is a complete WAV after every piece."""
-    from ..audio.encoding import round_to_steps
+def _write_pieces(engine: Engine, stream: PieceStream, output: str | None, quiet: bool) -> None:
+    """Write the pieces as they come; a file is a complete WAV after every piece."""
+    from ..audio.wav_stream import UNKNOWN_SIZE, sample_bytes, wav_header
+    from ..generation.streaming import run_stream
 
+    sample_rate = engine.system.sample_rate
+    pieces = run_stream(engine, stream)
     first = next(pieces)  # errors of the request come before the file is created
-    num_samples = 0
+    num_bytes = 0
     with _open_output(output) as file:
-        file.write(_wav_header(sample_rate, 0 if file.seekable() else UNKNOWN_SIZE))
+        size = 0 if file.seekable() else UNKNOWN_SIZE
+        file.write(wav_header(sample_rate, size, stream.tags))
         for piece in chain([first], pieces):
-            file.write(round_to_steps(piece[0], _BITS).astype("<i2").tobytes())
+            num_bytes += file.write(sample_bytes(piece))
             file.flush()
-            num_samples += piece.shape[1]
             if not quiet:
-                console.print_status(f"{num_samples / sample_rate:.1f} s")
+                console.print_status(f"{num_bytes / BYTES_PER_SAMPLE / sample_rate:.1f} s")
             if file.seekable():
                 file.seek(0)
-                file.write(_wav_header(sample_rate, min(2 * num_samples, UNKNOWN_SIZE)))
+                file.write(wav_header(sample_rate, min(num_bytes, UNKNOWN_SIZE), stream.tags))
                 file.seek(0, 2)
 
 
@@ -155,11 +153,3 @@ def _open_output(output: str | None) -> Iterator[BinaryIO]:
         raise DataError(
             f"cannot write {output} ({error.strerror}); choose another with -o"
         ) from None
-
-
-def _wav_header(sample_rate: int, size: int) -> bytes:
-    """Header of a mono WAV file of 16 bits with `size` bytes of samples."""
-    sample_format = struct.pack("<IHHIIHH", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
-    riff_size = struct.pack("<I", min(size + _HEADER_SIZE, UNKNOWN_SIZE))
-    data_size = struct.pack("<I", size)
-    return b"RIFF" + riff_size + b"WAVEfmt " + sample_format + b"data" + data_size

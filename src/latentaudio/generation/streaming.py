@@ -6,13 +6,14 @@ Letters: N samples.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..audio.ops import CROSSFADE_S, Samples
 from ..config.edits import ExtendOptions
 from ..config.option_table import CLIP_ONLY_OPTIONS
-from ..config.options import GenerationOptions
+from ..config.options import GenerationOptions, PromptCue
 from ..config.samplers import SAMPLERS
 from ..editing.inputs import RequestInputs
 from ..errors import UsageError
@@ -20,11 +21,15 @@ from .engine import Engine
 from .resolve import ResolvedRequest, resolve_request
 from .timeline import crop_cues
 
+if TYPE_CHECKING:
+    from ..audio.io import Audio
+    from ..loaders.layouts import ModelSource
+
 NUM_ENDING_FADES = 5
 """Crossfade lengths removed from the end of the first piece, because it was generated as the end of
 a clip."""
-
-
+STREAM_TAG = "stream"
+"""Tag of a file that is a stream: `reproduce` cannot generate it as one clip."""
 QUIET_PEAK = 1e-3
 """Peak (-60 dBFS) of half a window below which a sound has died away; nothing can continue it."""
 MIN_PIECE_S = 0.1
@@ -34,9 +39,6 @@ def generate_pieces(
     engine: Engine, options: GenerationOptions, duration: float, inputs: RequestInputs
 ) -> Iterator[Samples]:
     """Return the pieces of one clip, each as soon as it is finished.
-
-    Each piece continues the half window before it, like `extend`; piece k has the seed + k. After a
-    sound that has died away, such as a bell, the next piece begins anew.
 
     Args:
         engine: The engine of a model.
@@ -50,8 +52,14 @@ def generate_pieces(
     Raises:
         UsageError: An option needs a whole clip, or the sampler cannot continue audio.
     """
-    validate_stream(options)
-    return _iterate_pieces(_PieceGenerator(engine, options, inputs), duration)
+    return run_stream(engine, PieceStream(engine.system.source, options, duration, inputs))
+
+
+def run_stream(engine: Engine, stream: PieceStream) -> Iterator[Samples]:
+    """Yield the pieces of a stream, samples [1, N] each."""
+    while (request := stream.next_request()) is not None:
+        [clip] = engine.run([request])
+        yield stream.add(clip)
 
 
 def validate_stream(options: GenerationOptions) -> None:
@@ -69,90 +77,146 @@ def validate_stream(options: GenerationOptions) -> None:
         )
 
 
-def _iterate_pieces(pieces: _PieceGenerator, duration: float) -> Iterator[Samples]:
-    """Yield the pieces of a stream, without the samples that the next piece replaces."""
-    sample_rate = pieces.engine.system.sample_rate
-    max_duration = pieces.engine.system.max_duration
-    num_fade = round(CROSSFADE_S * sample_rate)
-    num_half_window = round(max_duration / 2 * sample_rate)
-    is_last = duration <= max_duration
-    piece = pieces.first(min(duration, max_duration))
-    if not is_last:
-        piece = piece[:, : -NUM_ENDING_FADES * num_fade]
-    yield piece if is_last else piece[:, :-num_fade]
-    num_done = piece.shape[1]
-    num_total = duration * sample_rate
-    while num_done + 1 <= num_total:
-        tail = piece[:, -num_half_window:]
-        num_new = round(min(num_half_window, num_total - num_done))
-        piece = pieces.extend(tail, num_done, num_new)
-        num_done += num_new
-        last = None if num_done + 1 > num_total else -num_fade
-        yield piece[:, tail.shape[1] - num_fade : last]
+class PieceStream:
+    """Turns one stream into requests for clips, and their clips into pieces.
 
-
-class _PieceGenerator:
-    """Generates the pieces of one stream.
+    It computes nothing itself. The caller runs each request of `next_request` with any engine of
+    the model and gives the clip to `add`. The first piece is a clip of one window at most. Each
+    further piece continues the half window before it, like `extend`; piece k has the seed + k.
+    After a sound that has died away, such as a bell, the next piece begins anew.
 
     Attributes:
+        source: The model.
         options: The request; the first piece sets its seed.
-        index: Number of the latest piece.
+        duration: Duration in seconds; may be infinite.
+        inputs: Decoded audio prompts.
+        tags: Tags of the whole stream, once its first piece is added.
     """
 
-    def __init__(self, engine: Engine, options: GenerationOptions, inputs: RequestInputs) -> None:
-        self.engine = engine
-        self.options = options
-        self.inputs = inputs
-        self.index = 0
+    def __init__(
+        self,
+        source: ModelSource,
+        options: GenerationOptions,
+        duration: float,
+        inputs: RequestInputs,
+    ) -> None:
+        """Check the options.
 
-    def first(self, duration: float) -> Samples:
-        """Return the first piece [1, N], which is a clip of one window at most."""
+        Raises:
+            UsageError: An option needs a whole clip, or the sampler cannot continue audio.
+        """
+        validate_stream(options)
+        self.source = source
+        self.options = options
+        self.duration = duration
+        self.inputs = inputs
+        self.tags: dict[str, str] = {}
+        self._sample_rate = source.config.mel.sample_rate
+        self._num_fade = round(CROSSFADE_S * self._sample_rate)
+        self._half_window = round(source.spec.max_duration / 2 * self._sample_rate)
+        self._piece: Samples | None = None
+        self._index = 0
+        self._num_done = 0
+        self._num_new = 0
+        self._begins_anew = False
+
+    def next_request(self) -> ResolvedRequest | None:
+        """Return the request of the next piece, or None at the end of the stream.
+
+        Raises:
+            UsageError: The model cannot run it.
+        """
+        if self._piece is None:
+            return self._first_request()
+        if self._is_complete:
+            return None
+        num_left = self.duration * self._sample_rate - self._num_done
+        self._num_new = round(min(self._half_window, num_left))
+        self._index += 1
+        tail = self._tail(self._piece)
+        self._begins_anew = np.abs(tail).max(initial=0.0) < QUIET_PEAK
+        if self._begins_anew:
+            return self._fresh_request()
+        return self._continuing_request(tail)
+
+    def add(self, clip: Audio) -> Samples:
+        """Return the samples [1, N] of the next piece, out of the clip of its request.
+
+        The last samples of a clip are kept back, because the next piece replaces them.
+        """
+        if self._piece is None:
+            return self._add_first(clip)
+        tail = self._tail(self._piece)
+        piece = clip.samples
+        if self._begins_anew:
+            piece = np.concatenate([tail, piece[:, : self._num_new]], axis=1)
+        self._piece = piece
+        self._num_done += self._num_new
+        end = None if self._is_complete else -self._num_fade
+        return piece[:, tail.shape[1] - self._num_fade : end]
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._num_done + 1 > self.duration * self._sample_rate
+
+    def _tail(self, piece: Samples) -> Samples:
+        return piece[:, -self._half_window :]
+
+    def _first_request(self) -> ResolvedRequest:
+        duration = min(self.duration, self.source.spec.max_duration)
         timeline = crop_cues(self.options.timeline, 0.0, duration)
         # one gain for a whole stream cannot be known at its beginning
-        changes = {"duration": duration, "timeline": tuple(timeline), "normalize": "none"}
-        [clip] = self.engine.run([self._resolve(self.options.model_copy(update=changes))])
+        return self._resolve(duration=duration, timeline=tuple(timeline), normalize="none")
+
+    def _add_first(self, clip: Audio) -> Samples:
         self.options = self.options.model_copy(update={"seed": clip.seed})
-        return clip.samples
+        self.tags = _tags_of_stream(clip, self.options)
+        piece = clip.samples
+        if self.duration <= self.source.spec.max_duration:
+            self._piece = piece
+            self._num_done = piece.shape[1]
+            return piece
+        piece = piece[:, : -NUM_ENDING_FADES * self._num_fade]
+        self._piece = piece
+        self._num_done = piece.shape[1]
+        return piece[:, : -self._num_fade]
 
-    def extend(self, tail: Samples, num_done: int, num_new: int) -> Samples:
-        """Return the tail [1, N] with `num_new` samples after it.
-
-        Args:
-            tail: The latest samples of the stream.
-            num_done: Samples of the stream so far.
-            num_new: Samples to add.
-        """
-        self.index += 1
-        sample_rate = self.engine.system.sample_rate
-        if np.abs(tail).max(initial=0.0) < QUIET_PEAK:
-            fresh = self._begin_anew(num_done / sample_rate, num_new / sample_rate)
-            return np.concatenate([tail, fresh[:, :num_new]], axis=1)
-        start = (num_done - tail.shape[1]) / sample_rate
-        end = start + (tail.shape[1] + num_new) / sample_rate
+    def _continuing_request(self, tail: Samples) -> ResolvedRequest:
+        """Return a request that extends the tail [1, N] of the stream."""
+        start = (self._num_done - tail.shape[1]) / self._sample_rate
+        duration = (tail.shape[1] + self._num_new) / self._sample_rate
         audio = self.inputs.load_audio(tail)
-        edit = ExtendOptions(after=num_new / sample_rate, source_sha256=audio.sha256)
-        cues = crop_cues(self.options.timeline, start, end, self.options.crossfade)
-        changes = {
-            "edit": edit,
-            "duration": (tail.shape[1] + num_new) / sample_rate,
-            "timeline": tuple(cues),
-            "seed": self.options.seed_after(self.index),
-        }
-        [extended] = self.engine.run([self._resolve(self.options.model_copy(update=changes))])
+        edit = ExtendOptions(after=self._num_new / self._sample_rate, source_sha256=audio.sha256)
+        request = self._resolve(
+            edit=edit,
+            duration=duration,
+            timeline=self._cues(start, start + duration),
+            seed=self.options.seed_after(self._index),
+        )
         self.inputs.forget(edit)
-        return extended.samples
+        return request
 
-    def _begin_anew(self, start: float, duration: float) -> Samples:
-        """Return a clip [1, N] for a range of the stream in seconds, without what came before."""
-        duration = max(duration, MIN_PIECE_S)
-        cues = crop_cues(self.options.timeline, start, start + duration, self.options.crossfade)
-        changes = {
-            "duration": duration,
-            "timeline": tuple(cues),
-            "seed": self.options.seed_after(self.index),
-        }
-        [clip] = self.engine.run([self._resolve(self.options.model_copy(update=changes))])
-        return clip.samples
+    def _fresh_request(self) -> ResolvedRequest:
+        """Return a request for the next range of the stream, without what came before."""
+        start = self._num_done / self._sample_rate
+        duration = max(self._num_new / self._sample_rate, MIN_PIECE_S)
+        return self._resolve(
+            duration=duration,
+            timeline=self._cues(start, start + duration),
+            seed=self.options.seed_after(self._index),
+        )
 
-    def _resolve(self, options: GenerationOptions) -> ResolvedRequest:
-        return resolve_request(options, self.engine.system.source, self.inputs)
+    def _cues(self, start: float, end: float) -> tuple[PromptCue, ...]:
+        return tuple(crop_cues(self.options.timeline, start, end, self.options.crossfade))
+
+    def _resolve(self, **changes: Any) -> ResolvedRequest:
+        options = self.options.model_copy(update=changes)
+        return resolve_request(options, self.source, self.inputs)
+
+
+def _tags_of_stream(first: Audio, options: GenerationOptions) -> dict[str, str]:
+    """Return the tags of a stream: those of its first clip, with the cues of all of it."""
+    tags = {name: text for name, text in first.tags.items() if name != "duration"}
+    if options.timeline:
+        tags["timeline"] = options.to_tags()["timeline"]
+    return {**tags, STREAM_TAG: "joined pieces"}

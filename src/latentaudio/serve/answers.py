@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive
 
 from .content import JSONL_TYPE, MEDIA_TYPES, ZIP_TYPE, Encoding, json_lines, sha256_of, zip_of
 from .entries import Entry
@@ -150,7 +151,7 @@ async def wait_or_cancel(request: Request, manager: JobManager, entry: Entry) ->
         Problem: The job failed or was cancelled.
     """
     done = asyncio.create_task(manager.wait(entry))
-    gone = asyncio.create_task(_disconnected(request))
+    gone = asyncio.create_task(disconnected(request.receive))
     try:
         await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not done.done():
@@ -164,9 +165,9 @@ async def wait_or_cancel(request: Request, manager: JobManager, entry: Entry) ->
         raise Problem(entry.job.error.code, entry.job.error.message, entry.job.error.param)
 
 
-async def _disconnected(request: Request) -> None:
+async def disconnected(receive: Receive) -> None:
     """Return when the client has closed the connection."""
-    while (await request.receive())["type"] != "http.disconnect":
+    while (await receive())["type"] != "http.disconnect":
         pass
 
 

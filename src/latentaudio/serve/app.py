@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..audio.io import software
-from . import file_routes, job_routes
+from . import file_routes, job_routes, stream_routes
 from .access import Access, caller_of
 from .bodies import BodyGuard
 from .doors import DOORS
@@ -30,6 +30,7 @@ from .jobs import JobManager
 from .metrics import CONTENT_TYPE, Metrics
 from .problems import Problem, error_responses, problem_of
 from .schemas import GenerationRequest, Health, LimitsInfo, Model, ModelList
+from .stream_schema import StreamRequest
 
 LOGGER = logging.getLogger("latentaudio.serve")
 PAGE_FOLDER = Path(__file__).parent / "page"
@@ -80,6 +81,7 @@ def create_app(manager: JobManager, api_keys: Sequence[str] = ()) -> FastAPI:
     app.state.access = Access(api_keys)
     app.include_router(job_routes.router)
     app.include_router(file_routes.router)
+    app.include_router(stream_routes.router)
     for door in DOORS:
         app.include_router(door.router)
     _add_own_routes(app, manager)
@@ -263,7 +265,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     """Return the schema of the interface, with the bodies that routes read themselves."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        models: list[type[BaseModel]] = [GenerationRequest, *(door.request_model for door in DOORS)]
+        models: list[type[BaseModel]] = [GenerationRequest, StreamRequest]
+        models += [door.request_model for door in DOORS]
         _, extra = models_json_schema(
             [(model, "validation") for model in models], ref_template=_REF
         )

@@ -6,14 +6,16 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from .compute import Compute, PoolCompute
 from .entries import Entry, JobIndex, new_entry
 from .files import FileReader, Uploads
+from .idempotency import IdempotencyKeys
 from .limits import Limits
 from .metrics import Metrics
 from .model_pool import ModelPool
@@ -23,7 +25,11 @@ from .problems import Problem, problem_of
 from .runner import JobTask, Runner
 from .scheduler import CancelledError, Place, Scheduler, StoppedError, Task
 from .schemas import Job
+from .spread_scheduler import SpreadScheduler
 from .store import Store
+from .streams import Streams
+
+P = TypeVar("P")
 
 LOGGER = logging.getLogger("latentaudio.serve")
 HOUSEKEEPING_S = 2.0
@@ -69,23 +75,6 @@ class Caller:
     group: str = "local"
 
 
-@dataclass(eq=False)
-class _Keyed:
-    """A request with an idempotency key.
-
-    Attributes:
-        body_sha256: Hash of its body.
-        entry: Its job, once it has been taken.
-        problem: Why it was not taken.
-        is_decided: Set when it has been taken or refused.
-    """
-
-    body_sha256: str
-    entry: Entry | None = None
-    problem: Problem | None = None
-    is_decided: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class JobManager:
     """All jobs of one server. Its methods are called in the thread of the event loop.
 
@@ -97,13 +86,28 @@ class JobManager:
         store: Clips and files on disk.
         index: All jobs.
         uploads: Uploaded files.
+        streams: Streams that are sent.
         is_ready: Whether the warm-up is over.
         is_draining: Whether new requests are refused.
     """
 
     def __init__(
-        self, pool: ModelPool, store: Store, limits: Limits, settings: JobSettings
+        self,
+        pool: ModelPool,
+        store: Store,
+        limits: Limits,
+        settings: JobSettings,
+        elsewhere: Compute | None = None,
     ) -> None:
+        """Read the finished jobs of the store.
+
+        Args:
+            pool: The models.
+            store: Clips and files on disk.
+            limits: Limits of requests.
+            settings: How jobs are run.
+            elsewhere: Computes on other machines; None: this process computes.
+        """
         self.pool = pool
         self.limits = limits
         self.settings = settings
@@ -114,22 +118,19 @@ class JobManager:
         self.is_ready = False
         self.is_draining = False
         self._planner = Planner(pool, limits)
-        self._runner = Runner(pool, store, self._post, self.metrics)
-        self._scheduler = Scheduler(
-            self._runner,
-            max_tasks=limits.max_queue,
-            max_tasks_per_client=settings.max_queue_per_client or limits.max_queue,
-            batch_size=self._batch_size(),
-        )
+        compute = elsewhere or PoolCompute(pool)
+        self._runner = Runner(pool, store, self._post, self.metrics, compute)
+        self._scheduler = self._make_scheduler(is_local=elsewhere is None)
+        self.streams = Streams(self._scheduler, compute, self._post, self.metrics, limits)
         self._decoders = asyncio.Semaphore(NUM_DECODERS)
-        self._idempotent: dict[tuple[str, str], _Keyed] = {}
+        self._keys = IdempotencyKeys()
         self._places: dict[Task, Place] = {}
         self._places_time = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._housekeeping: asyncio.Task[None] | None = None
         self._worker = threading.Thread(target=self._work, name="worker", daemon=True)
         for entry in self.index:
-            self._remember_key(entry)
+            self._keys.remember(entry)
 
     async def start(self) -> None:
         """Start the worker thread and the warm-up."""
@@ -184,33 +185,15 @@ class JobManager:
         """
         if not idempotency_key:
             return await self._submit(caller, wire, parts or {}, None)
-        key = (caller.owner, idempotency_key)
-        if key in self._idempotent:
-            known = self._idempotent[key]
-            if known.body_sha256 != body_sha256:
-                raise Problem(
-                    "idempotency_conflict",
-                    "this Idempotency-Key was used for another request; choose a new one",
-                )
-            await known.is_decided.wait()
-            if known.entry is None:
-                raise known.problem or Problem("internal", "the first request went away")
-            return known.entry, known.entry.job.cached
-        keyed = _Keyed(body_sha256)
-        self._idempotent[key] = keyed
-        try:
-            entry, is_hit = await self._submit(
+        key = (caller.owner, idempotency_key, body_sha256)
+        known = await self._keys.find(*key)
+        if known is not None:
+            return known, known.job.cached
+        async with self._keys.reserve(*key) as request:
+            request.entry, is_hit = await self._submit(
                 caller, wire, parts or {}, (idempotency_key, body_sha256)
             )
-        except BaseException as error:
-            del self._idempotent[key]
-            keyed.problem = error if isinstance(error, Problem) else None
-            raise
-        else:
-            keyed.entry = entry
-        finally:
-            keyed.is_decided.set()
-        return entry, is_hit
+        return request.entry, is_hit
 
     def cancel(self, entry: Entry, reason: str = "cancelled by the client") -> None:
         """Cancel a job; its place is free at once, and its computation ends with the step."""
@@ -220,7 +203,7 @@ class JobManager:
     def remove(self, entry: Entry) -> None:
         """Remove a job that has ended."""
         self.index.remove(entry)
-        self._forget_key(entry)
+        self._keys.forget(entry)
 
     def state(self, entry: Entry) -> Job:
         """Return a job with its place in the queue and the time that is left."""
@@ -239,6 +222,21 @@ class JobManager:
         while not entry.is_ended:
             await entry.wait_for_change(entry.num_changes, HOUSEKEEPING_S)
 
+    async def plan(self, make: Callable[[Planner], P]) -> P:
+        """Return what a function makes with the planner, in another thread.
+
+        Raises:
+            Problem: It cannot be made.
+        """
+        async with self._decoders:
+            try:
+                return await asyncio.to_thread(make, self._planner)
+            except Exception as error:
+                problem = problem_of(error)
+                if problem.info.code == "internal":
+                    LOGGER.exception("a request could not be planned")
+                raise problem from None
+
     async def _submit(
         self,
         caller: Caller,
@@ -247,10 +245,10 @@ class JobManager:
         idempotency: tuple[str, str] | None,
     ) -> tuple[Entry, bool]:
         arrival = time.monotonic()
-        self._check_open(caller)
+        self.check_open(caller)
         files = FileReader(caller.owner, self.uploads, self.index, parts)
         plan = await self._plan(wire, files)
-        self._check_open(caller)
+        self.check_open(caller)
         entry = new_entry(caller.owner, plan, wire)
         entry.idempotency = idempotency
         if await self._answer_from_cache(entry):
@@ -278,7 +276,7 @@ class JobManager:
         )  # fmt: skip
         return entry, False
 
-    def _check_open(self, caller: Caller) -> None:
+    def check_open(self, caller: Caller) -> None:
         """Raise Problem if no request is taken."""
         if self.is_draining:
             raise problem_of(StoppedError("the server is stopping; try again later"))
@@ -291,19 +289,11 @@ class JobManager:
         """Return the plan of a request, made in another thread."""
         notices: list[str] = []
 
-        def plan() -> Plan:
+        def make(planner: Planner) -> Plan:
             with collect(notices):
-                return self._planner.plan(wire, files)
+                return planner.plan(wire, files)
 
-        async with self._decoders:
-            try:
-                plan_made = await asyncio.to_thread(plan)
-            except Exception as error:
-                problem = problem_of(error)
-                if problem.info.code == "internal":
-                    LOGGER.exception("a request could not be planned")
-                raise problem from None
-        return plan_made.with_warnings(notices)
+        return (await self.plan(make)).with_warnings(notices)
 
     async def _answer_from_cache(self, entry: Entry) -> bool:
         """Finish a job with the clips of an earlier one; return whether there is one."""
@@ -368,7 +358,7 @@ class JobManager:
         else:
             status = "cancelled" if problem.info.code == "cancelled" else "failed"
             values = {"status": status, "finished": time.time(), "error": problem.info}
-            self._forget_key(entry)
+            self._keys.forget(entry)
         entry.result = {}
         entry.change(**values)
         seconds = values["finished"] - entry.job.created
@@ -379,24 +369,12 @@ class JobManager:
 
     def _evict(self) -> None:
         for entry in self.index.evict():
-            self._forget_key(entry)
-
-    def _remember_key(self, entry: Entry) -> None:
-        """Know the idempotency key of a stored job again."""
-        if entry.idempotency is None:
-            return
-        key, body_sha256 = entry.idempotency
-        keyed = _Keyed(body_sha256, entry)
-        keyed.is_decided.set()
-        self._idempotent[(entry.client, key)] = keyed
-
-    def _forget_key(self, entry: Entry) -> None:
-        """Let the key of a job be used again."""
-        if entry.idempotency is not None:
-            self._idempotent.pop((entry.client, entry.idempotency[0]), None)
+            self._keys.forget(entry)
 
     def _submit_own(
-        self, work: Callable[[], Any], on_end: Callable[[BaseException | None], None]
+        self,
+        work: Callable[[Task], Iterator[object]],
+        on_end: Callable[[BaseException | None], None],
     ) -> None:
         """Give the worker thread a task of the server."""
         self._scheduler.submit(JobTask(SERVER_CLIENT, SERVER_CLIENT, 1.0, on_end, work=work))
@@ -441,6 +419,20 @@ class JobManager:
         self.is_ready = False
         self.is_draining = True
         self._scheduler.stop()
+
+    def _make_scheduler(self, is_local: bool) -> Scheduler | SpreadScheduler:
+        max_tasks = self.limits.max_queue
+        max_tasks_per_client = self.settings.max_queue_per_client or max_tasks
+        if not is_local:
+            return SpreadScheduler(
+                self._runner, max_tasks=max_tasks, max_tasks_per_client=max_tasks_per_client
+            )
+        return Scheduler(
+            self._runner,
+            max_tasks=max_tasks,
+            max_tasks_per_client=max_tasks_per_client,
+            batch_size=self._batch_size(),
+        )
 
     def _batch_size(self) -> int:
         if self.settings.batch_size:

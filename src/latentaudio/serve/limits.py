@@ -27,6 +27,8 @@ class Limits:
         max_source_samples: Samples of all channels of an uploaded sound.
         max_mask_pixels: Pixels of an image.
         max_queue: Requests that wait or run.
+        max_streams: Streams that are sent at the same time.
+        max_stream_s: Seconds of a stream.
         max_files: Uploaded files of one client.
         max_jobs: Ended jobs that are kept.
         max_stored_bytes: Bytes of all clips and files that are kept.
@@ -45,6 +47,8 @@ class Limits:
     max_source_samples: int = 2**27
     max_mask_pixels: int = MAX_PIXELS
     max_queue: int = 256
+    max_streams: int = 16
+    max_stream_s: float = 3600.0
     max_files: int = 200
     max_jobs: int = 1000
     max_stored_bytes: int = 4 * 2**30

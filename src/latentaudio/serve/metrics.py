@@ -26,6 +26,7 @@ class Metrics:
         audio_seconds: Seconds of generated audio.
         job_seconds: Time from the arrival of a job to its end.
         cache_hits: Requests that were answered with the clips of earlier ones.
+        streams: Streams that are sent.
         queue: Jobs that wait or run.
         models_loaded: Models in memory.
     """
@@ -57,6 +58,7 @@ class Metrics:
         self.cache_hits = Counter(
             f"{prefix}cache_hits", "Requests answered from the cache.", registry=self._registry
         )
+        self.streams = Gauge(f"{prefix}streams", "Streams that are sent.", registry=self._registry)
         self.queue = Gauge(f"{prefix}queue", "Jobs that wait or run.", registry=self._registry)
         self.models_loaded = Gauge(
             f"{prefix}models_loaded", "Models in memory.", registry=self._registry

@@ -19,6 +19,7 @@ from ..editing.drawn_mask import mask_to_string
 from ..editing.inputs import RequestInputs
 from ..errors import UsageError
 from ..generation.resolve import ResolvedRequest, resolve_request
+from ..generation.streaming import PieceStream
 from ..generation.timeline import morph_request
 from .content import Encoding
 from .limits import Limits
@@ -85,6 +86,25 @@ class Plan:
         return self.parts[0].key.model
 
 
+@dataclass(frozen=True)
+class StreamPlan:
+    """A stream that is ready to run.
+
+    Attributes:
+        key: The model.
+        stream: Makes the requests of the pieces.
+        first: The request of the first piece.
+        format: One of `stream_schema.STREAM_FORMATS`.
+        has_open_end: Whether the client gave no duration.
+    """
+
+    key: ModelKey
+    stream: PieceStream
+    first: ResolvedRequest
+    format: str
+    has_open_end: bool
+
+
 class Planner:
     """Makes plans.
 
@@ -141,10 +161,45 @@ class Planner:
             verbs[0],
             sum(r.options.num_waveforms for part in parts for r in part.requests),
             sum(_num_steps(r.options) for part in parts for r in part.requests),
-            sum(_num_units(r.options) for part in parts for r in part.requests),
+            sum(num_units(r.options) for part in parts for r in part.requests),
             digest,
             None if is_alone else _batch_key(parts[0]),
         )
+
+    def plan_stream(self, wire: Mapping[str, Any], files: FileReader) -> StreamPlan:
+        """Return the plan of a stream, with its first piece.
+
+        Args:
+            wire: Fields of `stream_schema.StreamRequest` that the client set.
+            files: Reads the files that it names.
+
+        Raises:
+            Problem: It asks for something that is not there, or for too much.
+            LatentAudioError: Its values contradict each other.
+        """
+        key = self.pool.key(wire.get("model", ""), wire.get("adapter", ""))
+        source = self.pool.sources[key.model]
+        inputs = RequestInputs(source.config.mel.sample_rate)
+        values = {name: wire[name] for name in wire if name not in (*_SERVER_FIELDS, "format")}
+        longest = self.limits.max_stream_s
+        duration = values.pop("duration", None)
+        if duration is not None and duration > longest:
+            raise Problem(
+                "invalid_request",
+                f"duration: {duration:g} s; this server streams {longest:g} s",
+                "duration",
+            )
+        cues = [_read_cue(cue, inputs, files) for cue in wire.get("timeline", ())]
+        if cues:
+            values["timeline"] = cues
+        if not cues and not values.get("prompt", "").strip():
+            raise UsageError("the prompt is empty; describe the sound")
+        options = GenerationOptions(**{"prompt": "", **values})
+        stream = PieceStream(source, options, duration or longest, inputs)
+        first = stream.next_request()
+        assert first is not None, "a stream has one piece at least"
+        self.limits.check(first.options)
+        return StreamPlan(key, stream, first, wire.get("format", "wav"), duration is None)
 
     def _check_number(self, parts: Sequence[Part]) -> None:
         num_clips = sum(r.options.num_waveforms for part in parts for r in part.requests)
@@ -287,7 +342,8 @@ def _num_steps(options: GenerationOptions) -> int:
     return math.ceil(options.num_waveforms * options.steps * passes)
 
 
-def _num_units(options: GenerationOptions) -> float:
+def num_units(options: GenerationOptions) -> float:
+    """Return the work of a request: steps times seconds of audio."""
     return max(_num_steps(options), 1) * min(max(options.duration, 1.0), MAX_DURATION_S)
 
 

@@ -23,6 +23,7 @@ from ..errors import UsageError
 from ..fileio import lock_folder, temporary_directory
 from . import notices
 from .app import create_app
+from .compute import Compute
 from .jobs import JobManager, JobSettings
 from .limits import Limits
 from .model_pool import ModelPool, PoolSettings
@@ -46,6 +47,7 @@ class ServerSettings:
         api_keys: Keys, of which each request needs one; none: everybody may use the server.
         store: Folder in which finished jobs survive; None: they end with the server.
         drain_s: Seconds in which requests are finished after SIGTERM.
+        ray: Address of a Ray cluster that computes; None: this process does.
     """
 
     host: str = "127.0.0.1"
@@ -53,6 +55,7 @@ class ServerSettings:
     api_keys: Sequence[str] = ()
     store: Path | None = None
     drain_s: float = 30.0
+    ray: str | None = None
 
 
 class _Server(uvicorn.Server):
@@ -99,10 +102,14 @@ def run_server(
         LatentAudioError: A model or the store cannot be used, or the port is taken.
     """
     models = ModelPool(pool)
-    with _listen(settings) as listener, _store_folder(settings.store) as folder:
+    with (
+        _listen(settings) as listener,
+        _store_folder(settings.store) as folder,
+        _elsewhere(settings.ray, pool) as elsewhere,
+    ):
         logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
         notices.install()
-        manager = JobManager(models, Store(folder), limits, jobs)
+        manager = JobManager(models, Store(folder), limits, jobs, elsewhere)
         config = uvicorn.Config(
             create_app(manager, settings.api_keys),
             log_config=None,
@@ -153,3 +160,15 @@ def _store_folder(store: Path | None) -> Iterator[Path]:
         return
     with lock_folder(store, "serving"):
         yield store
+
+
+@contextmanager
+def _elsewhere(address: str | None, pool: PoolSettings) -> Iterator[Compute | None]:
+    """Yield what computes on a Ray cluster; None without its address."""
+    if address is None:
+        yield None
+        return
+    from .ray_cluster import cluster_compute
+
+    with cluster_compute(address, pool) as compute:
+        yield compute

@@ -8,10 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..audio.io import Audio
-from .content import gray_picture, measure, sha256_of
+from ..config.options import GenerationOptions
+from ..editing.inputs import RequestInputs
+from ..generation.resolve import resolve_request
+from .compute import Compute, Notice, StepDone
+from .content import measure, sha256_of
 from .entries import PATH, ClipFile, Entry
 from .metrics import Metrics
 from .model_pool import ModelKey, ModelPool
@@ -20,10 +24,6 @@ from .planning import Part
 from .scheduler import StoppedError, Task
 from .schemas import Clip, PreviewEvent
 from .store import JobFolder, Store
-
-if TYPE_CHECKING:
-    from ..generation.engine import Progress
-    from ..pipeline import AudioLDM
 
 LOGGER = logging.getLogger("latentaudio.serve")
 WARM_UP_DURATION_S = 1.0
@@ -39,7 +39,7 @@ class JobTask(Task):
     """
 
     entry: Entry | None = None
-    work: Callable[[], Iterator[object]] | None = None
+    work: Callable[[Task], Iterator[object]] | None = None
 
 
 class _Output:
@@ -82,6 +82,7 @@ class Runner:
         store: Where clips are written.
         post: Calls a function in the thread of the event loop, in order.
         metrics: Counters.
+        compute: Computes parts, here or elsewhere.
     """
 
     def __init__(
@@ -90,17 +91,19 @@ class Runner:
         store: Store,
         post: Callable[..., None],
         metrics: Metrics,
+        compute: Compute,
     ) -> None:
         self.pool = pool
         self.store = store
         self.post = post
         self.metrics = metrics
+        self.compute = compute
 
     def __call__(self, tasks: Sequence[Task]) -> Iterator[object]:
         """Return the steps of one task, or of several that share a batch."""
         own = [task for task in tasks if isinstance(task, JobTask)]
         if own[0].work is not None:
-            return own[0].work()
+            return own[0].work(own[0])
         return self._steps(own)
 
     def _steps(self, tasks: Sequence[JobTask]) -> Iterator[object]:
@@ -129,41 +132,34 @@ class Runner:
         self, part: Part, outputs: Sequence[_Output], num_before: int
     ) -> Iterator[object]:
         """Compute the rows of one part; clips go to the outputs in order."""
-        from ..generation.engine import Engine
-
         main = outputs[0]
-        with collect(main.notices):
-            model = self.pool.load(part.key)
         targets = []
         for number, request in enumerate(part.requests):
             row = part.rows[number]
             output = outputs[min(number, len(outputs) - 1)] if len(outputs) > 1 else main
             targets += [(output, 0 if len(outputs) > 1 else row)] * request.options.num_waveforms
-        events = Engine(model).run_steps(part.requests)
+        preview_every = [output.entry.preview_every for output in outputs]
+        events = self.compute(part, preview_every, main.task)
         try:
-            while True:
-                with collect(main.notices):
-                    event = next(events, None)
-                if event is None:
-                    return
-                if isinstance(event, Audio):
+            for event in events:
+                if isinstance(event, Notice):
+                    main.notices.append(event.text)
+                elif isinstance(event, StepDone):
+                    self._count(outputs, event, num_before)
+                    yield None
+                else:
                     output, row = targets.pop(0)
                     if output.task.ending is None:
                         self._add_clip(output, event, row)
-                else:
-                    self._count(model, outputs, event, num_before)
-                    yield None
         finally:
             close = getattr(events, "close", None)
             if close is not None:
                 close()
 
-    def _count(
-        self, model: AudioLDM, outputs: Sequence[_Output], event: Progress, num_before: int
-    ) -> None:
+    def _count(self, outputs: Sequence[_Output], event: StepDone, num_before: int) -> None:
         """Report a step to the job of each output."""
         self.metrics.steps.inc()
-        for output in outputs:
+        for number, output in enumerate(outputs):
             if event.is_second_pass:
                 output.num_second_steps += 1
             else:
@@ -174,15 +170,11 @@ class Runner:
             output.task.num_done = output.task.num_units * num_done / total
             self.post(entry.change, steps_done=num_done)
             every = entry.preview_every
-            if every and (event.step.index + 1) % every == 0 and not event.is_second_pass:
-                self._preview(model, output, event, num_done)
-
-    def _preview(self, model: AudioLDM, output: _Output, event: Progress, num_done: int) -> None:
-        x0 = event.step.x0[:1]
-        log_mel = model.codec.decode_mel(x0)[0, 0].float().cpu().numpy()
-        image = base64.b64encode(gray_picture(log_mel)).decode()
-        preview = PreviewEvent(steps_done=num_done, image=f"data:image/png;base64,{image}")
-        self.post(_set_preview, output.entry, preview)
+            if event.pictures and every and (event.index + 1) % every == 0:
+                picture = event.pictures[min(number, len(event.pictures) - 1)]
+                image = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+                preview = PreviewEvent(steps_done=num_done, image=image)
+                self.post(_set_preview, entry, preview)
 
     def _add_clip(self, output: _Output, audio: Audio, row: int) -> None:
         """Write a clip and note its facts."""
@@ -237,18 +229,18 @@ class Runner:
         num_bytes = self.store.job_bytes(entry.job.id)
         self.post(_keep_result, entry, output.files, num_bytes, values)
 
-    def warm_up(self) -> Iterator[object]:
+    def warm_up(self, task: Task) -> Iterator[object]:
         """Load the first model and generate a short clip, so that the first request is quick."""
-        from ..generation.engine import Engine
+        source = self.pool.sources[self.pool.default]
+        values: dict[str, Any] = {"duration": WARM_UP_DURATION_S, "seed": 0}
+        if source.config.phonemes is not None:
+            values["transcript"] = "Hello."
+        options = GenerationOptions(prompt="warm-up", **values)
+        inputs = RequestInputs(source.config.mel.sample_rate)
+        request = resolve_request(options, source, inputs)
+        yield from self.compute(Part(ModelKey(self.pool.default), (request,), (0,)), (), task)
 
-        model = self.pool.load(ModelKey(self.pool.default))
-        options: dict[str, Any] = {"duration": WARM_UP_DURATION_S, "seed": 0}
-        if model.config.phonemes is not None:
-            options["transcript"] = "Hello."
-        requests = model.resolve_requests("warm-up", **options)
-        yield from Engine(model).run_steps(requests)
-
-    def unload(self) -> Iterator[object]:
+    def unload(self, task: Task) -> Iterator[object]:
         """Drop all models from memory."""
         self.pool.unload()
         LOGGER.info("models unloaded after a time without requests")

@@ -60,6 +60,7 @@ class Task:
         num_done: Units that are done; the runner sets it.
         ending: What will end it before the next step, or None.
         is_started: Whether its first step has begun.
+        abort: Ends its computation on another machine, or None.
     """
 
     client: str
@@ -71,6 +72,7 @@ class Task:
     num_done: float = 0.0
     ending: BaseException | None = None
     is_started: bool = False
+    abort: Callable[[], object] | None = None
 
     @property
     def num_left(self) -> float:
@@ -187,8 +189,12 @@ class Scheduler:
         with self._changed:
             return 0.0 if self._queue.by_client else self.clock() - self._idle_since
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: Task, *, has_place: bool = False) -> None:
         """Add a task.
+
+        Args:
+            task: The task.
+            has_place: Whether it goes on with a task that was taken, so that it is not refused.
 
         Raises:
             QueueFullError: There is no place for it.
@@ -197,7 +203,8 @@ class Scheduler:
         with self._changed:
             if self._is_stopping:
                 raise StoppedError("the server is stopping; try again later")
-            self._check_room(task.client)
+            if not has_place:
+                self._check_room(task.client)
             self._queue.by_client.setdefault(task.client, []).append(task)
             self._changed.notify()
 

@@ -93,7 +93,7 @@ class Morph(WireModel):
     second: MorphEnd = Field(description="The end.")
 
 
-def _option_fields() -> dict[str, Any]:
+def option_fields() -> dict[str, Any]:
     """Return the wire form of all options of generation."""
     fields = _fields_of(GenerationOptions, ("timeline", "edit", "model", "prompt"))
     prompt = GenerationOptions.model_fields["prompt"].description
@@ -118,7 +118,7 @@ Row: Any = create_model(
     "Row",
     __base__=WireModel,
     __doc__="Options of one clip; they replace those of the request.",
-    **_option_fields(),
+    **option_fields(),
 )
 """Options of one row of a request."""
 
@@ -164,7 +164,7 @@ GenerationRequest: Any = create_model(
     "GenerationRequest",
     __base__=WireModel,
     __doc__="A request for clips: the options of a clip, and how the answer looks.",
-    **_option_fields(),
+    **option_fields(),
     **_REQUEST_FIELDS,
 )
 """The body of `POST /v1/audio/generations`."""
@@ -408,6 +408,8 @@ class LimitsInfo(BaseModel):
     max_source_duration_s: float
     max_mask_pixels: int
     max_queue: int
+    max_streams: int
+    max_stream_s: float
     file_lifetime_s: float
     formats: list[str]
 

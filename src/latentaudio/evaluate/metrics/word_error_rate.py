@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...audio.io import read
+from ...config.extras import install_command
 from ...errors import DataError, UsageError
 from .base import (
     Measurement,
@@ -26,7 +27,7 @@ from .base import (
 )
 
 RATE = 16000
-INSTALL = "pip install 'latentaudio[evaluate]'"
+INSTALL = install_command("evaluate")
 Recognizer = Callable[[NDArray[np.int16]], str]
 """Samples [T] at 16 kHz -> words."""
 
