@@ -23,6 +23,7 @@ from ..models.oscillators import (
     SAME_NOTE_LOG_RATIO,
     at_borders,
     bilateral_step,
+    log_ratio,
 )
 
 
@@ -54,7 +55,10 @@ class VocoderGraph(nn.Module):
         bands = log_mel.shape[3]
         if vocoder.pitch_smoothing_frames:
             steady = stabilize_pitch(
-                pitches[..., :bands], amplitude[..., :bands], vocoder.pitch_smoothing_frames
+                pitches[..., :bands],
+                amplitude[..., :bands],
+                vocoder.pitch_smoothing_frames,
+                vocoder.mel_analyzer.centers,
             )
             pitches = torch.cat([steady, pitches[..., bands:]], dim=2)
         if vocoder.harmonics is not None:
@@ -116,13 +120,15 @@ def inverse_stft(spectrum: Tensor, inverse: InverseSTFT) -> Tensor:
     return samples / envelope[:, 0, edge:-edge]
 
 
-def stabilize_pitch(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
+def stabilize_pitch(
+    frequency: Tensor, loudness: Tensor, reach: int, reference: Tensor
+) -> Tensor:
     """Hold wavering frequencies [1, T, F] at one pitch; see `models.oscillators`.
 
     T is a multiple of `POOL_FRAMES`.
     """
     arms = -(-reach // POOL_FRAMES)
-    original = frequency.clamp_min(1.0).log()
+    original = log_ratio(frequency, reference)
     pitch = original.transpose(1, 2).unflatten(2, (-1, POOL_FRAMES))
     weight = loudness.transpose(1, 2).unflatten(2, (-1, POOL_FRAMES))
     total = weight.sum(3)

@@ -401,7 +401,10 @@ class ISTFTVocoder(nn.Module):
     def _stabilize(self, pitches: Tensor, amplitudes: Tensor, bands: int) -> Tensor:
         """Stabilize the frequencies of the bands' sines; a pitch of harmonics stays."""
         frequency = stabilize_pitch(
-            pitches[..., :bands], amplitudes[..., :bands], self.pitch_smoothing_frames
+            pitches[..., :bands],
+            amplitudes[..., :bands],
+            self.pitch_smoothing_frames,
+            self.mel_analyzer.centers,
         )
         return torch.cat([frequency, pitches[..., bands:]], dim=2)
 

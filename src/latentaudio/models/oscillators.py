@@ -216,7 +216,9 @@ def oscillator_bank(
     return output.flatten(1)
 
 
-def stabilize_pitch(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
+def stabilize_pitch(
+    frequency: Tensor, loudness: Tensor, reach: int, reference: Tensor
+) -> Tensor:
     """Hold wavering frequencies at one pitch; do not change jumps and glides.
 
     Several rounds of a bilateral filter (Tomasi and Manduchi 1998; repeated, it is a mean shift).
@@ -229,24 +231,36 @@ def stabilize_pitch(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
         frequency: [B, T, F] in Hz.
         loudness: [B, T, F], the weight of each frame.
         reach: Frames to either side.
+        reference: [F], a frequency in Hz near those of each band.
 
     Returns:
         Frequencies [B, T, F] in Hz.
     """
-    pitch_blocks = torch.split(frequency, _FILTER_BANDS, dim=2)
-    level_blocks = torch.split(loudness, _FILTER_BANDS, dim=2)
+    blocks = [torch.split(value, _FILTER_BANDS, dim=-1) for value in (frequency, loudness)]
+    references = torch.split(reference, _FILTER_BANDS)
     results = []
-    for pitch, level in zip(pitch_blocks, level_blocks, strict=True):
-        results.append(_stabilize_bands(pitch, level, reach))
+    for pitch, level, near in zip(*blocks, references, strict=True):
+        results.append(_stabilize_bands(pitch, level, reach, near))
     return torch.cat(results, dim=2)
 
 
-def _stabilize_bands(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
+def log_ratio(frequency: Tensor, reference: Tensor) -> Tensor:
+    """Return ln(frequency / reference), [B, T, F].
+
+    It is small. In float32 the logarithm of the frequency itself has an error of 5e-7, by which
+    sines would be out of phase after some seconds.
+    """
+    return (frequency.clamp_min(1.0) / reference).log()
+
+
+def _stabilize_bands(
+    frequency: Tensor, loudness: Tensor, reach: int, reference: Tensor
+) -> Tensor:
     """`stabilize_pitch` of some bands."""
     num_frames = frequency.shape[1]
     arms = -(-reach // POOL_FRAMES)  # pooled frames to either side
     spare = -num_frames % POOL_FRAMES
-    original = frequency.clamp_min(1.0).log()
+    original = log_ratio(frequency, reference)
     pitch = F.pad(original.transpose(1, 2), (0, spare), mode="replicate")
     pitch = pitch.unflatten(2, (-1, POOL_FRAMES))
     weight = F.pad(loudness.transpose(1, 2), (0, spare)).unflatten(2, (-1, POOL_FRAMES))
