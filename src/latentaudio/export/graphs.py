@@ -151,12 +151,49 @@ class UNetGraph(nn.Module):
         return prediction
 
 
+class GroupNormGraph(nn.Module):
+    """Group norm of one grid [1, C, T, F], whose sums are done in parts.
+
+    A runtime adds the numbers of a group one after the other; see `models.group_norm`.
+    """
+
+    def __init__(self, norm: nn.GroupNorm) -> None:
+        super().__init__()
+        self.num_groups = norm.num_groups
+        self.eps = norm.eps
+        self.weight = norm.weight
+        self.bias = norm.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        grid = x.unflatten(1, (self.num_groups, -1))
+        centered = grid - _mean_of_parts(grid)
+        spread = (_mean_of_parts(centered.square()) + self.eps).sqrt()
+        normal = (centered / spread).flatten(1, 2)
+        return normal * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+def _mean_of_parts(grid: Tensor) -> Tensor:
+    """Means of groups [1, G, C/G, T, F] -> [1, G, 1, 1, 1]: over bins, then frames, channels."""
+    return grid.mean(4, keepdim=True).mean(3, keepdim=True).mean(2, keepdim=True)
+
+
+def replace_norms(module: nn.Module) -> None:
+    """Replace the group norms below a module by `GroupNormGraph`, in place."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.GroupNorm):
+            setattr(module, name, GroupNormGraph(child))
+        else:
+            replace_norms(child)
+
+
 class DecoderGraph(nn.Module):
     """Latent [1, C, T', F'] -> log-mel [1, 1, T, F]."""
 
     def __init__(self, vae: VAE) -> None:
         super().__init__()
         self.vae = vae
+        replace_norms(vae.decoder)
 
     def forward(self, z: Tensor) -> Tensor:
         """See the class."""
