@@ -32,6 +32,7 @@ ALLOWED = {
     "generation": {"editing", "codec", *CORE},
     "pipeline": {"generation", "editing", "codec", *CORE},
     "compat": {"pipeline", "generation", "editing", "codec", *CORE},
+    "export": {"codec", *CORE},
     "train": {"data", "procedural_audio", "interrupts", *CORE},
     "evaluate": {"pipeline", "generation", "train", "data", "procedural_audio", *CORE},
     "benchmark": {"pipeline", "generation", "train", "data", "procedural_audio", *CORE},

@@ -90,6 +90,8 @@ ROWS = (
     f"evaluate editing --model damaged -o {NEW}.json",
     f"evaluate mini --model missing --output {NEW}.json",
     f"evaluate page missing.json --output {NEW}.html",
+    f"export missing {NEW}",
+    f"export damaged {NEW}",
     f"mcp --folder {NEW} --model missing",
     f"benchmark --models missing -o {NEW}.json",
     f"benchmark --models mini --device x -o {NEW}.json",

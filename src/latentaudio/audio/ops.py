@@ -21,6 +21,8 @@ Gains: TypeAlias = NDArray[np.float32]
 
 CROSSFADE_S = 0.02
 """Seconds over which an edit fades into the preserved audio, outside the regenerated range."""
+MAX_PEAK = 0.98
+"""Peak of a generated clip, at most."""
 SILENCE_PEAK = 1e-4
 """Peak below which a clip counts as silent: -80 dBFS, three steps of 16-bit audio."""
 LOOP_CONTEXT_S = 1
@@ -114,7 +116,7 @@ def fade_edges(samples: Samples, sample_rate: int, duration: float = EDGE_FADE_S
     return out
 
 
-def limit_peak(samples: Samples, peak: float = 0.98) -> Samples:
+def limit_peak(samples: Samples, peak: float = MAX_PEAK) -> Samples:
     """Scale samples [..., T] down if they exceed `peak`; quieter ones are returned unchanged."""
     loudest = float(np.abs(samples).max(initial=0.0))
     return samples if loudest <= peak else (samples * (peak / loudest)).astype(np.float32)

@@ -85,6 +85,7 @@ COMMANDS = (
     Command("models", "models", MODELS, "List models, licenses and limits; or show one model."),
     Command("download", "download", MODELS, "Download the files of a model."),
     Command("convert", "convert", MODELS, "Write a model in another layout."),
+    Command("export", "export", MODELS, "Write a model as ONNX files for other programs."),
     Command("dataset", "dataset", TRAINING, "Make captioned audio to train on."),
     Command("finetune", "finetune", TRAINING, "Teach a model your own sounds.", "markdown"),
     Command("train", "train", TRAINING, "Train one component of a model.", "markdown"),

@@ -11,6 +11,7 @@ B batch, T mel frames, C channels, K bins of the long STFT, S bins of the short 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -69,14 +70,28 @@ class AttackHead(nn.Module):
         ramps = torch.stack([(-position).relu(), 1 - position.abs(), position.relu()])
         self.register_buffer("ramps", ramps, persistent=False)
 
-    def forward(self, hidden: Tensor, envelope: Tensor) -> AttackControls:
-        """Hidden state [B, T, C] and envelope of the mel [B, T, K] -> controls."""
+    def forward(
+        self,
+        hidden: Tensor,
+        envelope: Tensor,
+        polar: Callable[[Tensor, Tensor], Tensor] = torch.polar,
+    ) -> AttackControls:
+        """Predict the controls.
+
+        Args:
+            hidden: Hidden state [B, T, C].
+            envelope: Envelope of the mel [B, T, K].
+            polar: Makes a spectrum of its magnitude and phase.
+
+        Returns:
+            The controls; `coherent` is as `polar` makes it.
+        """
         predicted = self.head(hidden).unflatten(2, (FRAMES_PER_MEL_FRAME, -1)).flatten(1, 2)
         coherent, phase, noise_level = predicted.split(self.num_bins, dim=2)
         magnitude = envelope[..., :: self.bin_stride] * self.magnitude_scale
         magnitude = magnitude.repeat_interleave(FRAMES_PER_MEL_FRAME, dim=1)
         return AttackControls(
-            torch.polar(magnitude * exponential_gain(coherent, INITIAL_LOG_GAIN), phase),
+            polar(magnitude * exponential_gain(coherent, INITIAL_LOG_GAIN), phase),
             magnitude * exponential_gain(noise_level, INITIAL_LOG_GAIN),
             self._long_gain(hidden),
         )

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from .activations import ACTIVATIONS
 from .cpu_packing import fused_add
+from .group_norm import GroupNorm
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -156,10 +157,10 @@ class ResBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.activate = ACTIVATIONS[activation]
-        self.norm1 = nn.GroupNorm(num_groups, in_channels, eps)
+        self.norm1 = GroupNorm(num_groups, in_channels, eps)
         self.conv1 = conv3(in_channels, out_channels, is_1d=is_1d)
         self.embed = None if embedding_dim is None else nn.Linear(embedding_dim, out_channels)
-        self.norm2 = nn.GroupNorm(num_groups, out_channels, eps)
+        self.norm2 = GroupNorm(num_groups, out_channels, eps)
         last = conv3(out_channels, out_channels, is_1d=is_1d)
         self.conv2 = last if embedding_dim is None else zero_module(last)
         self.shortcut = None

@@ -12,6 +12,7 @@ B batch, T mel frames, F mel bins (bands), N samples, C channels, K STFT bins.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -288,8 +289,18 @@ class ISTFTVocoder(nn.Module):
                 variants.append(common + self._noise_samples(controls, noise))
         return torch.stack(variants), controls
 
-    def predict_controls(self, log_mel: Tensor) -> SynthesisControls:
-        """Apply the network to a log-mel [B, T, F]."""
+    def predict_controls(
+        self, log_mel: Tensor, polar: Callable[[Tensor, Tensor], Tensor] = torch.polar
+    ) -> SynthesisControls:
+        """Apply the network to a log-mel [B, T, F].
+
+        Args:
+            log_mel: [B, T, F].
+            polar: Makes spectra of magnitudes and phases. ONNX graphs have no complex numbers.
+
+        Returns:
+            The controls; `coherent` of both STFTs is as `polar` makes it.
+        """
         x = self.embed(log_mel.transpose(1, 2))
         x = self.norm_in(x.transpose(1, 2)).transpose(1, 2)
         x = self.norm_out(self.blocks(x).transpose(1, 2))
@@ -305,12 +316,12 @@ class ISTFTVocoder(nn.Module):
             frequency, amplitude = analyzer.estimate_tones(mel)
             attacks = None
             if self.attacks is not None:
-                attacks = self.attacks(hidden, envelope)
+                attacks = self.attacks(hidden, envelope, polar)
             harmonics = None
             if self.harmonics is not None:
                 harmonics = self.harmonics(hidden, log_mel.float(), analyzer)
             return SynthesisControls(
-                torch.polar(envelope * exponential_gain(coherent, INITIAL_LOG_GAIN), phase),
+                polar(envelope * exponential_gain(coherent, INITIAL_LOG_GAIN), phase),
                 analyzer.envelope(mel * exponential_gain(noise_level, 0.0)),
                 # a sine may move by half a band
                 frequency + torch.tanh(bend / 10) * analyzer.half_widths,
@@ -390,7 +401,10 @@ class ISTFTVocoder(nn.Module):
     def _stabilize(self, pitches: Tensor, amplitudes: Tensor, bands: int) -> Tensor:
         """Stabilize the frequencies of the bands' sines; a pitch of harmonics stays."""
         frequency = stabilize_pitch(
-            pitches[..., :bands], amplitudes[..., :bands], self.pitch_smoothing_frames
+            pitches[..., :bands],
+            amplitudes[..., :bands],
+            self.pitch_smoothing_frames,
+            self.mel_analyzer.centers,
         )
         return torch.cat([frequency, pitches[..., bands:]], dim=2)
 

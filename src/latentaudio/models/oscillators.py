@@ -25,16 +25,18 @@ memory stays flat."""
 FILTER_ROUNDS = 6
 """Rounds of the bilateral filter that stabilizes pitch."""
 
+POOL_FRAMES = 4
+"""Frames that are pooled to one neighbor of that filter."""
+
+SAME_NOTE_LOG_RATIO = 0.03
+"""Natural logarithm of a ratio of frequencies within one note (half a semitone)."""
+
 MAX_LOG_GAIN = 5.0
 """Upper limit of a learned gain's natural logarithm, so that a bad training step cannot produce
 extreme levels."""
 
-_POOL_FRAMES = 4  # frames that are pooled to one neighbor of that filter
 _FILTER_BANDS = 16  # bands that are filtered at once, to stay in the CPU cache
 _FILTER_POOLED_FRAMES = 64  # pooled frames that are filtered at once, likewise
-_SAME_NOTE_LOG_RATIO = (
-    0.03  # natural logarithm of a ratio of frequencies within one note (half a semitone)
-)
 _REASSIGN_WINDOW = 2048  # samples
 
 
@@ -192,8 +194,8 @@ def oscillator_bank(
         Samples [B, (T - before - behind) hop].
     """
     current = slice(before, frequency.shape[1] + 1 - behind)
-    pitch = _at_borders(frequency)[:, current]
-    level = _at_borders(amplitude)[:, current]
+    pitch = at_borders(frequency)[:, current]
+    level = at_borders(amplitude)[:, current]
     start = _start_phases(pitch, hop, phase)
     n = torch.arange(hop, device=frequency.device, dtype=frequency.dtype)
     per_frame = (start, pitch[:, :-1], pitch[:, 1:], level[:, :-1], level[:, 1:])
@@ -214,7 +216,9 @@ def oscillator_bank(
     return output.flatten(1)
 
 
-def stabilize_pitch(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
+def stabilize_pitch(
+    frequency: Tensor, loudness: Tensor, reach: int, reference: Tensor
+) -> Tensor:
     """Hold wavering frequencies at one pitch; do not change jumps and glides.
 
     Several rounds of a bilateral filter (Tomasi and Manduchi 1998; repeated, it is a mean shift).
@@ -227,27 +231,39 @@ def stabilize_pitch(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
         frequency: [B, T, F] in Hz.
         loudness: [B, T, F], the weight of each frame.
         reach: Frames to either side.
+        reference: [F], a frequency in Hz near those of each band.
 
     Returns:
         Frequencies [B, T, F] in Hz.
     """
-    pitch_blocks = torch.split(frequency, _FILTER_BANDS, dim=2)
-    level_blocks = torch.split(loudness, _FILTER_BANDS, dim=2)
+    blocks = [torch.split(value, _FILTER_BANDS, dim=-1) for value in (frequency, loudness)]
+    references = torch.split(reference, _FILTER_BANDS)
     results = []
-    for pitch, level in zip(pitch_blocks, level_blocks, strict=True):
-        results.append(_stabilize_bands(pitch, level, reach))
+    for pitch, level, near in zip(*blocks, references, strict=True):
+        results.append(_stabilize_bands(pitch, level, reach, near))
     return torch.cat(results, dim=2)
 
 
-def _stabilize_bands(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
+def log_ratio(frequency: Tensor, reference: Tensor) -> Tensor:
+    """Return ln(frequency / reference), [B, T, F].
+
+    It is small. In float32 the logarithm of the frequency itself has an error of 5e-7, by which
+    sines would be out of phase after some seconds.
+    """
+    return (frequency.clamp_min(1.0) / reference).log()
+
+
+def _stabilize_bands(
+    frequency: Tensor, loudness: Tensor, reach: int, reference: Tensor
+) -> Tensor:
     """`stabilize_pitch` of some bands."""
     num_frames = frequency.shape[1]
-    arms = -(-reach // _POOL_FRAMES)  # pooled frames to either side
-    spare = -num_frames % _POOL_FRAMES
-    original = frequency.clamp_min(1.0).log()
+    arms = -(-reach // POOL_FRAMES)  # pooled frames to either side
+    spare = -num_frames % POOL_FRAMES
+    original = log_ratio(frequency, reference)
     pitch = F.pad(original.transpose(1, 2), (0, spare), mode="replicate")
-    pitch = pitch.unflatten(2, (-1, _POOL_FRAMES))
-    weight = F.pad(loudness.transpose(1, 2), (0, spare)).unflatten(2, (-1, _POOL_FRAMES))
+    pitch = pitch.unflatten(2, (-1, POOL_FRAMES))
+    weight = F.pad(loudness.transpose(1, 2), (0, spare)).unflatten(2, (-1, POOL_FRAMES))
     total = weight.sum(3)
     window = torch.hann_window(2 * arms + 3, periodic=False, device=pitch.device, dtype=pitch.dtype)
     nearness = window[1:-1]
@@ -262,24 +278,24 @@ def _stabilize_bands(frequency: Tensor, loudness: Tensor, reach: int) -> Tensor:
         pitch = pitch.new_empty(pitch.shape)
         for index, (block, others, levels) in enumerate(zip(*blocks, strict=True)):
             position = slice(index * _FILTER_POOLED_FRAMES, (index + 1) * _FILTER_POOLED_FRAMES)
-            pitch[:, :, position] = _bilateral_step(block, others, levels * nearness)
+            pitch[:, :, position] = bilateral_step(block, others, levels * nearness)
     moved = pitch.flatten(2)[..., :num_frames].transpose(1, 2) - original
     # the further a frequency would move, the less of the move is applied
-    limit = torch.exp(-0.5 * (moved / (2 * _SAME_NOTE_LOG_RATIO)).square())
+    limit = torch.exp(-0.5 * (moved / (2 * SAME_NOTE_LOG_RATIO)).square())
     return frequency * torch.exp(moved * limit)
 
 
-def _bilateral_step(pitch: Tensor, others: Tensor, weights: Tensor) -> Tensor:
+def bilateral_step(pitch: Tensor, others: Tensor, weights: Tensor) -> Tensor:
     """Log-pitches [B, F, T, G] -> mean of neighbors [B, F, T, A] by weight and similarity."""
     others = others[..., None, :]
-    similarity = torch.exp(-0.5 * ((others - pitch[..., None]) / _SAME_NOTE_LOG_RATIO).square())
+    similarity = torch.exp(-0.5 * ((others - pitch[..., None]) / SAME_NOTE_LOG_RATIO).square())
     weights = weights[..., None, :] * similarity
     total = weights.sum(-1)
     mean = (weights * others).sum(-1) / total.clamp_min(1e-12)
     return torch.where(total > 1e-12, mean, pitch)
 
 
-def _at_borders(x: Tensor) -> Tensor:
+def at_borders(x: Tensor) -> Tensor:
     """[B, T, F] at frames -> [B, T + 1, F] at their borders."""
     x = torch.cat([x[:, :1], x, x[:, -1:]], dim=1)
     return (x[:, 1:] + x[:, :-1]).mul_(0.5)

@@ -21,6 +21,7 @@ from ..config.architecture import VAEConfig
 from ..types import Latent
 from .attention import Attention
 from .blocks import Downsample, ResBlock, TypedModuleList, Upsample, conv3
+from .group_norm import GroupNorm
 
 EPS = 1e-6  # of the group norms, as published
 LOGVAR_RANGE = (-30.0, 20.0)  # keeps exp() finite in float32
@@ -67,7 +68,7 @@ class SpatialAttention(nn.Module):
 
     def __init__(self, channels: int, num_groups: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(num_groups, channels, EPS)
+        self.norm = GroupNorm(num_groups, channels, EPS)
         self.attention = Attention(channels, num_heads=1, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,7 +138,7 @@ class Encoder(nn.Module):
                 )
             )
         self.middle = MidBlock(widths[-1], config.num_groups, config.activation)
-        self.norm_out = nn.GroupNorm(config.num_groups, widths[-1], EPS)
+        self.norm_out = GroupNorm(config.num_groups, widths[-1], EPS)
         # mean and log-variance; SiLU before it, whatever `config.activation` is, as in diffusers
         self.conv_out = conv3(widths[-1], 2 * config.latent_channels)
 
@@ -169,7 +170,7 @@ class Decoder(nn.Module):
                     inp, out, config.num_res_blocks + 1, config.num_groups, step, config.activation
                 )
             )
-        self.norm_out = nn.GroupNorm(config.num_groups, widths[-1], EPS)
+        self.norm_out = GroupNorm(config.num_groups, widths[-1], EPS)
         self.conv_out = conv3(widths[-1], 1)
 
     def forward(self, z: Tensor) -> Tensor:
