@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,18 @@ def test_a_filter_asks_once_for_each_clip_and_leaves_the_list_alone():
     assert asked == ["a", "b", "c"]
     assert [each.path.name for each in kept] == ["a", "a", "c", "c"]
     assert len(clips) == 6
+
+
+def test_a_clip_needs_a_few_bytes_of_memory(tmp_path):
+    clips = ClipList()
+    values = Remembered(tmp_path / "values.sqlite")
+    tracemalloc.start()
+    for number in range(4000):
+        clips.add(clip(f"{number}.wav", text="a caption of some length" * 4))
+        values.set(f"{number}.wav", [number, "0" * 64])
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size / len(clips) < 40  # 8 and 4 for a clip, and what lists keep in reserve
 
 
 def test_values_are_remembered_by_another_object(tmp_path):
