@@ -9,16 +9,20 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from .errors import OutputError
 
+_BATCHES_AHEAD = 4
+"""Batches for each process that are taken from the items before their turn."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,6 +32,8 @@ def parallel_map(
     function: Callable[[Item], Result], items: Iterable[Item], num_workers: int, chunk_size: int = 1
 ) -> Generator[Result, None, None]:
     """Yield `function(item)` for every item, in the order of the items.
+
+    Few items are taken before their turn, so a generator of many needs little memory.
 
     Args:
         function: A function that can be pickled.
@@ -48,11 +54,19 @@ def parallel_map(
     context = get_context("spawn")
     parent_is_alive, alive = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(num_workers, context, _prepare_worker, (parent_is_alive,))
+    remaining = iter(items)
+    batches = iter(lambda: tuple(islice(remaining, chunk_size)), ())
+    pending: deque[Future[list[Result]]] = deque()
     with _one_thread_per_process(), pool:
         try:
             with _ctrl_c_blocked():  # the processes are started here
-                results = pool.map(function, items, chunksize=chunk_size)
-            yield from results
+                for batch in islice(batches, _BATCHES_AHEAD * num_workers):
+                    pending.append(pool.submit(_apply, function, batch))
+            while pending:
+                results = pending.popleft().result()
+                for batch in islice(batches, 1):
+                    pending.append(pool.submit(_apply, function, batch))
+                yield from results
         except BrokenProcessPool as error:
             raise OutputError(
                 "a worker process died, perhaps out of memory: use fewer workers, or 1; a script "
@@ -62,6 +76,11 @@ def parallel_map(
             alive.close()  # what is still computed is not needed
             pool.shutdown(wait=True, cancel_futures=True)
             parent_is_alive.close()
+
+
+def _apply(function: Callable[[Item], Result], items: tuple[Item, ...]) -> list[Result]:
+    """Return the results of a batch of items."""
+    return [function(item) for item in items]
 
 
 @contextmanager

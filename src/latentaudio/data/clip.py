@@ -7,11 +7,13 @@ selects a split.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..errors import DataError
+from .disk_list import DiskList
 from .problems import Problem, caption_problem
 from .sources import SOURCES, find_source
 from .sources.base import Place, Record, SourceFormat, normalize_split
@@ -84,8 +86,8 @@ def as_source(source: DataSource | Path | str) -> DataSource:
     return source if isinstance(source, DataSource) else DataSource(str(source))
 
 
-def read_records(source: DataSource | Path | str) -> list[Record]:
-    """Return the records of one data set: those of its split, and all that cannot be used.
+def read_records(source: DataSource | Path | str) -> Iterator[Record]:
+    """Yield the records of one data set: those of its split, and all that cannot be used.
 
     Without a split in the name, those for training are taken if the data has splits.
 
@@ -96,15 +98,42 @@ def read_records(source: DataSource | Path | str) -> list[Record]:
         DataError: There is no such data or split, or its form is not known.
     """
     form, place, split = open_source(as_source(source))
-    records = list(form.read(place))
-    splits = sorted({record.split for record in records if record.split})
+    records = DiskList(_record_to_json, _record_from_json)
+    found = set()
+    for record in form.read(place):
+        records.append(record)
+        found.add(record.split)
+    splits = sorted(found - {""})
     if split == ALL_SPLITS or (not split and TRAIN not in splits):
-        return records
+        yield from records
+        return
     wanted = split or TRAIN
     if wanted not in splits:
         present = ", ".join(splits) if splits else "none"
         raise DataError(f"{source} has no split {wanted!r}; its splits are: {present}")
-    return [record for record in records if record.problem or record.split == wanted]
+    for record in records:
+        if record.problem or record.split == wanted:
+            yield record
+
+
+def _record_to_json(record: Record) -> list[Any]:
+    return [
+        record.position,
+        None if record.path is None else str(record.path),
+        record.captions,
+        record.split,
+        record.repeats,
+        record.fields,
+        record.problem,
+        record.offset,
+        record.num_bytes,
+        record.name,
+    ]
+
+
+def _record_from_json(values: list[Any]) -> Record:
+    position, path, captions, *others = values
+    return Record(position, None if path is None else Path(path), tuple(captions), *others)
 
 
 def open_source(source: DataSource) -> tuple[SourceFormat, Place, str]:

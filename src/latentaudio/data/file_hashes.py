@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from pathlib import Path
-from typing import Any
 
-from ..config.parsing import parse_json, read_bounded
 from ..errors import DataError
-from ..fileio import atomic_write, sha256_of_file
+from ..fileio import sha256_of_file
+from .remembered import Remembered
 from .stored_sound import open_part
 
-_MAX_BYTES = 2**30
-"""Longest file of hashes that is read: some million sounds."""
 _SETTLE_S = 2.0
 """A file that was changed in the last 2 s may change again within the resolution of its times."""
 
@@ -26,22 +22,15 @@ class FileHashes:
     """
 
     def __init__(self, path: Path, settle_s: float = _SETTLE_S) -> None:
-        """Read the hashes of earlier runs.
+        """Find the hashes of earlier runs.
 
         Args:
-            path: JSON file to remember hashes in. A damaged file is written anew.
+            path: File to remember hashes in. A damaged file is written anew.
             settle_s: Files that changed in so many last seconds are not remembered.
         """
         self.path = path
         self.settle_s = settle_s
-        self._entries: dict[str, list[Any]] = {}
-        self._is_changed = False
-        try:
-            entries = parse_json(read_bounded(path, _MAX_BYTES))
-        except (OSError, ValueError):
-            return
-        if isinstance(entries, dict):
-            self._entries = entries
+        self._remembered = Remembered(path)
 
     def get(self, file: Path, offset: int = 0, num_bytes: int | None = None) -> str:
         """Return the SHA-256 of the bytes of a file, or of a part of it.
@@ -60,7 +49,7 @@ class FileHashes:
         try:
             state = file.stat()
             identity = [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
-            entry = self._entries.get(name)
+            entry = self._remembered.get(name)
             if isinstance(entry, list) and entry[:-1] == identity:
                 return str(entry[-1])
             checksum = _sha256(file, offset, num_bytes)
@@ -70,17 +59,16 @@ class FileHashes:
                 "replace the file or remove its line from the manifest"
             ) from None
         if time.time() - max(state.st_mtime, state.st_ctime) > self.settle_s:
-            self._entries[name] = [*identity, checksum]
-            self._is_changed = True
+            self._remembered.set(name, [*identity, checksum])
         return checksum
 
     def save(self) -> None:
-        """Remember the hashes for later runs."""
-        if not self._is_changed:
-            return
-        with atomic_write(self.path) as temporary:
-            temporary.write_text(json.dumps(self._entries), encoding="utf-8")
-        self._is_changed = False
+        """Remember the hashes for later runs.
+
+        Raises:
+            DataError: The file cannot be written.
+        """
+        self._remembered.save()
 
 
 def _sha256(file: Path, offset: int, num_bytes: int | None) -> str:

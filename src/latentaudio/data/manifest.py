@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import DataError
 from .clip import Clip, DataSource, DataSources, as_source, open_source, read_records
+from .clip_list import ClipList
 from .report import check_dataset
 from .sources.base import Place, Record
 from .sources.metadata_jsonl import FORMAT as METADATA_JSONL
@@ -22,7 +23,7 @@ METADATA = "metadata.jsonl"
 __all__ = ["METADATA", "Clip", "DataSource", "DataSources", "manifest_fingerprint", "read_manifest"]
 
 
-def read_manifest(*sources: DataSource | Path | str) -> tuple[Clip, ...]:
+def read_manifest(*sources: DataSource | Path | str) -> ClipList:
     """Return the clips of data sets that can be trained on, in the order of the data.
 
     Sounds with a problem are left out, and a warning names them: see `report.check_dataset`. A clip
@@ -68,7 +69,7 @@ def manifest_fingerprint(source: DataSource | Path | str) -> str:
     return digest.hexdigest()
 
 
-def _described(records: list[Record], place: Place) -> Iterator[str]:
+def _described(records: Iterable[Record], place: Place) -> Iterator[str]:
     """Yield the facts of each record that do not depend on the place of the data."""
     for record in records:
         path = str(record.path or "").removeprefix(str(place.folder))

@@ -46,7 +46,7 @@ class BucketPlan:
     """
 
     num_frames: int
-    rows: tuple[ClipRow, ...]
+    rows: Sequence[ClipRow]
     stored: Mapping[str, tuple[Bucket, int]]
 
     @property
@@ -60,18 +60,38 @@ class Chunk:
     """Some rows of a bucket, one after the other.
 
     Attributes:
-        num_frames: Length in mel frames.
-        rows: The rows, in the order of the file.
-        missing: Those that no earlier folder has, each once.
-        stored: Rows of an earlier folder, by key.
+        plan: The bucket.
+        start: Its first row of the chunk.
+        num_rows: Number of rows.
+        num_missing: Number of `missing`.
         file: File for the arrays of the missing rows.
     """
 
-    num_frames: int
-    rows: tuple[ClipRow, ...]
-    missing: tuple[ClipRow, ...]
-    stored: Mapping[str, tuple[Bucket, int]]
+    plan: BucketPlan
+    start: int
+    num_rows: int
+    num_missing: int
     file: Path
+
+    @property
+    def num_frames(self) -> int:
+        """Length in mel frames."""
+        return self.plan.num_frames
+
+    @property
+    def stored(self) -> Mapping[str, tuple[Bucket, int]]:
+        """Rows of an earlier folder, by key."""
+        return self.plan.stored
+
+    @property
+    def rows(self) -> tuple[ClipRow, ...]:
+        """The rows, in the order of the file."""
+        return tuple(self.plan.rows[self.start : self.start + self.num_rows])
+
+    @property
+    def missing(self) -> tuple[ClipRow, ...]:
+        """Those that no earlier folder has, each once."""
+        return missing_rows(self.rows, self.stored)
 
     @property
     def task(self) -> EncodeTask:
@@ -91,11 +111,12 @@ class Chunk:
         """Return the arrays of all rows, in their order."""
         parts: list[Arrays] = []
         order: list[str] = []
-        if self.missing:
+        rows = self.rows
+        if self.num_missing:
             parts.append(load_file(self.file))
-            order += [row.key for row in self.missing]
+            order += [row.key for row in missing_rows(rows, self.stored)]
         copied: dict[int, tuple[Bucket, list[str]]] = {}
-        for key in dict.fromkeys(row.key for row in self.rows):
+        for key in dict.fromkeys(row.key for row in rows):
             if key in self.stored:
                 bucket = self.stored[key][0]
                 copied.setdefault(id(bucket), (bucket, []))[1].append(key)
@@ -103,12 +124,24 @@ class Chunk:
             parts.append(bucket.select([self.stored[key][1] for key in keys]))
             order += keys
         arrays = parts[0] if len(parts) == 1 else concatenate(parts)
-        wanted = [row.key for row in self.rows]
+        wanted = [row.key for row in rows]
         if order == wanted:
             return arrays
         positions = {key: position for position, key in enumerate(order)}
         joined = Bucket(self.num_frames, len(order), arrays)
         return joined.select([positions[key] for key in wanted])
+
+
+def missing_rows(
+    rows: Sequence[ClipRow], stored: Mapping[str, tuple[Bucket, int]]
+) -> tuple[ClipRow, ...]:
+    """Return the rows that no earlier folder has, each once.
+
+    Args:
+        rows: The rows.
+        stored: Rows of an earlier folder, by key.
+    """
+    return tuple({row.key: row for row in rows if row.key not in stored}.values())
 
 
 def plan_chunks(plan: BucketPlan, folder: Path, encoder: str, num_rows: int) -> list[Chunk]:
@@ -123,11 +156,11 @@ def plan_chunks(plan: BucketPlan, folder: Path, encoder: str, num_rows: int) -> 
     chunks = []
     for start in range(0, len(plan.rows), num_rows):
         rows = plan.rows[start : start + num_rows]
-        missing = {row.key: row for row in rows if row.key not in plan.stored}
+        missing = missing_rows(rows, plan.stored)
         digest = hashlib.blake2b(f"{encoder} {plan.num_frames}".encode(), digest_size=16)
-        digest.update("".join(missing).encode())
+        digest.update("".join(row.key for row in missing).encode())
         file = folder / f"{digest.hexdigest()}.safetensors"
-        chunks.append(Chunk(plan.num_frames, rows, tuple(missing.values()), plan.stored, file))
+        chunks.append(Chunk(plan, start, len(rows), len(missing), file))
     return chunks
 
 

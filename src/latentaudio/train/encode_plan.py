@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..config.architecture import ModelConfig
 from ..data.clip import Clip
+from ..data.clip_list import clip_from_json, clip_to_json
+from ..data.disk_list import DiskList
 from ..data.file_hashes import FileHashes
 from .fingerprints import row_key
 from .pre_encoder import ClipRow
@@ -79,8 +82,8 @@ def bucket_by_length(clips: Sequence[Clip], config: ModelConfig) -> dict[int, li
 
 def plan_rows(
     clips: Sequence[Clip], config: ModelConfig, hashes: FileHashes
-) -> list[tuple[int, tuple[ClipRow, ...]]]:
-    """Return mel frames and rows of every bucket, the shortest first.
+) -> list[tuple[int, Sequence[ClipRow]]]:
+    """Return mel frames and rows of every bucket, the shortest first. The rows are on disk.
 
     Args:
         clips: Clips of the data set.
@@ -91,16 +94,28 @@ def plan_rows(
         DataError: A sound cannot be read.
     """
     captions_per_clip = max(len(clip.captions) for clip in clips)
-    buckets: dict[int, list[ClipRow]] = {}
+    buckets: dict[int, DiskList[ClipRow]] = {}
     for clip, start, repeats in _rows(clips, config):
         # clips with fewer captions repeat theirs
         captions = (clip.captions * captions_per_clip)[:captions_per_clip]
         row = ClipRow(clip, captions, start, repeats)
         checksum = hashes.get(clip.path, clip.offset, clip.num_bytes)
         row = replace(row, key=row_key(row, checksum))
-        buckets.setdefault(_num_frames(clip, config), []).append(row)
+        num_frames = _num_frames(clip, config)
+        if num_frames not in buckets:
+            buckets[num_frames] = DiskList(_row_to_json, _row_from_json)
+        buckets[num_frames].append(row)
     hashes.save()
-    return [(num_frames, tuple(rows)) for num_frames, rows in sorted(buckets.items())]
+    return sorted(buckets.items())
+
+
+def _row_to_json(row: ClipRow) -> list[Any]:
+    return [clip_to_json(row.clip), row.captions, row.start, row.repeats, row.key]
+
+
+def _row_from_json(values: list[Any]) -> ClipRow:
+    clip, captions, *others = values
+    return ClipRow(clip_from_json(clip), tuple(captions), *others)
 
 
 def _num_frames(clip: Clip, config: ModelConfig) -> int:
@@ -113,13 +128,20 @@ def _num_frames(clip: Clip, config: ModelConfig) -> int:
 
 def _rows(clips: Sequence[Clip], config: ModelConfig) -> Iterator[tuple[Clip, int, int]]:
     """Yield clip, first sample and repeats of each row."""
-    index = 0
-    while index < len(clips):
-        clip = clips[index]
-        repeats = 1
-        # the manifest repeats the clip itself, not an equal one
-        while index + repeats < len(clips) and clips[index + repeats] is clip:
+    previous: Clip | None = None
+    repeats = 0
+    for clip in clips:
+        if clip is previous:  # the manifest repeats the clip itself, not an equal one
             repeats += 1
-        for start in window_starts(clip, config):
-            yield clip, start, repeats
-        index += repeats
+            continue
+        if previous is not None:
+            yield from _windows(previous, repeats, config)
+        previous = clip
+        repeats = 1
+    if previous is not None:
+        yield from _windows(previous, repeats, config)
+
+
+def _windows(clip: Clip, repeats: int, config: ModelConfig) -> Iterator[tuple[Clip, int, int]]:
+    for start in window_starts(clip, config):
+        yield clip, start, repeats

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -275,7 +275,6 @@ def example_command(plan: FinetunePlan, output: Path, result: Path) -> str:
         output: Folder of the run.
         result: The file or folder that was written.
     """
-    captions: list[Any] = [clip.captions[0] for clip in plan.report.clips]
-    prompt = json.dumps(captions[0], ensure_ascii=False)
+    prompt = json.dumps(plan.report.clips[0].captions[0], ensure_ascii=False)
     flag = f"--model {output}" if result.is_dir() else f"--adapter {output}"
     return f"latentaudio generate {prompt} {flag}"

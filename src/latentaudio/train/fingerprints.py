@@ -43,8 +43,21 @@ def data_fingerprint(encoder: str, buckets: Sequence[tuple[int, Sequence[ClipRow
         encoder: Result of `encoder_fingerprint`.
         buckets: Mel frames and clips of every bucket.
     """
-    keys = [[num_frames, [[row.key, row.repeats] for row in rows]] for num_frames, rows in buckets]
-    return _digest([encoder, keys])
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for piece in _listed(encoder, buckets):
+        digest.update(piece.encode())
+    return digest.hexdigest()
+
+
+def _listed(encoder: str, buckets: Sequence[tuple[int, Sequence[ClipRow]]]) -> Iterator[str]:
+    """Yield the encoder, and the keys and repeats of each bucket, as JSON in pieces."""
+    yield f"[{json.dumps(encoder)}, ["
+    for index, (num_frames, rows) in enumerate(buckets):
+        yield f"{', ' if index else ''}[{num_frames}, ["
+        for number, row in enumerate(rows):
+            yield f"{', ' if number else ''}{json.dumps([row.key, row.repeats])}"
+        yield "]]"
+    yield "]]"
 
 
 def encoder_fingerprint(model_folder: Path, config: ModelConfig) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..data.clip_list import ClipList
 from ..data.file_hashes import FileHashes
 from ..data.manifest import Clip, read_manifest
 from ..errors import ConfigError
@@ -64,7 +65,7 @@ class HeldOut:
         number = int(checksum[:8], 16)
         return number < self.options.fraction * _HASH_RANGE
 
-    def split(self, clips: Sequence[Clip]) -> tuple[Sequence[Clip], Sequence[Clip]]:
+    def split(self, clips: ClipList) -> tuple[Sequence[Clip], Sequence[Clip]]:
         """Return the clips to train on, and the clips that are held out.
 
         Args:
@@ -78,8 +79,8 @@ class HeldOut:
             return clips, ()
         if self.folders:
             return clips, read_manifest(*self.folders)
-        training = [clip for clip in clips if self.is_training(clip)]
-        validation = [clip for clip in clips if self.is_validation(clip)]
+        training = clips.filtered(self.is_training)
+        validation = clips.filtered(self.is_validation)
         self.check(len(training), len(validation))
         return training, validation
 

@@ -75,7 +75,7 @@ __all__ = [
 ]
 
 FOLDER_NAME = "pre_encoded"
-HASHES_FILE = "file_hashes.json"
+HASHES_FILE = "file_hashes.sqlite"
 KEYS_FILE = "keys.txt"
 """File in a folder of encoded clips: the key of each clip, in the order of the rows."""
 SHARD_SIZE = 128  # rows of a chunk
@@ -145,7 +145,7 @@ def _pre_encode(
     encoder = encoder_fingerprint(model_folder, config)
     clips = read_manifest(*data)
     if keep is not None:
-        clips = tuple(clip for clip in clips if keep(clip))
+        clips = clips.filtered(keep)
     buckets = plan_rows(clips, config, FileHashes(root / HASHES_FILE))
     folder = root / data_fingerprint(encoder, buckets)
     if (folder / INDEX_FILE).is_file():
@@ -314,14 +314,15 @@ def _encode_chunks(
     chunks: Sequence[Chunk], arguments: EncoderArguments, progress: Progress
 ) -> None:
     """Encode the chunks that have no file yet. Many are encoded in several processes."""
-    total = sum(len(chunk.rows) for chunk in chunks)
-    to_do = [chunk.task for chunk in chunks if chunk.missing and not chunk.is_encoded]
-    num_missing = sum(len(task.rows) for task in to_do)
+    total = sum(chunk.num_rows for chunk in chunks)
+    to_do = [chunk for chunk in chunks if chunk.num_missing and not chunk.is_encoded]
+    num_missing = sum(chunk.num_missing for chunk in to_do)
     num_done = total - num_missing
     num_workers = max(1, min(os.cpu_count() or 1, _MAX_WORKERS, num_missing // CLIPS_PER_WORKER))
     if num_done:
         progress(num_done, total)
-    with closing(parallel_map(partial(_encode_chunk, arguments), to_do, num_workers)) as results:
+    tasks = (chunk.task for chunk in to_do)
+    with closing(parallel_map(partial(_encode_chunk, arguments), tasks, num_workers)) as results:
         for num_rows in results:
             num_done += num_rows
             progress(num_done, total)
@@ -336,11 +337,9 @@ def _write(
     """Write the folder of a data set from the files of its chunks."""
     with atomic_directory(folder) as temporary:
         index = []
-        keys: list[str] = []
         for plan in plans:
             path = temporary / f"frames_{plan.num_frames}.safetensors"
             write_bucket(path, plan, chunks[plan.num_frames])
-            keys += [row.key for row in plan.rows]
             entry: dict[str, object] = {"frames": plan.num_frames, "count": len(plan.rows)}
             if plan.repeats:
                 entry["repeats"] = plan.repeats
@@ -355,7 +354,9 @@ def _write(
             "captions": len(plans[0].rows[0].captions),
             "buckets": index,
         }
-        (temporary / KEYS_FILE).write_text("\n".join(keys), encoding="utf-8")
+        with (temporary / KEYS_FILE).open("w", encoding="utf-8", newline="\n") as file:
+            for plan in plans:
+                file.writelines(f"{row.key}\n" for row in plan.rows)
         (temporary / INDEX_FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
