@@ -1,7 +1,7 @@
 """Compare networks and arithmetic of the evaluation with other implementations.
 
     pip install --no-deps --target ORACLES torchlibrosa==0.1.0 panns_inference==0.1.1 matplotlib
-    pip install --no-deps --target ORACLES kadtk==1.1.0 fadtk==1.1.0
+    pip install --no-deps --target ORACLES kadtk==1.1.0 fadtk==1.1.0 audioldm_eval==0.0.3
     pip download --no-deps torchvggish==0.2, and unpack it into ORACLES
     pip download --no-deps hear21passt==0.0.26 audiobox_aesthetics==0.0.4 torchaudio==2.11.1, and
     unpack them into ORACLES, of torchaudio only torchaudio/compliance
@@ -13,6 +13,8 @@ norms have random statistics, so that none is the identity.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import sys
 import tempfile
@@ -30,6 +32,7 @@ from latentaudio.evaluate.backbones.panns import FRONT_ENDS, PANNs
 from latentaudio.evaluate.backbones.passt import PaSST, log_mel
 from latentaudio.evaluate.backbones.vggish import VGGish, make_examples
 from latentaudio.evaluate.features import feature_set
+from latentaudio.evaluate.metrics import METRICS
 from latentaudio.evaluate.metrics import kad as kad_metric
 from latentaudio.evaluate.metrics.aesthetics import AXES
 from latentaudio.evaluate.metrics.base import MetricInputs
@@ -237,6 +240,52 @@ def check_distances(folder: Path) -> None:
     compare("kadtk 1.1.0, KAD, bandwidth of the generated", *scalars(expected, result.value))
 
 
+def check_audioldm_eval(folder: Path) -> None:
+    """The arithmetic of audioldm_eval on the same features and logits."""
+    rng = np.random.default_rng(0)
+    sides = {}
+    for side, shift in (("generated", 0.2), ("reference", 0.0)):
+        features = torch.from_numpy(rng.standard_normal((403, 32)) + shift)
+        logits = torch.from_numpy(2 * rng.standard_normal((403, 50)) + shift)
+        names = [f"{index:03}.wav" for index in range(403)]
+        sides[side] = {"2048": features, "logits": logits, "file_path_": names}
+    first = sides["generated"]
+    second = sides["reference"]
+    package = types.ModuleType("audioldm_eval")  # its __init__ imports tools of other versions
+    package.__path__ = [str(Path(path) / "audioldm_eval") for path in sys.path]
+    sys.modules["audioldm_eval"] = package
+    from audioldm_eval.metrics.fid import calculate_fid
+    from audioldm_eval.metrics.isc import calculate_isc
+    from audioldm_eval.metrics.kid import calculate_kid
+    from audioldm_eval.metrics.kl import calculate_kl
+
+    silence = contextlib.redirect_stdout(io.StringIO())
+    with silence:
+        expected = {
+            "frechet": calculate_fid(first, second, "2048")["frechet_distance"],
+            "kid": calculate_kid(first, second, 100, 300, 3, None, 1, 2020, "2048")[
+                "kernel_inception_distance_mean"
+            ],
+            "inception-score": calculate_isc(first, "logits", 2020, True, 10)[
+                "inception_score_mean"
+            ],
+        }
+        divergences = calculate_kl(first, second, "logits")[0]
+    protocol = replace(PROTOCOLS["audioldm_eval"], kid_subset_size=300)
+    both = [feature_set(s["2048"].numpy(), s["logits"].numpy(), s["file_path_"])
+            for s in sides.values()]  # fmt: skip
+    pairs = [(index, index) for index in range(403)]
+    inputs = MetricInputs(*both, protocol, pairs)
+    for name, value in expected.items():
+        [result] = METRICS[name].compute(inputs)
+        compare(f"audioldm_eval 0.0.3, {name}", *scalars(value, result.value))
+    ours = {result.variant: result.value for result in METRICS["kl"].compute(inputs)}
+    for form, variant in (("softmax", "softmax"), ("sigmoid", "sigmoid sum")):
+        value = divergences[f"kullback_leibler_divergence_{form}"]
+        mine = ours[f"{variant}, reference || generated"]
+        compare(f"audioldm_eval 0.0.3, KL {form}", *scalars(value, mine))
+
+
 def scalars(*values: float) -> list[np.ndarray]:
     """Numbers as arrays."""
     return [np.array([value]) for value in values]
@@ -246,7 +295,8 @@ def main() -> None:
     """Run all comparisons."""
     print(f"torch {torch.__version__}, numpy {np.__version__}, Python {sys.version.split()[0]}\n")
     print("| what | shape | largest difference | relative |\n|---|---|---|---|")
-    checks = {"distances": check_distances, "vggish": check_vggish, "panns": check_panns,
+    checks = {"distances": check_distances, "audioldm_eval": check_audioldm_eval,
+              "vggish": check_vggish, "panns": check_panns,
               "passt": check_passt, "aesthetics": check_aesthetics}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         for name in sys.argv[1:] or checks:

@@ -24,6 +24,10 @@ def test_captions_are_read_in_every_form(tmp_path):
     for name, text in forms.items():
         (tmp_path / name).write_text(text)
         assert read_captions(tmp_path / name) == EXPECTED, name
+    (tmp_path / "clotho.csv").write_text('file_name,caption_1,caption_2\na b.wav,"x, y",z\n')
+    assert read_captions(tmp_path / "clotho.csv") == {"a b": ("x, y", "z")}
+    (tmp_path / "musiccaps.csv").write_text('ytid,start_s,caption\n-0abc,30,"a band"\n')
+    assert read_captions(tmp_path / "musiccaps.csv") == {"-0abc": ("a band",)}
     (tmp_path / "audiocaps.csv").write_text(AUDIOCAPS)
     assert read_captions(tmp_path / "audiocaps.csv") == {"abc.d": ("a dog", "a hound")}
 

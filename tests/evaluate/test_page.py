@@ -1,7 +1,9 @@
 """The page of several results, classes and maps of clips, and subsets."""
 
+import hashlib
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from latentaudio.evaluate.overview import classes_by_folder, map_embeddings
 from latentaudio.evaluate.protocols import PROTOCOLS
 from latentaudio.evaluate.request import Request
 from latentaudio.evaluate.run import evaluate_folders
+from latentaudio.evaluate.subset_lists import SUBSETS
 
 RATE = 8000
 PROTOCOL = replace(PROTOCOLS["recommended"], backbones=("tiny",), metrics=("frechet", "kl", "lsd"))
@@ -151,6 +154,26 @@ def test_a_subset_is_measured_and_missing_clips_are_counted(folders):
     table.write_text("\n")
     with pytest.raises(DataError, match="no names"):
         read_subset(table)
+
+
+def test_named_lists_have_their_ids():
+    for name, row in SUBSETS.items():
+        names = read_subset(Path(name))
+        assert len(names) == len(set(names)) == row.num_clips
+        assert hashlib.sha256("\n".join(names).encode()).hexdigest() == row.sha256
+        assert all(re.fullmatch(r"[\w-]{11}", each) for each in names)
+
+
+def test_ids_find_files_with_and_without_a_y(tmp_path):
+    ids = read_subset(Path("audiocaps-964"))
+    for name in (ids[0], f"Y{ids[1]}", "Yother"):
+        (tmp_path / f"{name}.wav").touch()
+    folder, missing = select_clips(find_clips(tmp_path), ids)
+    assert set(folder.names) == {ids[0], f"Y{ids[1]}"} and missing == ids[2:]
+    table = tmp_path / "table.csv"
+    table.write_text(f"youtube_id,start_time\n{ids[1]},30\n{ids[1]},30\n")  # no captions
+    folder, missing = select_clips(find_clips(tmp_path), read_subset(table))
+    assert folder.names == (f"Y{ids[1]}",) and not missing
 
 
 def test_names_are_as_short_as_they_may_be(tmp_path):

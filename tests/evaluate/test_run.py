@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +81,55 @@ def test_every_value_states_all_that_it_depends_on(folders):
     assert "each clip is the best of 3 candidates, ranked by clap=x" in result.warnings
     assert result.generated.levels["duration_s"].mean == pytest.approx(0.3)
     assert len(values["kl", "softmax, reference || generated"].by_clip) == NUM_CLIPS
+
+
+@pytest.mark.parametrize("num_clips", range(1, 8))
+def test_few_clips_give_numbers_or_reasons(num_clips, tmp_path, tiny_backbone):
+    for side in ("generated", "reference"):
+        make_clips(tmp_path / side, len(side), num_clips)
+    result = run(tmp_path)
+    measured = {value.metric for value in result.values}
+    left_out = {each.metric: each.reason for each in result.not_computed}
+    assert measured | set(left_out) == set(PROTOCOL.metrics)
+    assert ("frechet" in measured) == (num_clips >= 2)
+    assert ("frechet-infinity" in measured) == (num_clips >= 6)
+    if num_clips < 6:
+        assert left_out["frechet-infinity"].endswith("has fewer than 6 clips")
+
+
+def test_a_clip_of_one_frame_is_compared(folders):
+    write(folders / "generated" / "clip0.wav", np.full((1, 60), 0.1, np.float32), RATE)
+    values = values_of(run(folders, metrics=("ssim", "psnr", "lsd")))
+    assert 0 < values["ssim", ""].by_clip["clip0"] < 1
+
+
+def test_features_that_overflow_are_unreadable(folders, tiny_backbone, monkeypatch):
+    embed = tiny_backbone.embed
+    write(folders / "generated" / "clip0.wav", np.full((1, 2000), 0.5, np.float32), RATE)
+
+    def overflow(samples):
+        features = embed(samples)
+        factor = np.inf if samples.min() > 0.4 else 1
+        return replace(features, embeddings=factor * features.embeddings)
+
+    monkeypatch.setattr(tiny_backbone, "embed", overflow)
+    with pytest.raises(DataError, match=r"tiny gives values for .*clip0.wav that are not finite"):
+        run(folders)
+    result = run(folders, skip_unreadable=True, metrics=("frechet",))
+    assert [Path(path).name for path in result.generated.skipped] == ["clip0.wav"]
+
+
+def test_a_damaged_entry_is_not_used(folders, tmp_path):
+    cache = tmp_path / "cache"
+    run(folders, cache)
+    with sqlite3.connect(cache / FILE_NAME) as database:
+        [(entry,)] = database.execute(
+            "SELECT data FROM checked WHERE key NOT LIKE 'facts%' LIMIT 1"
+        )
+        damaged = entry[:-2] + bytes([entry[-2] ^ 1]) + entry[-1:]
+        database.execute("UPDATE checked SET data = ? WHERE data = ?", (damaged, entry))
+    with pytest.raises(DataError, match="an entry is damaged"):
+        run(folders, cache)
 
 
 def test_a_stored_result_is_read_back(folders, tmp_path):

@@ -30,7 +30,8 @@ from latentaudio.evaluate.run import evaluate_features, evaluate_folders
 
 RATE = 8000
 NAMES = ("dog", "rain", "bell")
-METRICS = ("frechet", "kad", "kl", "inception-score", "lsd", "ssim", "control")
+METRICS = ("frechet", "frechet-infinity", "kad", "kid", "kl", "inception-score", "lsd", "ssim",
+    "psnr", "control")  # fmt: skip
 PROTOCOL = replace(PROTOCOLS["recommended"], backbones=("tiny",), metrics=METRICS)
 AXES = {name: {"mean": 5.0, "std": 1.0} for name in ("CE", "CU", "PC", "PQ")}
 
@@ -67,7 +68,7 @@ def open_subset(folder):
 def open_features(folder):
     pairs = [(folder / f"{kind}0.npy", folder / f"{kind}1.npy") for kind in ("e", "l")]
     sets = read_feature_sets(*pairs)
-    names = ("frechet", "kad", "kid", "kl", "inception-score")
+    names = ("frechet", "frechet-infinity", "kad", "kid", "kl", "inception-score")
     str(evaluate_features(*sets, PROTOCOL, names, ("a", "b")))
 
 
@@ -128,7 +129,7 @@ def make_evaluation_seeds(folder):
     (part / "subset.txt").write_text("dog\nrain.wav\n")
     for kind, size in (("e", 3), ("l", 4)):
         for side in range(2):
-            np.save(part / f"{kind}{side}.npy", rng.standard_normal((5, size)))
+            np.save(part / f"{kind}{side}.npy", rng.standard_normal((7, size)))
     result.save(part / "result.json")
     result.save(part / "other.json")
     store = AnswerStore(_plan(part), part / "answers.json")

@@ -33,9 +33,10 @@ def check_case(seeds, seed, case):
         return check_file(name, seeds, Path(folder), rng)
 
 
-def make_cases(num_files, num_commands, names, first_command=0):
-    """Return cases of all kinds in turn, then command lines from a number on."""
-    cases = [(names[index % len(names)], index // len(names)) for index in range(num_files)]
+def make_cases(num_files, num_commands, names, first_command=0, first_file=0):
+    """Return cases of all kinds in turn, then command lines, both from a number on."""
+    indices = range(first_file, first_file + num_files)
+    cases = [(names[index % len(names)], index // len(names)) for index in indices]
     numbers = range(first_command, first_command + num_commands)
     return cases + [(COMMAND, number) for number in numbers]
 
@@ -52,13 +53,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--commands", type=int, default=1000)
+    parser.add_argument("--first-file", type=int, default=0, help="to go on with a long run")
     parser.add_argument("--first-command", type=int, default=0, help="to go on with a long run")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--only", nargs="+", help="cases, as KIND:NUMBER")
     parser.add_argument("--seeds", type=Path, help="folder to keep the valid files in")
     options = parser.parse_args()
-    cases = make_cases(options.files, options.commands, options.kinds, options.first_command)
+    first = (options.first_command, options.first_file)
+    cases = make_cases(options.files, options.commands, options.kinds, *first)
     if options.only:
         cases = []
         for text in options.only:

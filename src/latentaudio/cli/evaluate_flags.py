@@ -61,8 +61,8 @@ class EvaluationFlags:
         OptionalPath,
         _flag(
             CLIPS,
-            "List of the clips to measure: .txt with a name on each line, or .csv, .jsonl, .json. "
-            "Missing clips are counted. Default: all clips of the folders.",
+            "Clips to measure: audiocaps-964, or a .txt with a name on each line, or .csv, .jsonl, "
+            ".json. Missing clips are counted. Default: all clips of the folders.",
         ),
     ] = None
     skip_unreadable: Annotated[

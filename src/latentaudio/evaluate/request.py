@@ -25,7 +25,7 @@ class Request:
         generated: folder of the clips that are measured.
         protocol: settings.
         reference: folder of the clips that they are compared with; None: no such metrics.
-        subset: file with names of clips; None: all clips are measured.
+        subset: named list, or file with names of clips; None: all clips are measured.
         captions: file with the captions; None: those in the tags of the files.
         metrics: names of metrics; (): those of the protocol, as far as they can be measured.
         backbones: names of backbones; (): those of the protocol.

@@ -47,9 +47,6 @@ from .resampling import resampler_name
 from .statement import Statement, complete_statement, network_label
 from .text_similarity import captions_sha256, similarities
 
-MIN_CLIPS = 2
-"""Fewest clips of a distribution."""
-
 
 @dataclass
 class _Sides:
@@ -192,18 +189,26 @@ def evaluate_features(
     pairs, _ = pair_names(generated.names, reference.names)
     inputs = MetricInputs(generated, reference, protocol, pairs)
     values: list[Value] = []
+    missing: list[NotComputed] = []
     for name in metrics:
         metric = get_metric(name)
         if {"texts", "audio", "aesthetics"} & set(metric.needs):
             raise UsageError(f"{name} needs audio files, not features; leave it out")
+        if min(len(generated), len(reference)) < metric.min_clips:
+            reason = f"it needs {metric.min_clips} rows or more in both files"
+            missing.append(NotComputed(metric=name, reason=reason))
+            continue
         for result in metric.compute(inputs):
             values.append(_value(metric, metric.title, result, protocol, Statement()))
+    if missing and not values:
+        raise UsageError(f"{missing[0].metric} cannot be measured: {missing[0].reason}")
     return Evaluation(
         software=software(),
         protocol=protocol.as_dict(),
         generated=ClipSet(path=paths[0], n=len(generated)),
         reference=ClipSet(path=paths[1], n=len(reference)),
         values=tuple(values),
+        not_computed=tuple(missing),
     )
 
 
@@ -271,8 +276,8 @@ def _why_not(metric: MetricSpec, spec: BackboneSpec | None, sides: _Sides) -> st
     is_distribution = "embeddings" in needs or "classes" in needs
     sets = [sides.generated, sides.reference] if "reference" in needs else [sides.generated]
     for side in sets:
-        if is_distribution and side is not None and len(side.folder.names) < MIN_CLIPS:
-            return f"{side.folder.path} has fewer than {MIN_CLIPS} clips"
+        if is_distribution and side is not None and len(side.folder.names) < metric.min_clips:
+            return f"{side.folder.path} has fewer than {metric.min_clips} clips"
     return ""
 
 

@@ -54,6 +54,13 @@ def test_the_mean_over_parts_is_another_number():
     assert parts.details["splits"] == 3
 
 
+def test_parts_are_those_of_the_published_code():
+    parts = inception_score.split(10, 3, 2020)
+    assert [len(part) for part in parts] == [3, 3, 4]  # not 4, 3, 3 as numpy splits
+    order = np.random.RandomState(2020).permutation(10)
+    assert np.concatenate(parts).tolist() == order.tolist()
+
+
 def test_kl_has_four_named_forms_that_equal_scipys():
     results = {each.variant: each for each in kl.compute(logit_inputs(A, B))}
     assert len(results) == 4
@@ -94,7 +101,7 @@ def test_a_divergence_is_zero_to_itself_and_never_below_zero(divergence, height)
 
 def test_epsilon_bounds_the_divergence_as_in_the_published_code():
     sure = one_hot(2)
-    expected = math.log((1 + 1e-6) / 1e-6)
+    expected = math.log(1 / 1e-6)  # it is added to the second distribution alone
     assert kl.softmax_kl(sure[0], sure[1], 1e-6) == pytest.approx(expected, rel=1e-9)
     assert kl.softmax_kl(sure[0], sure[1]) == pytest.approx(1000)
 

@@ -90,7 +90,7 @@ def test_noise_that_repeats_every_hop_is_found():
     assert abs(hop_repetition(noise)) < 0.03
     repeated = np.tile(rng.standard_normal(160), 100) + 0.7 * noise
     assert hop_repetition(repeated) > 0.4
-    assert hop_repetition(np.zeros(RATE)) == 0.0
+    assert hop_repetition(np.zeros(RATE)) == hop_repetition(np.ones(RATE)) == 0.0
 
 
 def test_the_rise_is_that_of_the_attack():
@@ -141,7 +141,7 @@ def test_every_stage_is_measured(ear):
     parts = ("stages", "presets")
     presets = {"draft": ("4 steps", lambda prompt, seed: (noise, 0.25))}
     benchmark = benchmark_of(ear, recordings=recordings, presets=presets)
-    report = evaluate_mini(benchmark, "fake", parts)
+    report = evaluate_mini(benchmark, EarReport("fake", 0, DURATION), parts)
     stages = {each.stage: each for each in report.stages}
     assert list(stages) == [
         "recordings", "recordings, vocoder", "recordings, VAE and vocoder",
@@ -167,11 +167,11 @@ def test_every_stage_is_measured(ear):
 def test_diversity_compares_seeds_with_renders(ear, monkeypatch):
     monkeypatch.setattr(ear_benchmark, "DIVERSITY_PROMPTS", {"rain": "rain", "gone": "x"})
     benchmark = benchmark_of(ear)
-    [found] = evaluate_mini(benchmark, "fake", ["diversity"]).diversity
+    [found] = evaluate_mini(benchmark, EarReport("fake", 0, DURATION), ["diversity"]).diversity
     assert found.n == 3 and found.generated > 0 and found.renders > 0
     same = benchmark_of(ear)
     object.__setattr__(same, "generate", lambda *_: [np.ones(RATE)])
-    [found] = evaluate_mini(same, "fake", ["diversity"]).diversity
+    [found] = evaluate_mini(same, EarReport("fake", 0, DURATION), ["diversity"]).diversity
     assert found.generated == pytest.approx(0, abs=1e-6)
 
 
@@ -180,13 +180,13 @@ def test_a_clip_that_cannot_be_made_is_silence_and_no_hit(ear):
         raise GenerationError("silence")
 
     benchmark = EarBenchmark(fail, lambda x: x, lambda x: x, ear, duration=DURATION)
-    pairs = evaluate_mini(benchmark, "fake", ["pairs"]).pairs
+    pairs = evaluate_mini(benchmark, EarReport("fake", 0, DURATION), ["pairs"]).pairs
     assert [(each.hits, each.median) for each in pairs] == [(0, 0.0)] * 4
     assert [each.n for each in pairs] == [16, 16, 12, 12]
 
 
 def test_the_tables_are_printed_and_stored(ear, tmp_path):
-    report = evaluate_mini(benchmark_of(ear), "fake", ["stages"])
+    report = evaluate_mini(benchmark_of(ear), EarReport("fake", 0, DURATION), ["stages"])
     text = str(report)
     assert "renders, VAE and vocoder" in text and "generated" in text
     report.save(tmp_path / "x.json")
@@ -217,7 +217,7 @@ def test_recordings_come_from_the_table_of_the_script(tmp_path):
     with pytest.raises(DataError, match="cannot read"):
         read_recordings(tmp_path / "none")
     with pytest.raises(UsageError, match="two clips"):
-        evaluate_mini(benchmark_of(None, num_clips=1), "fake", [])
+        evaluate_mini(benchmark_of(None, num_clips=1), EarReport("fake", 0, DURATION), [])
 
 
 def test_the_command_measures_a_model(tiny_folder, tmp_path, monkeypatch, capsys, ear):
@@ -232,7 +232,40 @@ def test_the_command_measures_a_model(tiny_folder, tmp_path, monkeypatch, capsys
     assert main(["evaluate", "mini", str(tiny_folder), *flags, *files]) == 0
     assert "renders, VAE and vocoder" in capsys.readouterr().out
     assert "| draft |" in page.read_text()
-    assert json.loads((tmp_path / "mini.json").read_text())["presets"][0]["seconds"] > 0
+    stored = EarReport.load(tmp_path / "mini.json")
+    assert stored.presets[0].seconds > 0 and stored.settings["prompts"] == 2
+    assert f"weights: {stored.settings['SHA-256 of the weights']}" in page.read_text()
+    # A stopped command goes on, but not with the results of other settings.
+    unfinished = tmp_path / "mini.unfinished.json"
+    assert not unfinished.exists()
+    stored.save(unfinished)
+    assert main(["evaluate", "mini", str(tiny_folder), *flags, *files]) == 0
+    assert EarReport.load(tmp_path / "mini.json") == stored and not unfinished.exists()
+    stored.settings["seeds"] = 3
+    stored.presets.clear()
+    stored.save(unfinished)
+    assert main(["evaluate", "mini", str(tiny_folder), *flags, *files]) == 0
+    assert EarReport.load(tmp_path / "mini.json").presets
+
+
+def test_a_stopped_benchmark_goes_on(ear, tmp_path):
+    def measure(report, parts):
+        lengths = []
+
+        def store(report):
+            report.save(tmp_path / "x.json")
+            lengths.append(len(report.stages) + len(report.presets))
+
+        presets = {"draft": ("", lambda prompt, seed: (np.ones(RATE, np.float32), 0.1))}
+        evaluate_mini(benchmark_of(ear, presets=presets), report, parts, store)
+        return lengths
+
+    whole = EarReport("fake", 0, DURATION)
+    assert measure(whole, ["stages", "presets"]) == [3, 4, 5]
+    half = EarReport("fake", 0, DURATION, stages=whole.stages[:3])
+    assert measure(half, ["stages", "presets"]) == [4, 5]
+    assert EarReport.load(tmp_path / "x.json") == half == whole
+    assert measure(half, ["stages", "presets"]) == []
 
 
 @pytest.mark.parametrize(
@@ -241,6 +274,7 @@ def test_the_command_measures_a_model(tiny_folder, tmp_path, monkeypatch, capsys
         (["--parts", "x"], "--parts x"),
         (["--presets", "x"], "--presets x"),
         (["--clips", "1"], "--clips 1"),
+        (["--quality-clips", "1"], "--quality-clips 1: it must be 2 or more"),
         (["--output", "x.txt"], "--output x.txt"),
         (["--markdown", "nowhere/x.md"], "the folder does not exist"),
         (["--recordings", "nowhere"], "cannot read nowhere"),

@@ -100,6 +100,7 @@ class MetricSpec:
         is_lower_better: whether smaller numbers are better; None if neither is.
         title_of_mini: its name in tables for a backbone of `mini`; "": `title`. A network that was
             trained on the model's own kind of sounds must not look like the published one.
+        min_clips: fewest clips of a set, if it reads embeddings or classes.
     """
 
     name: str
@@ -108,6 +109,7 @@ class MetricSpec:
     needs: tuple[Need, ...]
     is_lower_better: bool | None = True
     title_of_mini: str = ""
+    min_clips: int = 2
 
 
 def mean_measurement(

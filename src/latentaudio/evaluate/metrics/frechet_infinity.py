@@ -78,6 +78,7 @@ SPEC = MetricSpec(
     "Fréchet distance, N to infinity",
     compute,
     ("embeddings", "reference"),
+    min_clips=2 * MIN_PARTS,
 )
 
 

@@ -9,9 +9,11 @@ Letters: N clips, K classes.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import scipy.special
+from numpy.typing import NDArray
 
 from .base import (
     Measurement,
@@ -37,6 +39,13 @@ def log_scores(log_probs: Matrix) -> Matrix:
     return np.asarray(terms.sum(axis=1))
 
 
+def split(num_clips: int, num_parts: int, seed: int) -> list[NDArray[np.int64]]:
+    """Return the clips of random parts, the same as in torch-fidelity and audioldm_eval."""
+    order = np.random.RandomState(seed).permutation(num_clips)
+    edges = [index * num_clips // num_parts for index in range(num_parts + 1)]
+    return [order[start:end] for start, end in pairwise(edges)]
+
+
 def compute(inputs: MetricInputs) -> list[Measurement]:
     """Return the score, over all clips or as the mean over parts if the protocol says so."""
     num_clips = len(inputs.generated)
@@ -46,8 +55,7 @@ def compute(inputs: MetricInputs) -> list[Measurement]:
     value = math.exp(scores.mean())
     num_splits = inputs.protocol.inception_splits
     if num_splits > 1:
-        order = np.random.default_rng(inputs.protocol.seed).permutation(num_clips)
-        parts = np.array_split(order, min(num_splits, num_clips))
+        parts = split(num_clips, min(num_splits, num_clips), inputs.protocol.seed)
         value = float(np.mean([math.exp(log_scores(log_probs[part]).mean()) for part in parts]))
     influences = value * (scores - scores.mean())
     variance = variance_of_mean(influences)

@@ -36,7 +36,7 @@ def compute(inputs: MetricInputs) -> list[Measurement]:
     value = result.value
     if protocol.kid_subsets:
         size = min(protocol.kid_subset_size, len(generated), len(reference))
-        rng = np.random.default_rng(protocol.seed)
+        rng = np.random.RandomState(protocol.seed)  # the draws of torch-fidelity, audioldm_eval
         values = []
         for _ in range(protocol.kid_subsets):
             rows = rng.choice(len(generated), size, replace=False)

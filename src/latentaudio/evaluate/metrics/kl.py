@@ -26,8 +26,7 @@ def softmax_kl(first: Vector, second: Vector, epsilon: float = 0.0) -> float:
     log_p = scipy.special.log_softmax(first)
     log_q = scipy.special.log_softmax(second)
     if epsilon:
-        ratio = (np.exp(log_p) + epsilon) / (np.exp(log_q) + epsilon)
-        return float((np.exp(log_p) * np.log(ratio)).sum())
+        return float((np.exp(log_p) * (log_p - np.log(np.exp(log_q) + epsilon))).sum())
     return float(max(0.0, (np.exp(log_p) * (log_p - log_q)).sum()))
 
 
@@ -42,9 +41,9 @@ def bernoulli_kl(first: Vector, second: Vector, epsilon: float = 0.0) -> float:
 
 def sigmoid_sum(first: Vector, second: Vector, epsilon: float = 0.0) -> float:
     """Return the sum of p log(p / q) over sigmoid probabilities; no divergence, may be below 0."""
-    p = scipy.special.expit(first)
+    log_p = scipy.special.log_expit(first)
     q = scipy.special.expit(second)
-    return float((p * np.log((p + epsilon) / (q + epsilon))).sum())
+    return float((np.exp(log_p) * (log_p - np.log(q + epsilon))).sum())
 
 
 _SIGMOID: dict[str, Divergence] = {"bernoulli": bernoulli_kl, "sum": sigmoid_sum}

@@ -30,9 +30,10 @@ def hop_repetition(samples: NDArray[np.floating]) -> float:
 
     It is the autocorrelation of the whitened signal. Noise has 0 or less.
     """
-    if not np.any(samples):
+    centered = samples - samples.mean()
+    if not np.any(centered):
         return 0.0
-    spectrum = np.fft.rfft(samples - samples.mean())
+    spectrum = np.fft.rfft(centered)
     kernel = np.ones(_SMOOTHING_BINS) / _SMOOTHING_BINS
     smooth = np.convolve(np.abs(spectrum) ** 2, kernel, "same")
     white = np.fft.irfft(spectrum / np.sqrt(smooth + 1e-9))

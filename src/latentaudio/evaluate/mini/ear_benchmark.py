@@ -37,7 +37,7 @@ Process = Callable[[Clip], Clip]
 """Samples [T] -> samples [T]."""
 Progress = Callable[[str, int, int], None]
 
-PARTS = ("quality", "stages", "levels", "diversity", "pairs", "presets")
+PARTS = ("quality", "stages", "diversity", "pairs", "presets")
 """Parts of the benchmark; the first is that of `evaluate quality`."""
 SYNTHESIZER = "Synthesizer"
 SYNTHESIZER_CLASSES = ("synth lead", "synth pad", "organ", "accordion", "bass guitar")
@@ -67,6 +67,7 @@ class EarBenchmark:
         classifier: the network that was trained on renders; None leaves its columns out.
         recordings: (sound class, samples at 16 kHz) of recordings.
         num_clips: prompts over all sound classes.
+        num_preset_clips: the same, for each preset.
         num_seeds: clips of one prompt, for the diversity.
         duration: of generated clips, in seconds.
         seed: of prompts and clips.
@@ -81,6 +82,7 @@ class EarBenchmark:
     classifier: SoundClassifier | None = None
     recordings: Sequence[tuple[str, Clip]] = ()
     num_clips: int = 176
+    num_preset_clips: int = 88
     num_seeds: int = 8
     duration: float = 5.12
     seed: int = 0
@@ -105,45 +107,83 @@ class _Reference:
     halves: float = 1.0
 
 
-def evaluate_mini(benchmark: EarBenchmark, model: str, parts: Sequence[str]) -> EarReport:
-    """Measure a model with an outside ear.
+def evaluate_mini(
+    benchmark: EarBenchmark,
+    report: EarReport,
+    parts: Sequence[str],
+    store: Callable[[EarReport], None] = lambda report: None,
+) -> EarReport:
+    """Measure with an outside ear what a report lacks.
 
     Args:
         benchmark: the model under test and the size of the test.
-        model: name of the model, for the report.
+        report: results that exist, which are kept; new ones are added.
         parts: of `PARTS`; the part "quality" belongs to `evaluate_quality`.
+        store: called with the report whenever a piece of it is finished.
+
+    Returns:
+        The report.
 
     Raises:
         UsageError: Too few clips or seeds.
     """
-    if benchmark.num_clips < 2 or benchmark.num_seeds < 2:
+    if min(benchmark.num_clips, benchmark.num_preset_clips, benchmark.num_seeds) < 2:
         raise UsageError("a set needs two clips or more; raise --clips or --seeds")
-    report = EarReport(model, benchmark.seed, benchmark.duration)
-    prompts: list[EvalPrompt] = []
-    if {"stages", "presets", "levels"} & set(parts):
-        # A class without labels cannot be recognized.
-        wanted = class_prompts(benchmark.num_clips, benchmark.seed, benchmark.duration)
-        prompts = [each for each in wanted if each.class_names[0] in benchmark.ear.labels]
-        reference = _measure_reference(benchmark, prompts)
     if "stages" in parts:
-        report.stages += _measure_recordings(benchmark)
-        report.stages += _measure_renders(benchmark, prompts, reference)
-        clips = _generate_all(benchmark, "generated", prompts)
-        report.stages.append(_score(benchmark, "generated", clips, reference))
-    if "levels" in parts:
-        if "stages" not in parts:
-            clips = _generate_all(benchmark, "generated", prompts)
-        report.levels = measure_levels(
-            clips, lambda prompt, seed: _generate(benchmark, prompt, _LEVEL_SEED + seed)
-        )
+        _measure_stages(benchmark, report, store)
     if "presets" in parts:
-        for name in benchmark.presets:
-            report.presets.append(_measure_preset(benchmark, name, prompts, reference))
-    if "diversity" in parts:
+        _measure_presets(benchmark, report, store)
+    if "diversity" in parts and not report.diversity:
         report.diversity += [_measure_diversity(benchmark, *row) for row in _diversity_rows()]
-    if "pairs" in parts:
+        store(report)
+    if "pairs" in parts and not report.pairs:
         report.pairs += [_measure_pair(benchmark, pair) for pair in WORD_PAIRS]
+        store(report)
     return report
+
+
+def _measure_stages(
+    benchmark: EarBenchmark, report: EarReport, store: Callable[[EarReport], None]
+) -> None:
+    """Recordings, renders and generated clips."""
+    finished = {each.stage for each in report.stages}
+    if "recordings" not in finished and benchmark.recordings:
+        report.stages += _measure_recordings(benchmark)
+        store(report)
+    if "generated" in finished:
+        return
+    prompts = _make_prompts(benchmark, benchmark.num_clips)
+    reference = _measure_reference(benchmark, prompts, benchmark.num_clips)
+    if "renders" not in finished:
+        report.stages += _measure_renders(benchmark, prompts, reference)
+        store(report)
+    clips = _generate_all(benchmark, "generated", prompts)
+    report.stages.append(_score(benchmark, "generated", clips, reference))
+    report.levels = measure_levels(
+        clips, lambda prompt, seed: _generate(benchmark, prompt, _LEVEL_SEED + seed)
+    )
+    store(report)
+
+
+def _measure_presets(
+    benchmark: EarBenchmark, report: EarReport, store: Callable[[EarReport], None]
+) -> None:
+    """Clips of each preset."""
+    finished = {each.stage for each in report.presets}
+    names = [name for name in benchmark.presets if name not in finished]
+    if not names:
+        return
+    prompts = _make_prompts(benchmark, benchmark.num_preset_clips)
+    reference = _measure_reference(benchmark, prompts, benchmark.num_preset_clips)
+    for name in names:
+        report.presets.append(_measure_preset(benchmark, name, prompts, reference))
+        store(report)
+
+
+def _make_prompts(benchmark: EarBenchmark, count: int, seed: int = 0) -> list[EvalPrompt]:
+    """Prompts of the classes that have labels; others cannot be recognized."""
+    prompts = class_prompts(count, benchmark.seed + seed, benchmark.duration)
+    return [each for each in prompts if each.class_names[0] in benchmark.ear.labels]
 
 
 def read_recordings(folder: Path) -> list[tuple[str, Clip]]:
@@ -184,13 +224,13 @@ def projected_distance(first: NDArray[np.floating], second: NDArray[np.floating]
     return frechet_distance((first - mean) @ axes, (second - mean) @ axes)
 
 
-def _measure_reference(benchmark: EarBenchmark, prompts: Sequence[EvalPrompt]) -> _Reference:
-    """Renders of other seeds."""
-    seed = benchmark.seed + _OTHER_SEED
+def _measure_reference(
+    benchmark: EarBenchmark, prompts: Sequence[EvalPrompt], count: int
+) -> _Reference:
+    """As many renders of another seed."""
     others = []
-    for prompt in class_prompts(benchmark.num_clips, seed, benchmark.duration):
-        if prompt.class_names[0] in benchmark.ear.labels:
-            others.append((prompt.class_names[0], prompt.ground_truth))
+    for prompt in _make_prompts(benchmark, count, _OTHER_SEED):
+        others.append((prompt.class_names[0], prompt.ground_truth))
     answers = _answers(benchmark, "other renders", others)
     patches = np.concatenate([each.embeddings for each in answers]).astype(np.float64)
     if benchmark.classifier is None:

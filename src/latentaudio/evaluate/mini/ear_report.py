@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...config.stored_results import read_results
 from ...fileio import atomic_write
 from ..report import aligned
 from .levels import LevelScore
@@ -111,6 +112,7 @@ class EarReport:
         model: name or folder of the model.
         seed: seed of prompts and clips.
         duration: of generated clips, in seconds.
+        settings: what else the results depend on: hashes, numbers of clips, device.
         stages: scores of recordings, renders and generated clips.
         presets: scores of clips of each preset.
         levels: loudness, ends and gaps of generated clips.
@@ -122,6 +124,7 @@ class EarReport:
     model: str
     seed: int
     duration: float
+    settings: dict[str, str | int] = field(default_factory=dict)
     stages: list[StageScore] = field(default_factory=list)
     presets: list[StageScore] = field(default_factory=list)
     levels: LevelScore | None = None
@@ -144,6 +147,20 @@ class EarReport:
         text = json.dumps(self.as_dict(), indent=1, ensure_ascii=False)
         with atomic_write(path, create=False) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> EarReport:
+        """Read results that `save` wrote.
+
+        Raises:
+            DataError: The file cannot be read or has other content.
+        """
+        return read_results(path, cls, "a result of `evaluate mini --output`")
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two reports have in common whose parts may be joined."""
+        return self.model, self.seed, self.duration, self.settings
 
     def save_markdown(self, path: Path, command: str) -> None:
         """Write the tables as a page.
@@ -181,6 +198,11 @@ class EarReport:
             "selected among candidates.",
             "YAMNet was trained on recordings (AudioSet, 521 classes); the classifier was trained "
             "on renders.",
+            *(
+                ["; ".join(f"{name}: {value}" for name, value in self.settings.items()) + "."]
+                if self.settings
+                else []
+            ),
         ]
 
     def _tables(self) -> list[tuple[str, str, list[tuple[str, ...]]]]:
