@@ -83,8 +83,9 @@ async function generate() {
 // Send the form; sounds whose time on the server is over are uploaded again.
 async function request(isAgain = false) {
 	try {
-		const body = await form.request();
-		return [await submit(body), { ...form.save(), title: form.title() }];
+		const asked = form.request();
+		const state = { ...form.save(), title: form.title() }; // before anything in the form changes
+		return [await submit(await asked), state];
 	} catch (error) {
 		if (isAgain || error.status !== 404) throw error;
 		form.sources().forEach((source) => (source.fileId = null));
