@@ -2,7 +2,7 @@
 
 import { ApiError, call, getJson, setKey, submit } from "./api.js";
 import { loadStrings, t } from "./dom.js";
-import { Form, TABS } from "./form.js";
+import { EDITS, Form } from "./form.js";
 import { History } from "./history.js";
 import { Jobs } from "./jobs.js";
 
@@ -60,8 +60,7 @@ async function showReady() {
 }
 
 function places() {
-	const names = TABS.filter((tab) => form.tabs[tab] && !["generate", "timeline", "morph"].includes(tab));
-	const result = Object.fromEntries(names.map((tab) => [tab, t(tab)]));
+	const result = Object.fromEntries(EDITS.filter((tab) => form.tabs[tab]).map((tab) => [tab, t(tab)]));
 	if (form.tabs.morph) Object.assign(result, { first: t("first"), second: t("second") });
 	return { ...result, audioPrompt: t("audioPrompt") };
 }
