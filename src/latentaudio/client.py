@@ -48,6 +48,7 @@ __all__ = ["Client", "Event", "ServerError", "Sound"]
 DEFAULT_URL = "http://127.0.0.1:8123"
 JOBS = "/v1/audio/generations"
 FILES = "/v1/files"
+STREAM = "/v1/audio/stream"
 DEFAULT_TIMEOUT_S = 60.0
 """Seconds without a byte from the server; it sends one each 15 s while a job runs."""
 
@@ -239,6 +240,27 @@ class Client:
             "edit": {"kind": kind, "file": self._reference(audio), **edit},
         }
         return self.sounds(self.wait(self.submit(request)))
+
+    def stream(self, prompt: str = "", **fields: Unpack[RequestFields]) -> Iterator[bytes]:
+        """Yield the bytes of a WAV file of any length while it is generated.
+
+        Leaving the loop ends the computation.
+
+        Args:
+            prompt: The prompt.
+            **fields: Options of a stream; without `duration` it is as long as the server allows.
+
+        Raises:
+            ServerError: The server refused the request, or the stream ended early.
+        """
+        try:
+            with self._http.stream("POST", STREAM, json={"prompt": prompt, **fields}) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _error_of(answer)
+                yield from answer.iter_bytes()
+        except httpx.HTTPError as error:
+            raise _no_answer(error, self._http) from None
 
     def submit(self, request: Mapping[str, Any], idempotency_key: str = "") -> Job:
         """Send a request and return its job at once.

@@ -48,6 +48,17 @@ def test_another_format_of_the_same_sound(client, tiny, tmp_path):
         assert sound.data == encode(clip.samples, clip.sample_rate, ".flac", served(clip.tags))
 
 
+def test_a_stream_is_a_wav_file_with_tags(client, tmp_path):
+    chunks = list(client.stream("rain", duration=12, steps=2, seed=3))
+    assert len(chunks) > 1
+    (tmp_path / "stream.wav").write_bytes(b"".join(chunks))
+    samples, rate = read(tmp_path / "stream.wav")
+    assert samples.shape == (1, 12 * rate)
+    assert info(tmp_path / "stream.wav")["tags"]["seed"] == "3"
+    with pytest.raises(ServerError, match="candidates"):
+        next(client.stream("rain", candidates=2))
+
+
 @pytest.mark.parametrize("form", ["file", "bytes", "upload", "sound"])
 def test_an_edit_takes_sounds_in_every_form(client, tmp_path, form):
     file = tmp_path / "tone.wav"

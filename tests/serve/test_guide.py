@@ -17,7 +17,7 @@ from latentaudio.serve.store import Store
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "serving.md"
 MARK = "<!-- not run: tests/serve/test_guide.py runs it -->"
 ADDRESS = "http://127.0.0.1:8123"
-WRITTEN = {"dog.wav", "rain.flac", "large.wav", "bell.wav"}
+WRITTEN = {"dog.wav", "rain.flac", "large.wav", "bell.wav", "stream.wav"}
 
 
 def blocks():

@@ -1,11 +1,12 @@
 """Every way to a clip ends in the same post-processing and the same tags.
 
-The command line, Python, a batch, the HTTP interface and the interfaces of other products.
+The command line, Python, a batch, the HTTP interface, the interfaces of other products, and MCP.
 """
 
 import json
 import shutil
 
+import anyio
 import numpy as np
 import pytest
 
@@ -62,7 +63,25 @@ def by_vllm_omni(folder, client, target):
     target.write_bytes(client.post("/v1/audio/generate", json=body).content)
 
 
-WAYS = (by_python, by_command, by_batch, by_http, by_elevenlabs, by_vllm_omni)
+def by_mcp(folder, client, target):
+    from mcp import Client
+
+    from latentaudio.serve.mcp_server import build_server
+
+    server = build_server(load(folder, device="cpu", precision="fp32"), target.parent)
+    options = {name: OPTIONS[name] for name in OPTIONS.keys() - {"duration", "seed"}}
+    arguments = {"prompt": "dog", "duration": 1.0, "seed": 3, "options": options, "name": "clip"}
+
+    async def call():
+        async with Client(server) as agent:
+            return await agent.call_tool("generate", arguments)
+
+    result = anyio.run(call)
+    assert not result.is_error, result.content
+    assert target.is_file()
+
+
+WAYS = (by_python, by_command, by_batch, by_http, by_elevenlabs, by_vllm_omni, by_mcp)
 
 
 @pytest.fixture

@@ -52,3 +52,16 @@ def test_strings_have_equal_placeholders_in_every_language():
         for key, text in language.items():
             expected = set(re.findall(r"\{\w+\}", STRINGS["en"][key]))
             assert set(re.findall(r"\{\w+\}", text)) == expected
+
+
+def test_the_files_are_sent_packed_to_those_who_can_read_it(client):
+    num_bytes = 0
+    for path in FILES:
+        place = "/" if path.name == "index.html" else f"/static/{path.name}"
+        plain = client.get(place, headers={"Accept-Encoding": "identity"})
+        packed = client.get(place, headers={"Accept-Encoding": "gzip"})
+        assert plain.content == packed.content == path.read_bytes()
+        assert packed.headers["content-encoding"] == "gzip"
+        assert plain.headers["etag"] != packed.headers["etag"]
+        num_bytes += int(packed.headers["content-length"])
+    assert num_bytes < 25_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import logging
 import re
@@ -175,8 +176,16 @@ def _page_file(request: Request, name: str) -> Response:
     if path is None or path.suffix not in PAGE_TYPES:
         raise Problem("not_found", "there is no such page; the interface is at /openapi.json")
     data = path.read_bytes()
+    headers = {
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": CONTENT_POLICY,
+        "Vary": "Accept-Encoding",
+    }
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        data = gzip.compress(data, mtime=0)
+        headers["Content-Encoding"] = "gzip"
     tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "no-cache", "Content-Security-Policy": CONTENT_POLICY}
+    headers["ETag"] = tag
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(data, media_type=PAGE_TYPES[path.suffix], headers=headers)

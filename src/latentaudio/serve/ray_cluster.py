@@ -141,7 +141,7 @@ class StepReplica:
             if isinstance(event, StepDone):
                 for number, task in enumerate(own):
                     task.num_done = task.num_units * event.num_done / _num_steps(joined)
-                    task.emit(_share(event, number, len(own)))
+                    task.emit(_step_of_task(event, number, len(own)))
                 yield None
             elif isinstance(event, Audio):
                 own[num_clips if len(own) > 1 else 0].emit(event)
@@ -162,7 +162,7 @@ def _num_steps(part: Part) -> int:
     return max(1, sum(each.options.steps * each.options.num_seeds for each in part.requests))
 
 
-def _share(event: StepDone, number: int, num_tasks: int) -> StepDone:
+def _step_of_task(event: StepDone, number: int, num_tasks: int) -> StepDone:
     """Return the step of a batch as one of its tasks sees it."""
     pictures = event.pictures
     if num_tasks > 1 and pictures:

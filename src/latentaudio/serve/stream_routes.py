@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -83,7 +83,7 @@ class _Pieces:
         self.plan = plan
         self.seed = -1
 
-    async def bytes(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the header and the samples of each piece; the next piece is computed meanwhile."""
         with self.manager.streams.open():
             computing = asyncio.create_task(self._compute(self.plan.first))
@@ -123,7 +123,7 @@ class StreamAnswer(Response):
 
     def __init__(self, pieces: _Pieces) -> None:
         self._pieces = pieces
-        self._bytes = pieces.bytes()
+        self._chunks = pieces.chunks()
         self._first = b""
         self.background = None
 
@@ -133,7 +133,7 @@ class StreamAnswer(Response):
         Raises:
             Problem: It failed, or the client has gone away.
         """
-        first = asyncio.ensure_future(anext(self._bytes))
+        first = asyncio.ensure_future(anext(self._chunks))
         gone = asyncio.create_task(disconnected(request.receive))
         try:
             await asyncio.wait({first, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -144,7 +144,7 @@ class StreamAnswer(Response):
             gone.cancel()
             await _end(first)
             if not self._first:
-                await self._bytes.aclose()
+                await self._chunks.aclose()
         headers = {
             "X-Seed": str(self._pieces.seed),
             "X-Sample-Rate": str(self._pieces.plan.stream.source.config.mel.sample_rate),
@@ -163,7 +163,7 @@ class StreamAnswer(Response):
         finally:
             gone.cancel()
             await _end(sending)
-            await self._bytes.aclose()
+            await self._chunks.aclose()
 
     async def _send(self, send: Send) -> None:
         """Send all pieces; after an error the body stays incomplete, which clients notice."""
@@ -173,7 +173,7 @@ class StreamAnswer(Response):
         await send({"type": "http.response.body", "body": self._first, "more_body": True})
         self._first = b""
         try:
-            async for piece in self._bytes:
+            async for piece in self._chunks:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         except Exception as error:
             LOGGER.error("a stream has ended early: %s", problem_of(error).info.message)

@@ -13,18 +13,20 @@ STREAM_FORMATS = ("wav", RAW_FORMAT)
 NOT_FOR_STREAMS = frozenset({*CLIP_ONLY_OPTIONS, "duration", "edit", "morph"})
 _FIELDS = option_fields()
 
+_FIELDS = {name: _FIELDS[name] for name in _FIELDS if name not in NOT_FOR_STREAMS}
+_FIELDS["duration"] = (
+    float | None,
+    Field(None, description="Length in seconds. Default: as long as allowed.", gt=0.1),
+)
+_FIELDS["format"] = (
+    Literal[STREAM_FORMATS],
+    Field("wav", description="wav, or pcm: 16 bits without a header."),
+)
+
 StreamRequest: Any = create_model(
     "StreamRequest",
     __base__=WireModel,
     __doc__="A request for a clip of any length, which is sent while it is generated.",
-    **{name: _FIELDS[name] for name in _FIELDS if name not in NOT_FOR_STREAMS},
-    duration=(
-        float | None,
-        Field(None, description="Length in seconds. Default: as long as allowed.", gt=0.1),
-    ),
-    format=(
-        Literal[STREAM_FORMATS],
-        Field("wav", description="wav, or pcm: 16 bits without a header."),
-    ),
+    **_FIELDS,
 )
 """The body of `POST /v1/audio/stream`."""

@@ -2,7 +2,7 @@
 
 import { ApiError, call, getJson, setKey, submit } from "./api.js";
 import { loadStrings, t } from "./dom.js";
-import { Form, TABS } from "./form.js";
+import { EDITS, Form } from "./form.js";
 import { History } from "./history.js";
 import { Jobs } from "./jobs.js";
 
@@ -60,8 +60,7 @@ async function showReady() {
 }
 
 function places() {
-	const names = TABS.filter((tab) => form.tabs[tab] && !["generate", "timeline", "morph"].includes(tab));
-	const result = Object.fromEntries(names.map((tab) => [tab, t(tab)]));
+	const result = Object.fromEntries(EDITS.filter((tab) => form.tabs[tab]).map((tab) => [tab, t(tab)]));
 	if (form.tabs.morph) Object.assign(result, { first: t("first"), second: t("second") });
 	return { ...result, audioPrompt: t("audioPrompt") };
 }
@@ -83,8 +82,9 @@ async function generate() {
 // Send the form; sounds whose time on the server is over are uploaded again.
 async function request(isAgain = false) {
 	try {
-		const body = await form.request();
-		return [await submit(body), { ...form.save(), title: form.title() }];
+		const asked = form.request();
+		const state = { ...form.save(), title: form.title() }; // before anything in the form changes
+		return [await submit(await asked), state];
 	} catch (error) {
 		if (isAgain || error.status !== 404) throw error;
 		form.sources().forEach((source) => (source.fileId = null));

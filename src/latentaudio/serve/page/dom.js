@@ -44,6 +44,7 @@ export function field(key, control) {
 
 export const number = (name, properties) => h("input", { type: "number", name, step: "any", ...properties });
 export const button = (key, onclick, properties) => h("button", { type: "button", onclick, ...properties }, t(key));
+export const details = (key, ...children) => h("details", {}, h("summary", {}, t(key)), ...children);
 export const row = (...children) => h("div", { class: "row" }, ...children);
 
 export function check(name) {

@@ -1,12 +1,12 @@
 // The form: one tab for each verb of the server, one set of fields, of which each tab shows its own.
 
-import { button, check, field, h, number, row, select, t } from "./dom.js";
+import { button, check, details, field, h, number, row, select, t } from "./dom.js";
 import { Regions } from "./regions.js";
 import { Source } from "./source.js";
 import { Timeline } from "./timeline.js";
 
-const EDITS = ["transfer", "vary", "inpaint", "extend", "loop", "super_resolve"];
-export const TABS = ["generate", "timeline", "morph", ...EDITS];
+export const EDITS = ["transfer", "vary", "inpaint", "extend", "loop", "super_resolve"];
+const TABS = ["generate", "timeline", "morph", ...EDITS];
 const NEW = "generate timeline morph";
 
 // Numbers, with the tabs that have them; "" is all. Those with `edit` are fields of an edit.
@@ -89,7 +89,6 @@ export class Form {
 			return box;
 		};
 		const only = (tabs, ...children) => h("div", { "data-tabs": tabs }, ...children);
-		const details = (key, ...children) => h("details", {}, h("summary", {}, t(key)), ...children);
 		const text = (name, rows) => field(name, h(rows ? "textarea" : "input", { name, rows }));
 		const grid = (...children) => h("div", { class: "grid" }, ...children);
 		for (const name of SOURCES) this[name] = new Source(name, this.context);

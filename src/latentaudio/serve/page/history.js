@@ -1,7 +1,7 @@
 // The sounds that were made: each with player, picture, and what can be done with it.
 
 import { call } from "./api.js";
-import { button, field, h, row, save, seconds, select, t } from "./dom.js";
+import { button, details, field, h, row, save, seconds, select, t } from "./dom.js";
 import { decode, Picture } from "./draw.js";
 import { addSound, listSounds, removeSound } from "./store.js";
 
@@ -58,7 +58,7 @@ export class History {
 			row(field("sendTo", place), button("send", () => this.actions.send(sound, place.value)),
 				field("format", format), button("download", () => this.download(sound, format.value, error))),
 			error,
-			h("details", {}, h("summary", {}, t("settings")), h("dl", {}, ...Object.entries(clip.options)
+			details("settings", h("dl", {}, ...Object.entries(clip.options)
 				.filter(([, value]) => value !== "" && value != null)
 				.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))));
 		article.draw = async () => picture.show(await decode(sound.blob, clip.sample_rate), clip.sample_rate);
