@@ -26,7 +26,6 @@ async function load() {
   }
   const ort = await import(here("runtime/ort.wasm.min.mjs"));
   const { Tokenizer } = await import(here("runtime/tokenizers.min.mjs"));
-  ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = here("runtime/");
   ort.env.wasm.wasmBinary = files["runtime/ort-wasm-simd-threaded.wasm"];
   postMessage({ kind: "opening" });

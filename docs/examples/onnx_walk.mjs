@@ -2,12 +2,12 @@
 // npm install onnxruntime-web @huggingface/tokenizers
 // node onnx_walk.mjs FOLDER "a dog barking" 5 7 dog.wav  (prompt, seconds, seed, file)
 import { finish, randn, tokenIds, toWav } from "./onnx_inputs.mjs";
-
 // Opens a model. `read(name)` returns the bytes of a file of the folder.
 export async function open(ort, Tokenizer, read) {
   const text = async (name) => JSON.parse(new TextDecoder().decode(await read(name)));
   const info = await text("model.json");
   const tokenizer = new Tokenizer(await text(info.tokenizer.file), {});
+  ort.env.wasm.numThreads = 1;
   const sessions = {};
   for (const [name, graph] of Object.entries(info.graphs)) {
     sessions[name] = await ort.InferenceSession.create(await read(graph.file));
