@@ -86,14 +86,18 @@ def ours(model, prompt, duration, seed=7):
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-@pytest.mark.parametrize("duration", [1.0, 5.12, 10.24])
+@pytest.mark.parametrize("duration", [1.0, 5.3])
 def test_walk_gives_our_clip_at_any_duration(walk, model, folder, prompt, duration):
     samples, rate = walk.generate(folder, prompt, duration, 7)
     expected = ours(model, prompt, duration)
     assert rate == 16000
     assert samples.shape == expected.shape
     assert difference_db(samples, expected) < -60
-    assert difference_db(ours(model, prompt, duration, seed=8), expected) > -20  # it can fail
+
+
+def test_another_seed_is_another_clip(model):
+    expected = ours(model, PROMPT, 1.0)
+    assert difference_db(ours(model, PROMPT, 1.0, seed=8), expected) > -20
 
 
 def test_walks_have_sixty_lines():
@@ -104,7 +108,8 @@ def test_walks_have_sixty_lines():
 def test_walk_needs_no_torch_and_writes_a_file(walk, folder, tmp_path):
     target = tmp_path / "clip.wav"
     code = (
-        "import runpy, sys; sys.argv = ['walk', *sys.argv[1:]]; "
+        f"import runpy, sys; sys.path.insert(0, {str(WALK.parent)!r}); "
+        "sys.argv = ['walk', *sys.argv[1:]]; "
         f"runpy.run_path({str(WALK)!r}, run_name='__main__'); assert 'torch' not in sys.modules"
     )
     words = [str(folder), PROMPT, "1", "7", str(target)]
