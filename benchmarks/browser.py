@@ -128,7 +128,8 @@ def run_in_browser(chromium, prompts):
 
 def run_in_node(folder, prompts):
     """Return the bytes of each prompt from the walk in Node."""
-    walk = shutil.copy(DOCS / "examples" / "onnx_walk.mjs", folder)
+    for name in ("onnx_inputs.mjs", "onnx_walk.mjs"):
+        walk = shutil.copy(DOCS / "examples" / name, folder)
     subprocess.run(["npm", "install", "--silent", *NPM_PACKAGES], cwd=folder, check=True)
     clips = {}
     for prompt in prompts:
@@ -164,7 +165,8 @@ def main():
         label = PROMPTS[prompt]
         runs, seconds, used = browser[prompt]
         clip = samples_of(runs[0])
-        options = {"duration": DURATION_S, "seed": SEED, "preset": "draft", "candidates": 1}
+        options = {"duration": DURATION_S, "seed": SEED, "preset": "draft"}
+        options |= {"candidates": 1, "normalize": "none"}
         [ours] = model.generate(prompt, **options)
         scores = classifier.predict([clip.astype(np.float32)]).log_probs[0]
         heard = classifier.class_names[int(scores.argmax())]

@@ -1,5 +1,6 @@
 // Runs the model beside the page, so that the page stays responsive.
-import { generate, open, toWav } from "../examples/onnx_walk.mjs";
+import { toWav } from "../examples/onnx_inputs.mjs";
+import { generate, open } from "../examples/onnx_walk.mjs";
 
 const here = (path) => new URL(path, import.meta.url).href;
 let loading;
@@ -25,7 +26,6 @@ async function load() {
   }
   const ort = await import(here("runtime/ort.wasm.min.mjs"));
   const { Tokenizer } = await import(here("runtime/tokenizers.min.mjs"));
-  ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = here("runtime/");
   ort.env.wasm.wasmBinary = files["runtime/ort-wasm-simd-threaded.wasm"];
   postMessage({ kind: "opening" });
@@ -38,9 +38,9 @@ onmessage = async ({ data: { prompt, duration, seed } }) => {
     const model = await loading;
     const start = performance.now();
     const onStep = (share) => postMessage({ kind: "generating", share });
-    const { samples, rate } = await generate(model, prompt, duration, seed, onStep);
+    const clip = await generate(model, prompt, duration, seed, onStep);
     const seconds = (performance.now() - start) / 1000;
-    postMessage({ kind: "done", wav: toWav(samples, rate), seconds });
+    postMessage({ kind: "done", wav: toWav(clip), seconds });
   } catch (error) {
     loading = undefined;
     postMessage({ kind: "error", message: String(error.message ?? error) });

@@ -44,7 +44,6 @@ def describe(
         "license": source.spec.license,
         "sample_rate": config.mel.sample_rate,
         "hop_length": config.mel.hop_length,
-        "n_fft": config.vocoder.n_fft,
         "duration_s": {
             "only": duration,
             "min": source.spec.min_duration,
@@ -60,7 +59,6 @@ def describe(
         },
         "loa": {"mel_frames": mel_frames_per_loa_token(codec), "width": translator.hidden_size},
         "schedule": _schedule(codec),
-        "vocoder_noise_seed": 0,
         "peak": MAX_PEAK,
         "fade_s": EDGE_FADE_S,
         "tokenizer": _tokenizer(rules),

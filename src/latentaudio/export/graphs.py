@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -53,7 +54,7 @@ class Graph:
         component: The network whose weights it holds.
         make: Builds the module that is traced from that network.
         inputs: Axes of each input by name, in order. The first axis is always 1. An axis
-            "mel_frames" or "noise_samples" follows from `latent_frames`.
+            "mel_frames" follows from `latent_frames`.
         output: Name of its output.
         integers: Inputs of type int64; the others are float32.
     """
@@ -200,11 +201,12 @@ class DecoderGraph(nn.Module):
         return self.vae.decode(Latent(z))
 
 
-def graphs_of(config: ModelConfig) -> tuple[Graph, ...]:
+def graphs_of(config: ModelConfig, max_frames: int) -> tuple[Graph, ...]:
     """Return the graphs of a model, in the order in which a prompt passes them.
 
     Args:
         config: Shapes of a model with the architecture of mini.
+        max_frames: Mel frames of the longest clip.
     """
     clap, t5, translator = config.clap, config.t5, config.translator
     assert clap is not None and t5 is not None and translator is not None
@@ -228,7 +230,8 @@ def graphs_of(config: ModelConfig) -> tuple[Graph, ...]:
         "loa": loa,
         "count": (1,),
     }
-    mel = {"log_mel": (1, 1, "mel_frames", config.mel.n_mels), "noise": (1, "noise_samples")}
+    mel = {"log_mel": (1, 1, "mel_frames", config.mel.n_mels)}
+    vocoder = partial(VocoderGraph, max_frames=max_frames)
 
     return (
         Graph("clap_text", "clap", CLAPGraph, {"ids": (1, "tokens")}, "vector", ("ids",)),
@@ -237,5 +240,5 @@ def graphs_of(config: ModelConfig) -> tuple[Graph, ...]:
         Graph("translator", "translator", TranslatorGraph, sources, "token", ("count",)),
         Graph("unet", "distilled_unet", UNetGraph, step, "prediction", ("t",)),
         Graph("vae_decoder", "vae", DecoderGraph, {"z": latent}, "log_mel"),
-        Graph("vocoder", "vocoder", VocoderGraph, mel, "samples"),
+        Graph("vocoder", "vocoder", vocoder, mel, "samples"),
     )

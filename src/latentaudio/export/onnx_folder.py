@@ -1,6 +1,6 @@
 """Writes a model as a folder of ONNX files, with its tokenizer and a description.
 
-The program that runs them draws the noise, so a seed gives the same clip on every machine.
+The program that runs them draws the first noise, so a seed gives the same clip on every machine.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..loaders.tokenizers import load_encoders
 from ..models.oscillators import POOL_FRAMES
 from .description import TOKENIZER_FILE, describe, mel_frames_per_loa_token
 from .graphs import Graph, Sizes, graphs_of
+from .vocoder_graph import NOISE, NOISE_BLOCK
 from .weight_storage import compact_weights
 
 if TYPE_CHECKING:
@@ -75,14 +76,18 @@ def export_onnx(
         raise DataError(f"{target} exists already; choose another name")
     _import_packages()
     sizes = _sizes(codec, duration)
-    graphs = graphs_of(source.config)
+    max_frames = codec.num_frames(source.spec.max_duration if duration is None else duration)
+    graphs = graphs_of(source.config, max_frames)
+    dimensions = _dimensions(source.config, max_frames)
+    if duration is not None:
+        dimensions = {"tokens": dimensions["tokens"]}
     rules = load_encoders(source.path, source.config, {}, source.layout).tokenizers["clap"]
     try:
         with atomic_directory(target) as folder:
             for index, graph in enumerate(graphs):
-                model = _trace(source, graph, sizes, is_fixed=duration is not None)
+                model = _trace(source, graph, sizes, dimensions)
                 if weights == "compact":
-                    compact_weights(model)
+                    compact_weights(model, exact=(NOISE,))
                 (folder / f"{graph.name}.onnx").write_bytes(model.SerializeToString())
                 if progress is not None:
                     progress(index + 1, len(graphs))
@@ -104,7 +109,9 @@ def check_exportable(name: str, codec: AudioCodec) -> None:
         codec: The model.
     """
     config = codec.config
+    lengths = (config.mel.hop_length, config.vocoder.n_fft)
     vocoder_fits = config.vae.downsampling % POOL_FRAMES == 0
+    vocoder_fits = vocoder_fits and not any(length % NOISE_BLOCK for length in lengths)
     needed = {
         "a distilled UNet": config.distilled_unet is not None,
         "an inverse-STFT vocoder": config.vocoder.kind == "istft" and vocoder_fits,
@@ -155,16 +162,17 @@ def _sizes(codec: AudioCodec, duration: float | None) -> Sizes:
     return Sizes(_TRACED_TOKENS, num_frames // codec.config.vae.downsampling, loa_tokens)
 
 
-def _trace(source: ModelSource, graph: Graph, sizes: Sizes, is_fixed: bool) -> onnx.ModelProto:
-    """Return the ONNX model of one graph, with float32 weights."""
+def _trace(
+    source: ModelSource, graph: Graph, sizes: Sizes, dimensions: Mapping[str, Any]
+) -> onnx.ModelProto:
+    """Return the ONNX model of one graph, with float32 weights; `dimensions` depend on the clip."""
     network = source.load_component(graph.component, torch.float32).eval().requires_grad_(False)
     module = graph.make(network).eval()
-    dimensions = _dimensions(source.config)
     inputs = []
     axes = []
     for name, shape in graph.inputs.items():
         inputs.append(_example(name in graph.integers, _numbers(shape, sizes, source.config)))
-        axes.append(_dynamic_axes(shape, dimensions, is_fixed))
+        axes.append(_dynamic_axes(shape, dimensions))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter, for its developers
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -185,13 +193,11 @@ def _trace(source: ModelSource, graph: Graph, sizes: Sizes, is_fixed: bool) -> o
 def _numbers(shape: tuple[str | int, ...], sizes: Sizes, config: ModelConfig) -> list[int]:
     """Return the axes of an input as numbers."""
     mel_frames = sizes.latent_frames * config.vae.downsampling
-    hop = config.mel.hop_length
     named = {
         "tokens": sizes.tokens,
         "latent_frames": sizes.latent_frames,
         "loa_tokens": sizes.loa_tokens,
         "mel_frames": mel_frames,
-        "noise_samples": (mel_frames - 1) * hop + config.vocoder.n_fft,
     }
     return [named[axis] if isinstance(axis, str) else axis for axis in shape]
 
@@ -201,29 +207,25 @@ def _example(is_integer: bool, shape: list[int]) -> Tensor:
     return torch.ones(shape, dtype=torch.int64) if is_integer else torch.rand(shape)
 
 
-def _dimensions(config: ModelConfig) -> dict[str, Any]:
+def _dimensions(config: ModelConfig, max_frames: int) -> dict[str, Any]:
     """Return the sizes that depend on the clip, as the exporter names them."""
     from torch.export import Dim
 
     assert config.clap is not None
     factor = config.vae.downsampling
-    hop = config.mel.hop_length
-    frames: Any = Dim("latent_frames", min=2)
+    frames: Any = Dim("latent_frames", min=2, max=max_frames // factor)
     return {
         "tokens": Dim("tokens", min=2, max=config.clap.text_max_length),
         "latent_frames": frames,
         "loa_tokens": Dim("loa_tokens"),
         "mel_frames": factor * frames,
-        "noise_samples": factor * hop * frames + (config.vocoder.n_fft - hop),
     }
 
 
-def _dynamic_axes(
-    shape: tuple[str | int, ...], dimensions: Mapping[str, Any], is_fixed: bool
-) -> dict[int, Any]:
-    """Return the axes of an input that depend on the clip; a fixed duration leaves the tokens."""
+def _dynamic_axes(shape: tuple[str | int, ...], dimensions: Mapping[str, Any]) -> dict[int, Any]:
+    """Return the axes of an input that depend on the clip."""
     result = {}
     for index, axis in enumerate(shape):
-        if isinstance(axis, str) and (axis == "tokens" or not is_fixed):
+        if isinstance(axis, str) and axis in dimensions:
             result[index] = dimensions[axis]
     return result

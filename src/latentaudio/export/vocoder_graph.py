@@ -26,26 +26,47 @@ from ..models.oscillators import (
     log_ratio,
 )
 
+NOISE = "noise"
+"""Name of the vocoder's noise in its graph."""
+
+NOISE_BLOCK = 16
+"""torch draws normal numbers in blocks. The noise of a clip of whole blocks begins that of a longer
+clip."""
+
 
 class VocoderGraph(nn.Module):
-    """A log-mel and noise to samples, for clips of one section."""
+    """A log-mel to samples, for clips of one section.
 
-    def __init__(self, vocoder: ISTFTVocoder) -> None:
+    Attributes:
+        noise: The noise of the vocoder for the longest clip, [1, (T - 1) hop + n_fft].
+    """
+
+    noise: Tensor
+
+    def __init__(self, vocoder: ISTFTVocoder, max_frames: int) -> None:
+        """Prepare the graph.
+
+        Args:
+            vocoder: The vocoder.
+            max_frames: Mel frames T of the longest clip.
+        """
         super().__init__()
         self.vocoder = vocoder
+        self.register_buffer(NOISE, vocoder.fixed_noise(max_frames))
 
-    def forward(self, log_mel: Tensor, noise: Tensor) -> Tensor:
+    def forward(self, log_mel: Tensor) -> Tensor:
         """Generate samples.
 
         Args:
             log_mel: [1, 1, T, F].
-            noise: Normal noise [1, (T - 1) hop + n_fft].
 
         Returns:
             Samples [1, T hop], not clipped.
         """
         vocoder = self.vocoder
         hop = vocoder.inverse.hop_length
+        num_samples = (log_mel.shape[2] - 1) * hop + vocoder.inverse.n_fft
+        noise = self.noise[:, :num_samples]
         controls = vocoder.predict_controls(log_mel[:, 0], polar)
         spectrum = _scale(stft(noise, vocoder.inverse), controls.noise_magnitude)
         spectrum = controls.coherent + spectrum
@@ -120,9 +141,7 @@ def inverse_stft(spectrum: Tensor, inverse: InverseSTFT) -> Tensor:
     return samples / envelope[:, 0, edge:-edge]
 
 
-def stabilize_pitch(
-    frequency: Tensor, loudness: Tensor, reach: int, reference: Tensor
-) -> Tensor:
+def stabilize_pitch(frequency: Tensor, loudness: Tensor, reach: int, reference: Tensor) -> Tensor:
     """Hold wavering frequencies [1, T, F] at one pitch; see `models.oscillators`.
 
     T is a multiple of `POOL_FRAMES`.

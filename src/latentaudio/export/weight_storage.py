@@ -5,6 +5,7 @@ A runtime restores them once, when it opens the file. It computes in float32.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ _LARGEST = 127  # of signed 8-bit integers
 _Array = NDArray[Any]
 
 
-def compact_weights(model: onnx.ModelProto) -> None:
+def compact_weights(model: onnx.ModelProto, exact: Sequence[str] = ()) -> None:
     """Replace the large float32 weights of a model in place.
 
     Weights that were stored as 8-bit rows or as float16 get that form without any loss. Other large
@@ -35,6 +36,7 @@ def compact_weights(model: onnx.ModelProto) -> None:
 
     Args:
         model: The model. Its graph has no subgraphs that hold weights.
+        exact: Names of tensors that stay in float32.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -43,7 +45,7 @@ def compact_weights(model: onnx.ModelProto) -> None:
     nodes = []
     for tensor in graph.initializer:
         is_large = tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= MIN_SIZE
-        if not is_large:
+        if not is_large or tensor.name in exact:
             initializers.append(tensor)
             continue
         values = numpy_helper.to_array(tensor)

@@ -416,6 +416,10 @@ class ISTFTVocoder(nn.Module):
         """
         if self.training:
             return self._draw_noise(batch, num_frames, None)
+        return self.fixed_noise(num_frames)
+
+    def fixed_noise(self, num_frames: int) -> Tensor:
+        """Return the noise of every generated clip, [1, (T - 1) hop + n_fft]."""
         return self._draw_noise(1, num_frames, torch.Generator().manual_seed(0))
 
     def _draw_noise(self, batch: int, num_frames: int, generator: Generator | None) -> Tensor:

@@ -216,9 +216,7 @@ def oscillator_bank(
     return output.flatten(1)
 
 
-def stabilize_pitch(
-    frequency: Tensor, loudness: Tensor, reach: int, reference: Tensor
-) -> Tensor:
+def stabilize_pitch(frequency: Tensor, loudness: Tensor, reach: int, reference: Tensor) -> Tensor:
     """Hold wavering frequencies at one pitch; do not change jumps and glides.
 
     Several rounds of a bilateral filter (Tomasi and Manduchi 1998; repeated, it is a mean shift).
@@ -253,9 +251,7 @@ def log_ratio(frequency: Tensor, reference: Tensor) -> Tensor:
     return (frequency.clamp_min(1.0) / reference).log()
 
 
-def _stabilize_bands(
-    frequency: Tensor, loudness: Tensor, reach: int, reference: Tensor
-) -> Tensor:
+def _stabilize_bands(frequency: Tensor, loudness: Tensor, reach: int, reference: Tensor) -> Tensor:
     """`stabilize_pitch` of some bands."""
     num_frames = frequency.shape[1]
     arms = -(-reach // POOL_FRAMES)  # pooled frames to either side
