@@ -10,6 +10,7 @@ from conftest import TINY
 
 from latentaudio.data.clip import Clip
 from latentaudio.data.file_hashes import FileHashes
+from latentaudio.data.pre_encoded import Bucket
 from latentaudio.train.encode_plan import (
     bucket_by_length,
     frame_step,
@@ -17,6 +18,7 @@ from latentaudio.train.encode_plan import (
     window_frames,
     window_starts,
 )
+from latentaudio.train.stored_rows import StoredRows
 
 RATE = 48000
 WINDOW = 1024 * 160 * 3  # samples of 10.24 s at this rate
@@ -73,3 +75,19 @@ def test_every_length_holds_whole_tokens_of_the_language_of_audio(time_pool, ste
         for num_frames in bucket_by_length([clip_of(round(seconds * RATE))], config):
             assert num_frames % (config.audiomae.patch_size * time_pool) == 0
     assert frame_step(replace(config, translator=None, audiomae=None)) == 128
+
+
+def test_stored_rows_are_found_by_key_and_the_newest_is_taken():
+    keys = [f"{number:032x}" for number in (7, 3, 5)]
+    first, second = (Bucket(128, 3, {}) for _ in range(2))
+    rows = StoredRows()
+    assert keys[0] not in rows
+    rows.add(first, keys)
+    rows.add(second, keys[1:])
+    found = [rows[key] for key in keys]
+    assert [bucket is second for bucket, _ in found] == [False, True, True]
+    assert [index for _, index in found] == [0, 0, 1]
+    assert sorted(rows) == sorted(keys)
+    assert len(rows) == 3
+    for number in (0, 4, 9):
+        assert f"{number:032x}" not in rows

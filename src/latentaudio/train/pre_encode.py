@@ -29,7 +29,6 @@ from procedural_audio.errors import OutputError
 from procedural_audio.parallel import parallel_map
 
 from ..config.architecture import ModelConfig
-from ..config.parsing import parse_json, read_bounded
 from ..data.array_file import ArrayFileWriter
 from ..data.file_hashes import FileHashes
 from ..data.manifest import Clip, DataSources, read_manifest
@@ -62,6 +61,7 @@ from .encode_chunks import (
 from .encode_plan import bucket_by_length, plan_rows
 from .fingerprints import data_fingerprint, encoder_fingerprint
 from .pre_encoder import PreEncoder
+from .stored_rows import KEYS_FILE, stored_rows
 from .unconditional import save_unconditional_inputs
 
 __all__ = [
@@ -76,8 +76,6 @@ __all__ = [
 
 FOLDER_NAME = "pre_encoded"
 HASHES_FILE = "file_hashes.sqlite"
-KEYS_FILE = "keys.txt"
-"""File in a folder of encoded clips: the key of each clip, in the order of the rows."""
 SHARD_SIZE = 128  # rows of a chunk
 CLIPS_PER_WORKER = 1024  # fewer do not repay the start of a process
 _BATCH_SIZE = 16  # clips per forward pass
@@ -155,7 +153,7 @@ def _pre_encode(
         # other processes that need the same rows wait, and then find them
         with FileLock(root / f".{encoder}.lock"):
             if not (folder / INDEX_FILE).is_file():
-                stored = _stored_rows(root, encoder)
+                stored = stored_rows(root, encoder)
                 plans = []
                 for num_frames, rows in buckets:
                     plans.append(BucketPlan(num_frames, rows, stored.get(num_frames, {})))
@@ -242,28 +240,6 @@ def add_translated(
 
 def _no_progress(num_done: int, total: int) -> None:
     """Report nothing."""
-
-
-def _stored_rows(root: Path, encoder: str) -> dict[int, dict[str, tuple[Bucket, int]]]:
-    """Return the rows of earlier folders that the same encoders made, by mel frames and key."""
-    stored: dict[int, dict[str, tuple[Bucket, int]]] = {}
-    for index_file in sorted(root.glob(f"[!.]*/{INDEX_FILE}")):
-        try:
-            index = parse_json(read_bounded(index_file))
-            if index.get("encoder") != encoder:
-                continue
-            dataset = PreEncodedDataset(index_file.parent)
-            keys = index_file.with_name(KEYS_FILE).read_text(encoding="utf-8").split()
-        except (DataError, OSError, ValueError, AttributeError):
-            continue  # damaged, or of another format: its clips are encoded again
-        if len(keys) != sum(bucket.num_clips for bucket in dataset.buckets):
-            continue
-        remaining = iter(keys)
-        for bucket in dataset.buckets:
-            rows = stored.setdefault(bucket.num_frames, {})
-            for position in range(bucket.num_clips):
-                rows[next(remaining)] = (bucket, position)
-    return stored
 
 
 def _chunk_folder(root: Path, encoder: str) -> Path:
