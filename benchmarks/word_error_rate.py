@@ -91,13 +91,12 @@ def main() -> None:
     )
     parser.add_argument("debs", type=Path, help="folder with the unpacked packages")
     parser.add_argument("--transcripts", type=Path, required=True)
+    parser.add_argument("--prompts", type=int, default=40, help="number of prompts of Asterisk")
     flags = parser.parse_args()
-    prompts = read_prompts(flags.transcripts)
-    prompts = {
-        name: text
-        for name, text in prompts.items()
-        if (flags.debs / ALLISON / f"{name}.g722").exists()
-    }
+    prompts = {}
+    for name, text in read_prompts(flags.transcripts).items():
+        if (flags.debs / ALLISON / f"{name}.g722").exists() and len(prompts) < flags.prompts:
+            prompts[name] = text
     sentences = read_librivox(flags.debs / LIBRIVOX)
     flite = {"LD_LIBRARY_PATH": str(next(flags.debs.glob("usr/lib/*linux*")))}
     print("| voice | utterances | words | word error rate | 95 % interval |\n|---|---|---|---|---|")
@@ -116,7 +115,7 @@ def main() -> None:
         for clip in sentences:
             samples, rate = read(flags.debs / LIBRIVOX / f"{clip}.wav")
             write(root / "librivox" / f"{clip}.wav", samples, rate)
-        print(measure("Allison Smith, prompts of Asterisk", prompts, root / "allison"))
+        print(measure("Allison Smith, prompts of Asterisk", prompts, root / "allison"), flush=True)
         print(measure("a reader of LibriVox", sentences, root / "librivox"), flush=True)
         print(measure("flite, voice slt, the prompts", prompts, root / "flite"), flush=True)
         print(measure("espeak-ng, en-us, the prompts", prompts, root / "espeak"), flush=True)

@@ -1,6 +1,7 @@
-"""Write the measured scores to benchmarks/mini.md and to the table of the model card.
+"""Write the measured scores to the table of the model card.
 
-latentaudio evaluate quality mini --output benchmarks/mini.json
+latentaudio evaluate mini --parts stages diversity pairs presets quality \\
+  --recordings data/recordings/test --output benchmarks/mini.json --markdown benchmarks/mini.md
 latentaudio benchmark mini --output benchmarks/mini-speed.json
 python recipes/mini/update_model_card.py
 """
@@ -10,20 +11,15 @@ from pathlib import Path
 
 from latentaudio.benchmark.end_to_end import SEED
 from latentaudio.benchmark.report import BenchmarkResults
-from latentaudio.evaluate.mini.report import Report
+from latentaudio.evaluate.mini.ear_report import EarReport
 
 ROOT = Path(__file__).parent.parent.parent
 BENCHMARKS = ROOT / "benchmarks"
 CARD = ROOT / "src" / "latentaudio" / "assets" / "mini" / "README.md"
-INTRODUCTION = """# Quality of `mini`
-
-Printed by `latentaudio evaluate quality mini --output benchmarks/mini.json` on two cores (AVX-512,
-bf16). "Ceiling (ground truth)" is the same metric on ground truth.
-"""
 SECTION = "## Scores"
 SCORES = f"""{SECTION}
-Printed by `latentaudio evaluate quality mini` and `latentaudio benchmark mini`.
-`benchmarks/mini.md` has the accuracy of every sound class.
+Printed by `latentaudio evaluate mini --parts quality` and `latentaudio benchmark mini`.
+`benchmarks/mini.md` has the accuracy of every sound class, and what YAMNet says.
 
 | metric | mini | ceiling (ground truth) | target | N | seed |
 |---|---|---|---|---|---|
@@ -33,7 +29,9 @@ Printed by `latentaudio evaluate quality mini` and `latentaudio benchmark mini`.
 def score_rows() -> list[tuple[str, ...]]:
     """Return the rows of the card's table: quality first, then speed and memory."""
     rows: list[tuple[str, ...]] = []
-    for metric in Report.load(BENCHMARKS / "mini.json").metrics:
+    quality = EarReport.load(BENCHMARKS / "mini.json").quality
+    assert quality is not None, "benchmarks/mini.json lacks the part quality"
+    for metric in quality.metrics:
         name, value, target, ceiling, n, seed, _, _ = metric.cells()
         rows.append((name, value, ceiling, target, n, seed))
     [cost] = BenchmarkResults.load(BENCHMARKS / "mini-speed.json").end_to_end
@@ -43,10 +41,7 @@ def score_rows() -> list[tuple[str, ...]]:
 
 
 def main() -> None:
-    """Write both documents."""
-    report = Report.load(BENCHMARKS / "mini.json")
-    text = f"{INTRODUCTION}\n```\n{report}\n```\n"
-    (BENCHMARKS / "mini.md").write_text(text, encoding="utf-8")
+    """Write the table."""
     table = SCORES
     for row in score_rows():
         table += f"| {' | '.join(row)} |\n"

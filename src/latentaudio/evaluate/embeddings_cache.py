@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -31,7 +32,7 @@ from .features import ClipFeatures
 FILE_NAME = "features.sqlite"
 COMMIT_EVERY = 64  # entries; an interruption loses at most so many
 FACTS_KEY = "facts"
-_CHECKSUM_BYTES = 16
+_CHECKSUM_BYTES = 4
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS checked (audio TEXT, key TEXT, data BLOB, PRIMARY KEY (audio, key))"
     " WITHOUT ROWID"
@@ -172,4 +173,4 @@ class EmbeddingsCache:
 
 
 def _checksum(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES).digest()
+    return zlib.crc32(data).to_bytes(_CHECKSUM_BYTES, "little")

@@ -158,7 +158,11 @@ class Extractor:
                         continue
                     missing = [key for key in self.backbones if not self.cache.has(digest, key)]
                     needs_facts = not self.cache.has(digest, _FACTS)
-                    task = pool.submit(self._measure, file, digest, missing, needs_facts)
+                    task: Future[_Clip] = Future()
+                    if missing or needs_facts:
+                        task = pool.submit(self._measure, file, digest, missing, needs_facts)
+                    else:
+                        task.set_result(_Clip(digest))
                     waiting.append((name, file, task))
                     while len(waiting) >= 2 * self.num_workers:
                         yield _finished(waiting)
@@ -171,8 +175,6 @@ class Extractor:
     def _measure(self, file: Path, digest: str, missing: Sequence[str], needs_facts: bool) -> _Clip:
         """Compute what is missing for one file."""
         clip = _Clip(digest)
-        if not missing and not needs_facts:
-            return clip
         try:
             samples, rate = read(file, mono=False)
             if not np.isfinite(samples).all():

@@ -115,7 +115,10 @@ def test_yamnet_collects_no_usage_data(tmp_path):
     """onnxruntime would write an identifier of the machine into the home folder."""
     pytest.importorskip("onnxruntime")
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
-    code = "from latentaudio.evaluate.backbones.yamnet import YAMNet\nYAMNet()"
+    code = (
+        "import numpy\nfrom latentaudio.evaluate.backbones.yamnet import YAMNet\n"
+        "YAMNet().embed(numpy.zeros(8000, numpy.float32))"
+    )
     command = [sys.executable, "-c", code]
     subprocess.run(command, env={**environment, "HOME": str(tmp_path)}, capture_output=True)
     assert list(tmp_path.iterdir()) == []

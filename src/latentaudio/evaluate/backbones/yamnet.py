@@ -16,8 +16,10 @@ import io
 import os
 import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,35 +82,53 @@ class YAMNet:
     version = 1
 
     def __init__(self) -> None:
-        """Open the network.
+        """Read the labels; the network is opened when it is first needed.
 
         Raises:
             UsageError: The optional packages are missing.
             WeightsError: The package has no such network.
         """
-        # onnxruntime 1.32 collects usage data in the home folder unless this is set before
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         try:
-            import onnx
-            import onnxruntime
-
+            for name in ("onnx", "onnxruntime"):
+                if find_spec(name) is None:
+                    raise ModuleNotFoundError(name=name)
             package = distribution(PACKAGE)
         except (ImportError, PackageNotFoundError) as error:
             name = getattr(error, "name", None) or PACKAGE
             raise UsageError(f"YAMNet needs the package {name}: {INSTALL}") from None
-        model_file = Path(str(package.locate_file(_MODEL_FILE)))
+        self._version = package.version
+        self._model_file = Path(str(package.locate_file(_MODEL_FILE)))
         classes_file = Path(str(package.locate_file(_CLASSES_FILE)))
         try:
             rows = csv.DictReader(io.StringIO(classes_file.read_text(encoding="utf-8")))
             self.labels = [row["display_name"] for row in rows]
-            self.weights_sha256 = sha256_of_file(model_file)
+            self.weights_sha256 = sha256_of_file(self._model_file)
+        except (OSError, KeyError, ValueError) as error:
+            raise self._error(error) from None
+        self._lock = Lock()
+        self._opened: Any = None
+        self._window = scipy.signal.get_window("hann", 400, fftbins=True).astype(np.float32)
+        self._filterbank = filterbank()
+
+    @property
+    def _session(self) -> Any:
+        """The network; threads wait for the first one that opens it."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened
+
+    def _open(self) -> Any:
+        # onnxruntime 1.32 collects usage data in the home folder unless this is set before
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        import onnx
+        import onnxruntime
+
+        try:
             with TemporaryDirectory() as folder:
-                model = onnx.load(_extract(model_file, folder))
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile, StopIteration) as error:
-            raise WeightsError(
-                f"{PACKAGE} {package.version} has no YAMNet ({first_line(error)}); "
-                f"install it again: {INSTALL}"
-            ) from None
+                model = onnx.load(_extract(self._model_file, folder))
+        except (OSError, ValueError, zipfile.BadZipFile, StopIteration) as error:
+            raise self._error(error) from None
         for name in _OUTPUTS:
             output = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
             model.graph.output.append(output)
@@ -117,11 +137,15 @@ class YAMNet:
         # More than basic optimization would remove the two inner outputs.
         basic = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.graph_optimization_level = basic
-        self._session: Any = onnxruntime.InferenceSession(
+        return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        self._window = scipy.signal.get_window("hann", 400, fftbins=True).astype(np.float32)
-        self._filterbank = filterbank()
+
+    def _error(self, error: Exception) -> WeightsError:
+        return WeightsError(
+            f"{PACKAGE} {self._version} has no YAMNet ({first_line(error)}); "
+            f"install it again: {INSTALL}"
+        )
 
     def __call__(self, samples: Samples) -> Patches:
         """Samples [T] at 16 kHz -> patches."""
@@ -133,13 +157,14 @@ class YAMNet:
         frames = np.lib.stride_tricks.sliding_window_view(samples, 400)[::HOP]
         spectrum = np.abs(np.fft.rfft(frames * self._window, 512, axis=1)).astype(np.float32)
         log_mel = np.log(spectrum @ self._filterbank + 1e-3)
+        session = self._session
         logits = []
         embeddings = []
         energy = []
         for start in range(0, len(log_mel) - PATCH_FRAMES + 1, PATCH_HOP_FRAMES):
             patch = np.round(log_mel[start : start + PATCH_FRAMES] / INPUT_SCALE + INPUT_ZERO)
             patch = np.clip(patch, 0, 255).astype(np.uint8)[None, None]
-            _, scores, embedding = self._session.run(None, {"audio": patch})
+            _, scores, embedding = session.run(None, {"audio": patch})
             logits.append(scores.ravel())
             embeddings.append(embedding.ravel())
             energy.append(np.square(samples[start * HOP : start * HOP + PATCH_SAMPLES]).mean())
