@@ -88,7 +88,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(rows_file, tiny_folder, tmp_p
     _, told = running.communicate()
     assert running.returncode == 0, told
     killer.join()
-    assert not told
+    assert "Traceback" not in told and "latentaudio:" not in told  # Ray logs lines of its own
     assert killed, "the run ended before one of two workers could be killed"
     records = records_of(folder)
     assert sorted(record["name"] for record in records) == [f"clip{k}.wav" for k in range(NUM_ROWS)]

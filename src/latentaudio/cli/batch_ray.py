@@ -78,7 +78,7 @@ def _run(ray: Any, rows: Sequence[Row], runtime: RuntimeFlags) -> Iterator[dict[
     """Yield the results of all rows whose workers live."""
     import ray.data as ray_data
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = ray_data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
