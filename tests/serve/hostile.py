@@ -28,7 +28,9 @@ SHORT_TIMEOUT_S = 1.5
 MAY_WAIT = ("header_request", "garbage_request")
 """Kinds of requests that may not be complete: the server waits for the rest of their bodies."""
 PATH = "/v1/audio/generations"
-POSTS = (PATH, "/v1/sound-generation", "/v1/audio/speech", "/v1/audio/generate")
+POSTS = (
+    PATH, "/v1/audio/stream", "/v1/sound-generation", "/v1/audio/speech", "/v1/audio/generate",
+)  # fmt: skip
 FIELDS = (
     "prompt", "duration", "seed", "steps", "edit", "timeline", "rows", "regions", "morph", "model",
     "adapter", "format", "subtype", "bundle", "wait", "deadline_s", "num_waveforms", "candidates",
@@ -276,6 +278,7 @@ def main():
         log = Path(folder) / "log"
         store = Path(folder) / "store"
         words = [sys.executable, "-m", "latentaudio", "serve", "--port", "0", "--store", str(store)]
+        words += ["--max-stream", "2"]
         with log.open("w") as file:
             process = subprocess.Popen(words, stderr=file)
         try:

@@ -22,7 +22,12 @@ def test_no_request_harms_the_server(tiny_folder, tmp_path, listen):
     store = Store(tmp_path / "store")
     pool = ModelPool(PoolSettings(models=[str(tiny_folder)], device="cpu", precision="fp32"))
     limits = Limits(
-        max_duration_s=2.0, max_steps=2, max_clips=2, max_candidates=1, body_timeout_s=1.0
+        max_duration_s=2.0,
+        max_steps=2,
+        max_clips=2,
+        max_candidates=1,
+        body_timeout_s=1.0,
+        max_stream_s=2.0,
     )
     manager = JobManager(pool, store, limits, JobSettings(warm_up=False))
     with listen(manager) as found:

@@ -168,7 +168,7 @@ def test_too_many_streams_are_refused_and_an_open_end_has_a_limit(make_client):
         answer = client.post(PATH, json=BODY)
         assert answer.status_code == 429
         assert int(answer.headers["retry-after"]) > 0
-    with make_client(max_stream_s=12.0) as client:
+    with make_client(max_stream_s=12.0, max_duration_s=2.0) as client:
         answer = client.post(PATH, json={**BODY, "format": "pcm"})
         assert len(answer.content) == 2 * 12 * RATE
         answer = client.post(PATH, json={**BODY, "duration": 13})

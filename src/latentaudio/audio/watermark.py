@@ -15,11 +15,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import UsageError, first_line
 from .ops import Samples, limit_peak
 
 VARIABLE = "LATENTAUDIO_WATERMARK"
 AUDIOSEAL_CARD = "audioseal_wm_16bits"
+AUDIOSEAL_MESSAGE = tuple(int(bit) for bit in f"{0x4C41:016b}")
+"""The 16 bits of every mark, "LA". AudioSeal would draw others, and bytes would differ."""
 
 Marker: TypeAlias = Callable[[Samples, int], Samples]
 """(samples [C, N], sample rate in Hz) -> samples with a mark, of the same shape."""
@@ -43,10 +45,10 @@ class Watermark:
 
 
 def audioseal() -> Marker:
-    """Return AudioSeal (arXiv 2401.17264). Its weights come from its own package.
+    """Return AudioSeal (arXiv 2401.17264). Its package fetches its weights at the first use.
 
     Raises:
-        UsageError: It is not installed.
+        UsageError: It is not installed, or its weights cannot be loaded.
     """
     try:
         from audioseal import AudioSeal
@@ -57,12 +59,21 @@ def audioseal() -> Marker:
         ) from None
     import torch
 
-    generator: Any = AudioSeal.load_generator(AUDIOSEAL_CARD).eval()
+    try:
+        generator: Any = AudioSeal.load_generator(AUDIOSEAL_CARD).eval()
+    except Exception as error:  # of the network, or of a damaged file in its cache
+        raise UsageError(
+            f"{VARIABLE} = audioseal, but AudioSeal cannot load its weights "
+            f"({first_line(error)}); it fetches them once, so connect to the internet or unset the "
+            "variable"
+        ) from None
+    message = torch.tensor(AUDIOSEAL_MESSAGE)
 
     def mark(samples: Samples, sample_rate: int) -> Samples:
         with torch.inference_mode():
             channels = torch.from_numpy(np.ascontiguousarray(samples))[:, None]
-            marked = channels + generator.get_watermark(channels, sample_rate=sample_rate)
+            change = generator.get_watermark(channels, sample_rate=sample_rate, message=message)
+            marked = channels + change
         result: Samples = marked[:, 0].numpy()
         return result
 

@@ -198,7 +198,8 @@ class Planner:
         stream = PieceStream(source, options, duration or longest, inputs)
         first = stream.next_request()
         assert first is not None, "a stream has one piece at least"
-        self.limits.check(first.options)
+        # the duration of a piece is that of a window; `max_stream_s` limits the whole
+        self.limits.check(first.options.model_copy(update={"duration": 0.0}))
         return StreamPlan(key, stream, first, wire.get("format", "wav"), duration is None)
 
     def _check_number(self, parts: Sequence[Part]) -> None:
