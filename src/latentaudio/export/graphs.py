@@ -171,7 +171,8 @@ class GroupNormGraph(nn.Module):
         centered = grid - _mean_of_parts(grid)
         spread = (_mean_of_parts(centered.square()) + self.eps).sqrt()
         normal = (centered / spread).flatten(1, 2)
-        return normal * self.weight[:, None, None] + self.bias[:, None, None]
+        out: Tensor = normal * self.weight[:, None, None] + self.bias[:, None, None]
+        return out
 
 
 def _mean_of_parts(grid: Tensor) -> Tensor:
