@@ -56,11 +56,13 @@ def measure(browser: Browser, duration: str) -> None:
             while not page.evaluate(HAS_SOUND):
                 time.sleep(POLL_S)
             times["sound"] = time.monotonic() - start
-            print({name: round(seconds, 2) for name, seconds in times.items()}, flush=True)
         finally:
             context.close()
+            stop = time.monotonic()
             process.terminate()
             process.wait()
+        times["stopping"] = time.monotonic() - stop
+        print({name: round(seconds, 2) for name, seconds in times.items()}, flush=True)
 
 
 def main() -> None:

@@ -163,6 +163,23 @@ def test_jobs_of_others_are_served_between_the_pieces(make_client):
         wait_until(running.done)
 
 
+def test_a_server_that_stops_ends_a_stream_without_an_end_after_its_piece(make_client):
+    with make_client() as client:
+
+        async def listen():
+            listener = Listener(create_app(client.manager), BODY, num_pieces=100)
+            running = asyncio.create_task(listener.run())
+            while len(listener.messages) < 2:
+                await asyncio.sleep(0.01)
+            client.manager.drain()
+            await asyncio.wait_for(running, 60)
+            return listener.messages
+
+        messages = client.portal.call(listen)
+        assert messages[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+        assert client.post(PATH, json=BODY).status_code == 503
+
+
 def test_too_many_streams_are_refused_and_an_open_end_has_a_limit(make_client):
     with make_client(max_streams=0) as client:
         answer = client.post(PATH, json=BODY)

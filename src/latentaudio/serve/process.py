@@ -31,6 +31,8 @@ from .store import Store
 
 LOGGER = logging.getLogger("latentaudio.serve")
 MAX_CONNECTIONS = 2000
+BACKLOG = 2048
+"""Connections that wait to be accepted."""
 KEEP_ALIVE_S = 15
 POLL_S = 0.1
 LAST_ANSWERS_S = 2.0
@@ -141,6 +143,7 @@ def _listen(settings: ServerSettings) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port))
+            listener.listen(BACKLOG)  # who connects from now on waits until the server answers
         except (OSError, OverflowError) as error:
             raise UsageError(
                 f"cannot listen on {settings.host}:{settings.port} "
