@@ -6,10 +6,12 @@ cores.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..config.instruction_sets import held_set
 from . import process_cost
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class EndToEndCost:
         cold_start_s: time from the start of the process to the file.
         peak_rss_gb: peak resident memory of that process, in GB.
         cli_startup_s: median time of `latentaudio --help`.
+        instruction_set: the set that the processes were held to; empty: none.
     """
 
     model: str
@@ -45,6 +48,7 @@ class EndToEndCost:
     cold_start_s: float
     peak_rss_gb: float
     cli_startup_s: float
+    instruction_set: str = ""
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return one row of text per measure, with the columns of `COLUMNS`."""
@@ -88,7 +92,8 @@ def measure_end_to_end(
     cold = process_cost.measure_cold_start(name, PROMPT, DURATION, command, flags)
     progress(2, 3, "CLI start-up")
     cli_startup_s = process_cost.measure_cli_startup(NUM_RUNS, command)
-    return EndToEndCost(name, warm_latency_s, cold.seconds, cold.peak_rss_gb, cli_startup_s)
+    held = held_set(os.environ)
+    return EndToEndCost(name, warm_latency_s, cold.seconds, cold.peak_rss_gb, cli_startup_s, held)
 
 
 def _row(measure: str, value: float, unit: str, target: float, n: int) -> tuple[str, ...]:

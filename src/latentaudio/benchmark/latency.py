@@ -12,6 +12,7 @@ diffusers; most of the gain comes from fewer steps of another sampler.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from ..config.instruction_sets import held_set
 from ..config.presets import PresetName
 from ..config.registry import get_model_spec
 from ..device import pick_device
@@ -47,7 +49,7 @@ STAGES = {
 
 _MATMUL_SIZE = 2048
 _MATMUL_RUNS = 10  # the fastest counts
-_CPU_FEATURES = ("avx512f", "avx512_bf16", "amx_bf16")
+_CPU_FEATURES = ("avx_vnni", "avx512f", "avx512_bf16", "amx_bf16")
 
 Progress = Callable[[int, int, str], None]
 """(number done, total, current work)."""
@@ -232,4 +234,7 @@ def _describe_machine(device: str) -> str:
     cpuinfo = Path("/proc/cpuinfo")
     flags = cpuinfo.read_text() if cpuinfo.is_file() else ""
     features = " ".join(name for name in _CPU_FEATURES if name in flags) or "no AVX-512"
+    held = held_set(os.environ)
+    if held:
+        features = f"held to {held}, has {features}"
     return f"CPU, {torch.get_num_threads()} threads, {features}, torch {torch.__version__}"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -9,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from ..config.instruction_sets import InstructionSet, environment_of, held_set
 from ..config.presets import PRESETS, PresetName
 from ..config.registry import MODELS, get_model_spec
 from ..errors import UsageError
@@ -33,6 +38,7 @@ def benchmark(
     baseline: Literal["diffusers", "none"] = "diffusers",
     cold_start: bool = False,
     device: str = "cpu",
+    instruction_set: InstructionSet | None = None,
     output: Path | None = None,
     json: bool = False,
     quiet: bool = False,
@@ -52,6 +58,8 @@ def benchmark(
         cold_start: Also run `generate` in a new process for every preset: time to the file and
             peak memory. A model of up to 7 GB is written to a temporary folder.
         device: auto, cpu or cuda.
+        instruction_set: Hold torch and oneDNN to these instructions, in a process of its own.
+            A table names it.
         output: JSON file for the results; the tables are written beside it as .md.
         json: Print the results as one line of JSON.
         quiet: Show no progress.
@@ -63,6 +71,15 @@ def benchmark(
     timed_presets = presets or [name for name in PRESETS if name != "paper"]
     use_baseline = baseline == "diffusers"
     settings = _Settings(timed_presets, rounds, use_baseline, cold_start, device, json, quiet)
+    if instruction_set is not None and held_set(os.environ) != instruction_set:
+        words = settings.to_words()
+        lists: dict[str, Sequence[object]] = {"--duration": duration or []}
+        lists["--batch-size"] = batch_size or []
+        lists["--output"] = [output] if output is not None else []
+        for flag, values in lists.items():
+            words += [flag, *map(str, values)] if values else []
+        _run_held(instruction_set, ["benchmark", *names, *words])
+        return
     results = BenchmarkResults()
     registered = [name for name in names if name in MODELS]
     cases = product(registered, duration or [DEFAULT_DURATION], batch_size or [1])
@@ -90,6 +107,22 @@ class _Settings:
     device: str
     json: bool
     quiet: bool
+
+    def to_words(self) -> list[str]:
+        """Return the flags as words of a command line."""
+        words = ["--presets", *self.presets, "--rounds", str(self.rounds), "--device", self.device]
+        words += ["--baseline", "diffusers" if self.use_baseline else "none"]
+        switches = {"--cold-start": self.cold_start, "--json": self.json, "--quiet": self.quiet}
+        return words + [flag for flag, is_set in switches.items() if is_set]
+
+
+def _run_held(instruction_set: InstructionSet, words: list[str]) -> None:
+    """Run a command line in a process that is held to an instruction set."""
+    environment = {**os.environ, **environment_of(instruction_set)}
+    command = [sys.executable, "-m", "latentaudio", *words, "--instruction-set", instruction_set]
+    code = subprocess.run(command, env=environment, check=False).returncode
+    if code:  # the process has printed its error
+        raise SystemExit(code)
 
 
 def _validate(output: Path | None, rounds: int) -> None:
