@@ -9,12 +9,14 @@ Letters: N clips, K classes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 import scipy.special
 from numpy.typing import NDArray
 
+from ..features import FeatureSet
 from .base import (
     Measurement,
     MetricInputs,
@@ -23,40 +25,48 @@ from .base import (
     pseudo_values,
     variance_of_mean,
 )
-from .mmd import Matrix
+
+Vector = NDArray[np.float64]
 
 
-def log_scores(log_probs: Matrix) -> Matrix:
+def log_scores(features: FeatureSet, clips: Sequence[int]) -> Vector:
     """Return the divergence of each clip's classes from their mean, [N].
 
+    The clips are read twice, one at a time, so memory does not grow with their number.
+
     Args:
-        log_probs: [N, K] natural logarithms of probabilities.
+        features: a set with logits.
+        clips: indices of clips.
     """
-    log_mean = scipy.special.logsumexp(log_probs, axis=0) - math.log(len(log_probs))
-    probs = np.exp(log_probs)
-    # 0 log 0 is 0
-    terms = np.where(probs > 0, probs * (np.where(probs > 0, log_probs, 0.0) - log_mean), 0.0)
-    return np.asarray(terms.sum(axis=1))
+    total = np.zeros(0)
+    for index in clips:
+        probs = scipy.special.softmax(features.logits(index))
+        total = total + probs if len(total) else probs
+    mean = total / len(clips)
+    scores = []
+    for index in clips:
+        probs = scipy.special.softmax(features.logits(index))
+        scores.append(scipy.special.rel_entr(probs, mean).sum())  # 0 log 0 is 0
+    return np.array(scores)
 
 
-def split(num_clips: int, num_parts: int, seed: int) -> list[NDArray[np.int64]]:
+def split(num_clips: int, num_parts: int, seed: int) -> list[list[int]]:
     """Return the clips of random parts, the same as in torch-fidelity and audioldm_eval."""
     order = np.random.RandomState(seed).permutation(num_clips)
     edges = [index * num_clips // num_parts for index in range(num_parts + 1)]
-    return [order[start:end] for start, end in pairwise(edges)]
+    return [order[start:end].tolist() for start, end in pairwise(edges)]
 
 
 def compute(inputs: MetricInputs) -> list[Measurement]:
     """Return the score, over all clips or as the mean over parts if the protocol says so."""
-    num_clips = len(inputs.generated)
-    logits = np.stack([inputs.generated.logits(index) for index in range(num_clips)])
-    log_probs = scipy.special.log_softmax(logits, axis=1)
-    scores = log_scores(log_probs)
+    features = inputs.generated
+    num_clips = len(features)
+    scores = log_scores(features, range(num_clips))
     value = math.exp(scores.mean())
     num_splits = inputs.protocol.inception_splits
     if num_splits > 1:
         parts = split(num_clips, min(num_splits, num_clips), inputs.protocol.seed)
-        value = float(np.mean([math.exp(log_scores(log_probs[part]).mean()) for part in parts]))
+        value = float(np.mean([math.exp(log_scores(features, part).mean()) for part in parts]))
     influences = value * (scores - scores.mean())
     variance = variance_of_mean(influences)
     return [
@@ -64,7 +74,11 @@ def compute(inputs: MetricInputs) -> list[Measurement]:
             value,
             num_clips,
             interval=normal_interval(value, variance, lowest=1.0),
-            details={"classes": logits.shape[1], "splits": num_splits, "probabilities": "softmax"},
+            details={
+                "classes": len(features.logits(0)),
+                "splits": num_splits,
+                "probabilities": "softmax",
+            },
             by_clip=pseudo_values(inputs.generated.names, value, influences),
         )
     ]
