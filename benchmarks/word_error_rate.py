@@ -31,6 +31,12 @@ from latentaudio.evaluate.run import evaluate_folders
 
 ALLISON = "usr/share/asterisk/sounds/en_US_f_Allison"
 LIBRIVOX = "usr/share/pocketsphinx/test/data/librivox"
+VOICES = {
+    "allison": "Allison Smith, prompts of Asterisk",
+    "librivox": "a reader of LibriVox",
+    "flite": "flite, voice slt, the same prompts",
+    "espeak": "espeak-ng, en-us, the same prompts",
+}
 MIN_WORDS = 4
 MAX_WORDS = 20
 
@@ -84,6 +90,20 @@ def measure(voice: str, texts: dict[str, str], folder: Path) -> str:
     )
 
 
+def make_clip(voice: str, clip: str, text: str, debs: Path, target: Path) -> None:
+    """Write one clip of a voice."""
+    if voice == "allison":
+        write(target, decode(debs / ALLISON / f"{clip}.g722"), RATE)
+    elif voice == "librivox":
+        write(target, *read(debs / LIBRIVOX / f"{clip}.wav"))
+    elif voice == "flite":
+        libraries = {"LD_LIBRARY_PATH": str(next(debs.glob("usr/lib/*linux*")))}
+        command = [debs / "usr/bin/flite_cmu_us_slt", "-t", text, "-o", target]
+        subprocess.run(command, check=True, env={**os.environ, **libraries})
+    else:
+        subprocess.run(["espeak-ng", "-v", "en-us", "-w", target, text], check=True)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(
@@ -92,33 +112,21 @@ def main() -> None:
     parser.add_argument("debs", type=Path, help="folder with the unpacked packages")
     parser.add_argument("--transcripts", type=Path, required=True)
     parser.add_argument("--prompts", type=int, default=40, help="number of prompts of Asterisk")
+    parser.add_argument("--voices", nargs="+", choices=VOICES, default=list(VOICES))
     flags = parser.parse_args()
     prompts = {}
     for name, text in read_prompts(flags.transcripts).items():
         if (flags.debs / ALLISON / f"{name}.g722").exists() and len(prompts) < flags.prompts:
             prompts[name] = text
-    sentences = read_librivox(flags.debs / LIBRIVOX)
-    flite = {"LD_LIBRARY_PATH": str(next(flags.debs.glob("usr/lib/*linux*")))}
     print("| voice | utterances | words | word error rate | 95 % interval |\n|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        for voice in ("allison", "librivox", "flite", "espeak"):
-            (root / voice).mkdir()
-        for clip, text in prompts.items():
-            write(root / "allison" / f"{clip}.wav", decode(flags.debs / ALLISON / f"{clip}.g722"),
-                  RATE)  # fmt: skip
-            command = [flags.debs / "usr/bin/flite_cmu_us_slt", "-t", text, "-o",
-                       root / "flite" / f"{clip}.wav"]  # fmt: skip
-            subprocess.run(command, check=True, env={**os.environ, **flite})
-            command = ["espeak-ng", "-v", "en-us", "-w", root / "espeak" / f"{clip}.wav", text]
-            subprocess.run(command, check=True)
-        for clip in sentences:
-            samples, rate = read(flags.debs / LIBRIVOX / f"{clip}.wav")
-            write(root / "librivox" / f"{clip}.wav", samples, rate)
-        print(measure("Allison Smith, prompts of Asterisk", prompts, root / "allison"), flush=True)
-        print(measure("a reader of LibriVox", sentences, root / "librivox"), flush=True)
-        print(measure("flite, voice slt, the prompts", prompts, root / "flite"), flush=True)
-        print(measure("espeak-ng, en-us, the prompts", prompts, root / "espeak"), flush=True)
+    for voice in flags.voices:
+        texts = read_librivox(flags.debs / LIBRIVOX) if voice == "librivox" else prompts
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name) / "clips"
+            folder.mkdir()
+            for clip, text in texts.items():
+                make_clip(voice, clip, text, flags.debs, folder / f"{clip}.wav")
+            print(measure(VOICES[voice], texts, folder), flush=True)
 
 
 if __name__ == "__main__":
