@@ -1,5 +1,6 @@
 """Networks of the evaluation: published layouts, wrong files, YAMNet without its package."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -54,6 +55,13 @@ def test_weights_are_loaded_strictly(tmp_path):
         save_file(tensors, tmp_path / "bad.safetensors")
         with pytest.raises(WeightsError, match=message):
             load_published(other, tmp_path / "bad.safetensors")
+    data = (tmp_path / "good.pth").read_bytes()
+    named = tmp_path / f"vgg-{hashlib.sha256(data).hexdigest()[:8]}.pth"
+    named.write_bytes(data)
+    assert load_published(other, named) == {}
+    named.write_bytes(data + b"x")
+    with pytest.raises(WeightsError, match="its SHA-256 begins with"):
+        load_published(other, named)
     (tmp_path / "bad.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(WeightsError, match=r"bad\.safetensors"):
         load_published(other, tmp_path / "bad.safetensors")

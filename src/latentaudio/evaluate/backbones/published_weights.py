@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import WeightsError
+from ...fileio import sha256_of_file
 from ...loaders.tensor_files import open_tensors
+
+_HASHED_NAME = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+")
+"""Names of torch.hub: the file's SHA-256 begins with these digits."""
 
 
 def load_published(
@@ -30,8 +35,9 @@ def load_published(
         The constants.
 
     Raises:
-        WeightsError: The file is damaged, or has other tensors.
+        WeightsError: The file is damaged, has other tensors, or another hash than its name says.
     """
+    _check_hash(path)
     stored = {rename(name): tensor for name, tensor in open_tensors(path).items()}
     expected = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     named = [name for name in stored if not name.startswith(constants)]  # () begins no name
@@ -54,3 +60,16 @@ def load_published(
     network.eval().requires_grad_(False)
     others = [name for name in stored if name not in expected]
     return {name: stored[name].to(torch.float32) for name in others}
+
+
+def _check_hash(path: Path) -> None:
+    """Raise WeightsError if a name such as vggish-10086976.pth has the hash of another file."""
+    match = _HASHED_NAME.search(path.name)
+    if match is None or not path.is_file():
+        return
+    digest = sha256_of_file(path)
+    if not digest.startswith(match[1]):
+        raise WeightsError(
+            f"{path} is damaged: its SHA-256 begins with {digest[: len(match[1])]} in place of "
+            f"{match[1]}; download it again"
+        )
