@@ -136,9 +136,10 @@ def evaluate_mini(
     if "diversity" in parts and not report.diversity:
         report.diversity += [_measure_diversity(benchmark, *row) for row in _diversity_rows()]
         store(report)
-    if "pairs" in parts and not report.pairs:
-        report.pairs += [_measure_pair(benchmark, pair) for pair in WORD_PAIRS]
-        store(report)
+    for pair in WORD_PAIRS if "pairs" in parts else ():
+        if pair.name not in {each.words for each in report.pairs}:
+            report.pairs.append(_measure_pair(benchmark, pair))
+            store(report)
     return report
 
 
