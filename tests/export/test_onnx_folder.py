@@ -35,6 +35,7 @@ CONFIG = replace(
     distilled_unet=DistilledUNetConfig(),
 )
 """The architecture of mini with few numbers."""
+pytestmark = pytest.mark.slow  # seven networks are traced
 PROMPT = "3 bells at A4 and a dog"
 PROMPTS = [PROMPT, "rain", "a 440 Hz tone, then silence for 1,200 ms"]
 GRID = {
