@@ -1,6 +1,6 @@
 """Clips of the exported ONNX files beside those of torch: the distance for the same noise.
 
-    python benchmarks/onnx.py [--model mini] [--weights compact]
+    python benchmarks/onnx_clips.py [--model mini] [--weights compact]
 
 It exports the model to a temporary folder, and prints the table of docs/guides/onnx.md: energy of
 the difference relative to torch's clip, for some prompts at two durations.
