@@ -99,11 +99,11 @@ def read_records(source: DataSource | Path | str) -> Iterator[Record]:
     """
     form, place, split = open_source(as_source(source))
     records = DiskList(_record_to_json, _record_from_json)
-    found = set()
+    split_names = set()
     for record in form.read(place):
         records.append(record)
-        found.add(record.split)
-    splits = sorted(found - {""})
+        split_names.add(record.split)
+    splits = sorted(split_names - {""})
     if split == ALL_SPLITS or (not split and TRAIN not in splits):
         yield from records
         return
