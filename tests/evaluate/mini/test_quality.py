@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from latentaudio.errors import ConfigError, GenerationError
+from latentaudio.errors import ConfigError, GenerationError, UsageError
+from latentaudio.evaluate.mini import prompts as prompts_module
 from latentaudio.evaluate.mini.attributes import ATTRIBUTE_CHECKS
 from latentaudio.evaluate.mini.classifier import Predictions, log_mel_of
 from latentaudio.evaluate.mini.determinism import measure_determinism
@@ -191,3 +192,9 @@ def test_a_classifier_of_other_classes_is_rejected():
     first = next(iter(get_registry()))
     with pytest.raises(ConfigError, match=rf"{first}.*recipes/mini/train_classifier\.py"):
         evaluate_quality(benchmark, "toy")
+
+
+def test_clips_too_short_for_two_sounds_are_one_line(monkeypatch):
+    monkeypatch.setattr(prompts_module, "_MAX_SCENES", 5)
+    with pytest.raises(UsageError, match=r"clips of 0\.5 s are too short for two sounds"):
+        list(order_prompts(1, 0, 0.5))

@@ -19,11 +19,13 @@ from procedural_audio.sound_class import Annotations, SoundClass
 from procedural_audio.soundfont import Soundfont
 
 from ...config.streams import EvaluationStream
+from ...errors import UsageError
 from .attributes import AttributeCheck
 
 RATE = 16000  # Hz
 
 _MAX_RENDERS = 400  # tried until one has the attribute and a caption that states it
+_MAX_SCENES = 500  # until one has two sounds in order
 _MAX_CAPTIONS = 40  # tried per render
 
 
@@ -124,15 +126,22 @@ def order_prompts(count: int, seed: int, duration: float) -> Iterator[EvalPrompt
 
     Yields:
         The prompts; `class_names` has two entries.
+
+    Raises:
+        UsageError: The clips are too short for two sounds.
     """
     effects = [sound_class for sound_class in get_classes() if sound_class.family == "effects"]
     for index in range(count):
         rng = np.random.default_rng([seed, EvaluationStream.ORDER_PROMPTS, index])
         pair = [effects[i] for i in rng.choice(len(effects), 2, replace=False)]
-        while True:
+        for _ in range(_MAX_SCENES):
             samples, scene = render_scene(pair, rng, RATE, duration, pair[0])
             if scene.relation == "then":
                 break
+        else:
+            raise UsageError(
+                f"clips of {duration:g} s are too short for two sounds in order; raise --duration"
+            )
         class_names = tuple(event.sound_class.name for event in scene.events)
         caption = describe(scene, rng, "test")
         yield EvalPrompt(caption, class_names, scene.events[0].annotations, samples)
