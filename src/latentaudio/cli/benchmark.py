@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -72,13 +72,9 @@ def benchmark(
     use_baseline = baseline == "diffusers"
     settings = _Settings(timed_presets, rounds, use_baseline, cold_start, device, json, quiet)
     if instruction_set is not None and held_set(os.environ) != instruction_set:
-        words = settings.to_words()
-        lists: dict[str, Sequence[object]] = {"--duration": duration or []}
-        lists["--batch-size"] = batch_size or []
-        lists["--output"] = [output] if output is not None else []
-        for flag, values in lists.items():
-            words += [flag, *map(str, values)] if values else []
-        _run_held(instruction_set, ["benchmark", *names, *words])
+        outputs = [] if output is None else [output]
+        lists = {"--duration": duration, "--batch-size": batch_size, "--output": outputs}
+        _run_held(instruction_set, [*names, *settings.to_words(), *_list_words(lists)])
         return
     results = BenchmarkResults()
     registered = [name for name in names if name in MODELS]
@@ -116,10 +112,19 @@ class _Settings:
         return words + [flag for flag, is_set in switches.items() if is_set]
 
 
+def _list_words(lists: Mapping[str, Sequence[object] | None]) -> list[str]:
+    """Return flags with several values as words of a command line, without the empty ones."""
+    words = []
+    for flag, values in lists.items():
+        words += [flag, *map(str, values)] if values else []
+    return words
+
+
 def _run_held(instruction_set: InstructionSet, words: list[str]) -> None:
     """Run a command line in a process that is held to an instruction set."""
     environment = {**os.environ, **environment_of(instruction_set)}
-    command = [sys.executable, "-m", "latentaudio", *words, "--instruction-set", instruction_set]
+    command = [sys.executable, "-m", "latentaudio", "benchmark", *words]
+    command += ["--instruction-set", instruction_set]
     code = subprocess.run(command, env=environment, check=False).returncode
     if code:  # the process has printed its error
         raise SystemExit(code)
