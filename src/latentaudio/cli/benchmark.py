@@ -68,16 +68,14 @@ def benchmark(
 
     _validate(output, rounds)
     names = models or [DEFAULT_MODEL]
-    timed_presets = presets or [name for name in PRESETS if name != "paper"]
-    use_baseline = baseline == "diffusers"
-    settings = _Settings(timed_presets, rounds, use_baseline, cold_start, device, json, quiet)
+    timed = presets or [name for name in PRESETS if name != "paper"]
+    settings = _Settings(timed, rounds, baseline != "none", cold_start, device, json, quiet)
     if instruction_set is not None and held_set(os.environ) != instruction_set:
-        outputs = [] if output is None else [output]
-        lists = {"--duration": duration, "--batch-size": batch_size, "--output": outputs}
-        _run_held(instruction_set, [*names, *settings.to_words(), *_list_words(lists)])
+        lists = {"--duration": duration, "--batch-size": batch_size}
+        _run_held(instruction_set, [*names, *settings.to_words(output), *_list_words(lists)])
         return
     results = BenchmarkResults()
-    registered = [name for name in names if name in MODELS]
+    registered = filter(MODELS.__contains__, names)
     cases = product(registered, duration or [DEFAULT_DURATION], batch_size or [1])
     for name, seconds, clips in cases:
         results.latency.append(_measure_latency(name, seconds, clips, settings))
@@ -104,10 +102,11 @@ class _Settings:
     json: bool
     quiet: bool
 
-    def to_words(self) -> list[str]:
-        """Return the flags as words of a command line."""
+    def to_words(self, output: Path | None) -> list[str]:
+        """Return the flags, and the file for results, as words of a command line."""
         words = ["--presets", *self.presets, "--rounds", str(self.rounds), "--device", self.device]
         words += ["--baseline", "diffusers" if self.use_baseline else "none"]
+        words += ["--output", str(output)] if output is not None else []
         switches = {"--cold-start": self.cold_start, "--json": self.json, "--quiet": self.quiet}
         return words + [flag for flag, is_set in switches.items() if is_set]
 
