@@ -92,8 +92,9 @@ def measure_end_to_end(
     cold = process_cost.measure_cold_start(name, PROMPT, DURATION, command, flags)
     progress(2, 3, "CLI start-up")
     cli_startup_s = process_cost.measure_cli_startup(NUM_RUNS, command)
-    held = held_set(os.environ)
-    return EndToEndCost(name, warm_latency_s, cold.seconds, cold.peak_rss_gb, cli_startup_s, held)
+    limit = held_set(os.environ)
+    cold_s = cold.seconds
+    return EndToEndCost(name, warm_latency_s, cold_s, cold.peak_rss_gb, cli_startup_s, limit)
 
 
 def _row(measure: str, value: float, unit: str, target: float, n: int) -> tuple[str, ...]:

@@ -234,7 +234,7 @@ def _describe_machine(device: str) -> str:
     cpuinfo = Path("/proc/cpuinfo")
     flags = cpuinfo.read_text() if cpuinfo.is_file() else ""
     features = " ".join(name for name in _CPU_FEATURES if name in flags) or "no AVX-512"
-    held = held_set(os.environ)
-    if held:
-        features = f"held to {held}, has {features}"
+    limit = held_set(os.environ)
+    if limit:
+        features = f"held to {limit}, has {features}"
     return f"CPU, {torch.get_num_threads()} threads, {features}, torch {torch.__version__}"

@@ -64,8 +64,8 @@ class BenchmarkResults:
 
 def end_to_end_table(cost: EndToEndCost) -> str:
     """Return the costs of a clip as a Markdown table."""
-    held = f", held to {cost.instruction_set}" if cost.instruction_set else ""
-    lines = [f"### {cost.model}, own weights, clip of {DURATION:g} s{held}", ""]
+    limit = f", held to {cost.instruction_set}" if cost.instruction_set else ""
+    lines = [f"### {cost.model}, own weights, clip of {DURATION:g} s{limit}", ""]
     lines += [_row(COLUMNS), "|---" * len(COLUMNS) + "|"]
     lines += [_row(cells) for cells in cost.rows()]
     return "\n".join(lines) + "\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -68,20 +68,14 @@ def benchmark(
 
     _validate(output, rounds)
     names = models or [DEFAULT_MODEL]
-    timed_presets = presets or [name for name in PRESETS if name != "paper"]
-    use_baseline = baseline == "diffusers"
-    settings = _Settings(timed_presets, rounds, use_baseline, cold_start, device, json, quiet)
+    timed = presets or [name for name in PRESETS if name != "paper"]
+    settings = _Settings(timed, rounds, baseline != "none", cold_start, device, json, quiet)
     if instruction_set is not None and held_set(os.environ) != instruction_set:
-        words = settings.to_words()
-        lists: dict[str, Sequence[object]] = {"--duration": duration or []}
-        lists["--batch-size"] = batch_size or []
-        lists["--output"] = [output] if output is not None else []
-        for flag, values in lists.items():
-            words += [flag, *map(str, values)] if values else []
-        _run_held(instruction_set, ["benchmark", *names, *words])
+        lists = {"--duration": duration, "--batch-size": batch_size}
+        _run_held(instruction_set, [*names, *settings.to_words(output), *_list_words(lists)])
         return
     results = BenchmarkResults()
-    registered = [name for name in names if name in MODELS]
+    registered = filter(MODELS.__contains__, names)
     cases = product(registered, duration or [DEFAULT_DURATION], batch_size or [1])
     for name, seconds, clips in cases:
         results.latency.append(_measure_latency(name, seconds, clips, settings))
@@ -108,18 +102,28 @@ class _Settings:
     json: bool
     quiet: bool
 
-    def to_words(self) -> list[str]:
-        """Return the flags as words of a command line."""
+    def to_words(self, output: Path | None) -> list[str]:
+        """Return the flags, and the file for results, as words of a command line."""
         words = ["--presets", *self.presets, "--rounds", str(self.rounds), "--device", self.device]
         words += ["--baseline", "diffusers" if self.use_baseline else "none"]
+        words += ["--output", str(output)] if output is not None else []
         switches = {"--cold-start": self.cold_start, "--json": self.json, "--quiet": self.quiet}
         return words + [flag for flag, is_set in switches.items() if is_set]
+
+
+def _list_words(lists: Mapping[str, Sequence[object] | None]) -> list[str]:
+    """Return flags with several values as words of a command line, without the empty ones."""
+    words = []
+    for flag, values in lists.items():
+        words += [flag, *map(str, values)] if values else []
+    return words
 
 
 def _run_held(instruction_set: InstructionSet, words: list[str]) -> None:
     """Run a command line in a process that is held to an instruction set."""
     environment = {**os.environ, **environment_of(instruction_set)}
-    command = [sys.executable, "-m", "latentaudio", *words, "--instruction-set", instruction_set]
+    command = [sys.executable, "-m", "latentaudio", "benchmark", *words]
+    command += ["--instruction-set", instruction_set]
     code = subprocess.run(command, env=environment, check=False).returncode
     if code:  # the process has printed its error
         raise SystemExit(code)
