@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from latentaudio.config import extras
 from latentaudio.config.extras import install_command
 
 
@@ -46,10 +47,13 @@ def test_from_a_folder_that_is_gone_or_a_repository(installed, tmp_path):
         assert install_command("serve") == "pip install 'latentaudio[serve]'"
 
 
-def test_from_the_source_alone(monkeypatch):
+def test_from_the_source_alone(monkeypatch, tmp_path):
     def fail(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "distribution", fail)
-    assert install_command("serve").endswith("[serve]'")
-    assert " -e " in install_command("serve")
+    place = tmp_path / "src/latentaudio/config/extras.py"
+    monkeypatch.setattr(extras, "__file__", str(place))
+    assert install_command("serve") == "pip install 'latentaudio[serve]'"
+    (tmp_path / "pyproject.toml").touch()
+    assert install_command("serve") == f"pip install -e '{tmp_path.resolve()}[serve]'"
