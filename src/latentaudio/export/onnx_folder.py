@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..codec import AudioCodec
 from ..config.architecture import ModelConfig
+from ..config.extras import install_command
 from ..errors import DataError, UsageError, first_line
 from ..fileio import atomic_directory
 from ..loaders.tokenizers import load_encoders
@@ -149,7 +150,7 @@ def _import_packages() -> None:
             __import__(name)
     except ImportError as error:
         raise UsageError(
-            f"{first_line(error)}; the export needs: pip install 'latentaudio[export]'"
+            f"{first_line(error)}; the export needs: {install_command('export')}"
         ) from None
 
 
