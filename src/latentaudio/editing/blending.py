@@ -5,8 +5,9 @@ Letters: N samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import scipy.signal
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from ..audio.ops import CROSSFADE_S, SILENCE_PEAK, Gains, Samples, bandpass_gains, stft_filter
 from ..config.edits import TimeRange
+
+Step = TypeVar("Step", float, NDArray[np.float64])
 
 BOUNDARY_CONTEXT_S = 0.5
 """Seconds at each side of a boundary whose levels are compared."""
@@ -83,30 +86,14 @@ def match_boundary_levels(
     """Match the level of generated audio [1, N] to the source at both ends of each time range.
 
     It changes levels by -9 to 18 dB, and only where the source is stationary at an end. An event
-    that is louder than the source there keeps its level.
-    Between the ends the gain in dB is linear; an end without a match takes the gain of the other.
+    that is louder than the source there keeps its level. Between the ends the gain in dB is linear;
+    an end without a match takes the gain of the other.
     """
     result = generated.astype(np.float32)
     positions = np.arange(generated.shape[1])
     num_fade = round(CROSSFADE_S * sample_rate)
-    for range_start, range_end in time_ranges:
-        start = round(range_start * sample_rate)
-        end = min(round(range_end * sample_rate), generated.shape[1])
-        num_context = min(round(BOUNDARY_CONTEXT_S * sample_rate), (end - start) // 2)
-        at_start = _level_step(
-            source[0, max(0, start - num_context) : start],
-            generated[0, start : start + num_context],
-            sample_rate,
-        )
-        at_end = _level_step(
-            source[0, end : end + num_context],
-            generated[0, end - num_context : end],
-            sample_rate,
-        )
-        steps = [step for step in (at_start, at_end) if step is not None]
-        if not steps:
-            continue
-        gains_db = [steps[0] if step is None else step for step in (at_start, at_end)]
+    boundaries = _matched_boundaries(_level_step, source, generated, time_ranges, sample_rate)
+    for start, end, *gains_db in boundaries:
         current = slice(max(0, start - num_fade), end + num_fade)
         decibels = np.interp(positions[current], (start, end), gains_db)
         result[:, current] = generated[:, current] * (10 ** (decibels / 20)).astype(np.float32)
@@ -123,34 +110,59 @@ def match_boundary_spectra(
     """
     result = generated.astype(np.float32)
     num_fade = round(CROSSFADE_S * sample_rate)
-    for range_start, range_end in time_ranges:
-        start = round(range_start * sample_rate)
-        end = min(round(range_end * sample_rate), generated.shape[1])
-        num_context = min(round(BOUNDARY_CONTEXT_S * sample_rate), (end - start) // 2)
-        at_start = _spectrum_step(
-            source[0, max(0, start - num_context) : start],
-            generated[0, start : start + num_context],
-            sample_rate,
-        )
-        at_end = _spectrum_step(
-            source[0, end : end + num_context],
-            generated[0, end - num_context : end],
-            sample_rate,
-        )
-        steps = [step for step in (at_start, at_end) if step is not None]
-        if not steps:
-            continue
+    boundaries = _matched_boundaries(_spectrum_step, source, generated, time_ranges, sample_rate)
+    for start, end, at_start, at_end in boundaries:
         first = max(0, start - num_fade)
         last = min(end + num_fade, generated.shape[1])
         segment = np.pad(generated[:, first:last], ((0, 0), (SPECTRUM_WINDOW, SPECTRUM_WINDOW)))
         hop = SPECTRUM_WINDOW // 4
         middles = (np.arange(-(-segment.shape[1] // hop)) + 0.5) * hop - SPECTRUM_WINDOW + first
         position = np.clip((middles - start) / (end - start), 0, 1)[:, None]
-        decibels = steps[0] * (1 - position) + steps[-1] * position
+        decibels = at_start * (1 - position) + at_end * position
         gains = (10 ** (decibels / 20)).astype(np.float32)
         filtered = stft_filter(segment, gains)
         result[:, first:last] = filtered[:, SPECTRUM_WINDOW:-SPECTRUM_WINDOW]
     return result
+
+
+def _matched_boundaries(
+    measure: Callable[[NDArray[np.float32], NDArray[np.float32], int], Step | None],
+    source: Samples,
+    generated: Samples,
+    time_ranges: Sequence[TimeRange],
+    sample_rate: int,
+) -> Iterator[tuple[int, int, Step, Step]]:
+    """Compare both sides of the ends of each time range.
+
+    Args:
+        measure: Samples outside and inside of an end, sample rate -> by how many dB the outside is
+            louder, or None without a match.
+        source: [1, N].
+        generated: [1, N].
+        time_ranges: Ranges in seconds.
+        sample_rate: In Hz.
+
+    Yields:
+        First and last sample of a range, and what was measured at both. An end without a match
+        takes that of the other; a range without any is left out.
+    """
+    for range_start, range_end in time_ranges:
+        start = round(range_start * sample_rate)
+        end = min(round(range_end * sample_rate), generated.shape[1])
+        num_context = min(round(BOUNDARY_CONTEXT_S * sample_rate), (end - start) // 2)
+        at_start = measure(
+            source[0, max(0, start - num_context) : start],
+            generated[0, start : start + num_context],
+            sample_rate,
+        )
+        at_end = measure(
+            source[0, end : end + num_context],
+            generated[0, end - num_context : end],
+            sample_rate,
+        )
+        steps = [step for step in (at_start, at_end) if step is not None]
+        if steps:
+            yield start, end, steps[0], steps[-1]
 
 
 def _spectrum_step(
