@@ -109,7 +109,7 @@ def test_full_queue_refuses_and_says_when_to_come_back():
     bench.add("two", num_units=30)
     with pytest.raises(QueueFullError, match="2 requests are waiting") as caught:
         bench.add("three")
-    assert caught.value.retry_after_s == pytest.approx(3.75)
+    assert caught.value.retry_after_s == pytest.approx((40 + 30) * 0.125 / 2)
     bench.finish()
     bench.add("four")
     assert bench.finish()[-1] == "four"

@@ -27,7 +27,11 @@ SPEED_MEMORY = 0.7
 
 
 class QueueFullError(LatentAudioError):
-    """The queue has no place; `retry_after_s` says when one may be free."""
+    """The queue has no place.
+
+    `retry_after_s` says when half of its work is done. If refused clients came back for the first
+    place that is free, most of them would be refused again, and answering them slows the work down.
+    """
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
@@ -273,7 +277,7 @@ class Scheduler:
             raise QueueFullError(
                 f"{len(tasks)} requests are waiting, of which {len(of_client)} are yours; "
                 "try again later",
-                self._time_to_free(of_client if len(tasks) < self.max_tasks else tasks),
+                sum(map(self._seconds_left, tasks)) / 2,
             )
 
     def _leave(self, task: Task, reason: BaseException) -> None:
@@ -355,12 +359,6 @@ class Scheduler:
 
     def _seconds_left(self, task: Task) -> float:
         return task.num_left * self._speeds.get(task.lane, 1.0)
-
-    def _time_to_free(self, tasks: Sequence[Task]) -> float:
-        """Return about how long it takes until one of some tasks is done."""
-        places = _simulate(self._queue, self._speeds, self.turn_s)
-        times = [places[task].eta_s or 0.0 for task in tasks]
-        return max(1.0, min(times, default=1.0))
 
 
 def _simulate(queue: _Queue, speeds: dict[str, float], turn_s: float) -> dict[Task, Place]:
