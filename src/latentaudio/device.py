@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache, wraps
@@ -13,10 +14,13 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+from .config.instruction_sets import INSTRUCTION_SETS, held_set
 from .errors import UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 
 PRECISIONS = ("auto", "bf16", "fp32")
 
@@ -134,9 +138,12 @@ def iterate_with_torch_defaults(
 
 @cache
 def _cpu_has_bf16() -> bool:
-    """Whether Linux reports instructions for bf16 dot products."""
+    """Whether Linux reports instructions for bf16 dot products, and this process may use them."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.is_file():
         return False
-    flags = cpuinfo.read_text()
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    flags = set(cpuinfo.read_text().split())
+    limit = held_set(os.environ)
+    if limit:
+        flags &= set(INSTRUCTION_SETS[limit].flags)
+    return not flags.isdisjoint(_BF16_FLAGS)
