@@ -53,7 +53,7 @@ def test_every_variant_runs_every_round_and_rivals_compute_our_predictions(folde
     assert labels[-3:] == ["diffusers float32", "onnxruntime float32", "onnxruntime int8"]
     assert results.has_decoder and ticks[-1][0] == ticks[-1][1]
     for entry in results.entries:
-        assert len(entry.step_s) == len(entry.decode_s) == 2, entry.label
+        assert len(entry.step_s) == 2 and entry.decode_s > 0, entry.label
         assert min(entry.step_s) > 0 and entry.first_step_s > max(entry.step_s), entry.label
         assert 0.01 < entry.peak_rss_gb < 4 and entry.file_gb > 0, entry.label
     distances = {entry.label: entry.distance for entry in results.entries}
@@ -104,9 +104,9 @@ def test_a_problem_survives_its_files(tmp_path):
 @pytest.fixture
 def results():
     entries = [
-        RaceEntry("latentaudio float32", "torch", 2.0, 1.0, 1.5, [2, 2.5, 3], [1, 1, 1], 0.0),
-        RaceEntry("diffusers float32", "diffusers", 3.0, 1.0, 2.5, [5, 5, 6], [2, 2, 2]),
-        RaceEntry("openvino int8", "OpenVINO", 1.0, 0.5, 1.0, [1, 1, 1], [1, 1, 1], 0.02),
+        RaceEntry("latentaudio float32", "torch", 2.0, 1.0, 1.5, [2, 2.5, 3], 1.0, 0.0),
+        RaceEntry("diffusers float32", "diffusers", 3.0, 1.0, 2.5, [5, 5, 6], 2.0),
+        RaceEntry("openvino int8", "OpenVINO", 1.0, 0.5, 1.0, [1, 1, 1], 1.0, 0.02),
     ]
     return RaceResults("m", 10.24, "CPU", "avx2", 3, True, entries)
 
@@ -114,16 +114,16 @@ def results():
 def test_the_table_has_ratios_of_medians_and_clips(results):
     table = race_table(results)
     assert "race, held to avx2" in table and "speed-up is over diffusers float32" in table
-    cells = "| 2.5 s (2 to 3) | 2.00 | 1 s (1 to 1) | 63.5 s | 501 s | 2 s | 1.50 GB | 1.00 GB |"
+    cells = "| 2.5 s (2 to 3) | 2.00 | 1 s | 63.5 s | 501 s | 2 s | 1.50 GB | 1.00 GB |"
     assert f"| latentaudio float32 | torch {cells} 0.0e+00 |" in table
-    assert "| 5 s (5 to 6) | 1.00 | 2 s (2 to 2) | 127 s | 1e+03 s |" in table
+    assert "| 5 s (5 to 6) | 1.00 | 2 s | 127 s | 1e+03 s |" in table
     assert "2.5e-02" not in table and "| 2.0e-02 |" in table
     assert f"openvino {RIVALS['openvino'].holds}" in table and "onnxruntime" not in table
 
 
 def test_a_model_without_decoder_has_no_clips(results):
     plain = replace(results, has_decoder=False, instruction_set="")
-    plain.entries = [replace(entry, decode_s=[]) for entry in results.entries[:1]]
+    plain.entries = [replace(entry, decode_s=None) for entry in results.entries[:1]]
     table = race_table(plain)
     assert "decoding" not in table and "steps" not in table and "held" not in table
     assert "| 2.5 s (2 to 3) | 1.00 | 2 s |" in table
@@ -179,7 +179,7 @@ def test_the_command_races_and_leaves_out_what_has_no_pipeline(monkeypatch, tmp_
     assert len(BenchmarkResults.load(tmp_path / "race.json").races) == 1
 
 
-ENTRY = RaceEntry("latentaudio float32", "torch", 1.0, 1.0, 1.0, [1.0, 1.0], [], 0.0)
+ENTRY = RaceEntry("latentaudio float32", "torch", 1.0, 1.0, 1.0, [1.0, 1.0], None, 0.0)
 
 
 def test_the_command_offers_every_rival():

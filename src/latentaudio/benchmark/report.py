@@ -137,14 +137,15 @@ def race_table(results: RaceResults) -> str:
         cells = [entry.label, entry.description, _cell(entry.step_s), f"{speed_up:.2f}"]
         if has_clips:
             clips = [f"{entry.clip_s(n):.3g} s" for n in (QUALITY_STEPS, FULL_CLIP_STEPS)]
-            cells += [_cell(entry.decode_s), *clips]
+            cells += [f"{entry.decode_s:.3g} s", *clips]
         cells += [f"{entry.first_step_s:.3g} s", f"{entry.peak_rss_gb:.2f} GB"]
         cells += [f"{entry.file_gb:.2f} GB"]
         cells.append("" if entry.distance is None else f"{entry.distance:.1e}")
         lines.append(_row(cells))
     if has_clips:
         lines.append(
-            "\nClips are calculated: so many guided steps, and decoding, without encoding of text."
+            "\nDecoding was timed once. Clips are calculated: so many guided steps, and decoding, "
+            "without encoding of text."
         )
     lines += _limits(results)
     return "\n".join(lines) + "\n"

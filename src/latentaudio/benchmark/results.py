@@ -64,7 +64,7 @@ class RaceEntry:
         file_gb: size of the files that it reads, in GB.
         peak_rss_gb: peak resident memory of its process, in GB.
         step_s: seconds of a guided step, one value per round.
-        decode_s: seconds of VAE and vocoder, one value per round; empty: not measured.
+        decode_s: seconds of VAE and vocoder, measured once; None: not measured.
         distance: relative distance of its predictions from ours in float32; None: other weights.
     """
 
@@ -74,14 +74,12 @@ class RaceEntry:
     file_gb: float
     peak_rss_gb: float = 0.0
     step_s: list[float] = field(default_factory=list)
-    decode_s: list[float] = field(default_factory=list)
+    decode_s: float | None = None
     distance: float | None = None
 
     def clip_s(self, num_steps: int) -> float:
-        """Return the median time of a clip of so many guided steps, and decoding."""
-        decode = self.decode_s or [0.0] * len(self.step_s)
-        clips = [num_steps * a + b for a, b in zip(self.step_s, decode, strict=True)]
-        return statistics.median(clips)
+        """Return the time of a clip of so many guided steps, and decoding."""
+        return num_steps * statistics.median(self.step_s) + (self.decode_s or 0.0)
 
 
 @dataclass
