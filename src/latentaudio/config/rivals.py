@@ -30,7 +30,7 @@ class RivalSpec:
 OURS = "latentaudio"
 
 RIVALS: dict[str, RivalSpec] = {
-    OURS: RivalSpec("ours", (), ("float32", "default"), "by variables of torch and oneDNN"),
+    OURS: RivalSpec("ours", (), ("float32", "default", "int8"), "by variables of torch and oneDNN"),
     "diffusers": RivalSpec(
         "diffusers_rival",
         ("diffusers",),

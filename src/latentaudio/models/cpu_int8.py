@@ -104,7 +104,9 @@ class Int8Linear(_Int8Layer):
         packed: Tensor = torch.ops.onednn.qlinear_prepack(self.rounded, shape)
         return packed
 
-    def multiply(self, integers: Tensor, scale: float, dtype: torch.dtype, activation: str) -> Tensor:
+    def multiply(
+        self, integers: Tensor, scale: float, dtype: torch.dtype, activation: str
+    ) -> Tensor:
         """Return the layer of `quantize`'s result and an activation, in a type."""
         out: Tensor = torch.ops.onednn.qlinear_pointwise(
             integers,
@@ -187,7 +189,9 @@ class Int8Conv(_Int8Layer):
         return self(x).add_(other)
 
 
-def can_be_int8(layer: nn.Conv2d) -> bool:
-    """Whether a convolution has enough work."""
-    return layer.weight.ndim == 4 and not layer.transposed and layer.in_channels >= MIN_WIDTH
-
+def can_be_int8(layer: nn.Module) -> bool:
+    """Whether a layer is a plain 2-D convolution with enough work."""
+    if type(layer) is not nn.Conv2d or isinstance(layer.padding, str):
+        return False
+    is_plain = layer.groups == 1 and layer.padding_mode == "zeros"
+    return is_plain and layer.in_channels >= MIN_WIDTH

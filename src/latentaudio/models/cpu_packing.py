@@ -258,6 +258,7 @@ def pack(module: nn.Module, peak_level: int = 0) -> None:
 
     `packable_layers` maps the name of a linear layer to "geglu" or "linear". None: the module uses
     its layers' weights itself, so they stay. A module's `prepare_for_packing` is called first.
+    `float_layers` names convolutions whose products never have 8 bits.
 
     Args:
         module: The module.
@@ -270,11 +271,12 @@ def pack(module: nn.Module, peak_level: int = 0) -> None:
     packable = getattr(module, "packable_layers", {})
     if packable is None:
         return
+    float_layers = getattr(module, "float_layers", ())
     for name, child in module.named_children():
         if name in packable and isinstance(child, nn.Linear):
             setattr(module, name, _packed_linear(child, packable[name], peak_level))
-        elif peak_level and type(child) is nn.Conv2d and _should_pack(child) and can_be_int8(child):
-            setattr(module, name, Int8Conv(child, peak_level))
+        elif peak_level and name not in float_layers and can_be_int8(child):
+            setattr(module, name, Int8Conv(cast(nn.Conv2d, child), peak_level))
         elif type(child) in (nn.Conv2d, nn.Conv1d, nn.ConvTranspose1d) and _should_pack(
             cast(nn.Conv2d, child)
         ):

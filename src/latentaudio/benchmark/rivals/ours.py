@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 FOLDER = "latentaudio"
 _COMPONENTS = ("unet", "vae", "vocoder")
-_PRECISIONS = {"float32": "fp32", "default": "auto"}
+_PRECISIONS = {"float32": "fp32", "default": "auto", "int8": "int8"}
 
 
 class OurRunner:
@@ -41,8 +41,10 @@ class OurRunner:
     @property
     def description(self) -> str:
         """See `base.Runner`."""
-        dtype = self._model.components.dtype or self._torch.float32
-        return f"torch {self._torch.__version__}, {str(dtype).removeprefix('torch.')}"
+        components = self._model.components
+        dtype = str(components.dtype or self._torch.float32).removeprefix("torch.")
+        int8 = "int8, else " if components.use_int8 else ""
+        return f"torch {self._torch.__version__}, {int8}{dtype}"
 
     def predict(self) -> Array:
         """See `base.Runner`."""
