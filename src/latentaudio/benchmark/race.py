@@ -16,7 +16,6 @@ encoded.
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import subprocess
@@ -33,6 +32,7 @@ import torch
 from torch import Tensor
 
 from ..config.instruction_sets import held_set
+from ..config.parsing import parse_json
 from ..config.rivals import OURS, RIVALS
 from ..diffusion.schedule import Schedule
 from ..errors import DataError
@@ -215,7 +215,7 @@ class _Process:
             line = ""
         if not line:
             raise DataError(f"{self.name} {self.variant} failed in {word}: {self._last_line()}")
-        answer: dict[str, Any] = json.loads(line)
+        answer: dict[str, Any] = parse_json(line)
         return answer
 
     def _last_line(self) -> str:
@@ -263,9 +263,9 @@ def _started(name: str, variant: str, folder: Path) -> Iterator[_Process]:
 def _add_distances(results: RaceResults, racers: Sequence[_Process]) -> None:
     """Compare predictions with ours in float32, where weights are the same."""
     files = {(racer.name, racer.variant): racer.predictions for racer in racers}
-    target = np.load(files[_REFERENCE])
+    target = np.load(files[_REFERENCE], allow_pickle=False)
     for racer, entry in zip(racers, results.entries, strict=True):
         if not RIVALS[racer.name].needs_pipeline:
-            prediction = np.load(racer.predictions)
+            prediction = np.load(racer.predictions, allow_pickle=False)
             norm = np.linalg.norm(target)
             entry.distance = float(np.linalg.norm(prediction - target) / norm)

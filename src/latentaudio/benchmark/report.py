@@ -114,14 +114,14 @@ def latency_table(results: LatencyResults) -> str:
 
 def race_table(results: RaceResults) -> str:
     """Return a race as a Markdown table: a row per implementation and number format."""
-    held = f", held to {results.instruction_set}" if results.instruction_set else ""
+    limit = f", held to {results.instruction_set}" if results.instruction_set else ""
     has_clips = results.has_decoder
     columns = ["implementation", "computes with", "step", "speed-up"]
     columns += ["decoding", f"{QUALITY_STEPS} steps", f"{FULL_CLIP_STEPS} steps"] * has_clips
     columns += ["first step", "peak memory", "files", "distance"]
     reference = _reference(results)
     lines = [
-        f"### {results.model}, {results.duration:g} s, race{held}",
+        f"### {results.model}, {results.duration:g} s, race{limit}",
         "",
         f"{results.machine}. A step has both halves of guidance. A cell is the median of "
         f"{results.rounds} rounds, with minimum and maximum; speed-up is over {reference.label}. "

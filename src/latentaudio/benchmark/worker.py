@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .rivals import get_rival
-from .rivals.base import Problem
+from .rivals.base import Array, Problem
 
 _STATUS = Path("/proc/self/status")
 _PEAK = "VmHWM:"  # KiB
@@ -32,13 +32,14 @@ class _Worker:
         self._problem = Problem.load(folder)
         self._runner = get_rival(name).load(folder, variant, num_threads)
         self._prediction = folder / f"{name}-{variant}.npy"
-        self._predictions = None
+        self._predictions: Array | None = None
 
     def step(self) -> Mapping[str, Any]:
         """Run one guided denoising step."""
         start = time.perf_counter()
-        self._predictions = self._runner.predict()
-        self._problem.next_latent(self._predictions)
+        predictions = self._runner.predict()
+        self._problem.next_latent(predictions)
+        self._predictions = predictions
         return {"seconds": time.perf_counter() - start}
 
     def decode(self) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from . import console
 
 if TYPE_CHECKING:
     from ..benchmark.end_to_end import EndToEndCost
+    from ..benchmark.report import BenchmarkResults
     from ..benchmark.results import LatencyResults, RaceResults
 
 RivalName: TypeAlias = Literal["diffusers", "openvino", "onnxruntime", "none"]
@@ -73,8 +74,6 @@ def benchmark(
         json: Print the results as one line of JSON.
         quiet: Show no progress.
     """
-    from ..benchmark.report import BenchmarkResults
-
     _validate(output, rounds)
     names = models or [DEFAULT_MODEL]
     timed = presets or [name for name in PRESETS if name != "paper"]
@@ -87,9 +86,23 @@ def benchmark(
         lists = {"--duration": duration, "--batch-size": batch_size}
         _run_held(instruction_set, [*names, *settings.to_words(output), *_list_words(lists)])
         return
-    results = BenchmarkResults()
     registered = filter(MODELS.__contains__, names)
     cases = product(registered, duration or [DEFAULT_DURATION], batch_size or [1])
+    results = _measure_all(names, list(cases), settings, output)
+    if json:
+        console.print_record(asdict(results), as_json=True)
+
+
+def _measure_all(
+    names: Sequence[str],
+    cases: Sequence[tuple[str, float, int]],
+    settings: _Settings,
+    output: Path | None,
+) -> BenchmarkResults:
+    """Measure every case: name, duration and batch size; and clips of models with own weights."""
+    from ..benchmark.report import BenchmarkResults
+
+    results = BenchmarkResults()
     for name, seconds, clips in cases:
         if settings.is_race:
             results.races.append(_race(name, seconds, settings))
@@ -102,8 +115,7 @@ def benchmark(
             results.end_to_end.append(_measure_end_to_end(name, settings))
     if output is not None:
         results.save(output)
-    if json:
-        console.print_record(asdict(results), as_json=True)
+    return results
 
 
 @dataclass(frozen=True)

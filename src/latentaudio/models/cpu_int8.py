@@ -133,7 +133,8 @@ class Int8Linear(_Int8Layer):
 
     def add_into(self, x: Tensor, other: Tensor) -> Tensor:
         """Return other + layer(x)."""
-        return self(x).add_(other)
+        out: Tensor = self(x)
+        return out.add_(other)
 
 
 class Int8GEGLU(nn.Module):
@@ -177,16 +178,31 @@ class Int8Conv(_Int8Layer):
         x = x.contiguous(memory_format=torch.channels_last)
         integers, scale = quantize(x, self.peak_level)
         weight = self._prepacked_weight(integers, scale)
-        numbers = (self.stride, self.padding, self.dilation, 1, 1.0, 0, x.dtype, "none", [], "")
-        scales = (self.scales, self.zero_points)
         out: Tensor = torch.ops.onednn.qconv2d_pointwise(
-            integers, scale, self.peak_level + 1, weight, *scales, self.bias, *numbers
+            integers,
+            scale,
+            self.peak_level + 1,
+            weight,
+            self.scales,
+            self.zero_points,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            1,  # groups
+            1.0,
+            0,
+            x.dtype,
+            "none",
+            [],
+            "",
         )
         return out
 
     def add_into(self, x: Tensor, other: Tensor) -> Tensor:
         """Return other + layer(x)."""
-        return self(x).add_(other)
+        out: Tensor = self(x)
+        return out.add_(other)
 
 
 def can_be_int8(layer: nn.Module) -> bool:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ...config.parsing import parse_json
+
 if TYPE_CHECKING:
     from ...loaders.layouts import ModelSource
 
@@ -64,7 +66,7 @@ class Problem:
     @classmethod
     def load(cls, folder: Path) -> Problem:
         """Read it from a folder."""
-        numbers = json.loads((folder / _NUMBERS).read_text(encoding="utf-8"))
+        numbers = parse_json((folder / _NUMBERS).read_text(encoding="utf-8"))
         with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
             names = sorted(name for name in arrays.files if name != "z")
             conditioning = tuple(arrays[name] for name in names)
@@ -81,14 +83,14 @@ class Problem:
         uncond = predictions[:1]
         out = uncond + self.guidance_scale * (predictions[1:] - uncond)
         alpha, sigma, next_alpha, next_sigma = self.alphas
-        if self.prediction == "epsilon":
-            x0, epsilon = (self.z - sigma * out) / alpha, out
+        if self.prediction == "v":
+            x0 = alpha * self.z - sigma * out
         elif self.prediction == "x0":
-            x0, epsilon = out, (self.z - alpha * out) / sigma
+            x0 = out
         else:
-            x0, epsilon = alpha * self.z - sigma * out, sigma * self.z + alpha * out
-        result: Array = next_alpha * x0 + next_sigma * epsilon
-        return result
+            x0 = (self.z - sigma * out) / alpha
+        epsilon = (self.z - alpha * x0) / sigma
+        return np.asarray(next_alpha * x0 + next_sigma * epsilon, np.float32)
 
 
 class Runner(Protocol):
