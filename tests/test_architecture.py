@@ -16,7 +16,7 @@ BASE = {"config", "types", "errors"}
 CORE = {"loaders", "conditioning", "diffusion", "models", "audio", "fileio", "device", *BASE}
 ALLOWED = {
     "errors": set(),
-    "device": {"errors"},
+    "device": {"config", "errors"},
     "fileio": {"errors"},
     "interrupts": set(),
     "config": {"errors"},

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache, wraps
@@ -13,12 +14,15 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+from .config.instruction_sets import INSTRUCTION_SETS, held_set
 from .errors import UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PRECISIONS = ("auto", "bf16", "fp32")
+_BF16_FLAGS = ("avx512_bf16", "amx_bf16")
+
+PRECISIONS = ("auto", "bf16", "fp32", "int8")
 
 
 def pick_device(name: str | torch.device) -> torch.device:
@@ -57,7 +61,8 @@ def fast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
 
     Args:
         device: The device they run on.
-        precision: "bf16", "fp32", or "auto": bf16 if the hardware multiplies it faster.
+        precision: "bf16", "fp32", or "auto": bf16 if the hardware multiplies it faster. "int8":
+            as "auto"; it is the format of what is not computed with 8-bit products.
 
     Returns:
         `torch.bfloat16`, or None for float32.
@@ -74,6 +79,21 @@ def fast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
     return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else None
+
+
+def uses_int8(device: torch.device, precision: str) -> bool:
+    """Return whether a precision means 8-bit products in the UNet.
+
+    Args:
+        device: The device that the UNet runs on.
+        precision: See `fast_dtype`.
+
+    Raises:
+        UsageError: If they are asked for on another device than a CPU.
+    """
+    if precision == "int8" and device.type != "cpu":
+        raise UsageError(f"precision int8 is for CPUs, not for {device}; choose auto or bf16")
+    return precision == "int8"
 
 
 @contextmanager
@@ -134,9 +154,12 @@ def iterate_with_torch_defaults(
 
 @cache
 def _cpu_has_bf16() -> bool:
-    """Whether Linux reports instructions for bf16 dot products."""
+    """Whether Linux reports instructions for bf16 dot products, and this process may use them."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.is_file():
         return False
-    flags = cpuinfo.read_text()
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    flags = set(cpuinfo.read_text().split())
+    limit = held_set(os.environ)
+    if limit:
+        flags &= set(INSTRUCTION_SETS[limit].flags)
+    return not flags.isdisjoint(_BF16_FLAGS)

@@ -76,7 +76,7 @@ def load(
             a model folder, a run folder, a diffusers folder, or a checkpoint of the authors (.ckpt,
             .pth, .safetensors).
         device: "auto", "cpu", "cuda" or "mps", or a `torch.device`.
-        precision: "auto", "bf16" or "fp32".
+        precision: "auto", "bf16", "fp32", or "int8": the UNet computes with 8-bit products.
         reference: The implementation whose details are imitated: "clean", "original" or
             "diffusers". It matters for published weights.
         architecture: Name of the model that a checkpoint holds, if its shapes do not identify it.

@@ -118,7 +118,7 @@ def test_a_file_of_other_content_is_rejected(tmp_path):
 
 COMMAND = [
     "benchmark", NAME, "--duration", "0.32", "--rounds", "1", "--presets", "draft",
-    "--baseline", "none", "--quiet",
+    "--rivals", "none", "--quiet",
 ]  # fmt: skip
 
 

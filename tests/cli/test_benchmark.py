@@ -48,8 +48,9 @@ def environment_of_all():
 
 def test_the_child_gets_the_limits_and_the_same_flags(child, processor):
     processor("avx2 avx_vnni")
-    words = ["mini", "audioldm2", "--duration", "2", "--rounds", "1", "--baseline"]
-    words += ["none", "--presets", "draft", "--json", "--instruction-set", "avx2-vnni"]
+    words = ["mini", "audioldm2-full", "--duration", "2", "--rounds", "1", "--rivals"]
+    words += ["diffusers", "onnxruntime", "--rival-files", "kept", "--json"]
+    words += ["--presets", "draft", "--instruction-set", "avx2-vnni"]
     assert main(["benchmark", *words]) == 0
     started, environment = json.loads(child.read_text())
     assert environment == {
@@ -57,8 +58,9 @@ def test_the_child_gets_the_limits_and_the_same_flags(child, processor):
         "ATEN_CPU_CAPABILITY": "avx2",
         HELD_VARIABLE: "avx2-vnni",
     }
-    assert started[:3] == ["benchmark", "mini", "audioldm2"]
-    for flag in ("--duration 2.0", "--rounds 1", "--baseline none", "--presets draft", "--json"):
+    assert started[:3] == ["benchmark", "mini", "audioldm2-full"]
+    rivals = "--rivals diffusers onnxruntime --rival-files kept"
+    for flag in ("--duration 2.0", "--rounds 1", rivals, "--presets draft", "--json"):
         assert flag in " ".join(started)
 
 

@@ -104,3 +104,28 @@ def test_outside_its_interval_guidance_is_neither_applied_nor_computed(t, is_gui
     result = denoised(network, 3.0, t=times, start=0.1, stop=0.68)
     assert network.batches == [4 if is_guided else 2]
     assert torch.equal(result, Network()(Z, times, COND)) != is_guided
+
+
+def test_an_interval_of_guided_steps_shares_the_last_difference():
+    network = Network()
+    denoise = cfg_denoiser(network, COND, UNCOND, Guidance(3.0, interval=3), SCHEDULE)
+    timesteps = [torch.full((2,), t) for t in (900, 700, 500, 300)]
+    results = [denoise(Z, t) for t in timesteps]
+    assert network.batches == [4, 2, 2, 4]  # both halves, then the conditional one alone
+    single = Network()
+    kept = single(Z, timesteps[0], COND) - single(Z, timesteps[0], UNCOND)
+    for k in (0, 1, 2):
+        expected = single(Z, timesteps[k], COND) + 2.0 * kept
+        assert torch.allclose(results[k], expected, atol=1e-5)
+    kept = single(Z, timesteps[3], COND) - single(Z, timesteps[3], UNCOND)
+    assert torch.allclose(results[3], single(Z, timesteps[3], COND) + 2.0 * kept, atol=1e-5)
+    assert not torch.allclose(results[1], denoised(network, 3.0, timesteps[1]), atol=1e-3)
+
+
+def test_unguided_steps_do_not_count_in_the_interval():
+    network = Network()
+    guidance = Guidance(3.0, start=0.4, interval=2)
+    denoise = cfg_denoiser(network, COND, UNCOND, guidance, SCHEDULE)
+    for t in (900, 700, 500, 300, 100):
+        denoise(Z, torch.full((2,), t))
+    assert network.batches == [2, 2, 4, 2, 4]

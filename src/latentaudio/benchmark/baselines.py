@@ -137,18 +137,28 @@ class DiffusersBackend:
         )
 
 
+def build_networks(config: ModelConfig) -> dict[str, Any]:
+    """Return their UNet, VAE and vocoder with random weights, by name."""
+    import diffusers
+    import transformers
+
+    configs = component_configs(config)
+    vocoder_config = transformers.SpeechT5HifiGanConfig(**configs["vocoder/config.json"])
+    return {
+        "unet": diffusers.AudioLDM2UNet2DConditionModel.from_config(configs["unet/config.json"]),
+        "vae": diffusers.AutoencoderKL.from_config(configs["vae/config.json"]),
+        "vocoder": transformers.SpeechT5HifiGan(vocoder_config),
+    }
+
+
 def _build_pipeline(config: ModelConfig) -> Any:
     """Their pipeline with random weights. GPT-2 is of the class with which it still runs."""
     import diffusers
     import transformers
     from diffusers.pipelines.audioldm2.modeling_audioldm2 import AudioLDM2ProjectionModel
 
+    networks = build_networks(config)
     configs = component_configs(config)
-    unet = diffusers.AudioLDM2UNet2DConditionModel.from_config(configs["unet/config.json"])
-    vae = diffusers.AutoencoderKL.from_config(configs["vae/config.json"])
-    vocoder = transformers.SpeechT5HifiGan(
-        transformers.SpeechT5HifiGanConfig(**configs["vocoder/config.json"])
-    )
     scheduler = diffusers.DDIMScheduler.from_config(configs["scheduler/scheduler_config.json"])
     clap = transformers.ClapModel(transformers.ClapConfig(**configs["text_encoder/config.json"]))
     t5 = transformers.T5EncoderModel(transformers.T5Config(**configs["text_encoder_2/config.json"]))
@@ -160,7 +170,7 @@ def _build_pipeline(config: ModelConfig) -> Any:
         transformers.GPT2Config(**configs["language_model/config.json"])
     )
     return diffusers.AudioLDM2Pipeline(
-        vae=vae,
+        **networks,
         text_encoder=clap,
         text_encoder_2=t5,
         projection_model=AudioLDM2ProjectionModel(**projection),
@@ -168,7 +178,5 @@ def _build_pipeline(config: ModelConfig) -> Any:
         tokenizer=None,
         tokenizer_2=None,
         feature_extractor=None,
-        unet=unet,
         scheduler=scheduler,
-        vocoder=vocoder,
     )

@@ -6,8 +6,9 @@ is the median of the rounds.
 "clip, 10 DDIM steps" is the same work for all backends: DDIM, guidance and decoding for a prompt
 that is encoded already. "clip, 200 DDIM steps" is the usual clip of diffusers. Its time is the sum
 of text encoding, the clip of 10 steps, and 190 times the single step of the same round. A preset is
-a full clip of this library in bf16 with prompts encoded anew. It is compared with the 200 steps of
-diffusers; most of the gain comes from fewer steps of another sampler.
+a full clip of this library with prompts encoded anew, in the format that `load` picks. It is
+compared with the 200 steps of diffusers; most of the gain comes from fewer steps of another
+sampler.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch
 from ..config.instruction_sets import held_set
 from ..config.presets import PresetName
 from ..config.registry import get_model_spec
-from ..device import pick_device
+from ..device import fast_dtype, pick_device
 from .backends import PROMPT, Backend, LatentAudioBackend, latent_shape, random_conditioning
 from .process_cost import measure_cold_start
 from .random_weights import write_random_model
@@ -148,7 +149,7 @@ def measure_latency(
         The times.
     """
     device = str(pick_device(device))
-    results = LatencyResults(model, duration, batch_size, machine=_describe_machine(device))
+    results = LatencyResults(model, duration, batch_size, machine=describe_machine(device))
     results.matmul_gflops = {
         "fp32": matmul_gflops(torch.float32, device),
         "bf16": matmul_gflops(torch.bfloat16, device),
@@ -157,6 +158,8 @@ def measure_latency(
     fastest = LatentAudioBackend(model, "bf16", batch_size, duration, device)
     results.step_gflop = count_step_gflop(model, batch_size, fp32.num_frames)
     backends: list[Backend] = [fp32, fastest]
+    if device == "cpu" and fast_dtype(torch.device(device), "auto") is None:
+        fastest = fp32  # bf16 would be emulated
     if device.startswith("cuda"):
         fastest = LatentAudioBackend(model, "bf16", batch_size, duration, device, True)
         backends.append(fastest)
@@ -228,7 +231,8 @@ def add_cold_starts(
             )
 
 
-def _describe_machine(device: str) -> str:
+def describe_machine(device: str) -> str:
+    """Return processor, threads, instructions and version of torch, for a table."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")

@@ -6,6 +6,7 @@ They need no download and take the same time and memory as the real ones. Their 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,16 +66,17 @@ def build_random(component: str, source: ModelSource) -> nn.Module:
     return module
 
 
-def write_random_model(folder: Path, name: str) -> None:
+def write_random_model(folder: Path, name: str, components: Collection[str] = ()) -> None:
     """Write a model folder in float32 with random weights.
 
     Args:
         folder: the folder; must not exist.
         name: name of the model in the registry.
+        components: components to write; empty: all.
     """
     source = random_model(name)
     folder.mkdir(parents=True)
     write_config(folder, source.config, name)
-    for component in component_names(source.config):
+    for component in components or component_names(source.config):
         save_component(folder, component, build_random(component, source).state_dict())
     shutil.copyfile(source.path / TOKENIZER_FILE, folder / TOKENIZER_FILE)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from ..config.rivals import RIVALS
 from ..config.stored_results import read_results
 from ..fileio import atomic_write
 from .end_to_end import COLUMNS, DURATION, EndToEndCost
-from .results import BASELINE, FULL_CLIP, LatencyResults
+from .results import (
+    BASELINE,
+    FULL_CLIP,
+    FULL_CLIP_STEPS,
+    QUALITY_STEPS,
+    LatencyResults,
+    RaceEntry,
+    RaceResults,
+)
 
 
 @dataclass
@@ -21,15 +30,18 @@ class BenchmarkResults:
     Attributes:
         latency: times of stages with random weights.
         end_to_end: costs of clips of models with their own weights.
+        races: races of implementations.
     """
 
     latency: list[LatencyResults] = field(default_factory=list)
     end_to_end: list[EndToEndCost] = field(default_factory=list)
+    races: list[RaceResults] = field(default_factory=list)
 
     def to_markdown(self) -> str:
         """Return all tables."""
         tables = [latency_table(results) for results in self.latency]
         tables += [end_to_end_table(cost) for cost in self.end_to_end]
+        tables += [race_table(results) for results in self.races]
         return "# Speed\n\n" + "\n".join(tables)
 
     def save(self, path: Path) -> None:
@@ -98,6 +110,65 @@ def latency_table(results: LatencyResults) -> str:
         lines.append(_row(cells))
     lines += _notes(results)
     return "\n".join(lines) + "\n"
+
+
+def race_table(results: RaceResults) -> str:
+    """Return a race as a Markdown table: a row per implementation and number format."""
+    limit = f", held to {results.instruction_set}" if results.instruction_set else ""
+    has_clips = results.has_decoder
+    columns = ["implementation", "computes with", "step", "speed-up"]
+    columns += ["decoding", f"{QUALITY_STEPS} steps", f"{FULL_CLIP_STEPS} steps"] * has_clips
+    columns += ["first step", "peak memory", "files", "distance"]
+    reference = _reference(results)
+    lines = [
+        f"### {results.model}, {results.duration:g} s, race{limit}",
+        "",
+        f"{results.machine}. A step has both halves of guidance. A cell is the median of "
+        f"{results.rounds} rounds, with minimum and maximum; speed-up is over {reference.label}. "
+        "First step: from the start of a process, files in the page cache, conversion left out. "
+        "Distance: of the predictions from latentaudio float32, relative.",
+        "",
+        _row(columns),
+        "|---" * len(columns) + "|",
+    ]
+    for entry in results.entries:
+        step = statistics.median(entry.step_s)
+        speed_up = statistics.median(reference.step_s) / step
+        cells = [entry.label, entry.description, _cell(entry.step_s), f"{speed_up:.2f}"]
+        if has_clips:
+            clips = [f"{entry.clip_s(n):.3g} s" for n in (QUALITY_STEPS, FULL_CLIP_STEPS)]
+            cells += [f"{entry.decode_s:.3g} s", *clips]
+        cells += [f"{entry.first_step_s:.3g} s", f"{entry.peak_rss_gb:.2f} GB"]
+        cells += [f"{entry.file_gb:.2f} GB"]
+        cells.append("" if entry.distance is None else f"{entry.distance:.1e}")
+        lines.append(_row(cells))
+    if has_clips:
+        lines.append(
+            "\nDecoding was timed once. Clips are calculated: so many guided steps, and decoding, "
+            "without encoding of text."
+        )
+    lines += _limits(results)
+    return "\n".join(lines) + "\n"
+
+
+def _reference(results: RaceResults) -> RaceEntry:
+    """The row that others are compared with: diffusers, or else our float32."""
+    for entry in results.entries:
+        if entry.label.split()[0] == BASELINE:
+            return entry
+    return results.entries[0]
+
+
+def _limits(results: RaceResults) -> list[str]:
+    """How each implementation obeys the instruction set, as lines below the table."""
+    if not results.instruction_set:
+        return []
+    names = dict.fromkeys(entry.label.split()[0] for entry in results.entries)
+    return [f"\nHeld to {results.instruction_set}: {_holds(names)}."]
+
+
+def _holds(names: Iterable[str]) -> str:
+    return "; ".join(f"{name} {RIVALS[name].holds}" for name in names)
 
 
 def _all_stages(results: LatencyResults) -> list[str]:

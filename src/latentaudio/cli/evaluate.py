@@ -113,7 +113,7 @@ def quality(
         seed: Seed of prompts and clips.
         output: JSON file for the report.
         device: auto, cpu, cuda or mps.
-        precision: auto, bf16 or fp32.
+        precision: auto, bf16, fp32 or int8.
         json: Print the report as one line of JSON.
         quiet: Show no progress.
     """
@@ -166,7 +166,7 @@ def editing(
         seed: Seed of sources and clips.
         output: JSON file for the report.
         device: auto, cpu, cuda or mps.
-        precision: auto, bf16 or fp32.
+        precision: auto, bf16, fp32 or int8.
         json: Print the report as one line of JSON.
         quiet: Show no progress.
     """

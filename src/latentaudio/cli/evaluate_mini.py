@@ -71,7 +71,7 @@ def mini(
         output: JSON file for the results. With it, a stopped command goes on.
         markdown: Page for the results, such as benchmarks/mini.md.
         device: auto, cpu, cuda or mps.
-        precision: auto, bf16 or fp32.
+        precision: auto, bf16, fp32 or int8.
         quiet: Show no progress.
     """
     from ..config.presets import PRESETS

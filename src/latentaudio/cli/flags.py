@@ -148,7 +148,8 @@ class RuntimeFlags:
     precision: Annotated[
         str,
         Parameter(
-            help="Number format of the networks: auto, bf16 (faster on some machines) or fp32.",
+            help="Number format of the networks: auto, bf16 (faster on some machines), fp32, or "
+            "int8 (8-bit products in the UNet: faster on CPUs without bf16, less exact).",
             group=MACHINE,
         ),
     ] = "auto"

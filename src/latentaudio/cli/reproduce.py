@@ -68,7 +68,7 @@ def reproduce(
     ] = None,
     precision: Annotated[
         str | None,
-        Parameter(help="Precision: auto, bf16 or fp32. Default: the file's.", group=MACHINE),
+        Parameter(help="Precision: auto, bf16, fp32, int8. Default: the file's.", group=MACHINE),
     ] = None,
     architecture: ArchitectureFlag = None,
     adapter: MovedAdapterFlag = None,

@@ -70,7 +70,7 @@ class ModelFlags:
     ] = ()
     device: Annotated[str, Parameter(help="Device: auto, cpu, cuda or mps.", group=MODELS)] = "auto"
     precision: Annotated[
-        str, Parameter(help="Number format: auto, bf16 or fp32.", group=MODELS)
+        str, Parameter(help="Number format: auto, bf16, fp32 or int8.", group=MODELS)
     ] = "auto"
     unload_after: Annotated[
         float,

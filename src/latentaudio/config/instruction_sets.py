@@ -27,7 +27,7 @@ class InstructionSetSpec:
 
     Attributes:
         flags: What the processor must have, as Linux names it.
-        onednn: Value of oneDNN's variable.
+        onednn: Value of oneDNN's variable, and of OpenVINO's.
         aten: Value of torch's variable, for its own kernels.
         mkl: Value of MKL's variable. MKL may ignore it on processors of others.
     """
@@ -64,6 +64,7 @@ def environment_of(name: InstructionSet) -> dict[str, str]:
     return {
         "ONEDNN_MAX_CPU_ISA": spec.onednn,
         "DNNL_MAX_CPU_ISA": spec.onednn,
+        "OV_CPU_MAX_ISA": spec.onednn,
         "ATEN_CPU_CAPABILITY": spec.aten,
         "MKL_ENABLE_INSTRUCTIONS": spec.mkl,
         HELD_VARIABLE: name,

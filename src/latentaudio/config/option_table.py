@@ -157,6 +157,16 @@ OPTIONS: Mapping[str, Option] = {
         le=1,
         is_sampling=True,
     ),
+    "guidance_interval": Option(
+        "Guided steps that share one evaluation of guidance, 1 to 20: between them its last "
+        "difference is used again, for half the time of a step. 1 evaluates it in every step. "
+        "Default: 1.",
+        1,
+        "expert",
+        ge=1,
+        le=20,
+        is_sampling=True,
+    ),
     "guidance_rescale": Option(
         "Guidance rescale (arXiv 2305.08891), 0 to 1; 0 disables it. Default: 0.",
         0.0,

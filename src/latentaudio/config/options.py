@@ -98,6 +98,7 @@ class GenerationOptions(StrictModel):
     apg_eta: float = option_field(OPTIONS["apg_eta"])
     guidance_start: float = option_field(OPTIONS["guidance_start"])
     guidance_stop: float = option_field(OPTIONS["guidance_stop"])
+    guidance_interval: int = option_field(OPTIONS["guidance_interval"])
     guidance_rescale: float = option_field(OPTIONS["guidance_rescale"])
     sampler: SamplerName = option_field(OPTIONS["sampler"])
     cache_interval: int = option_field(OPTIONS["cache_interval"])
@@ -334,6 +335,7 @@ class GenerationOverrides(TypedDict, total=False):
     apg_eta: float
     guidance_start: float
     guidance_stop: float
+    guidance_interval: int
     guidance_rescale: float
     sampler: SamplerName
     cache_interval: int

@@ -42,6 +42,8 @@ class Guidance:
             begins (arXiv 2404.07724).
         stop: Fraction at which guidance ends. Outside, the conditional prediction is used alone and
             costs half.
+        interval: Guided steps that share one unconditional prediction. In the others the last
+            difference of both predictions is used again, and a step costs half.
     """
 
     scale: float
@@ -49,6 +51,7 @@ class Guidance:
     rescale: float = 0.0
     start: float = 0.0
     stop: float = 1.0
+    interval: int = 1
 
     def combine(self, cond: Tensor, uncond: Tensor, x0: Tensor | None) -> Tensor:
         """Return the guided prediction.
@@ -80,6 +83,33 @@ class Guidance:
         return guided * (self.rescale * shrink + 1.0 - self.rescale)
 
 
+class LastDifference:
+    """The difference of the predictions of the last guided step that computed both.
+
+    It changes slowly from step to step (CFG-Cache of arXiv 2410.19355).
+    """
+
+    def __init__(self, interval: int) -> None:
+        self._interval = interval
+        self._calls = 0
+        self._difference: Tensor | None = None
+
+    def is_due(self) -> bool:
+        """Count one guided step; return whether it computes both predictions."""
+        self._calls += 1
+        return (self._calls - 1) % self._interval == 0 or self._difference is None
+
+    def keep(self, cond: Tensor, uncond: Tensor) -> None:
+        """Remember the difference, if a later step uses it."""
+        if self._interval > 1:
+            self._difference = cond - uncond
+
+    def unconditional(self, cond: Tensor) -> Tensor:
+        """Return the estimate of the unconditional prediction beside a conditional one."""
+        assert self._difference is not None, "no step has computed both predictions"
+        return cond - self._difference
+
+
 def cfg_denoiser(
     network: Network,
     cond: Conditioning,
@@ -101,7 +131,8 @@ def cfg_denoiser(
         schedule: The noise schedule.
 
     Returns:
-        A denoiser.
+        A denoiser. With an interval above 1 it serves one window of one sampling run, as it keeps
+        the last difference.
     """
     if guidance.scale == 1.0:
         return lambda z, t: network(z, t, cond)
@@ -114,10 +145,21 @@ def cfg_denoiser(
             return True  # without reading t: that would make the host wait for a GPU at every step
         return guidance.start * total <= total - int(t[0]) <= guidance.stop * total
 
+    last = LastDifference(guidance.interval)
+
+    def predict(z: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """The unconditional and the conditional prediction."""
+        if last.is_due():
+            uncond_prediction, cond_prediction = network(z, t, both).chunk(2)
+            last.keep(cond_prediction, uncond_prediction)
+            return uncond_prediction, cond_prediction
+        cond_prediction = network(z, t, cond)
+        return last.unconditional(cond_prediction), cond_prediction
+
     def denoise(z: Tensor, t: Tensor) -> Tensor:
         if not is_guided(t):
             return network(z, t, cond)
-        uncond_prediction, cond_prediction = network(z, t, both).chunk(2)
+        uncond_prediction, cond_prediction = predict(z, t)
         x0 = None
         if guidance.apg_eta != 1.0:
             x0 = schedule.to_x0_and_eps(z, t, cond_prediction)[0]

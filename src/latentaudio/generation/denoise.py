@@ -175,14 +175,18 @@ class DenoiserRun:
             self.options.guidance_rescale,
             self.options.guidance_start,
             self.options.guidance_stop,
+            self.options.guidance_interval,
         )
         self._guided: dict[tuple[int, int], Denoiser] = {}
         self.denoisers = [compose_weighted(self._guide, prompts) for prompts in batch.windows]
 
     def _guide(self, cond: Conditioning, uncond: Conditioning) -> Denoiser:
-        """Return the guided denoiser of a pair; windows with the same prompt share it."""
+        """Return the guided denoiser of a pair; windows with the same prompt share it.
+
+        They do not if it keeps differences of guidance, which belong to one window.
+        """
         key = (id(cond), id(uncond))
-        if key not in self._guided:
+        if key not in self._guided or self._guidance.interval > 1:
             self._guided[key] = cfg_denoiser(
                 self._network, cond, uncond, self._guidance, self.schedule
             )

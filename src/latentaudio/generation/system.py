@@ -20,7 +20,7 @@ from ..conditioning.base import EncoderInputs, Encoders
 from ..config.architecture import ModelConfig
 from ..config.reference import ReferenceBehavior
 from ..config.registry import ModelSpec
-from ..device import fast_dtype, pick_device
+from ..device import fast_dtype, pick_device, uses_int8
 from ..errors import UsageError
 from ..loaders.component_store import ComponentStore
 from ..loaders.tokenizers import load_encoders
@@ -68,6 +68,7 @@ class System(AdapterMethods):
             torch_device,
             fast_dtype(torch_device, precision),
             low_memory and source.spec.is_published,
+            uses_int8(torch_device, precision),
         )
         self.codec = AudioCodec(source, self.components)
         self.batch_size = _default_batch_size(torch_device)
@@ -90,9 +91,11 @@ class System(AdapterMethods):
         """Move all components to a device or a precision."""
         torch_device = pick_device(device)
         dtype = self.components.dtype
+        use_int8 = self.components.use_int8 and torch_device.type == "cpu"
         if precision is not None:
             dtype = fast_dtype(torch_device, precision)
-        self.components.to(torch_device, dtype)
+            use_int8 = uses_int8(torch_device, precision)
+        self.components.to(torch_device, dtype, use_int8)
         self.batch_size = _default_batch_size(torch_device)
 
     def encode(self, needed: Sequence[EncoderInputs]) -> dict[EncoderInputs, Conditioning]:

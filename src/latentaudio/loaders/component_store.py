@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..models import cpu_packing
+from ..errors import UsageError
+from ..models import cpu_int8, cpu_packing
 from ..models.cuda_graphs import CUDAGraphRunner
 from .adapters import ADAPTABLE, ActiveAdapter, active_at, merge_adapters
 from .components import COMPONENTS, names_with_role
@@ -41,6 +42,7 @@ class ComponentStore:
         device: Device of all components.
         dtype: Type of the components with most of the work; None: float32. Text encoders always
             compute in float32.
+        use_int8: Whether denoisers compute with 8-bit products, on a CPU alone.
         low_memory: Whether a text encoder is alone in memory, and generation runs without any.
         version: Number of times that components were replaced or moved. Caches compare this number
             and drop old results.
@@ -53,11 +55,13 @@ class ComponentStore:
         device: torch.device,
         dtype: torch.dtype | None,
         low_memory: bool = False,
+        use_int8: bool = False,
     ) -> None:
         self.source = source
         self.device = device
         self.dtype = dtype
         self.low_memory = low_memory
+        self.use_int8 = use_int8
         self.version = 0
         self.use_cuda_graphs = False
         self._graphs: dict[str, CUDAGraphRunner] = {}
@@ -72,9 +76,10 @@ class ComponentStore:
 
         It has the device, the precision and, on a CPU, the number of threads.
         """
+        precision = "fp32" if self.dtype is None else "bf16"
         metadata = {
             "device": self.device.type,
-            "precision": "fp32" if self.dtype is None else "bf16",
+            "precision": "int8" if self.use_int8 else precision,
         }
         if self.device.type == "cpu":
             metadata["threads"] = str(torch.get_num_threads())
@@ -200,12 +205,13 @@ class ComponentStore:
         if self.device.type == "cpu":
             _return_free_memory()
 
-    def to(self, device: torch.device, dtype: torch.dtype | None) -> None:
+    def to(self, device: torch.device, dtype: torch.dtype | None, use_int8: bool = False) -> None:
         """Compute on another device or with another type from now on."""
-        if (device, dtype) == (self.device, self.dtype):
+        if (device, dtype, use_int8) == (self.device, self.dtype, self.use_int8):
             return
         self.device = device
         self.dtype = dtype
+        self.use_int8 = use_int8
         self.version += 1
         self.release(*self._loaded, *ADAPTABLE, "distilled_unet")
         for name in self._pinned:
@@ -261,6 +267,14 @@ class ComponentStore:
         else:
             module = self.source.load_component(name, dtype, noise_level=noise_level)
         module = module.requires_grad_(False).to(self.device)
+        peak_level = 0
+        if pack and self.use_int8 and COMPONENTS[name].role == "denoise":
+            peak_level = cpu_int8.levels()
+            if not peak_level:
+                raise UsageError(
+                    f"torch {torch.__version__} has no 8-bit products for this processor; leave "
+                    "out precision int8"
+                )
         if pack and self.device.type == "cpu" and cpu_packing.available(dtype):
-            cpu_packing.pack(module)
+            cpu_packing.pack(module, peak_level)
         return module

@@ -145,6 +145,8 @@ class ResBlock(nn.Module):
     block starts as its shortcut: the UNet's variant. Without, the VAE's.
     """
 
+    float_layers = ("shortcut",)  # not normalized: 8 bits would lose its small values
+
     def __init__(
         self,
         in_channels: int,
@@ -183,6 +185,8 @@ class Downsample(nn.Module):
     The VAE pads behind the last row and column only (`asymmetric_padding`), the UNet on all sides.
     """
 
+    float_layers = ("conv",)  # not normalized
+
     def __init__(self, channels: int, asymmetric_padding: bool, is_1d: bool = False) -> None:
         super().__init__()
         self.asymmetric_padding = asymmetric_padding
@@ -197,6 +201,8 @@ class Downsample(nn.Module):
 
 class Upsample(nn.Module):
     """Double T and F, or with `is_1d` T alone: nearest-neighbor repetition, then a convolution."""
+
+    float_layers = ("conv",)  # not normalized
 
     def __init__(self, channels: int, is_1d: bool = False) -> None:
         super().__init__()

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .cpu_int8 import MIN_WIDTH, Int8Conv, Int8GEGLU, Int8Linear, can_be_int8
+
 MIN_CHANNELS = 8
 """Convolutions of fewer channels are faster unpacked."""
 
@@ -209,7 +211,7 @@ class PackedConv(nn.Module):
 
 def fused_add(layer: nn.Module, x: Tensor, other: Tensor) -> Tensor:
     """Return other + layer(x), in one kernel if the layer is packed."""
-    if isinstance(layer, PackedLinear | PackedConv):
+    if isinstance(layer, PackedLinear | PackedConv | Int8Linear | Int8Conv):
         return layer.add_into(x, other)
     return other + cast(Tensor, layer(x))
 
@@ -219,7 +221,7 @@ def geglu(layer: nn.Module, x: Tensor) -> Tensor:
 
     GEGLU: arXiv 2002.05202.
     """
-    if isinstance(layer, PackedGEGLU):
+    if isinstance(layer, PackedGEGLU | Int8GEGLU):
         return cast(Tensor, layer(x))
     value, gate = layer(x).chunk(2, dim=-1)
     return cast(Tensor, value * F.gelu(gate))
@@ -249,13 +251,19 @@ PACKERS: dict[str, Callable[[nn.Linear], nn.Module]] = {
 """Packed form of a linear layer, by the value that a module's `packable_layers` gives it."""
 
 
-def pack(module: nn.Module) -> None:
+def pack(module: nn.Module, peak_level: int = 0) -> None:
     """Replace layers below a module in place.
 
     Convolutions, and the linear layers listed in a module's `packable_layers`.
 
     `packable_layers` maps the name of a linear layer to "geglu" or "linear". None: the module uses
     its layers' weights itself, so they stay. A module's `prepare_for_packing` is called first.
+    `float_layers` names convolutions whose products never have 8 bits.
+
+    Args:
+        module: The module.
+        peak_level: Largest magnitude of 8-bit activations, see `cpu_int8.levels`. 0: products in
+            the type of the weights.
     """
     prepare = getattr(module, "prepare_for_packing", None)
     if prepare is not None:
@@ -263,13 +271,25 @@ def pack(module: nn.Module) -> None:
     packable = getattr(module, "packable_layers", {})
     if packable is None:
         return
+    float_layers = getattr(module, "float_layers", ())
     for name, child in module.named_children():
         if name in packable and isinstance(child, nn.Linear):
-            setattr(module, name, PACKERS[packable[name]](child))
+            setattr(module, name, _packed_linear(child, packable[name], peak_level))
+        elif peak_level and name not in float_layers and can_be_int8(child):
+            setattr(module, name, Int8Conv(cast(nn.Conv2d, child), peak_level))
         elif type(child) in (nn.Conv2d, nn.Conv1d, nn.ConvTranspose1d) and _should_pack(
             cast(nn.Conv2d, child)
         ):
             # subclasses have a forward of their own, hence the exact type above
             setattr(module, name, PackedConv(cast(nn.Conv2d, child)))
         else:
-            pack(child)
+            pack(child, peak_level)
+
+
+def _packed_linear(layer: nn.Linear, kind: str, peak_level: int) -> nn.Module:
+    """The packed form of a linear layer, with 8-bit products if it is wide enough."""
+    if not peak_level or layer.in_features < MIN_WIDTH:
+        return PACKERS[kind](layer)
+    if kind == "geglu":
+        return Int8GEGLU(layer, peak_level)
+    return Int8Linear(layer.weight, layer.bias, peak_level)

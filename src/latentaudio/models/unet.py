@@ -182,6 +182,8 @@ class UNet(nn.Module):
     takes one, in reverse order.
     """
 
+    float_layers = ("conv_in", "conv_out")
+
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
@@ -403,10 +405,7 @@ class UNet(nn.Module):
     def _inner_levels(
         self, skips: list[Tensor], embedding: Tensor, kv: Iterator[list[list[KeyValue | None]]]
     ) -> Tensor:
-        """All but the first level's own blocks.
-
-        From the last skip to the input of the first level on the way up.
-        """
+        """All but the first level's own blocks: last skip -> input of the first level going up."""
         h = skips[-1]
         for stage in list(self.down)[1:]:
             for block in stage.blocks:

@@ -46,7 +46,7 @@ class PoolSettings:
             is the default.
         adapters: Adapters of the first model, each `PATH[:WEIGHT]` or `NAME=PATH[:WEIGHT]`.
         device: "auto", "cpu", "cuda" or "mps".
-        precision: "auto", "bf16" or "fp32".
+        precision: "auto", "bf16", "fp32" or "int8".
         reference: Implementation that is imitated.
         low_memory: Whether published models keep only the components in use in memory.
     """
