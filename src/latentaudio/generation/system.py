@@ -23,6 +23,7 @@ from ..config.registry import ModelSpec
 from ..device import fast_dtype, pick_device
 from ..errors import UsageError
 from ..loaders.component_store import ComponentStore
+from ..loaders.prepared import is_switched_off
 from ..loaders.tokenizers import load_encoders
 from ..types import Conditioning
 from .adapters import AdapterMethods
@@ -60,14 +61,17 @@ class System(AdapterMethods):
         device: str | torch.device = "auto",
         precision: str = "auto",
         low_memory: bool = False,
+        use_cache: bool = False,
     ) -> None:
         torch_device = pick_device(device)
+        use_cache = use_cache and not is_switched_off()
         self.source = source
         self.components = ComponentStore(
             source,
             torch_device,
             fast_dtype(torch_device, precision),
             low_memory and source.spec.is_published,
+            use_cache,
         )
         self.codec = AudioCodec(source, self.components)
         self.batch_size = _default_batch_size(torch_device)
