@@ -94,6 +94,7 @@ COMMANDS = (
     Command("benchmark", "benchmark", MEASURE, "Measure speed and memory.", "markdown"),
     Command("serve", "serve", SERVE, "Serve models to browsers and programs."),
     Command("mcp", "mcp", SERVE, "Let agents generate and edit sounds (Model Context Protocol)."),
+    Command("cache", "cache", SYSTEM, "Show or delete what is kept for faster starts."),
     Command("doctor", "doctor", SYSTEM, "Show versions, hardware and folders."),
 )
 """Every command. To add one, add a file and a row."""
