@@ -139,7 +139,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
         The exit code.
     """
     if tokens is None:
-        _prepare_process()
+        prepare_process()
     console.escape_unencodable()
     warnings.showwarning = lambda message, *_: console.print_error(str(message))
     words = list(sys.argv[1:] if tokens is None else tokens)
@@ -177,7 +177,7 @@ def _report_stop(message: str, is_sigterm: bool) -> int:
     return 143 if is_sigterm else 130
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
     """Make signals, warnings and the width of the terminal harmless, and bound a cache."""
     raise_on_signals()
     # oneDNN reads it when torch first computes
