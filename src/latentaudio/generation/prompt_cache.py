@@ -153,7 +153,7 @@ def _read(file: Path) -> Conditioning:
         SafetensorError: It is damaged.
         ValueError: Its values are not those that were written.
     """
-    with safe_open(file, framework="pt") as opened:  # type: ignore[no-untyped-call]
+    with safe_open(file, framework="pt") as opened:
         stated = opened.metadata()["hash"]
         # copies, so that nothing depends on the file or on its addresses
         tensors = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
@@ -170,7 +170,7 @@ def _hash(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         value = tensors[name]
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

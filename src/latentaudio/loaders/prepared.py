@@ -131,12 +131,12 @@ def load_prepared(source: ModelSource, name: str, dtype: torch.dtype) -> nn.Modu
         state = _read(folder / file_name, identity, module, dtype)
         if state is not None:
             return assign_state(module, state)
-    folder = None if _is_unsettled(tensors.files) else _place_to_write(source, num_bytes)
-    if folder is None:
+    place = None if _is_unsettled(tensors.files) else _place_to_write(source, num_bytes)
+    if place is None:
         return None
-    _announce(source, dtype, folder)
+    _announce(source, dtype, place)
     try:
-        state = _write(folder / file_name, module, located, dtype, identity)
+        state = _write(place / file_name, module, located, dtype, identity)
     except (DataError, OSError) as error:
         warnings.warn(f"no weights are kept for later starts: {error}", stacklevel=2)
         return None
@@ -356,7 +356,7 @@ def _write_tensors(
     header = _header(layout, metadata)
     for key, value in values:
         stored = value if value.is_floating_point() else value.to(expected[key].dtype)
-        raw = memoryview(stored.contiguous().view(-1).view(torch.uint8).numpy())
+        raw = stored.contiguous().view(-1).view(torch.uint8).numpy().data
         stream.seek(len(header) + layout[key]["data_offsets"][0])
         while raw:
             raw = raw[stream.write(raw) :]
