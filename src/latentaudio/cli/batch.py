@@ -239,14 +239,21 @@ def batch(
     resolved = resolve_rows(
         rows, cells, requests, manifest.first_seed, extension, runtime, manifest.requests()
     )
-    generate: Callable[[Sequence[Row]], Results] = partial(_generate_rows, runtime=runtime)
+    generate = _choose_generator(runtime, workers, ray)
+    _generate_missing(resolved, manifest, skip_existing, overwrite, display, generate)
+
+
+def _choose_generator(
+    runtime: RuntimeFlags, num_workers: int, ray: str | None
+) -> Callable[[Sequence[Row]], Results]:
+    """Return what generates rows: this process, several of this machine, or a cluster."""
     if ray is not None:
         from .batch_ray import generate_rows_on_ray
 
-        generate = partial(generate_rows_on_ray, runtime=runtime, address=ray)
-    elif workers > 1:
-        generate = partial(generate_rows_in_processes, runtime=runtime, num_workers=workers)
-    _generate_missing(resolved, manifest, skip_existing, overwrite, display, generate)
+        return partial(generate_rows_on_ray, runtime=runtime, address=ray)
+    if num_workers > 1:
+        return partial(generate_rows_in_processes, runtime=runtime, num_workers=num_workers)
+    return partial(_generate_rows, runtime=runtime)
 
 
 def _generate_missing(

@@ -55,8 +55,8 @@ def benchmark(
         presets: Presets to time full clips with; default: quality, balanced, fast and draft.
         rounds: Number of measurements of each stage; the median counts.
         baseline: Implementation to compare with.
-        cold_start: Also run `generate` in a new process for every preset: time to the file and
-            peak memory. A model of up to 7 GB is written to a temporary folder.
+        cold_start: Also run `generate` in new processes, twice for every preset: the second one
+            uses what the first one keeps. A model of up to 7 GB is written to a temporary folder.
         device: auto, cpu or cuda.
         instruction_set: Hold torch and oneDNN to these instructions, in a process of its own.
             A table names it.
