@@ -233,8 +233,8 @@ def add_cold_starts(
                 starts[preset] = measure_cold_start(
                     str(folder), PROMPT, results.duration, flags=flags, cache=cache
                 )
-            kept = [*prepared_files(folder), *cache.rglob("*.safetensors")]
-            results.kept_bytes = sum(file.stat().st_size for file in kept)
+            files = [*prepared_files(folder), *cache.rglob("*.safetensors")]
+            results.kept_bytes = sum(file.stat().st_size for file in files)
             shutil.rmtree(folder / PREPARED_FOLDER, ignore_errors=True)
 
 

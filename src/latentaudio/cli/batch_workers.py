@@ -145,11 +145,11 @@ def _give(worker: _Worker, rows: Sequence[Row], waiting: list[int], num_workers:
     """Send the next rows of one model to a worker: fewer, the fewer are left."""
     size = min(MAX_SHARE, -(-len(waiting) // (2 * num_workers)))
     model = _model_of(rows[waiting[0]])
-    share = [position for position in waiting[:size] if _model_of(rows[position]) == model]
-    del waiting[: len(share)]
-    worker.positions = share
+    part = [position for position in waiting[:size] if _model_of(rows[position]) == model]
+    del waiting[: len(part)]
+    worker.positions = part
     with suppress(ConnectionError):  # a worker that has died is seen when its results are awaited
-        worker.connection.send([rows[position].request for position in share])
+        worker.connection.send([rows[position].request for position in part])
 
 
 def _start(runtime: RuntimeFlags, num_threads: int) -> _Worker:
