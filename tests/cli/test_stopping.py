@@ -111,7 +111,7 @@ def test_kernels_of_onednn_are_bounded_before_torch_is_imported():
     )
     environment = dict(os.environ)
     environment.pop("ONEDNN_PRIMITIVE_CACHE_CAPACITY", None)
-    for own, expected in ((None, "8 False"), ("64", "64 False")):
+    for own, expected in ((None, "64 False"), ("16", "16 False")):
         if own is not None:
             environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = own
         command = [sys.executable, "-c", program]

@@ -44,9 +44,10 @@ _ERRORS_OF_NAMES = (
 """Errors of the system about a path that the user has typed."""
 MIN_COLUMNS = 20
 """Narrowest terminal that the environment variable COLUMNS can state."""
-PRIMITIVE_CACHE_CAPACITY = "8"
+PRIMITIVE_CACHE_CAPACITY = "64"
 """Kernels that oneDNN keeps. It makes one for each shape, and would keep 1,024 of them, so that
-memory would grow with every clip of another length."""
+memory would grow with every clip of another length. A step of `mini` needs some 30: with fewer,
+every step makes them again and takes twice as long."""
 
 
 @dataclass(frozen=True)
