@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from latentaudio.cli import console
-from latentaudio.cli.main import main
+from latentaudio.cli.main import SPIN_COUNT, main
 
 pytestmark = pytest.mark.cli
 
@@ -102,6 +102,28 @@ def test_a_full_stderr_does_not_end_the_work(monkeypatch):
     console.print_status("a line")
     console.print_error("another")
     assert stream.num_writes == 2
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, SPIN_COUNT),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"),
+    ],
+)
+def test_threads_do_not_wait_long_without_sleeping(own, expected):
+    program = (
+        "import os, sys; from latentaudio.cli.main import main; sys.argv[1:] = ['--version'];"
+        "main(); print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    )
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(
+        command, capture_output=True, text=True, env={**environment, **own}, check=True
+    )
+    assert run.stdout.splitlines()[-1] == f"{expected} False"
 
 
 def test_kernels_of_onednn_are_bounded_before_torch_is_imported():

@@ -172,11 +172,11 @@ def _start(runtime: RuntimeFlags, num_threads: int) -> _Worker:
 
 def _work(connection: Connection, runtime: RuntimeFlags, num_threads: int) -> None:
     """Generate rows until the other end of the pipe is closed: what a worker runs."""
-    import torch
-
     from .main import prepare_process
 
-    prepare_process()
+    prepare_process()  # before torch is imported
+    import torch
+
     # Ctrl-C reaches all processes of a terminal; the one that started this ends it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -49,6 +49,10 @@ PRIMITIVE_CACHE_CAPACITY = "64"
 memory would grow with every clip of another length. A step of `mini` needs some 30: with fewer,
 every step makes them again and takes twice as long."""
 
+SPIN_COUNT = "1000"
+"""Rounds that threads of GNU OpenMP wait without sleeping. By default they wait for milliseconds:
+two programs that use all processors then keep them from each other, and take ten times as long."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -179,8 +183,13 @@ def _report_stop(message: str, is_sigterm: bool) -> int:
 
 
 def prepare_process() -> None:
-    """Make signals, warnings and the width of the terminal harmless, and bound a cache."""
+    """Make signals, warnings and the width of the terminal harmless, and bound a cache.
+
+    It also lets other programs compute at the same time.
+    """
     raise_on_signals()
+    if "OMP_WAIT_POLICY" not in os.environ:  # the user's own choice
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported
     # oneDNN reads it when torch first computes
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PRIMITIVE_CACHE_CAPACITY)
     # Warnings of libraries are for developers; none may become an error (PYTHONWARNINGS=error).
