@@ -10,7 +10,9 @@ import pytest
 import soundfile
 
 from latentaudio.cli import console
-from latentaudio.cli.main import SPIN_COUNT, main
+from latentaudio.cli.flags import RuntimeFlags
+from latentaudio.cli.main import BOUND_VARIABLE, SPIN_COUNT, main
+from latentaudio.config.registry import ModelSpec
 
 pytestmark = pytest.mark.cli
 
@@ -126,16 +128,28 @@ def test_threads_do_not_wait_long_without_sleeping(own, expected):
     assert run.stdout.splitlines()[-1] == f"{expected} False"
 
 
-def test_kernels_of_onednn_are_bounded_before_torch_is_imported():
+@pytest.mark.parametrize(
+    ("own", "model", "expected"), [(None, "big", 8), (None, "small", 64), ("16", "small", 16)]
+)
+def test_kernels_of_onednn_are_bounded_before_torch_is_imported(own, model, expected):
     program = (
-        "import os, sys; from latentaudio.cli.main import main; sys.argv[1:] = ['--version'];"
-        "main(); print(os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'], 'torch' in sys.modules)"
+        "import os, sys; from latentaudio.cli import main; sys.argv[1:] = ['--version'];"
+        f"main.main(); {model!r} == 'small' and main.keep_more_kernels();"
+        "print(os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'], 'torch' in sys.modules)"
     )
-    environment = dict(os.environ)
-    environment.pop("ONEDNN_PRIMITIVE_CACHE_CAPACITY", None)
-    for own, expected in ((None, "64 False"), ("16", "16 False")):
-        if own is not None:
-            environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = own
-        command = [sys.executable, "-c", program]
-        run = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-        assert run.stdout.splitlines()[-1] == expected
+    names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", BOUND_VARIABLE)
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    if own is not None:
+        environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = own
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert run.stdout.splitlines()[-1] == f"{expected} False"
+
+
+def test_only_commands_with_a_small_model_keep_more_kernels(tiny_folder, monkeypatch):
+    monkeypatch.setenv(BOUND_VARIABLE, "1")
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
+    for is_published, expected in ((True, "8"), (False, "64")):
+        monkeypatch.setattr(ModelSpec, "is_published", is_published)
+        RuntimeFlags(device="cpu").load(str(tiny_folder))
+        assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == expected

@@ -167,8 +167,11 @@ def _measure_end_to_end(name: str, settings: _Settings) -> EndToEndCost:
     from ..benchmark.end_to_end import measure_end_to_end
     from ..benchmark.report import end_to_end_table
     from ..pipeline import load
+    from .main import keep_more_kernels
 
     model = load(name, settings.device)
+    if not model.spec.is_published:
+        keep_more_kernels()
     flags = ("--device", settings.device)
     with console.progress_bar(f"{name}, own weights", settings.quiet) as tick:
         cost = measure_end_to_end(model, name, flags=flags, progress=tick)

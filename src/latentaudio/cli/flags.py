@@ -202,6 +202,7 @@ class RuntimeFlags:
     def load(self, model: str) -> AudioLDM:
         """Load a model with the settings of these flags."""
         from ..pipeline import load
+        from .main import keep_more_kernels
 
         loaded = load(
             model,
@@ -212,6 +213,8 @@ class RuntimeFlags:
             low_memory=True,
             use_cache=not self.no_cache,
         )
+        if not loaded.spec.is_published:
+            keep_more_kernels()
         if self.adapter:
             from ..config.adapters import parse_adapter
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from ..config import registry
 from ..config.extras import install_command
 from ..errors import DataError, UsageError
 
@@ -174,6 +175,8 @@ def serve(
     keys = read_keys(network.api_key_file)
     for flags in (network, models, storage, bounds):
         _check_numbers(flags)
+    from .main import keep_more_kernels
+
     try:
         from ..serve.process import ServerSettings, run_server
     except ImportError as error:
@@ -201,6 +204,8 @@ def serve(
         max_upload_bytes=round(bounds.max_upload * 2**20),
         file_lifetime_s=storage.file_lifetime,
     )
+    if all(name in registry.MODELS and registry.MODELS[name].bundled for name in models.model):
+        keep_more_kernels()
     run_server(
         ServerSettings(
             network.host, network.port, keys, storage.store, network.drain_seconds, models.ray
