@@ -30,7 +30,7 @@ COLUMNS = ("model", "threads of each", "processes", "processors", "clips a minut
 def generate_clips(model, duration, preset, clips):
     """Run one process: print "ready", wait for a line, generate clips, print "done"."""
     from latentaudio import load
-    from latentaudio.cli.main import keep_more_kernels, prepare_process
+    from latentaudio.cli.process_settings import keep_more_kernels, prepare_process
 
     prepare_process()
     loaded = load(model, "cpu")

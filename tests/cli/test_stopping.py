@@ -11,7 +11,8 @@ import soundfile
 
 from latentaudio.cli import console
 from latentaudio.cli.flags import RuntimeFlags
-from latentaudio.cli.main import BOUND_VARIABLE, SPIN_COUNT, main
+from latentaudio.cli.main import main
+from latentaudio.cli.process_settings import BOUND_VARIABLE, SPIN_COUNT
 from latentaudio.config.registry import ModelSpec
 
 pytestmark = pytest.mark.cli
@@ -133,8 +134,9 @@ def test_threads_do_not_wait_long_without_sleeping(own, expected):
 )
 def test_kernels_of_onednn_are_bounded_before_torch_is_imported(own, model, expected):
     program = (
-        "import os, sys; from latentaudio.cli import main; sys.argv[1:] = ['--version'];"
-        f"main.main(); {model!r} == 'small' and main.keep_more_kernels();"
+        "import os, sys; from latentaudio.cli import main, process_settings;"
+        "sys.argv[1:] = ['--version'];"
+        f"main.main(); {model!r} == 'small' and process_settings.keep_more_kernels();"
         "print(os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'], 'torch' in sys.modules)"
     )
     names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", BOUND_VARIABLE)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from ..errors import GenerationError, LatentAudioError, UsageError
 from .batch_list import Row
 from .flags import RuntimeFlags
+from .process_settings import prepare_process
 from .row_generator import Result, RowGenerator
 
 if TYPE_CHECKING:
@@ -172,8 +173,6 @@ def _start(runtime: RuntimeFlags, num_threads: int) -> _Worker:
 
 def _work(connection: Connection, runtime: RuntimeFlags, num_threads: int) -> None:
     """Generate rows until the other end of the pipe is closed: what a worker runs."""
-    from .main import prepare_process
-
     prepare_process()  # before torch is imported
     import torch
 

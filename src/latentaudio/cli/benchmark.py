@@ -18,6 +18,7 @@ from ..config.presets import PRESETS, PresetName
 from ..config.registry import MODELS, get_model_spec
 from ..errors import UsageError
 from . import console
+from .process_settings import keep_more_kernels
 
 if TYPE_CHECKING:
     from ..benchmark.end_to_end import EndToEndCost
@@ -167,7 +168,6 @@ def _measure_end_to_end(name: str, settings: _Settings) -> EndToEndCost:
     from ..benchmark.end_to_end import measure_end_to_end
     from ..benchmark.report import end_to_end_table
     from ..pipeline import load
-    from .main import keep_more_kernels
 
     model = load(name, settings.device)
     if not model.spec.is_published:

@@ -20,6 +20,7 @@ from cyclopts import Group, Parameter
 from ..config.audio_formats import FORMATS
 from ..config.option_table import OPTIONS, Option, Panel
 from ..errors import UsageError
+from .process_settings import keep_more_kernels
 
 if TYPE_CHECKING:
     from ..loaders.layouts import ModelSource
@@ -202,7 +203,6 @@ class RuntimeFlags:
     def load(self, model: str) -> AudioLDM:
         """Load a model with the settings of these flags."""
         from ..pipeline import load
-        from .main import keep_more_kernels
 
         loaded = load(
             model,

@@ -13,6 +13,7 @@ from cyclopts import Group, Parameter
 from ..config import registry
 from ..config.extras import install_command
 from ..errors import DataError, UsageError
+from .process_settings import keep_more_kernels
 
 NETWORK = Group("Network", sort_key=1)
 MODELS = Group("Models", sort_key=2)
@@ -175,8 +176,6 @@ def serve(
     keys = read_keys(network.api_key_file)
     for flags in (network, models, storage, bounds):
         _check_numbers(flags)
-    from .main import keep_more_kernels
-
     try:
         from ..serve.process import ServerSettings, run_server
     except ImportError as error:
