@@ -78,6 +78,7 @@ def test_two_workers_write_the_files_of_one_process_and_the_batch_is_done(
     assert capsys.readouterr().err == ""
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "two").iterdir()}
     assert main(command(rows_file, tmp_path / "two", tiny_folder)) == 0
+    assert main(command(rows_file, tmp_path / "two", tiny_folder, "--workers", "2")) == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "two").iterdir()} == before
 
 

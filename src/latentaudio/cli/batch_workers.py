@@ -89,6 +89,8 @@ def generate_rows_in_processes(
     Raises:
         LatentAudioError: A model cannot be loaded.
     """
+    if not rows:
+        return
     num_workers = min(num_workers, len(rows))
     by_model = {name: k for k, name in enumerate(dict.fromkeys(map(_model_of, rows)))}
     waiting = sorted(range(len(rows)), key=lambda position: by_model[_model_of(rows[position])])
