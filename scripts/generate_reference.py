@@ -212,7 +212,7 @@ def shown_names(argument: Any) -> list[str]:
     """Return the names of an argument, without negative flags that no command accepts."""
     names = []
     for name in argument.names:
-        is_negative = name.startswith(("--no-", "--empty-"))
+        is_negative = name != argument.names[0] and name.startswith(("--no-", "--empty-"))
         if not is_negative or argument.parameter.negative:
             names.append(name)
     return names

@@ -1,4 +1,7 @@
-"""Atomic writes, and locks: a file or folder appears complete, or not at all, and once."""
+"""Atomic writes, locks and the folder of caches.
+
+A file or folder appears complete, or not at all, and once.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ _PART_NAME = re.compile(r"\.[0-9a-f]{16}(?:\.(\d+))?(?:\.([0-9a-f]{8}))?\.part")
 _CLEANED: set[Path] = set()
 """Folders from which this process has removed what killed processes left."""
 _LOCK_FILE = ".lock"
+CACHE_VARIABLE = "LATENTAUDIO_CACHE"
+"""Environment variable with another folder of caches."""
 _HOLDER_FILE = ".lock_holder"  # whose process holds the lock
 
 
@@ -121,6 +126,36 @@ def atomic_write(target: Path, create: bool = True) -> Iterator[Path]:
 def user_path(name: str | Path) -> Path:
     """Return a path as a user names it; `~` is the home folder. `~name` of nobody is a file."""
     return Path(os.path.expanduser(name))  # noqa: PTH111  # a Path raises for unknown users
+
+
+def cache_folder() -> Path:
+    """Return the folder of what is computed again if it is deleted.
+
+    It is $LATENTAUDIO_CACHE, or latentaudio in the user's folder of caches.
+    """
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    user_caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(user_caches).expanduser() / "latentaudio"
+
+
+def file_key(path: Path) -> str:
+    """Return a hash of a file's place, size and times: it changes if the file does.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    state = path.stat()
+    return text_key(f"{path.absolute()} {state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}")
+
+
+def text_key(text: str) -> str:
+    """Return a hash of a text, which can be the name of a file."""
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
 
 def remove_abandoned_parts(folder: Path) -> None:

@@ -68,6 +68,7 @@ def load(
     architecture: str | None = None,
     components: Mapping[str, str | Path] | None = None,
     low_memory: bool = False,
+    use_cache: bool = False,
 ) -> AudioLDM:
     """Load a model. Weights are read when they are first needed.
 
@@ -82,6 +83,7 @@ def load(
         architecture: Name of the model that a checkpoint holds, if its shapes do not identify it.
         components: Files that replace single components, such as {"vocoder": "hifigan.ckpt"}.
         low_memory: Whether only the components in use stay in memory (published models only).
+        use_cache: Whether what makes later starts faster is kept, as the command line does.
 
     Returns:
         The model.
@@ -91,7 +93,7 @@ def load(
         WeightsError: Weights are missing or have other shapes.
     """
     model_source = resolve_model(source, architecture, reference, components)
-    return AudioLDM(model_source, device, precision, low_memory)
+    return AudioLDM(model_source, device, precision, low_memory, use_cache)
 
 
 class AudioLDM(System):

@@ -34,6 +34,25 @@ def test_an_error_contains_the_last_line_of_stderr():
         measure_command(python(code))
 
 
+def test_the_time_to_the_first_step_is_that_of_its_line():
+    code = (
+        "import sys, time; time.sleep(0.2)\n"
+        "print('generating: 1 of 2', file=sys.stderr, flush=True)\n"
+        "time.sleep(0.2)\nprint('generating: 2 of 2', file=sys.stderr)"
+    )
+    cost = measure_command(python(code))
+    assert 0.2 <= cost.first_step_s <= cost.seconds - 0.2
+    assert measure_command(python("pass")).first_step_s is None
+
+
+def test_a_second_start_uses_what_the_first_one_kept(tiny_folder, tmp_path):
+    flags = ("--steps", "1", "--device", "cpu")
+    for _ in range(2):
+        cost = measure_cold_start(str(tiny_folder), "a bell", 0.5, flags=flags, cache=tmp_path)
+        assert 0 < cost.first_step_s < cost.seconds
+    assert len(list((tmp_path / "prompts").iterdir())) == 2
+
+
 def test_a_cold_start_must_write_a_file(tmp_path):
     script = tmp_path / "toy.py"
     script.write_text(

@@ -407,3 +407,9 @@ def test_a_file_that_the_batch_has_not_made_stays(run, write_list, tmp_path, cha
     if change != "foreign":
         assert file.read_bytes() == made
     assert run(name, "out", "--seed", "1")[1].endswith("0 generated, 1 skipped\n")
+
+
+def test_what_is_kept_for_later_starts_is_no_part_of_a_request(run, write_list):
+    write_list("a dog\nbell\n", "a.txt")
+    run("a.txt", "out", "--seed", "40", "--no-cache")
+    assert run("a.txt", "out")[1] == "out  0 generated, 2 skipped\n"

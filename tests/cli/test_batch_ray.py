@@ -50,7 +50,7 @@ def actor_processes():
             words = (folder / "cmdline").read_bytes()
         except OSError:  # it has ended
             continue
-        if words.startswith(b"ray::") and b"RowGenerator" in words:
+        if words.startswith(b"ray::") and b"RayRowGenerator" in words:
             found.append(int(folder.name))
     return found
 

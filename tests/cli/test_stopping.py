@@ -10,7 +10,10 @@ import pytest
 import soundfile
 
 from latentaudio.cli import console
+from latentaudio.cli.flags import RuntimeFlags
 from latentaudio.cli.main import main
+from latentaudio.cli.process_settings import BOUND_VARIABLE, SPIN_COUNT
+from latentaudio.config.registry import ModelSpec
 
 pytestmark = pytest.mark.cli
 
@@ -104,16 +107,51 @@ def test_a_full_stderr_does_not_end_the_work(monkeypatch):
     assert stream.num_writes == 2
 
 
-def test_kernels_of_onednn_are_bounded_before_torch_is_imported():
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, SPIN_COUNT),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"),
+    ],
+)
+def test_threads_do_not_wait_long_without_sleeping(own, expected):
     program = (
         "import os, sys; from latentaudio.cli.main import main; sys.argv[1:] = ['--version'];"
-        "main(); print(os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'], 'torch' in sys.modules)"
+        "main(); print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
     )
-    environment = dict(os.environ)
-    environment.pop("ONEDNN_PRIMITIVE_CACHE_CAPACITY", None)
-    for own, expected in ((None, "8 False"), ("64", "64 False")):
-        if own is not None:
-            environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = own
-        command = [sys.executable, "-c", program]
-        run = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-        assert run.stdout.splitlines()[-1] == expected
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(
+        command, capture_output=True, text=True, env={**environment, **own}, check=True
+    )
+    assert run.stdout.splitlines()[-1] == f"{expected} False"
+
+
+@pytest.mark.parametrize(
+    ("own", "model", "expected"), [(None, "big", 8), (None, "small", 64), ("16", "small", 16)]
+)
+def test_kernels_of_onednn_are_bounded_before_torch_is_imported(own, model, expected):
+    program = (
+        "import os, sys; from latentaudio.cli import main, process_settings;"
+        "sys.argv[1:] = ['--version'];"
+        f"main.main(); {model!r} == 'small' and process_settings.keep_more_kernels();"
+        "print(os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'], 'torch' in sys.modules)"
+    )
+    names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", BOUND_VARIABLE)
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    if own is not None:
+        environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = own
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert run.stdout.splitlines()[-1] == f"{expected} False"
+
+
+def test_only_commands_with_a_small_model_keep_more_kernels(tiny_folder, monkeypatch):
+    monkeypatch.setenv(BOUND_VARIABLE, "1")
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
+    for is_published, expected in ((True, "8"), (False, "64")):
+        monkeypatch.setattr(ModelSpec, "is_published", is_published)
+        RuntimeFlags(device="cpu").load(str(tiny_folder))
+        assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == expected

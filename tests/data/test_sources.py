@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from latentaudio import fileio
 from latentaudio.cli.main import main
-from latentaudio.data import cache
 from latentaudio.data.clip import DataSource
 from latentaudio.data.dataset import read_window
 from latentaudio.data.manifest import manifest_fingerprint, read_manifest
@@ -267,7 +267,7 @@ def test_every_form_is_tested_in_the_order_of_the_table():
 
 @pytest.mark.parametrize("form", SOURCES)
 def test_a_form_gives_its_clips(form, tmp_path, monkeypatch):
-    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(fileio.CACHE_VARIABLE, str(tmp_path / "cache"))
     data = BUILDERS[form](tmp_path / "data")
     names = sorted(SOUNDS, key=list(SOUNDS).index)
     report = check_dataset(data)
@@ -387,7 +387,7 @@ def test_braces_stand_for_numbers_and_choices():
 
 
 def test_tars_of_the_web_are_copied_once(tmp_path, monkeypatch):
-    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(fileio.CACHE_VARIABLE, str(tmp_path / "cache"))
     webdataset(tmp_path / "web")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "web")
     monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
@@ -405,7 +405,7 @@ def test_tars_of_the_web_are_copied_once(tmp_path, monkeypatch):
 
 
 def test_a_tar_is_indexed_once_and_again_if_it_changes(tmp_path, monkeypatch):
-    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(fileio.CACHE_VARIABLE, str(tmp_path / "cache"))
     webdataset(tmp_path / "data")
     calls = []
     opened = tarfile.open
@@ -417,7 +417,7 @@ def test_a_tar_is_indexed_once_and_again_if_it_changes(tmp_path, monkeypatch):
     write_tar(
         tmp_path / "data" / "train-0000.tar", [("x.wav", sound_bytes("bell")), ("x.txt", b"x")]
     )
-    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(fileio.CACHE_VARIABLE, str(tmp_path / "cache"))
     assert [clip.captions for clip in read_manifest(tmp_path / "data")] == [("x",)]
 
 

@@ -14,6 +14,7 @@ sampler.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,6 +27,8 @@ from ..config.instruction_sets import held_set
 from ..config.presets import PresetName
 from ..config.registry import get_model_spec
 from ..device import fast_dtype, pick_device
+from ..loaders.prepared import FOLDER as PREPARED_FOLDER
+from ..loaders.prepared import prepared_files
 from .backends import PROMPT, Backend, LatentAudioBackend, latent_shape, random_conditioning
 from .process_cost import measure_cold_start
 from .random_weights import write_random_model
@@ -214,7 +217,9 @@ def _add_baseline_full_clip(results: LatencyResults, rounds: int) -> None:
 def add_cold_starts(
     results: LatencyResults, presets: Sequence[PresetName], device: str = "cpu"
 ) -> None:
-    """Measure `generate` in a new process, with a float32 model folder written for it.
+    """Measure `generate` twice in new processes, with a float32 model folder written for it.
+
+    The second one finds converted weights and the encoded prompt of the first one.
 
     Args:
         results: gets the costs.
@@ -226,9 +231,14 @@ def add_cold_starts(
         write_random_model(folder, results.model)
         for preset in presets:
             flags = ("--preset", preset, "--device", device)
-            results.cold_start[preset] = measure_cold_start(
-                str(folder), PROMPT, results.duration, flags=flags
-            )
+            cache = Path(temporary, f"cache-{preset}")
+            for starts in (results.cold_start, results.second_start):
+                starts[preset] = measure_cold_start(
+                    str(folder), PROMPT, results.duration, flags=flags, cache=cache
+                )
+            files = [*prepared_files(folder), *cache.rglob("*.safetensors")]
+            results.kept_bytes = sum(file.stat().st_size for file in files)
+            shutil.rmtree(folder / PREPARED_FOLDER, ignore_errors=True)
 
 
 def describe_machine(device: str) -> str:

@@ -12,6 +12,7 @@ from ..config.rivals import RIVALS
 from ..config.stored_results import read_results
 from ..fileio import atomic_write
 from .end_to_end import COLUMNS, DURATION, EndToEndCost
+from .process_cost import ProcessCost
 from .results import (
     BASELINE,
     FULL_CLIP,
@@ -183,10 +184,11 @@ def _notes(results: LatencyResults) -> list[str]:
     """Lines below the table."""
     lines = []
     for preset, cost in results.cold_start.items():
-        lines.append(
-            f"\nCold start, preset {preset}: {cost.seconds:.3g} s to the file, "
-            f"peak RSS {cost.peak_rss_gb:.2f} GB."
-        )
+        lines.append(f"\nCold start, preset {preset}: {_start(cost)}.")
+        if preset in results.second_start:
+            again = _start(results.second_start[preset])
+            size = results.kept_bytes / 1e9
+            lines.append(f"\nThe same command again, with {size:.2f} GB kept: {again}.")
     for precision, matmul_gflops in results.matmul_gflops.items():
         step_seconds = results.median(f"latentaudio {precision}", "denoising step")
         fraction = results.step_gflop / step_seconds / matmul_gflops
@@ -195,6 +197,14 @@ def _notes(results: LatencyResults) -> list[str]:
             "of the speed of matrix products."
         )
     return lines
+
+
+def _start(cost: ProcessCost) -> str:
+    """Time and memory of a cold start."""
+    text = f"{cost.seconds:.3g} s to the file"
+    if cost.first_step_s is not None:
+        text += f", {cost.first_step_s:.3g} s to the first step"
+    return f"{text}, peak RSS {cost.peak_rss_gb:.2f} GB"
 
 
 def _row(cells: Sequence[str]) -> str:

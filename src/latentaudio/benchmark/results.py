@@ -26,7 +26,9 @@ class LatencyResults:
         seconds: backend -> stage -> seconds, one value per round.
         matmul_gflops: precision -> speed of matrix products in GFLOP/s.
         step_gflop: work of a guided denoising step in GFLOP.
-        cold_start: preset -> cost of `generate` in a new process.
+        cold_start: preset -> cost of the first `generate` in a new process.
+        second_start: preset -> cost of the same command again, with what the first one has kept.
+        kept_bytes: size of what it has kept.
         machine: processor and torch version.
     """
 
@@ -37,6 +39,8 @@ class LatencyResults:
     matmul_gflops: dict[str, float] = field(default_factory=dict)
     step_gflop: float = 0.0
     cold_start: dict[str, ProcessCost] = field(default_factory=dict)
+    second_start: dict[str, ProcessCost] = field(default_factory=dict)
+    kept_bytes: int = 0
     machine: str = ""
 
     def median(self, backend: str, stage: str) -> float:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
@@ -21,14 +21,13 @@ from ..errors import DataError, GenerationError, LatentAudioError, UsageError
 from ..fileio import remove_abandoned_parts, sha256_of_file
 from . import console
 from .batch_list import Row, make_row_requests, read_rows, resolve_rows
+from .batch_workers import check_workers, generate_rows_in_processes
 from .flags import MACHINE, OUTPUT, PROMPT, DisplayFlags, RuntimeFlags, option_flags
 from .output import is_made_by, save_clip, writable_folder
-
-if TYPE_CHECKING:
-    from ..audio.io import Audio
+from .row_generator import Result, RowGenerator
 
 MANIFEST_FILE = "manifest.jsonl"
-Results: TypeAlias = "Iterator[tuple[Row, Audio | LatentAudioError]]"
+Results: TypeAlias = Iterator[tuple[Row, Result]]
 """Rows, each with its clip or its error."""
 _FORMAT_NAMES = ", ".join(name.removeprefix(".") for name in FORMATS)
 _REQUEST_OF_0_1 = {**TAGS_OF_0_1, "like": "architecture"}
@@ -167,6 +166,14 @@ RowsArgument = Annotated[
         group=PROMPT,
     ),
 ]
+WorkersFlag = Annotated[
+    int,
+    Parameter(
+        help="Processes that generate rows at once. Each holds the model and gets its share of the "
+        "processors.",
+        group=MACHINE,
+    ),
+]
 RayFlag = Annotated[
     str | None,
     Parameter(
@@ -203,6 +210,7 @@ def batch(
             show_default=False,
         ),
     ] = False,
+    workers: WorkersFlag = 1,
     ray: RayFlag = None,
     display: DisplayFlags = DisplayFlags(),
     runtime: RuntimeFlags = RuntimeFlags(),
@@ -222,6 +230,7 @@ def batch(
     if manifest_path.exists() and rows.exists() and manifest_path.samefile(rows):
         raise UsageError(f"{rows} is the manifest of the folder; give the list it was made from")
     cells = read_rows(rows)
+    check_workers(workers, len(cells), ray)
     requests = make_row_requests(rows, cells, options, extension)
     manifest = Manifest(manifest_path)
     for row, request in zip(cells, requests, strict=True):
@@ -230,12 +239,21 @@ def batch(
     resolved = resolve_rows(
         rows, cells, requests, manifest.first_seed, extension, runtime, manifest.requests()
     )
-    generate: Callable[[Sequence[Row]], Results] = partial(_generate_rows, runtime=runtime)
+    generate = _choose_generator(runtime, workers, ray)
+    _generate_missing(resolved, manifest, skip_existing, overwrite, display, generate)
+
+
+def _choose_generator(
+    runtime: RuntimeFlags, num_workers: int, ray: str | None
+) -> Callable[[Sequence[Row]], Results]:
+    """Return what generates rows: this process, several of this machine, or a cluster."""
     if ray is not None:
         from .batch_ray import generate_rows_on_ray
 
-        generate = partial(generate_rows_on_ray, runtime=runtime, address=ray)
-    _generate_missing(resolved, manifest, skip_existing, overwrite, display, generate)
+        return partial(generate_rows_on_ray, runtime=runtime, address=ray)
+    if num_workers > 1:
+        return partial(generate_rows_in_processes, runtime=runtime, num_workers=num_workers)
+    return partial(_generate_rows, runtime=runtime)
 
 
 def _generate_missing(
@@ -302,18 +320,9 @@ def _reject_replacing(rows: Sequence[Row], manifest: Manifest) -> None:
 
 def _generate_rows(rows: Sequence[Row], runtime: RuntimeFlags) -> Results:
     """Each row with its clip or its error, model by model."""
+    generator = RowGenerator(runtime)
     for model in dict.fromkeys(row.request.options.model for row in rows):
         with_model = [row for row in rows if row.request.options.model == model]
-        yield from _generate_with(model, with_model, runtime)
-
-
-def _generate_with(model_name: str, rows: list[Row], runtime: RuntimeFlags) -> Results:
-    model = runtime.load(model_name)
-    while rows:
-        clips = model.run([row.request for row in rows])
-        try:
-            for clip in clips:
-                yield rows.pop(0), clip
-        except (GenerationError, UsageError) as error:
-            # An error is that of the first row that is left. A new run continues after it.
-            yield rows.pop(0), error
+        results = generator.run([row.request for row in with_model])
+        yield from zip(with_model, results, strict=True)
+        generator.forget()

@@ -9,48 +9,42 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import GenerationError, LatentAudioError
 from ..serve.ray_connection import connect_ray, num_workers
 from .batch_list import Row
 from .flags import RuntimeFlags
-
-if TYPE_CHECKING:
-    from ..audio.io import Audio
-    from ..pipeline import AudioLDM
+from .row_generator import Result, RowGenerator
 
 NUM_RETRIES = 3
 """How often a row whose actor died is given to another actor, and how often actors start again."""
 
 
-class RowGenerator:
+class RayRowGenerator:
     """What an actor runs: generates the clip of one row at a time, with models that it keeps.
 
     Attributes:
-        runtime: How models are loaded.
+        generator: The models.
     """
 
     def __init__(self, runtime: RuntimeFlags) -> None:
-        self.runtime = runtime
-        self._models: dict[str, AudioLDM] = {}
+        self.generator = RowGenerator(runtime)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return the position of a row, with its clip or its error."""
-        request = item["request"]
-        name = request.options.model
         try:
-            if name not in self._models:
-                self._models[name] = self.runtime.load(name)
-            [clip] = self._models[name].run([request])
+            [result] = self.generator.run([item["request"]])
         except LatentAudioError as error:
-            return {"id": item["id"], "result": GenerationError(str(error))}
-        return {"id": item["id"], "result": clip}
+            result = error
+        if isinstance(result, LatentAudioError):
+            result = GenerationError(str(result))
+        return {"id": item["id"], "result": result}
 
 
 def generate_rows_on_ray(
     rows: Sequence[Row], runtime: RuntimeFlags, address: str
-) -> Iterator[tuple[Row, Audio | LatentAudioError]]:
+) -> Iterator[tuple[Row, Result]]:
     """Yield each row with its clip or its error, in the order in which they are finished.
 
     Args:
@@ -93,7 +87,7 @@ def _run(ray: Any, rows: Sequence[Row], runtime: RuntimeFlags) -> Iterator[dict[
         # Ray 2.64 will not let us bound the retries; the extra `cluster` asks for an earlier one
         warnings.filterwarnings("ignore", ".*is deprecated and will be removed")
         results = items.map(
-            RowGenerator,
+            RayRowGenerator,
             fn_constructor_args=(runtime,),
             compute=ray_data.ActorPoolStrategy(
                 min_size=1,

@@ -20,6 +20,7 @@ from ..config.registry import MODELS, get_model_spec
 from ..config.rivals import OURS, RIVALS
 from ..errors import UsageError
 from . import console
+from .process_settings import keep_more_kernels
 
 if TYPE_CHECKING:
     from ..benchmark.end_to_end import EndToEndCost
@@ -65,8 +66,8 @@ def benchmark(
             Default: the stages of a clip beside diffusers, if it is installed; `none`: without it.
         rival_files: Folder that keeps the files that rivals read, up to 8 GB for each model and
             duration. Default: a temporary one.
-        cold_start: Also run `generate` in a new process for every preset: time to the file and
-            peak memory. A model of up to 7 GB is written to a temporary folder.
+        cold_start: Also run `generate` in new processes, twice for every preset: the second one
+            uses what the first one keeps. A model of up to 7 GB is written to a temporary folder.
         device: auto, cpu or cuda.
         instruction_set: Hold torch and oneDNN to these instructions, in a process of its own.
             A table names it.
@@ -248,6 +249,8 @@ def _measure_end_to_end(name: str, settings: _Settings) -> EndToEndCost:
     from ..pipeline import load
 
     model = load(name, settings.device)
+    if not model.spec.is_published:
+        keep_more_kernels()
     flags = ("--device", settings.device)
     with console.progress_bar(f"{name}, own weights", settings.quiet) as tick:
         cost = measure_end_to_end(model, name, flags=flags, progress=tick)

@@ -36,6 +36,7 @@ def _system_record() -> dict[str, Any]:
 
     from ..config.registry import MODELS
     from ..device import fast_dtype, pick_device
+    from ..fileio import cache_folder
     from ..loaders.resolve import ASSETS, bundled_bytes
 
     device = pick_device("auto")
@@ -54,6 +55,7 @@ def _system_record() -> dict[str, Any]:
         "espeak": "yes" if speech.is_available() else "no: pip install espeakng-loader",
         "bundled_models": ", ".join(bundled) or "none",
         "bundled_folder": ASSETS,
+        "cache_folder": f"{cache_folder()} ({_folder_size(cache_folder())})",
         "working_folder": f"{Path.cwd()} ({'writable' if can_write else 'read only'})",
     }
 
@@ -63,6 +65,11 @@ def _version(library: str) -> str:
         return version(library)
     except PackageNotFoundError:
         return "missing: pip install latentaudio again"
+
+
+def _folder_size(folder: Path) -> str:
+    num_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{num_bytes / 1e6:.1f} MB"
 
 
 def _memory() -> str:

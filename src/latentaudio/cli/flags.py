@@ -20,6 +20,7 @@ from cyclopts import Group, Parameter
 from ..config.audio_formats import FORMATS
 from ..config.option_table import OPTIONS, Option, Panel
 from ..errors import UsageError
+from .process_settings import keep_more_kernels
 
 if TYPE_CHECKING:
     from ..loaders.layouts import ModelSource
@@ -162,12 +163,22 @@ class RuntimeFlags:
     ] = "clean"
     architecture: ArchitectureFlag = None
     adapter: AdapterFlag = None
+    no_cache: Annotated[
+        bool,
+        Parameter(
+            help="Keep no converted weights and no encoded prompts for later starts, and use none. "
+            "LATENTAUDIO_NO_CACHE=1 does the same.",
+            group=MACHINE,
+            show_default=False,
+        ),
+    ] = False
 
     @property
     def settings(self) -> dict[str, Any]:
         """What decides samples beside the options of a request, as a batch's manifest has it."""
         settings = {**vars(self)}
         del settings["adapter"]
+        del settings["no_cache"]
         if self.adapter:
             from ..config.adapters import parse_adapter
             from ..fileio import sha256_of_file
@@ -201,7 +212,10 @@ class RuntimeFlags:
             reference=self.reference,
             architecture=self.architecture,
             low_memory=True,
+            use_cache=not self.no_cache,
         )
+        if not loaded.spec.is_published:
+            keep_more_kernels()
         if self.adapter:
             from ..config.adapters import parse_adapter
 

@@ -22,9 +22,10 @@ from procedural_audio.errors import RenderError
 
 from ..errors import LatentAudioError, UsageError
 from ..fileio import user_path
-from ..interrupts import Terminated, raise_on_signals, received_signal
+from ..interrupts import Terminated, received_signal
 from . import console
 from .audioldm_flags import LEGACY_FLAGS, translate_legacy_flags
+from .process_settings import prepare_process
 
 HelpFormat: TypeAlias = Literal["plaintext", "markdown"]
 
@@ -42,11 +43,6 @@ _ERRORS_OF_NAMES = (
     errno.EROFS,
 )  # fmt: skip
 """Errors of the system about a path that the user has typed."""
-MIN_COLUMNS = 20
-"""Narrowest terminal that the environment variable COLUMNS can state."""
-PRIMITIVE_CACHE_CAPACITY = "8"
-"""Kernels that oneDNN keeps. It makes one for each shape, and would keep 1,024 of them, so that
-memory would grow with every clip of another length."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +90,7 @@ COMMANDS = (
     Command("benchmark", "benchmark", MEASURE, "Measure speed and memory.", "markdown"),
     Command("serve", "serve", SERVE, "Serve models to browsers and programs."),
     Command("mcp", "mcp", SERVE, "Let agents generate and edit sounds (Model Context Protocol)."),
+    Command("cache", "cache", SYSTEM, "Show or delete what is kept for faster starts."),
     Command("doctor", "doctor", SYSTEM, "Show versions, hardware and folders."),
 )
 """Every command. To add one, add a file and a row."""
@@ -138,7 +135,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
         The exit code.
     """
     if tokens is None:
-        _prepare_process()
+        prepare_process()
     console.escape_unencodable()
     warnings.showwarning = lambda message, *_: console.print_error(str(message))
     words = list(sys.argv[1:] if tokens is None else tokens)
@@ -174,19 +171,6 @@ def _report_stop(message: str, is_sigterm: bool) -> int:
     """Print a line about a stop and return the exit code."""
     console.print_error(message or "stopped; finished files are complete")
     return 143 if is_sigterm else 130
-
-
-def _prepare_process() -> None:
-    """Make signals, warnings and the width of the terminal harmless, and bound a cache."""
-    raise_on_signals()
-    # oneDNN reads it when torch first computes
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PRIMITIVE_CACHE_CAPACITY)
-    # Warnings of libraries are for developers; none may become an error (PYTHONWARNINGS=error).
-    warnings.simplefilter("ignore")
-    warnings.simplefilter("default", UserWarning)
-    columns = os.environ.get("COLUMNS", "")
-    if columns and not (columns.isdecimal() and len(columns) < 4 and int(columns) >= MIN_COLUMNS):
-        del os.environ["COLUMNS"]  # help would be laid out for ever
 
 
 def _with_flags(message: str) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .cache import cache_folder, text_key
+from ..fileio import cache_folder, text_key
 from .clip import Clip, DataSource, as_source, make_clip, open_source, read_records
 from .clip_list import ClipList
 from .file_hashes import FileHashes

@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
-import scipy.signal
 from numpy.typing import NDArray
 
 from ..audio.ops import CROSSFADE_S, SILENCE_PEAK, Gains, Samples, bandpass_gains, stft_filter
@@ -173,6 +172,8 @@ def _spectrum_step(
     None if a side is short or not stationary. Bands with less than a millionth of the energy of
     their side count as that loud.
     """
+    import scipy.signal  # takes half a second, which most commands need not wait for
+
     if _level_step(outside, inside, sample_rate) is None:
         return None
     levels = []

@@ -24,8 +24,8 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from ..config.parsing import parse_json
-from ..data.cache import cache_folder
 from ..errors import DataError
+from ..fileio import cache_folder
 from .clip_facts import ClipFacts
 from .features import ClipFeatures
 

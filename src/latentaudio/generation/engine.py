@@ -30,7 +30,7 @@ from ..editing.plan import plan_edit
 from ..errors import GenerationError, UsageError
 from ..types import Step
 from .denoise import BatchInputs, DenoiserRun
-from .memory import MemoryEstimate, estimate_memory, raise_on_oom
+from .memory import MemoryEstimate, estimate_memory, has_ample_memory, raise_on_oom
 from .resolve import ResolvedRequest
 from .second_passes import loop_pass, stereo_pass
 from .system import System
@@ -194,10 +194,19 @@ class Engine:
         for transcript in transcripts:
             if phonemes is not None and not g2p.fits(transcript, phonemes.max_length):
                 _warn_of_cut("transcript", transcript)
-        if self.system.spec.is_published:
+        if self.system.spec.is_published and not self._has_ample_memory(requests):
             estimate = self.estimate_memory(requests)
             if not estimate.fits:
                 warnings.warn(str(estimate), stacklevel=4)
+
+    def _has_ample_memory(self, requests: Sequence[ResolvedRequest]) -> bool:
+        """Whether memory suffices for certain, without an estimate."""
+        system = self.system
+        window_frames = system.codec.max_window * system.config.vae.downsampling
+        return all(
+            has_ample_memory(system.components, each.options, window_frames, system.batch_size)
+            for each in requests
+        )
 
     def _waveforms(self, candidates: Sequence[ResolvedRequest]) -> Iterator[Progress | Candidate]:
         """Yield the steps of all candidates, and each candidate with its samples, in order.

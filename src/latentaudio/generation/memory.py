@@ -72,26 +72,54 @@ def estimate_memory(
     Returns:
         The estimate, of the device's memory.
     """
-    config = components.source.config
-    is_cpu = components.device.type == "cpu"
     text_gb, generation_gb, clap_gb = _component_sizes(components, options)
     ranking_gb = clap_gb if options.candidates > 1 else 0.0
-    num_frames = options.duration * config.mel.sample_rate / config.mel.hop_length
-    plane = min(window_frames, num_frames) * config.mel.n_mels * config.vae.channels
-    batch_size = min(batch_size, options.num_waveforms * options.candidates)
-    item_bytes = components.dtype_of("vae").itemsize
-    activations_gb = batch_size * NUM_PLANES * plane * item_bytes / 1e9
+    activations_gb, other_gb = _sizes_beside_weights(components, options, window_frames, batch_size)
     if components.low_memory:
         # one text encoder is in memory at a time; all are unloaded before the UNet is loaded
         encoding_gb = max(text_gb, default=0.0)
         peak_gb = max(encoding_gb, generation_gb + ranking_gb + activations_gb)
     else:
         peak_gb = sum(text_gb) + generation_gb + activations_gb
+    return MemoryEstimate(peak_gb + other_gb, available_memory(components.device))
+
+
+def has_ample_memory(
+    components: ComponentStore, options: GenerationOptions, window_frames: int, batch_size: int = 1
+) -> bool:
+    """Return whether memory suffices even if all weights of a published model are in it at once.
+
+    An estimate builds the text encoders, whose library takes seconds to import. This does not.
+
+    Args:
+        components: The components of the model.
+        options: Complete options.
+        window_frames: Mel frames of one window.
+        batch_size: Clips that are denoised together.
+    """
+    weights_bytes = components.source.spec.weights_bytes
+    available_gb = available_memory(components.device)
+    if not weights_bytes or available_gb is None:
+        return False
+    sizes = _sizes_beside_weights(components, options, window_frames, batch_size)
+    return weights_bytes / 1e9 + sum(sizes) <= available_gb
+
+
+def _sizes_beside_weights(
+    components: ComponentStore, options: GenerationOptions, window_frames: int, batch_size: int
+) -> tuple[float, float]:
+    """Return GB of the activations, and of samples, libraries and kernels."""
+    config = components.source.config
+    num_frames = options.duration * config.mel.sample_rate / config.mel.hop_length
+    plane = min(window_frames, num_frames) * config.mel.n_mels * config.vae.channels
+    batch_size = min(batch_size, options.num_waveforms * options.candidates)
+    item_bytes = components.dtype_of("vae").itemsize
+    activations_gb = batch_size * NUM_PLANES * plane * item_bytes / 1e9
     num_samples = options.duration * config.mel.sample_rate
-    peak_gb += NUM_WAVEFORM_COPIES * 4 * batch_size * num_samples / 1e9
-    if is_cpu:
-        peak_gb += PROCESS_GB + KERNELS_GB
-    return MemoryEstimate(peak_gb, available_memory(components.device))
+    other_gb = NUM_WAVEFORM_COPIES * 4 * batch_size * num_samples / 1e9
+    if components.device.type == "cpu":
+        other_gb += PROCESS_GB + KERNELS_GB
+    return activations_gb, other_gb
 
 
 def _component_sizes(

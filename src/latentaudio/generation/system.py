@@ -23,9 +23,11 @@ from ..config.registry import ModelSpec
 from ..device import fast_dtype, pick_device, uses_int8
 from ..errors import UsageError
 from ..loaders.component_store import ComponentStore
+from ..loaders.prepared import is_switched_off
 from ..loaders.tokenizers import load_encoders
 from ..types import Conditioning
 from .adapters import AdapterMethods
+from .prompt_cache import PromptCache
 
 if TYPE_CHECKING:
     from ..loaders.layouts import ModelSource
@@ -60,8 +62,10 @@ class System(AdapterMethods):
         device: str | torch.device = "auto",
         precision: str = "auto",
         low_memory: bool = False,
+        use_cache: bool = False,
     ) -> None:
         torch_device = pick_device(device)
+        use_cache = use_cache and not is_switched_off()
         self.source = source
         self.components = ComponentStore(
             source,
@@ -69,11 +73,13 @@ class System(AdapterMethods):
             fast_dtype(torch_device, precision),
             low_memory and source.spec.is_published,
             uses_int8(torch_device, precision),
+            use_cache,
         )
         self.codec = AudioCodec(source, self.components)
         self.batch_size = _default_batch_size(torch_device)
         self._encoded: dict[EncoderInputs, Conditioning] = {}
         self._encoded_version = 0
+        self._use_cache = use_cache
         self._lock = Lock()
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
@@ -114,13 +120,27 @@ class System(AdapterMethods):
                     missing.append(inputs)
             if missing:
                 self._warn_of_unread_texts(missing)
-                new = encode(self.encoders, missing)
-                encoded |= dict(zip(missing, new, strict=True))
+                encoded |= self._encode_missing(missing)
             for inputs, conditioning in encoded.items():  # the latest last
                 self._encoded[_cache_key(inputs)] = conditioning
             for oldest in list(self._encoded)[:-CACHE_SIZE]:
                 del self._encoded[oldest]
         return encoded
+
+    def _encode_missing(
+        self, missing: Sequence[EncoderInputs]
+    ) -> dict[EncoderInputs, Conditioning]:
+        """Return conditionings from the disk, and the others from the encoders."""
+        stored = self._prompt_cache.read(missing) if self._use_cache else {}
+        others = [inputs for inputs in missing if inputs not in stored]
+        new = dict(zip(others, encode(self.encoders, others), strict=True)) if others else {}
+        if self._use_cache and new:
+            self._prompt_cache.write(new)
+        return stored | new
+
+    @cached_property
+    def _prompt_cache(self) -> PromptCache:
+        return PromptCache(self.components, self.encoders)
 
     def _warn_of_unread_texts(self, needed: Sequence[EncoderInputs]) -> None:
         """Warn of texts whose letters no tokenizer knows; all of them give the same clip."""

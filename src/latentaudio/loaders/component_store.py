@@ -19,6 +19,7 @@ from ..models.cuda_graphs import CUDAGraphRunner
 from .adapters import ADAPTABLE, ActiveAdapter, active_at, merge_adapters
 from .components import COMPONENTS, names_with_role
 from .layouts import ModelSource
+from .prepared import load_prepared
 
 GENERATION_COMPONENTS = names_with_role("denoise", "decode")
 """Components that run after all texts are encoded."""
@@ -44,6 +45,7 @@ class ComponentStore:
             compute in float32.
         use_int8: Whether denoisers compute with 8-bit products, on a CPU alone.
         low_memory: Whether a text encoder is alone in memory, and generation runs without any.
+        use_cache: Whether converted weights are kept on the disk for later starts (`prepared`).
         version: Number of times that components were replaced or moved. Caches compare this number
             and drop old results.
         use_cuda_graphs: Whether denoisers on a GPU run as CUDA graphs.
@@ -56,12 +58,14 @@ class ComponentStore:
         dtype: torch.dtype | None,
         low_memory: bool = False,
         use_int8: bool = False,
+        use_cache: bool = False,
     ) -> None:
         self.source = source
         self.device = device
         self.dtype = dtype
         self.low_memory = low_memory
         self.use_int8 = use_int8
+        self.use_cache = use_cache
         self.version = 0
         self.use_cuda_graphs = False
         self._graphs: dict[str, CUDAGraphRunner] = {}
@@ -262,9 +266,13 @@ class ComponentStore:
     ) -> nn.Module:
         """Read a component, merge its adapters and pack it."""
         dtype = self.dtype_of(name)
-        if is_base:
+        adapters = [each for each in self.source.adapters if each.is_on(name, noise_level)]
+        module = None
+        if self.use_cache and not adapters and COMPONENTS[name].role != "text":
+            module = load_prepared(self.source, name, dtype)
+        if module is None and is_base:
             module = self.source.load_base_component(name, dtype)
-        else:
+        elif module is None:
             module = self.source.load_component(name, dtype, noise_level=noise_level)
         module = module.requires_grad_(False).to(self.device)
         peak_level = 0

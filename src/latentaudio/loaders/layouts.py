@@ -250,13 +250,23 @@ class ModelSource:
         import torch
 
         result_dtype = None if as_stored else dtype or torch.float32
+        tensors, layout = self.open_component(name)
+        return load_tensors(tensors, name, self.config, layout, result_dtype)
+
+    def open_component(self, name: str) -> tuple[Tensors, Layout]:
+        """Return the tensors of a component, with the names of the layout that is returned, too.
+
+        Args:
+            name: The component.
+
+        Raises:
+            WeightsError: A file is missing or damaged.
+        """
         layout = LAYOUTS[self.layout]
         if name not in self.component_files:
-            tensors = layout.file.open_model_component(self, name)
-            return load_tensors(tensors, name, self.config, layout, result_dtype)
+            return layout.file.open_model_component(self, name), layout
         tensors = _open_override(self, name)
-        layout = best_layout(tensors, name, self.config)
-        return load_tensors(tensors, name, self.config, layout, result_dtype)
+        return tensors, best_layout(tensors, name, self.config)
 
     def stored_states(self, progress: Progress | None) -> Iterator[tuple[str, State]]:
         """Yield each component's name and state with the types of its file, one at a time.
@@ -286,14 +296,46 @@ def load_tensors(
     Raises:
         WeightsError: Names or shapes differ.
     """
-    from .state_dict import load_state_into
-    from .weight_norm import fold_weight_norm
+    from .state_dict import assign_state, read_state
 
     module = build_on_meta(name, config)
+    located = locate_tensors(module, tensors, name, config, layout)
+    state = read_state(module, located.tensors, located.refs, dtype, located.label)
+    return assign_state(module, dict(state))
+
+
+@dataclass(frozen=True)
+class LocatedTensors:
+    """The tensors of a file, and where each tensor of a component lies among them.
+
+    Attributes:
+        tensors: The file's tensors.
+        refs: The place of each of the component's tensors.
+        label: Name of the file in errors.
+    """
+
+    tensors: Tensors
+    refs: Mapping[str, TensorRef]
+    label: str
+
+
+def locate_tensors(
+    module: nn.Module, tensors: Tensors, name: str, config: ModelConfig, layout: Layout
+) -> LocatedTensors:
+    """Return where each tensor of a component lies in a file.
+
+    Args:
+        module: The component; it may be on the meta device.
+        tensors: The file's tensors.
+        name: The component's name.
+        config: The system's dimensions.
+        layout: The layout whose names the tensors have.
+    """
+    from .weight_norm import fold_weight_norm
+
     refs = layout.tensor_refs(COMPONENTS[name], config, list(module.state_dict()))
     tensors = fold_weight_norm(tensors, {key for ref in refs.values() for key in ref.names})
-    label = layout.label.format(file=tensors.source, name=name)
-    return load_state_into(module, tensors, refs, dtype, label)
+    return LocatedTensors(tensors, refs, layout.label.format(file=tensors.source, name=name))
 
 
 def best_layout(tensors: Tensors, name: str, config: ModelConfig) -> Layout:

@@ -147,7 +147,7 @@ def open_component_file(path: Path) -> Tensors:
     if not quantized:
         return tensors
     state = {name: tensors[name] * tensors[name + ROW_SCALE_SUFFIX] for name in quantized}
-    restored = Tensors({name: (state, name) for name in state}, path)
+    restored = Tensors({name: (state, name) for name in state}, path, tensors.files)
     scales = frozenset(name + ROW_SCALE_SUFFIX for name in quantized)
     return tensors.drop(scales).merge(restored)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -99,6 +99,17 @@ def load_state_into(
     Raises:
         WeightsError: A tensor is missing, unexpected, or has another shape or kind of number.
     """
+    return assign_state(module, dict(read_state(module, source, refs, dtype, label)))
+
+
+def read_state(
+    module: nn.Module,
+    source: Tensors,
+    refs: Mapping[str, TensorRef],
+    dtype: torch.dtype | None,
+    label: str,
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the name and value of each tensor of a module, one at a time; see `load_state_into`."""
     label = label or str(source.source)
     expected = module.state_dict()
     _check_names_and_shapes(expected, source, refs, label)
@@ -106,22 +117,31 @@ def load_state_into(
     def get(name: str) -> Tensor:
         return source.cast(name, dtype)
 
-    state = {}
     for key, value in expected.items():
         ref = refs[key]
         if all(name in source for name in ref.names):
             read = ref.read(get, len(value) if value.ndim else 0)
             # a matrix stands for a convolution of width 1, and the other way round
-            state[key] = read if read.shape == value.shape else read.reshape(value.shape)
+            read = read if read.shape == value.shape else read.reshape(value.shape)
         else:
-            state[key] = default_buffer(key, value)
-        if state[key].is_floating_point() != value.is_floating_point():
-            stored = str(state[key].dtype).removeprefix("torch.")
+            read = default_buffer(key, value)
+        if read.is_floating_point() != value.is_floating_point():
+            stored = str(read.dtype).removeprefix("torch.")
             needed = str(value.dtype).removeprefix("torch.")
             raise WeightsError(
                 f"{label}: {ref.names[0]} has type {stored} and must have {needed}; "
                 f"use other weights"
             )
+        yield key, read
+
+
+def assign_state(module: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """Return a module in evaluation mode, with tensors assigned to it.
+
+    Args:
+        module: The network; it may be on the meta device.
+        state: All tensors of its state dict.
+    """
     module.load_state_dict(state, strict=True, assign=True)
     for key, value in list(module.named_buffers()):
         if value.is_meta:  # a buffer that is never stored

@@ -46,14 +46,27 @@ _SHARD_NAME = re.compile(r"[^/\\:\x00-\x1f]+\.(safetensors|bin)")
 class Tensors(Mapping[str, Tensor]):
     """Tensors of one or several files by name, read when they are used.
 
-    Args:
-        locations: {name: (what holds the tensor, its name there)}.
+    Attributes:
         source: The file, for errors.
+        files: All files that they are read from; empty for tensors that lie in memory.
     """
 
-    def __init__(self, locations: Mapping[str, tuple[Any, str]], source: Path) -> None:
+    def __init__(
+        self,
+        locations: Mapping[str, tuple[Any, str]],
+        source: Path,
+        files: frozenset[Path] = frozenset(),
+    ) -> None:
+        """Name tensors.
+
+        Args:
+            locations: {name: (what holds the tensor, its name there)}.
+            source: The file, for errors.
+            files: All files that they are read from.
+        """
         self._locations = locations
         self.source = source
+        self.files = files
 
     def __getitem__(self, name: str) -> Tensor:
         holder, inner = self._locations[name]
@@ -75,6 +88,18 @@ class Tensors(Mapping[str, Tensor]):
             return holder.shape(inner)
         return tuple(holder[inner].shape)
 
+    def float_type(self, name: str) -> torch.dtype | None:
+        """Return the type of a floating-point tensor; None for other tensors."""
+        holder, inner = self._locations[name]
+        if isinstance(holder, _SafetensorsFile):
+            return holder.float_type(inner)
+        value: Tensor = holder[inner]
+        return value.dtype if value.is_floating_point() else None
+
+    def stored_name(self, name: str) -> str:
+        """Return the name that a tensor has in its file."""
+        return self._locations[name][1]
+
     def cast(self, name: str, dtype: torch.dtype | None) -> Tensor:
         """Return a tensor as `dtype` if it is floating-point; None: as it is stored.
 
@@ -91,7 +116,7 @@ class Tensors(Mapping[str, Tensor]):
 
     def with_source(self, source: Path) -> Tensors:
         """Return the same tensors under another name of their source."""
-        return Tensors(self._locations, source)
+        return Tensors(self._locations, source, self.files)
 
     def with_prefix(self, prefix: str) -> Tensors:
         """Return the tensors whose names start with `prefix`, named without it."""
@@ -100,23 +125,24 @@ class Tensors(Mapping[str, Tensor]):
             for name, location in self._locations.items()
             if name.startswith(prefix)
         }
-        return Tensors(locations, self.source)
+        return Tensors(locations, self.source, self.files)
 
     def drop(self, names: frozenset[str]) -> Tensors:
         """Return all tensors but those named."""
         locations = {
             name: location for name, location in self._locations.items() if name not in names
         }
-        return Tensors(locations, self.source)
+        return Tensors(locations, self.source, self.files)
 
     def rename(self, names: Mapping[str, str]) -> Tensors:
         """Return the tensors under new names; those that `names` lacks keep their own."""
         locations = {names.get(name, name): location for name, location in self._locations.items()}
-        return Tensors(locations, self.source)
+        return Tensors(locations, self.source, self.files)
 
     def merge(self, other: Tensors) -> Tensors:
         """Return the tensors of both; those of `other` replace tensors of the same name."""
-        return Tensors({**self._locations, **other._locations}, self.source)
+        locations = {**self._locations, **other._locations}
+        return Tensors(locations, self.source, self.files | other.files)
 
 
 class _SafetensorsFile:
@@ -191,7 +217,7 @@ def _open_safetensors(path: Path) -> Tensors:
         holder = _SafetensorsFile(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged or cut short ({error}); {_REMEDY}") from None
-    return Tensors({name: (holder, name) for name in holder.header}, path)
+    return Tensors({name: (holder, name) for name in holder.header}, path, frozenset({path}))
 
 
 def _open_pickle(path: Path) -> Tensors:
@@ -225,7 +251,7 @@ def _open_pickle(path: Path) -> Tensors:
         state = {name.removeprefix(_PARALLEL_PREFIX): value for name, value in state.items()}
     if not state:
         raise WeightsError(f"{path} contains no tensors; name the file of the weights")
-    return Tensors({name: (state, name) for name in state}, path)
+    return Tensors({name: (state, name) for name in state}, path, frozenset({path}))
 
 
 def _unpickle(path: Path) -> Any:

@@ -60,5 +60,5 @@ def fold_weight_norm(tensors: Tensors, expected: Collection[str]) -> Tensors:
         return tensors
     products = _Products(tensors, pairs)
     parts = frozenset(name for pair in pairs.values() for name in pair)
-    folded = Tensors({name: (products, name) for name in pairs}, tensors.source)
+    folded = Tensors({name: (products, name) for name in pairs}, tensors.source, tensors.files)
     return tensors.drop(parts).merge(folded)

@@ -12,8 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ...config.parsing import parse_json
-from ...fileio import atomic_write, remove_abandoned_parts
-from ..cache import cache_folder
+from ...fileio import atomic_write, cache_folder, remove_abandoned_parts
 from .base import FILE_KEYS, Record, captions_of, normalize_split, repeats_of
 
 _FOLDER = "extracted"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..cache import file_key
+from ...fileio import file_key
 from .base import Place, Record, SourceFormat, split_of_name
 from .extracted import extracted_records
 from .tables import opened, parquet_rows

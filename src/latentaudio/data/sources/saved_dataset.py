@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import first_line
-from ..cache import file_key
+from ...fileio import file_key
 from .base import Place, Record, SourceFormat, normalize_split, split_of_name
 from .extracted import extracted_records
 from .json_files import read_json

@@ -18,8 +18,7 @@ from typing import Any
 
 from ...config.parsing import parse_json, read_bounded
 from ...errors import DataError, first_line
-from ...fileio import atomic_write
-from ..cache import cache_folder, file_key, text_key
+from ...fileio import atomic_write, cache_folder, file_key, text_key
 from ..stored_sound import AUDIO_ENDINGS
 from .base import Place, Record, SourceFormat, captions_of, normalize_split, repeats_of
 from .base import split_of_name as split_of
