@@ -20,7 +20,8 @@ from latentaudio.audio.encoding import encode
 from latentaudio.audio.io import info, read
 from latentaudio.errors import UsageError
 from latentaudio.serve.mcp_folder import SoundFolder
-from latentaudio.serve.mcp_server import build_server, http_app, require_key
+from latentaudio.serve.mcp_server import build_server, http_app
+from latentaudio.serve.network import require_key
 
 QUICK = {"steps": 2}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,14 +11,12 @@ from cyclopts import Group, Parameter
 
 from ..config.extras import install_command
 from ..errors import DataError, UsageError
+from ..serve.network import KEY_VARIABLE, keys_of_environment, require_key
 
 NETWORK = Group("Network", sort_key=1)
 MODELS = Group("Models", sort_key=2)
 STORAGE = Group("Storage", sort_key=3)
 LIMITS = Group("Limits", sort_key=4)
-
-KEY_VARIABLE = "LATENTAUDIO_API_KEYS"
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 @Parameter(name="*")
@@ -29,14 +26,18 @@ class NetworkFlags:
 
     host: Annotated[
         str,
-        Parameter(help="Address to listen on; 0.0.0.0 is every network.", group=NETWORK),
+        Parameter(
+            help="Address to listen on; 0.0.0.0 is every network. Others than this machine's need "
+            "an API key.",
+            group=NETWORK,
+        ),
     ] = "127.0.0.1"
     port: Annotated[int, Parameter(help="Port, 0 to 65535; 0 is a free one.", group=NETWORK)] = 8123
     api_key_file: Annotated[
         Path | None,
         Parameter(
             help=f"File with one API key on each line. Or the variable {KEY_VARIABLE}, with "
-            "commas between them. Default: no key is needed.",
+            "commas between them. Default: this machine's programs need no key.",
             group=NETWORK,
         ),
     ] = None
@@ -172,6 +173,7 @@ def serve(
     The server prints its address. It takes no path from a client, and tells none.
     """
     keys = read_keys(network.api_key_file)
+    require_key(network.host, keys)
     for flags in (network, models, storage, bounds):
         _check_numbers(flags)
     try:
@@ -184,12 +186,7 @@ def serve(
     from ..serve.jobs import JobSettings
     from ..serve.limits import Limits
     from ..serve.model_pool import PoolSettings
-    from . import console
 
-    if not keys and network.host not in LOCAL_HOSTS:
-        console.print_error(
-            f"everybody who reaches {network.host} can use this server; add --api-key-file"
-        )
     limits = Limits(
         max_queue=bounds.max_queue,
         max_duration_s=bounds.max_duration,
@@ -233,8 +230,7 @@ def read_keys(file: Path | None) -> list[str]:
         UsageError: It has no key.
     """
     if file is None:
-        texts = os.environ.get(KEY_VARIABLE, "").split(",")
-        return [text.strip() for text in texts if text.strip()]
+        return keys_of_environment()
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
