@@ -252,7 +252,7 @@ class Planner:
         return resolve_request(GenerationOptions(**values), source, inputs), str(edit["kind"])
 
     def _digest(self, parts: Sequence[Part], encoding: Encoding) -> str:
-        """Return the hash of everything that decides the content."""
+        """Return the hash of everything that decides the content; "" if weights are unknown."""
         settings = self.pool.settings
         facts: dict[str, Any] = {
             "software": software(),
@@ -264,8 +264,11 @@ class Planner:
         for part in parts:
             use = self.pool.adapters[part.key.adapter] if part.key.adapter else None
             rows = [request.options.model_dump(mode="json") for request in part.requests]
-            source = str(self.pool.sources[part.key.model].path)
-            facts["parts"].append([part.key.model, source, repr(use), rows])
+            weights = self.pool.weights_sha256(part.key)
+            if not weights:
+                return ""
+            adapter = None if use is None else [use.weight, list(use.noise_levels)]
+            facts["parts"].append([part.key.model, part.key.adapter, weights, adapter, rows])
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
