@@ -77,6 +77,10 @@ class IdempotencyKeys:
         self._requests[(entry.client, key)] = request
 
     def forget(self, entry: Entry) -> None:
-        """Let the key of a job be used again."""
-        if entry.idempotency is not None:
-            self._requests.pop((entry.client, entry.idempotency[0]), None)
+        """Let the key of a job be used again, unless it stands for another job by now."""
+        if entry.idempotency is None:
+            return
+        name = (entry.client, entry.idempotency[0])
+        request = self._requests.get(name)
+        if request is not None and request.entry is entry:
+            del self._requests[name]
