@@ -226,8 +226,6 @@ class Planner:
         if cues:
             values["timeline"] = cues
         if row.get("morph") is not None:
-            if edit is not None or cues:
-                raise UsageError("morph excludes edit and timeline; leave out one of them")
             first, second = (
                 _read_cue(
                     {"text": end.get("text", ""), "audio_prompt": end.get("file", "")},
@@ -236,12 +234,11 @@ class Planner:
                 )
                 for end in (row["morph"]["first"], row["morph"]["second"])
             )
-            return resolve_request(morph_request(first, second, values), source, inputs), "morph"
+            if edit is not None:
+                values["edit"] = edit
+            morph = morph_request(first, second, values)
+            return resolve_request(morph, source, inputs), "morph"
         if edit is None:
-            if len(cues) == 1 and cues[0].has_audio:
-                prompt = inputs.get_audio_prompt(cues[0]).samples
-                duration = prompt.shape[1] / inputs.sample_rate
-                values.setdefault("duration", min(duration, source.spec.max_duration))
             return resolve_request(GenerationOptions(**values), source, inputs), "generate"
         if "duration" in values:
             raise UsageError(
