@@ -39,6 +39,8 @@ PLACES_AGE_S = 0.2
 NUM_DECODERS = 2
 """Requests whose sources are decoded at the same time."""
 GPU_BATCH_SIZE = 8
+STOP_S = 8.0
+"""Seconds for the last step, when the server stops."""
 SERVER_CLIENT = ""
 """Client of the server's own tasks."""
 
@@ -148,7 +150,7 @@ class JobManager:
         if self._housekeeping is not None:
             self._housekeeping.cancel()
         self._scheduler.stop()
-        await asyncio.to_thread(self._worker.join, 60.0)
+        await asyncio.to_thread(self._worker.join, STOP_S)
 
     def drain(self) -> None:
         """Refuse new requests from now on."""
