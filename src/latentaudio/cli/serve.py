@@ -118,6 +118,14 @@ class StorageFlags:
     max_jobs: Annotated[
         int, Parameter(help="Ended jobs that are kept; the oldest are removed.", group=STORAGE)
     ] = 1000
+    max_stored: Annotated[
+        float,
+        Parameter(
+            help="Gigabytes (2^30 bytes) of clips and uploads that are kept; the oldest clips are "
+            "removed. Uploads have half of it.",
+            group=STORAGE,
+        ),
+    ] = 4.0
     log_prompts: Annotated[
         bool, Parameter(help="Write prompts to the log.", group=STORAGE, show_default=False)
     ] = False
@@ -148,6 +156,7 @@ class LimitFlags:
 LEAST_VALUES = {
     "max_queue": 1,
     "max_jobs": 1,
+    "max_stored": 0.01,
     "drain_seconds": 0,
     "unload_after": 0,
     "file_lifetime": 1,
@@ -195,6 +204,7 @@ def serve(
         max_clips=bounds.max_clips,
         max_candidates=bounds.max_candidates,
         max_jobs=storage.max_jobs,
+        max_stored_bytes=round(storage.max_stored * 2**30),
         max_upload_bytes=round(bounds.max_upload * 2**20),
         file_lifetime_s=storage.file_lifetime,
     )

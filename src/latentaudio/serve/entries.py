@@ -159,7 +159,7 @@ def new_entry(client: str, plan: Plan, wire: Mapping[str, Any]) -> Entry:
 
 
 class JobIndex:
-    """All jobs, the oldest first; ended ones beyond the limits are removed.
+    """All jobs, the oldest first. `evict` removes ended ones beyond the limits.
 
     Attributes:
         store: Where clips are.
@@ -184,7 +184,6 @@ class JobIndex:
         for entry in sorted(stored, key=lambda each: each.job.created):
             self.add(entry)
             self.note_done(entry)
-        self.evict()
 
     def __iter__(self) -> Iterator[Entry]:
         """Iterate over all jobs."""
@@ -226,11 +225,18 @@ class JobIndex:
         if entry.job.status == "done":
             self.store.remove_job(entry.job.id)
 
-    def evict(self) -> list[Entry]:
-        """Remove the oldest jobs that are too many, or whose clips take too much room."""
+    def evict(self, num_file_bytes: int) -> list[Entry]:
+        """Remove the oldest jobs that are too many, or whose clips take too much room.
+
+        Args:
+            num_file_bytes: Bytes of uploaded files, which use the same room.
+
+        Returns:
+            The jobs that were removed.
+        """
         removed = []
         ended = [entry for entry in self._entries.values() if entry.is_ended]
-        num_bytes = sum(entry.num_bytes for entry in ended)
+        num_bytes = num_file_bytes + sum(entry.num_bytes for entry in ended)
         num_left = len(ended)
         for entry in ended:
             if num_left <= self.limits.max_jobs and num_bytes <= self.limits.max_stored_bytes:
@@ -253,5 +259,8 @@ class JobIndex:
             raise Problem("invalid_request", problem.info.message) from None
         if entry.job.status != "done" or index >= len(entry.job.clips):
             raise UsageError(f"{job}/{index} is not a clip of a finished job")
-        samples = self.store.read_clip(job, index)
+        try:
+            samples = self.store.read_clip(job, index)
+        except OSError:
+            raise UsageError(f"{job}/{index} has just been removed; upload the clip") from None
         return Audio(samples, entry.job.clips[index].sample_rate, GenerationOptions(prompt="-"))

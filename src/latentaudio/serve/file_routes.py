@@ -59,9 +59,11 @@ async def upload(
             raise Problem("invalid_request", f"there is no file part named {FILE_PART}", FILE_PART)
         path, name = parts[FILE_PART]
         try:
-            return await asyncio.to_thread(manager.uploads.add, caller.owner, path, name)
+            file = await asyncio.to_thread(manager.uploads.add, caller.owner, path, name)
         except Exception as error:
             raise problem_of(error) from None
+    manager.evict()
+    return file
 
 
 @router.get("", summary="List files", responses=error_responses("unauthorized"))

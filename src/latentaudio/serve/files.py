@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ class Upload:
 
 
 class Uploads:
-    """The uploaded files of all clients.
+    """The uploaded files of all clients. Its methods may be called from any thread.
 
     Attributes:
         store: Where their bytes are.
@@ -53,6 +54,7 @@ class Uploads:
         self.store = store
         self.limits = limits
         self._uploads: dict[str, Upload] = {}
+        self._lock = threading.RLock()
         for file, record in store.file_records():
             try:
                 upload = Upload(str(record["client"]), UploadedFile(**record["file"]))
@@ -72,25 +74,31 @@ class Uploads:
         Raises:
             Problem: It is neither audio nor an image, or too large, or there are too many.
         """
-        if len(self.of_client(client)) >= self.limits.max_files:
-            raise Problem(
-                "too_large", f"you have {self.limits.max_files} files here; delete some first"
-            )
+        num_bytes = path.stat().st_size
+        self._check_room(client, num_bytes)
         shown = _safe_name(name)
         facts = inspect(path, shown, self.limits)
         now = time.time()
         file = UploadedFile(
             id=new_id(FILE_PREFIX),
             name=shown,
-            size=path.stat().st_size,
+            size=num_bytes,
             sha256=sha256_of_file(path),
             created=now,
             expires=now + self.limits.file_lifetime_s,
             **facts,
         )
-        self.store.add_file(file.id, path, {"client": client, "file": file.model_dump()})
-        self._uploads[file.id] = Upload(client, file)
+        with self._lock:
+            self._check_room(client, num_bytes)  # others may have come meanwhile
+            self.store.add_file(file.id, path, {"client": client, "file": file.model_dump()})
+            self._uploads[file.id] = Upload(client, file)
         return file
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all files."""
+        with self._lock:
+            return sum(upload.file.size for upload in self._uploads.values())
 
     def get(self, client: str, file: str) -> UploadedFile:
         """Return a file and renew its lifetime.
@@ -98,15 +106,17 @@ class Uploads:
         Raises:
             Problem: The client has no such file.
         """
-        upload = self._uploads.get(file)
-        if upload is None or upload.client != client or upload.file.expires < time.time():
-            raise Problem("not_found", f"there is no file {file!r:.60}; it may have expired")
-        self._uploads[file] = upload.renewed(self.limits.file_lifetime_s)
-        return self._uploads[file].file
+        with self._lock:
+            upload = self._uploads.get(file)
+            if upload is None or upload.client != client or upload.file.expires < time.time():
+                raise Problem("not_found", f"there is no file {file!r:.60}; it may have expired")
+            self._uploads[file] = upload.renewed(self.limits.file_lifetime_s)
+            return self._uploads[file].file
 
     def of_client(self, client: str) -> list[UploadedFile]:
         """Return the files of a client, the newest first."""
-        files = [upload.file for upload in self._uploads.values() if upload.client == client]
+        with self._lock:
+            files = [upload.file for upload in self._uploads.values() if upload.client == client]
         return sorted(files, key=lambda file: -file.created)
 
     def remove(self, client: str, file: str) -> None:
@@ -115,17 +125,31 @@ class Uploads:
         Raises:
             Problem: The client has no such file.
         """
-        self.get(client, file)
-        del self._uploads[file]
+        with self._lock:
+            self.get(client, file)
+            del self._uploads[file]
         self.store.remove_file(file)
 
     def remove_expired(self) -> None:
         """Delete the files whose time is over."""
         now = time.time()
-        for file, upload in list(self._uploads.items()):
-            if upload.file.expires < now:
+        with self._lock:
+            expired = [name for name, each in self._uploads.items() if each.file.expires < now]
+            for file in expired:
                 del self._uploads[file]
-                self.store.remove_file(file)
+        for file in expired:
+            self.store.remove_file(file)
+
+    def _check_room(self, client: str, num_bytes: int) -> None:
+        """Raise Problem if a file of some bytes has no place."""
+        if len(self.of_client(client)) >= self.limits.max_files:
+            raise Problem(
+                "too_large", f"you have {self.limits.max_files} files here; delete some first"
+            )
+        if self.num_bytes + num_bytes > self.limits.max_uploads_bytes:
+            raise Problem(
+                "too_large", "the server has no room for more files; delete some, or try later"
+            )
 
 
 class ClipReader(Protocol):

@@ -12,9 +12,10 @@ from fastapi.responses import JSONResponse
 from .access import caller_of, manager_of
 from .answers import EVENT_TYPE, content_answer, event_answer, wait_or_cancel
 from .bodies import JSON_TYPE, MULTIPART_TYPE, REQUEST_PART, read_generation
+from .callers import Caller
 from .content import JSONL_TYPE, MEDIA_TYPES, ZIP_TYPE, Encoding, mel_picture
 from .entries import PATH
-from .jobs import Caller, JobManager
+from .jobs import JobManager
 from .problems import Problem, error_responses, problem_of
 from .schemas import Bundle, Job, JobList
 

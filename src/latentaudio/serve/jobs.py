@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .callers import Caller
 from .compute import Compute, PoolCompute
 from .entries import Entry, JobIndex, new_entry
 from .files import FileReader, Uploads
@@ -64,19 +65,6 @@ class JobSettings:
     max_queue_per_client: int = 0
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who sends a request.
-
-    Attributes:
-        owner: Who may see its jobs and files: the hash of a key, or "" on a server without keys.
-        group: Who shares the machine with whom: the same, or the address of the client.
-    """
-
-    owner: str = ""
-    group: str = "local"
-
-
 class JobManager:
     """All jobs of one server. Its methods are called in the thread of the event loop.
 
@@ -89,7 +77,8 @@ class JobManager:
         index: All jobs.
         uploads: Uploaded files.
         streams: Streams that are sent.
-        is_ready: Whether the warm-up is over.
+        is_ready: Whether the first model has generated a clip, or is loaded at the first request.
+        has_failed: Whether the warm-up has failed, and no job has succeeded since.
         is_draining: Whether new requests are refused.
     """
 
@@ -118,6 +107,7 @@ class JobManager:
         self.index = JobIndex(store, limits)
         self.uploads = Uploads(store, limits)
         self.is_ready = False
+        self.has_failed = False
         self.is_draining = False
         self._planner = Planner(pool, limits)
         compute = elsewhere or PoolCompute(pool)
@@ -133,6 +123,7 @@ class JobManager:
         self._worker = threading.Thread(target=self._work, name="worker", daemon=True)
         for entry in self.index:
             self._keys.remember(entry)
+        self.evict()
 
     async def start(self) -> None:
         """Start the worker thread and the warm-up."""
@@ -319,7 +310,7 @@ class JobManager:
         entry.files = earlier.files
         done = entry.job.model_copy(update=values)
 
-        def copy() -> None:
+        def copy() -> int:
             with self.store.write_job(entry.job.id) as folder:
                 self.store.copy_clips(earlier.job.id, folder, len(clips))
                 stored = Entry(
@@ -327,16 +318,17 @@ class JobManager:
                     files=entry.files, idempotency=entry.idempotency,
                 )  # fmt: skip
                 folder.add_record(stored.to_record())
+            return self.store.job_bytes(entry.job.id)
 
         try:
-            await asyncio.to_thread(copy)
+            entry.num_bytes = await asyncio.to_thread(copy)
         except Exception:  # it has been removed meanwhile, or the disk is full
             LOGGER.exception("clips of the cache could not be used")
             return False
         entry.plan = None
         entry.change(**values)
         self.index.add(entry)
-        self._evict()
+        self.evict()
         self.metrics.cache_hits.inc()
         self.metrics.jobs.labels("done").inc()
         return True
@@ -357,6 +349,8 @@ class JobManager:
         if problem is None or entry.result:  # stored before it was cancelled
             values = entry.result
             self.index.note_done(entry)
+            if self.has_failed:
+                self._note_model(has_worked=True)
         else:
             status = "cancelled" if problem.info.code == "cancelled" else "failed"
             values = {"status": status, "finished": time.time(), "error": problem.info}
@@ -367,10 +361,11 @@ class JobManager:
         self.metrics.jobs.labels(entry.job.status).inc()
         self.metrics.job_seconds.observe(seconds)
         LOGGER.info("%s %s after %.2f s", entry.job.id, entry.job.status, seconds)
-        self._evict()
+        self.evict()
 
-    def _evict(self) -> None:
-        for entry in self.index.evict():
+    def evict(self) -> None:
+        """Remove the oldest ended jobs beyond the limits of the store."""
+        for entry in self.index.evict(self.uploads.num_bytes):
             self._keys.forget(entry)
 
     def _submit_own(
@@ -383,8 +378,13 @@ class JobManager:
 
     def _end_warm_up(self, error: BaseException | None) -> None:
         if error is not None and not isinstance(error, StoppedError):
-            LOGGER.error("the warm-up failed: %s", error)
-        self._post(setattr, self, "is_ready", True)
+            LOGGER.error("the warm-up failed", exc_info=error)
+        self._post(self._note_model, has_worked=error is None)
+
+    def _note_model(self, *, has_worked: bool) -> None:
+        """Note whether the models can generate."""
+        self.is_ready = has_worked
+        self.has_failed = not has_worked
 
     async def _keep_house(self) -> None:
         """Delete what has expired, and drop models that nobody uses."""
