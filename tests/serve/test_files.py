@@ -161,11 +161,11 @@ def test_files_are_listed_while_another_thread_deletes_some(tmp_path, monkeypatc
     try:
         deleting.start()
         while deleting.is_alive():
-            uploads.of_client("")
+            uploads.of_owner("")
     finally:
         sys.setswitchinterval(interval)
         deleting.join()
-    assert uploads.of_client("") == []
+    assert uploads.of_owner("") == []
 
 
 def test_clips_copies_of_the_cache_and_files_share_the_room(make_client):

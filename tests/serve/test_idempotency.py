@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from latentaudio.serve.content import Encoding
+from latentaudio.serve.content import FileEncoding
 from latentaudio.serve.entries import Entry
 from latentaudio.serve.idempotency import IdempotencyKeys
 from latentaudio.serve.schemas import Job
@@ -17,7 +17,7 @@ def entry(name):
         id=name, status="failed", created=time.time(), model="m", verb="generate", format="wav",
         num_clips=1, steps_total=1, content_url="", events_url="",
     )  # fmt: skip
-    return Entry(job, "owner", Encoding(), idempotency=(KEY, BODY))
+    return Entry(job, "owner", FileEncoding(), idempotency=(KEY, BODY))
 
 
 def test_removing_a_failed_job_keeps_the_key_of_the_next():

@@ -36,13 +36,13 @@ def samples_of(data):
 
 def test_waiting_requests_of_equal_shape_share_a_batch(make_client, tiny, monkeypatch):
     sizes = []
-    run_part = Runner._run_part
+    run_batch = Runner._run_batch
 
-    def noted(self, part, outputs, num_before):
+    def noted(self, batch, outputs, num_before):
         sizes.append(len(outputs))
-        return run_part(self, part, outputs, num_before)
+        return run_batch(self, batch, outputs, num_before)
 
-    monkeypatch.setattr(Runner, "_run_part", noted)
+    monkeypatch.setattr(Runner, "_run_batch", noted)
     prompts = ("dog", "bell", "rain")
     with make_client(settings=JobSettings(warm_up=False, batch_size=3)) as client:
         client.manager.pool.load(ModelKey("tiny")).batch_size = 3

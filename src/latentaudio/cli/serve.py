@@ -217,7 +217,7 @@ def serve(
             unload_after_s=models.unload_after,
             warm_up=not models.no_warm_up,
             log_prompts=storage.log_prompts,
-            max_queue_per_client=max(bounds.max_queue // 2, 1) if len(keys) > 1 else 0,
+            max_queue_per_group=max(bounds.max_queue // 2, 1) if len(keys) > 1 else 0,
         ),
         limits,
     )

@@ -69,7 +69,7 @@ async def upload(
 @router.get("", summary="List files", responses=error_responses("unauthorized"))
 async def list_files(caller: CallerDependency, manager: ManagerDependency) -> FileList:
     """Return the files of the caller, the newest first."""
-    return FileList(data=manager.uploads.of_client(caller.owner))
+    return FileList(data=manager.uploads.of_owner(caller.owner))
 
 
 @router.get(

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .batches import default_batch_size
 from .callers import Caller
 from .compute import Compute, PoolCompute
 from .entries import Entry, JobIndex, new_entry
@@ -39,11 +40,10 @@ PLACES_AGE_S = 0.2
 """Age up to which estimates of waiting times are used again."""
 NUM_DECODERS = 2
 """Requests whose sources are decoded at the same time."""
-GPU_BATCH_SIZE = 8
 STOP_S = 8.0
 """Seconds for the last step, when the server stops."""
-SERVER_CLIENT = ""
-"""Client of the server's own tasks."""
+SERVER_GROUP = ""
+"""Group of the server's own tasks."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class JobSettings:
         warm_up: Whether the first model is loaded before the server is ready.
         log_prompts: Whether prompts are written to the log.
         batch_size: Requests of equal shape that share a batch; 0: 1 on a CPU, 8 on a GPU.
-        max_queue_per_client: Requests of one client that wait or run; 0: the whole queue.
+        max_queue_per_group: Requests of one group that wait or run; 0: the whole queue.
     """
 
     unload_after_s: float = 900.0
     warm_up: bool = True
     log_prompts: bool = False
     batch_size: int = 0
-    max_queue_per_client: int = 0
+    max_queue_per_group: int = 0
 
 
 class JobManager:
@@ -314,7 +314,7 @@ class JobManager:
             with self.store.write_job(entry.job.id) as folder:
                 self.store.copy_clips(earlier.job.id, folder, len(clips))
                 stored = Entry(
-                    done, entry.client, entry.encoding, entry.digest, entry.bundle,
+                    done, entry.owner, entry.encoding, entry.digest, entry.bundle,
                     files=entry.files, idempotency=entry.idempotency,
                 )  # fmt: skip
                 folder.add_record(stored.to_record())
@@ -374,7 +374,7 @@ class JobManager:
         on_end: Callable[[BaseException | None], None],
     ) -> None:
         """Give the worker thread a task of the server."""
-        self._scheduler.submit(JobTask(SERVER_CLIENT, SERVER_CLIENT, 1.0, on_end, work=work))
+        self._scheduler.submit(JobTask(SERVER_GROUP, SERVER_GROUP, 1.0, on_end, work=work))
 
     def _end_warm_up(self, error: BaseException | None) -> None:
         if error is not None and not isinstance(error, StoppedError):
@@ -424,21 +424,14 @@ class JobManager:
 
     def _make_scheduler(self, is_local: bool) -> Scheduler | SpreadScheduler:
         max_tasks = self.limits.max_queue
-        max_tasks_per_client = self.settings.max_queue_per_client or max_tasks
+        max_tasks_per_group = self.settings.max_queue_per_group or max_tasks
         if not is_local:
             return SpreadScheduler(
-                self._runner, max_tasks=max_tasks, max_tasks_per_client=max_tasks_per_client
+                self._runner, max_tasks=max_tasks, max_tasks_per_group=max_tasks_per_group
             )
         return Scheduler(
             self._runner,
             max_tasks=max_tasks,
-            max_tasks_per_client=max_tasks_per_client,
-            batch_size=self._batch_size(),
+            max_tasks_per_group=max_tasks_per_group,
+            batch_size=self.settings.batch_size or default_batch_size(self.pool.settings.device),
         )
-
-    def _batch_size(self) -> int:
-        if self.settings.batch_size:
-            return self.settings.batch_size
-        from ..device import pick_device
-
-        return 1 if pick_device(self.pool.settings.device).type == "cpu" else GPU_BATCH_SIZE

@@ -21,7 +21,7 @@ from ..errors import UsageError
 from ..generation.resolve import ResolvedRequest, resolve_request
 from ..generation.streaming import PieceStream
 from ..generation.timeline import morph_request
-from .content import Encoding
+from .content import FileEncoding
 from .limits import Limits
 from .model_pool import ModelKey, ModelPool
 from .problems import Problem
@@ -67,7 +67,7 @@ class Plan:
     """
 
     parts: tuple[Part, ...]
-    encoding: Encoding
+    encoding: FileEncoding
     verb: str
     num_clips: int
     num_steps: int
@@ -128,7 +128,7 @@ class Planner:
             Problem: It asks for something that is not there, or for too much.
             LatentAudioError: Its values contradict each other, or a file is no audio.
         """
-        encoding = Encoding(
+        encoding = FileEncoding(
             wire.get("format", "wav"), wire.get("subtype"), bool(wire.get("dither", False))
         )
         encoding.check()
@@ -248,7 +248,7 @@ class Planner:
         values["edit"] = _read_edit(edit, inputs, files)
         return resolve_request(GenerationOptions(**values), source, inputs), str(edit["kind"])
 
-    def _digest(self, parts: Sequence[Part], encoding: Encoding) -> str:
+    def _digest(self, parts: Sequence[Part], encoding: FileEncoding) -> str:
         """Return the hash of everything that decides the content; "" if weights are unknown."""
         settings = self.pool.settings
         facts: dict[str, Any] = {
