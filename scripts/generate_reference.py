@@ -177,9 +177,11 @@ def command_lines(title: str, command: App) -> list[str]:
         help_text = cell(argument.parameter.help or "")
         if argument.required and not is_positional(argument):
             help_text = f"Required. {help_text}"
-        rows.append([", ".join(f"`{name}`" for name in names), kind, help_text])
+        shown = ", ".join(f"`{name}`" for name in names)
+        rows.append([shown, kind, default_of(argument), help_text])
     usage = " ".join(["latentaudio", title, *positional, "[FLAGS]"])
-    lines += ["```text", usage, "```", "", *table(["argument", "type", "meaning"], rows), ""]
+    lines += ["```text", usage, "```", ""]
+    lines += [*table(["argument", "type", "default", "meaning"], rows), ""]
     if shared:
         flags = ", ".join(f"`{name}`" for name in shared)
         lines += [f"[Options](options.md) and [machine](#flags-of-the-machine): {flags}.", ""]
@@ -210,29 +212,47 @@ def is_positional(argument: Any) -> bool:
 
 def shown_names(argument: Any) -> list[str]:
     """Return the names of an argument, without negative flags that no command accepts."""
-    names = []
-    for name in argument.names:
-        is_negative = name != argument.names[0] and name.startswith(("--no-", "--empty-"))
+    names = [argument.names[0]]  # it may begin with --no-
+    for name in argument.names[1:]:
+        is_negative = name.startswith(("--no-", "--empty-"))
         if not is_negative or argument.parameter.negative:
             names.append(name)
     return names
+
+
+def default_of(argument: Any) -> str:
+    """Return the default that `--help` adds to the text of an argument; "" if it adds none."""
+    value = argument.field_info.default
+    if not argument.show_default or value is None or argument.hint is bool:
+        return ""
+    values = value if isinstance(value, list | tuple) else (value,)
+    texts = [f"{each:g}" if isinstance(each, float) else str(each) for each in values]
+    return ", ".join(f"`{text}`" for text in texts if text)
 
 
 def shared_name(argument: Any) -> bool:
     """Return whether a flag is described on the page of options or under "Flags of the machine"."""
     name = argument.names[0].removeprefix("--").replace("-", "_")
     is_option = name in OPTIONS and argument.parameter.help == OPTIONS[name].help
-    is_folder = type_name(argument.hint) == "path"  # --reference of `evaluate` is a folder of clips
-    return is_option or (name in RuntimeFlags.__dataclass_fields__ and not is_folder)
+    return is_option or argument.parameter.help in MACHINE_HELP.values()
+
+
+def machine_help() -> dict[str, str]:
+    """Return the help of the flags that choose machine and implementation."""
+    texts = {}
+    for argument in app["generate"].assemble_argument_collection():
+        name = argument.names[0].removeprefix("--").replace("-", "_")
+        if name in RuntimeFlags.__dataclass_fields__ and not argument.children:
+            texts[name] = argument.parameter.help or ""
+    return texts
+
+
+MACHINE_HELP = machine_help()
 
 
 def machine_lines() -> list[str]:
     """Return the section of the flags that choose machine and implementation."""
-    rows = []
-    for argument in app["generate"].assemble_argument_collection():
-        name = argument.names[0].removeprefix("--").replace("-", "_")
-        if name in RuntimeFlags.__dataclass_fields__ and not argument.children:
-            rows.append([f"`{flag(name)}`", cell(argument.parameter.help or "")])
+    rows = [[f"`{flag(name)}`", cell(text)] for name, text in MACHINE_HELP.items()]
     lines = ["## Flags of the machine", "", "Most commands that run a model have them.", ""]
     return [*lines, *table(["flag", "meaning"], rows), ""]
 
@@ -244,7 +264,8 @@ def cli_page() -> str:
         "",
         "# Command line",
         "",
-        "`latentaudio COMMAND --help` prints the same text. Errors are one line. Exit codes:",
+        "`latentaudio COMMAND --help` prints the same text and defaults. A switch is off by "
+        "default. Errors are one line. Exit codes:",
         "0 finished, 1 a bug, 2 an error that you can correct, 130 stopped with Ctrl-C, "
         "143 with SIGTERM.",
         "",

@@ -125,7 +125,7 @@ class AudioLDM(System):
         Args:
             prompt: A prompt, or several.
             audio_prompt: Audio that conditions the clip beside the prompt, or in its place. The
-                clip has its duration, unless `duration` is set.
+                clip has its duration, up to one window, unless `duration` or `timeline` is set.
             audio_prompt_mode: "loa" conditions on its language of audio, "clap" on its CLAP
                 embedding; "" takes what the model has.
             audio_prompt_weight: Weight of the audio against the text, 0 to 1.
@@ -151,8 +151,6 @@ class AudioLDM(System):
             }
             cue = resolve_cue(fields, inputs)
             options["timeline"] = [*options.get("timeline", ()), cue]
-            duration = inputs.get_audio_prompt(cue).samples.shape[1] / self.sample_rate
-            options.setdefault("duration", min(duration, self.max_duration))
         requests = make_requests(as_texts(prompt), options)
         resolved = resolve_requests(requests, self.source, inputs)
         return list(Engine(self).run(resolved, Callbacks(progress, on_step)))

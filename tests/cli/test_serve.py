@@ -3,8 +3,9 @@
 import pytest
 
 from latentaudio.cli.main import main
-from latentaudio.cli.serve import KEY_VARIABLE, read_keys
+from latentaudio.cli.serve import read_keys
 from latentaudio.errors import DataError, UsageError
+from latentaudio.serve.network import KEY_VARIABLE
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,15 @@ def test_wrong_flags_are_refused_in_one_line(words, message, capsys, tiny_folder
     assert main(["serve", "--model", str(tiny_folder), *store, *words]) == 2
     [line] = capsys.readouterr().err.strip().splitlines()
     assert message in line
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.2"])
+def test_no_key_no_network(host, capsys, monkeypatch, tmp_path):
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    assert main(["serve", "--host", host, "--store", str(tmp_path / "store")]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert KEY_VARIABLE in line
+    assert not (tmp_path / "store").exists()
 
 
 def test_keys_come_from_a_file_or_the_environment(tmp_path, monkeypatch):

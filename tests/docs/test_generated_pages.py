@@ -37,3 +37,12 @@ def test_every_command_has_a_section(generator):
     lines = generator.cli_page().splitlines()
     for command in COMMANDS:
         assert f"## {command.name}" in lines, command.name
+
+
+def test_every_flag_has_its_name_and_the_default_of_its_help(generator):
+    rows = [line for line in generator.cli_page().splitlines() if line.startswith("|")]
+    assert not [row for row in rows if row.startswith("|  |")]
+    assert any(row.startswith("| `--no-warm-up` | switch |") for row in rows)
+    assert any(row.startswith("| `--drain-seconds` | number | `30` |") for row in rows)
+    assert any(row.startswith("| `--host` | text | `127.0.0.1` |") for row in rows)
+    assert any(row.startswith("| `--model` | list: text | `mini` |") for row in rows)

@@ -1,11 +1,14 @@
 """Streams of sounds that die away."""
 
 import numpy as np
+import pytest
 
 from latentaudio.audio.io import Audio
 from latentaudio.config.options import GenerationOptions
 from latentaudio.editing.inputs import RequestInputs
-from latentaudio.generation.streaming import generate_pieces
+from latentaudio.errors import UsageError
+from latentaudio.generation.streaming import PieceStream, generate_pieces
+from latentaudio.loaders.resolve import resolve_model, spec_only
 
 RATE = 16000
 
@@ -53,3 +56,22 @@ def test_a_sound_that_goes_on_is_continued(tiny):
     list(generate_pieces(engine, options, 20.0, RequestInputs(RATE)))
     kinds = [request.options.edit_kind for request in engine.requests]
     assert kinds == ["", *["extend"] * (len(kinds) - 1)]
+
+
+@pytest.mark.parametrize("settings", [{"preset": "draft"}, {"sampler": "distilled"}])
+def test_a_model_whose_sampler_starts_from_noise_only_streams_nothing(settings):
+    options = GenerationOptions(prompt="rain", **settings)
+    with pytest.raises(UsageError, match="choose another preset or sampler"):
+        PieceStream(resolve_model("mini"), options, 30.0, RequestInputs(16000))
+
+
+def test_draft_streams_where_it_is_no_distilled_unet():
+    options = GenerationOptions(prompt="rain", preset="draft")
+    stream = PieceStream(spec_only("audioldm2-full"), options, 30.0, RequestInputs(16000))
+    assert stream.next_request().options.preset == "draft"
+
+
+def test_draft_of_mini_streams_with_another_sampler():
+    options = GenerationOptions(prompt="rain", preset="draft", sampler="dpm++")
+    stream = PieceStream(resolve_model("mini"), options, 30.0, RequestInputs(16000))
+    assert stream.next_request().options.sampler == "dpm++"

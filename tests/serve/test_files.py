@@ -3,6 +3,8 @@
 import asyncio
 import io
 import struct
+import sys
+import threading
 import time
 import zipfile
 
@@ -11,8 +13,11 @@ import pytest
 import soundfile
 
 from latentaudio.serve.bodies import BodyGuard
+from latentaudio.serve.files import Upload, Uploads
 from latentaudio.serve.limits import Limits
 from latentaudio.serve.problems import Problem
+from latentaudio.serve.schemas import UploadedFile
+from latentaudio.serve.store import Store
 
 NOISE = (0.3 * np.random.default_rng(0).standard_normal(16000)).astype(np.float32)
 
@@ -134,3 +139,56 @@ def test_number_of_files_is_bounded(make_client):
     with make_client(max_files=1) as client:
         assert upload(client, encoded(NOISE)).status_code == 201
         assert upload(client, encoded(NOISE)).status_code == 413
+
+
+def test_files_are_listed_while_another_thread_deletes_some(tmp_path, monkeypatch):
+    num_files = 3000
+    uploads = Uploads(Store(tmp_path), Limits(max_files=num_files))
+    monkeypatch.setattr(uploads.store, "remove_file", lambda file: None)
+    now = time.time()
+    for number in range(num_files):
+        facts = {"name": "a.wav", "kind": "audio", "size": 1, "sha256": "0", "created": now}
+        file = UploadedFile(id=str(number), expires=now + 60, **facts)
+        uploads._uploads[file.id] = Upload("", file)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def delete():
+        for number in range(num_files):
+            uploads.remove("", str(number))
+
+    deleting = threading.Thread(target=delete)
+    try:
+        deleting.start()
+        while deleting.is_alive():
+            uploads.of_owner("")
+    finally:
+        sys.setswitchinterval(interval)
+        deleting.join()
+    assert uploads.of_owner("") == []
+
+
+def test_clips_copies_of_the_cache_and_files_share_the_room(make_client):
+    body = {"prompt": "dog", "duration": 1.0, "steps": 1, "seed": 1, "wait": True}
+    limit = 330_000
+    with make_client(max_stored_bytes=limit) as client:
+
+        def num_bytes():
+            return sum(file.stat().st_size for file in stored.rglob("*") if file.is_file())
+
+        def jobs():
+            return len(client.get("/v1/audio/generations").json()["data"])
+
+        stored = client.manager.store.folder
+        for _ in range(5):  # one is computed, the others are copies
+            assert client.post("/v1/audio/generations", json=body).status_code == 200
+            assert num_bytes() <= limit
+        num_jobs = jobs()
+        assert 2 <= num_jobs < 5
+        sound = encoded(np.full(64_000, 0.1), subtype="PCM_16")
+        assert upload(client, sound).status_code == 201
+        assert num_bytes() <= limit
+        assert 0 < jobs() < num_jobs
+        refused = upload(client, sound)  # files have half of the room
+        assert refused.status_code == 413
+        assert "no room" in refused.json()["error"]["message"]

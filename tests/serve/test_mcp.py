@@ -20,7 +20,8 @@ from latentaudio.audio.encoding import encode
 from latentaudio.audio.io import info, read
 from latentaudio.errors import UsageError
 from latentaudio.serve.mcp_folder import SoundFolder
-from latentaudio.serve.mcp_server import build_server, http_app, require_key
+from latentaudio.serve.mcp_server import build_server, http_app
+from latentaudio.serve.network import require_key
 
 QUICK = {"steps": 2}
 
@@ -171,6 +172,11 @@ def test_no_name_leads_out_of_the_folder(model, tmp_path, name):
         ("generate", {"prompt": "x", "options": {"model": "other"}}, "leave it out"),
         ("generate", {"prompt": "x", "options": {"nonsense": 1}}, "nonsense"),
         ("generate", {"prompt": "x", "options": {"timeline": ["rain"]}}, "cue"),
+        (
+            "generate",
+            {"prompt": "x", "morph_to": "y", "options": {"timeline": [{"start": 0, "text": "z"}]}},
+            "morph excludes edit and timeline",
+        ),
         ("edit", {"kind": "vary", "audio": "none.wav"}, "there is no file"),
         ("info", {"audio": "text.wav"}, "as audio"),
     ],

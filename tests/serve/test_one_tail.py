@@ -9,6 +9,7 @@ import shutil
 import anyio
 import numpy as np
 import pytest
+import soundfile
 
 from latentaudio import load
 from latentaudio.audio import watermark
@@ -118,6 +119,69 @@ def test_all_ways_give_the_same_samples_and_tags(
         differing = {n for n in tags[way] if tags[way][n] != tags[by_python].get(n)}
         assert differing <= PER_PLACE | {"sample_rate"}, way
     assert (samples[by_http][0, 0] > 0.4) == has_watermark
+
+
+PROMPT_S = 1.3
+"""Duration of the audio prompt, which differs from the default of every model."""
+SHORT = {"steps": 2, "seed": 3}
+
+
+def prompt_by_python(folder, client, sound, target):
+    [clip] = load(folder, device="cpu", precision="fp32").generate(audio_prompt=sound, **SHORT)
+    clip.save(target)
+
+
+def prompt_by_command(folder, client, sound, target):
+    words = ["generate", "--audio-prompt", str(sound), "--model", str(folder), "--device", "cpu"]
+    words += ["--precision", "fp32", "--steps", "2", "--seed", "3", "-o", str(target), "--quiet"]
+    assert main(words) == 0
+
+
+def prompt_by_http(folder, client, sound, target):
+    body = {"timeline": [{"audio_prompt": "part:file"}], **SHORT, "wait": True}
+    files = {"file": ("sound.wav", sound.read_bytes())}
+    answer = client.post("/v1/audio/generations", data={"request": json.dumps(body)}, files=files)
+    assert answer.status_code == 200, answer.text
+    target.write_bytes(answer.content)
+
+
+def prompt_by_mcp(folder, client, sound, target):
+    from mcp import Client
+
+    from latentaudio.serve.mcp_server import build_server
+
+    shutil.copy(sound, target.parent / "sound.wav")
+    server = build_server(load(folder, device="cpu", precision="fp32"), target.parent)
+    arguments = {"audio_prompt": "sound.wav", "seed": 3, "options": {"steps": 2}, "name": "clip"}
+
+    async def call():
+        async with Client(server) as agent:
+            return await agent.call_tool("generate", arguments)
+
+    result = anyio.run(call)
+    assert not result.is_error, result.content
+
+
+WAYS_OF_PROMPTS = (prompt_by_python, prompt_by_command, prompt_by_http, prompt_by_mcp)
+"""A row of a batch has no audio prompt."""
+
+
+def test_an_audio_prompt_gives_the_clip_its_duration_in_all_ways(
+    tiny_folder, make_client, tmp_path
+):
+    sound = tmp_path / "sound.wav"
+    noise = np.random.default_rng(0).normal(0, 0.1, round(PROMPT_S * 16000))
+    soundfile.write(sound, noise, 16000)
+    samples = {}
+    with make_client() as client:
+        for way in WAYS_OF_PROMPTS:
+            folder = tmp_path / way.__name__
+            folder.mkdir()
+            way(tiny_folder, client, sound, folder / "clip.wav")
+            samples[way] = read(folder / "clip.wav")[0]
+    for way in WAYS_OF_PROMPTS:
+        assert samples[way].shape == (1, noise.size), way
+        assert np.array_equal(samples[way], samples[prompt_by_python]), way
 
 
 def test_every_door_is_walked_here():

@@ -49,13 +49,13 @@ class Bench:
         finally:
             self.closed.append(names)
 
-    def add(self, name, client="a", num_units=5, **settings):
+    def add(self, name, group="a", num_units=5, **settings):
         def on_end(error):
             assert name not in self.ends
             self.ends[name] = error
             self.times[name] = self.clock.now
 
-        task = Task(client, "mini", num_units, on_end, **settings)
+        task = Task(group, "mini", num_units, on_end, **settings)
         self.names[task] = name
         self.scheduler.submit(task)
         return task
@@ -116,7 +116,7 @@ def test_full_queue_refuses_and_says_when_to_come_back():
 
 
 def test_one_client_cannot_fill_the_queue():
-    bench = Bench(max_tasks=10, max_tasks_per_client=2)
+    bench = Bench(max_tasks=10, max_tasks_per_group=2)
     bench.add("one")
     bench.add("two")
     with pytest.raises(QueueFullError):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from latentaudio.errors import WeightsError
 from latentaudio.serve.jobs import JobManager, JobSettings
 from latentaudio.serve.limits import Limits
 from latentaudio.serve.model_pool import ModelKey, ModelPool, PoolSettings
@@ -35,13 +36,13 @@ def samples_of(data):
 
 def test_waiting_requests_of_equal_shape_share_a_batch(make_client, tiny, monkeypatch):
     sizes = []
-    run_part = Runner._run_part
+    run_batch = Runner._run_batch
 
-    def noted(self, part, outputs, num_before):
+    def noted(self, batch, outputs, num_before):
         sizes.append(len(outputs))
-        return run_part(self, part, outputs, num_before)
+        return run_batch(self, batch, outputs, num_before)
 
-    monkeypatch.setattr(Runner, "_run_part", noted)
+    monkeypatch.setattr(Runner, "_run_batch", noted)
     prompts = ("dog", "bell", "rain")
     with make_client(settings=JobSettings(warm_up=False, batch_size=3)) as client:
         client.manager.pool.load(ModelKey("tiny")).batch_size = 3
@@ -148,6 +149,26 @@ def test_warm_up_makes_the_server_ready(make_client):
     with make_client(settings=JobSettings(warm_up=True)) as client:
         wait_for(lambda: client.get("/ready").status_code == 200)
         assert client.manager.pool.num_loaded == 1
+
+
+def test_a_model_that_cannot_load_is_never_ready_until_a_job_succeeds(
+    make_client, monkeypatch, caplog
+):
+    settings = JobSettings(warm_up=True)
+
+    def fail(self, key):
+        raise WeightsError("unet.safetensors is damaged")
+
+    with monkeypatch.context() as damaged:
+        damaged.setattr(ModelPool, "load", fail)
+        with make_client(settings=settings) as client:
+            wait_for(lambda: client.manager.num_unfinished == 0)
+            wait_for(lambda: "failed" in client.get("/ready").json()["status"])
+            assert client.get("/ready").status_code == 503
+            assert "Traceback" in caplog.text and "is damaged" in caplog.text
+            damaged.undo()
+            assert client.post(PATH, json={**BODY, "wait": True}).status_code == 200
+            assert client.get("/ready").status_code == 200
 
 
 def test_counters_for_prometheus(make_client):

@@ -218,7 +218,7 @@ def test_an_error_in_a_later_piece_leaves_the_body_incomplete(make_client, monke
     [
         ({"prompt": ""}, "the prompt is empty"),
         ({**BODY, "candidates": 2}, "candidates"),
-        ({**BODY, "preset": "draft"}, "choose another preset"),
+        ({**BODY, "sampler": "distilled"}, "choose dpm++ or ddim"),
         ({**BODY, "duration": 0}, "duration"),
         ({**BODY, "steps": 9999}, "steps"),
         ({**BODY, "model": "none"}, "there is no model"),

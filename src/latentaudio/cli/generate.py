@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..config.option_table import CUE_OPTIONS, OPTIONS
+from ..config.option_table import CUE_OPTIONS
 from ..errors import UsageError
 from . import console
 from .flags import (
@@ -50,12 +50,11 @@ class PromptSourceFlags:
     ] = None
     audio_prompt_weight: Annotated[float, describe(CUE_OPTIONS["audio_prompt_weight"])] = 1.0
 
-    def add_to(self, options: OptionValues, runtime: RuntimeFlags) -> OptionValues:
+    def add_to(self, options: OptionValues) -> OptionValues:
         """Return the options with the cues of the timeline file, or with the audio prompt.
 
         Args:
             options: Options that the user set.
-            runtime: How to find the model, whose window limits the default duration.
 
         Raises:
             DataError: A file cannot be read.
@@ -77,14 +76,7 @@ class PromptSourceFlags:
             audio_prompt_mode=self.audio_prompt_mode or "",
             audio_prompt_weight=self.audio_prompt_weight,
         )
-        options = {**options, "timeline": (cue,)}
-        if "duration" not in options:
-            from ..audio.io import info
-
-            duration = float(info(self.audio_prompt)["duration"])
-            source = runtime.find_source(options.get("model", OPTIONS["model"].default))
-            options["duration"] = min(duration, source.spec.max_duration)
-        return options
+        return {**options, "timeline": (cue,)}
 
 
 @option_flags(before="output")
@@ -125,7 +117,7 @@ def generate(
     reject_file_names(prompts, output.text)
     if options.get("transcript"):
         options = add_speech_model(options)
-    options = sources.add_to(options, runtime)
+    options = sources.add_to(options)
     prompt_of_file = options.pop("prompt", "")
     names = list(prompts)
     texts = list(prompts)

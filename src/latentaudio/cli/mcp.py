@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,9 +12,9 @@ from cyclopts import Group, Parameter
 from ..config.extras import install_command
 from ..config.option_table import OPTIONS
 from ..errors import UsageError
+from ..serve.network import KEY_VARIABLE, keys_of_environment, require_key
 from .flags import RuntimeFlags
 from .output import writable_folder
-from .serve import KEY_VARIABLE
 
 SERVER = Group("Server", sort_key=1)
 
@@ -59,9 +58,9 @@ def mcp(
     """
     if find_spec("mcp") is None:
         raise UsageError(f"latentaudio mcp needs the package mcp; run {install_command('mcp')}")
-    from ..serve.mcp_server import build_server, require_key, serve_http
+    from ..serve.mcp_server import build_server, serve_http
 
-    api_keys = [key.strip() for key in os.environ.get(KEY_VARIABLE, "").split(",") if key.strip()]
+    api_keys = keys_of_environment()
     if http:
         require_key(host, api_keys)
     with ExitStack() as stack:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,15 +12,13 @@ from cyclopts import Group, Parameter
 from ..config import registry
 from ..config.extras import install_command
 from ..errors import DataError, UsageError
+from ..serve.network import KEY_VARIABLE, keys_of_environment, require_key
 from .process_settings import keep_more_kernels
 
 NETWORK = Group("Network", sort_key=1)
 MODELS = Group("Models", sort_key=2)
 STORAGE = Group("Storage", sort_key=3)
 LIMITS = Group("Limits", sort_key=4)
-
-KEY_VARIABLE = "LATENTAUDIO_API_KEYS"
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 @Parameter(name="*")
@@ -31,14 +28,18 @@ class NetworkFlags:
 
     host: Annotated[
         str,
-        Parameter(help="Address to listen on; 0.0.0.0 is every network.", group=NETWORK),
+        Parameter(
+            help="Address to listen on; 0.0.0.0 is every network. Others than this machine's need "
+            "an API key.",
+            group=NETWORK,
+        ),
     ] = "127.0.0.1"
     port: Annotated[int, Parameter(help="Port, 0 to 65535; 0 is a free one.", group=NETWORK)] = 8123
     api_key_file: Annotated[
         Path | None,
         Parameter(
             help=f"File with one API key on each line. Or the variable {KEY_VARIABLE}, with "
-            "commas between them. Default: no key is needed.",
+            "commas between them. Default: this machine's programs need no key.",
             group=NETWORK,
         ),
     ] = None
@@ -119,6 +120,14 @@ class StorageFlags:
     max_jobs: Annotated[
         int, Parameter(help="Ended jobs that are kept; the oldest are removed.", group=STORAGE)
     ] = 1000
+    max_stored: Annotated[
+        float,
+        Parameter(
+            help="Gigabytes (2^30 bytes) of clips and uploads that are kept; the oldest clips are "
+            "removed. Uploads have half of it.",
+            group=STORAGE,
+        ),
+    ] = 4.0
     log_prompts: Annotated[
         bool, Parameter(help="Write prompts to the log.", group=STORAGE, show_default=False)
     ] = False
@@ -149,6 +158,7 @@ class LimitFlags:
 LEAST_VALUES = {
     "max_queue": 1,
     "max_jobs": 1,
+    "max_stored": 0.01,
     "drain_seconds": 0,
     "unload_after": 0,
     "file_lifetime": 1,
@@ -174,6 +184,7 @@ def serve(
     The server prints its address. It takes no path from a client, and tells none.
     """
     keys = read_keys(network.api_key_file)
+    require_key(network.host, keys)
     for flags in (network, models, storage, bounds):
         _check_numbers(flags)
     try:
@@ -186,12 +197,7 @@ def serve(
     from ..serve.jobs import JobSettings
     from ..serve.limits import Limits
     from ..serve.model_pool import PoolSettings
-    from . import console
 
-    if not keys and network.host not in LOCAL_HOSTS:
-        console.print_error(
-            f"everybody who reaches {network.host} can use this server; add --api-key-file"
-        )
     limits = Limits(
         max_queue=bounds.max_queue,
         max_duration_s=bounds.max_duration,
@@ -200,6 +206,7 @@ def serve(
         max_clips=bounds.max_clips,
         max_candidates=bounds.max_candidates,
         max_jobs=storage.max_jobs,
+        max_stored_bytes=round(storage.max_stored * 2**30),
         max_upload_bytes=round(bounds.max_upload * 2**20),
         file_lifetime_s=storage.file_lifetime,
     )
@@ -214,7 +221,7 @@ def serve(
             unload_after_s=models.unload_after,
             warm_up=not models.no_warm_up,
             log_prompts=storage.log_prompts,
-            max_queue_per_client=max(bounds.max_queue // 2, 1) if len(keys) > 1 else 0,
+            max_queue_per_group=max(bounds.max_queue // 2, 1) if len(keys) > 1 else 0,
         ),
         limits,
     )
@@ -237,8 +244,7 @@ def read_keys(file: Path | None) -> list[str]:
         UsageError: It has no key.
     """
     if file is None:
-        texts = os.environ.get(KEY_VARIABLE, "").split(",")
-        return [text.strip() for text in texts if text.strip()]
+        return keys_of_environment()
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -104,9 +104,10 @@ def resolve_request(
         UsageError: The model cannot run it, or values contradict each other.
         DataError: An input cannot be decoded.
     """
-    if options.edit is not None and "duration" not in options.model_fields_set:
-        duration = _duration_of_edit(options.edit, source, inputs)
-        options = options.model_copy(update={"duration": duration})
+    if "duration" not in options.model_fields_set:
+        duration = _duration_of_inputs(options, source, inputs)
+        if duration is not None:
+            options = options.model_copy(update={"duration": duration})
     options = resolve_options(options, source)
     edit_source = None
     if options.edit is not None:
@@ -124,6 +125,24 @@ def resolve_request(
     is_guided = options.guidance_scale > 1.0 or source.reference.cfg_below_one
     guidance_scale = options.guidance_scale if is_guided else 1.0
     return ResolvedRequest(options, guidance_scale, edit_source, audio_prompts)
+
+
+def _duration_of_inputs(
+    options: GenerationOptions, source: ModelSource, inputs: RequestInputs
+) -> float | None:
+    """Return the duration that the inputs of a request give it; None: they give none.
+
+    An edit has the duration of its result. A clip with one cue, which is audio, has that of the
+    audio, up to one window of the model.
+    """
+    if options.edit is not None:
+        return _duration_of_edit(options.edit, source, inputs)
+    if len(options.timeline) != 1 or not options.timeline[0].has_audio:
+        return None
+    num_samples = inputs.get_audio_prompt(options.timeline[0]).samples.shape[1]
+    duration = num_samples / source.config.mel.sample_rate
+    validate_source_duration(duration)
+    return min(duration, source.spec.max_duration)
 
 
 def _duration_of_edit(edit: AnyEdit, source: ModelSource, inputs: RequestInputs) -> float:

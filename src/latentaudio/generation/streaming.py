@@ -63,18 +63,13 @@ def run_stream(engine: Engine, stream: PieceStream) -> Iterator[Samples]:
 
 
 def validate_stream(options: GenerationOptions) -> None:
-    """Check the options of a stream.
+    """Check the options of a stream as far as no model is needed.
 
     Raises:
-        UsageError: An option needs a whole clip, or the sampler cannot continue audio.
+        UsageError: An option needs a whole clip.
     """
     if unsupported := CLIP_ONLY_OPTIONS & options.model_fields_set:
         raise UsageError(f"{min(unsupported)} needs a whole clip; leave it out for a stream")
-    if SAMPLERS[options.sampler].is_distilled or options.preset == "draft":
-        raise UsageError(
-            "the distilled UNet starts from noise only, and a stream continues audio; "
-            "choose another preset"
-        )
 
 
 class PieceStream:
@@ -103,7 +98,8 @@ class PieceStream:
         """Check the options.
 
         Raises:
-            UsageError: An option needs a whole clip, or the sampler cannot continue audio.
+            UsageError: An option needs a whole clip, the sampler cannot continue audio, or the
+                model cannot run the request.
         """
         validate_stream(options)
         self.source = source
@@ -119,6 +115,7 @@ class PieceStream:
         self._num_done = 0
         self._num_new = 0
         self._begins_anew = False
+        self._first = self._first_request()
 
     def next_request(self) -> ResolvedRequest | None:
         """Return the request of the next piece, or None at the end of the stream.
@@ -127,7 +124,7 @@ class PieceStream:
             UsageError: The model cannot run it.
         """
         if self._piece is None:
-            return self._first_request()
+            return self._first
         if self._is_complete:
             return None
         num_left = self.duration * self._sample_rate - self._num_done
@@ -166,7 +163,13 @@ class PieceStream:
         duration = min(self.duration, self.source.spec.max_duration)
         timeline = crop_cues(self.options.timeline, 0.0, duration)
         # one gain for a whole stream cannot be known at its beginning
-        return self._resolve(duration=duration, timeline=tuple(timeline), normalize="none")
+        first = self._resolve(duration=duration, timeline=tuple(timeline), normalize="none")
+        if SAMPLERS[first.options.sampler].is_distilled:
+            raise UsageError(
+                "the distilled UNet starts from noise only, and a stream continues audio; "
+                "choose another preset or sampler"
+            )
+        return first
 
     def _add_first(self, clip: Audio) -> Samples:
         self.options = self.options.model_copy(update={"seed": clip.seed})

@@ -119,8 +119,10 @@ def morph_request(
         overrides: Other options. The crossfade takes the whole clip by default.
 
     Raises:
-        UsageError: A cue is empty, or an option is wrong.
+        UsageError: A cue is empty, an option is wrong, or there is a timeline or an edit.
     """
+    if overrides.get("timeline") or overrides.get("edit"):
+        raise UsageError("morph excludes edit and timeline; leave out one of them")
     for cue in (first, second):
         if not (cue.text.strip() or cue.has_audio):
             raise UsageError("morph needs two prompts or sounds; one is empty")

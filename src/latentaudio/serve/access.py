@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from fastapi import Request
 
-from .jobs import Caller
+from .callers import Caller
 from .problems import Problem
 
 if TYPE_CHECKING:

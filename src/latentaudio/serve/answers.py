@@ -12,7 +12,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive
 
-from .content import JSONL_TYPE, MEDIA_TYPES, ZIP_TYPE, Encoding, json_lines, sha256_of, zip_of
+from .content import JSONL_TYPE, MEDIA_TYPES, ZIP_TYPE, FileEncoding, json_lines, sha256_of, zip_of
 from .entries import Entry
 from .problems import Problem
 from .schemas import QueuedEvent, StepEvent
@@ -33,7 +33,7 @@ async def content_answer(
     entry: Entry,
     *,
     clip: int | None = None,
-    encoding: Encoding | None = None,
+    encoding: FileEncoding | None = None,
     bundle: str = "",
 ) -> Response:
     """Return the clips of a finished job.
@@ -83,7 +83,7 @@ async def content_answer(
 
 
 def _read_clips(
-    manager: JobManager, entry: Entry, numbers: list[int], encoding: Encoding
+    manager: JobManager, entry: Entry, numbers: list[int], encoding: FileEncoding
 ) -> list[bytes]:
     """Return the bytes of some clips."""
     contents = []
@@ -103,7 +103,7 @@ def _job_headers(entry: Entry) -> dict[str, str]:
 
 
 def _audio_answer(
-    request: Request, entry: Entry, number: int, data: bytes, encoding: Encoding
+    request: Request, entry: Entry, number: int, data: bytes, encoding: FileEncoding
 ) -> Response:
     clip = entry.job.clips[number]
     sha256 = sha256_of(data)

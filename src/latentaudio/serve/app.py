@@ -105,12 +105,16 @@ def _add_own_routes(app: FastAPI, manager: JobManager) -> None:
         "/ready",
         tags=["server"],
         summary="Whether requests are answered at once",
-        responses={503: {"model": Health, "description": "Warming up, or draining."}},
+        responses={
+            503: {"model": Health, "description": "Warming up, draining, or without a model."}
+        },
     )
     async def ready() -> Response:
         status = "ready"
         if manager.is_draining:
             status = "draining"
+        elif manager.has_failed:
+            status = "the warm-up failed; the log has the reason"
         elif not manager.is_ready:
             status = "warming up"
         body = Health(status=status, version=software()).model_dump()

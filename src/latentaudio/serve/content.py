@@ -42,7 +42,7 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # equal clips give an equal zip
 
 
 @dataclass(frozen=True)
-class Encoding:
+class FileEncoding:
     """How samples become bytes.
 
     Attributes:

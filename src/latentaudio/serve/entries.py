@@ -11,7 +11,7 @@ from typing import Any
 from ..audio.io import Audio
 from ..config.options import GenerationOptions
 from ..errors import UsageError
-from .content import Encoding
+from .content import FileEncoding
 from .limits import Limits
 from .planning import Plan
 from .problems import Problem
@@ -43,7 +43,7 @@ class Entry:
 
     Attributes:
         job: What clients see.
-        client: Who sent it.
+        owner: Who sent it; see `callers.Caller`.
         encoding: Format of its content.
         digest: Hash of everything that decides the content, or "".
         bundle: How several clips are answered.
@@ -59,8 +59,8 @@ class Entry:
     """
 
     job: Job
-    client: str
-    encoding: Encoding
+    owner: str
+    encoding: FileEncoding
     digest: str = ""
     bundle: str = ""
     preview_every: int = 0
@@ -103,7 +103,7 @@ class Entry:
         """Return what the store keeps."""
         encoding = [self.encoding.format, self.encoding.subtype, self.encoding.dither]
         return {
-            "client": self.client,
+            "client": self.owner,
             "digest": self.digest,
             "bundle": self.bundle,
             "encoding": encoding,
@@ -123,7 +123,7 @@ class Entry:
         return cls(
             Job(**record["job"]),
             str(record["client"]),
-            Encoding(*record["encoding"]),
+            FileEncoding(*record["encoding"]),
             digest=str(record["digest"]),
             bundle=str(record["bundle"]),
             files=[ClipFile(tags, bool(is_loop)) for tags, is_loop in record["files"]],
@@ -131,7 +131,7 @@ class Entry:
         )
 
 
-def new_entry(client: str, plan: Plan, wire: Mapping[str, Any]) -> Entry:
+def new_entry(owner: str, plan: Plan, wire: Mapping[str, Any]) -> Entry:
     """Return the entry of a request that has just been planned."""
     name = new_id(JOB_PREFIX)
     job = Job(
@@ -149,7 +149,7 @@ def new_entry(client: str, plan: Plan, wire: Mapping[str, Any]) -> Entry:
     )
     return Entry(
         job,
-        client,
+        owner,
         plan.encoding,
         digest=plan.digest,
         bundle=wire.get("bundle", ""),
@@ -159,7 +159,7 @@ def new_entry(client: str, plan: Plan, wire: Mapping[str, Any]) -> Entry:
 
 
 class JobIndex:
-    """All jobs, the oldest first; ended ones beyond the limits are removed.
+    """All jobs, the oldest first. `evict` removes ended ones beyond the limits.
 
     Attributes:
         store: Where clips are.
@@ -184,7 +184,6 @@ class JobIndex:
         for entry in sorted(stored, key=lambda each: each.job.created):
             self.add(entry)
             self.note_done(entry)
-        self.evict()
 
     def __iter__(self) -> Iterator[Entry]:
         """Iterate over all jobs."""
@@ -203,20 +202,20 @@ class JobIndex:
         """Return a finished job with some content."""
         return self._entries.get(self._by_digest.get(digest, "")) if digest else None
 
-    def get(self, client: str, job: str) -> Entry:
-        """Return a job of a client.
+    def get(self, owner: str, job: str) -> Entry:
+        """Return a job of an owner.
 
         Raises:
-            Problem: The client has no such job.
+            Problem: The owner has no such job.
         """
         entry = self._entries.get(job)
-        if entry is None or entry.client != client:
+        if entry is None or entry.owner != owner:
             raise Problem("not_found", f"there is no job {job!r:.60}; it may have been removed")
         return entry
 
-    def of_client(self, client: str) -> list[Entry]:
-        """Return the jobs of a client, the newest first."""
-        return [entry for entry in reversed(self._entries.values()) if entry.client == client]
+    def of_owner(self, owner: str) -> list[Entry]:
+        """Return the jobs of an owner, the newest first."""
+        return [entry for entry in reversed(self._entries.values()) if entry.owner == owner]
 
     def remove(self, entry: Entry) -> None:
         """Remove a job that has ended, and its clips."""
@@ -226,11 +225,18 @@ class JobIndex:
         if entry.job.status == "done":
             self.store.remove_job(entry.job.id)
 
-    def evict(self) -> list[Entry]:
-        """Remove the oldest jobs that are too many, or whose clips take too much room."""
+    def evict(self, num_file_bytes: int) -> list[Entry]:
+        """Remove the oldest jobs that are too many, or whose clips take too much room.
+
+        Args:
+            num_file_bytes: Bytes of uploaded files, which use the same room.
+
+        Returns:
+            The jobs that were removed.
+        """
         removed = []
         ended = [entry for entry in self._entries.values() if entry.is_ended]
-        num_bytes = sum(entry.num_bytes for entry in ended)
+        num_bytes = num_file_bytes + sum(entry.num_bytes for entry in ended)
         num_left = len(ended)
         for entry in ended:
             if num_left <= self.limits.max_jobs and num_bytes <= self.limits.max_stored_bytes:
@@ -241,17 +247,20 @@ class JobIndex:
             num_bytes -= entry.num_bytes
         return removed
 
-    def read_audio(self, client: str, job: str, index: int) -> Audio:
-        """Return a clip of a finished job of a client.
+    def read_audio(self, owner: str, job: str, index: int) -> Audio:
+        """Return a clip of a finished job of an owner.
 
         Raises:
-            Problem: The client has no such clip.
+            Problem: The owner has no such clip.
         """
         try:
-            entry = self.get(client, job)
+            entry = self.get(owner, job)
         except Problem as problem:
             raise Problem("invalid_request", problem.info.message) from None
         if entry.job.status != "done" or index >= len(entry.job.clips):
             raise UsageError(f"{job}/{index} is not a clip of a finished job")
-        samples = self.store.read_clip(job, index)
+        try:
+            samples = self.store.read_clip(job, index)
+        except OSError:
+            raise UsageError(f"{job}/{index} has just been removed; upload the clip") from None
         return Audio(samples, entry.job.clips[index].sample_rate, GenerationOptions(prompt="-"))

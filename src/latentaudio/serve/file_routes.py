@@ -59,15 +59,17 @@ async def upload(
             raise Problem("invalid_request", f"there is no file part named {FILE_PART}", FILE_PART)
         path, name = parts[FILE_PART]
         try:
-            return await asyncio.to_thread(manager.uploads.add, caller.owner, path, name)
+            file = await asyncio.to_thread(manager.uploads.add, caller.owner, path, name)
         except Exception as error:
             raise problem_of(error) from None
+    manager.evict()
+    return file
 
 
 @router.get("", summary="List files", responses=error_responses("unauthorized"))
 async def list_files(caller: CallerDependency, manager: ManagerDependency) -> FileList:
     """Return the files of the caller, the newest first."""
-    return FileList(data=manager.uploads.of_client(caller.owner))
+    return FileList(data=manager.uploads.of_owner(caller.owner))
 
 
 @router.get(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,17 +33,17 @@ _IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"II*\0", b"MM
 class Upload:
     """An uploaded file and who sent it."""
 
-    client: str
+    owner: str
     file: UploadedFile
 
     def renewed(self, lifetime_s: float) -> Upload:
         """Return the same file with its full lifetime before it."""
         changes = {"expires": time.time() + lifetime_s}
-        return Upload(self.client, self.file.model_copy(update=changes))
+        return Upload(self.owner, self.file.model_copy(update=changes))
 
 
 class Uploads:
-    """The uploaded files of all clients.
+    """The uploaded files of all owners. Its methods may be called from any thread.
 
     Attributes:
         store: Where their bytes are.
@@ -53,6 +54,7 @@ class Uploads:
         self.store = store
         self.limits = limits
         self._uploads: dict[str, Upload] = {}
+        self._lock = threading.RLock()
         for file, record in store.file_records():
             try:
                 upload = Upload(str(record["client"]), UploadedFile(**record["file"]))
@@ -61,78 +63,100 @@ class Uploads:
                 continue
             self._uploads[file] = upload.renewed(limits.file_lifetime_s)
 
-    def add(self, client: str, path: Path, name: str) -> UploadedFile:
+    def add(self, owner: str, path: Path, name: str) -> UploadedFile:
         """Check a file that has arrived and keep it; it takes time.
 
         Args:
-            client: Who sent it.
+            owner: Who sent it.
             path: Where its bytes are; they are moved.
             name: The name that the client gave.
 
         Raises:
             Problem: It is neither audio nor an image, or too large, or there are too many.
         """
-        if len(self.of_client(client)) >= self.limits.max_files:
-            raise Problem(
-                "too_large", f"you have {self.limits.max_files} files here; delete some first"
-            )
+        num_bytes = path.stat().st_size
+        self._check_room(owner, num_bytes)
         shown = _safe_name(name)
         facts = inspect(path, shown, self.limits)
         now = time.time()
         file = UploadedFile(
             id=new_id(FILE_PREFIX),
             name=shown,
-            size=path.stat().st_size,
+            size=num_bytes,
             sha256=sha256_of_file(path),
             created=now,
             expires=now + self.limits.file_lifetime_s,
             **facts,
         )
-        self.store.add_file(file.id, path, {"client": client, "file": file.model_dump()})
-        self._uploads[file.id] = Upload(client, file)
+        with self._lock:
+            self._check_room(owner, num_bytes)  # others may have come meanwhile
+            self.store.add_file(file.id, path, {"client": owner, "file": file.model_dump()})
+            self._uploads[file.id] = Upload(owner, file)
         return file
 
-    def get(self, client: str, file: str) -> UploadedFile:
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all files."""
+        with self._lock:
+            return sum(upload.file.size for upload in self._uploads.values())
+
+    def get(self, owner: str, file: str) -> UploadedFile:
         """Return a file and renew its lifetime.
 
         Raises:
-            Problem: The client has no such file.
+            Problem: The owner has no such file.
         """
-        upload = self._uploads.get(file)
-        if upload is None or upload.client != client or upload.file.expires < time.time():
-            raise Problem("not_found", f"there is no file {file!r:.60}; it may have expired")
-        self._uploads[file] = upload.renewed(self.limits.file_lifetime_s)
-        return self._uploads[file].file
+        with self._lock:
+            upload = self._uploads.get(file)
+            if upload is None or upload.owner != owner or upload.file.expires < time.time():
+                raise Problem("not_found", f"there is no file {file!r:.60}; it may have expired")
+            self._uploads[file] = upload.renewed(self.limits.file_lifetime_s)
+            return self._uploads[file].file
 
-    def of_client(self, client: str) -> list[UploadedFile]:
-        """Return the files of a client, the newest first."""
-        files = [upload.file for upload in self._uploads.values() if upload.client == client]
+    def of_owner(self, owner: str) -> list[UploadedFile]:
+        """Return the files of an owner, the newest first."""
+        with self._lock:
+            files = [upload.file for upload in self._uploads.values() if upload.owner == owner]
         return sorted(files, key=lambda file: -file.created)
 
-    def remove(self, client: str, file: str) -> None:
+    def remove(self, owner: str, file: str) -> None:
         """Delete a file.
 
         Raises:
-            Problem: The client has no such file.
+            Problem: The owner has no such file.
         """
-        self.get(client, file)
-        del self._uploads[file]
+        with self._lock:
+            self.get(owner, file)
+            del self._uploads[file]
         self.store.remove_file(file)
 
     def remove_expired(self) -> None:
         """Delete the files whose time is over."""
         now = time.time()
-        for file, upload in list(self._uploads.items()):
-            if upload.file.expires < now:
+        with self._lock:
+            expired = [name for name, each in self._uploads.items() if each.file.expires < now]
+            for file in expired:
                 del self._uploads[file]
-                self.store.remove_file(file)
+        for file in expired:
+            self.store.remove_file(file)
+
+    def _check_room(self, owner: str, num_bytes: int) -> None:
+        """Raise Problem if a file of some bytes has no place."""
+        if len(self.of_owner(owner)) >= self.limits.max_files:
+            raise Problem(
+                "too_large", f"you have {self.limits.max_files} files here; delete some first"
+            )
+        if self.num_bytes + num_bytes > self.limits.max_uploads_bytes:
+            raise Problem(
+                "too_large", "the server has no room for more files; delete some, or try later"
+            )
 
 
 class ClipReader(Protocol):
     """Reads clips of finished jobs."""
 
-    def read_audio(self, client: str, job: str, index: int) -> Audio:
-        """Return a clip of a finished job of a client."""
+    def read_audio(self, owner: str, job: str, index: int) -> Audio:
+        """Return a clip of a finished job of an owner."""
 
 
 @dataclass(frozen=True)
@@ -140,13 +164,13 @@ class FileReader:
     """Reads the files that one request names.
 
     Attributes:
-        client: Who sent the request.
+        owner: Who sent the request.
         uploads: Uploaded files.
         jobs: Finished jobs, whose clips can be named.
         parts: Paths of the file parts of the request, and their names, by name of the part.
     """
 
-    client: str
+    owner: str
     uploads: Uploads
     jobs: ClipReader
     parts: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
@@ -163,7 +187,7 @@ class FileReader:
         """
         match = _CLIP_REFERENCE.fullmatch(reference)
         if match is not None:
-            return inputs.load_audio(self.jobs.read_audio(self.client, match[1], int(match[2])))
+            return inputs.load_audio(self.jobs.read_audio(self.owner, match[1], int(match[2])))
         with self._named(reference) as path:
             return inputs.load_audio(str(path))
 
@@ -188,7 +212,7 @@ class FileReader:
             inspect(path, shown, self.uploads.limits)
         else:
             try:
-                shown = self.uploads.get(self.client, reference).name
+                shown = self.uploads.get(self.owner, reference).name
             except Problem as problem:
                 raise Problem("invalid_request", problem.info.message) from None
             path = self.uploads.store.file_path(reference)

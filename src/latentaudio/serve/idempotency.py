@@ -29,18 +29,18 @@ class KeyedRequest:
 
 
 class IdempotencyKeys:
-    """The keys of all clients and the jobs that they stand for."""
+    """The keys of all owners and the jobs that they stand for."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, str], KeyedRequest] = {}
 
-    async def find(self, client: str, key: str, body_sha256: str) -> Entry | None:
+    async def find(self, owner: str, key: str, body_sha256: str) -> Entry | None:
         """Return the job of a key, or None if the key is new. It waits for a decision.
 
         Raises:
             Problem: The key belongs to another request, or its request was refused.
         """
-        known = self._requests.get((client, key))
+        known = self._requests.get((owner, key))
         if known is None:
             return None
         if known.body_sha256 != body_sha256:
@@ -54,14 +54,14 @@ class IdempotencyKeys:
         return known.entry
 
     @asynccontextmanager
-    async def reserve(self, client: str, key: str, body_sha256: str) -> AsyncIterator[KeyedRequest]:
+    async def reserve(self, owner: str, key: str, body_sha256: str) -> AsyncIterator[KeyedRequest]:
         """Let a new key stand for the request of the block, which sets the entry."""
         request = KeyedRequest(body_sha256)
-        self._requests[(client, key)] = request
+        self._requests[(owner, key)] = request
         try:
             yield request
         except BaseException as error:
-            del self._requests[(client, key)]
+            del self._requests[(owner, key)]
             request.problem = error if isinstance(error, Problem) else None
             raise
         finally:
@@ -74,9 +74,13 @@ class IdempotencyKeys:
         key, body_sha256 = entry.idempotency
         request = KeyedRequest(body_sha256, entry)
         request.is_decided.set()
-        self._requests[(entry.client, key)] = request
+        self._requests[(entry.owner, key)] = request
 
     def forget(self, entry: Entry) -> None:
-        """Let the key of a job be used again."""
-        if entry.idempotency is not None:
-            self._requests.pop((entry.client, entry.idempotency[0]), None)
+        """Let the key of a job be used again, unless it stands for another job by now."""
+        if entry.idempotency is None:
+            return
+        name = (entry.owner, entry.idempotency[0])
+        request = self._requests.get(name)
+        if request is not None and request.entry is entry:
+            del self._requests[name]

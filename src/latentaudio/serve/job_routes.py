@@ -12,9 +12,10 @@ from fastapi.responses import JSONResponse
 from .access import caller_of, manager_of
 from .answers import EVENT_TYPE, content_answer, event_answer, wait_or_cancel
 from .bodies import JSON_TYPE, MULTIPART_TYPE, REQUEST_PART, read_generation
-from .content import JSONL_TYPE, MEDIA_TYPES, ZIP_TYPE, Encoding, mel_picture
+from .callers import Caller
+from .content import JSONL_TYPE, MEDIA_TYPES, ZIP_TYPE, FileEncoding, mel_picture
 from .entries import PATH
-from .jobs import Caller, JobManager
+from .jobs import JobManager
 from .problems import Problem, error_responses, problem_of
 from .schemas import Bundle, Job, JobList
 
@@ -103,7 +104,7 @@ async def list_jobs(
     after: Annotated[str, Query(max_length=100, description="Id of the last one before.")] = "",
 ) -> JobList:
     """Return the jobs of the caller, the newest first."""
-    entries = manager.index.of_client(caller.owner)
+    entries = manager.index.of_owner(caller.owner)
     if after:
         entries = entries[entries.index(manager.index.get(caller.owner, after)) + 1 :]
     data = [manager.state(entry) for entry in entries[:limit]]
@@ -142,7 +143,9 @@ async def get_content(
     entry = manager.index.get(caller.owner, job)
     encoding = None
     if format or subtype:
-        encoding = Encoding(format or entry.encoding.format, subtype or None, entry.encoding.dither)
+        encoding = FileEncoding(
+            format or entry.encoding.format, subtype or None, entry.encoding.dither
+        )
         try:
             encoding.check()
         except Exception as error:

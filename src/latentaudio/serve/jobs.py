@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .batches import default_batch_size
+from .callers import Caller
 from .compute import Compute, PoolCompute
 from .entries import Entry, JobIndex, new_entry
 from .files import FileReader, Uploads
@@ -38,9 +40,10 @@ PLACES_AGE_S = 0.2
 """Age up to which estimates of waiting times are used again."""
 NUM_DECODERS = 2
 """Requests whose sources are decoded at the same time."""
-GPU_BATCH_SIZE = 8
-SERVER_CLIENT = ""
-"""Client of the server's own tasks."""
+STOP_S = 8.0
+"""Seconds for the last step, when the server stops."""
+SERVER_GROUP = ""
+"""Group of the server's own tasks."""
 
 
 @dataclass(frozen=True)
@@ -52,27 +55,14 @@ class JobSettings:
         warm_up: Whether the first model is loaded before the server is ready.
         log_prompts: Whether prompts are written to the log.
         batch_size: Requests of equal shape that share a batch; 0: 1 on a CPU, 8 on a GPU.
-        max_queue_per_client: Requests of one client that wait or run; 0: the whole queue.
+        max_queue_per_group: Requests of one group that wait or run; 0: the whole queue.
     """
 
     unload_after_s: float = 900.0
     warm_up: bool = True
     log_prompts: bool = False
     batch_size: int = 0
-    max_queue_per_client: int = 0
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who sends a request.
-
-    Attributes:
-        owner: Who may see its jobs and files: the hash of a key, or "" on a server without keys.
-        group: Who shares the machine with whom: the same, or the address of the client.
-    """
-
-    owner: str = ""
-    group: str = "local"
+    max_queue_per_group: int = 0
 
 
 class JobManager:
@@ -87,7 +77,8 @@ class JobManager:
         index: All jobs.
         uploads: Uploaded files.
         streams: Streams that are sent.
-        is_ready: Whether the warm-up is over.
+        is_ready: Whether the first model has generated a clip, or is loaded at the first request.
+        has_failed: Whether the warm-up has failed, and no job has succeeded since.
         is_draining: Whether new requests are refused.
     """
 
@@ -116,6 +107,7 @@ class JobManager:
         self.index = JobIndex(store, limits)
         self.uploads = Uploads(store, limits)
         self.is_ready = False
+        self.has_failed = False
         self.is_draining = False
         self._planner = Planner(pool, limits)
         compute = elsewhere or PoolCompute(pool)
@@ -131,6 +123,7 @@ class JobManager:
         self._worker = threading.Thread(target=self._work, name="worker", daemon=True)
         for entry in self.index:
             self._keys.remember(entry)
+        self.evict()
 
     async def start(self) -> None:
         """Start the worker thread and the warm-up."""
@@ -148,7 +141,7 @@ class JobManager:
         if self._housekeeping is not None:
             self._housekeeping.cancel()
         self._scheduler.stop()
-        await asyncio.to_thread(self._worker.join, 60.0)
+        await asyncio.to_thread(self._worker.join, STOP_S)
 
     def drain(self) -> None:
         """Refuse new requests from now on."""
@@ -317,24 +310,25 @@ class JobManager:
         entry.files = earlier.files
         done = entry.job.model_copy(update=values)
 
-        def copy() -> None:
+        def copy() -> int:
             with self.store.write_job(entry.job.id) as folder:
                 self.store.copy_clips(earlier.job.id, folder, len(clips))
                 stored = Entry(
-                    done, entry.client, entry.encoding, entry.digest, entry.bundle,
+                    done, entry.owner, entry.encoding, entry.digest, entry.bundle,
                     files=entry.files, idempotency=entry.idempotency,
                 )  # fmt: skip
                 folder.add_record(stored.to_record())
+            return self.store.job_bytes(entry.job.id)
 
         try:
-            await asyncio.to_thread(copy)
+            entry.num_bytes = await asyncio.to_thread(copy)
         except Exception:  # it has been removed meanwhile, or the disk is full
             LOGGER.exception("clips of the cache could not be used")
             return False
         entry.plan = None
         entry.change(**values)
         self.index.add(entry)
-        self._evict()
+        self.evict()
         self.metrics.cache_hits.inc()
         self.metrics.jobs.labels("done").inc()
         return True
@@ -355,6 +349,8 @@ class JobManager:
         if problem is None or entry.result:  # stored before it was cancelled
             values = entry.result
             self.index.note_done(entry)
+            if self.has_failed:
+                self._note_model(has_worked=True)
         else:
             status = "cancelled" if problem.info.code == "cancelled" else "failed"
             values = {"status": status, "finished": time.time(), "error": problem.info}
@@ -365,10 +361,11 @@ class JobManager:
         self.metrics.jobs.labels(entry.job.status).inc()
         self.metrics.job_seconds.observe(seconds)
         LOGGER.info("%s %s after %.2f s", entry.job.id, entry.job.status, seconds)
-        self._evict()
+        self.evict()
 
-    def _evict(self) -> None:
-        for entry in self.index.evict():
+    def evict(self) -> None:
+        """Remove the oldest ended jobs beyond the limits of the store."""
+        for entry in self.index.evict(self.uploads.num_bytes):
             self._keys.forget(entry)
 
     def _submit_own(
@@ -377,12 +374,17 @@ class JobManager:
         on_end: Callable[[BaseException | None], None],
     ) -> None:
         """Give the worker thread a task of the server."""
-        self._scheduler.submit(JobTask(SERVER_CLIENT, SERVER_CLIENT, 1.0, on_end, work=work))
+        self._scheduler.submit(JobTask(SERVER_GROUP, SERVER_GROUP, 1.0, on_end, work=work))
 
     def _end_warm_up(self, error: BaseException | None) -> None:
         if error is not None and not isinstance(error, StoppedError):
-            LOGGER.error("the warm-up failed: %s", error)
-        self._post(setattr, self, "is_ready", True)
+            LOGGER.error("the warm-up failed", exc_info=error)
+        self._post(self._note_model, has_worked=error is None)
+
+    def _note_model(self, *, has_worked: bool) -> None:
+        """Note whether the models can generate."""
+        self.is_ready = has_worked
+        self.has_failed = not has_worked
 
     async def _keep_house(self) -> None:
         """Delete what has expired, and drop models that nobody uses."""
@@ -422,21 +424,14 @@ class JobManager:
 
     def _make_scheduler(self, is_local: bool) -> Scheduler | SpreadScheduler:
         max_tasks = self.limits.max_queue
-        max_tasks_per_client = self.settings.max_queue_per_client or max_tasks
+        max_tasks_per_group = self.settings.max_queue_per_group or max_tasks
         if not is_local:
             return SpreadScheduler(
-                self._runner, max_tasks=max_tasks, max_tasks_per_client=max_tasks_per_client
+                self._runner, max_tasks=max_tasks, max_tasks_per_group=max_tasks_per_group
             )
         return Scheduler(
             self._runner,
             max_tasks=max_tasks,
-            max_tasks_per_client=max_tasks_per_client,
-            batch_size=self._batch_size(),
+            max_tasks_per_group=max_tasks_per_group,
+            batch_size=self.settings.batch_size or default_batch_size(self.pool.settings.device),
         )
-
-    def _batch_size(self) -> int:
-        if self.settings.batch_size:
-            return self.settings.batch_size
-        from ..device import pick_device
-
-        return 1 if pick_device(self.pool.settings.device).type == "cpu" else GPU_BATCH_SIZE

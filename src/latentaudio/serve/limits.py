@@ -31,7 +31,8 @@ class Limits:
         max_stream_s: Seconds of a stream.
         max_files: Uploaded files of one client.
         max_jobs: Ended jobs that are kept.
-        max_stored_bytes: Bytes of all clips and files that are kept.
+        max_stored_bytes: Bytes of all clips and files that are kept. Files have half of it, so that
+            they cannot take the place of all clips.
         file_lifetime_s: Seconds after the last use of an uploaded file until it is deleted.
         body_timeout_s: Seconds in which a body must arrive.
     """
@@ -54,6 +55,11 @@ class Limits:
     max_stored_bytes: int = 4 * 2**30
     file_lifetime_s: float = 3600.0
     body_timeout_s: float = 60.0
+
+    @property
+    def max_uploads_bytes(self) -> int:
+        """Bytes of all uploaded files."""
+        return self.max_stored_bytes // 2
 
     def to_wire(self) -> LimitsInfo:
         """Return what clients are told."""

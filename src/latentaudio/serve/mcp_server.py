@@ -11,13 +11,11 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..audio.io import software
-from ..errors import UsageError
 from ..pipeline import AudioLDM
 from .mcp_folder import MAX_INLINE_BYTES, SoundFolder
 from .mcp_tools import SoundTools
+from .network import require_key
 
-LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
-"""Names of this machine, which other machines cannot reach."""
 PATH = "/mcp"
 _INSTRUCTIONS = (
     "Generates and edits sounds from text. Prompts are English descriptions of a sound. A seed and "
@@ -42,15 +40,6 @@ def build_server(model: AudioLDM, folder: Path | None) -> MCPServer[object]:
     for name, tool in tools.by_name().items():
         server.add_tool(tool, name, structured_output=False)
     return server
-
-
-def require_key(host: str, api_keys: Sequence[str]) -> None:
-    """Raise `UsageError` for a server that other machines reach without a key."""
-    if host not in LOOPBACK_HOSTS and not api_keys:
-        raise UsageError(
-            f"--host {host} opens the server to other machines; set a key in the environment "
-            "variable LATENTAUDIO_API_KEYS"
-        )
 
 
 def http_app(server: MCPServer[object], host: str, api_keys: Sequence[str]) -> ASGIApp:

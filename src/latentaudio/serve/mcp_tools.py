@@ -284,14 +284,14 @@ class SoundTools:
             names: Gets the name of each decoded file by its checksum.
         """
         options = {**values}
-        cues = []
-        for cue in options.pop("timeline", ()):
-            cues.append(self._cue(cue, inputs, names))
+        audio_cues = []
         if audio_prompt:
-            cues.append(self._cue({"audio_prompt": audio_prompt}, inputs, names))
+            audio_cues.append(self._cue({"audio_prompt": audio_prompt}, inputs, names))
         if morph_to:
-            first = cues[0] if cues else PromptCue(text=options.pop("prompt", ""))
+            first = audio_cues[0] if audio_cues else PromptCue(text=options.pop("prompt", ""))
             return morph_request(first, PromptCue(text=morph_to), options)
+        cues = [self._cue(cue, inputs, names) for cue in options.pop("timeline", ())]
+        cues += audio_cues
         if cues:
             options["timeline"] = tuple(cues)
         edit = options.pop("edit", None)

@@ -16,6 +16,7 @@ from ..config.samplers import SAMPLERS
 from ..errors import UsageError
 from .problems import Problem
 from .schemas import EDIT_MODELS, Model
+from .weights import WeightHashes
 
 if TYPE_CHECKING:
     from ..loaders.layouts import ModelSource
@@ -89,8 +90,10 @@ class ModelPool:
                 raise UsageError(f"two models are called {source.name!r}; serve one of them")
             self.sources[source.name] = source
         self.adapters: Mapping[str, AdapterUse] = _read_adapters(settings.adapters)
-        for use in self.adapters.values():
-            find_adapter_file(use.path)
+        self._adapter_files: dict[str, Path] = {}
+        for name, use in self.adapters.items():
+            self._adapter_files[name] = find_adapter_file(use.path)
+        self._hashes = WeightHashes()
         self._loaded: dict[ModelKey, AudioLDM] = {}
 
     @property
@@ -128,6 +131,7 @@ class ModelPool:
         from ..pipeline import AudioLDM
 
         if key not in self._loaded:
+            self.weights_sha256(key)
             settings = self.settings
             model = AudioLDM(
                 self.sources[key.model], settings.device, settings.precision, settings.low_memory
@@ -138,6 +142,19 @@ class ModelPool:
             self._loaded[key] = model
         return self._loaded[key]
 
+    def weights_sha256(self, key: ModelKey) -> str:
+        """Return the hash of the files of a model and its adapter, as they were when it was loaded.
+
+        Returns:
+            The hash; "" if a file cannot be read, which loading reports. May be called from any
+            thread.
+        """
+        adapter = self._adapter_files[key.adapter] if key.adapter else None
+        try:
+            return self._hashes.get(key, self.sources[key.model], adapter)
+        except OSError:
+            return ""
+
     @property
     def num_loaded(self) -> int:
         """Models in memory."""
@@ -146,6 +163,7 @@ class ModelPool:
     def unload(self) -> None:
         """Drop all models from memory."""
         self._loaded.clear()
+        self._hashes.forget()
         gc.collect()
 
     def describe(self, name: str) -> Model:

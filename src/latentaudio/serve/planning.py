@@ -21,7 +21,7 @@ from ..errors import UsageError
 from ..generation.resolve import ResolvedRequest, resolve_request
 from ..generation.streaming import PieceStream
 from ..generation.timeline import morph_request
-from .content import Encoding
+from .content import FileEncoding
 from .limits import Limits
 from .model_pool import ModelKey, ModelPool
 from .problems import Problem
@@ -67,7 +67,7 @@ class Plan:
     """
 
     parts: tuple[Part, ...]
-    encoding: Encoding
+    encoding: FileEncoding
     verb: str
     num_clips: int
     num_steps: int
@@ -128,7 +128,7 @@ class Planner:
             Problem: It asks for something that is not there, or for too much.
             LatentAudioError: Its values contradict each other, or a file is no audio.
         """
-        encoding = Encoding(
+        encoding = FileEncoding(
             wire.get("format", "wav"), wire.get("subtype"), bool(wire.get("dither", False))
         )
         encoding.check()
@@ -226,8 +226,6 @@ class Planner:
         if cues:
             values["timeline"] = cues
         if row.get("morph") is not None:
-            if edit is not None or cues:
-                raise UsageError("morph excludes edit and timeline; leave out one of them")
             first, second = (
                 _read_cue(
                     {"text": end.get("text", ""), "audio_prompt": end.get("file", "")},
@@ -236,12 +234,11 @@ class Planner:
                 )
                 for end in (row["morph"]["first"], row["morph"]["second"])
             )
-            return resolve_request(morph_request(first, second, values), source, inputs), "morph"
+            if edit is not None:
+                values["edit"] = edit
+            morph = morph_request(first, second, values)
+            return resolve_request(morph, source, inputs), "morph"
         if edit is None:
-            if len(cues) == 1 and cues[0].has_audio:
-                prompt = inputs.get_audio_prompt(cues[0]).samples
-                duration = prompt.shape[1] / inputs.sample_rate
-                values.setdefault("duration", min(duration, source.spec.max_duration))
             return resolve_request(GenerationOptions(**values), source, inputs), "generate"
         if "duration" in values:
             raise UsageError(
@@ -251,8 +248,8 @@ class Planner:
         values["edit"] = _read_edit(edit, inputs, files)
         return resolve_request(GenerationOptions(**values), source, inputs), str(edit["kind"])
 
-    def _digest(self, parts: Sequence[Part], encoding: Encoding) -> str:
-        """Return the hash of everything that decides the content."""
+    def _digest(self, parts: Sequence[Part], encoding: FileEncoding) -> str:
+        """Return the hash of everything that decides the content; "" if weights are unknown."""
         settings = self.pool.settings
         facts: dict[str, Any] = {
             "software": software(),
@@ -264,8 +261,11 @@ class Planner:
         for part in parts:
             use = self.pool.adapters[part.key.adapter] if part.key.adapter else None
             rows = [request.options.model_dump(mode="json") for request in part.requests]
-            source = str(self.pool.sources[part.key.model].path)
-            facts["parts"].append([part.key.model, source, repr(use), rows])
+            weights = self.pool.weights_sha256(part.key)
+            if not weights:
+                return ""
+            adapter = None if use is None else [use.weight, list(use.noise_levels)]
+            facts["parts"].append([part.key.model, part.key.adapter, weights, adapter, rows])
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

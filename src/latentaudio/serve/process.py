@@ -1,16 +1,18 @@
 """One server process: uvicorn, its signals, and the folder of clips.
 
 At the first SIGTERM or Ctrl-C the server takes no more requests, finishes those it has, and ends.
-At the second it ends at once.
+Jobs and open connections have the drain time together. At the second signal it ends at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +39,8 @@ KEEP_ALIVE_S = 15
 POLL_S = 0.1
 LAST_ANSWERS_S = 2.0
 """Seconds in which clients can fetch what was finished last, before a draining server ends."""
+CLOSE_S = 1
+"""Seconds that open connections have at least, after which they are closed."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +87,18 @@ class _Server(uvicorn.Server):
         threading.Thread(target=self._end_when_idle, daemon=True).start()
 
     def _end_when_idle(self) -> None:
-        """Wait for the jobs and for the clients that fetch them, then end the server."""
-        waiting = threading.Event()
-        waited_s = 0.0
+        """Wait for the jobs and for the clients that fetch them, then end the server.
+
+        Connections that are open then, such as streams, have the rest of the drain time.
+        """
+        end = time.monotonic() + self.drain_s
         had_work = self.manager.num_unfinished > 0
-        while self.manager.num_unfinished and waited_s < self.drain_s:
-            waiting.wait(POLL_S)
-            waited_s += POLL_S
+        while self.manager.num_unfinished and time.monotonic() < end:
+            time.sleep(POLL_S)
         if had_work:
-            waiting.wait(LAST_ANSWERS_S)
+            time.sleep(LAST_ANSWERS_S)
+        seconds_left = math.ceil(end - time.monotonic())
+        self.config.timeout_graceful_shutdown = max(seconds_left, CLOSE_S)
         self.should_exit = True
 
 
@@ -119,7 +126,7 @@ def run_server(
             server_header=False,
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=round(settings.drain_s),
+            timeout_graceful_shutdown=CLOSE_S,
             lifespan="on",
             ws="none",
         )

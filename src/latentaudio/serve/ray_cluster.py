@@ -12,11 +12,12 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..audio.io import Audio
 from ..errors import GenerationError
+from .batches import Batch, default_batch_size
 from .compute import PartEvent, PoolCompute, StepDone
 from .model_pool import ModelPool, PoolSettings
 from .planning import Part
@@ -34,7 +35,6 @@ CLOSE_S = 30.0
 """Seconds for the last step of a replica that stops."""
 UPSCALE_DELAY_S = 3.0
 """Seconds of load after which a replica is started."""
-GPU_BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Turn:
     """What the scheduler of a replica has to know of a task.
 
     Attributes:
-        client: Who shares with whom.
+        group: Whose turns it uses; see `callers.Caller`.
         lane: The model.
         num_units: Its work.
         batch_key: Tasks with equal keys can share a batch.
     """
 
-    client: str
+    group: str
     lane: str
     num_units: float
     batch_key: object
@@ -86,15 +86,12 @@ class StepReplica:
     """
 
     def __init__(self, settings: PoolSettings) -> None:
-        from ..device import pick_device
-
         self.pool = ModelPool(settings)
         self._compute = PoolCompute(self.pool)
-        is_cpu = pick_device(settings.device).type == "cpu"
         self._scheduler = Scheduler(
             self._steps,
             max_tasks=MAX_TASKS_PER_REPLICA * 2,
-            batch_size=1 if is_cpu else GPU_BATCH_SIZE,
+            batch_size=default_batch_size(settings.device),
         )
         self._worker = threading.Thread(target=self._scheduler.run, name="worker", daemon=True)
         self._worker.start()
@@ -117,7 +114,7 @@ class StepReplica:
             emit(None)
 
         task = ReplicaTask(
-            turn.client, turn.lane, turn.num_units, on_end, batch_key=turn.batch_key,
+            turn.group, turn.lane, turn.num_units, on_end, batch_key=turn.batch_key,
             part=part, preview_every=preview_every, emit=emit,
         )  # fmt: skip
         self._scheduler.submit(task)
@@ -130,22 +127,18 @@ class StepReplica:
     def _steps(self, tasks: Sequence[Task]) -> Iterator[object]:
         """Compute one part, or several of one request each in one batch."""
         own = [task for task in tasks if isinstance(task, ReplicaTask) and task.part is not None]
-        parts = [task.part for task in own if task.part is not None]
-        joined = parts[0]
-        if len(parts) > 1:
-            requests = tuple(part.requests[0] for part in parts)
-            joined = replace(joined, requests=requests, rows=tuple(range(len(parts))))
+        batch = Batch([task.part for task in own if task.part is not None])
+        clips = batch.clips()
         previews = [every for task in own for every in task.preview_every]
-        num_clips = 0
-        for event in self._compute(joined, previews):
+        for event in self._compute(batch.joined, previews):
             if isinstance(event, StepDone):
                 for number, task in enumerate(own):
-                    task.num_done = task.num_units * event.num_done / _num_steps(joined)
-                    task.emit(_step_of_task(event, number, len(own)))
+                    task.num_done = task.num_units * event.num_done / _num_steps(batch.joined)
+                    task.emit(batch.share(event, number))
                 yield None
             elif isinstance(event, Audio):
-                own[num_clips if len(own) > 1 else 0].emit(event)
-                num_clips += 1
+                number, _ = next(clips)
+                own[number].emit(event)
             else:
                 own[0].emit(event)
 
@@ -160,14 +153,6 @@ class StepReplica:
 def _num_steps(part: Part) -> int:
     """Return the clip-steps of the first passes of a part."""
     return max(1, sum(each.options.steps * each.options.num_seeds for each in part.requests))
-
-
-def _step_of_task(event: StepDone, number: int, num_tasks: int) -> StepDone:
-    """Return the step of a batch as one of its tasks sees it."""
-    pictures = event.pictures
-    if num_tasks > 1 and pictures:
-        pictures = (pictures[min(number, len(pictures) - 1)],)
-    return replace(event, num_done=event.num_done // num_tasks, pictures=pictures)
 
 
 class ClusterCompute:
@@ -207,7 +192,7 @@ class ClusterCompute:
         raise GenerationError(f"its worker died {NUM_TRIES} times")
 
     def _ask(self, part: Part, preview_every: Sequence[int], task: Task) -> Iterator[PartEvent]:
-        turn = Turn(task.client, task.lane, task.num_units, task.batch_key)
+        turn = Turn(task.group, task.lane, task.num_units, task.batch_key)
         events = self.handle.compute.remote(part, list(preview_every), turn)
         task.abort = events.cancel
         is_complete = False

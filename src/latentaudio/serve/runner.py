@@ -14,6 +14,7 @@ from ..audio.io import Audio
 from ..config.options import GenerationOptions
 from ..editing.inputs import RequestInputs
 from ..generation.resolve import resolve_request
+from .batches import Batch
 from .compute import Compute, Notice, StepDone
 from .content import measure, sha256_of
 from .entries import PATH, ClipFile, Entry
@@ -117,10 +118,10 @@ class Runner:
                 assert plan is not None
                 num_done = 0
                 for part in plan.parts:
-                    yield from self._run_part(part, outputs, num_done)
+                    yield from self._run_batch(Batch([part]), outputs, num_done)
                     num_done += sum(r.options.steps * r.options.num_seeds for r in part.requests)
             else:
-                yield from self._run_part(_joined(outputs), outputs, 0)
+                yield from self._run_batch(_batch_of(outputs), outputs, 0)
             for output in outputs:
                 if output.task.ending is None:
                     self._commit(output)
@@ -128,53 +129,48 @@ class Runner:
             for output in outputs:
                 output.discard()
 
-    def _run_part(
-        self, part: Part, outputs: Sequence[_Output], num_before: int
+    def _run_batch(
+        self, batch: Batch, outputs: Sequence[_Output], num_before: int
     ) -> Iterator[object]:
-        """Compute the rows of one part; clips go to the outputs in order."""
+        """Compute a batch with one output for each of its parts."""
         main = outputs[0]
-        targets = []
-        for number, request in enumerate(part.requests):
-            row = part.rows[number]
-            output = outputs[min(number, len(outputs) - 1)] if len(outputs) > 1 else main
-            targets += [(output, 0 if len(outputs) > 1 else row)] * request.options.num_waveforms
+        clips = batch.clips()
         preview_every = [output.entry.preview_every for output in outputs]
-        events = self.compute(part, preview_every, main.task)
+        events = self.compute(batch.joined, preview_every, main.task)
         try:
             for event in events:
                 if isinstance(event, Notice):
                     main.notices.append(event.text)
                 elif isinstance(event, StepDone):
-                    self._count(outputs, event, num_before)
+                    for number, output in enumerate(outputs):
+                        self._count(output, batch.share(event, number), num_before)
+                    self.metrics.steps.inc()
                     yield None
                 else:
-                    output, row = targets.pop(0)
-                    if output.task.ending is None:
-                        self._add_clip(output, event, row)
+                    number, row = next(clips)
+                    if outputs[number].task.ending is None:
+                        self._add_clip(outputs[number], event, row)
         finally:
             close = getattr(events, "close", None)
             if close is not None:
                 close()
 
-    def _count(self, outputs: Sequence[_Output], event: StepDone, num_before: int) -> None:
-        """Report a step to the job of each output."""
-        self.metrics.steps.inc()
-        for number, output in enumerate(outputs):
-            if event.is_second_pass:
-                output.num_second_steps += 1
-            else:
-                output.num_first_steps = num_before + event.num_done // len(outputs)
-            entry = output.entry
-            total = max(entry.job.steps_total, 1)
-            num_done = min(output.num_first_steps + output.num_second_steps, total)
-            output.task.num_done = output.task.num_units * num_done / total
-            self.post(entry.change, steps_done=num_done)
-            every = entry.preview_every
-            if event.pictures and every and (event.index + 1) % every == 0:
-                picture = event.pictures[min(number, len(event.pictures) - 1)]
-                image = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-                preview = PreviewEvent(steps_done=num_done, image=image)
-                self.post(_set_preview, entry, preview)
+    def _count(self, output: _Output, event: StepDone, num_before: int) -> None:
+        """Report a step to the job of an output."""
+        if event.is_second_pass:
+            output.num_second_steps += 1
+        else:
+            output.num_first_steps = num_before + event.num_done
+        entry = output.entry
+        total = max(entry.job.steps_total, 1)
+        num_done = min(output.num_first_steps + output.num_second_steps, total)
+        output.task.num_done = output.task.num_units * num_done / total
+        self.post(entry.change, steps_done=num_done)
+        every = entry.preview_every
+        if event.pictures and every and (event.index + 1) % every == 0:
+            image = f"data:image/png;base64,{base64.b64encode(event.pictures[0]).decode()}"
+            preview = PreviewEvent(steps_done=num_done, image=image)
+            self.post(_set_preview, entry, preview)
 
     def _add_clip(self, output: _Output, audio: Audio, row: int) -> None:
         """Write a clip and note its facts."""
@@ -218,7 +214,7 @@ class Runner:
         }
         done = Entry(
             entry.job.model_copy(update=values),
-            entry.client,
+            entry.owner,
             entry.encoding,
             digest=entry.digest,
             bundle=entry.bundle,
@@ -247,14 +243,13 @@ class Runner:
         yield None
 
 
-def _joined(outputs: Sequence[_Output]) -> Part:
-    """Return one part with the requests of several jobs, one each."""
+def _batch_of(outputs: Sequence[_Output]) -> Batch:
+    """Return the batch of several jobs, of one part each."""
     parts = []
     for output in outputs:
         assert output.entry.plan is not None
         parts.append(output.entry.plan.parts[0])
-    requests = tuple(part.requests[0] for part in parts)
-    return Part(parts[0].key, requests, tuple(range(len(parts))))
+    return Batch(parts)
 
 
 def _set_preview(entry: Entry, preview: PreviewEvent) -> None:

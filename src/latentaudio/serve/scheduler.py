@@ -1,8 +1,9 @@
 """Shares one worker thread among tasks, which take turns between two sampling steps.
 
-Clients have equal shares: each in turn runs its tasks for `turn_s` seconds, the one with the least
-work left first. A task that is cancelled, or whose deadline has passed, leaves before the next
-step. Where a batch is faster (GPU), tasks with the same `batch_key` that wait are run together.
+Groups of clients have equal shares: each in turn runs its tasks for `turn_s` seconds, the one with
+the least work left first. A task that is cancelled, or whose deadline has passed, leaves before the
+next step. Where a batch is faster (GPU), tasks with the same `batch_key` that wait are run
+together.
 
 The scheduler knows nothing of models: the runner that it gets turns tasks into an iterator.
 """
@@ -19,7 +20,7 @@ from typing import TypeAlias
 from ..errors import LatentAudioError
 
 TURN_S = 1.0
-"""Seconds that a client computes before the next one does. A short request is done within it."""
+"""Seconds that a group computes before the next one does. A short request is done within it."""
 MAX_SIMULATED_TURNS = 2000
 """Turns that an estimate of waiting times looks ahead; longer ones are taken for more work."""
 SPEED_MEMORY = 0.7
@@ -55,7 +56,7 @@ class Task:
     """A request, as the scheduler sees it.
 
     Attributes:
-        client: Who shares with whom.
+        group: Whose turns it uses; see `callers.Caller`.
         lane: Tasks of one lane are equally fast; the name of the model.
         num_units: Amount of work: sampling steps of one window.
         on_end: Called once, in the worker thread, with None or with what ended it.
@@ -67,7 +68,7 @@ class Task:
         abort: Ends its computation on another machine, or None.
     """
 
-    client: str
+    group: str
     lane: str
     num_units: float
     on_end: Callable[[BaseException | None], None]
@@ -97,7 +98,7 @@ class Place:
     eta_s: float | None
 
 
-Runner: TypeAlias = Callable[[Sequence[Task]], Iterator[object]]
+MakeSteps: TypeAlias = Callable[[Sequence[Task]], Iterator[object]]
 """Returns an iterator over the steps of some tasks. It sets `num_done` of each."""
 
 
@@ -112,34 +113,34 @@ class _Run:
 
 @dataclass
 class _Queue:
-    """The tasks of each client; the first client has its turn.
+    """The tasks of each group; the first group has its turn.
 
     Attributes:
-        by_client: Tasks by client.
-        turn_used_s: Seconds that the first client has used of its turn.
+        by_group: Tasks by group.
+        turn_used_s: Seconds that the first group has used of its turn.
     """
 
-    by_client: dict[str, list[Task]] = field(default_factory=dict)
+    by_group: dict[str, list[Task]] = field(default_factory=dict)
     turn_used_s: float = 0.0
 
     def tasks(self) -> list[Task]:
         """Return all tasks."""
-        return [task for tasks in self.by_client.values() for task in tasks]
+        return [task for tasks in self.by_group.values() for task in tasks]
 
     def remove(self, task: Task) -> None:
-        """Remove a task, if it is there. A client whose task has left waits for its next turn."""
-        tasks = self.by_client.get(task.client, [])
+        """Remove a task, if it is there. A group whose task has left waits for its next turn."""
+        tasks = self.by_group.get(task.group, [])
         if task in tasks:
             tasks.remove(task)
-            if task.client == next(iter(self.by_client)):
+            if task.group == next(iter(self.by_group)):
                 self.end_turn()
         if not tasks:
-            self.by_client.pop(task.client, None)
+            self.by_group.pop(task.group, None)
 
     def end_turn(self) -> None:
-        """Move the first client to the end."""
-        client = next(iter(self.by_client))
-        self.by_client[client] = self.by_client.pop(client)
+        """Move the first group to the end."""
+        group = next(iter(self.by_group))
+        self.by_group[group] = self.by_group.pop(group)
         self.turn_used_s = 0.0
 
 
@@ -149,9 +150,9 @@ class Scheduler:
     All methods but `run` may be called from any thread.
 
     Attributes:
-        runner: Makes the steps of tasks.
+        make_steps: Makes the steps of tasks.
         max_tasks: Tasks that are waiting or running; more are refused.
-        max_tasks_per_client: The same of one client.
+        max_tasks_per_group: The same of one group.
         batch_size: Tasks that are computed together at most.
         turn_s: Seconds of a turn.
         clock: Returns a time in seconds.
@@ -159,17 +160,17 @@ class Scheduler:
 
     def __init__(
         self,
-        runner: Runner,
+        make_steps: MakeSteps,
         *,
         max_tasks: int = 256,
-        max_tasks_per_client: int = 256,
+        max_tasks_per_group: int = 256,
         batch_size: int = 1,
         turn_s: float = TURN_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.runner = runner
+        self.make_steps = make_steps
         self.max_tasks = max_tasks
-        self.max_tasks_per_client = max_tasks_per_client
+        self.max_tasks_per_group = max_tasks_per_group
         self.batch_size = batch_size
         self.turn_s = turn_s
         self.clock = clock
@@ -191,7 +192,7 @@ class Scheduler:
     def idle_s(self) -> float:
         """Seconds since the last task ended; 0 while there is one."""
         with self._changed:
-            return 0.0 if self._queue.by_client else self.clock() - self._idle_since
+            return 0.0 if self._queue.by_group else self.clock() - self._idle_since
 
     def submit(self, task: Task, *, has_place: bool = False) -> None:
         """Add a task.
@@ -208,19 +209,19 @@ class Scheduler:
             if self._is_stopping:
                 raise StoppedError("the server is stopping; try again later")
             if not has_place:
-                self._check_room(task.client)
-            self._queue.by_client.setdefault(task.client, []).append(task)
+                self._check_room(task.group)
+            self._queue.by_group.setdefault(task.group, []).append(task)
             self._changed.notify()
 
-    def check_room(self, client: str) -> None:
-        """Raise QueueFullError if a task of a client would be refused now."""
+    def check_room(self, group: str) -> None:
+        """Raise QueueFullError if a task of a group would be refused now."""
         with self._changed:
-            self._check_room(client)
+            self._check_room(group)
 
     def cancel(self, task: Task, reason: BaseException) -> None:
         """Free the place of a task. It ends before the next step; one that has ended stays so."""
         with self._changed:
-            if task.ending is None and task in self._queue.by_client.get(task.client, ()):
+            if task.ending is None and task in self._queue.by_group.get(task.group, ()):
                 self._leave(task, reason)
             self._changed.notify()
 
@@ -241,7 +242,7 @@ class Scheduler:
         """Run tasks until `stop` is called."""
         while True:
             with self._changed:
-                while not (self._queue.by_client or self._left or self._is_stopping):
+                while not (self._queue.by_group or self._left or self._is_stopping):
                     self._changed.wait()
             self.step()
             with self._changed:
@@ -270,12 +271,12 @@ class Scheduler:
         self._account(run, self.clock() - start, is_done, error)
         return True
 
-    def _check_room(self, client: str) -> None:
+    def _check_room(self, group: str) -> None:
         tasks = self._queue.tasks()
-        of_client = self._queue.by_client.get(client, [])
-        if len(tasks) >= self.max_tasks or len(of_client) >= self.max_tasks_per_client:
+        of_group = self._queue.by_group.get(group, [])
+        if len(tasks) >= self.max_tasks or len(of_group) >= self.max_tasks_per_group:
             raise QueueFullError(
-                f"{len(tasks)} requests are waiting, of which {len(of_client)} are yours; "
+                f"{len(tasks)} requests are waiting, of which {len(of_group)} are yours; "
                 "try again later",
                 sum(map(self._seconds_left, tasks)) / 2,
             )
@@ -288,7 +289,7 @@ class Scheduler:
         self._note_idle()
 
     def _note_idle(self) -> None:
-        if not self._queue.by_client:
+        if not self._queue.by_group:
             self._idle_since = self.clock()
 
     def _expire(self) -> None:
@@ -311,15 +312,15 @@ class Scheduler:
     def _choose(self) -> _Run | None:
         """Return the run whose turn it is; None if no task waits."""
         queue = self._queue
-        if not queue.by_client:
+        if not queue.by_group:
             return None
         if queue.turn_used_s >= self.turn_s:
             queue.end_turn()
-        tasks = queue.by_client[next(iter(queue.by_client))]
+        tasks = queue.by_group[next(iter(queue.by_group))]
         task = min(tasks, key=self._seconds_left)
         if task not in self._runs:
             members = self._companions(task)
-            run = _Run(members, self.runner(tuple(members)))
+            run = _Run(members, self.make_steps(tuple(members)))
             for member in members:
                 member.is_started = True
                 self._runs[member] = run
@@ -361,6 +362,21 @@ class Scheduler:
         return task.num_left * self._speeds.get(task.lane, 1.0)
 
 
+@dataclass(eq=False)
+class _TaskLeft:
+    """A task while the turns of a queue are played.
+
+    Attributes:
+        task: The task.
+        seconds_left: Its work that is left.
+        position: Tasks that begin before it, and 1; 0: it has begun, or has had no turn.
+    """
+
+    task: Task
+    seconds_left: float
+    position: int = 0
+
+
 def _simulate(queue: _Queue, speeds: dict[str, float], turn_s: float) -> dict[Task, Place]:
     """Play the turns of a queue to its end.
 
@@ -372,35 +388,31 @@ def _simulate(queue: _Queue, speeds: dict[str, float], turn_s: float) -> dict[Ta
     Returns:
         The place of each task.
     """
-    clients: list[list[list[float]]] = []
-    numbered = queue.tasks()
-    number = 0
-    for tasks in queue.by_client.values():
-        rows = []
-        for task in tasks:
-            rows.append([task.num_left * speeds.get(task.lane, 1.0), float(number)])
-            number += 1
-        clients.append(sorted(rows, reverse=True))
-    total = sum(row[0] for rows in clients for row in rows)
+    groups: list[list[_TaskLeft]] = []
+    total = 0.0
+    for tasks in queue.by_group.values():
+        rows = [_TaskLeft(task, task.num_left * speeds.get(task.lane, 1.0)) for task in tasks]
+        total += sum(row.seconds_left for row in rows)
+        groups.append(sorted(rows, key=lambda row: row.seconds_left))
     turn_s = max(turn_s, total / MAX_SIMULATED_TURNS, 1e-9)
     left_of_turn = max(turn_s - queue.turn_used_s, 0.0)
     places: dict[Task, Place] = {}
-    first_turns: dict[int, int] = {}
+    num_begun = 0
     now = 0.0
-    while clients:
-        rows = clients.pop(0)
-        row = rows[-1]
-        task = numbered[int(row[1])]
-        if not task.is_started:
-            first_turns.setdefault(int(row[1]), len(first_turns) + 1)
-        used = min(row[0], left_of_turn)
+    while groups:
+        rows = groups.pop(0)
+        row = rows[0]
+        if not (row.task.is_started or row.position):
+            num_begun += 1
+            row.position = num_begun
+        used = min(row.seconds_left, left_of_turn)
         left_of_turn = turn_s
         now += used
-        row[0] -= used
-        if row[0] <= 0.0:
-            rows.pop()
-            eta = now if task.lane in speeds else None
-            places[task] = Place(first_turns.get(int(row[1]), 0), eta)
+        row.seconds_left -= used
+        if row.seconds_left <= 0.0:
+            rows.pop(0)
+            eta = now if row.task.lane in speeds else None
+            places[row.task] = Place(row.position, eta)
         if rows:
-            clients.append(rows)
+            groups.append(rows)
     return places

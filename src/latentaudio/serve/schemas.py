@@ -422,7 +422,7 @@ class Deleted(BaseModel):
 
 
 class Health(BaseModel):
-    """Answer of `/health` and `/ready`: "ok", "ready", "warming up" or "draining"."""
+    """Answer of `/health` and `/ready`: "ok", "ready", or why the server is not ready."""
 
     status: str
     version: str

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from .scheduler import DeadlineError, Place, QueueFullError, Runner, StoppedError, Task
+from .scheduler import DeadlineError, MakeSteps, Place, QueueFullError, StoppedError, Task
 
 CHECK_S = 0.2
 """Seconds between two looks at deadlines."""
@@ -20,15 +20,15 @@ class SpreadScheduler:
     """Runs every task at once, in a thread of its own. It has the methods of `Scheduler`.
 
     Attributes:
-        runner: Makes the steps of a task; they wait for another machine.
+        make_steps: Makes the steps of a task; they wait for another machine.
         max_tasks: Tasks that are waiting or running; more are refused.
-        max_tasks_per_client: The same of one client.
+        max_tasks_per_group: The same of one group.
     """
 
-    def __init__(self, runner: Runner, *, max_tasks: int, max_tasks_per_client: int) -> None:
-        self.runner = runner
+    def __init__(self, make_steps: MakeSteps, *, max_tasks: int, max_tasks_per_group: int) -> None:
+        self.make_steps = make_steps
         self.max_tasks = max_tasks
-        self.max_tasks_per_client = max_tasks_per_client
+        self.max_tasks_per_group = max_tasks_per_group
         self._tasks: list[Task] = []
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -48,10 +48,10 @@ class SpreadScheduler:
         with self._lock:
             return 0.0 if self._tasks else time.monotonic() - self._idle_since
 
-    def check_room(self, client: str) -> None:
-        """Raise QueueFullError if a task of a client would be refused now."""
+    def check_room(self, group: str) -> None:
+        """Raise QueueFullError if a task of a group would be refused now."""
         with self._lock:
-            self._check_room(client)
+            self._check_room(group)
 
     def submit(self, task: Task, *, has_place: bool = False) -> None:
         """Start a task.
@@ -68,7 +68,7 @@ class SpreadScheduler:
             if self._stopping.is_set():
                 raise StoppedError("the server is stopping; try again later")
             if not has_place:
-                self._check_room(task.client)
+                self._check_room(task.group)
             self._tasks.append(task)
         self._threads.submit(self._run_task, task)
 
@@ -104,9 +104,9 @@ class SpreadScheduler:
                     self._leave(task, DeadlineError(reason))
         self._threads.shutdown()
 
-    def _check_room(self, client: str) -> None:
-        num_own = sum(task.client == client for task in self._tasks)
-        if len(self._tasks) >= self.max_tasks or num_own >= self.max_tasks_per_client:
+    def _check_room(self, group: str) -> None:
+        num_own = sum(task.group == group for task in self._tasks)
+        if len(self._tasks) >= self.max_tasks or num_own >= self.max_tasks_per_group:
             raise QueueFullError(
                 f"{len(self._tasks)} requests are waiting, of which {num_own} are yours; "
                 "try again later",
@@ -133,7 +133,7 @@ class SpreadScheduler:
         error: BaseException | None = None
         steps: Iterator[object] | None = None
         try:
-            steps = self.runner((task,))
+            steps = self.make_steps((task,))
             while task.ending is None and next(steps, steps) is not steps:
                 task.is_started = True
         except BaseException as caught:  # of one request; the others go on

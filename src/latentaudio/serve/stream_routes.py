@@ -20,10 +20,11 @@ from ..audio.wav_stream import UNKNOWN_SIZE, sample_bytes, wav_header
 from ..generation.resolve import ResolvedRequest
 from .answers import disconnected
 from .bodies import JSON_TYPE, parse_model, read_json
+from .callers import Caller
 from .content import MEDIA_TYPES
 from .files import FileReader
 from .job_routes import CallerDependency, ManagerDependency
-from .jobs import Caller, JobManager
+from .jobs import JobManager
 from .planning import Part, StreamPlan, num_units
 from .problems import Problem, error_responses, problem_of
 from .stream_schema import STREAM_FORMATS, StreamRequest

@@ -64,14 +64,14 @@ class Streams:
             self.metrics.streams.dec()
 
     async def run(
-        self, client: str, part: Part, num_units: float, *, has_place: bool = False
+        self, group: str, part: Part, num_units: float, *, has_place: bool = False
     ) -> list[Audio]:
-        """Compute a part in the turns of a client; return its clips.
+        """Compute a part in the turns of a group; return its clips.
 
         If the caller of this method is cancelled, the computation ends with the step.
 
         Args:
-            client: Whose turns are used.
+            group: Whose turns are used.
             part: What is computed.
             num_units: Its work.
             has_place: Whether it goes on with something that was taken; it is never refused.
@@ -92,7 +92,7 @@ class Streams:
                     clips.append(event)
 
         on_end = partial(self.post, _settle, done)
-        task = JobTask(client, part.key.model, num_units, on_end, work=work)
+        task = JobTask(group, part.key.model, num_units, on_end, work=work)
         try:
             self.scheduler.submit(task, has_place=has_place)
         except Exception as error:

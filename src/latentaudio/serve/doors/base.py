@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from ..answers import content_answer, wait_or_cancel
 from ..bodies import parse_model, read_json
-from ..jobs import Caller, JobManager
+from ..callers import Caller
+from ..jobs import JobManager
 from ..problems import Problem, error_responses
 from ..schemas import ROW_FIELDS, GenerationRequest
 
