@@ -1,4 +1,4 @@
-"""`train.finetune`: clips of known sounds that a model generates, and the command that is printed."""
+"""`train.finetune`: clips of sounds that a model knows, and the command that is printed."""
 
 import shlex
 
