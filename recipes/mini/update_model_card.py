@@ -11,7 +11,7 @@ from pathlib import Path
 
 from latentaudio.benchmark.end_to_end import SEED
 from latentaudio.benchmark.report import BenchmarkResults
-from latentaudio.evaluate.mini.ear_report import EarReport
+from latentaudio.evaluate.mini.yamnet_report import YAMNetReport
 
 ROOT = Path(__file__).parent.parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -29,7 +29,7 @@ Printed by `latentaudio evaluate mini --parts quality` and `latentaudio benchmar
 def score_rows() -> list[tuple[str, ...]]:
     """Return the rows of the card's table: quality first, then speed and memory."""
     rows: list[tuple[str, ...]] = []
-    quality = EarReport.load(BENCHMARKS / "mini.json").quality
+    quality = YAMNetReport.load(BENCHMARKS / "mini.json").quality
     assert quality is not None, "benchmarks/mini.json lacks the part quality"
     for metric in quality.metrics:
         name, value, target, ceiling, n, seed, _, _ = metric.cells()

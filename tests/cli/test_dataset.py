@@ -93,6 +93,17 @@ def test_shards_are_equal_to_the_byte_and_hold_all_that_is_known(sounds, tmp_pat
         assert np.array_equal(read_window(old, 16000, 12000, 0), read_window(new, 16000, 12000, 0))
 
 
+def test_shard_counts_sounds_that_are_read_one_by_one(tmp_path, capsys):
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    for number in range(50):
+        noise = np.random.default_rng(number).normal(scale=0.1, size=3200)
+        soundfile.write(folder / f"{number}.wav", noise, 16000)
+        (folder / f"{number}.txt").write_text(f"sound {number}")
+    assert main(["dataset", "shard", str(folder), "-o", str(tmp_path / "tars")]) == 0
+    assert "50 clips in 1 tars" in capsys.readouterr().out
+
+
 @pytest.mark.filterwarnings("ignore:1 silent sound")
 def test_shard_leaves_nothing_half_written(sounds, tmp_path, monkeypatch, capsys):
     def full_disk(*arguments):

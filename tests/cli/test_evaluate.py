@@ -19,7 +19,7 @@ def fake_classifier(monkeypatch):
 def test_the_quality_benchmark_gets_the_models_functions(
     tiny, tiny_folder, tmp_path, monkeypatch, capsys
 ):
-    def evaluate_quality(benchmark, model, reconstruct, similarity, generate_batched):
+    def evaluate_quality(benchmark, model, reconstruct, similarity, generate_batched, store):
         assert benchmark.num_clips == 12 and benchmark.prompts_per_attribute == 3
         batched = generate_batched(["a dog", "bell"], 0.3, 4)
         single = generate_batched(["bell"], 0.3, 5)[0]
@@ -43,7 +43,7 @@ def test_the_quality_benchmark_gets_the_models_functions(
 
 @pytest.mark.usefixtures("fake_classifier")
 def test_the_editing_benchmark_gets_the_model(tiny_folder, monkeypatch, capsys):
-    def evaluate_editing(benchmark, name):
+    def evaluate_editing(benchmark, name, store):
         assert benchmark.model.config.vae.latent_channels == 4 and benchmark.num_clips == 2
         benchmark.progress("transfer", 1, 2)
         return Report(name, [Metric("transfer", 0.5, "%", benchmark.num_clips, benchmark.seed)])
@@ -53,6 +53,38 @@ def test_the_editing_benchmark_gets_the_model(tiny_folder, monkeypatch, capsys):
     assert main(["evaluate", "editing", str(tiny_folder), *flags]) == 0
     [metric] = json.loads(capsys.readouterr().out)["metrics"]
     assert (metric["name"], metric["n"], metric["seed"]) == ("transfer", 2, 3)
+
+
+@pytest.mark.usefixtures("fake_classifier")
+@pytest.mark.parametrize("command", ["quality", "editing"])
+def test_a_stopped_benchmark_goes_on_behind_what_is_finished(
+    command, tiny_folder, tmp_path, monkeypatch, capsys
+):
+    calls = []
+
+    def measure(benchmark, model, *functions, store=None):
+        store = functions[-1] if store is None else store
+
+        def add(name):
+            calls.append(name)
+            if name == "second" and calls.count(name) == 1:
+                raise KeyboardInterrupt
+            store.report.metrics.append(Metric(name, 0.5, "%", 2, 0))
+
+        store.measure({name: lambda name=name: add(name) for name in ("first", "second")})
+        return store.report
+
+    module = quality if command == "quality" else editing
+    monkeypatch.setattr(module, f"evaluate_{command}", measure)
+    output = tmp_path / "x.json"
+    words = ["evaluate", command, str(tiny_folder), "--device", "cpu", "--output", str(output)]
+    assert main(words) == 130
+    assert not output.exists() and (tmp_path / "x.unfinished.json").is_file()
+    assert main(words) == 0
+    assert calls == ["first", "second", "second"]
+    assert "x.unfinished.json is continued" in capsys.readouterr().err
+    assert [metric.name for metric in Report.load(output).metrics] == ["first", "second"]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
 def test_a_file_that_cannot_be_written_is_rejected_before_the_work(tiny_folder, tmp_path, capsys):

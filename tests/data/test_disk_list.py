@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from latentaudio.data import remembered
 from latentaudio.data.clip import Clip
 from latentaudio.data.clip_list import ClipList
 from latentaudio.data.disk_list import DiskList
@@ -149,3 +150,14 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     values.set("key", 1)
     with pytest.raises(DataError, match="choose another place"):
         values.save()
+
+
+def test_values_that_cannot_be_written_raise_at_the_end_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(remembered, "_MAX_NEW", 3)
+    (tmp_path / "file").write_text("")
+    values = Remembered(tmp_path / "file" / "values.sqlite")
+    for number in range(6):  # the last one fills memory, too
+        values.set(str(number), number)
+    with pytest.raises(DataError, match="choose another place"):
+        values.save()
+    values.save()  # nothing is left to write

@@ -13,6 +13,7 @@ import soundfile
 
 from latentaudio import fileio
 from latentaudio.cli.main import main
+from latentaudio.data import remembered
 from latentaudio.data.clip import DataSource
 from latentaudio.data.dataset import read_window
 from latentaudio.data.manifest import manifest_fingerprint, read_manifest
@@ -442,3 +443,14 @@ def test_a_csv_column_may_be_a_list_and_windows_separators_are_read(tmp_path):
     write_lines(tmp_path / "metadata.csv", "file_name\tcaptions", 'dog.wav\t"[""a"", ""b""]"')
     assert read_manifest(tmp_path)[0].captions == ("a", "b")
     assert tables.csv_header(tmp_path / "metadata.csv") == ["file_name", "captions"]
+
+
+@pytest.mark.parametrize("form", [sidecar, webdataset])
+def test_a_cache_that_cannot_be_written_leaves_no_sound_out(form, tmp_path, monkeypatch):
+    monkeypatch.setattr(remembered, "_MAX_NEW", 1)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(fileio.CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
+    form(tmp_path / "data")
+    with pytest.warns(UserWarning, match="the check is not remembered: cannot write"):
+        report = check_dataset(tmp_path / "data")
+    assert (report.num_sounds, report.problems) == (2, ())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from latentaudio.errors import DataError, UsageError
-from latentaudio.evaluate.clips import read_captions
+from latentaudio.evaluate.clips import read_captions, read_subset
 from latentaudio.evaluate.feature_files import read_array, read_feature_sets
 
 ROWS = [("a.wav", "a dog"), ("b/c.flac", "light rain, far"), ("a.wav", "a hound")]
@@ -32,6 +32,23 @@ def test_captions_are_read_in_every_form(tmp_path):
     assert read_captions(tmp_path / "audiocaps.csv") == {"abc.d": ("a dog", "a hound")}
 
 
+TRAINING_TABLES = {
+    "x.jsonl": '{"file_name": "a.wav", "text": "a dog"}\n'
+    '{"file_name": "b.wav", "captions": ["rain", "heavy rain"]}\n',
+    "excel.csv": '\ufefffile_name;text\na.wav;a dog\nb.wav;"[""rain"", ""heavy rain""]"\n',
+    "x.tsv": "File_Name\tcaption_1\tcaption_2\na.wav\ta dog\t\nb.wav\train\theavy rain\n",
+    "audioldm.json": '{"data": [{"wav": "a.wav", "caption": "a dog"}, '
+    '{"wav": "b.wav", "captions": ["rain", "heavy rain"]}]}',
+}
+
+
+@pytest.mark.parametrize("name", TRAINING_TABLES)
+def test_a_table_of_training_data_is_a_list_of_captions(name, tmp_path):
+    (tmp_path / name).write_text(TRAINING_TABLES[name], encoding="utf-8")
+    assert read_captions(tmp_path / name) == {"a": ("a dog",), "b": ("rain", "heavy rain")}
+    assert read_subset(tmp_path / name) == ("a", "b")
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -48,8 +65,8 @@ def test_captions_are_read_in_every_form(tmp_path):
 )
 def test_a_list_without_captions_is_one_line(name, text, tmp_path):
     (tmp_path / name).write_text(text)
-    if "\x00" in text:  # Python reads it; the name then pairs with no clip
-        assert read_captions(tmp_path / name) == {"\x00": ("a",)}
+    if "\x00" in text:  # as data sets read it; the name then pairs with no clip
+        assert read_captions(tmp_path / name) == {"\N{REPLACEMENT CHARACTER}": ("a",)}
         return
     with pytest.raises(DataError, match=name):
         read_captions(tmp_path / name)

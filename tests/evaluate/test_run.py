@@ -119,17 +119,15 @@ def test_features_that_overflow_are_unreadable(folders, tiny_backbone, monkeypat
     assert [Path(path).name for path in result.generated.skipped] == ["clip0.wav"]
 
 
-def test_a_damaged_entry_is_not_used(folders, tmp_path):
+@pytest.mark.parametrize("kind", ["NOT LIKE", "LIKE"])
+def test_a_damaged_entry_is_computed_again(folders, tmp_path, kind):
     cache = tmp_path / "cache"
-    run(folders, cache)
+    result = run(folders, cache)
     with sqlite3.connect(cache / FILE_NAME) as database:
-        [(entry,)] = database.execute(
-            "SELECT data FROM checked WHERE key NOT LIKE 'facts%' LIMIT 1"
-        )
+        [(entry,)] = database.execute(f"SELECT data FROM checked WHERE key {kind} 'facts%' LIMIT 1")
         damaged = entry[:-2] + bytes([entry[-2] ^ 1]) + entry[-1:]
         database.execute("UPDATE checked SET data = ? WHERE data = ?", (damaged, entry))
-    with pytest.raises(DataError, match="an entry is damaged"):
-        run(folders, cache)
+    assert run(folders, cache) == result
 
 
 def test_a_stored_result_is_read_back(folders, tmp_path):
@@ -315,6 +313,12 @@ def test_the_network_that_ranked_candidates_does_not_rate_them(folders):
     statement = Statement(ranker="tiny")
     with pytest.raises(UsageError, match="--allow-same-ranker"):
         run(folders, metrics=("clap-score",), statement=statement)
+    (folders / "same weights").touch()
+    other = Statement(ranker=f"tiny={folders / 'same weights'}")
+    with pytest.raises(UsageError, match="--allow-same-ranker"):
+        run(folders, metrics=("clap-score",), statement=other)
+    unknown = run(folders, metrics=("clap-score",), statement=Statement(ranker="clap=absent"))
+    assert any("clap=absent, which ranked" in text for text in unknown.warnings)
     result = run(folders, metrics=("clap-score",), statement=statement, allow_same_ranker=True)
     assert any("the score is too good" in text for text in result.warnings)
 

@@ -22,7 +22,7 @@ from latentaudio.evaluate.html_report import render_page
 from latentaudio.evaluate.listening.answers import AnswerStore
 from latentaudio.evaluate.listening.plan import plan_test
 from latentaudio.evaluate.listening.summary import summarize_files
-from latentaudio.evaluate.mini.ear_benchmark import read_recordings
+from latentaudio.evaluate.mini.yamnet_benchmark import read_recordings
 from latentaudio.evaluate.protocols import PROTOCOLS
 from latentaudio.evaluate.report import load_evaluation
 from latentaudio.evaluate.request import Request

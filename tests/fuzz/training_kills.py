@@ -31,12 +31,13 @@ import numpy as np
 import soundfile
 import torch
 from conftest import TINY, write_model
+from run_logs import read_log
 from safetensors.torch import load_file
 
 from latentaudio.config import registry
 from latentaudio.config.parsing import parse_json
 from latentaudio.train import checkpoint
-from latentaudio.train.logger import LOG_FILE, VALIDATION_FILE, read_log
+from latentaudio.train.logger import LOG_FILE, VALIDATION_FILE
 from latentaudio.train.loop import train
 from latentaudio.train.pre_encode import HASHES_FILE
 from latentaudio.train.recipe import Recipe

@@ -31,6 +31,7 @@ from golden.common import (
 from golden.outcomes_mini import DRAFT
 from golden.outcomes_tiny import tiny_config
 from PIL import Image
+from run_logs import read_log
 from safetensors.torch import load_file
 
 from latentaudio import load
@@ -38,7 +39,6 @@ from latentaudio.config.architecture import AudioMAEConfig
 from latentaudio.config.registry import MODELS, ModelSpec
 from latentaudio.loaders.model_folder import TOKENIZER_FILE, read_config
 from latentaudio.train import checkpoint
-from latentaudio.train.logger import read_log
 from latentaudio.train.loop import train
 from latentaudio.train.optim import learning_rate
 from latentaudio.train.pre_encode import pre_encode

@@ -14,11 +14,11 @@ import soundfile
 import torch
 from conftest import TINY, write_model
 from distributed_program import NUM_STEPS, diffusion, recipe
+from run_logs import read_log
 from safetensors.torch import load_file
 
 from latentaudio.train import checkpoint
 from latentaudio.train.distributed import Processes, check_number_of_processes
-from latentaudio.train.logger import read_log
 from latentaudio.train.loop import train
 from latentaudio.train.sessions import read_sessions
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from run_logs import read_log
 from safetensors.torch import load_file
 
 from latentaudio.config.registry import get_model_spec
@@ -21,7 +22,6 @@ from latentaudio.errors import ConfigError, DataError, UsageError, WeightsError
 from latentaudio.fileio import lock_folder
 from latentaudio.interrupts import Terminated
 from latentaudio.train import checkpoint, loop
-from latentaudio.train.logger import read_log
 from latentaudio.train.loop import train
 from latentaudio.train.optim import build_optimizer, learning_rate, optimizer_step
 from latentaudio.train.recipe import Recipe

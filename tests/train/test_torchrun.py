@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from run_logs import read_log
 
 from latentaudio.cli.main import main
-from latentaudio.train.logger import read_log
 from latentaudio.train.sessions import read_sessions
 
 RECIPE = """

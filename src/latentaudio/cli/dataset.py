@@ -248,7 +248,7 @@ def shard(
     if not max_megabytes > 0 or math.isinf(max_megabytes):
         raise UsageError(f"--max-megabytes {max_megabytes:g} is not a size; give a number above 0")
     clips = read_manifest(*_sources(data, ""))
-    num_clips = len({id(clip) for clip in clips})
+    num_clips = clips.num_distinct
     with console.progress_bar("writing", quiet or json) as progress:
         names = write_shards(
             clips,

@@ -10,7 +10,7 @@ from cyclopts import App
 from ..errors import UsageError
 from . import console
 from .evaluate_flags import EvaluationFlags
-from .evaluate_mini import mini
+from .evaluate_mini import mini, open_store
 from .model_functions import model_functions
 
 if TYPE_CHECKING:
@@ -135,8 +135,11 @@ def quality(
             seed=seed,
             progress=lambda work, done, total: tick(done, total, work),
         )
-        report = evaluate_quality(benchmark, model, *functions[1:])
+        settings = {"prompts": clips, "attributes": prompts_per_attribute, "duration": duration}
+        store = open_store(system, model, output, classifier, **settings, seed=seed)
+        report = evaluate_quality(benchmark, model, *functions[1:], store=store)
     _show(report, output, json)
+    store.remove()
 
 
 @evaluate.command
@@ -171,11 +174,10 @@ def editing(
         quiet: Show no progress.
     """
     from ..evaluate.mini.classifier import load_classifier
-    from ..evaluate.mini.ear_benchmark import read_recordings
     from ..evaluate.mini.editing import EditingBenchmark, evaluate_editing
-    from ..evaluate.mini.outside_ear import OutsideEar
     from ..evaluate.mini.recording_edits import RecordingEdits, evaluate_recording_edits
-    from ..evaluate.mini.report import Report
+    from ..evaluate.mini.yamnet_benchmark import read_recordings
+    from ..evaluate.mini.yamnet_classifier import YAMNetClassifier
     from ..pipeline import load
 
     _validate_output(output)
@@ -189,12 +191,14 @@ def editing(
         if sounds is None:
             sound_classifier = load_classifier(classifier)
             edits = EditingBenchmark(system, sound_classifier, clips, seed=seed, progress=tick)
-            report = evaluate_editing(edits, model)
+            store = open_store(system, model, output, classifier, clips=clips, seed=seed)
+            report = evaluate_editing(edits, model, store)
         else:
-            report = Report(model)
-            ear = OutsideEar()
-            evaluate_recording_edits(RecordingEdits(system, ear, sounds, clips, seed, tick), report)
+            of_recordings = RecordingEdits(system, YAMNetClassifier(), sounds, clips, seed, tick)
+            store = open_store(system, model, output, recordings, clips=clips, seed=seed)
+            report = evaluate_recording_edits(of_recordings, store)
     _show(report, output, json)
+    store.remove()
 
 
 def _generate_clips(flags: EvaluationFlags, model: str, prompts: Path, folder: Path) -> None:

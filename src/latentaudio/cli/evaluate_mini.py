@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from ..config.presets import PresetName
     from ..evaluate.mini.classifier import SoundClassifier
-    from ..evaluate.mini.ear_benchmark import EarBenchmark
-    from ..evaluate.mini.ear_report import EarReport
     from ..evaluate.mini.report import Report
+    from ..evaluate.mini.unfinished import ReportStore
+    from ..evaluate.mini.yamnet_benchmark import YAMNetBenchmark
+    from ..evaluate.mini.yamnet_report import YAMNetReport
     from ..pipeline import AudioLDM
 
 OptionalPath: TypeAlias = Path | None
@@ -75,7 +76,7 @@ def mini(
         quiet: Show no progress.
     """
     from ..config.presets import PRESETS
-    from ..evaluate.mini.ear_benchmark import PARTS, evaluate_mini
+    from ..evaluate.mini.yamnet_benchmark import PARTS, evaluate_mini
 
     chosen = _choose("--parts", parts or DEFAULT_PARTS, PARTS)
     names = _choose("--presets", presets or tuple(PRESETS), tuple(PRESETS))
@@ -89,8 +90,8 @@ def mini(
         networks = _prepare(machine, classifier, recordings, names, tick, settings)
         report, store = _begin(*networks, model, output, quality_clips)
         evaluate_mini(networks[0], report, chosen, store)
-        if "quality" in chosen:
-            report.quality = report.quality or _quality(machine, networks[0], tick, quality_clips)
+        if "quality" in chosen and report.quality is None:
+            report.quality = _quality(networks, machine, classifier, tick, quality_clips, output)
     _finish(report, output, markdown)
 
 
@@ -102,15 +103,16 @@ def _check_numbers(**numbers: int) -> None:
 
 
 def _begin(
-    benchmark: EarBenchmark,
+    benchmark: YAMNetBenchmark,
     system: AudioLDM,
     model: str,
     output: Path | None,
     quality_clips: int,
-) -> tuple[EarReport, Callable[[EarReport], None]]:
+) -> tuple[YAMNetReport, Callable[[YAMNetReport], None]]:
     """The report of a stopped command or a new one, and the function that stores it."""
     from ..evaluate.backbones.weights import sha256_of_model
-    from ..evaluate.mini.ear_report import EarReport
+    from ..evaluate.mini.unfinished import unfinished_file
+    from ..evaluate.mini.yamnet_report import YAMNetReport
 
     settings: dict[str, str | int] = {
         "prompts": benchmark.num_clips,
@@ -121,21 +123,54 @@ def _begin(
         "SHA-256 of the weights": sha256_of_model(system.components.source)[:16],
         **system.components.runtime_metadata,
     }
-    new = EarReport(model, benchmark.seed, benchmark.duration, settings)
+    new = YAMNetReport(model, benchmark.seed, benchmark.duration, settings)
     if output is None:
         return new, lambda report: None
     unfinished = unfinished_file(output)
     if unfinished.exists():
-        stored = EarReport.load(unfinished)
+        stored = YAMNetReport.load(unfinished)
         if stored.identity == new.identity:
             console.print_status(f"{unfinished} is continued")
             return stored, lambda report: report.save(unfinished)
     return new, lambda report: report.save(unfinished)
 
 
-def unfinished_file(output: Path) -> Path:
-    """Return the file that holds the results of a stopped command."""
-    return output.with_suffix(f".unfinished{output.suffix}")
+def open_store(
+    system: AudioLDM,
+    model: str,
+    output: Path | None,
+    data: Path | None,
+    **settings: str | int | float,
+) -> ReportStore:
+    """Return the report of a stopped command, or a new one.
+
+    Args:
+        system: The model that is measured.
+        model: Its name, for the report.
+        output: File of the report; the unfinished one lies beside it. None: it is not stored.
+        data: The classifier or the recordings that are used.
+        **settings: Sizes and seeds of the measurement.
+
+    Raises:
+        DataError: The unfinished report cannot be read.
+    """
+    from ..audio.io import software
+    from ..evaluate.backbones.weights import sha256_of_model
+    from ..evaluate.mini.unfinished import ReportStore, unfinished_file
+
+    if output is None:
+        return ReportStore(model)
+    settings |= {
+        "data": str(data),
+        "program": software(),
+        "SHA-256 of the weights": sha256_of_model(system.components.source),
+        **system.components.runtime_metadata,
+    }
+    file = unfinished_file(output)
+    store = ReportStore(model, settings, file)
+    if store.is_continued:
+        console.print_status(f"{file} is continued")
+    return store
 
 
 def _choose(flag: str, words: list[str] | tuple[str, ...], known: tuple[str, ...]) -> list[str]:
@@ -163,25 +198,25 @@ def _prepare(
     presets: list[str],
     tick: console.ProgressCallback,
     settings: dict[str, Any],
-) -> tuple[EarBenchmark, AudioLDM]:
+) -> tuple[YAMNetBenchmark, AudioLDM]:
     """Load all networks and clips."""
     from ..evaluate.mini.classifier import load_classifier
-    from ..evaluate.mini.ear_benchmark import EarBenchmark, read_recordings
-    from ..evaluate.mini.outside_ear import OutsideEar
+    from ..evaluate.mini.yamnet_benchmark import YAMNetBenchmark, read_recordings
+    from ..evaluate.mini.yamnet_classifier import YAMNetClassifier
     from ..pipeline import load
 
     sounds = read_recordings(recordings) if recordings else ()
-    ear = OutsideEar()
+    yamnet = YAMNetClassifier()
     sound_classifier: SoundClassifier = load_classifier(classifier)
     system = load(*machine)
-    benchmark = EarBenchmark(
+    benchmark = YAMNetBenchmark(
         lambda prompts, duration, seed: [
             clip.samples[0]
             for clip in system.generate(prompts, duration=duration, seed=seed, candidates=1)
         ],
         lambda samples: system.codec.play_mel(samples[None])[0],
         lambda samples: system.reconstruct(samples)[0],
-        ear,
+        yamnet,
         sound_classifier,
         sounds,
         presets={name: _preset(system, name, settings["duration"]) for name in presets},
@@ -214,15 +249,18 @@ def _preset(
 
 
 def _quality(
+    networks: tuple[YAMNetBenchmark, AudioLDM],
     machine: tuple[str, str, str],
-    benchmark: EarBenchmark,
+    classifier: Path,
     tick: console.ProgressCallback,
     num_clips: int,
+    output: Path | None,
 ) -> Report:
     """The report of `evaluate quality`; the prompts of each attribute are in proportion."""
     from ..evaluate.mini.quality import QualityBenchmark, evaluate_quality
     from ..pipeline import load
 
+    benchmark, system = networks
     assert benchmark.classifier is not None
     functions = model_functions(load(*machine), *machine[:2])
     quality = QualityBenchmark(
@@ -234,14 +272,25 @@ def _quality(
         seed=benchmark.seed,
         progress=lambda work, done, total: tick(done, total, work),
     )
-    return evaluate_quality(quality, machine[0], *functions[1:])
+    file = None if output is None else _quality_file(output)
+    settings = {"prompts": num_clips, "duration": benchmark.duration, "seed": benchmark.seed}
+    store = open_store(system, machine[0], file, classifier, **settings)
+    return evaluate_quality(quality, machine[0], *functions[1:], store=store)
 
 
-def _finish(report: EarReport, output: Path | None, markdown: Path | None) -> None:
+def _quality_file(output: Path) -> Path:
+    """Return the name that the report of the part quality would have alone."""
+    return output.with_suffix(f".quality{output.suffix}")
+
+
+def _finish(report: YAMNetReport, output: Path | None, markdown: Path | None) -> None:
     """Print the results and write the files."""
+    from ..evaluate.mini.unfinished import unfinished_file
+
     console.print_result(str(report))
     if output is not None:
         report.save(output)
-        unfinished_file(output).unlink(missing_ok=True)
+        for file in (output, _quality_file(output)):
+            unfinished_file(file).unlink(missing_ok=True)
     if markdown is not None:
         report.save_markdown(markdown, shlex.join(["latentaudio", *sys.argv[1:]]))

@@ -91,7 +91,7 @@ def _run(plan: FinetunePlan, output: Path, model: str, minutes: float | None, qu
 
     check_weights(model)
     with console.progress_bar("old clips", quiet) as tick:
-        make_old_clips(plan, lambda texts, seconds: _generate(model, texts, seconds), tick)
+        make_old_clips(plan, lambda *clips: _generate(model, *clips), tick)
     num_done = _train(plan, output, model, minutes, quiet, run_training)
     adapter = output / ADAPTER_FILE
     result = adapter if plan.recipe.adapter is not None else output
@@ -110,13 +110,15 @@ def _train(
     return num_done
 
 
-def _generate(model: str, prompts: Sequence[str], duration: float) -> Iterator[tuple[Any, int]]:
-    """Generate old clips, one for each prompt, by the model as it is."""
+def _generate(
+    model: str, prompts: Sequence[str], duration: float, seed: int
+) -> Iterator[tuple[Any, int]]:
+    """Yield old clips, one for each prompt, by the model as it is, each as soon as it is there."""
     from ..pipeline import load
-    from ..train.finetune import OLD_CLIPS_SEED
 
     loaded = load(model, low_memory=True)
-    for clip in loaded.generate(prompts, duration=duration, seed=OLD_CLIPS_SEED, candidates=1):
+    requests = loaded.resolve_requests(prompts, duration=duration, seed=seed, candidates=1)
+    for clip in loaded.run(requests):
         yield clip.samples, clip.sample_rate
 
 

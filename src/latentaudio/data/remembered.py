@@ -36,6 +36,7 @@ class Remembered:
         """
         self.path = path
         self._new: dict[bytes, str] = {}
+        self._failure = ""
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
@@ -52,35 +53,36 @@ class Remembered:
             return MISSING
 
     def set(self, key: str, value: Any) -> None:
-        """Remember a value.
-
-        Raises:
-            DataError: The file cannot be written.
-        """
+        """Remember a value. If the file cannot be written, only `save` says so."""
         with self._lock:
             self._new[_digest(key)] = json.dumps(value)
-            is_full = len(self._new) >= _MAX_NEW
-        if is_full:
-            self.save()
+            if len(self._new) >= _MAX_NEW:
+                self._flush()
 
     def save(self) -> None:
         """Write all values.
 
         Raises:
-            DataError: The file cannot be written.
+            DataError: The file cannot be written, now or when memory was full.
         """
         with self._lock:
-            if not self._new:
-                return
-            try:
-                with created_folder(self.path.parent):
-                    self._write()
-            except (OSError, sqlite3.Error) as error:
-                self._new.clear()
-                raise DataError(
-                    f"cannot write {self.path} ({error}); choose another place or free some space"
-                ) from None
-            self._new.clear()
+            if self._new:
+                self._flush()
+            failure = self._failure
+            self._failure = ""
+        if failure:
+            raise DataError(
+                f"cannot write {self.path} ({failure}); choose another place or free some space"
+            )
+
+    def _flush(self) -> None:
+        """Write the new values, or note why they are lost."""
+        try:
+            with created_folder(self.path.parent):
+                self._write()
+        except (OSError, sqlite3.Error) as error:
+            self._failure = str(error)
+        self._new.clear()
 
     def _stored(self, digest: bytes) -> str | None:
         """Return a value of the file; None if there is none, or if the file is damaged."""

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config.audio_formats import FORMATS
-from ..config.parsing import parse_json, read_bounded
+from ..config.parsing import read_bounded
+from ..data.sources.base import CAPTION_KEYS, FILE_KEYS, Record, captions_of, is_empty
+from ..data.sources.tables import READERS
 from ..errors import DataError, first_line
 from .subset_lists import SUBSETS
 
 EXTENSIONS = (*FORMATS, ".aif", ".oga")
 """Extensions of files that count as clips."""
-NAME_KEYS = ("file_name", "file", "name", "audio", "path", "youtube_id", "ytid", "audiocap_id")
-CAPTION_KEYS = ("caption", "text", "prompt", "transcript")
-_NUMBERED_CAPTION = re.compile(r"caption_\d+")  # columns of Clotho
+NAME_KEYS = (*FILE_KEYS, "name", "youtube_id", "ytid", "audiocap_id")
+"""Columns with the name of a clip; a list need not lie beside its sounds."""
 _AUDIOSET_NAME = re.compile(r"Y[\w-]{11}")
 """Names of AudioSet's and AudioCaps' files: Y and the YouTube id."""
 CLASS_KEYS = ("class", "kind", "label", "category")
@@ -95,9 +96,9 @@ def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
     """Return the captions of clips by name; a clip may have several.
 
     Args:
-        path: A .csv or .tsv with a header, a .jsonl of objects, or a .json with an object of name
-            and caption (or list of captions). Columns and keys: file_name, file, name, ytid or
-            youtube_id; caption, text, prompt, or caption_1, caption_2, ...
+        path: A table as data sets have it (.csv, .tsv, .jsonl or .parquet), or a .json with a list
+            of objects or an object of names and captions. Columns with the name: `NAME_KEYS`; with
+            captions: those of data sets, or else `transcript`.
 
     Raises:
         DataError: It cannot be read or has no captions.
@@ -217,82 +218,39 @@ def short_names(paths: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _read_rows(path: Path) -> list[Mapping[str, object]]:
-    """The rows of a list of captions."""
-    try:
-        return _ROWS[path.suffix.lower()](read_bounded(path))
-    except KeyError:
+    """The rows of a list of captions, with the names of columns in small letters."""
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
         raise DataError(
             f"{path} is no list of captions that can be read; give a .csv, .jsonl or .json file"
-        ) from None
-    except OSError as error:
-        raise DataError(f"cannot read {path} ({error.strerror or error}); check the name") from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is no list of captions: {first_line(error)}") from None
-
-
-def _csv_rows(text: str, delimiter: str = ",") -> list[Mapping[str, object]]:
-    import csv
-    import io
-
+        )
     rows: list[Mapping[str, object]] = []
-    try:
-        rows += csv.DictReader(io.StringIO(text), delimiter=delimiter)
-    except csv.Error as error:
-        raise ValueError(str(error)) from None
+    for position, row in reader(path):
+        if isinstance(row, Record):
+            raise DataError(f"{position}: {row.problem}")
+        if not isinstance(row, dict):
+            raise DataError(f"{position} is no object with a name and a caption; correct the line")
+        rows.append({str(key).strip().lower(): value for key, value in row.items()})
     return rows
-
-
-def _json_line_rows(text: str) -> list[Mapping[str, object]]:
-    rows: list[Mapping[str, object]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            row = parse_json(line)
-            if not isinstance(row, dict):
-                raise ValueError(f"line {number} is no object")
-            rows.append(row)
-    return rows
-
-
-def _json_rows(text: str) -> list[Mapping[str, object]]:
-    value = parse_json(text)
-    if isinstance(value, list):
-        if not all(isinstance(row, dict) for row in value):
-            raise ValueError("a row is no object")
-        return value
-    if not isinstance(value, dict):
-        raise ValueError("it is neither an object nor a list")
-    rows: list[Mapping[str, object]] = []
-    for name, captions in value.items():
-        for caption in captions if isinstance(captions, list) else [captions]:
-            rows.append({"name": name, "caption": caption})
-    return rows
-
-
-_ROWS = {
-    ".csv": _csv_rows,
-    ".tsv": lambda text: _csv_rows(text, "\t"),
-    ".jsonl": _json_line_rows,
-    ".json": _json_rows,
-}
 
 
 def _name_of(row: Mapping[str, object], path: Path) -> str:
     """Name of a row, without extension."""
-    name = next((row[key] for key in NAME_KEYS if row.get(key)), None)
+    name = next((row[key] for key in NAME_KEYS if not is_empty(row.get(key))), None)
     if not isinstance(name, str | int):
         raise _missing("name", NAME_KEYS, row, path)
     return _without_extension(str(name))
 
 
 def _captions_of(row: Mapping[str, object], path: Path) -> list[str]:
-    """Captions of a row; several where their columns are numbered."""
-    key = next((key for key in CAPTION_KEYS if row.get(key)), None)
-    keys = [key] if key else [key for key in row if _NUMBERED_CAPTION.fullmatch(str(key))]
-    captions = [row[key] for key in keys]
-    texts = [caption for caption in captions if isinstance(caption, str) and caption]
-    if not texts or (key and len(texts) < len(captions)):
+    """Captions of a row, as training reads them; without any, the words that are spoken."""
+    try:
+        captions = captions_of(row) or captions_of({"text": row.get("transcript")})
+    except TypeError as error:
+        raise DataError(f"a row of {path} has no captions ({error}); correct it") from None
+    if not captions:
         raise _missing("caption", CAPTION_KEYS, row, path)
-    return texts
+    return list(captions)
 
 
 def _missing(what: str, keys: Sequence[str], row: Mapping[str, object], path: Path) -> DataError:

@@ -12,7 +12,7 @@ import scipy.stats
 
 from ..errors import UsageError
 from .metrics.base import mean_measurement
-from .report import Evaluation, Value, format_number
+from .report import Evaluation, Value, aligned, format_number
 
 NUM_PERMUTATIONS = 9999
 _BATCH = 256  # permutations at once
@@ -111,8 +111,7 @@ def table(differences: list[Difference]) -> str:
                 each.better,
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(aligned(rows))
 
 
 def _mean_difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:

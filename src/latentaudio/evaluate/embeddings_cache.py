@@ -99,9 +99,8 @@ class EmbeddingsCache:
                 self._temporary.cleanup()
 
     def has(self, audio: str, key: str) -> bool:
-        """Return whether there is an entry of an audio file."""
-        rows = self._execute("SELECT 1 FROM checked WHERE audio = ? AND key = ?", (audio, key))
-        return rows.fetchone() is not None
+        """Return whether there is an undamaged entry of an audio file."""
+        return self._get(audio, key) is not None
 
     def get_features(self, audio: str, key: str) -> ClipFeatures | None:
         """Return the features of an audio file; None if there are none or they are damaged."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Embeddings = NDArray[np.floating]
-Unit = Literal["clips", "windows"]
+PointKind = Literal["clips", "windows"]
 """One point of a distribution: the mean over a clip's windows, or each window."""
 
 MAX_MAGNITUDE = 1e20
@@ -61,7 +61,7 @@ class FeatureSet:
         """Return the number of clips."""
         return len(self.names)
 
-    def points(self, index: int, unit: Unit) -> NDArray[np.float64]:
+    def points(self, index: int, unit: PointKind) -> NDArray[np.float64]:
         """Return the points of one clip, [1, E] or [W, E], in float64."""
         if unit == "clips" and index in self._means:
             return self._means[index]
@@ -74,7 +74,7 @@ class FeatureSet:
         return mean
 
     def iterate(
-        self, unit: Unit, indices: Sequence[int] | None = None
+        self, unit: PointKind, indices: Sequence[int] | None = None
     ) -> Iterator[NDArray[np.float64]]:
         """Iterate over the points of clips, one array [1, E] or [W, E] each.
 

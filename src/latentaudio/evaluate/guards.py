@@ -6,7 +6,7 @@ What cannot be right is an error. What can be right is a warning, which the resu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -127,21 +127,37 @@ def find_candidates(candidates: int | None, ranker: str | None) -> list[str]:
     return [f"each clip is the best of {candidates} candidates{by}"]
 
 
-def check_ranker(ranker: str | None, scorer: str, is_allowed: bool) -> list[str]:
-    """Check that clips are not rated by the network that selected them.
+def check_ranker(
+    ranker: str | None,
+    scorer: str,
+    sha256: str,
+    find_sha256: Callable[[str], str | None],
+    is_allowed: bool,
+) -> list[str]:
+    """Check that clips are not rated by the network that selected them, whatever its path.
 
     Args:
         ranker: the network that ranked candidates; None if none did.
         scorer: the network that rates.
+        sha256: hash of its weights.
+        find_sha256: returns the hash of a ranker's weights, or None.
         is_allowed: whether the user has asked for it.
 
     Returns:
-        A warning if it is so, and allowed.
+        A warning if it is so, and allowed, or if it is not known.
 
     Raises:
         UsageError: It is so, and not allowed.
     """
-    if ranker is None or ranker != scorer:
+    if ranker is None:
+        return []
+    ranker_sha256 = sha256 if ranker == scorer else find_sha256(ranker)
+    if ranker_sha256 is None:
+        return [
+            f"the weights of {ranker}, which ranked the candidates, are not on this machine; "
+            f"if {scorer} has the same weights, the score is too good"
+        ]
+    if ranker_sha256 != sha256:
         return []
     if not is_allowed:
         raise UsageError(

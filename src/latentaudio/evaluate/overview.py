@@ -17,7 +17,7 @@ from .clips import read_classes
 from .extraction import Extraction
 from .features import FeatureSet
 from .metrics.frechet import fit_gaussian
-from .mini.outside_ear import GENERAL_LABELS, SCENE_LABELS
+from .mini.yamnet_classifier import GENERAL_LABELS, SCENE_LABELS
 from .report import EmbeddingMap
 
 MAX_MAP_POINTS = 1000

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ..errors import UsageError
-from .features import Unit
+from .features import PointKind
 
 SigmoidKL = Literal["bernoulli", "sum"]
 Resampler = Literal["soxr", "sinc"]
@@ -52,7 +52,7 @@ class Protocol:
     metrics: tuple[str, ...]
     backbones: tuple[str, ...]
     differs: str = ""
-    unit: Unit = "clips"
+    unit: PointKind = "clips"
     resampler: Resampler = "soxr"
     channel_mix: ChannelMix = "mean"
     removes_mean: bool = False

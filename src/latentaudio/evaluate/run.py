@@ -44,7 +44,7 @@ from .request import (
     network_need,
 )
 from .resampling import resampler_name
-from .statement import Statement, complete_statement, network_label
+from .statement import Statement, complete_statement, network_label, sha256_of_ranker
 from .text_similarity import captions_sha256, similarities
 
 
@@ -305,10 +305,14 @@ def _add(
         name = spec.name if spec else None
         results.missing.append(NotComputed(metric=metric.name, backbone=name, reason=reason))
         return
-    if spec and "texts" in metric.needs:
-        scorer = network_label(spec.name, request.weights)
-        is_allowed = request.allow_same_ranker
-        results.warnings += guards.check_ranker(statement.ranker, scorer, is_allowed)
+    if spec and backbone and "texts" in metric.needs:
+        results.warnings += guards.check_ranker(
+            statement.ranker,
+            network_label(spec.name, request.weights),
+            backbone.weights_sha256,
+            sha256_of_ranker,
+            request.allow_same_ranker,
+        )
     results.values += _measure(metric, spec, backbone, sides, request, statement)
 
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..errors import UsageError, WeightsError
+from ..loaders.resolve import find_local
+from .backbones import get_backbone
 from .clip_facts import ClipFacts
 from .guards import common_tag
 
@@ -74,3 +77,23 @@ def network_label(name: str, weights: Mapping[str, Path]) -> str:
         weights: paths by name of the backbone.
     """
     return f"{name}={weights[name]}" if name in weights else name
+
+
+def sha256_of_ranker(ranker: str) -> str | None:
+    """Return the hash of the weights of the network that ranked candidates.
+
+    Args:
+        ranker: its label, such as mini-clap or clap=PATH.
+
+    Returns:
+        The hash; None if the network or its weights are not on this machine.
+    """
+    name, _, model = ranker.partition("=")
+    try:
+        spec = get_backbone(name)
+        weights = find_local(model) if model else None
+        if model and weights is None:
+            return None
+        return spec.load(weights).weights_sha256
+    except (UsageError, WeightsError):
+        return None

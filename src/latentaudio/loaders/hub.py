@@ -94,6 +94,7 @@ def fetch_file(
     *,
     to: Path | None = None,
     revision: str | None = None,
+    is_offline: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Return one file of a repository, downloaded if it is missing (see `fetch`).
@@ -103,9 +104,18 @@ def fetch_file(
         name: The file's path in the repository.
         to: Folder to put it into; None: the snapshot in the cache.
         revision: Branch, tag or commit; None: main.
+        is_offline: Whether only a file of the cache is returned.
         progress: Called with the bytes that have arrived and all bytes.
     """
-    return fetch(repo, [glob.escape(name)], to=to, revision=revision, progress=progress) / name
+    folder = fetch(
+        repo,
+        [glob.escape(name)],
+        to=to,
+        revision=revision,
+        is_offline=is_offline,
+        progress=progress,
+    )
+    return folder / name
 
 
 def default_files(names: Sequence[str], variant: str = "") -> list[str]:

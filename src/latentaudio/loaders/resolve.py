@@ -129,17 +129,30 @@ def hub_location(name: str) -> tuple[str, str | None]:
     raise WeightsError(f"this installation has no weights of {name!r}; {remedy}")
 
 
-def _locate(source: str | Path) -> tuple[str, Path]:
+def find_local(source: str | Path) -> Path | None:
+    """Return the folder or file of a model on this machine; None if it is not there.
+
+    Args:
+        source: As for `resolve_model`. Nothing is downloaded.
+    """
+    try:
+        return _locate(source, is_offline=True)[1]
+    except (UsageError, WeightsError):
+        return None
+
+
+def _locate(source: str | Path, is_offline: bool = False) -> tuple[str, Path]:
     """Return a model's name, and its folder or file; published ones are downloaded."""
     name = str(source)
     if name in MODELS:
-        return name, ASSETS / name if bundled_bytes(MODELS[name]) else _download(name)
+        is_bundled = bool(bundled_bytes(MODELS[name]))
+        return name, ASSETS / name if is_bundled else _download(name, is_offline)
     path = Path(os.path.expanduser(source))  # noqa: PTH111  # a Path raises for unknown users
     if os.path.exists(path):  # noqa: PTH110  # a Path raises for long names
         return name, path
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         try:
-            return name, _download(name)
+            return name, _download(name, is_offline)
         except (UsageError, WeightsError) as error:
             raise type(error)(f"there is no folder {name}, and as a hub id: {error}") from None
     similar = get_close_matches(name, MODELS, 1)
@@ -147,11 +160,13 @@ def _locate(source: str | Path) -> tuple[str, Path]:
     raise UsageError(f"{name!r} is not a model, a folder or a file; {hint}: {', '.join(MODELS)}")
 
 
-def _download(name: str) -> Path:
+def _download(name: str, is_offline: bool) -> Path:
     from .hub import fetch, fetch_file
 
     repository, file = hub_location(name)
-    return fetch(repository) if file is None else fetch_file(repository, file)
+    if file is None:
+        return fetch(repository, is_offline=is_offline)
+    return fetch_file(repository, file, is_offline=is_offline)
 
 
 def apply_reference(

@@ -30,6 +30,7 @@ from .recipe import Recipe
 from .skeleton import MAX_FRAMES, build_skeleton
 from .stages.base import Batch, Stage
 from .step_time import Timer, clips_per_batch, seconds_per_step
+from .trainable import enable_gradients_of
 
 PROCESS_BYTES = 550_000_000
 """Python, torch and transformers without any tensor, measured on Linux."""
@@ -245,12 +246,11 @@ def measure_step(stage: Stage, device_type: str, dtype: torch.dtype | None) -> S
     peak = 0
     activations = 0
     flops = 0
-    owners: dict[int, str] = {}
+    parameters = {}
     for name, module in stage.trainables.items():
-        owners |= {id(p): name for p in _parameters([module], requires_grad=True)}
+        parameters[name] = list(_parameters([module], requires_grad=True))
     for name in stage.trainables:
-        for parameter in trained:
-            parameter.requires_grad_(owners[id(parameter)] == name)
+        enable_gradients_of(name, parameters)
         counter = FlopCounterMode(display=False)
         kernels.flops = 0
         live = LiveMemory([*stage.trainables.values(), *stage.frozen.values(), batch])
@@ -306,15 +306,13 @@ def _run_losses(
         is_autocast = kernels.dtype is not None
         stack.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=is_autocast))
         losses = stage.losses(batch, name, Generator())
-        total = torch.zeros((), device="meta")
-        for loss_name, loss in losses.items():
-            total = total + stage.loss_weights.get(loss_name, 1.0) * loss
+        total = stage.total_loss(losses)
         kernels.copies.clear()
         for counter in counters:
             if isinstance(counter, LiveMemory):
                 counter.at_backward = counter.live
         total.backward()
-        del losses, loss, total
+        del losses, total
 
 
 def _parameters(modules: Iterable[nn.Module], requires_grad: bool) -> Iterable[nn.Parameter]:

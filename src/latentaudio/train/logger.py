@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..config.parsing import parse_json
 from ..fileio import atomic_write
 from .loggers import LoggedPreview, Logger, open_loggers
 from .recipe import Recipe
@@ -113,17 +112,6 @@ class RunLogger:
         self.log_file.close()
         for logger in self.loggers:
             logger.close()
-
-
-def read_log(run_folder: Path, name: str = LOG_FILE) -> list[dict[str, float]]:
-    """Return the entries of a run's log, one per `log_every` steps.
-
-    Args:
-        run_folder: Folder of the run.
-        name: `LOG_FILE` or `VALIDATION_FILE`.
-    """
-    lines = (run_folder / name).read_text(encoding="utf-8").splitlines()
-    return [parse_json(line) for line in lines]
 
 
 def mel_to_image(log_mel: Tensor) -> np.ndarray:

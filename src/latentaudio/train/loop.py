@@ -38,7 +38,7 @@ from .sessions import had_several_processes, record_session, this_session
 from .sharding import full_tensors, shard_module
 from .stages.base import Batch, PrepareProgress, Stage, build_stage, clips_in
 from .stages.likeness import LIKENESS, warn_of_copies
-from .trainable import Trainable, averaged_weights, build_trainables
+from .trainable import Trainable, averaged_weights, build_trainables, enable_gradients_of
 from .validation import move_to, validation_losses
 
 StepCallback: TypeAlias = Callable[[int, int, dict[str, float], float], None]
@@ -327,8 +327,9 @@ def _train_step(run: _Run, step: int, time_fraction: float) -> dict[str, float]:
     logged: dict[str, float] = {}
     # Dropout inside the modules draws from the global generator.
     torch.manual_seed(recipe.seed * _SEED_STRIDE + step)
+    parameters = {name: trainable.parameters for name, trainable in run.trainables.items()}
     for index, (name, trainable) in enumerate(run.trainables.items()):
-        _enable_gradients_of(trainable, run.trainables)
+        enable_gradients_of(name, parameters)
         for micro, batch in batches.items():
             logged |= _add_gradients(run, batch, name, (step, micro, index))
         if not run.is_sharded:  # otherwise the backward pass adds the gradients
@@ -365,9 +366,7 @@ def _add_gradients(
     dtype = fast_dtype(run.device, recipe.precision)
     with torch.autocast(run.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
         losses = run.stage.losses(batch, name, generator)
-        total = torch.zeros((), device=run.device)
-        for loss_name, loss in losses.items():
-            total = total + run.stage.loss_weights.get(loss_name, 1.0) * loss
+        total = run.stage.total_loss(losses)
     values = {loss_name: float(loss.detach()) for loss_name, loss in losses.items()}
     position = step * num_micro_batches + micro
     run.monitor.check_losses(step + 1, values, lambda: run.stage.clip_names(position))
@@ -375,13 +374,6 @@ def _add_gradients(
     scale = run.processes.count if run.is_sharded else 1
     (total * scale / num_micro_batches).backward()
     return values
-
-
-def _enable_gradients_of(active: Trainable, trainables: dict[str, Trainable]) -> None:
-    """Let gradients reach one trainable only: a generator must not change its discriminator."""
-    for trainable in trainables.values():
-        for parameter in trainable.parameters:
-            parameter.requires_grad_(trainable is active)
 
 
 def _save(run: _Run, step: int, seconds: float) -> None:

@@ -21,7 +21,7 @@ from .recipe import Recipe
 from .skeleton import build_skeleton
 from .stages.base import Stage, stage_class
 from .stages.latent_stage import LatentStage
-from .trainable import Trainable, build_trainables
+from .trainable import Trainable, build_trainables, enable_gradients_of
 from .validation import move_to
 
 Timer = Callable[[], float]
@@ -115,16 +115,13 @@ def _time_step(
     dtype = fast_dtype(device, stage.recipe.precision)
     losses_s = 0.0
     update_s = 0.0
+    parameters = {name: trainable.parameters for name, trainable in trainables.items()}
     for name, trainable in trainables.items():
-        for other in trainables.values():
-            for parameter in other.parameters:
-                parameter.requires_grad_(other is trainable)
+        enable_gradients_of(name, parameters)
         start = timer()
         with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
             losses = stage.losses(batch, name, Generator().manual_seed(step))
-            total = torch.zeros((), device=device)
-            for loss_name, loss in losses.items():
-                total = total + stage.loss_weights.get(loss_name, 1.0) * loss
+            total = stage.total_loss(losses)
         total.backward()
         total.item()  # waits for the device
         middle = timer()

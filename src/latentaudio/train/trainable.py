@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,18 @@ from .optim import Ema, build_optimizer
 from .recipe import Recipe
 from .sharding import distribute_like, distribute_states, full_tensors
 from .stages.base import Stage
+
+
+def enable_gradients_of(active: str, parameters: Mapping[str, Iterable[nn.Parameter]]) -> None:
+    """Let gradients reach one trainable only: a generator must not change its discriminator.
+
+    Args:
+        active: Name of the trainable.
+        parameters: Parameters that are trained, by the name of their trainable.
+    """
+    for name, members in parameters.items():
+        for parameter in members:
+            parameter.requires_grad_(name == active)
 
 
 @dataclass

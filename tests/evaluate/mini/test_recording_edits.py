@@ -11,7 +11,7 @@ from latentaudio.evaluate.mini.recording_edits import (
     level_db,
     steady_recordings,
 )
-from latentaudio.evaluate.mini.report import Report
+from latentaudio.evaluate.mini.unfinished import ReportStore
 
 RATE = 16000
 
@@ -53,12 +53,12 @@ class FakeModel:
         return self._result(np.zeros_like(audio_prompt))
 
 
-class FakeEar:
+class FakeYAMNet:
     """Finds rain in sounds below 0.15 RMS, a bell in louder ones, nothing in silence."""
 
     labels = {"rain": {}, "bell": {}}  # noqa: RUF012
 
-    def answer(self, samples, name):
+    def recognize(self, samples, name):
         level = float(np.sqrt(np.mean(np.square(samples))))
         found = "" if level == 0 else "rain" if level < 0.15 else "bell"
         return SimpleNamespace(is_top5=found == name)
@@ -66,8 +66,8 @@ class FakeEar:
 
 def measure(model):
     recordings = [("rain", noise(5.5, seed=k)) for k in range(3)]
-    report = Report("fake")
-    evaluate_recording_edits(RecordingEdits(model, FakeEar(), recordings), report)
+    benchmark = RecordingEdits(model, FakeYAMNet(), recordings)
+    report = evaluate_recording_edits(benchmark, ReportStore("fake"))
     return {metric.name: metric for metric in report.metrics}
 
 
@@ -84,7 +84,7 @@ def test_a_right_level_passes_and_a_wrong_one_fails():
     assert right[ends].value < 0.5 < wrong[ends].value
 
 
-def test_the_upper_band_is_removed_before_it_is_made_anew():
+def test_the_upper_band_is_removed_before_it_is_regenerated():
     model = FakeModel()
     metrics = measure(model)
     spectrum = np.abs(np.fft.rfft(model.sources[0]))
@@ -93,7 +93,7 @@ def test_the_upper_band_is_removed_before_it_is_made_anew():
     assert metrics["super-resolution: difference of level, dB"].value > 12
 
 
-def test_the_ear_names_transfers_and_audio_prompts():
+def test_yamnet_names_transfers_and_audio_prompts():
     metrics = measure(FakeModel())
     assert metrics["transfer at 0.3: kind of the source among five"].value == 1.0
     assert metrics["transfer at 0.7: bell among five"].value == 1.0

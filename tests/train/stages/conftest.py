@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 from conftest import TINY, TINY_FILM
+from run_logs import read_log
 
 from latentaudio.config import registry
-from latentaudio.train.logger import read_log
 from latentaudio.train.loop import train
 from latentaudio.train.pre_encode import FOLDER_NAME, pre_encode
 from latentaudio.train.recipe import Recipe

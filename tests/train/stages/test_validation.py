@@ -8,10 +8,11 @@ import pytest
 import soundfile
 from conftest import TINY
 from PIL import Image
+from run_logs import read_log
 
 from latentaudio.data.manifest import read_manifest
 from latentaudio.errors import ConfigError, UsageError
-from latentaudio.train.logger import VALIDATION_FILE, read_log
+from latentaudio.train.logger import VALIDATION_FILE
 from latentaudio.train.loggers import LOGGERS
 from latentaudio.train.loop import train
 from latentaudio.train.stages.base import build_stage

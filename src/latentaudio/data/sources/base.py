@@ -27,6 +27,8 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test", "evaluation": "test", "eval": "test",
 }  # fmt: skip
 """Words for the three splits."""
+MAX_JSON_BYTES = 2**30
+"""Longest JSON file: WavCaps has some 200 MB."""
 MAX_REPEATS = 1000
 _NUMBERED_CAPTION = re.compile(r"(?:raw_)?caption_?\d{1,3}")
 _FOLDER_REPEATS = re.compile(r"([1-9]\d{0,2})_(.+)")

@@ -9,10 +9,8 @@ from typing import Any
 
 from ...config.parsing import parse_json, read_bounded
 from ...errors import first_line
-from .base import Record, type_name
+from .base import MAX_JSON_BYTES, Record, type_name
 
-_MAX_BYTES = 2**30
-"""Longest file: WavCaps has some 200 MB."""
 _BYTES_TRIED = 2**12
 
 
@@ -41,7 +39,7 @@ def read_json(file: Path) -> dict[str, Any] | Record:
         file: The file.
     """
     try:
-        content = parse_json(read_bounded(file, _MAX_BYTES))
+        content = parse_json(read_bounded(file, MAX_JSON_BYTES))
         if not isinstance(content, dict):
             raise ValueError(f"it is {type_name(content)}, not an object")
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Rows of tables on disk: JSON lines, CSV and Parquet, with the line that each stands on."""
+"""Rows of tables on disk: JSON lines, JSON, CSV and Parquet, with the line that each stands on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ...config.extras import install_command
-from ...config.parsing import parse_json
+from ...config.parsing import parse_json, read_bounded
 from ...errors import DataError, first_line
-from .base import FILE_KEYS, Place, Record, bad_row, record_of_row, split_of_name
+from .base import (
+    FILE_KEYS,
+    MAX_JSON_BYTES,
+    Place,
+    Record,
+    bad_row,
+    record_of_row,
+    split_of_name,
+    type_name,
+)
 
 HUB_EXTRA = install_command("hub")
 _MAX_LINE_BYTES = 2**24
@@ -42,6 +51,37 @@ def json_rows(table: Path) -> Iterator[Row]:
                 yield position, Record(position=position, problem=problem)
             except ValueError as error:
                 yield position, bad_row(position, first_line(error))
+
+
+def json_file_rows(table: Path) -> Iterator[Row]:
+    """Yield the rows of a JSON file that is a table.
+
+    It is a list of objects, an object with such a list as `data`, or an object of names and
+    captions.
+
+    Args:
+        table: The file.
+    """
+    opened(table).close()
+    try:
+        content = parse_json(read_bounded(table, MAX_JSON_BYTES))
+    except (OSError, ValueError) as error:
+        yield str(table), bad_row(str(table), first_line(error))
+        return
+    if isinstance(content, dict) and not _is_list_of_objects(content.get("data")):
+        for name, captions in content.items():
+            yield f"{table}:{name}", {"name": name, "captions": captions}
+        return
+    rows = content["data"] if isinstance(content, dict) else content
+    if not isinstance(rows, list):
+        yield str(table), bad_row(str(table), f"it is {type_name(rows)}")
+        return
+    for number, row in enumerate(rows, 1):
+        yield f"{table}:{number}", row
+
+
+def _is_list_of_objects(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def csv_rows(table: Path) -> Iterator[Row]:
@@ -156,6 +196,7 @@ def opened(table: Path) -> Any:
 
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".jsonl": json_rows,
+    ".json": json_file_rows,
     ".csv": csv_rows,
     ".tsv": csv_rows,
     ".parquet": parquet_rows,

@@ -12,6 +12,7 @@ import shutil
 import tarfile
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -169,7 +170,8 @@ def _index(shard: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError):
         pass
     index = index_tar(shard)
-    with atomic_write(cached) as temporary:
+    # without a place to keep it, the tar is indexed again next time
+    with suppress(DataError), atomic_write(cached) as temporary:
         temporary.write_text(json.dumps(index), encoding="utf-8")
     return index
 

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from ..features import Embeddings, FeatureSet, Unit
+from ..features import Embeddings, FeatureSet, PointKind
 from .base import (
     Measurement,
     MetricInputs,
@@ -129,7 +129,9 @@ class Influence:
         return np.asarray(centered @ self.shift + spread - self.expected)
 
 
-def clip_influences(features: FeatureSet, unit: Unit, first: Gaussian, second: Gaussian) -> Matrix:
+def clip_influences(
+    features: FeatureSet, unit: PointKind, first: Gaussian, second: Gaussian
+) -> Matrix:
     """Return the influence of every clip of a set on the distance of its Gaussian, [number]."""
     influence = Influence(first, second)
     sums = [influence(points).sum() for points in features.iterate(unit)]

@@ -10,6 +10,7 @@ E size of an embedding.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -300,7 +301,7 @@ def load_classifier(folder: Path) -> SoundClassifier:
     except FileNotFoundError:
         raise WeightsError(
             f"{folder} contains no sound classifier; train one with "
-            f"python recipes/mini/train_classifier.py --output {folder}"
+            f"python recipes/mini/train_classifier.py --output {shlex.quote(str(folder))}"
         ) from None
     except (
         OSError, SafetensorError, ArithmeticError, AttributeError, LookupError, RuntimeError,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from .prompts import RATE, EvalPrompt, class_prompts
 from .quality import is_correct
 from .report import Metric, Report
 from .seams import envelope_correlation, is_seam_detected
+from .unfinished import ReportStore
 
 if TYPE_CHECKING:
     from ...pipeline import AudioLDM
@@ -64,25 +66,32 @@ class EditingBenchmark:
         return float(is_correct(predictions, self.classifier.class_names, targets).mean())
 
 
-def evaluate_editing(benchmark: EditingBenchmark, name: str) -> Report:
+def evaluate_editing(
+    benchmark: EditingBenchmark, name: str, store: ReportStore | None = None
+) -> Report:
     """Compute every metric of editing.
 
     Args:
         benchmark: the model under test and the size of the test.
         name: name of the model, for the report.
+        store: the report of a stopped command, which goes on.
 
     Returns:
         The report.
+
+    Raises:
+        DataError: the store cannot be written.
     """
-    report = Report(name)
-    for measure in (
-        _measure_transfer,
-        _measure_inpainting,
-        _measure_loops,
-        _measure_audio_prompts,
-        _measure_window_boundaries,
-    ):
-        measure(benchmark, report)
+    store = store or ReportStore(name)
+    parts = {
+        "transfer": _measure_transfer,
+        "inpainting": _measure_inpainting,
+        "loops": _measure_loops,
+        "audio prompts": _measure_audio_prompts,
+        "window boundaries": _measure_window_boundaries,
+    }
+    report = store.report
+    store.measure({key: partial(measure, benchmark, report) for key, measure in parts.items()})
     return report
 
 

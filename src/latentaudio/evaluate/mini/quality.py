@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from .classifier import Predictions, SoundClassifier
 from .determinism import Generate, measure_determinism
 from .prompts import RATE, EvalPrompt, attribute_prompts, class_prompts, order_prompts, render_class
 from .report import Metric, Report
+from .unfinished import ReportStore
 
 Clips = list[np.ndarray]
 Reconstruct = Callable[[Clips], Clips]
@@ -111,6 +113,7 @@ def evaluate_quality(
     reconstruct: Reconstruct | None = None,
     similarity: Similarity | None = None,
     generate_batched: Generate | None = None,
+    store: ReportStore | None = None,
 ) -> Report:
     """Compute every quality metric of a model. Metrics whose function is None are left out.
 
@@ -120,29 +123,51 @@ def evaluate_quality(
         reconstruct: clips through VAE and vocoder.
         similarity: CLAP similarities of clips and prompts.
         generate_batched: as `benchmark.generate`, in float32 and with two prompts in one batch.
+        store: the report of a stopped command, which goes on.
 
     Returns:
         The report.
 
     Raises:
         ConfigError: too few prompts, or the classifier lacks a sound class.
+        DataError: the store cannot be written.
     """
     _validate(benchmark)
-    report = Report(model)
+    store = store or ReportStore(model)
+    report = store.report
+    parts: dict[str, Callable[[], None]] = {
+        "classes": partial(_add_classes, benchmark, report, reconstruct, similarity),
+        "out of distribution": partial(_add_out_of_distribution, benchmark, report),
+    }
+    for group, check in enumerate(ATTRIBUTE_CHECKS.values(), _GROUP_FIRST_ATTRIBUTE):
+        parts[check.name] = partial(_add_attribute, benchmark, report, check, group)
+    parts["order"] = partial(_add_order, benchmark, report)
+    parts["determinism"] = partial(_add_determinism, benchmark, report, generate_batched)
+    store.measure(parts)
+    return report
+
+
+def _add_classes(
+    benchmark: QualityBenchmark,
+    report: Report,
+    reconstruct: Reconstruct | None,
+    similarity: Similarity | None,
+) -> None:
+    """What is measured on one clip of each prompt over all sound classes."""
     prompts = list(class_prompts(benchmark.num_clips, benchmark.seed, benchmark.duration))
     clips = benchmark.clips("all classes", [p.prompt for p in prompts], _GROUP_CLASSES)
     _add_classifier_metrics(benchmark, report, prompts, clips, reconstruct)
-    _add_out_of_distribution(benchmark, report)
-    for group, check in enumerate(ATTRIBUTE_CHECKS.values(), _GROUP_FIRST_ATTRIBUTE):
-        _add_attribute(benchmark, report, check, group)
-    _add_order(benchmark, report)
     if similarity:
         _add_retrieval(benchmark, report, prompts, clips, similarity)
+
+
+def _add_determinism(
+    benchmark: QualityBenchmark, report: Report, generate_batched: Generate | None
+) -> None:
     benchmark.progress("determinism", 0, 1)
     report.metrics += measure_determinism(
         benchmark.generate, generate_batched, benchmark.duration, benchmark.seed
     )
-    return report
 
 
 def is_correct(

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
-from .outside_ear import OutsideEar
 from .prompts import RATE
 from .report import Metric, Report
 from .seams import is_seam_detected
+from .unfinished import ReportStore
+from .yamnet_classifier import YAMNetClassifier
 
 if TYPE_CHECKING:
     from ...pipeline import AudioLDM
@@ -45,11 +47,11 @@ _EDGE_S = 0.5  # nothing is detected nearer to the ends
 
 @dataclass(frozen=True)
 class RecordingEdits:
-    """A model under test, recordings and the ear that names results.
+    """A model under test, recordings and the network that names results.
 
     Attributes:
         model: the model.
-        ear: YAMNet with the labels of every kind.
+        yamnet: YAMNet with the labels of every kind.
         recordings: (kind, samples [N] at 16 kHz). The model was not trained on them.
         num_clips: most recordings per metric.
         seed: of the clips.
@@ -57,23 +59,36 @@ class RecordingEdits:
     """
 
     model: AudioLDM
-    ear: OutsideEar
+    yamnet: YAMNetClassifier
     recordings: Sequence[Recording]
     num_clips: int = 50
     seed: int = 0
     progress: Callable[[str, int, int], None] = lambda work, done, total: None
 
 
-def evaluate_recording_edits(benchmark: RecordingEdits, report: Report) -> None:
-    """Add every metric to a report.
+def evaluate_recording_edits(benchmark: RecordingEdits, store: ReportStore) -> Report:
+    """Compute every metric of edits of recordings.
 
     Args:
         benchmark: the model under test and the recordings.
-        report: of any metrics.
+        store: a new report, or that of a stopped command.
+
+    Returns:
+        The report.
+
+    Raises:
+        DataError: the store cannot be written.
     """
-    for measure in (_measure_holes, _measure_extensions, _measure_upper_band, _measure_transfer,
-                    _measure_audio_prompts):  # fmt: skip
-        measure(benchmark, report)
+    parts = {
+        "holes": _measure_holes,
+        "extensions": _measure_extensions,
+        "upper band": _measure_upper_band,
+        "transfer": _measure_transfer,
+        "audio prompts": _measure_audio_prompts,
+    }
+    report = store.report
+    store.measure({key: partial(measure, benchmark, report) for key, measure in parts.items()})
+    return report
 
 
 def level_db(samples: NDArray[np.floating]) -> float:
@@ -238,7 +253,7 @@ def _known(benchmark: RecordingEdits) -> list[Recording]:
     seen: dict[str, int] = {}
     ranked = []
     for name, samples in benchmark.recordings:
-        if name in benchmark.ear.labels and len(samples) >= RATE // 2:
+        if name in benchmark.yamnet.labels and len(samples) >= RATE // 2:
             ranked.append((seen.get(name, 0), name, samples[: round(_CLIP_S * RATE)]))
             seen[name] = seen.get(name, 0) + 1
     ranked.sort(key=lambda row: row[0])
@@ -247,7 +262,7 @@ def _known(benchmark: RecordingEdits) -> list[Recording]:
 
 def _is_found(benchmark: RecordingEdits, samples: Clip, name: str) -> bool:
     """Whether a label of the kind is among YAMNet's five best."""
-    return benchmark.ear.answer(np.asarray(samples, np.float32), name).is_top5
+    return benchmark.yamnet.recognize(np.asarray(samples, np.float32), name).is_top5
 
 
 def _add_level(

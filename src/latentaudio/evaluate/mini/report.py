@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from ...config.stored_results import read_results
 from ...fileio import atomic_write
+from ..report import aligned
 
 Unit = Literal["%", "x", ""]
 Result = Literal["pass", "fail"]
@@ -99,13 +100,8 @@ class Report:
         """Return the table for the terminal."""
         rows: list[tuple[str, ...]] = [COLUMNS]
         rows += [metric.cells() for metric in self.metrics]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [f"evaluation of {self.model}", ""]
-        for row in rows:
-            padded = map(str.ljust, row, widths)
-            lines.append("  ".join(padded).rstrip())
-        lines += self._class_lines()
-        return "\n".join(lines)
+        title = f"evaluation of {self.model}"
+        return "\n".join([title, "", *aligned(rows), *self._class_lines()])
 
     def _class_lines(self) -> list[str]:
         """Lines on accuracy by class and on confusions."""

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
+import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor, nn
 
@@ -165,6 +166,17 @@ class Stage(ABC):
         recipe = self.recipe
         indices = batch_indices(len(self.clips), recipe.batch_size, recipe.seed, position)
         return tuple(str(self.clips[index].path) for index in indices)
+
+    def total_loss(self, losses: Losses) -> Tensor:
+        """Return the weighted sum of losses, whose gradients train.
+
+        Args:
+            losses: Losses by name.
+        """
+        total = torch.zeros((), device=next(iter(losses.values())).device)
+        for name, loss in losses.items():
+            total = total + self.loss_weights.get(name, 1.0) * loss
+        return total
 
     def weighted(self, losses: Mapping[str, float]) -> dict[str, float]:
         """Return losses times their weights; other numbers of the log are left out.

@@ -1,4 +1,4 @@
-"""The benchmark with an outside ear: answers, faults of codecs, and what each stage states."""
+"""The benchmark with YAMNet: results, faults of codecs, and what each stage states."""
 
 import json
 
@@ -8,17 +8,17 @@ import pytest
 from latentaudio.cli.main import main
 from latentaudio.errors import DataError, GenerationError, UsageError
 from latentaudio.evaluate.backbones.yamnet import Patches
-from latentaudio.evaluate.mini import ear_benchmark, outside_ear
+from latentaudio.evaluate.mini import yamnet_benchmark, yamnet_classifier
 from latentaudio.evaluate.mini.codec_faults import hop_repetition, rise_db
-from latentaudio.evaluate.mini.ear_benchmark import (
-    EarBenchmark,
+from latentaudio.evaluate.mini.word_pairs import WORD_PAIRS
+from latentaudio.evaluate.mini.yamnet_benchmark import (
+    YAMNetBenchmark,
     evaluate_mini,
     projected_distance,
     read_recordings,
 )
-from latentaudio.evaluate.mini.ear_report import EarReport, StageScore
-from latentaudio.evaluate.mini.outside_ear import OutsideEar, load_class_labels
-from latentaudio.evaluate.mini.word_pairs import WORD_PAIRS
+from latentaudio.evaluate.mini.yamnet_classifier import YAMNetClassifier, load_class_labels
+from latentaudio.evaluate.mini.yamnet_report import StageScore, YAMNetReport
 from procedural_audio.registry import get_registry
 
 RATE = 16000
@@ -45,8 +45,8 @@ class FakeNetwork:
 
 
 @pytest.fixture
-def ear(monkeypatch):
-    fake = object.__new__(OutsideEar)
+def yamnet(monkeypatch):
+    fake = object.__new__(YAMNetClassifier)
     fake.network = FakeNetwork(["Dog"])
     strict = {"dog": "Dog", "rain": "Rain", "bell": "Bell"}
     fake.labels = {name: {"strict": [label], "wide": []} for name, label in strict.items()}
@@ -69,19 +69,19 @@ def test_every_sound_class_has_labels():
         (["Rain", "Bell", "Howl", "Speech", "Synthesizer", "Dog"], ("Rain", False, False)),
     ],
 )
-def test_an_answer_is_right_first_or_among_five(ear, order, expected):
-    ear.network = FakeNetwork(order)
-    ear.labels["dog"] = {"strict": ["Dog"], "wide": ["Howl"]}
-    answer = ear.answer(np.ones(4096, np.float32), "dog")
-    assert (answer.best, answer.is_top1, answer.is_top5) == expected
+def test_a_result_is_right_first_or_among_five(yamnet, order, expected):
+    yamnet.network = FakeNetwork(order)
+    yamnet.labels["dog"] = {"strict": ["Dog"], "wide": ["Howl"]}
+    result = yamnet.recognize(np.ones(4096, np.float32), "dog")
+    assert (result.best, result.is_top1, result.is_top5) == expected
     expected_p = 1 / (1 + np.exp(-(10.0 - order.index("Dog"))))
-    assert answer.probability == pytest.approx(expected_p)
+    assert result.probability == pytest.approx(expected_p)
 
 
-def test_a_general_label_counts_where_it_is_the_best_of_a_class(ear):
-    ear.network = FakeNetwork(["Music"])
-    ear.labels["band"] = {"strict": ["Music"], "wide": []}
-    assert ear.answer(np.ones(4096, np.float32), "band").is_top1
+def test_a_general_label_counts_where_it_is_the_best_of_a_class(yamnet):
+    yamnet.network = FakeNetwork(["Music"])
+    yamnet.labels["band"] = {"strict": ["Music"], "wide": []}
+    assert yamnet.recognize(np.ones(4096, np.float32), "band").is_top1
 
 
 def test_noise_that_repeats_every_hop_is_found():
@@ -126,28 +126,28 @@ def test_word_pairs_are_told_apart_by_their_measures():
         assert high - low >= pair.least
 
 
-def benchmark_of(ear, **settings):
+def benchmark_of(yamnet, **settings):
     def generate(prompts, duration, seed):
         rng = np.random.default_rng(seed)
         return [0.1 * rng.standard_normal(round(duration * RATE)) for _ in prompts]
 
     values = {"num_clips": 88, "num_seeds": 3, "duration": DURATION, **settings}
-    return EarBenchmark(generate, lambda clip: clip * 0, lambda clip: clip, ear, **values)
+    return YAMNetBenchmark(generate, lambda clip: clip * 0, lambda clip: clip, yamnet, **values)
 
 
-def test_every_stage_is_measured(ear):
+def test_every_stage_is_measured(yamnet):
     noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
     recordings = [("dog", noise), ("rain", noise[::-1].copy()), ("unknown", noise)]
     parts = ("stages", "presets")
     presets = {"draft": ("4 steps", lambda prompt, seed: (noise, 0.25))}
-    benchmark = benchmark_of(ear, recordings=recordings, presets=presets)
-    report = evaluate_mini(benchmark, EarReport("fake", 0, DURATION), parts)
+    benchmark = benchmark_of(yamnet, recordings=recordings, presets=presets)
+    report = evaluate_mini(benchmark, YAMNetReport("fake", 0, DURATION), parts)
     stages = {each.stage: each for each in report.stages}
     assert list(stages) == [
         "recordings", "recordings, vocoder", "recordings, VAE and vocoder",
         "renders", "renders, vocoder", "renders, VAE and vocoder", "generated",
     ]  # fmt: skip
-    # the ear always says "Dog": one of the two known recordings, one of the three known classes
+    # YAMNet always says "Dog": one of the two known recordings, one of the three known classes
     assert stages["recordings"].top1 == 0.5 and stages["recordings"].n == 2
     assert stages["renders"].n == 3 and stages["renders"].top5_by_class["dog"] == 1.0
     assert stages["recordings"].frechet is None
@@ -164,29 +164,29 @@ def test_every_stage_is_measured(ear):
     assert not report.diversity and not report.pairs
 
 
-def test_diversity_compares_seeds_with_renders(ear, monkeypatch):
-    monkeypatch.setattr(ear_benchmark, "DIVERSITY_PROMPTS", {"rain": "rain", "gone": "x"})
-    benchmark = benchmark_of(ear)
-    [found] = evaluate_mini(benchmark, EarReport("fake", 0, DURATION), ["diversity"]).diversity
+def test_diversity_compares_seeds_with_renders(yamnet, monkeypatch):
+    monkeypatch.setattr(yamnet_benchmark, "DIVERSITY_PROMPTS", {"rain": "rain", "gone": "x"})
+    benchmark = benchmark_of(yamnet)
+    [found] = evaluate_mini(benchmark, YAMNetReport("fake", 0, DURATION), ["diversity"]).diversity
     assert found.n == 3 and found.generated > 0 and found.renders > 0
-    same = benchmark_of(ear)
+    same = benchmark_of(yamnet)
     object.__setattr__(same, "generate", lambda *_: [np.ones(RATE)])
-    [found] = evaluate_mini(same, EarReport("fake", 0, DURATION), ["diversity"]).diversity
+    [found] = evaluate_mini(same, YAMNetReport("fake", 0, DURATION), ["diversity"]).diversity
     assert found.generated == pytest.approx(0, abs=1e-6)
 
 
-def test_a_clip_that_cannot_be_made_is_silence_and_no_hit(ear):
+def test_a_clip_that_cannot_be_made_is_silence_and_no_hit(yamnet):
     def fail(prompts, duration, seed):
         raise GenerationError("silence")
 
-    benchmark = EarBenchmark(fail, lambda x: x, lambda x: x, ear, duration=DURATION)
-    pairs = evaluate_mini(benchmark, EarReport("fake", 0, DURATION), ["pairs"]).pairs
+    benchmark = YAMNetBenchmark(fail, lambda x: x, lambda x: x, yamnet, duration=DURATION)
+    pairs = evaluate_mini(benchmark, YAMNetReport("fake", 0, DURATION), ["pairs"]).pairs
     assert [(each.hits, each.median) for each in pairs] == [(0, 0.0)] * 4
     assert [each.n for each in pairs] == [16, 16, 12, 12]
 
 
-def test_the_tables_are_printed_and_stored(ear, tmp_path):
-    report = evaluate_mini(benchmark_of(ear), EarReport("fake", 0, DURATION), ["stages"])
+def test_the_tables_are_printed_and_stored(yamnet, tmp_path):
+    report = evaluate_mini(benchmark_of(yamnet), YAMNetReport("fake", 0, DURATION), ["stages"])
     text = str(report)
     assert "renders, VAE and vocoder" in text and "generated" in text
     report.save(tmp_path / "x.json")
@@ -198,7 +198,7 @@ def test_the_tables_are_printed_and_stored(ear, tmp_path):
     for line in page.splitlines():
         if line.startswith("| renders"):
             assert line.count("|") == 13
-    assert str(EarReport("empty", 0, 1.0)) == ""
+    assert str(YAMNetReport("empty", 0, 1.0)) == ""
 
 
 def test_recordings_come_from_the_table_of_the_script(tmp_path):
@@ -217,22 +217,22 @@ def test_recordings_come_from_the_table_of_the_script(tmp_path):
     with pytest.raises(DataError, match="cannot read"):
         read_recordings(tmp_path / "none")
     with pytest.raises(UsageError, match="two clips"):
-        evaluate_mini(benchmark_of(None, num_clips=1), EarReport("fake", 0, DURATION), [])
+        evaluate_mini(benchmark_of(None, num_clips=1), YAMNetReport("fake", 0, DURATION), [])
 
 
-def test_the_command_measures_a_model(tiny_folder, tmp_path, monkeypatch, capsys, ear):
-    monkeypatch.setattr(outside_ear, "OutsideEar", lambda: ear)
+def test_the_command_measures_a_model(tiny_folder, tmp_path, monkeypatch, capsys, yamnet):
+    monkeypatch.setattr(yamnet_classifier, "YAMNetClassifier", lambda: yamnet)
     monkeypatch.setattr("latentaudio.evaluate.mini.classifier.load_classifier", lambda folder: None)
     page = tmp_path / "mini.md"
     flags = ["--parts", "stages", "presets", "--presets", "draft", "--clips", "2", "--seeds", "2"]
     flags += ["--duration", "0.3", "--device", "cpu", "--precision", "fp32", "--quiet"]
     files = ["--output", str(tmp_path / "mini.json"), "--markdown", str(page)]
-    monkeypatch.setattr(ear, "labels", {name: {"strict": ["Dog"], "wide": []} for name in
+    monkeypatch.setattr(yamnet, "labels", {name: {"strict": ["Dog"], "wide": []} for name in
                                         list(get_registry())[:2]})  # fmt: skip
     assert main(["evaluate", "mini", str(tiny_folder), *flags, *files]) == 0
     assert "renders, VAE and vocoder" in capsys.readouterr().out
     assert "| draft |" in page.read_text()
-    stored = EarReport.load(tmp_path / "mini.json")
+    stored = YAMNetReport.load(tmp_path / "mini.json")
     assert stored.presets[0].seconds > 0 and stored.settings["prompts"] == 2
     assert f"weights: {stored.settings['SHA-256 of the weights']}" in page.read_text()
     # A stopped command goes on, but not with the results of other settings.
@@ -240,15 +240,15 @@ def test_the_command_measures_a_model(tiny_folder, tmp_path, monkeypatch, capsys
     assert not unfinished.exists()
     stored.save(unfinished)
     assert main(["evaluate", "mini", str(tiny_folder), *flags, *files]) == 0
-    assert EarReport.load(tmp_path / "mini.json") == stored and not unfinished.exists()
+    assert YAMNetReport.load(tmp_path / "mini.json") == stored and not unfinished.exists()
     stored.settings["seeds"] = 3
     stored.presets.clear()
     stored.save(unfinished)
     assert main(["evaluate", "mini", str(tiny_folder), *flags, *files]) == 0
-    assert EarReport.load(tmp_path / "mini.json").presets
+    assert YAMNetReport.load(tmp_path / "mini.json").presets
 
 
-def test_a_stopped_benchmark_goes_on(ear, tmp_path):
+def test_a_stopped_benchmark_goes_on(yamnet, tmp_path):
     def measure(report, parts):
         lengths = []
 
@@ -257,14 +257,14 @@ def test_a_stopped_benchmark_goes_on(ear, tmp_path):
             lengths.append(len(report.stages) + len(report.presets))
 
         presets = {"draft": ("", lambda prompt, seed: (np.ones(RATE, np.float32), 0.1))}
-        evaluate_mini(benchmark_of(ear, presets=presets), report, parts, store)
+        evaluate_mini(benchmark_of(yamnet, presets=presets), report, parts, store)
         return lengths
 
-    whole = EarReport("fake", 0, DURATION)
+    whole = YAMNetReport("fake", 0, DURATION)
     assert measure(whole, ["stages", "presets"]) == [3, 4, 5]
-    half = EarReport("fake", 0, DURATION, stages=whole.stages[:3])
+    half = YAMNetReport("fake", 0, DURATION, stages=whole.stages[:3])
     assert measure(half, ["stages", "presets"]) == [4, 5]
-    assert EarReport.load(tmp_path / "x.json") == half == whole
+    assert YAMNetReport.load(tmp_path / "x.json") == half == whole
     assert measure(half, ["stages", "presets"]) == []
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of mini with an outside ear: recordings, renders and generated clips.
+"""The benchmark of mini with YAMNet: recordings, renders and generated clips.
 
 Recordings and renders are measured as they are, through the vocoder alone, and through VAE and
 vocoder. So the table tells which part of the model loses what.
@@ -25,14 +25,16 @@ from ..metrics.frechet import frechet_distance
 from .classifier import Predictions, SoundClassifier
 from .codec_faults import NOISE_CLASSES, hop_repetition, rise_db
 from .determinism import Generate
-from .ear_report import Diversity, EarReport, PairScore, StageScore
 from .levels import measure_levels
-from .outside_ear import Answer, OutsideEar
 from .prompts import RATE, EvalPrompt, class_prompts, render_class
 from .quality import is_correct
 from .word_pairs import WORD_PAIRS, WordPair
+from .yamnet_classifier import Recognition, YAMNetClassifier
+from .yamnet_report import Diversity, PairScore, StageScore, YAMNetReport
 
 Clip = NDArray[np.float32]
+Clips = Sequence[tuple[str, Clip]]
+"""Sound class and samples [T] at 16 kHz of each."""
 Process = Callable[[Clip], Clip]
 """Samples [T] -> samples [T]."""
 Progress = Callable[[str, int, int], None]
@@ -56,14 +58,14 @@ _SEEDS_PER_PAIR = 2
 
 
 @dataclass(frozen=True)
-class EarBenchmark:
+class YAMNetBenchmark:
     """A model under test and the size of the test.
 
     Attributes:
         generate: the model with its default preset.
         play_mel: a clip through the vocoder alone.
         reconstruct: a clip through VAE and vocoder.
-        ear: the network that was trained on recordings.
+        yamnet: the network that was trained on recordings.
         classifier: the network that was trained on renders; None leaves its columns out.
         recordings: (sound class, samples at 16 kHz) of recordings.
         num_clips: prompts over all sound classes.
@@ -78,9 +80,9 @@ class EarBenchmark:
     generate: Generate
     play_mel: Process
     reconstruct: Process
-    ear: OutsideEar
+    yamnet: YAMNetClassifier
     classifier: SoundClassifier | None = None
-    recordings: Sequence[tuple[str, Clip]] = ()
+    recordings: Clips = ()
     num_clips: int = 176
     num_preset_clips: int = 88
     num_seeds: int = 8
@@ -108,12 +110,12 @@ class _Reference:
 
 
 def evaluate_mini(
-    benchmark: EarBenchmark,
-    report: EarReport,
+    benchmark: YAMNetBenchmark,
+    report: YAMNetReport,
     parts: Sequence[str],
-    store: Callable[[EarReport], None] = lambda report: None,
-) -> EarReport:
-    """Measure with an outside ear what a report lacks.
+    store: Callable[[YAMNetReport], None] = lambda report: None,
+) -> YAMNetReport:
+    """Measure with YAMNet what a report lacks.
 
     Args:
         benchmark: the model under test and the size of the test.
@@ -144,7 +146,7 @@ def evaluate_mini(
 
 
 def _measure_stages(
-    benchmark: EarBenchmark, report: EarReport, store: Callable[[EarReport], None]
+    benchmark: YAMNetBenchmark, report: YAMNetReport, store: Callable[[YAMNetReport], None]
 ) -> None:
     """Recordings, renders and generated clips."""
     finished = {each.stage for each in report.stages}
@@ -167,7 +169,7 @@ def _measure_stages(
 
 
 def _measure_presets(
-    benchmark: EarBenchmark, report: EarReport, store: Callable[[EarReport], None]
+    benchmark: YAMNetBenchmark, report: YAMNetReport, store: Callable[[YAMNetReport], None]
 ) -> None:
     """Clips of each preset."""
     finished = {each.stage for each in report.presets}
@@ -181,10 +183,10 @@ def _measure_presets(
         store(report)
 
 
-def _make_prompts(benchmark: EarBenchmark, count: int, seed: int = 0) -> list[EvalPrompt]:
+def _make_prompts(benchmark: YAMNetBenchmark, count: int, seed: int = 0) -> list[EvalPrompt]:
     """Prompts of the classes that have labels; others cannot be recognized."""
     prompts = class_prompts(count, benchmark.seed + seed, benchmark.duration)
-    return [each for each in prompts if each.class_names[0] in benchmark.ear.labels]
+    return [each for each in prompts if each.class_names[0] in benchmark.yamnet.labels]
 
 
 def read_recordings(folder: Path) -> list[tuple[str, Clip]]:
@@ -226,14 +228,14 @@ def projected_distance(first: NDArray[np.floating], second: NDArray[np.floating]
 
 
 def _measure_reference(
-    benchmark: EarBenchmark, prompts: Sequence[EvalPrompt], count: int
+    benchmark: YAMNetBenchmark, prompts: Sequence[EvalPrompt], count: int
 ) -> _Reference:
     """As many renders of another seed."""
     others = []
     for prompt in _make_prompts(benchmark, count, _OTHER_SEED):
         others.append((prompt.class_names[0], prompt.ground_truth))
-    answers = _answers(benchmark, "other renders", others)
-    patches = np.concatenate([each.embeddings for each in answers]).astype(np.float64)
+    results = _recognize_all(benchmark, "other renders", others)
+    patches = np.concatenate([each.embeddings for each in results]).astype(np.float64)
     if benchmark.classifier is None:
         return _Reference(patches)
     predictions = benchmark.classifier.predict([samples for _, samples in others])
@@ -242,14 +244,14 @@ def _measure_reference(
     return _Reference(patches, predictions, halves)
 
 
-def _measure_recordings(benchmark: EarBenchmark) -> list[StageScore]:
+def _measure_recordings(benchmark: YAMNetBenchmark) -> list[StageScore]:
     """Recordings as they are, through the vocoder, and through VAE and vocoder."""
-    known = [each for each in benchmark.recordings if each[0] in benchmark.ear.labels]
+    known = [each for each in benchmark.recordings if each[0] in benchmark.yamnet.labels]
     if not known:
         return []
-    answers = _answers(benchmark, "recordings", known)
-    untouched = _Reference(np.concatenate([each.embeddings for each in answers]).astype(np.float64))
-    scores = [_score_answers(benchmark, "recordings", known, answers, None)]
+    results = _recognize_all(benchmark, "recordings", known)
+    untouched = _Reference(np.concatenate([each.embeddings for each in results]).astype(np.float64))
+    scores = [_score(benchmark, "recordings", known, None, results)]
     for stage, process in _processes(benchmark):
         clips = [(name, process(samples)) for name, samples in known]
         scores.append(_score(benchmark, f"recordings, {stage}", clips, untouched))
@@ -257,7 +259,7 @@ def _measure_recordings(benchmark: EarBenchmark) -> list[StageScore]:
 
 
 def _measure_renders(
-    benchmark: EarBenchmark, prompts: Sequence[EvalPrompt], reference: _Reference
+    benchmark: YAMNetBenchmark, prompts: Sequence[EvalPrompt], reference: _Reference
 ) -> list[StageScore]:
     """Renders as they are, through the vocoder, and through VAE and vocoder."""
     renders = [(prompt.class_names[0], prompt.ground_truth) for prompt in prompts]
@@ -268,12 +270,12 @@ def _measure_renders(
     return scores
 
 
-def _processes(benchmark: EarBenchmark) -> tuple[tuple[str, Process], ...]:
+def _processes(benchmark: YAMNetBenchmark) -> tuple[tuple[str, Process], ...]:
     return ("vocoder", benchmark.play_mel), ("VAE and vocoder", benchmark.reconstruct)
 
 
 def _measure_preset(
-    benchmark: EarBenchmark, name: str, prompts: Sequence[EvalPrompt], reference: _Reference
+    benchmark: YAMNetBenchmark, name: str, prompts: Sequence[EvalPrompt], reference: _Reference
 ) -> StageScore:
     """Clips of one preset, with the median time of a clip."""
     settings, generate = benchmark.presets[name]
@@ -290,7 +292,7 @@ def _measure_preset(
 
 
 def _generate_all(
-    benchmark: EarBenchmark, work: str, prompts: Sequence[EvalPrompt]
+    benchmark: YAMNetBenchmark, work: str, prompts: Sequence[EvalPrompt]
 ) -> list[tuple[str, Clip]]:
     """One clip for each prompt."""
     clips = []
@@ -300,7 +302,7 @@ def _generate_all(
     return clips
 
 
-def _generate(benchmark: EarBenchmark, prompt: str, offset: int) -> Clip:
+def _generate(benchmark: YAMNetBenchmark, prompt: str, offset: int) -> Clip:
     """One clip; silence if the model cannot deliver it."""
     try:
         [clip] = benchmark.generate([prompt], benchmark.duration, benchmark.seed + offset)
@@ -309,42 +311,36 @@ def _generate(benchmark: EarBenchmark, prompt: str, offset: int) -> Clip:
     return np.asarray(clip, np.float32)
 
 
-def _answers(benchmark: EarBenchmark, work: str, clips: Sequence[tuple[str, Clip]]) -> list[Answer]:
-    answers = []
+def _recognize_all(benchmark: YAMNetBenchmark, work: str, clips: Clips) -> list[Recognition]:
+    results = []
     for name, samples in clips:
-        answers.append(benchmark.ear.answer(samples, name))
-        benchmark.progress(f"YAMNet, {work}", len(answers), len(clips))
-    return answers
+        results.append(benchmark.yamnet.recognize(samples, name))
+        benchmark.progress(f"YAMNet, {work}", len(results), len(clips))
+    return results
 
 
 def _score(
-    benchmark: EarBenchmark, stage: str, clips: Sequence[tuple[str, Clip]], reference: _Reference
-) -> StageScore:
-    answers = _answers(benchmark, stage, clips)
-    return _score_answers(benchmark, stage, clips, answers, reference)
-
-
-def _score_answers(
-    benchmark: EarBenchmark,
+    benchmark: YAMNetBenchmark,
     stage: str,
-    clips: Sequence[tuple[str, Clip]],
-    answers: Sequence[Answer],
+    clips: Clips,
     reference: _Reference | None,
+    results: Sequence[Recognition] = (),
 ) -> StageScore:
-    """All measures of the clips of a stage."""
+    """All measures of the clips of a stage; YAMNet is asked if there are no results."""
+    results = results or _recognize_all(benchmark, stage, clips)
     names = [name for name, _ in clips]
-    others = [each for name, each in zip(names, answers, strict=True)
+    others = [each for name, each in zip(names, results, strict=True)
               if name not in SYNTHESIZER_CLASSES]  # fmt: skip
-    patches = np.concatenate([each.embeddings for each in answers]).astype(np.float64)
+    patches = np.concatenate([each.embeddings for each in results]).astype(np.float64)
     repetition = _repetition_by_class(clips)
     worst = max(repetition, key=repetition.__getitem__, default="")
     accuracy, ratio = _classify(benchmark, clips, reference)
     return StageScore(
         stage=stage,
         n=len(clips),
-        top1=float(np.mean([each.is_top1 for each in answers])),
-        top5=float(np.mean([each.is_top5 for each in answers])),
-        probability=float(np.mean([each.probability for each in answers])),
+        top1=float(np.mean([each.is_top1 for each in results])),
+        top5=float(np.mean([each.is_top5 for each in results])),
+        probability=float(np.mean([each.probability for each in results])),
         synthesizer=float(np.mean([each.best == SYNTHESIZER for each in others])) if others else 0,
         hop_repetition=float(np.median(list(repetition.values()))) if repetition else None,
         worst_repetition=repetition[worst] if repetition else None,
@@ -355,12 +351,12 @@ def _score_answers(
         num_reference_patches=0 if reference is None else len(reference.patches),
         accuracy=accuracy,
         classifier_frechet=ratio,
-        top5_by_class=_top5_by_class(names, answers),
+        top5_by_class=_top5_by_class(names, results),
     )
 
 
 def _classify(
-    benchmark: EarBenchmark, clips: Sequence[tuple[str, Clip]], reference: _Reference | None
+    benchmark: YAMNetBenchmark, clips: Clips, reference: _Reference | None
 ) -> tuple[float | None, float | None]:
     """Accuracy and relative distance of the classifier; None for clips that it does not know."""
     classifier = benchmark.classifier
@@ -372,7 +368,7 @@ def _classify(
     return float(correct.mean()), distance / reference.halves
 
 
-def _repetition_by_class(clips: Sequence[tuple[str, Clip]]) -> dict[str, float]:
+def _repetition_by_class(clips: Clips) -> dict[str, float]:
     """Mean repetition of every class of noise."""
     values: dict[str, list[float]] = {}
     for name, samples in clips:
@@ -381,10 +377,10 @@ def _repetition_by_class(clips: Sequence[tuple[str, Clip]]) -> dict[str, float]:
     return {name: float(np.mean(each)) for name, each in values.items()}
 
 
-def _top5_by_class(names: Sequence[str], answers: Sequence[Answer]) -> dict[str, float]:
+def _top5_by_class(names: Sequence[str], results: Sequence[Recognition]) -> dict[str, float]:
     values: dict[str, list[bool]] = {}
-    for name, answer in zip(names, answers, strict=True):
-        values.setdefault(name, []).append(answer.is_top5)
+    for name, result in zip(names, results, strict=True):
+        values.setdefault(name, []).append(result.is_top5)
     return {name: float(np.mean(each)) for name, each in values.items()}
 
 
@@ -398,7 +394,7 @@ def _diversity_rows() -> list[tuple[int, str, str]]:
 
 
 def _measure_diversity(
-    benchmark: EarBenchmark, number: int, class_name: str, prompt: str
+    benchmark: YAMNetBenchmark, number: int, class_name: str, prompt: str
 ) -> Diversity:
     """Clips of one prompt with several seeds, and as many renders of its class."""
     [sound_class] = get_classes([class_name])
@@ -412,7 +408,7 @@ def _measure_diversity(
         benchmark.progress(f"diversity, {class_name}", index + 1, benchmark.num_seeds)
     spreads = []
     for side in (clips, renders):
-        means = [benchmark.ear.network(samples).embeddings.mean(axis=0) for samples in side]
+        means = [benchmark.yamnet.network(samples).embeddings.mean(axis=0) for samples in side]
         spreads.append(_mean_distance(means))
     return Diversity(prompt, class_name, spreads[0], spreads[1], benchmark.num_seeds)
 
@@ -426,7 +422,7 @@ def _mean_distance(embeddings: Sequence[NDArray[np.float32]]) -> float:
     return float(np.mean(distances))
 
 
-def _measure_pair(benchmark: EarBenchmark, pair: WordPair) -> PairScore:
+def _measure_pair(benchmark: YAMNetBenchmark, pair: WordPair) -> PairScore:
     """Pairs of clips of one seed whose prompts differ in one word."""
     differences = []
     total = len(pair.prompts) * _SEEDS_PER_PAIR

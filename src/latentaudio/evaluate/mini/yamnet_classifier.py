@@ -1,8 +1,9 @@
-"""YAMNet's answer to the question which sound class a clip has (AudioSet, 521 classes).
+"""YAMNet as a classifier of sound classes (AudioSet, 521 labels).
 
-It was trained on recordings, not on our renders, so it hears faults that the classifier of the
-benchmark cannot hear. `yamnet_classes.json` names, for each sound class of `procedural_audio`, the
-labels of the class itself ("strict") and those that are also right ("wide").
+It was trained on recordings, not on our renders, so faults of a codec change its labels where the
+classifier of the benchmark stays right. `yamnet_classes.json` names, for each sound class of
+`procedural_audio`, the labels of the class itself ("strict") and those that are also right
+("wide").
 
 Letters: T samples, P patches.
 """
@@ -23,7 +24,7 @@ SCENE_LABELS = frozenset((
     "Outside, urban or manmade", "Outside, rural or natural", "Field recording",
     "Environmental noise", "Television", "Radio", "Reverberation", "Echo", "Noise",
 ))  # fmt: skip
-"""Labels of scenes, which are not counted as answers."""
+"""Labels of scenes, which do not count."""
 GENERAL_LABELS = frozenset((
     "Animal", "Wild animals", "Music", "Musical instrument", "Vehicle", "Sound effect",
     "Domestic animals, pets", "Livestock, farm animals, working animals",
@@ -33,7 +34,7 @@ NUM_BEST = 5
 
 
 @dataclass(frozen=True)
-class Answer:
+class Recognition:
     """Whether a clip was recognized.
 
     Attributes:
@@ -51,7 +52,7 @@ class Answer:
     embeddings: NDArray[np.float32]
 
 
-class OutsideEar:
+class YAMNetClassifier:
     """YAMNet with the labels of every sound class.
 
     Attributes:
@@ -67,7 +68,7 @@ class OutsideEar:
         self.network = YAMNet()
         self.labels = load_class_labels()
 
-    def answer(self, samples: NDArray[np.float32], class_name: str) -> Answer:
+    def recognize(self, samples: NDArray[np.float32], class_name: str) -> Recognition:
         """Compare the labels of a clip with those of its sound class.
 
         Args:
@@ -84,7 +85,7 @@ class OutsideEar:
             is_left_out = label in SCENE_LABELS or (label in GENERAL_LABELS and label not in strict)
             if not is_left_out:
                 ranked.append(label)
-        return Answer(
+        return Recognition(
             best=ranked[0],
             is_top1=ranked[0] in wide,
             is_top5=bool(strict & set(ranked[:NUM_BEST])),

@@ -1,4 +1,4 @@
-"""Results of the benchmark of mini: what an outside ear and the classifier say of every stage.
+"""Results of the benchmark of mini: what YAMNet and the classifier say of every stage.
 
 Letters: N clips, P patches of YAMNet.
 """
@@ -105,7 +105,7 @@ class PairScore:
 
 
 @dataclass
-class EarReport:
+class YAMNetReport:
     """The results of one model.
 
     Attributes:
@@ -149,7 +149,7 @@ class EarReport:
             temporary.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path) -> EarReport:
+    def load(cls, path: Path) -> YAMNetReport:
         """Read results that `save` wrote.
 
         Raises:
