@@ -219,3 +219,16 @@ def test_a_transformer_agrees_with_diffusers_also_on_quiet_input():
     ours.load_state_dict(weights)
     x = 1e-3 * torch.randn(2, 8, 4, 2)
     torch.testing.assert_close(ours(x, [None]), theirs(x).sample, rtol=1e-5, atol=1e-6)
+
+
+def test_a_packed_time_convolution_computes_the_same_bits_without_copying_its_weight():
+    torch.manual_seed(0)
+    conv = TimeConv(12, 20)
+    x = torch.randn(2, 12, 33, 1)
+    expected = conv(x)
+    weight = conv.weight.detach().clone()
+    conv.prepare_for_packing()
+    assert torch.equal(conv.weight, weight)
+    flat = conv.weight[..., 0].transpose(1, 2).flatten(1)
+    assert flat.is_contiguous() and flat.data_ptr() == conv.weight.data_ptr()
+    assert torch.equal(conv(x), expected)

@@ -52,6 +52,11 @@ class TimeConv(nn.Conv2d):
     ) -> None:
         super().__init__(in_channels, out_channels, (3, 1), (stride, 1), (padding, 0))
 
+    def prepare_for_packing(self) -> None:
+        """Lay the weight out as `forward` reads it, which would copy it at every call."""
+        by_frame = self.weight.data[..., 0].transpose(1, 2).contiguous()
+        self.weight.data = by_frame.transpose(1, 2)[..., None]
+
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, T, 1] -> [B, C', T', 1], a view of [B, T', C']."""
         padding = int(self.padding[0])
