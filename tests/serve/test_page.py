@@ -114,7 +114,8 @@ def send_to(page, tab):
     article.get_by_role("button", name="Send", exact=True).click()
     expect(page.locator(f"#tab-{tab}")).to_have_attribute("aria-selected", "true")
     expect(page.locator("fieldset.source").first.locator("audio")).to_be_visible()
-    wait_until(page, "document.querySelector('.overlay').width > 50")
+    # the duration stands there when the sound is decoded and can be drawn on
+    expect(page.locator("fieldset.source").first.locator(".hint")).to_contain_text(" s")
 
 
 def last_job(page):

@@ -7,7 +7,7 @@ import pytest
 
 from latentaudio.serve.app import CONTENT_POLICY, PAGE_FOLDER, PAGE_TYPES
 
-MAX_BYTES = 60 * 1024
+MAX_BYTES = 60_000
 FILES = sorted(path for path in PAGE_FOLDER.iterdir() if path.is_file())
 SCRIPTS = [path for path in FILES if path.suffix == ".js"]
 STRINGS = json.loads((PAGE_FOLDER / "strings.json").read_text())

@@ -4,11 +4,10 @@ import { t } from "./dom.js";
 
 const KEY = "latentaudio-key";
 
-export class ApiError extends Error {
-	constructor(message, status = 0, code = "") {
+class ApiError extends Error {
+	constructor(message, status = 0) {
 		super(message);
 		this.status = status;
-		this.code = code;
 	}
 }
 
@@ -26,8 +25,7 @@ export async function call(path, { headers = {}, ...options } = {}) {
 	}
 	if (response.ok) return response;
 	const body = await response.json().catch(() => ({}));
-	const { message, code } = body.error || {};
-	throw new ApiError(message || t("serverError", { status: response.status }), response.status, code);
+	throw new ApiError(body.error?.message || t("serverError", { status: response.status }), response.status);
 }
 
 export const getJson = async (path) => (await call(path)).json();

@@ -1,7 +1,7 @@
 // The page: starts it, sends requests, and connects form, jobs and history.
 
-import { ApiError, call, getJson, setKey, submit } from "./api.js";
-import { loadStrings, t } from "./dom.js";
+import { call, getJson, setKey, submit } from "./api.js";
+import { loadStrings, t, wait } from "./dom.js";
 import { EDITS, Form } from "./form.js";
 import { History } from "./history.js";
 import { Jobs } from "./jobs.js";
@@ -44,7 +44,7 @@ async function connect() {
 		} catch (error) {
 			$("status").textContent = error.message;
 			if (error.status === 401) setKey(prompt(t("apiKey")) || "");
-			else await new Promise((resolve) => setTimeout(resolve, READY_MS));
+			else await wait(READY_MS);
 		}
 	}
 }
@@ -54,7 +54,7 @@ async function showReady() {
 		await call("ready");
 		$("status").textContent = t("ready", { model: form.model.id });
 	} catch (error) {
-		$("status").textContent = error instanceof ApiError && error.status === 503 ? t("warming") : error.message;
+		$("status").textContent = error.status === 503 ? t("warming") : error.message;
 		setTimeout(showReady, READY_MS);
 	}
 }
@@ -70,9 +70,9 @@ async function generate() {
 	$("submit").disabled = true;
 	try {
 		const [job, state] = await request();
-		const { sources, ...small } = state;
+		const { sources, ...small } = state; // sounds do not fit into localStorage
 		localStorage.setItem(FORM_KEY, JSON.stringify(small));
-		jobs.add(job, state.title, state);
+		jobs.add(job, state, small);
 	} catch (error) {
 		showError(error.message);
 	}
@@ -106,7 +106,7 @@ async function reuse(sound) {
 async function send(sound, place) {
 	const tab = { first: "morph", second: "morph", audioPrompt: "generate" }[place] || place;
 	form.open(tab);
-	const target = { first: form.first, second: form.second, audioPrompt: form.audioPrompt }[place] || form.source;
+	const target = form[place] || form.source;
 	const details = target.element.closest("details");
 	if (details) details.open = true;
 	await target.set(sound.blob, `${sound.title}.wav`);

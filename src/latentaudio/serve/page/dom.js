@@ -4,7 +4,7 @@ let words = {};
 
 export async function loadStrings() {
 	const all = await (await fetch("static/strings.json")).json();
-	const wanted = (navigator.languages || []).map((name) => name.split("-")[0]);
+	const wanted = navigator.languages.map((name) => name.split("-")[0]);
 	const language = wanted.find((name) => all[name]) || "en";
 	document.documentElement.lang = language;
 	words = { ...all.en, ...all[language] };
@@ -56,6 +56,14 @@ export function select(name, values, labels = {}) {
 	return h("select", { name }, ...options);
 }
 
+export function player(label, blob) {
+	const audio = h("audio", { controls: true, label });
+	if (blob) audio.src = URL.createObjectURL(blob);
+	return audio;
+}
+
+export const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+export const clamp = (value, low = 0, high = 1) => Math.max(low, Math.min(high, value));
 export const seconds = (value) => `${Number(value.toFixed(value < 10 ? 2 : 1))} s`;
 
 export function save(blob, name) {

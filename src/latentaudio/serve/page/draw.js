@@ -1,6 +1,6 @@
 // Sounds as numbers and pictures: decoding, WAV, waveform, mel spectrogram.
 
-import { h } from "./dom.js";
+import { clamp, h } from "./dom.js";
 
 const N_FFT = 1024;
 const ROWS = 128;
@@ -23,7 +23,7 @@ export function toWav(samples, rate) {
 	const size = 2 * samples.length;
 	// RIFF, WAVE, "fmt ": PCM, one channel, two bytes a frame, 16 bits a sample; data
 	const header = [0x46464952, 36 + size, 0x45564157, 0x20746d66, 16, 0x10001, rate, 2 * rate, 0x100002, 0x61746164, size];
-	const values = Int16Array.from(samples, (value) => Math.round(Math.max(-1, Math.min(1, value)) * 32767));
+	const values = Int16Array.from(samples, (value) => Math.round(clamp(value, -1) * 32767));
 	return new Blob([new Uint32Array(header), values], { type: "audio/wav" });
 }
 
@@ -58,7 +58,7 @@ function magnitudes(re, im) {
 
 // Log mel cells [columns][ROWS], the lowest band first.
 function melCells(samples, rate) {
-	const columns = Math.max(1, Math.min(MAX_COLUMNS, Math.ceil(samples.length / 160)));
+	const columns = clamp(Math.ceil(samples.length / 160), 1, MAX_COLUMNS);
 	const top = toMel(rate / 2);
 	const edges = Array.from({ length: ROWS + 2 }, (_, i) => (toHz((top * i) / (ROWS + 1)) * N_FFT) / rate);
 	const cells = [];
@@ -71,7 +71,7 @@ function melCells(samples, rate) {
 		const spectrum = magnitudes(re, new Float64Array(N_FFT));
 		cells.push(
 			Array.from({ length: ROWS }, (_, row) => {
-				const low = Math.max(0, Math.floor(edges[row]));
+				const low = Math.floor(edges[row]);
 				const high = Math.min(N_FFT / 2, Math.ceil(edges[row + 2]));
 				let sum = 0;
 				for (let bin = low; bin <= high; bin++) sum += spectrum[bin];
@@ -95,7 +95,7 @@ function drawMel(canvas, samples, rate) {
 	const loudest = Math.max(...cells.map((column) => Math.max(...column)));
 	cells.forEach((column, x) =>
 		column.forEach((value, row) => {
-			const v = Math.max(0, Math.min(1, 1 + (value - loudest) / RANGE));
+			const v = clamp(1 + (value - loudest) / RANGE);
 			image.data.set([...color(v), 255], 4 * ((ROWS - 1 - row) * cells.length + x));
 		})
 	);
@@ -123,7 +123,7 @@ function drawWave(canvas, samples) {
 export class Picture {
 	constructor(label, audio) {
 		this.wave = h("canvas", { class: "wave", "aria-hidden": "true" });
-		this.mel = h("canvas", { class: "mel", role: "img", label: label });
+		this.mel = h("canvas", { class: "mel", role: "img", label });
 		this.line = h("i", { class: "playhead" });
 		this.box = h("div", { class: "picture" }, this.wave, this.mel, this.line);
 		const move = () => {

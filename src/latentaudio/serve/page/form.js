@@ -7,33 +7,31 @@ import { Timeline } from "./timeline.js";
 
 export const EDITS = ["transfer", "vary", "inpaint", "extend", "loop", "super_resolve"];
 const TABS = ["generate", "timeline", "morph", ...EDITS];
-const NEW = "generate timeline morph";
 
-// Numbers, with the tabs that have them; "" is all. Those with `edit` are fields of an edit.
+// Numbers, with the tabs that have them; "" is all. Those with `edit` are fields of an edit. `limit` is the server's.
 const NUMBERS = {
-	duration: { tabs: NEW, min: 0.1 },
+	duration: { tabs: "generate timeline morph", min: 0.1, limit: "max_duration_s" },
 	strength: { tabs: "transfer vary", min: 0, max: 1, step: 0.05, value: 0.5, edit: true },
 	before: { tabs: "extend", min: 0, edit: true },
 	after: { tabs: "extend", min: 0, value: 2, edit: true },
 	cutoff_hz: { tabs: "super_resolve", min: 0, value: 4000, edit: true },
 	crossfade: { tabs: "timeline morph", min: 0 },
 	loop_seam: { tabs: "generate timeline loop", min: 0 },
-	candidates: { tabs: "", min: 1, step: 1 },
-	num_waveforms: { tabs: "", min: 1, step: 1 },
+	candidates: { tabs: "", min: 1, step: 1, limit: "max_candidates" },
+	num_waveforms: { tabs: "", min: 1, step: 1, placeholder: 1, limit: "max_clips" },
 };
 const ADVANCED = {
-	steps: { min: 1, step: 1 },
+	steps: { min: 1, step: 1, limit: "max_steps" },
 	guidance_scale: { min: 0, max: 100 },
 	lufs: { min: -70, max: 0 },
 	stereo_width: { min: 0, max: 1 },
 	fade_in: { min: 0 },
 	fade_out: { min: 0 },
 };
-const IS_APART = /^(cue-|tool|file)/; // fields of parts that store themselves
+const IS_APART = /^(cue-|tool)/; // fields of parts that store themselves
 const IS_LOCAL = /^(lock|first_text|second_text)$/;
 const SOURCES = ["source", "first", "second", "audioPrompt"];
 const has = (model, tab) => model.verbs.includes(tab === "timeline" ? "generate" : tab);
-const IN_CONTEXT = "inpaint extend loop";
 
 export class Form {
 	constructor(form, tabs, models, limits, context) {
@@ -52,9 +50,7 @@ export class Form {
 	}
 
 	makeTab(tab) {
-		return h("button", {
-			type: "button", role: "tab", id: `tab-${tab}`, "aria-controls": "panel", onclick: () => this.open(tab),
-		}, t(tab));
+		return button(tab, () => this.open(tab), { role: "tab", id: `tab-${tab}`, "aria-controls": "panel" });
 	}
 
 	pressTab(event) {
@@ -83,8 +79,8 @@ export class Form {
 	}
 
 	makeSections() {
-		const numbers = ([name, { tabs, edit, ...properties }]) => {
-			const box = field(name, number(name, { "data-edit": edit, ...properties }));
+		const numbers = ([name, { tabs, edit, limit, ...properties }]) => {
+			const box = field(name, number(name, { "data-edit": edit, max: this.limits[limit], ...properties }));
 			if (tabs) box.dataset.tabs = tabs;
 			return box;
 		};
@@ -106,15 +102,16 @@ export class Form {
 			(this.transcript = text("transcript", 2)),
 			text("negative_prompt"),
 			grid(field("preset", select("preset", [])), ...fields),
-			only(IN_CONTEXT, check("in_context")),
+			only("inpaint extend loop", check("in_context")),
 			this.makeSeed(),
 			grid(field("model", select("model", this.models.map((model) => model.id))), (this.adapter = field("adapter", select("adapter", [])))),
 			only("generate", details("audioPromptTitle", this.audioPrompt.element)),
 			details("more", grid(...Object.entries(ADVANCED).map(numbers), field("sampler", select("sampler", []))), check("trim_silence")),
-			this.error, h("button", { id: "submit", class: "primary" }, t("submit")));
+			this.error, h("button", { id: "submit", class: "primary" }, t("generate")));
 		const { elements } = this.form;
 		elements.in_context.checked = true;
 		elements.prompt.placeholder = t("promptExample");
+		elements.prompt.maxLength = this.limits.max_prompt_chars;
 		elements.model.addEventListener("change", () => this.applyModel());
 		elements.duration.addEventListener("input", () => this.timeline.drawTrack());
 	}
@@ -146,12 +143,6 @@ export class Form {
 		this.transcript.hidden = !model.is_speech;
 		elements.candidates.disabled = !model.can_rank;
 		for (const name of ["duration", "candidates", "steps", "guidance_scale"]) elements[name].placeholder = model.defaults[name] ?? "";
-		elements.num_waveforms.placeholder = 1;
-		elements.duration.max = this.limits.max_duration_s;
-		elements.candidates.max = this.limits.max_candidates;
-		elements.num_waveforms.max = this.limits.max_clips;
-		elements.steps.max = this.limits.max_steps;
-		elements.prompt.maxLength = this.limits.max_prompt_chars;
 		for (const [tab, element] of Object.entries(this.tabs)) element.disabled = !has(model, tab);
 		if (this.context.rate !== model.sample_rate) {
 			this.context.rate = model.sample_rate;
@@ -178,20 +169,17 @@ export class Form {
 			} else if (value !== "") target[name] = type === "number" || name === "seed" ? Number(value) : value;
 		}
 		if (edit?.in_context) delete edit.in_context; // the model's default is to use what it can
-		if (edit) request.edit = { ...edit, file: await this.requireSource(), ...(this.tab === "inpaint" ? this.regions.values() : {}) };
+		if (edit) request.edit = { ...edit, ...await this.editInputs() };
 		if (this.tab === "timeline") request.timeline = this.timeline.values();
 		if (this.tab === "morph") request.morph = { first: await this.morphEnd("first"), second: await this.morphEnd("second") };
 		if (this.tab === "generate" && this.audioPrompt.blob) request.timeline = [{ start: 0, audio_prompt: await this.audioPrompt.reference() }];
 		return request;
 	}
 
-	async requireSource() {
+	async editInputs() {
 		if (!this.source.blob) throw new Error(t("needSource"));
-		if (this.tab === "inpaint") {
-			const { mask, time_ranges, frequency_ranges } = this.regions.values();
-			if (!mask && !time_ranges.length && !frequency_ranges.length) throw new Error(t("needRegion"));
-		}
-		return this.source.reference();
+		const drawn = this.tab === "inpaint" ? this.regions.values() : {};
+		return { ...drawn, file: await this.source.reference() };
 	}
 
 	async morphEnd(name) {
@@ -220,9 +208,7 @@ export class Form {
 	async load(state) {
 		for (const [name, value] of Object.entries(state.values)) {
 			const element = this.form.elements[name];
-			if (!element) continue;
-			if (element.type === "checkbox") element.checked = value;
-			else element.value = value;
+			if (element) element[element.type === "checkbox" ? "checked" : "value"] = value;
 		}
 		this.applyModel();
 		this.timeline.load(state.timeline);

@@ -1,7 +1,7 @@
 // The sounds that were made: each with player, picture, and what can be done with it.
 
 import { call } from "./api.js";
-import { button, details, field, h, row, save, seconds, select, t } from "./dom.js";
+import { button, details, field, h, player, row, save, seconds, select, t } from "./dom.js";
 import { decode, Picture } from "./draw.js";
 import { addSound, listSounds, removeSound } from "./store.js";
 
@@ -36,8 +36,7 @@ export class History {
 	show(sound) {
 		this.empty.hidden = true;
 		const { clip } = sound;
-		const audio = h("audio", { controls: true, preload: "metadata", label: t("player", { title: sound.title, seed: clip.seed }) });
-		audio.src = URL.createObjectURL(sound.blob);
+		const audio = player(t("player", { title: sound.title, seed: clip.seed }), sound.blob);
 		const picture = new Picture(t("pictureOf", { name: sound.title }), audio);
 		const error = h("p", { class: "error", role: "alert" });
 		const facts = [t(sound.form.tab), clip.options.model, seconds(clip.duration), t("seedOf", { seed: clip.seed }),
@@ -45,10 +44,9 @@ export class History {
 		const format = select("format", this.formats);
 		format.value = "wav";
 		const place = select("place", Object.keys(this.places), this.places);
-		const sides = ["A", "B"].map((side) => h("button", {
-			type: "button", "aria-pressed": "false", "data-side": side, label: t("compareAs", { side }),
-			onclick: () => this.choose(side, sound),
-		}, side));
+		const sides = ["A", "B"].map((side) => button(side, () => this.choose(side, sound), {
+			"aria-pressed": "false", "data-side": side, label: t("compareAs", { side }),
+		}));
 		const article = h("article", { class: "sound", "data-id": sound.id },
 			h("h3", {}, sound.title),
 			h("p", { class: "facts" }, facts.filter(Boolean).join(" · "), " ", h("strong", { class: "mark" }, t("generated"))),
@@ -59,7 +57,7 @@ export class History {
 				field("format", format), button("download", () => this.download(sound, format.value, error))),
 			error,
 			details("settings", h("dl", {}, ...Object.entries(clip.options)
-				.filter(([, value]) => value !== "" && value != null)
+				.filter(([, value]) => value)
 				.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))));
 		article.draw = async () => picture.show(await decode(sound.blob, clip.sample_rate), clip.sample_rate);
 		this.element.prepend(article);
@@ -93,8 +91,7 @@ export class History {
 		}
 		const players = {};
 		const rows = Object.entries(this.pair).sort().map(([name, each]) => {
-			players[name] = h("audio", { controls: true, label: t("side", { side: name }) });
-			players[name].src = URL.createObjectURL(each.blob);
+			players[name] = player(t("side", { side: name }), each.blob);
 			return h("p", {}, h("strong", {}, t("side", { side: name })), ` ${each.title}, ${t("seedOf", { seed: each.clip.seed })}`, players[name]);
 		});
 		const close = button("close", () => { this.pair = {}; this.compare.hidden = true; });

@@ -1,12 +1,11 @@
 // Requests that run: progress with the time left, a picture of what there is, cancel.
 
 import { call, events } from "./api.js";
-import { button, h, row, t } from "./dom.js";
+import { button, h, row, t, wait } from "./dom.js";
 
 const KEY = "latentaudio-jobs";
 const RETRY_MS = 2000;
 const ENDED = ["done", "failed", "cancelled"];
-const wait = () => new Promise((resolve) => setTimeout(resolve, RETRY_MS));
 const stored = () => JSON.parse(localStorage[KEY] || "[]");
 const remember = (jobs) => (localStorage[KEY] = JSON.stringify(jobs));
 const relative = (path) => path.replace(/^\//, "");
@@ -19,17 +18,18 @@ export class Jobs {
 
 	// Follow the jobs that ran when the page was left.
 	resume() {
-		for (const { job, title, form } of stored()) this.follow(job, title, form);
+		for (const { job, form } of stored()) this.follow(job, form);
 	}
 
-	add(job, title, form) {
-		const { sources, ...small } = form; // sounds do not fit into localStorage
-		remember([...stored(), { job, title, form: small }]);
-		return this.follow(job, title, form);
+	// `small` is what is stored of the form.
+	add(job, form, small) {
+		remember([...stored(), { job, form: small }]);
+		return this.follow(job, form);
 	}
 
-	async follow(job, title, form) {
-		const bar = h("progress", { max: 1, label: t("progressOf", { title }) });
+	async follow(job, form) {
+		const { title } = form;
+		const bar = h("progress", { label: t("progressOf", { title }) });
 		const text = h("p", { class: "hint", role: "status" });
 		const preview = h("img", { class: "preview", alt: t("preview"), hidden: true });
 		const cancel = button("cancel", () => this.cancel(job, card), { label: t("cancelOf", { title }) });
@@ -44,16 +44,16 @@ export class Jobs {
 					if (name === "done") end = data;
 					else this.show(card, data);
 				}
-				if (!end) await wait();
+				if (!end) await wait(RETRY_MS);
 			} catch (error) {
 				if (error.status === 404) end = { ...job, status: "failed", error: { message: t("jobGone") } };
 				else {
 					text.textContent = error.message;
-					await wait();
+					await wait(RETRY_MS);
 				}
 			}
 		}
-		await this.finish(card, end, title, form);
+		await this.finish(card, end, form);
 	}
 
 	show(card, { position, steps_done, steps_total, eta_s, image }) {
@@ -79,12 +79,12 @@ export class Jobs {
 		}
 	}
 
-	async finish(card, job, title, form) {
+	async finish(card, job, form) {
 		try {
 			if (job.status === "done") {
 				for (const clip of job.clips) {
 					const blob = await (await call(relative(clip.content_url))).blob();
-					await this.onclip({ created: Date.now(), title, form, job: job.id, clip, blob });
+					await this.onclip({ created: Date.now(), title: form.title, form, job: job.id, clip, blob });
 				}
 				card.remove();
 			} else this.end(card, job.status === "cancelled" ? t("cancelled") : job.error?.message || t("failed"), job.status);
@@ -96,7 +96,8 @@ export class Jobs {
 
 	// Leave a line about a job that has no sound.
 	end(card, message, status) {
-		const line = h("p", { class: status === "failed" ? "error" : "hint", role: status === "failed" ? "alert" : "status" }, message);
+		const [kind, role] = status === "failed" ? ["error", "alert"] : ["hint", "status"];
+		const line = h("p", { class: kind, role }, message);
 		card.dataset.status = status;
 		card.replaceChildren(card.firstChild, line, button("dismiss", () => card.remove()));
 	}

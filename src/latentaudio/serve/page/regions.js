@@ -1,23 +1,19 @@
 // Parts of a sound that are chosen on its mel picture: time spans, bands, a brush, a cutoff.
 // Each gesture of the pointer can be made with the keyboard: arrows, and Space to begin and end.
 
-import { button, field, h, number, row, select, t } from "./dom.js";
+import { button, clamp, field, h, number, row, select, t } from "./dom.js";
 import { toHz, toMel } from "./draw.js";
 
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const RANGES = { time: "times", band: "bands" };
 const MASK_ROWS = 128;
-const round = (value, digits) => Number(value.toFixed(digits));
 
 export class Regions {
 	constructor(picture, cutoff) {
-		this.picture = picture;
-		this.cutoff = cutoff;
-		this.times = [];
-		this.bands = [];
-		this.cursor = [0.5, 0.5];
+		Object.assign(this, { picture, cutoff, times: [], bands: [], cursor: [0.5, 0.5] });
 		this.mask = h("canvas");
-		this.overlay = h("canvas", { class: "overlay", tabindex: 0, role: "application" });
+		this.brush = this.mask.getContext("2d");
+		this.overlay = h("canvas", { class: "overlay", tabindex: 0, role: "application", "aria-describedby": "draw-hint", ...this.listeners() });
 		picture.box.append(this.overlay);
 		this.tool = select("tool", ["time", "band", "brush", "erase"], {
 			time: t("toolTime"), band: t("toolBand"), brush: t("toolBrush"), erase: t("toolErase"),
@@ -28,10 +24,8 @@ export class Regions {
 		this.element = h("fieldset", {}, h("legend", {}, t("regions")),
 			row(field("tool", this.tool), field("brushSize", this.size), clear),
 			h("p", { class: "hint", id: "draw-hint" }, t("drawHint")), this.list);
-		this.overlay.setAttribute("aria-describedby", "draw-hint");
 		this.tool.addEventListener("change", () => this.update());
 		cutoff.addEventListener("input", () => this.draw());
-		this.listen();
 		this.setMode("none");
 	}
 
@@ -59,12 +53,12 @@ export class Regions {
 		this.times = times.map((range) => [...range]);
 		this.bands = bands.map((range) => [...range]);
 		this.tool.value = tool || this.tool.value;
-		this.mask.getContext("2d").clearRect(0, 0, this.mask.width, MASK_ROWS);
+		this.brush.clearRect(0, 0, this.mask.width, MASK_ROWS);
 		this.hasMask = Boolean(mask);
 		if (mask) {
 			const image = new Image();
 			image.onload = () => {
-				this.mask.getContext("2d").drawImage(image, 0, 0);
+				this.brush.drawImage(image, 0, 0);
 				this.draw();
 			};
 			image.src = mask;
@@ -73,12 +67,14 @@ export class Regions {
 	}
 
 	get isMask() {
-		return this.hasMask && ["brush", "erase"].includes(this.tool.value);
+		return this.hasMask && !RANGES[this.tool.value];
 	}
 
-	// The fields of an inpainting.
+	// The fields of an inpainting; an error if nothing is drawn.
 	values() {
-		return this.isMask ? { mask: this.maskUrl() } : { time_ranges: this.times, frequency_ranges: this.bands };
+		if (this.isMask) return { mask: this.maskUrl() };
+		if (!this.times.length && !this.bands.length) throw new Error(t("needRegion"));
+		return { time_ranges: this.times, frequency_ranges: this.bands };
 	}
 
 	maskUrl() {
@@ -86,31 +82,34 @@ export class Regions {
 		const context = copy.getContext("2d");
 		context.fillRect(0, 0, copy.width, MASK_ROWS);
 		context.drawImage(this.mask, 0, 0);
-		return copy.toDataURL("image/png");
+		return copy.toDataURL();
 	}
 
-	listen() {
+	listeners() {
 		const at = (event) => {
 			const box = this.overlay.getBoundingClientRect();
-			const inside = (value) => Math.max(0, Math.min(1, value));
-			return [inside((event.clientX - box.left) / box.width), inside((event.clientY - box.top) / box.height)];
+			return [clamp((event.clientX - box.left) / box.width), clamp((event.clientY - box.top) / box.height)];
 		};
-		this.overlay.addEventListener("pointerdown", (event) => {
-			this.overlay.setPointerCapture(event.pointerId);
-			this.begin(at(event));
-		});
-		this.overlay.addEventListener("pointermove", (event) => this.start && this.move(at(event)));
-		this.overlay.addEventListener("pointerup", () => this.end());
-		this.overlay.addEventListener("pointercancel", () => (this.start = null));
-		this.overlay.addEventListener("keydown", (event) => this.press(event));
-		for (const name of ["blur", "focus"]) this.overlay.addEventListener(name, () => this.draw());
+		const draw = () => this.draw();
+		return {
+			onpointerdown: (event) => {
+				this.overlay.setPointerCapture(event.pointerId);
+				this.begin(at(event));
+			},
+			onpointermove: (event) => this.start && this.move(at(event)),
+			onpointerup: () => this.end(),
+			onpointercancel: () => (this.start = null),
+			onkeydown: (event) => this.press(event),
+			onblur: draw,
+			onfocus: draw,
+		};
 	}
 
 	press(event) {
 		const step = STEPS[event.key];
 		if (step) {
 			const size = event.shiftKey ? 0.1 : 0.01;
-			const next = this.cursor.map((value, i) => Math.max(0, Math.min(1, value + step[i] * size)));
+			const next = this.cursor.map((value, i) => clamp(value + step[i] * size));
 			if (this.start || this.mode === "cutoff") this.move(next);
 			this.cursor = next;
 		} else if (event.key === " " || event.key === "Enter") {
@@ -132,7 +131,7 @@ export class Regions {
 		if (this.mode === "cutoff") {
 			this.cutoff.value = Math.round(this.hz(point[1]));
 		} else if (!RANGES[tool]) {
-			const context = this.mask.getContext("2d");
+			const context = this.brush;
 			context.globalCompositeOperation = tool === "erase" ? "destination-out" : "source-over";
 			context.strokeStyle = "#fff";
 			context.lineWidth = this.size.value;
@@ -160,7 +159,7 @@ export class Regions {
 
 	span(start, end) {
 		const isTime = this.tool.value === "time";
-		const values = isTime ? [start[0], end[0]].map((x) => round(x * this.duration, 2))
+		const values = isTime ? [start[0], end[0]].map((x) => Number((x * this.duration).toFixed(2)))
 			: [start[1], end[1]].map((y) => Math.round(this.hz(y)));
 		return values.sort((a, b) => a - b);
 	}
@@ -174,7 +173,7 @@ export class Regions {
 	}
 
 	update() {
-		const add = h("div", { class: "row" });
+		const add = row();
 		this.list.replaceChildren(...["times", "bands"].flatMap((name) => this.rows(name)), add);
 		for (const name of ["times", "bands"]) {
 			const range = name === "times" ? [0, Math.min(1, this.duration || 1)] : [1000, 2000];

@@ -1,7 +1,7 @@
 // A sound that a request reads: chosen, dropped, recorded, or sent from the history.
 
 import { upload } from "./api.js";
-import { button, field, h, row, seconds, t } from "./dom.js";
+import { button, field, h, player, row, seconds, t } from "./dom.js";
 import { decode, Picture, toWav } from "./draw.js";
 
 export class Source {
@@ -11,23 +11,17 @@ export class Source {
 		this.input = h("input", { type: "file", accept: "audio/*", onchange: () => this.choose(this.input.files[0]) });
 		this.record = button("record", () => this.toggleRecording(), { "aria-pressed": "false" });
 		this.remove = button("remove", () => this.set(null));
-		this.audio = h("audio", { controls: true, label: t(key) });
+		this.audio = player(t(key));
 		this.picture = new Picture(t("pictureOf", { name: t(key) }), this.audio);
 		this.note = h("p", { class: "hint", role: "status" });
 		this.sound = h("div", { hidden: true }, this.picture.box, this.audio);
-		this.element = h("fieldset", { class: "source" }, h("legend", {}, t(key)),
-			row(field("file", this.input), this.record, this.remove),
-			this.note, this.sound);
-		this.element.addEventListener("dragover", (event) => {
+		const drag = (event) => {
 			event.preventDefault();
-			this.element.classList.add("over");
-		});
-		this.element.addEventListener("dragleave", () => this.element.classList.remove("over"));
-		this.element.addEventListener("drop", (event) => {
-			event.preventDefault();
-			this.element.classList.remove("over");
-			if (event.dataTransfer.files[0]) this.choose(event.dataTransfer.files[0]);
-		});
+			this.element.classList.toggle("over", event.type === "dragover");
+			if (event.type === "drop") this.choose(event.dataTransfer.files[0]);
+		};
+		this.element = h("fieldset", { class: "source", ondragover: drag, ondragleave: drag, ondrop: drag },
+			h("legend", {}, t(key)), row(field("file", this.input), this.record, this.remove), this.note, this.sound);
 		this.set(null);
 	}
 
@@ -38,8 +32,7 @@ export class Source {
 	// Use a sound; null removes it.
 	async set(blob, name = "") {
 		Object.assign(this, { blob, name, samples: null, fileId: null });
-		this.remove.hidden = !blob;
-		this.sound.hidden = !blob;
+		this.remove.hidden = this.sound.hidden = !blob;
 		this.note.textContent = "";
 		this.input.value = "";
 		URL.revokeObjectURL(this.audio.src);
@@ -69,10 +62,9 @@ export class Source {
 	async reference() {
 		if (!this.blob) return "";
 		const extension = this.name.split(".").pop().toLowerCase();
-		const isKnown = this.context.formats.includes(extension);
-		const sent = isKnown || !this.samples ? this.blob : toWav(this.samples, this.rate);
-		const name = isKnown || !this.samples ? this.name : `${this.name}.wav`;
-		this.fileId ||= (await upload(sent, name)).id;
+		const isSentAsItIs = !this.samples || this.context.formats.includes(extension);
+		const file = isSentAsItIs ? [this.blob, this.name] : [toWav(this.samples, this.rate), `${this.name}.wav`];
+		this.fileId ||= (await upload(...file)).id;
 		return this.fileId;
 	}
 

@@ -1,13 +1,12 @@
 // The timeline editor: prompts with start times, as blocks on a track and as rows of fields.
 
-import { button, h, number, seconds, t } from "./dom.js";
+import { button, clamp, h, number, seconds, t } from "./dom.js";
 
 const STEP_S = 0.1;
 
 export class Timeline {
 	constructor(duration) {
 		this.duration = duration;
-		this.cues = [];
 		this.track = h("div", { class: "track", role: "group", label: t("track") });
 		this.list = h("div", { class: "ranges" });
 		this.element = h("fieldset", {}, h("legend", {}, t("cues")), this.track,
@@ -68,7 +67,7 @@ export class Timeline {
 	}
 
 	move(cue, start) {
-		cue.start = Number(Math.max(0, Math.min(this.duration(), start)).toFixed(1));
+		cue.start = Number(clamp(start, 0, this.duration()).toFixed(1));
 		this.list.querySelectorAll("[name=cue-start]")[this.cues.indexOf(cue)].value = cue.start;
 	}
 
