@@ -74,14 +74,18 @@ def estimate_memory(
     """
     text_gb, generation_gb, clap_gb = _component_sizes(components, options)
     ranking_gb = clap_gb if options.candidates > 1 else 0.0
-    activations_gb, other_gb = _sizes_beside_weights(components, options, window_frames, batch_size)
+    activations_gb, samples_gb, process_gb = _sizes_beside_weights(
+        components, options, window_frames, batch_size
+    )
     if components.low_memory:
         # one text encoder is in memory at a time; all are unloaded before the UNet is loaded
         encoding_gb = max(text_gb, default=0.0)
         peak_gb = max(encoding_gb, generation_gb + ranking_gb + activations_gb)
     else:
         peak_gb = sum(text_gb) + generation_gb + activations_gb
-    return MemoryEstimate(peak_gb + other_gb, available_memory(components.device))
+    peak_gb += samples_gb
+    peak_gb += process_gb
+    return MemoryEstimate(peak_gb, available_memory(components.device))
 
 
 def has_ample_memory(
@@ -107,8 +111,8 @@ def has_ample_memory(
 
 def _sizes_beside_weights(
     components: ComponentStore, options: GenerationOptions, window_frames: int, batch_size: int
-) -> tuple[float, float]:
-    """Return GB of the activations, and of samples, libraries and kernels."""
+) -> tuple[float, float, float]:
+    """Return GB of the activations, of the samples, and of libraries and kernels."""
     config = components.source.config
     num_frames = options.duration * config.mel.sample_rate / config.mel.hop_length
     plane = min(window_frames, num_frames) * config.mel.n_mels * config.vae.channels
@@ -116,10 +120,9 @@ def _sizes_beside_weights(
     item_bytes = components.dtype_of("vae").itemsize
     activations_gb = batch_size * NUM_PLANES * plane * item_bytes / 1e9
     num_samples = options.duration * config.mel.sample_rate
-    other_gb = NUM_WAVEFORM_COPIES * 4 * batch_size * num_samples / 1e9
-    if components.device.type == "cpu":
-        other_gb += PROCESS_GB + KERNELS_GB
-    return activations_gb, other_gb
+    samples_gb = NUM_WAVEFORM_COPIES * 4 * batch_size * num_samples / 1e9
+    process_gb = PROCESS_GB + KERNELS_GB if components.device.type == "cpu" else 0.0
+    return activations_gb, samples_gb, process_gb
 
 
 def _component_sizes(
