@@ -139,7 +139,7 @@ def _duration_of_inputs(
         return _duration_of_edit(options.edit, source, inputs)
     if len(options.timeline) != 1 or not options.timeline[0].has_audio:
         return None
-    num_samples = inputs.get_audio_prompt(options.timeline[0]).samples.shape[1]
+    num_samples: int = inputs.get_audio_prompt(options.timeline[0]).samples.shape[1]
     duration = num_samples / source.config.mel.sample_rate
     validate_source_duration(duration)
     return min(duration, source.spec.max_duration)
