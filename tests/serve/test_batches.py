@@ -31,7 +31,7 @@ def test_one_part_alone_keeps_its_rows():
     assert batch.joined is rows
     assert list(batch.clips()) == [(0, 0), (0, 1), (0, 1)]
     event = StepDone(7, 3, False, (b"a", b"b"))
-    assert batch.share(event, 0) is event
+    assert batch.step_of(event, 0) is event
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,4 @@ def test_one_part_alone_keeps_its_rows():
 )
 def test_each_part_sees_its_share_of_a_step(pictures, number, own):
     batch = Batch([part(1), part(1)])
-    assert batch.share(StepDone(6, 2, False, pictures), number) == StepDone(3, 2, False, own)
+    assert batch.step_of(StepDone(6, 2, False, pictures), number) == StepDone(3, 2, False, own)

@@ -45,7 +45,7 @@ class Batch:
                 for _ in range(request.options.num_waveforms):
                     yield number, row
 
-    def share(self, event: StepDone, number: int) -> StepDone:
+    def step_of(self, event: StepDone, number: int) -> StepDone:
         """Return a step of the batch as one of its parts sees it.
 
         Args:

@@ -134,7 +134,7 @@ class StepReplica:
             if isinstance(event, StepDone):
                 for number, task in enumerate(own):
                     task.num_done = task.num_units * event.num_done / _num_steps(batch.joined)
-                    task.emit(batch.share(event, number))
+                    task.emit(batch.step_of(event, number))
                 yield None
             elif isinstance(event, Audio):
                 number, _ = next(clips)

@@ -143,7 +143,7 @@ class Runner:
                     main.notices.append(event.text)
                 elif isinstance(event, StepDone):
                     for number, output in enumerate(outputs):
-                        self._count(output, batch.share(event, number), num_before)
+                        self._count(output, batch.step_of(event, number), num_before)
                     self.metrics.steps.inc()
                     yield None
                 else:
