@@ -125,11 +125,13 @@ def test_an_architecture_must_match_the_folder(folder, tmp_path, tiny_folder):
 def test_names_of_the_table_are_downloaded_from_their_repository(monkeypatch):
     requests = []
 
-    def fetch(repository):
+    def fetch(repository, is_offline):
+        assert not is_offline
         requests.append((repository, None))
         return resolve.ASSETS / "mini"
 
-    def fetch_file(repository, file):
+    def fetch_file(repository, file, is_offline):
+        assert not is_offline
         requests.append((repository, file))
         return resolve.ASSETS / "mini"
 

@@ -34,7 +34,7 @@ def places(tmp_path_factory):
         convert(model, root / "tiny.pth", "original")
         bare = model.load_component("vocoder").state_dict()
         save_file(dict(bare), root / "vocoder.safetensors")
-        patch.setattr(hub, "fetch", lambda repository, *_: folder)
+        patch.setattr(hub, "fetch", lambda repository, is_offline: folder)
         patch.setattr(resolve, "ASSETS", root / "assets")
         (root / "assets").mkdir()
         (root / "assets" / "tiny").symlink_to(root / "run" / "model")
