@@ -93,7 +93,8 @@ def main() -> None:
             for thread in threads:
                 thread.join()
             parts = len(list((Path(folder) / "store" / "jobs").glob(".*.part")))
-            print(f"kill {kill + 1}: {len(done)} jobs done, {parts} unfinished folders left")
+            told = f"{len(done)} jobs done, {num_wrong} lost or changed, {parts} unfinished"
+            print(f"kill {kill + 1}: {told}", flush=True)
     print(f"{args.kills} kills, {len(done)} finished jobs, {num_wrong} lost or changed")
 
 
