@@ -1,6 +1,7 @@
 """Fixtures of the command line's tests."""
 
 import math
+import signal
 
 import pytest
 
@@ -11,3 +12,11 @@ from latentaudio.cli import console
 def no_progress_lines(monkeypatch):
     """Print no line of progress, however slow the machine is, so that stderr can be compared."""
     monkeypatch.setattr(console, "PROGRESS_INTERVAL_S", math.inf)
+
+
+@pytest.fixture
+def sigint_is_not_ignored():
+    """Programs inherit an ignored SIGINT, as of a shell that runs the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

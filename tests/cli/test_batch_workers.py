@@ -150,6 +150,7 @@ def test_wrong_numbers_are_one_line_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("sigint_is_not_ignored")
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_after_a_stop_the_same_command_writes_the_same_files(
     rows_file, tiny_folder, tmp_path, stop

@@ -28,14 +28,6 @@ def start(*words, **environment):
     )
 
 
-@pytest.fixture
-def sigint_is_not_ignored():
-    """Programs inherit an ignored SIGINT, as of a shell that runs the tests in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("sigint_is_not_ignored")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_in_a_line_and_leaves_complete_files(tiny_folder, tmp_path, number, code):
