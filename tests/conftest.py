@@ -36,6 +36,7 @@ from latentaudio.config.architecture import (
     VocoderConfig,
 )
 from latentaudio.loaders.components import build_component, component_names
+from latentaudio.loaders.layouts import ModelSource
 from latentaudio.loaders.model_folder import TOKENIZER_FILE, save_component, write_config
 
 WORKER_MEMORY_GB = 2.5
@@ -200,3 +201,17 @@ def same_number_of_threads():
     yield
     if torch.get_num_threads() != num_threads:
         torch.set_num_threads(num_threads)
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Names of the components that are loaded from disk, in order."""
+    names = []
+    load_component = ModelSource.load_component
+
+    def recorded(source, name, *arguments, **keywords):
+        names.append(name)
+        return load_component(source, name, *arguments, **keywords)
+
+    monkeypatch.setattr(ModelSource, "load_component", recorded)
+    return names

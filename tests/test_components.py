@@ -10,24 +10,9 @@ import torch
 from latentaudio import AudioLDM, load
 from latentaudio.errors import GenerationError, WeightsError
 from latentaudio.loaders.component_store import ComponentStore
-from latentaudio.loaders.layouts import ModelSource
 from latentaudio.loaders.resolve import resolve_model
 
 QUICK = {"duration": 0.5, "steps": 2, "seed": 7}
-
-
-@pytest.fixture
-def loaded(monkeypatch):
-    """Names of the components that are loaded from disk, in order."""
-    names = []
-    load_component = ModelSource.load_component
-
-    def recorded(source, name, *arguments, **keywords):
-        names.append(name)
-        return load_component(source, name, *arguments, **keywords)
-
-    monkeypatch.setattr(ModelSource, "load_component", recorded)
-    return names
 
 
 def test_components_load_once_and_only_when_needed(tiny_folder, loaded):

@@ -71,7 +71,9 @@ def test_a_stopped_benchmark_goes_on_behind_what_is_finished(
                 raise KeyboardInterrupt
             store.report.metrics.append(Metric(name, 0.5, "%", 2, 0))
 
-        store.measure({name: lambda name=name: add(name) for name in ("first", "second")})
+        store.measure(
+            None, {name: lambda _, __, name=name: add(name) for name in ("first", "second")}
+        )
         return store.report
 
     module = quality if command == "quality" else editing

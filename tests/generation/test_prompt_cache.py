@@ -15,7 +15,6 @@ from latentaudio.fileio import CACHE_VARIABLE
 from latentaudio.generation import prompt_cache
 from latentaudio.generation.prompt_cache import prompt_files
 from latentaudio.loaders import prepared
-from latentaudio.loaders.layouts import ModelSource
 from latentaudio.loaders.resolve import resolve_model
 
 QUICK = {"duration": 0.5, "steps": 2, "seed": 7}
@@ -27,20 +26,6 @@ def cache_folder(monkeypatch, tmp_path):
     """A folder of caches for each test."""
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-@pytest.fixture
-def loaded(monkeypatch):
-    """Names of the components that are loaded from disk, in order."""
-    names = []
-    load_component = ModelSource.load_component
-
-    def recorded(source, name, *arguments, **keywords):
-        names.append(name)
-        return load_component(source, name, *arguments, **keywords)
-
-    monkeypatch.setattr(ModelSource, "load_component", recorded)
-    return names
 
 
 def generate(folder, prompt="a dog", **options):

@@ -17,7 +17,7 @@ def measure(store, stops_at=None):
         computed.append(name)
         store.report.metrics.append(Metric(name, 0.25, "%", 4, 0, note="ä"))
 
-    store.measure({name: lambda name=name: add(name) for name in "abc"})
+    store.measure(None, {name: lambda _, __, name=name: add(name) for name in "abc"})
     return computed
 
 

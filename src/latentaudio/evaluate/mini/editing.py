@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -90,9 +89,7 @@ def evaluate_editing(
         "audio prompts": _measure_audio_prompts,
         "window boundaries": _measure_window_boundaries,
     }
-    report = store.report
-    store.measure({key: partial(measure, benchmark, report) for key, measure in parts.items()})
-    return report
+    return store.measure(benchmark, parts)
 
 
 def _measure_transfer(benchmark: EditingBenchmark, report: Report) -> None:

@@ -134,17 +134,15 @@ def evaluate_quality(
     """
     _validate(benchmark)
     store = store or ReportStore(model)
-    report = store.report
-    parts: dict[str, Callable[[], None]] = {
-        "classes": partial(_add_classes, benchmark, report, reconstruct, similarity),
-        "out of distribution": partial(_add_out_of_distribution, benchmark, report),
+    parts: dict[str, Callable[[QualityBenchmark, Report], None]] = {
+        "classes": partial(_add_classes, reconstruct=reconstruct, similarity=similarity),
+        "out of distribution": _add_out_of_distribution,
     }
     for group, check in enumerate(ATTRIBUTE_CHECKS.values(), _GROUP_FIRST_ATTRIBUTE):
-        parts[check.name] = partial(_add_attribute, benchmark, report, check, group)
-    parts["order"] = partial(_add_order, benchmark, report)
-    parts["determinism"] = partial(_add_determinism, benchmark, report, generate_batched)
-    store.measure(parts)
-    return report
+        parts[check.name] = partial(_add_attribute, check=check, group=group)
+    parts["order"] = _add_order
+    parts["determinism"] = partial(_add_determinism, generate_batched=generate_batched)
+    return store.measure(benchmark, parts)
 
 
 def _add_classes(

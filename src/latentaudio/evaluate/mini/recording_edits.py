@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,9 +85,7 @@ def evaluate_recording_edits(benchmark: RecordingEdits, store: ReportStore) -> R
         "transfer": _measure_transfer,
         "audio prompts": _measure_audio_prompts,
     }
-    report = store.report
-    store.measure({key: partial(measure, benchmark, report) for key, measure in parts.items()})
-    return report
+    return store.measure(benchmark, parts)
 
 
 def level_db(samples: NDArray[np.floating]) -> float:

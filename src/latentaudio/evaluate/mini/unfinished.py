@@ -6,10 +6,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from ...config.stored_results import read_results
 from ...fileio import atomic_write
 from .report import Report
+
+_Benchmark = TypeVar("_Benchmark")
 
 
 def unfinished_file(output: Path) -> Path:
@@ -84,11 +87,17 @@ class ReportStore:
         """The report, to which parts add their metrics."""
         return self._state.report
 
-    def measure(self, parts: Mapping[str, Callable[[], None]]) -> None:
+    def measure(
+        self, benchmark: _Benchmark, parts: Mapping[str, Callable[[_Benchmark, Report], None]]
+    ) -> Report:
         """Measure the parts that are not finished, and store each of them.
 
         Args:
-            parts: functions that add metrics to `report`, by name.
+            benchmark: what the parts measure.
+            parts: functions that add metrics to a report, by name.
+
+        Returns:
+            The report with all parts.
 
         Raises:
             DataError: The file cannot be written.
@@ -96,10 +105,11 @@ class ReportStore:
         for name, part in parts.items():
             if name in self._state.finished:
                 continue
-            part()
+            part(benchmark, self.report)
             self._state.finished.append(name)
             if self._file is not None:
                 self._state.save(self._file)
+        return self.report
 
     def remove(self) -> None:
         """Delete the file; call it when the complete report is written."""
