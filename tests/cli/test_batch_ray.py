@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from batch_lists import batch_command, write_rows
 
 from latentaudio.cli.batch_ray import generate_rows_on_ray
 from latentaudio.cli.flags import RuntimeFlags
@@ -25,17 +26,7 @@ NUM_ROWS = 8
 
 @pytest.fixture
 def rows_file(tmp_path):
-    file = tmp_path / "list.jsonl"
-    lines = [{"name": f"clip{k}", "prompt": "a bell", "duration": 1} for k in range(NUM_ROWS)]
-    file.write_text("\n".join(map(json.dumps, lines)))
-    return file
-
-
-def command(rows_file, folder, model, *flags):
-    return [
-        "batch", str(rows_file), str(folder), "--model", str(model), "--steps", "40",
-        "--seed", "5", "--quiet", "--device", "cpu", "--precision", "fp32", *flags,
-    ]  # fmt: skip
+    return write_rows(tmp_path / "list.jsonl", NUM_ROWS, duration=1)
 
 
 def records_of(folder):
@@ -65,9 +56,9 @@ def test_without_ray_the_command_says_what_to_install(monkeypatch):
 def test_a_killed_worker_loses_and_doubles_nothing(rows_file, tiny_folder, tmp_path):
     pytest.importorskip("ray", reason="needs the extra cluster: pip install '.[cluster]'")
     alone = tmp_path / "alone"
-    assert main(command(rows_file, alone, tiny_folder)) == 0
+    assert main(batch_command(rows_file, alone, tiny_folder, steps=40)) == 0
     folder = tmp_path / "cluster"
-    words = command(rows_file, folder, tiny_folder, "--ray", "local")
+    words = batch_command(rows_file, folder, tiny_folder, "--ray", "local", steps=40)
     running = subprocess.Popen(
         [sys.executable, "-m", "latentaudio", *words], stderr=subprocess.PIPE, text=True
     )

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from batch_lists import batch_command, write_rows
 
 from latentaudio.cli import batch_workers
 from latentaudio.cli.batch_list import Row, make_row_requests, read_rows, resolve_rows
@@ -26,17 +27,7 @@ RUNTIME = RuntimeFlags(device="cpu", precision="fp32", no_cache=True)
 
 @pytest.fixture
 def rows_file(tmp_path):
-    file = tmp_path / "list.jsonl"
-    lines = [{"name": f"clip{k}", "prompt": "a bell", "duration": 0.5} for k in range(NUM_ROWS)]
-    file.write_text("\n".join(map(json.dumps, lines)))
-    return file
-
-
-def command(rows_file, folder, model, *flags):
-    return [
-        "batch", str(rows_file), str(folder), "--model", str(model), "--steps", "2",
-        "--seed", "5", "--quiet", "--device", "cpu", "--precision", "fp32", *flags,
-    ]  # fmt: skip
+    return write_rows(tmp_path / "list.jsonl", NUM_ROWS, duration=0.5)
 
 
 def rows_of(file, model):
@@ -70,15 +61,15 @@ def children_of(process):
 def test_two_workers_write_the_files_of_one_process_and_the_batch_is_done(
     rows_file, tiny_folder, tmp_path, capsys
 ):
-    assert main(command(rows_file, tmp_path / "one", tiny_folder)) == 0
-    assert main(command(rows_file, tmp_path / "two", tiny_folder, "--workers", "2")) == 0
+    assert main(batch_command(rows_file, tmp_path / "one", tiny_folder)) == 0
+    assert main(batch_command(rows_file, tmp_path / "two", tiny_folder, "--workers", "2")) == 0
     assert len(files(tmp_path / "one")) == NUM_ROWS
     assert files(tmp_path / "two") == files(tmp_path / "one")
     assert records_of(tmp_path / "two") == records_of(tmp_path / "one")
     assert capsys.readouterr().err == ""
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "two").iterdir()}
-    assert main(command(rows_file, tmp_path / "two", tiny_folder)) == 0
-    assert main(command(rows_file, tmp_path / "two", tiny_folder, "--workers", "2")) == 0
+    assert main(batch_command(rows_file, tmp_path / "two", tiny_folder)) == 0
+    assert main(batch_command(rows_file, tmp_path / "two", tiny_folder, "--workers", "2")) == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "two").iterdir()} == before
 
 
@@ -144,7 +135,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_batch(rows_file, tiny_folder, tm
 def test_wrong_numbers_are_one_line_before_any_work(
     rows_file, tiny_folder, tmp_path, capsys, flags, line
 ):
-    assert main(command(rows_file, tmp_path / "out", tiny_folder, *flags)) == 2
+    assert main(batch_command(rows_file, tmp_path / "out", tiny_folder, *flags)) == 2
     err = capsys.readouterr().err
     assert line in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -160,7 +151,7 @@ def test_after_a_stop_the_same_command_writes_the_same_files(
     rows = list(map(json.loads, rows_file.read_text().splitlines()))
     rows[-1]["steps"] = 200  # still computed when the first file is there
     rows_file.write_text("\n".join(map(json.dumps, rows)))
-    words = command(rows_file, out, tiny_folder, "--workers", "2")
+    words = batch_command(rows_file, out, tiny_folder, "--workers", "2")
     running = subprocess.Popen(
         [sys.executable, "-m", "latentaudio", *words],
         stderr=subprocess.PIPE,
@@ -184,6 +175,6 @@ def test_after_a_stop_the_same_command_writes_the_same_files(
         time.sleep(0.02)
     assert 0 < len(files(out)) < NUM_ROWS
     assert main(words) == 0
-    assert main(command(rows_file, tmp_path / "alone", tiny_folder)) == 0
+    assert main(batch_command(rows_file, tmp_path / "alone", tiny_folder)) == 0
     assert files(out) == files(tmp_path / "alone") and len(files(out)) == NUM_ROWS
     assert list(out.glob(".*")) == []
