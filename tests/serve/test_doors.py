@@ -14,6 +14,7 @@ from conftest import TINY, write_model
 
 from latentaudio.audio.io import info
 from latentaudio.config.architecture import PhonemesConfig
+from latentaudio.serve.content import MEDIA_TYPES
 from latentaudio.serve.doors import DOORS
 from latentaudio.serve.doors.elevenlabs import FORMATS
 from latentaudio.serve.jobs import JobManager, JobSettings
@@ -194,6 +195,27 @@ def test_vllm_omni(client):
     assert answer.headers["content-type"] == "audio/flac"
     same = {"prompt": "dog", "duration": 1.0, "steps": 2, "seed": 3, "format": "flac", "wait": True}
     assert client.post("/v1/audio/generations", json=same).content == answer.content
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
+def test_the_schema_names_the_content_type_of_every_format(client, door):
+    schema = client.get("/openapi.json").json()
+    documented = schema["paths"][door.path]["post"]["responses"]["200"]["content"]
+    assert documented.keys() >= {each.partition(";")[0] for each in MEDIA_TYPES.values()}
+
+
+def test_the_schema_of_an_event_fits_the_events(client):
+    schema = client.get("/openapi.json").json()
+    path = "/v1/audio/generations/{job}/events"
+    content = schema["paths"][path]["get"]["responses"]["200"]["content"]
+    job = client.post("/v1/audio/generations", json={"prompt": "dog", "steps": 2}).json()["id"]
+    events = client.get(path.format(job=job)).text.strip().split("\n\n")
+    for event in events:
+        fields = dict(line.split(": ", 1) for line in event.splitlines())
+        schema = content["text/event-stream"]["schema"]
+        assert set(schema["required"]) <= fields.keys() <= schema["properties"].keys()
+        json.loads(fields["data"])
+    assert len(events) > 1
 
 
 def test_every_door_is_in_the_schema(client):

@@ -161,7 +161,7 @@ def test_a_recipe_runs_at_its_published_shape(path):
         recipe = recipe.model_copy(update={"options": one_clip})
     config = training_config(get_model_spec(recipe.model).config)
     needed = estimate_run(recipe, machine="a100").peak_bytes / 1e9
-    if needed > min(8.0, available_memory_gb()):
+    if needed > min(16.0, available_memory_gb()):
         pytest.skip(f"needs {needed:.1f} GB")
     logged = run_steps(build_skeleton(recipe, config, is_meta=False), 2)
     assert all(torch.isfinite(torch.tensor(value)) for value in logged.values())

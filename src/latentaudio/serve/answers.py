@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from .jobs import JobManager
 
 EVENT_TYPE = "text/event-stream"
+EVENT_SCHEMA = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    "required": ["event", "data"],
+}
+"""Schema of one server-sent event; `data` is JSON."""
 KEEP_ALIVE_S = 15.0
 EVENT_INTERVAL_S = 1.0
 """Seconds after which the place in the queue is looked up again."""

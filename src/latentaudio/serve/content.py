@@ -36,6 +36,9 @@ MEDIA_TYPES = {
 """Content type of each format."""
 ZIP_TYPE = "application/zip"
 JSONL_TYPE = "application/x-ndjson"
+AUDIO_TYPES = tuple(dict.fromkeys(each.partition(";")[0] for each in MEDIA_TYPES.values()))
+"""Content types of all formats without parameters, for the OpenAPI page."""
+BINARY_SCHEMA = {"type": "string", "format": "binary"}
 _PCM_BITS = 16
 _MEL_RANGE = 11.5  # nepers (100 dB) below the loudest band, shown as black
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # equal clips give an equal zip

@@ -10,10 +10,17 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from .access import caller_of, manager_of
-from .answers import EVENT_TYPE, content_answer, event_answer, wait_or_cancel
+from .answers import EVENT_SCHEMA, EVENT_TYPE, content_answer, event_answer, wait_or_cancel
 from .bodies import JSON_TYPE, MULTIPART_TYPE, REQUEST_PART, read_generation
 from .callers import Caller
-from .content import JSONL_TYPE, MEDIA_TYPES, ZIP_TYPE, FileEncoding, mel_picture
+from .content import (
+    AUDIO_TYPES,
+    BINARY_SCHEMA,
+    JSONL_TYPE,
+    ZIP_TYPE,
+    FileEncoding,
+    mel_picture,
+)
 from .entries import PATH
 from .jobs import JobManager
 from .problems import Problem, error_responses, problem_of
@@ -25,12 +32,10 @@ ClipNumber = Annotated[int, Query(ge=0, le=10_000, description="Number of the cl
 
 MAX_KEY_CHARS = 200
 REQUEST_SCHEMA = "#/components/schemas/GenerationRequest"
-_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 CONTENT_RESPONSE: dict[str, Any] = {
     "description": "Audio; several clips as zip or JSON lines.",
     "content": {
-        media_type.partition(";")[0]: _BINARY
-        for media_type in (*MEDIA_TYPES.values(), ZIP_TYPE, JSONL_TYPE)
+        media_type: {"schema": BINARY_SCHEMA} for media_type in (*AUDIO_TYPES, ZIP_TYPE, JSONL_TYPE)
     },
 }
 _PART_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -162,7 +167,7 @@ async def get_content(
     responses={
         200: {
             "description": "A mel spectrogram in gray levels.",
-            "content": {"image/png": _BINARY},
+            "content": {"image/png": {"schema": BINARY_SCHEMA}},
         },
         **error_responses("unauthorized", "not_found", "not_finished"),
     },
@@ -191,7 +196,7 @@ async def get_mel(
     responses={
         200: {
             "description": "Events queued, step, preview and done.",
-            "content": {EVENT_TYPE: {"schema": {"type": "string"}}},
+            "content": {EVENT_TYPE: {"schema": EVENT_SCHEMA}},
         },
         **error_responses("unauthorized", "not_found"),
     },

@@ -21,7 +21,7 @@ from ..generation.resolve import ResolvedRequest
 from .answers import disconnected
 from .bodies import JSON_TYPE, parse_model, read_json
 from .callers import Caller
-from .content import MEDIA_TYPES
+from .content import BINARY_SCHEMA, MEDIA_TYPES
 from .files import FileReader
 from .job_routes import CallerDependency, ManagerDependency
 from .jobs import JobManager
@@ -32,7 +32,6 @@ from .stream_schema import STREAM_FORMATS, StreamRequest
 LOGGER = logging.getLogger("latentaudio.serve")
 PATH = "/v1/audio/stream"
 _SCHEMA = {"schema": {"$ref": f"#/components/schemas/{StreamRequest.__name__}"}}
-_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
 router = APIRouter(tags=["generations"])
 
@@ -44,7 +43,7 @@ router = APIRouter(tags=["generations"])
     responses={
         200: {
             "description": "Audio, sent while it is generated.",
-            "content": {MEDIA_TYPES[name]: _BINARY for name in STREAM_FORMATS},
+            "content": {MEDIA_TYPES[name]: {"schema": BINARY_SCHEMA} for name in STREAM_FORMATS},
         },
         **error_responses(
             "bad_json", "unauthorized", "request_timeout", "too_large", "unsupported_media_type",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -13,12 +14,12 @@ from pydantic import BaseModel, ConfigDict
 from ..answers import content_answer, wait_or_cancel
 from ..bodies import parse_model, read_json
 from ..callers import Caller
+from ..content import AUDIO_TYPES, BINARY_SCHEMA
 from ..jobs import JobManager
 from ..problems import Problem, error_responses
 from ..schemas import ROW_FIELDS, GenerationRequest
 
 M = TypeVar("M", bound=BaseModel)
-AUDIO_SCHEMA = {"type": "string", "format": "binary"}
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,15 @@ class DoorRequest(BaseModel):
 
 
 def route_facts(
-    model: type[BaseModel], contents: Mapping[str, dict[str, Any]], description: str = "Audio."
+    model: type[BaseModel],
+    contents: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+    description: str = "Audio.",
 ) -> dict[str, Any]:
     """Return what the OpenAPI page says of a door: its body, its content and its problems.
 
     Args:
         model: The body.
-        contents: Content types of the answer, and their schemas.
+        contents: Content types of the answer beside audio, and their schemas.
         description: The answer in words.
     """
     problems = error_responses(
@@ -78,10 +81,11 @@ def route_facts(
         "unsupported_media_type", "invalid_request", "queue_full", "cancelled", "draining",
         "deadline",
     )  # fmt: skip
+    schemas = dict.fromkeys(AUDIO_TYPES, BINARY_SCHEMA) | dict(contents)
     responses: dict[int | str, dict[str, Any]] = {
         200: {
             "description": description,
-            "content": {name: {"schema": schema} for name, schema in contents.items()},
+            "content": {name: {"schema": schema} for name, schema in schemas.items()},
         }
     }
     for status, each in problems.items():

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from ..content import BINARY_SCHEMA
 from ..job_routes import CallerDependency, ManagerDependency
 from ..problems import Problem
 from ..schemas import RAW_FORMAT
 from .base import (
-    AUDIO_SCHEMA,
     Door,
     DoorRequest,
     generate_clip,
@@ -33,6 +33,7 @@ DEFAULT_INFLUENCE = 0.3
 DEFAULT_FORMAT = "mp3_44100_128"
 LOOP_SEAM_S = 1.0
 _TELEPHONE_RATE = 8000
+_TELEPHONE_TYPE = "audio/basic"
 _TELEPHONE_SUBTYPES = {"ulaw": "ULAW", "alaw": "ALAW"}
 _PCM_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 _MP3 = ("22050_32", "24000_48", *(f"44100_{rate}" for rate in (32, 64, 96, 128, 192)))
@@ -70,7 +71,7 @@ class SoundGenerationRequest(DoorRequest):
     PATH,
     summary="ElevenLabs: a sound effect",
     response_class=Response,
-    **route_facts(SoundGenerationRequest, {"audio/mpeg": AUDIO_SCHEMA}),
+    **route_facts(SoundGenerationRequest, {_TELEPHONE_TYPE: BINARY_SCHEMA}),
 )
 async def sound_generation(
     request: Request,
@@ -118,7 +119,7 @@ def _as_telephone(answer: Response, kind: str) -> Response:
     ) as file:
         file.write(samples)
     seed = {"X-Seed": answer.headers["X-Seed"]} if "X-Seed" in answer.headers else {}
-    return Response(buffer.getvalue(), media_type="audio/basic", headers=seed)
+    return Response(buffer.getvalue(), media_type=_TELEPHONE_TYPE, headers=seed)
 
 
 def error_body(problem: Problem) -> object:

@@ -12,11 +12,11 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from ..answers import EVENT_TYPE
+from ..answers import EVENT_SCHEMA, EVENT_TYPE
 from ..job_routes import CallerDependency, ManagerDependency
 from ..jobs import JobManager
 from ..problems import Problem
-from .base import AUDIO_SCHEMA, Door, DoorRequest, generate_clip, read_request, refuse, route_facts
+from .base import Door, DoorRequest, generate_clip, read_request, refuse, route_facts
 
 PATH = "/v1/audio/speech"
 MODEL_PREFIXES = ("tts-", "gpt-")
@@ -61,11 +61,7 @@ class SpeechRequest(DoorRequest):
     PATH,
     summary="OpenAI: speech",
     response_class=Response,
-    **route_facts(
-        SpeechRequest,
-        {"audio/mpeg": AUDIO_SCHEMA, EVENT_TYPE: {"type": "string"}},
-        "Audio, or events.",
-    ),
+    **route_facts(SpeechRequest, {EVENT_TYPE: EVENT_SCHEMA}, "Audio, or events."),
 )
 async def speech(
     request: Request, caller: CallerDependency, manager: ManagerDependency

@@ -14,7 +14,6 @@ from pydantic import Field
 from ..job_routes import CallerDependency, ManagerDependency
 from ..problems import Problem
 from .base import (
-    AUDIO_SCHEMA,
     Door,
     DoorRequest,
     generate_clip,
@@ -74,7 +73,7 @@ _NAMES = {
     PATH,
     summary="vLLM-Omni: a sound",
     response_class=Response,
-    **route_facts(AudioGenerateRequest, {"audio/wav": AUDIO_SCHEMA}),
+    **route_facts(AudioGenerateRequest),
 )
 async def generate(
     request: Request, caller: CallerDependency, manager: ManagerDependency
