@@ -30,12 +30,10 @@ COLUMNS = ("model", "threads of each", "processes", "processors", "clips a minut
 def generate_clips(model, duration, preset, clips):
     """Run one process: print "ready", wait for a line, generate clips, print "done"."""
     from latentaudio import load
-    from latentaudio.cli.process_settings import keep_more_kernels, prepare_process
+    from latentaudio.cli.process_settings import prepare_process
 
     prepare_process()
     loaded = load(model, "cpu")
-    if not loaded.spec.is_published:
-        keep_more_kernels()
     settings = {"duration": duration, "preset": preset, "candidates": 1}
     loaded.generate(PROMPT, seed=0, **settings)
     print("ready", flush=True)

@@ -10,10 +10,11 @@ import pytest
 import soundfile
 
 from latentaudio.cli import console
-from latentaudio.cli.flags import RuntimeFlags
 from latentaudio.cli.main import main
-from latentaudio.cli.process_settings import BOUND_VARIABLE, SPIN_COUNT
+from latentaudio.cli.process_settings import SPIN_COUNT
+from latentaudio.config.kernel_cache import BOUND_VARIABLE
 from latentaudio.config.registry import ModelSpec
+from latentaudio.pipeline import load
 
 pytestmark = pytest.mark.cli
 
@@ -126,9 +127,10 @@ def test_threads_do_not_wait_long_without_sleeping(own, expected):
 )
 def test_kernels_of_onednn_are_bounded_before_torch_is_imported(own, model, expected):
     program = (
-        "import os, sys; from latentaudio.cli import main, process_settings;"
+        "import os, sys; from latentaudio.cli import main;"
+        "from latentaudio.config import kernel_cache;"
         "sys.argv[1:] = ['--version'];"
-        f"main.main(); {model!r} == 'small' and process_settings.keep_more_kernels();"
+        f"main.main(); {model!r} == 'small' and kernel_cache.keep_kernels(64);"
         "print(os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'], 'torch' in sys.modules)"
     )
     names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", BOUND_VARIABLE)
@@ -140,10 +142,20 @@ def test_kernels_of_onednn_are_bounded_before_torch_is_imported(own, model, expe
     assert run.stdout.splitlines()[-1] == f"{expected} False"
 
 
-def test_only_commands_with_a_small_model_keep_more_kernels(tiny_folder, monkeypatch):
+def test_only_small_models_keep_more_kernels(tiny_folder, monkeypatch):
     monkeypatch.setenv(BOUND_VARIABLE, "1")
     monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
     for is_published, expected in ((True, "8"), (False, "64")):
         monkeypatch.setattr(ModelSpec, "is_published", is_published)
-        RuntimeFlags(device="cpu").load(str(tiny_folder))
+        load(tiny_folder, "cpu")
         assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == expected
+
+
+@pytest.mark.parametrize("command", ["train", "finetune", "dataset encode"])
+def test_commands_that_train_keep_the_kernels_of_a_step(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(BOUND_VARIABLE, "1")
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
+    missing = [str(tmp_path / "missing"), "-o", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", ["latentaudio", *command.split(), *missing])
+    assert main() != 0
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "256"

@@ -20,7 +20,6 @@ from ..config.registry import MODELS, get_model_spec
 from ..config.rivals import OURS, RIVALS
 from ..errors import UsageError
 from . import console
-from .process_settings import keep_more_kernels
 
 if TYPE_CHECKING:
     from ..benchmark.end_to_end import EndToEndCost
@@ -249,8 +248,6 @@ def _measure_end_to_end(name: str, settings: _Settings) -> EndToEndCost:
     from ..pipeline import load
 
     model = load(name, settings.device)
-    if not model.spec.is_published:
-        keep_more_kernels()
     flags = ("--device", settings.device)
     with console.progress_bar(f"{name}, own weights", settings.quiet) as tick:
         cost = measure_end_to_end(model, name, flags=flags, progress=tick)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from ..config.kernel_cache import KERNELS_OF_TRAINING, keep_kernels
 from ..errors import UsageError
 from . import console
 from .train import callbacks
@@ -59,6 +60,7 @@ def finetune(
     """
     from ..train.finetune import prepare
 
+    keep_kernels(KERNELS_OF_TRAINING)
     console.set_quiet(quiet)
     if not sounds:
         raise UsageError("name a folder of sounds, such as: latentaudio finetune SOUNDS -o my-run")

@@ -20,7 +20,6 @@ from cyclopts import Group, Parameter
 from ..config.audio_formats import FORMATS
 from ..config.option_table import OPTIONS, Option, Panel
 from ..errors import UsageError
-from .process_settings import keep_more_kernels
 
 if TYPE_CHECKING:
     from ..loaders.layouts import ModelSource
@@ -214,8 +213,6 @@ class RuntimeFlags:
             low_memory=True,
             use_cache=not self.no_cache,
         )
-        if not loaded.spec.is_published:
-            keep_more_kernels()
         if self.adapter:
             from ..config.adapters import parse_adapter
 

@@ -9,11 +9,9 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from ..config import registry
 from ..config.extras import install_command
 from ..errors import DataError, UsageError
 from ..serve.network import KEY_VARIABLE, keys_of_environment, require_key
-from .process_settings import keep_more_kernels
 
 NETWORK = Group("Network", sort_key=1)
 MODELS = Group("Models", sort_key=2)
@@ -210,8 +208,6 @@ def serve(
         max_upload_bytes=round(bounds.max_upload * 2**20),
         file_lifetime_s=storage.file_lifetime,
     )
-    if all(name in registry.MODELS and registry.MODELS[name].bundled for name in models.model):
-        keep_more_kernels()
     run_server(
         ServerSettings(
             network.host, network.port, keys, storage.store, network.drain_seconds, models.ray

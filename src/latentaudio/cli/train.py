@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from ..config.kernel_cache import KERNELS_OF_TRAINING, keep_kernels
 from ..errors import UsageError
 from . import console
 
@@ -93,6 +94,7 @@ def train(
     from ..data.report import check_dataset
     from ..train.recipe import read_recipe
 
+    keep_kernels(KERNELS_OF_TRAINING)
     if max_minutes is not None and not (max_minutes > 0 and math.isfinite(max_minutes)):
         raise UsageError(
             f"--max-minutes {max_minutes:g} is not a duration; "

@@ -18,6 +18,7 @@ from ..codec import AudioCodec
 from ..conditioning import encode
 from ..conditioning.base import EncoderInputs, Encoders
 from ..config.architecture import ModelConfig
+from ..config.kernel_cache import KERNELS_OF_SMALL, keep_kernels
 from ..config.reference import ReferenceBehavior
 from ..config.registry import ModelSpec
 from ..device import fast_dtype, pick_device, uses_int8
@@ -67,6 +68,8 @@ class System(AdapterMethods):
         torch_device = pick_device(device)
         use_cache = use_cache and not is_switched_off()
         self.source = source
+        if not source.spec.is_published:
+            keep_kernels(KERNELS_OF_SMALL)
         self.components = ComponentStore(
             source,
             torch_device,
