@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .audio.io import Audio
 from .audio.ops import Samples
+from .config.backends import TORCH, check_backend
 from .config.edits import (
     AnyEdit,
     ExtendOptions,
@@ -69,6 +70,7 @@ def load(
     components: Mapping[str, str | Path] | None = None,
     low_memory: bool = False,
     use_cache: bool = False,
+    backend: str = TORCH,
 ) -> AudioLDM:
     """Load a model. Weights are read when they are first needed.
 
@@ -84,16 +86,20 @@ def load(
         components: Files that replace single components, such as {"vocoder": "hifigan.ckpt"}.
         low_memory: Whether only the components in use stay in memory (published models only).
         use_cache: Whether what makes later starts faster is kept, as the command line does.
+        backend: Library that computes the UNet on a CPU: "torch", "openvino" or "onnxruntime". With
+            one of the last two, set `use_cache`, or the UNet is converted at every start.
 
     Returns:
         The model.
 
     Raises:
-        UsageError: The name, device, precision or reference is unknown.
+        UsageError: The name, device, precision, reference or backend is unknown, or packages of
+            the backend are missing.
         WeightsError: Weights are missing or have other shapes.
     """
+    check_backend(backend, str(device), precision)
     model_source = resolve_model(source, architecture, reference, components)
-    return AudioLDM(model_source, device, precision, low_memory, use_cache)
+    return AudioLDM(model_source, device, precision, low_memory, use_cache, backend)
 
 
 class AudioLDM(System):

@@ -153,6 +153,15 @@ class RuntimeFlags:
             group=MACHINE,
         ),
     ] = "auto"
+    backend: Annotated[
+        str,
+        Parameter(
+            help="Library that computes the UNet: torch, openvino or onnxruntime (both faster than "
+            "torch on a CPU). The first use converts the UNet, which takes some seconds to minutes "
+            "and is kept. openvino and onnxruntime are extras.",
+            group=MACHINE,
+        ),
+    ] = "torch"
     reference: Annotated[
         str,
         Parameter(
@@ -178,6 +187,8 @@ class RuntimeFlags:
         settings = {**vars(self)}
         del settings["adapter"]
         del settings["no_cache"]
+        if self.backend == "torch":  # manifests of earlier versions have no backend
+            del settings["backend"]
         if self.adapter:
             from ..config.adapters import parse_adapter
             from ..fileio import sha256_of_file
@@ -192,6 +203,7 @@ class RuntimeFlags:
 
     def find_source(self, model: str) -> ModelSource:
         """Return a model, as far as checks need it; published ones are not downloaded."""
+        self.check()
         from ..config.reference import get_reference
         from ..config.registry import MODELS
         from ..loaders.resolve import resolve_model, spec_only
@@ -200,8 +212,15 @@ class RuntimeFlags:
             return replace(spec_only(model), reference=get_reference(self.reference))
         return resolve_model(model, self.architecture, self.reference)
 
+    def check(self) -> None:
+        """Raise `UsageError` for a backend that cannot run here, before anything is read."""
+        from ..config.backends import check_backend
+
+        check_backend(self.backend, self.device, self.precision, bool(self.adapter))
+
     def load(self, model: str) -> AudioLDM:
         """Load a model with the settings of these flags."""
+        self.check()
         from ..pipeline import load
 
         loaded = load(
@@ -212,6 +231,7 @@ class RuntimeFlags:
             architecture=self.architecture,
             low_memory=True,
             use_cache=not self.no_cache,
+            backend=self.backend,
         )
         if self.adapter:
             from ..config.adapters import parse_adapter

@@ -201,7 +201,9 @@ def _print_estimate(
     from ..pipeline import AudioLDM
 
     source = runtime.find_source(requests[0].model)
-    model = AudioLDM(source, runtime.device, runtime.precision, low_memory=True)
+    model = AudioLDM(
+        source, runtime.device, runtime.precision, low_memory=True, backend=runtime.backend
+    )
     estimate = model.estimate_memory(requests)
     if output.json:
         console.print_record(vars(estimate), as_json=True)

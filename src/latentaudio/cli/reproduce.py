@@ -93,6 +93,7 @@ def reproduce(
     runtime = RuntimeFlags(
         device=device or tags.get("device", "auto"),
         precision=precision or tags.get("precision", "auto"),
+        backend=tags.get("backend", "torch"),
         reference=tags.get("reference", "clean"),
         architecture=architecture,
     )

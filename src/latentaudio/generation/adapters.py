@@ -59,9 +59,11 @@ class AdapterMethods:
             The adapter's name.
 
         Raises:
-            UsageError: The name is taken, or a number is out of its range.
+            UsageError: The name is taken, a number is out of its range, or the model's backend
+                runs no adapters.
             WeightsError: The file is missing, damaged, or of another model.
         """
+        self.components.check_adaptable()
         low, high = noise_levels
         use = AdapterUse(str(path), float(weight), (low, high), sha256)
         chosen_name = name or adapter_name(use.path, self.adapters)

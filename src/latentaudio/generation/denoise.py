@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor
 
+from ..backends.networks import ArrayConditioning, GraphUNet
 from ..codec import WINDOW_OVERLAP_FRACTION
 from ..config.options import GenerationOptions
 from ..config.samplers import SAMPLERS
@@ -25,6 +26,7 @@ from ..models.unet import DeepCache, PreparedConditioning, UNet
 from ..types import Conditioning, Denoiser, LatentEdit, Step, WeightedConditioning
 from .system import System
 
+Prepared: TypeAlias = PreparedConditioning | ArrayConditioning
 UNetName = Literal["unet", "distilled_unet"]
 
 
@@ -84,7 +86,7 @@ class PreparedUNet:
         """Return the UNet with the adapters of a noise level."""
         key = self._components.adapters_at(self._name, level)
         if key not in self._variants:
-            unet = cast(UNet, self._components.at_noise_level(self._name, level))
+            unet = cast(UNet | GraphUNet, self._components.at_noise_level(self._name, level))
             function: Callable[..., Any] = unet
             # a CUDA graph cannot skip the deep part at every other step
             if self._cache_interval == 1 and key is None:
@@ -102,18 +104,18 @@ class _UNetVariant:
 
     Attributes:
         unet: The network.
-        callable: The network, or its CUDA graph.
+        callable: The network, its CUDA graph, or that of a backend.
         deep_caches: Deep features of each call within a step; empty: they are not kept.
         prepared: Prepared conditionings by the id of the conditioning, which is kept, too, so that
             no other object gets its id.
     """
 
-    unet: UNet
+    unet: UNet | GraphUNet
     callable: Callable[..., Any]
     deep_caches: list[DeepCache]
-    prepared: dict[int, tuple[Conditioning, PreparedConditioning]] = field(default_factory=dict)
+    prepared: dict[int, tuple[Conditioning, Prepared]] = field(default_factory=dict)
 
-    def prepare(self, conditioning: Conditioning) -> PreparedConditioning:
+    def prepare(self, conditioning: Conditioning) -> Prepared:
         """Return a conditioning as the network needs it at every step."""
         key = id(conditioning)
         if key not in self.prepared:

@@ -14,10 +14,12 @@ import torch
 from torch import nn
 
 from ..audio.watermark import Watermark, watermark_of_environment
+from ..backends import get_backend
 from ..codec import AudioCodec
 from ..conditioning import encode
 from ..conditioning.base import EncoderInputs, Encoders
 from ..config.architecture import ModelConfig
+from ..config.backends import TORCH, check_backend
 from ..config.kernel_cache import KERNELS_OF_SMALL, keep_kernels
 from ..config.reference import ReferenceBehavior
 from ..config.registry import ModelSpec
@@ -64,7 +66,12 @@ class System(AdapterMethods):
         precision: str = "auto",
         low_memory: bool = False,
         use_cache: bool = False,
+        backend: str = TORCH,
     ) -> None:
+        check_backend(backend, str(device), precision, bool(source.adapters))
+        if backend != TORCH:
+            device = "cpu"
+            precision = get_backend(backend).choose_precision(precision)
         torch_device = pick_device(device)
         use_cache = use_cache and not is_switched_off()
         self.source = source
@@ -77,6 +84,7 @@ class System(AdapterMethods):
             low_memory and source.spec.is_published,
             uses_int8(torch_device, precision),
             use_cache,
+            backend,
         )
         self.codec = AudioCodec(source, self.components)
         self.batch_size = _default_batch_size(torch_device)
@@ -98,6 +106,12 @@ class System(AdapterMethods):
 
     def to(self, device: str | torch.device, precision: str | None = None) -> None:
         """Move all components to a device or a precision."""
+        backend = self.components.backend
+        check_backend(backend, str(device), precision or "auto")
+        if backend != TORCH:
+            device = "cpu"
+            if precision is not None:
+                precision = get_backend(backend).choose_precision(precision)
         torch_device = pick_device(device)
         dtype = self.components.dtype
         use_int8 = self.components.use_int8 and torch_device.type == "cpu"

@@ -5,19 +5,27 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..backends import get_backend
+from ..backends.base import Session
+from ..backends.graphs import GraphName, varying_inputs
+from ..backends.networks import GraphUNet
+from ..config.backends import TORCH, raise_on_adapters
 from ..errors import UsageError
 from ..models import cpu_int8, cpu_packing
 from ..models.cuda_graphs import CUDAGraphRunner
 from .adapters import ADAPTABLE, ActiveAdapter, active_at, merge_adapters
 from .components import COMPONENTS, names_with_role
+from .converted import converted_network
 from .layouts import ModelSource
 from .prepared import load_prepared
 
@@ -46,6 +54,7 @@ class ComponentStore:
         use_int8: Whether denoisers compute with 8-bit products, on a CPU alone.
         low_memory: Whether a text encoder is alone in memory, and generation runs without any.
         use_cache: Whether converted weights are kept on the disk for later starts (`prepared`).
+        backend: The library that computes denoisers, a row of `config.backends.BACKENDS`.
         version: Number of times that components were replaced or moved. Caches compare this number
             and drop old results.
         use_cuda_graphs: Whether denoisers on a GPU run as CUDA graphs.
@@ -59,6 +68,7 @@ class ComponentStore:
         low_memory: bool = False,
         use_int8: bool = False,
         use_cache: bool = False,
+        backend: str = TORCH,
     ) -> None:
         self.source = source
         self.device = device
@@ -66,9 +76,11 @@ class ComponentStore:
         self.low_memory = low_memory
         self.use_int8 = use_int8
         self.use_cache = use_cache
+        self.backend = backend
         self.version = 0
         self.use_cuda_graphs = False
         self._graphs: dict[str, CUDAGraphRunner] = {}
+        self._networks: dict[str, GraphUNet] = {}
         self._loaded: dict[str, nn.Module] = {}
         self._pinned: set[str] = set()
         self._by_adapters: dict[tuple[str, tuple[int, ...]], nn.Module] = {}
@@ -87,6 +99,8 @@ class ComponentStore:
         }
         if self.device.type == "cpu":
             metadata["threads"] = str(torch.get_num_threads())
+        if self.backend != TORCH:
+            metadata["backend"] = self.backend
         return metadata
 
     def __getitem__(self, name: str) -> nn.Module:
@@ -100,13 +114,46 @@ class ComponentStore:
         return self._load(name, pack=name in GENERATION_COMPONENTS)
 
     def callable(self, name: str) -> Callable[..., Any]:
-        """Return a function that runs a component: the component itself, or its CUDA graph."""
+        """Return a function that runs a component.
+
+        It is the component itself, its CUDA graph, or the network of the backend.
+        """
+        if self.backend != TORCH and COMPONENTS[name].role == "denoise":
+            return self._network(name)
         module = self[name]
         if not self.use_cuda_graphs or self.device.type != "cuda":
             return module
         if name not in self._graphs or self._graphs[name].fn is not module:
             self._graphs[name] = CUDAGraphRunner(module)
         return self._graphs[name]
+
+    def _network(self, name: str) -> GraphUNet:
+        """Return a denoiser in the backend; its weights are not loaded here."""
+        if name in self._pinned:
+            raise UsageError(
+                f"backend {self.backend} runs the {name} of the model's files, but the program has "
+                "replaced or inspected it; load the model with backend torch for that"
+            )
+        network = self._networks.get(name)
+        num_threads = torch.get_num_threads()
+        if network is None or network.num_threads != num_threads:
+            self._make_room(name)
+            network = GraphUNet(
+                self.source.config.unet, num_threads, partial(self._open_session, name, num_threads)
+            )
+            self._networks[name] = network
+        return network
+
+    def _open_session(self, name: str, num_threads: int, graph: GraphName) -> Session:
+        """Return a session of the backend for a graph of a denoiser."""
+        converted = converted_network(self.source, name, graph, self.backend, self.use_cache)
+        precision = "fp32" if self.dtype is None else "bf16"
+        varying = varying_inputs(self.source.config.unet)
+        session = get_backend(self.backend).open_session(
+            converted.file, precision, num_threads, varying
+        )
+        weakref.finalize(session, converted.close)
+        return session
 
     def set_adapters(self, adapters: tuple[ActiveAdapter, ...]) -> None:
         """Merge these adapters into the components from now on, and no others.
@@ -121,6 +168,11 @@ class ComponentStore:
             self._merge_in_place(name)
         changed = [*ADAPTABLE, "distilled_unet"]
         self.release(*changed)
+
+    def check_adaptable(self) -> None:
+        """Raise `UsageError` if the backend runs no adapters."""
+        if self.backend != TORCH:
+            raise_on_adapters(self.backend)
 
     def _merge_in_place(self, name: str) -> None:
         """Give a component that the store cannot load again its base weights and the adapters."""
@@ -143,7 +195,7 @@ class ComponentStore:
             return None
         return active_at(adapters, name, noise_level)
 
-    def at_noise_level(self, name: str, noise_level: float) -> nn.Module:
+    def at_noise_level(self, name: str, noise_level: float) -> nn.Module | GraphUNet:
         """Return a denoiser with the adapters of one noise level.
 
         Each set of adapters takes the memory of one more denoiser.
@@ -152,6 +204,8 @@ class ComponentStore:
             name: The denoiser.
             noise_level: t / 1000.
         """
+        if self.backend != TORCH:
+            return self._network(name)
         active = self.adapters_at(name, noise_level)
         if active is None:
             return self[name]
@@ -194,6 +248,7 @@ class ComponentStore:
         has_released = False
         for name in names:
             self._graphs.pop(name, None)
+            has_released = self._networks.pop(name, None) is not None or has_released
             for key in [key for key in self._by_adapters if key[0] == name]:
                 del self._by_adapters[key]
                 has_released = True
@@ -249,10 +304,14 @@ class ComponentStore:
     def _has(self, name: str) -> bool:
         return COMPONENTS[name].is_present(self.source.config)
 
-    def _load(self, name: str, pack: bool, is_base: bool = False) -> nn.Module:
+    def _make_room(self, name: str) -> None:
+        """With `low_memory`, release what may not be in memory beside a component."""
         if self.low_memory:
             can_stay = set(GENERATION_COMPONENTS) if name in GENERATION_COMPONENTS else set()
-            self.release(*(set(self._loaded) - can_stay))
+            self.release(*({*self._loaded, *self._networks} - can_stay))
+
+    def _load(self, name: str, pack: bool, is_base: bool = False) -> nn.Module:
+        self._make_room(name)
         module = self._build(name, pack, is_base=is_base)
         self._loaded[name] = module
         return module

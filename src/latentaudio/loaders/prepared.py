@@ -60,6 +60,8 @@ _NUM_BLOCKS = 16
 """Blocks of a file that are compared, beside its first and last one."""
 _EDGE_BYTES = 64 << 10
 _MAX_HEADER_BYTES = 16 << 20
+_PATTERNS = ("*.safetensors", "*.onnx", "*.onnx.*", ".converting.lock", ".*.part", ".*.part/*")
+"""Prepared weights, networks of `converted`, and what killed processes left of both."""
 _ANNOUNCED: set[Path] = set()
 """Folders of which this process has said that it writes to them."""
 _NAMES = {
@@ -91,15 +93,15 @@ def folders(model: Path) -> tuple[Path, Path]:
 
 
 def prepared_files(model: Path) -> list[Path]:
-    """Return the files of prepared weights of a model, and what killed processes left of such.
+    """Return prepared weights and converted networks of a model, and what killed processes left.
 
     Args:
         model: The model's folder or file.
     """
     files: list[Path] = []
     for folder in folders(model):
-        for pattern in ("*.safetensors", ".*.part"):
-            files += sorted(folder.glob(pattern))
+        for pattern in _PATTERNS:
+            files += sorted(path for path in folder.glob(pattern) if path.is_file())
     return files
 
 
@@ -131,7 +133,7 @@ def load_prepared(source: ModelSource, name: str, dtype: torch.dtype) -> nn.Modu
         state = _read(folder / file_name, identity, module, dtype)
         if state is not None:
             return assign_state(module, state)
-    place = None if _is_unsettled(tensors.files) else _place_to_write(source, num_bytes)
+    place = None if is_unsettled(tensors.files) else _place_to_write(source, num_bytes)
     if place is None:
         return None
     _announce(source, dtype, place)
@@ -180,13 +182,13 @@ def _states_of_files(files: frozenset[Path]) -> list[str]:
     for file in sorted(files):
         state = file.stat()
         with file.open("rb", buffering=0) as stream:
-            samples = _hash_samples(stream, 0)
+            samples = hash_samples(stream, 0)
         # no user can set the time of a change of status, so an edit is always seen
         states.append(f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} {samples}")
     return states
 
 
-def _hash_samples(stream: BinaryIO, start: int) -> str:
+def hash_samples(stream: BinaryIO, start: int) -> str:
     """Return a hash of both ends and some blocks of a file.
 
     Args:
@@ -213,7 +215,7 @@ def _key_of_files(files: frozenset[Path]) -> str:
     return _hash([str(file.absolute()) for file in sorted(files)])[:8]
 
 
-def _is_unsettled(files: frozenset[Path]) -> bool:
+def is_unsettled(files: frozenset[Path]) -> bool:
     """Whether a file has changed so lately that its times cannot show another change."""
     changes = [max(file.stat().st_mtime, file.stat().st_ctime) for file in files]
     return time.time() - max(changes) < SETTLE_S
@@ -273,7 +275,7 @@ def _read(
                 return None
             stated = parse_json(stream.read(length))
             layout = _lay_out(module.state_dict(), dtype)
-            samples = _hash_samples(stream, 8 + length)
+            samples = hash_samples(stream, 8 + length)
             if stated != {"__metadata__": {"identity": identity, "samples": samples}, **layout}:
                 return None
             return _map(stream, 8 + length, module, layout)
@@ -360,7 +362,7 @@ def _write_tensors(
         stream.seek(len(header) + layout[key]["data_offsets"][0])
         while raw:
             raw = raw[stream.write(raw) :]
-    samples = _hash_samples(stream, len(header))
+    samples = hash_samples(stream, len(header))
     stream.seek(0)
     stream.write(_header(layout, {**metadata, "samples": samples}))
     return _map(stream, len(header), module, layout)

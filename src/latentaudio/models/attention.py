@@ -48,8 +48,8 @@ def attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tens
     """
     if (
         q.device.type not in ("cpu", "meta")
-        or q.shape[2] * keys.shape[2] > MAX_EXPLICIT_SCORES
         or not torch.is_grad_enabled()
+        or q.shape[2] * keys.shape[2] > MAX_EXPLICIT_SCORES
     ):
         return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
     # the backward pass of the fused CPU kernel takes five to ten times as long

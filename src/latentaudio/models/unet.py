@@ -130,11 +130,11 @@ class ResAttentionBlock(nn.Module):
 
         embedding: [B or k B, E].
         """
-        h = self.res(h, embedding[: len(h)])
+        h = self.res(h, embedding[: h.shape[0]])
         for transformer, transformer_kv in zip(self.transformers, kv, strict=True):
             first = transformer_kv[0]
             if first is not None:
-                h = _repeat_batch(h, len(first.keys))
+                h = _repeat_batch(h, first.keys.shape[0])
             h = transformer(h, transformer_kv)
         return h
 
@@ -296,7 +296,7 @@ class UNet(nn.Module):
                 contexts[i] = Context(embed(contexts[i].tokens), contexts[i].mask)
         contexts = [_unmask_empty_rows(context) for context in contexts]
         tensors = (conditioning.film, conditioning.prior, *(c.tokens for c in contexts))
-        num_clips = next((len(value) for value in tensors if value is not None), 0)
+        num_clips = next((value.shape[0] for value in tensors if value is not None), 0)
         kv = [block.project_kv(tuple(contexts)) for block in self.blocks()]
         return PreparedConditioning(num_clips, film, conditioning.prior, kv)
 
@@ -366,8 +366,9 @@ class UNet(nn.Module):
             prepared = self.prepare(prepared)
         # the sampler computes in float32, the network in its own dtype
         z = z.to(self.norm_out.weight.dtype)
-        num_clips = max(len(z), prepared.num_clips)
-        embedding = self.embed(t.repeat(num_clips // len(z)), prepared.film)
+        # shapes, not len(): an exported graph keeps them open
+        num_clips = max(z.shape[0], prepared.num_clips)
+        embedding = self.embed(t.repeat(num_clips // z.shape[0]), prepared.film)
         h = self._first_features(z, prepared, num_clips)
         skips = [h]
         first, *_ = self.down
@@ -429,12 +430,12 @@ class UNet(nn.Module):
 
 def _repeat_batch(x: Tensor, count: int) -> Tensor:
     """x [B, ...] repeated to `count`, a multiple of B, in its memory layout."""
-    return x if len(x) == count else torch.cat([x] * (count // len(x)))
+    return x if x.shape[0] == count else torch.cat([x] * (count // x.shape[0]))
 
 
 def _concat_skip(h: Tensor, skip: Tensor) -> Tensor:
     """h [B, C, ...] and a skip joined along C; the one with the smaller batch is repeated."""
-    count = max(len(h), len(skip))
+    count = max(h.shape[0], skip.shape[0])
     return torch.cat([_repeat_batch(h, count), _repeat_batch(skip, count)], dim=1)
 
 

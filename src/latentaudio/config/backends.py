@@ -1,0 +1,91 @@
+"""Libraries that can run the denoiser instead of torch. Torch-free.
+
+Adding one is a row here, a file in `backends`, and an extra in `pyproject.toml`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from ..errors import UsageError
+from .extras import install_command
+
+TORCH = "torch"
+CONVERSION_PACKAGES = ("onnx", "onnxscript")
+"""Packages that convert a network; a network that is converted already is run without them."""
+
+
+@dataclass(frozen=True)
+class BackendSpec:
+    """One library.
+
+    Attributes:
+        package: The package that computes. The extra that installs it has the same name.
+        file: File in `backends`, without `.py`; "": torch itself.
+        precisions: Values of `precision` that it has.
+    """
+
+    package: str
+    file: str
+    precisions: tuple[str, ...]
+
+
+BACKENDS: dict[str, BackendSpec] = {
+    TORCH: BackendSpec("torch", "", ("auto", "bf16", "fp32", "int8")),
+    "openvino": BackendSpec("openvino", "openvino", ("auto", "bf16", "fp32")),
+    "onnxruntime": BackendSpec("onnxruntime", "onnxruntime", ("auto", "fp32")),
+}
+"""Every backend by name; the first one is the default."""
+
+
+def check_backend(name: str, device: str, precision: str, has_adapters: bool = False) -> None:
+    """Raise `UsageError` if a backend cannot run here; nothing is imported.
+
+    Args:
+        name: The backend.
+        device: Device of the request, such as "auto".
+        precision: Precision of the request, such as "auto".
+        has_adapters: Whether the request has adapters.
+    """
+    if name not in BACKENDS:
+        raise UsageError(f"backend = {name!r} must be one of: {', '.join(BACKENDS)}")
+    if name == TORCH:
+        return
+    spec = BACKENDS[name]
+    if device not in ("auto", "cpu"):
+        raise UsageError(
+            f"backend {name} computes on a CPU, not on {device}; choose device cpu, or leave out "
+            "backend"
+        )
+    if precision not in spec.precisions:
+        raise UsageError(
+            f"backend {name} has no precision {precision!r}; choose one of: "
+            f"{', '.join(spec.precisions)}, or leave out backend"
+        )
+    if has_adapters:
+        raise_on_adapters(name)
+    if find_spec(spec.package) is None:
+        raise UsageError(f"backend {name} needs {spec.package}; run: {install_command(name)}")
+
+
+def raise_on_adapters(name: str) -> None:
+    """Say that a backend runs no adapters.
+
+    Raises:
+        UsageError: Always.
+    """
+    raise UsageError(
+        f"backend {name} runs the weights of a model's files, without adapters; leave out backend, "
+        "or write the model with its adapters to a new folder (latentaudio convert --adapter)"
+    )
+
+
+def check_conversion(name: str) -> None:
+    """Raise `UsageError` if packages are missing that convert a network for a backend."""
+    missing = [package for package in CONVERSION_PACKAGES if find_spec(package) is None]
+    if missing:
+        raise UsageError(
+            f"converting a network for {name} needs {' and '.join(missing)}; "
+            f"run: {install_command(name)}"
+        )
