@@ -14,6 +14,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 BASE = {"config", "types", "errors"}
 CORE = {"loaders", "conditioning", "diffusion", "models", "audio", "fileio", "device", *BASE}
+CORE |= {"backends"}
 ALLOWED = {
     "errors": set(),
     "device": {"config", "errors"},
@@ -24,9 +25,10 @@ ALLOWED = {
     "audio": {"config", "types", "errors", "fileio"},
     "models": BASE,
     "diffusion": BASE,
+    "backends": {"models", *BASE},
     "conditioning": {"models", "audio", *BASE},
     "data": {"audio", "fileio", *BASE},
-    "loaders": {"conditioning", "models", "fileio", *BASE},
+    "loaders": {"backends", "conditioning", "models", "fileio", *BASE},
     "codec": {"loaders", "models", "audio", "device", *BASE},
     "editing": {"codec", "conditioning", "audio", *BASE},
     "generation": {"editing", "codec", *CORE},

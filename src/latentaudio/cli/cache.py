@@ -43,7 +43,8 @@ def cache(
         }
     else:
         path = _find(model)
-        kinds = {"weights": (folders(path)[0], prepared_files(path))}
+        files = prepared_files(path)
+        kinds = {"weights": (files[0].parent if files else folders(path)[0], files)}
     record: dict[str, Any] = {}
     for kind, (folder, files) in kinds.items():
         num_bytes = _size(files)

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..config.backends import BACKENDS
+from ..config.extras import install_command
 from . import console
 from .flags import JSONRecordFlag
 
@@ -52,6 +54,7 @@ def _system_record() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "memory": _memory(),
         "precision": "fp32" if fast_dtype(device, "auto") is None else "bf16",
+        "backends": ", ".join(map(_describe_backend, BACKENDS)),
         "espeak": "yes" if speech.is_available() else "no: pip install espeakng-loader",
         "bundled_models": ", ".join(bundled) or "none",
         "bundled_folder": ASSETS,
@@ -65,6 +68,15 @@ def _version(library: str) -> str:
         return version(library)
     except PackageNotFoundError:
         return "missing: pip install latentaudio again"
+
+
+def _describe_backend(name: str) -> str:
+    """A backend and its version, or the command that installs it."""
+    package = BACKENDS[name].package
+    try:
+        return f"{name} {version(package)}"
+    except PackageNotFoundError:
+        return f"{name} is missing ({install_command(name)})"
 
 
 def _folder_size(folder: Path) -> str:

@@ -97,6 +97,7 @@ def quality(
     output: Path | None = None,
     device: str = "auto",
     precision: str = "auto",
+    backend: str = "torch",
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -114,6 +115,7 @@ def quality(
         output: JSON file for the report.
         device: auto, cpu, cuda or mps.
         precision: auto, bf16, fp32 or int8.
+        backend: torch, openvino or onnxruntime.
         json: Print the report as one line of JSON.
         quiet: Show no progress.
     """
@@ -122,7 +124,7 @@ def quality(
     from ..pipeline import load
 
     _validate_output(output)
-    system = load(model, device, precision)
+    system = load(model, device, precision, use_cache=backend != "torch", backend=backend)
     sound_classifier = load_classifier(classifier)
     functions = model_functions(system, model, device)
     with console.progress_bar("evaluate quality", quiet) as tick:
@@ -153,6 +155,7 @@ def editing(
     output: Path | None = None,
     device: str = "auto",
     precision: str = "auto",
+    backend: str = "torch",
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -170,6 +173,7 @@ def editing(
         output: JSON file for the report.
         device: auto, cpu, cuda or mps.
         precision: auto, bf16, fp32 or int8.
+        backend: torch, openvino or onnxruntime.
         json: Print the report as one line of JSON.
         quiet: Show no progress.
     """
@@ -182,7 +186,7 @@ def editing(
 
     _validate_output(output)
     sounds = None if recordings is None else read_recordings(recordings)
-    system = load(model, device, precision)
+    system = load(model, device, precision, use_cache=backend != "torch", backend=backend)
     with console.progress_bar("evaluate editing", quiet) as bar:
 
         def tick(work: str, done: int, total: int) -> None:

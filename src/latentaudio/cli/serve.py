@@ -73,6 +73,13 @@ class ModelFlags:
     precision: Annotated[
         str, Parameter(help="Number format: auto, bf16, fp32 or int8.", group=MODELS)
     ] = "auto"
+    backend: Annotated[
+        str,
+        Parameter(
+            help="Library that computes the UNet on a CPU: torch, openvino or onnxruntime.",
+            group=MODELS,
+        ),
+    ] = "torch"
     unload_after: Annotated[
         float,
         Parameter(
@@ -212,7 +219,13 @@ def serve(
         ServerSettings(
             network.host, network.port, keys, storage.store, network.drain_seconds, models.ray
         ),
-        PoolSettings(models.model, models.adapter, models.device, models.precision),
+        PoolSettings(
+            models.model,
+            models.adapter,
+            models.device,
+            models.precision,
+            backend=models.backend,
+        ),
         JobSettings(
             unload_after_s=models.unload_after,
             warm_up=not models.no_warm_up,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.adapters import AdapterUse, parse_adapter
+from ..config.backends import TORCH, check_backend
 from ..config.presets import PRESETS
 from ..config.registry import MODELS
 from ..config.samplers import SAMPLERS
@@ -50,6 +51,7 @@ class PoolSettings:
         precision: "auto", "bf16", "fp32" or "int8".
         reference: Implementation that is imitated.
         low_memory: Whether published models keep only the components in use in memory.
+        backend: Library that computes the UNet: "torch", "openvino" or "onnxruntime".
     """
 
     models: Sequence[str] = ("mini",)
@@ -58,6 +60,7 @@ class PoolSettings:
     precision: str = "auto"
     reference: str = "clean"
     low_memory: bool = False
+    backend: str = TORCH
 
 
 class ModelPool:
@@ -78,6 +81,9 @@ class ModelPool:
         from ..loaders.adapter_files import find_adapter_file
         from ..loaders.resolve import resolve_model
 
+        check_backend(
+            settings.backend, settings.device, settings.precision, bool(settings.adapters)
+        )
         self.settings = settings
         self.sources: dict[str, ModelSource] = {}
         for text in settings.models:
@@ -128,14 +134,21 @@ class ModelPool:
 
     def load(self, key: ModelKey) -> AudioLDM:
         """Return a model; its weights are read when they are first used."""
+        from ..loaders.prepared import is_switched_off
         from ..pipeline import AudioLDM
 
         if key not in self._loaded:
             self.weights_sha256(key)
             settings = self.settings
             model = AudioLDM(
-                self.sources[key.model], settings.device, settings.precision, settings.low_memory
+                self.sources[key.model],
+                settings.device,
+                settings.precision,
+                settings.low_memory,
+                backend=settings.backend,
             )
+            # converted networks are kept on the disk, prompts of clients are not
+            model.components.use_cache = settings.backend != TORCH and not is_switched_off()
             if key.adapter:
                 use = self.adapters[key.adapter]
                 model.load_adapter(use.path, use.weight, noise_levels=use.noise_levels)

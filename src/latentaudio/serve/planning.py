@@ -255,7 +255,9 @@ class Planner:
             "software": software(),
             "watermark": os.environ.get(VARIABLE, ""),
             "encoding": [encoding.format, encoding.subtype, encoding.dither],
-            "settings": [settings.device, settings.precision, settings.reference],
+            "settings": [
+                settings.device, settings.precision, settings.reference, settings.backend
+            ],
             "parts": [],
         }
         for part in parts:

@@ -1,0 +1,115 @@
+"""Clips of a backend are those of torch in float32, and a second start converts nothing."""
+
+import numpy as np
+import pytest
+
+from latentaudio import load
+from latentaudio.config.backends import BACKENDS
+from latentaudio.loaders import converted
+from latentaudio.loaders.layouts import ModelSource
+
+LIMIT_DB = -60.0
+"""Largest energy of the difference to torch, relative to the clip."""
+QUICK = {"duration": 0.6, "steps": 3, "seed": 7, "candidates": 1}
+OTHERS = list(BACKENDS)[1:]
+ARCHITECTURES = ("audioldm", "audioldm2", "mini")
+pytestmark = pytest.mark.filterwarnings("ignore:converting the")
+
+
+def difference_db(first, second):
+    first, second = first.samples, second.samples
+    assert first.shape == second.shape
+    return 20 * np.log10(np.linalg.norm(first - second) / np.linalg.norm(second))
+
+
+def load_with(folder, backend):
+    return load(folder, "cpu", "fp32", use_cache=True, backend=backend)
+
+
+@pytest.fixture(scope="module")
+def models(folders):
+    """Each architecture in torch."""
+    return {name: load(folder, "cpu", "fp32") for name, folder in folders.items()}
+
+
+def generate(model):
+    return model.generate("a dog", **QUICK)
+
+
+def edit(model):
+    sound = np.sin(np.arange(9600) / 20).astype(np.float32) / 3
+    return model.transfer(sound, "rain", strength=0.7, steps=3, seed=3)
+
+
+def generate_two(model):
+    model.batch_size = 2
+    prompts = ["a dog and rain and a bell", "door"]
+    clips = model.generate(prompts, negative_prompt="rain", **QUICK)
+    model.batch_size = 1
+    return clips
+
+
+def reuse_features(model):
+    return model.generate("a bell", cache_interval=2, guidance_stop=0.5, **QUICK)
+
+
+def generate_long(model):
+    """Two windows, of which the second prompt is for the end."""
+    cues = [{"start": 0, "text": "rain"}, {"start": 6, "text": "a dog barks"}]
+    return model.generate("", timeline=cues, **(QUICK | {"duration": 12.0, "steps": 2}))
+
+
+@pytest.mark.parametrize("request_of", [generate, edit, generate_two, reuse_features])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("backend", OTHERS)
+def test_clips_are_those_of_torch(backend, architecture, request_of, models, folders):
+    model = load_with(folders[architecture], backend)
+    clips = request_of(model)
+    expected = request_of(models[architecture])
+    assert len(clips) == len(expected) > 0
+    for clip, other in zip(clips, expected, strict=True):
+        assert difference_db(clip, other) < LIMIT_DB
+        assert not np.array_equal(clip.samples, other.samples)  # another library computed it
+        assert clip.tags["backend"] == backend and "backend" not in other.tags
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_long_clips_and_the_distilled_unet(backend, models, folders):
+    model = load_with(folders["mini"], backend)
+    for request_of in (generate_long, lambda model: model.generate("rain", preset="draft", seed=1)):
+        [clip] = request_of(model)
+        [expected] = request_of(models["mini"])
+        assert difference_db(clip, expected) < LIMIT_DB
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_a_second_start_converts_and_reads_no_unet(backend, folders, monkeypatch):
+    [first] = generate(load_with(folders["audioldm"], backend))
+    read = []
+    load_component = ModelSource.load_base_component
+
+    def recorded(source, name, *arguments, **keywords):
+        read.append(name)
+        return load_component(source, name, *arguments, **keywords)
+
+    monkeypatch.setattr(ModelSource, "load_base_component", recorded)
+    monkeypatch.setattr(converted, "convert", None)  # a call would fail
+    [second] = generate(load_with(folders["audioldm"], backend))
+    assert np.array_equal(first.samples, second.samples)
+    assert "vae" in read and "unet" not in read
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_a_stream_and_other_numbers_of_threads(backend, models, folders):
+    import torch
+
+    model = load_with(folders["audioldm"], backend)
+    settings = {"duration": 0.6, "steps": 2, "seed": 1}
+    pieces = [np.concatenate(list(each.generate_stream("rain", **settings)), axis=1)
+              for each in (model, models["audioldm"])]
+    distance = np.linalg.norm(pieces[0] - pieces[1]) / np.linalg.norm(pieces[1])
+    assert 20 * np.log10(distance) < LIMIT_DB
+    network = model.components.callable("unet")
+    assert model.components.callable("unet") is network
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    assert model.components.callable("unet").num_threads == torch.get_num_threads()
