@@ -36,7 +36,7 @@ from .config.options import (
 )
 from .editing.drawn_mask import mask_to_string
 from .editing.inputs import AudioInput, RequestInputs, to_mono_clip, to_mono_clips
-from .editing.sample_arrays import as_texts
+from .editing.sample_arrays import as_ranges, as_texts
 from .errors import UsageError
 from .generation.engine import Callbacks, Engine, OnStep, ProgressCallback
 from .generation.memory import MemoryEstimate
@@ -86,15 +86,14 @@ def load(
         components: Files that replace single components, such as {"vocoder": "hifigan.ckpt"}.
         low_memory: Whether only the components in use stay in memory (published models only).
         use_cache: Whether what makes later starts faster is kept, as the command line does.
-        backend: Library that computes the UNet on a CPU: "torch", "openvino" or "onnxruntime". With
-            one of the last two, set `use_cache`, or the UNet is converted at every start.
+        backend: Library that computes the UNet: "torch", "openvino" or "onnxruntime" (on a CPU).
+            Without `use_cache`, the last two convert the UNet at every start.
 
     Returns:
         The model.
 
     Raises:
-        UsageError: The name, device, precision, reference or backend is unknown, or packages of
-            the backend are missing.
+        UsageError: The name, device, precision, reference or backend is unknown.
         WeightsError: Weights are missing or have other shapes.
     """
     check_backend(backend, str(device), precision)
@@ -245,8 +244,8 @@ class AudioLDM(System):
             **overrides: Options, `progress` and `on_step`, see `generate`.
         """
         edit = InpaintOptions(
-            time_ranges=_as_ranges("time_ranges", time_ranges),
-            frequency_ranges=_as_ranges("frequency_ranges", frequency_ranges),
+            time_ranges=as_ranges("time_ranges", time_ranges),
+            frequency_ranges=as_ranges("frequency_ranges", frequency_ranges),
             mask=mask_to_string(mask),
             in_context=in_context,
         )
@@ -445,10 +444,3 @@ def _resolve_cues(overrides: Mapping[str, Any], inputs: RequestInputs) -> dict[s
     if resolved:
         options["timeline"] = resolved
     return options
-
-
-def _as_ranges(name: str, ranges: Ranges) -> tuple[Any, ...]:
-    """Return ranges as a tuple, which the options of an edit check."""
-    if not isinstance(ranges, Iterable) or isinstance(ranges, str | bytes | Mapping):
-        raise UsageError(f"{name} is a {type(ranges).__name__}; give pairs of (start, end)")
-    return tuple(ranges)

@@ -1,4 +1,4 @@
-"""Tiny models of each architecture, and one folder of networks that all tests convert once."""
+"""Tiny models, mini, and one folder of networks that all tests convert once."""
 
 from dataclasses import replace
 
@@ -10,16 +10,10 @@ from latentaudio.fileio import CACHE_VARIABLE
 from latentaudio.loaders import prepared
 
 CONFIGS = {
-    "audioldm": (TINY_FILM, "mini-film"),
+    "audioldm": (replace(TINY_FILM, distilled_unet=DistilledUNetConfig()), "mini-film"),
     "audioldm2": (
-        replace(TINY, unet=replace(TINY.unet, use_prior=False), latent_prior=None),
-        "mini",
-    ),
-    "mini": (
         replace(
-            TINY,
-            unet=replace(TINY.unet, contexts=(16, 24), film_dim=8, merge_frequency_bins=8),
-            distilled_unet=DistilledUNetConfig(),
+            TINY, unet=replace(TINY.unet, contexts=(16, 24), use_prior=False), latent_prior=None
         ),
         "mini",
     ),
@@ -28,9 +22,10 @@ CONFIGS = {
 
 @pytest.fixture(scope="package")
 def folders(tmp_path_factory):
-    """A model folder of each architecture."""
+    """A model of each architecture: tiny ones, and mini."""
     place = tmp_path_factory.mktemp("models")
-    return {name: write_model(place / name, *row) for name, row in CONFIGS.items()}
+    tiny = {name: write_model(place / name, *row) for name, row in CONFIGS.items()}
+    return tiny | {"mini": "mini"}
 
 
 @pytest.fixture(scope="package")

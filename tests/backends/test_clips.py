@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from latentaudio import load
 from latentaudio.config.backends import BACKENDS
@@ -12,7 +13,6 @@ LIMIT_DB = -60.0
 """Largest energy of the difference to torch, relative to the clip."""
 QUICK = {"duration": 0.6, "steps": 3, "seed": 7, "candidates": 1}
 OTHERS = list(BACKENDS)[1:]
-ARCHITECTURES = ("audioldm", "audioldm2", "mini")
 pytestmark = pytest.mark.filterwarnings("ignore:converting the")
 
 
@@ -24,12 +24,6 @@ def difference_db(first, second):
 
 def load_with(folder, backend):
     return load(folder, "cpu", "fp32", use_cache=True, backend=backend)
-
-
-@pytest.fixture(scope="module")
-def models(folders):
-    """Each architecture in torch."""
-    return {name: load(folder, "cpu", "fp32") for name, folder in folders.items()}
 
 
 def generate(model):
@@ -53,33 +47,39 @@ def reuse_features(model):
     return model.generate("a bell", cache_interval=2, guidance_stop=0.5, **QUICK)
 
 
+def generate_distilled(model):
+    return model.generate("rain", preset="draft", duration=0.6, seed=1)
+
+
 def generate_long(model):
     """Two windows, of which the second prompt is for the end."""
     cues = [{"start": 0, "text": "rain"}, {"start": 6, "text": "a dog barks"}]
     return model.generate("", timeline=cues, **(QUICK | {"duration": 12.0, "steps": 2}))
 
 
-@pytest.mark.parametrize("request_of", [generate, edit, generate_two, reuse_features])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("backend", OTHERS)
-def test_clips_are_those_of_torch(backend, architecture, request_of, models, folders):
-    model = load_with(folders[architecture], backend)
-    clips = request_of(model)
-    expected = request_of(models[architecture])
-    assert len(clips) == len(expected) > 0
-    for clip, other in zip(clips, expected, strict=True):
-        assert difference_db(clip, other) < LIMIT_DB
-        assert not np.array_equal(clip.samples, other.samples)  # another library computed it
-        assert clip.tags["backend"] == backend and "backend" not in other.tags
+REQUESTS = {
+    "audioldm": [generate, edit, generate_two, generate_long, generate_distilled, reuse_features],
+    "audioldm2": [generate, edit, generate_two],
+    "mini": [generate, edit, generate_two],
+}
 
 
-@pytest.mark.parametrize("backend", OTHERS)
-def test_long_clips_and_the_distilled_unet(backend, models, folders):
-    model = load_with(folders["mini"], backend)
-    for request_of in (generate_long, lambda model: model.generate("rain", preset="draft", seed=1)):
-        [clip] = request_of(model)
-        [expected] = request_of(models["mini"])
-        assert difference_db(clip, expected) < LIMIT_DB
+@pytest.mark.slow  # each architecture is converted
+@pytest.mark.parametrize("architecture", REQUESTS)
+def test_clips_are_those_of_torch(architecture, folders):
+    """A network of FiLM, one of two contexts, and one of both with a prior."""
+    torch_model = load(folders[architecture], "cpu", "fp32")
+    expected = {each: each(torch_model) for each in REQUESTS[architecture]}
+    for backend in OTHERS:
+        model = load_with(folders[architecture], backend)
+        for request_of, others in expected.items():
+            clips = request_of(model)
+            assert len(clips) == len(others) > 0
+            for clip, other in zip(clips, others, strict=True):
+                assert difference_db(clip, other) < LIMIT_DB, (backend, request_of)
+                # another library computed it
+                assert not np.array_equal(clip.samples, other.samples)
+                assert clip.tags["backend"] == backend and "backend" not in other.tags
 
 
 @pytest.mark.parametrize("backend", OTHERS)
@@ -100,13 +100,14 @@ def test_a_second_start_converts_and_reads_no_unet(backend, folders, monkeypatch
 
 
 @pytest.mark.parametrize("backend", OTHERS)
-def test_a_stream_and_other_numbers_of_threads(backend, models, folders):
-    import torch
-
+def test_a_stream_and_other_numbers_of_threads(backend, folders):
     model = load_with(folders["audioldm"], backend)
+    torch_model = load(folders["audioldm"], "cpu", "fp32")
     settings = {"duration": 0.6, "steps": 2, "seed": 1}
-    pieces = [np.concatenate(list(each.generate_stream("rain", **settings)), axis=1)
-              for each in (model, models["audioldm"])]
+    pieces = [
+        np.concatenate(list(each.generate_stream("rain", **settings)), axis=1)
+        for each in (model, torch_model)
+    ]
     distance = np.linalg.norm(pieces[0] - pieces[1]) / np.linalg.norm(pieces[1])
     assert 20 * np.log10(distance) < LIMIT_DB
     network = model.components.callable("unet")

@@ -20,7 +20,7 @@ GraphName: TypeAlias = Literal["full", "shallow"]
 """The whole UNet, or its first level alone: a step that takes deep features from a step before."""
 
 PREDICTION = "prediction"
-DEEP = "deep"
+FEATURES = "features"
 """Features below the first level [B, C', T', F'], which `DeepCache` keeps."""
 
 _FRAMES = (2, 8191)
@@ -146,10 +146,10 @@ def unet_graph(unet: UNet, name: GraphName, num_bins: int) -> Graph:
     for each in varying_inputs(config):
         open_axes[each][1] = f"tokens_{each.rpartition('_')[2]}"
     if name == "full":
-        return Graph(UNetGraph(unet).eval(), example, open_axes, (PREDICTION, DEEP))
+        return Graph(UNetGraph(unet).eval(), example, open_axes, (PREDICTION, FEATURES))
     with torch.no_grad():
-        example[DEEP] = UNetGraph(unet)(*example.values())[1]
-    open_axes[DEEP] = {0: "clips", 2: "frames"}
+        example[FEATURES] = UNetGraph(unet)(*example.values())[1]
+    open_axes[FEATURES] = {0: "clips", 2: "frames"}
     return Graph(ShallowUNetGraph(unet).eval(), example, open_axes, (PREDICTION,))
 
 

@@ -15,7 +15,7 @@ from ..config.architecture import UNetConfig
 from ..models.unet import DeepCache
 from ..types import Conditioning
 from .base import Array, Session
-from .graphs import DEEP, PREDICTION, GraphName, conditioning_tensors
+from .graphs import FEATURES, PREDICTION, GraphName, conditioning_tensors
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class GraphUNet:
         if deep_cache is None:
             [prediction] = self._session("full").run(inputs, [PREDICTION])
         elif deep_cache.should_recompute(num_clips):
-            prediction, deep = self._session("full").run(inputs, [PREDICTION, DEEP])
-            deep_cache.cached = torch.from_numpy(deep)
+            prediction, features = self._session("full").run(inputs, [PREDICTION, FEATURES])
+            deep_cache.cached = torch.from_numpy(features)
         else:
             assert deep_cache.cached is not None
-            inputs[DEEP] = _to_array(deep_cache.cached[-num_clips:])
+            inputs[FEATURES] = _to_array(deep_cache.cached[-num_clips:])
             [prediction] = self._session("shallow").run(inputs, [PREDICTION])
         return torch.from_numpy(prediction)
 

@@ -72,7 +72,7 @@ def _version(library: str) -> str:
 
 def _describe_backend(name: str) -> str:
     """A backend and its version, or the command that installs it."""
-    package = BACKENDS[name].package
+    package = BACKENDS[name].packages[0]
     try:
         return f"{name} {version(package)}"
     except PackageNotFoundError:

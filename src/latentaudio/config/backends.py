@@ -12,8 +12,8 @@ from ..errors import UsageError
 from .extras import install_command
 
 TORCH = "torch"
-CONVERSION_PACKAGES = ("onnx", "onnxscript")
-"""Packages that convert a network; a network that is converted already is run without them."""
+_CONVERSION = ("onnx", "onnxscript")
+"""Packages that convert a network."""
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,21 @@ class BackendSpec:
     """One library.
 
     Attributes:
-        package: The package that computes. The extra that installs it has the same name.
+        packages: What it imports, first the package that computes. The extra that installs them has
+            the name of the backend.
         file: File in `backends`, without `.py`; "": torch itself.
         precisions: Values of `precision` that it has.
     """
 
-    package: str
+    packages: tuple[str, ...]
     file: str
     precisions: tuple[str, ...]
 
 
 BACKENDS: dict[str, BackendSpec] = {
-    TORCH: BackendSpec("torch", "", ("auto", "bf16", "fp32", "int8")),
-    "openvino": BackendSpec("openvino", "openvino", ("auto", "bf16", "fp32")),
-    "onnxruntime": BackendSpec("onnxruntime", "onnxruntime", ("auto", "fp32")),
+    TORCH: BackendSpec((TORCH,), "", ("auto", "bf16", "fp32", "int8")),
+    "openvino": BackendSpec(("openvino", *_CONVERSION), "openvino", ("auto", "bf16", "fp32")),
+    "onnxruntime": BackendSpec(("onnxruntime", *_CONVERSION), "onnxruntime", ("auto", "fp32")),
 }
 """Every backend by name; the first one is the default."""
 
@@ -65,8 +66,11 @@ def check_backend(name: str, device: str, precision: str, has_adapters: bool = F
         )
     if has_adapters:
         raise_on_adapters(name)
-    if find_spec(spec.package) is None:
-        raise UsageError(f"backend {name} needs {spec.package}; run: {install_command(name)}")
+    missing = [package for package in spec.packages if find_spec(package) is None]
+    if missing:
+        raise UsageError(
+            f"backend {name} needs {' and '.join(missing)}; run: {install_command(name)}"
+        )
 
 
 def raise_on_adapters(name: str) -> None:
@@ -79,13 +83,3 @@ def raise_on_adapters(name: str) -> None:
         f"backend {name} runs the weights of a model's files, without adapters; leave out backend, "
         "or write the model with its adapters to a new folder (latentaudio convert --adapter)"
     )
-
-
-def check_conversion(name: str) -> None:
-    """Raise `UsageError` if packages are missing that convert a network for a backend."""
-    missing = [package for package in CONVERSION_PACKAGES if find_spec(package) is None]
-    if missing:
-        raise UsageError(
-            f"converting a network for {name} needs {' and '.join(missing)}; "
-            f"run: {install_command(name)}"
-        )

@@ -1,4 +1,4 @@
-"""What Python users pass as a sound or as texts: arrays, tensors, lists and single values.
+"""What Python users pass as a sound, as texts or as ranges: arrays, tensors, lists and single values.
 
 Letters: C channels, N samples.
 """
@@ -41,6 +41,21 @@ def as_texts(texts: object, name: str = "prompt") -> list[str]:
         if not isinstance(text, str):
             raise UsageError(f"{name} {number} is a {type(text).__name__}; give a text")
     return [str(text) for text in listed]
+
+
+def as_ranges(name: str, ranges: object) -> tuple[Any, ...]:
+    """Return ranges as a tuple, which the options of an edit check.
+
+    Args:
+        name: Name of the argument, for errors.
+        ranges: Any iterable of pairs.
+
+    Raises:
+        UsageError: The value is no list.
+    """
+    if not isinstance(ranges, Iterable) or isinstance(ranges, str | bytes | Mapping):
+        raise UsageError(f"{name} is a {type(ranges).__name__}; give pairs of (start, end)")
+    return tuple(ranges)
 
 
 def as_samples(sound: object) -> NDArray[Any]:

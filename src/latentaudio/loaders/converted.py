@@ -23,7 +23,6 @@ import torch
 
 from ..backends.conversion import OPSET, WEIGHTS_SUFFIX, convert
 from ..backends.graphs import Graph, GraphName, unet_graph
-from ..config.backends import check_conversion
 from ..config.parsing import parse_json
 from ..errors import DataError
 from ..fileio import atomic_write, temporary_directory, text_key
@@ -69,7 +68,6 @@ def converted_network(
             lies in a temporary folder.
 
     Raises:
-        UsageError: It must be converted, and packages are missing.
         WeightsError: A file of the model is missing, damaged or has other shapes.
         DataError: No folder takes it.
     """
@@ -85,7 +83,6 @@ def converted_network(
     stem = f"{name}.{graph}.{place}"
     file = folder / f"{stem}.{identity[:16]}.onnx"
     if not _is_valid(file, identity):
-        check_conversion(backend)
         needed = _num_bytes(source, name)
         reason = _why_not(folder, needed)
         if reason:
@@ -124,7 +121,6 @@ def _convert_for_now(
     source: ModelSource, name: str, graph: GraphName, backend: str, reason: str
 ) -> ConvertedNetwork:
     """Return a graph that lies in a temporary folder; say that each start converts it."""
-    check_conversion(backend)
     _announce(source, name, backend, f"each start does this, because {reason}")
     folder = tempfile.TemporaryDirectory(prefix="latentaudio-", ignore_cleanup_errors=True)
     file = Path(folder.name) / f"{name}.{graph}.onnx"

@@ -255,9 +255,7 @@ class Planner:
             "software": software(),
             "watermark": os.environ.get(VARIABLE, ""),
             "encoding": [encoding.format, encoding.subtype, encoding.dither],
-            "settings": [
-                settings.device, settings.precision, settings.reference, settings.backend
-            ],
+            "settings": [settings.device, settings.precision, settings.reference, settings.backend],
             "parts": [],
         }
         for part in parts:
