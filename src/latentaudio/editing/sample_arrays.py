@@ -1,4 +1,4 @@
-"""What Python users pass as a sound, as texts or as ranges: arrays, tensors, lists and single values.
+"""Sounds, texts and ranges of Python users: arrays, tensors, lists and single values.
 
 Letters: C channels, N samples.
 """
