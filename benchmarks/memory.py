@@ -21,7 +21,7 @@ import numpy as np
 
 from latentaudio import load
 from latentaudio.audio.io import write
-from latentaudio.benchmark.backends import PROMPT
+from latentaudio.benchmark.implementations import PROMPT
 from latentaudio.benchmark.process_cost import COMMAND, measure_cold_start, measure_command
 from latentaudio.benchmark.random_weights import write_random_model
 

@@ -52,10 +52,10 @@ def test_all_backends_run_every_stage_in_every_round():
     stages = (*STAGES, SHORT_CLIP, "preset draft", "preset draft")
     assert ticks == [(k, 8, stage) for k, stage in enumerate(stages, 1)]
     assert list(results.seconds) == ["diffusers", "latentaudio fp32", "latentaudio bf16"]
-    for backend, seconds in results.seconds.items():
-        assert set(STAGES) <= seconds.keys(), backend
+    for implementation, seconds in results.seconds.items():
+        assert set(STAGES) <= seconds.keys(), implementation
         for values in seconds.values():
-            assert len(values) == 2 and min(values) > 0, backend
+            assert len(values) == 2 and min(values) > 0, implementation
     baseline = results.seconds["diffusers"]
     for k, full in enumerate(baseline[FULL_CLIP]):
         text = baseline["text encoding"][k] + baseline["language of audio"][k]
@@ -72,9 +72,9 @@ def results():
         "m", 10.0, 1, matmul_gflops={"fp32": 100.0, "bf16": 400.0}, step_gflop=100.0
     )
     steps = {"diffusers": 4.0, "latentaudio fp32": 2.0, "latentaudio bf16": 0.5}
-    for backend, seconds in steps.items():
+    for implementation, seconds in steps.items():
         for offset in (-0.1, 0.0, 3.0):
-            results.add(backend, "denoising step", seconds + offset)
+            results.add(implementation, "denoising step", seconds + offset)
     results.add("diffusers", FULL_CLIP, 800.0)
     results.add("latentaudio bf16", "preset fast", 10.0)
     results.cold_start["fast"] = ProcessCost(12.0, 1.5, 9.0)

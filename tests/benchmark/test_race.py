@@ -108,20 +108,21 @@ def test_a_step_is_that_of_our_ddim(prediction):
     both = generator.standard_normal((2, 2, 3, 4), np.float32)
     schedule = Schedule(ScheduleConfig(prediction=prediction))
     alphas = (*schedule.alpha_sigma(500), *schedule.alpha_sigma(480))
-    problem = Problem("m", z, 500, (), 3.5, alphas, prediction, False)
+    problem = Problem("m", z, 500, {}, 3.5, alphas, prediction, False)
     guided = torch.from_numpy(both[:1] + 3.5 * (both[1:] - both[:1]))
     step = next(ddim(lambda z, t: guided, torch.from_numpy(z), schedule, [500, 480]))
     assert np.allclose(problem.next_latent(both), step.z.numpy(), atol=1e-5)
 
 
 def test_a_problem_survives_its_files(tmp_path):
-    arrays = tuple(np.full((2, 3), k, np.float32) for k in range(3))
+    arrays = {name: np.full((2, 3), k, np.float32) for k, name in enumerate("cab")}
     z = np.ones((1, 1, 2, 2), np.float32)
     problem = Problem("m", z, 500, arrays, 3.5, (0.5, 0.6, 0.7, 0.8), "v", True)
     problem.save(tmp_path)
     again = Problem.load(tmp_path)
-    for before, after in zip(arrays, again.conditioning, strict=True):
-        assert np.array_equal(before, after)
+    assert list(again.conditioning) == ["c", "a", "b"]
+    for name, before in arrays.items():
+        assert np.array_equal(before, again.conditioning[name])
     assert replace(again, z=z, conditioning=arrays) == replace(problem, z=z, conditioning=arrays)
 
 

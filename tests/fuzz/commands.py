@@ -178,7 +178,7 @@ def _run(words, is_real):
             for place in ("latentaudio.pipeline.load", "latentaudio.train.loop.build_stage"):
                 stack.enter_context(patch(place, _stop))
             latency = "latentaudio.benchmark.latency"
-            stack.enter_context(patch(f"{latency}.LatentAudioBackend", _stop))
+            stack.enter_context(patch(f"{latency}.LatentAudioImplementation", _stop))
             stack.enter_context(patch(f"{latency}.matmul_gflops", lambda *_: 1.0))
             # it would serve until Ctrl-C
             server = "latentaudio.evaluate.listening.server.ListeningServer"

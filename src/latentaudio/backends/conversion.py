@@ -15,6 +15,8 @@ from .graphs import Graph
 
 OPSET = 18
 """Version of the ONNX operators; onnxruntime has it since 1.14."""
+MAX_LENGTH = 8191
+"""Longest axis with a factor: up to it one trace holds, see `models.group_norm.MIN_CELLS`."""
 WEIGHTS_SUFFIX = ".data"
 """Added to the name of an ONNX file: the file of its weights, beside it."""
 
@@ -30,17 +32,19 @@ def trace(
     Args:
         module: It takes one tensor for each input, in order.
         example: Inputs by name.
-        axes: For each argument its axes of any length, as `torch.export.Dim`.
+        axes: For each argument its axes of any length, as `torch.export.Dim`. A module that does
+            not keep one open is an error of the program.
         outputs: Names of the outputs.
     """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter, for its developers
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        exported = torch.export.export(
+            module, tuple(example.values()), dynamic_shapes=tuple(axes), strict=False
+        )
         program = torch.onnx.export(
-            module,
-            tuple(example.values()),
+            exported,
             dynamo=True,
-            dynamic_shapes=tuple(axes),
             input_names=list(example),
             output_names=list(outputs),
             opset_version=OPSET,
@@ -59,17 +63,16 @@ def convert(graph: Graph, file: Path) -> None:
     """
     from torch.export import Dim
 
-    names = sorted({name for axes in graph.open_axes.values() for name in axes.values()})
-    dimensions = {}
-    for name in names:
-        lowest, highest = graph.limits.get(name, (1, None))
-        dimensions[name] = Dim(name, min=lowest, max=highest)
+    dimensions: dict[str, Any] = {}
+    for name in sorted({name for axes in graph.open_axes.values() for name in axes.values()}):
+        dimensions[name] = Dim(name)
+        if name in graph.multiples:
+            factor = graph.multiples[name]
+            dimensions[name] = factor * Dim(f"{name}_{factor}", min=2, max=MAX_LENGTH // factor)
     axes = []
     for name in graph.example:
         axes.append({axis: dimensions[each] for axis, each in graph.open_axes[name].items()})
     # the arguments of `forward`: those with a name, and all others as one tuple
     count = graph.num_named
-    program = trace(
-        graph.module, graph.example, (*axes[:count], tuple(axes[count:])), graph.outputs
-    )
-    program.save(file, external_data=True)
+    shapes = (*axes[:count], tuple(axes[count:])) if axes[count:] else axes
+    trace(graph.module, graph.example, shapes, graph.outputs).save(file, external_data=True)

@@ -23,10 +23,9 @@ PREDICTION = "prediction"
 FEATURES = "features"
 """Features below the first level [B, C', T', F'], which `DeepCache` keeps."""
 
-_FRAMES = (2, 8191)
-"""Latent frames T' for which one trace holds, see `models.group_norm.MIN_CELLS`."""
 _TRACED_CLIPS = 2
-_TRACED_FRAMES = 24
+_TRACED_CELLS = 3
+"""Latent frames at the deepest level."""
 _TRACED_TOKENS = 6
 
 
@@ -41,7 +40,7 @@ class Graph:
             one length.
         outputs: Names of its outputs.
         num_named: Arguments of `forward` that have a name; the others are one tuple.
-        limits: Shortest and longest length of an axis, by its name.
+        multiples: Factors of the lengths of axes, by their names.
     """
 
     module: nn.Module
@@ -49,7 +48,7 @@ class Graph:
     open_axes: Mapping[str, Mapping[int, str]]
     outputs: tuple[str, ...]
     num_named: int = 2
-    limits: Mapping[str, tuple[int, int]] = field(default_factory=lambda: {"frames": _FRAMES})
+    multiples: Mapping[str, int] = field(default_factory=dict)
 
 
 class UNetGraph(nn.Module):
@@ -145,17 +144,21 @@ def unet_graph(unet: UNet, name: GraphName, num_bins: int) -> Graph:
             open_axes[each][2] = "frames"
     for each in varying_inputs(config):
         open_axes[each][1] = f"tokens_{each.rpartition('_')[2]}"
+    multiples = {"frames": config.downsampling}
     if name == "full":
-        return Graph(UNetGraph(unet).eval(), example, open_axes, (PREDICTION, FEATURES))
+        outputs = (PREDICTION, FEATURES)
+        return Graph(UNetGraph(unet).eval(), example, open_axes, outputs, multiples=multiples)
     with torch.no_grad():
         example[FEATURES] = UNetGraph(unet)(*example.values())[1]
     open_axes[FEATURES] = {0: "clips", 2: "frames"}
-    return Graph(ShallowUNetGraph(unet).eval(), example, open_axes, (PREDICTION,))
+    module = ShallowUNetGraph(unet).eval()
+    return Graph(module, example, open_axes, (PREDICTION,), multiples=multiples)
 
 
 def _example(config: UNetConfig, num_bins: int) -> dict[str, Tensor]:
     """Return inputs of a UNet; their values do not count."""
-    shape = (_TRACED_CLIPS, config.latent_channels, _TRACED_FRAMES, num_bins)
+    num_frames = _TRACED_CELLS * config.downsampling
+    shape = (_TRACED_CLIPS, config.latent_channels, num_frames, num_bins)
     contexts = []
     for k, width in enumerate(config.cross_attention_dims):
         # lengths that differ, so that nothing takes them for one

@@ -1,6 +1,6 @@
-"""diffusers' AudioLDM 2 with random weights of published shapes, as a backend of the benchmark.
+"""diffusers' AudioLDM 2 with random weights of published shapes, to be timed beside ours.
 
-Needs diffusers, which is imported when a backend is made.
+Needs diffusers, which is imported late.
 
 Letters: B batch, C channels, T latent frames, F latent bins, M mel frames, L tokens.
 """
@@ -13,7 +13,7 @@ import torch
 
 from ..config.architecture import ModelConfig
 from ..loaders.diffusers_format import component_configs
-from .backends import GUIDANCE_SCALE, latent_shape
+from .implementations import GUIDANCE_SCALE, latent_shape
 
 NUM_SCHEDULE_STEPS = 200  # their default
 NUM_LOA_TOKENS = 8
@@ -25,7 +25,7 @@ _MODULES = (
 )  # fmt: skip
 
 
-class DiffusersBackend:
+class DiffusersImplementation:
     """diffusers in its documented use: DDIM, guidance 3.5, float32 on a CPU, float16 on a GPU.
 
     Attributes:

@@ -1,9 +1,9 @@
 """Time of the stages of a clip, for this library and for diffusers, with random weights.
 
-Every round times each backend once, so that other load on the machine affects all of them. A result
-is the median of the rounds.
+Every round times each implementation once, so that other load on the machine affects all of them. A
+result is the median of the rounds.
 
-"clip, 10 DDIM steps" is the same work for all backends: DDIM, guidance and decoding for a prompt
+"clip, 10 DDIM steps" is the same work for all: DDIM, guidance and decoding for a prompt
 that is encoded already. "clip, 200 DDIM steps" is the usual clip of diffusers. Its time is the sum
 of text encoding, the clip of 10 steps, and 190 times the single step of the same round. A preset is
 a full clip of this library with prompts encoded anew, in the format that `load` picks. It is
@@ -29,7 +29,13 @@ from ..config.registry import get_model_spec
 from ..device import fast_dtype, pick_device
 from ..loaders.prepared import FOLDER as PREPARED_FOLDER
 from ..loaders.prepared import prepared_files
-from .backends import PROMPT, Backend, LatentAudioBackend, latent_shape, random_conditioning
+from .implementations import (
+    PROMPT,
+    Implementation,
+    LatentAudioImplementation,
+    latent_shape,
+    random_conditioning,
+)
 from .process_cost import measure_cold_start
 from .random_weights import write_random_model
 from .results import (
@@ -49,7 +55,7 @@ STAGES = {
     "VAE decoding": "decode_latent",
     "vocoder": "vocode",
 }
-"""Name in the table -> method of `Backend`."""
+"""Name in the table -> method of `Implementation`."""
 
 _MATMUL_SIZE = 2048
 _MATMUL_RUNS = 10  # the fastest counts
@@ -157,26 +163,26 @@ def measure_latency(
         "fp32": matmul_gflops(torch.float32, device),
         "bf16": matmul_gflops(torch.bfloat16, device),
     }
-    fp32 = LatentAudioBackend(model, "fp32", batch_size, duration, device)
-    fastest = LatentAudioBackend(model, "bf16", batch_size, duration, device)
+    fp32 = LatentAudioImplementation(model, "fp32", batch_size, duration, device)
+    fastest = LatentAudioImplementation(model, "bf16", batch_size, duration, device)
     results.step_gflop = count_step_gflop(model, batch_size, fp32.num_frames)
-    backends: list[Backend] = [fp32, fastest]
+    implementations: list[Implementation] = [fp32, fastest]
     if device == "cpu" and fast_dtype(torch.device(device), "auto") is None:
         fastest = fp32  # bf16 would be emulated
     if device.startswith("cuda"):
-        fastest = LatentAudioBackend(model, "bf16", batch_size, duration, device, True)
-        backends.append(fastest)
+        fastest = LatentAudioImplementation(model, "bf16", batch_size, duration, device, True)
+        implementations.append(fastest)
     if use_baseline:
-        from .baselines import DiffusersBackend
+        from .baselines import DiffusersImplementation
 
         num_tokens = len(PROMPT.split()) + 2  # about one per word, start and end
         config = fp32.model.config
-        baseline = DiffusersBackend(config, batch_size, fp32.num_frames, num_tokens, device)
-        backends.insert(0, baseline)
+        baseline = DiffusersImplementation(config, batch_size, fp32.num_frames, num_tokens, device)
+        implementations.insert(0, baseline)
     num_stages = len(STAGES) + 1
     total = num_stages + rounds * len(presets)
     for done, stage in enumerate((*STAGES, SHORT_CLIP), 1):
-        _time_stage(results, backends, stage, rounds, device)
+        _time_stage(results, implementations, stage, rounds, device)
         progress(done, total, stage)
     for k in range(rounds):
         for done, preset in enumerate(presets, num_stages + 1 + k * len(presets)):
@@ -189,15 +195,19 @@ def measure_latency(
 
 
 def _time_stage(
-    results: LatencyResults, backends: Sequence[Backend], stage: str, rounds: int, device: str
+    results: LatencyResults,
+    implementations: Sequence[Implementation],
+    stage: str,
+    rounds: int,
+    device: str,
 ) -> None:
-    """Time a stage of every backend, in turn."""
+    """Time a stage of every implementation, in turn."""
     calls: dict[str, Callable[[], None]] = {}
-    for backend in backends:
+    for implementation in implementations:
         if stage == SHORT_CLIP:
-            calls[backend.name] = partial(backend.generate_clip, SHORT_CLIP_STEPS)
+            calls[implementation.name] = partial(implementation.generate_clip, SHORT_CLIP_STEPS)
         else:
-            calls[backend.name] = getattr(backend, STAGES[stage])
+            calls[implementation.name] = getattr(implementation, STAGES[stage])
     for call in calls.values():  # not timed: allocates memory and packs weights
         call()
     for _ in range(rounds):

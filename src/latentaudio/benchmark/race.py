@@ -29,15 +29,15 @@ from typing import IO, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from ..backends.graphs import conditioning_tensors
 from ..config.instruction_sets import held_set
 from ..config.parsing import parse_json
 from ..config.rivals import OURS, RIVALS
 from ..diffusion.schedule import Schedule
 from ..errors import DataError
-from ..types import Context, cat_conditionings
-from .backends import GUIDANCE_SCALE, latent_shape, random_conditioning
+from ..types import cat_conditionings
+from .implementations import GUIDANCE_SCALE, latent_shape, random_conditioning
 from .latency import describe_machine
 from .random_weights import random_model
 from .results import RaceEntry, RaceResults
@@ -161,23 +161,18 @@ def _make_problem(model: str, duration: float) -> Problem:
         cond = random_conditioning(config, z)
         uncond = random_conditioning(config, z)
     both = cat_conditionings(uncond, cond)
-    tensors: list[Tensor | None] = [both.film, *map(_tokens, both.contexts), both.prior]
     schedule = Schedule(config.schedule)
     return Problem(
         model=model,
         z=z.numpy(),
         t=_T,
-        conditioning=tuple(value.numpy() for value in tensors if value is not None),
+        conditioning={name: tensor.numpy() for name, tensor in conditioning_tensors(both).items()},
         guidance_scale=GUIDANCE_SCALE,
         alphas=(*schedule.alpha_sigma(_T), *schedule.alpha_sigma(_NEXT_T)),
         prediction=config.schedule.prediction,
         # other vocoders use Fourier transforms, which converters do not know
         has_decoder=config.vocoder.kind == "hifigan",
     )
-
-
-def _tokens(context: Context) -> Tensor:
-    return context.tokens
 
 
 class _Process:

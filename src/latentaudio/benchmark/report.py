@@ -85,10 +85,10 @@ def end_to_end_table(cost: EndToEndCost) -> str:
 
 
 def latency_table(results: LatencyResults) -> str:
-    """Return the times as a Markdown table: a row per stage, a column per backend."""
-    backends = list(results.seconds)
-    has_baseline = backends[0] == BASELINE
-    header = ["stage", *backends]
+    """Return the times as a Markdown table: a row per stage, a column per implementation."""
+    implementations = list(results.seconds)
+    has_baseline = implementations[0] == BASELINE
+    header = ["stage", *implementations]
     if has_baseline:
         header.append(f"speed-up over {BASELINE}")
     lines = [
@@ -105,9 +105,11 @@ def latency_table(results: LatencyResults) -> str:
     ]
     for stage in _all_stages(results):
         cells = [stage]
-        cells += [_cell(results.seconds[backend].get(stage)) for backend in backends]
+        cells += [
+            _cell(results.seconds[implementation].get(stage)) for implementation in implementations
+        ]
         if has_baseline:
-            cells.append(_speed_ups(results, stage, backends[1:]))
+            cells.append(_speed_ups(results, stage, implementations[1:]))
         lines.append(_row(cells))
     lines += _notes(results)
     return "\n".join(lines) + "\n"
@@ -173,7 +175,7 @@ def _holds(names: Iterable[str]) -> str:
 
 
 def _all_stages(results: LatencyResults) -> list[str]:
-    """Stages of all backends, without repetition."""
+    """Stages of all implementations, without repetition."""
     stages: dict[str, None] = {}
     for seconds in results.seconds.values():
         stages.update(dict.fromkeys(seconds))
@@ -217,13 +219,13 @@ def _cell(seconds: list[float] | None) -> str:
     return f"{statistics.median(seconds):.3g} s ({min(seconds):.3g} to {max(seconds):.3g})"
 
 
-def _speed_ups(results: LatencyResults, stage: str, backends: Sequence[str]) -> str:
-    """Speed-up of each backend; a preset is compared with 200 steps of the baseline."""
+def _speed_ups(results: LatencyResults, stage: str, implementations: Sequence[str]) -> str:
+    """Speed-up of each implementation; a preset is compared with 200 steps of the baseline."""
     baseline_stage = stage if stage in results.seconds[BASELINE] else FULL_CLIP
     baseline_seconds = results.median(BASELINE, baseline_stage)
     cells = []
-    for backend in backends:
-        if stage in results.seconds[backend]:
-            speed_up = baseline_seconds / results.median(backend, stage)
+    for implementation in implementations:
+        if stage in results.seconds[implementation]:
+            speed_up = baseline_seconds / results.median(implementation, stage)
             cells.append(f"{speed_up:.2f}" if speed_up < 10 else f"{speed_up:.0f}")
     return ", ".join(cells)

@@ -23,7 +23,7 @@ class LatencyResults:
         model: name of the model.
         duration: duration of the clips in seconds.
         batch_size: clips at once.
-        seconds: backend -> stage -> seconds, one value per round.
+        seconds: implementation -> stage -> seconds, one value per round.
         matmul_gflops: precision -> speed of matrix products in GFLOP/s.
         step_gflop: work of a guided denoising step in GFLOP.
         cold_start: preset -> cost of the first `generate` in a new process.
@@ -43,13 +43,13 @@ class LatencyResults:
     kept_bytes: int = 0
     machine: str = ""
 
-    def median(self, backend: str, stage: str) -> float:
+    def median(self, implementation: str, stage: str) -> float:
         """Return the median time of a stage in seconds."""
-        return statistics.median(self.seconds[backend][stage])
+        return statistics.median(self.seconds[implementation][stage])
 
-    def add(self, backend: str, stage: str, seconds: float) -> None:
+    def add(self, implementation: str, stage: str, seconds: float) -> None:
         """Add the time of one round."""
-        self.seconds.setdefault(backend, {}).setdefault(stage, []).append(seconds)
+        self.seconds.setdefault(implementation, {}).setdefault(stage, []).append(seconds)
 
 
 def preset_stage(preset: str) -> str:

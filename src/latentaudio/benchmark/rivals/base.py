@@ -6,19 +6,18 @@ Letters: B = 1 clip, C channels, T' F' latent grid, N samples.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...backends.base import Array
 from ...config.parsing import parse_json
 
 if TYPE_CHECKING:
     from ...loaders.layouts import ModelSource
-
-Array: TypeAlias = NDArray[np.float32]
 
 _ARRAYS = "problem.npz"
 _NUMBERS = "problem.json"
@@ -32,8 +31,8 @@ class Problem:
         model: Name of the model.
         z: Noisy latent [1, C, T', F'].
         t: Timestep.
-        conditioning: Arrays of the UNet's conditioning for both halves of guidance, each [2, ...]:
-            the vector for FiLM, the contexts, the prior, without those that a model lacks.
+        conditioning: Arrays of the UNet's conditioning for both halves of guidance, each [2, ...],
+            by their names in the graphs of `backends`.
         guidance_scale: Scale of guidance.
         alphas: alpha and sigma at t, and alpha and sigma of the next step.
         prediction: What the network predicts: "epsilon", "x0" or "v".
@@ -43,7 +42,7 @@ class Problem:
     model: str
     z: Array
     t: int
-    conditioning: tuple[Array, ...]
+    conditioning: Mapping[str, Array]
     guidance_scale: float
     alphas: tuple[float, float, float, float]
     prediction: str
@@ -52,6 +51,7 @@ class Problem:
     def save(self, folder: Path) -> None:
         """Write it to a folder."""
         numbers = {
+            "conditioning": list(self.conditioning),
             "model": self.model,
             "t": self.t,
             "guidance_scale": self.guidance_scale,
@@ -60,19 +60,24 @@ class Problem:
             "has_decoder": self.has_decoder,
         }
         (folder / _NUMBERS).write_text(json.dumps(numbers), encoding="utf-8")
-        named: dict[str, Any] = {f"conditioning_{k}": a for k, a in enumerate(self.conditioning)}
-        np.savez(folder / _ARRAYS, z=self.z, **named)
+        arrays: dict[str, Any] = {"z": self.z, **self.conditioning}
+        np.savez(folder / _ARRAYS, **arrays)
 
     @classmethod
     def load(cls, folder: Path) -> Problem:
         """Read it from a folder."""
         numbers = parse_json((folder / _NUMBERS).read_text(encoding="utf-8"))
         with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
-            names = sorted(name for name in arrays.files if name != "z")
-            conditioning = tuple(arrays[name] for name in names)
+            conditioning = {name: arrays[name] for name in numbers.pop("conditioning")}
             z = arrays["z"]
         numbers["alphas"] = tuple(numbers["alphas"])
         return cls(z=z, conditioning=conditioning, **numbers)
+
+    @property
+    def inputs(self) -> dict[str, Array]:
+        """Arrays of a UNet's graph by name; both halves of guidance are one batch."""
+        z = np.concatenate([self.z, self.z])
+        return {"z": z, "t": np.full(len(z), self.t, np.float32), **self.conditioning}
 
     def next_latent(self, predictions: Array) -> Array:
         """Return z of the next DDIM step (arXiv 2010.02502, eq. 12).

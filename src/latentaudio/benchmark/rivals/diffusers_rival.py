@@ -33,7 +33,8 @@ class DiffusersRunner:
         self._vocoder = transformers.SpeechT5HifiGan.from_pretrained(parts / "vocoder")
         self._z = torch.from_numpy(problem.z)
         self._t = torch.tensor(problem.t)
-        self._contexts = [torch.from_numpy(array) for array in problem.conditioning]
+        names = ("tokens_0", "tokens_1")
+        self._contexts = [torch.from_numpy(problem.conditioning[name]) for name in names]
         self._mask = torch.ones(self._contexts[1].shape[:2], dtype=torch.long)
 
     @property

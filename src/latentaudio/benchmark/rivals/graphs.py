@@ -1,9 +1,6 @@
-"""The networks that rivals convert, as modules of plain tensors.
+"""The decoder that rivals convert, as one module.
 
-They are those of this package. So a rival also gets what they save: work before the first text
-layer is done once for both halves of guidance.
-
-Letters: B = 1 clip, C channels, T' F' latent grid, N samples.
+Letters: C channels, T' F' latent grid, N samples.
 """
 
 from __future__ import annotations
@@ -13,24 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...config.architecture import UNetConfig
+from ...backends.graphs import Graph
 from ...loaders.layouts import ModelSource
-from ...models.unet import UNet
-from ...types import Conditioning, Context, Latent
+from ...types import Latent
 from .base import Problem
-
-
-class GuidedUNet(nn.Module):
-    """Noisy latent [1, C, T', F'], timestep [1], conditioning -> predictions [2, C, T', F']."""
-
-    def __init__(self, unet: UNet) -> None:
-        super().__init__()
-        self.unet = unet
-
-    def forward(self, z: Tensor, t: Tensor, *conditioning: Tensor) -> Tensor:
-        """See the class."""
-        prediction: Tensor = self.unet(z, t, to_conditioning(self.unet.config, conditioning))
-        return prediction
 
 
 class Decoder(nn.Module):
@@ -47,33 +30,8 @@ class Decoder(nn.Module):
         return samples
 
 
-def to_conditioning(config: UNetConfig, tensors: tuple[Tensor, ...]) -> Conditioning:
-    """Return the conditioning that the arrays of a `Problem` hold."""
-    remaining = list(tensors)
-    film = remaining.pop(0) if config.film_dim else None
-    prior = remaining.pop() if config.use_prior else None
-    return Conditioning(film, tuple(Context.unmasked(each) for each in remaining), prior)
-
-
-def guided_unet(source: ModelSource) -> GuidedUNet:
-    """Return the UNet of a model in float32."""
-    unet = source.load_component("unet", torch.float32)
-    assert isinstance(unet, UNet)
-    return GuidedUNet(unet.requires_grad_(False)).eval()
-
-
-def decoder(source: ModelSource) -> Decoder:
-    """Return VAE and vocoder of a model in float32."""
+def decoder_graph(source: ModelSource, problem: Problem) -> Graph:
+    """Return VAE and vocoder of a model in float32, for the latent of a problem."""
     vae, vocoder = (source.load_component(name, torch.float32) for name in ("vae", "vocoder"))
-    return Decoder(vae, vocoder).requires_grad_(False).eval()
-
-
-def unet_inputs(problem: Problem) -> tuple[Tensor, ...]:
-    """Return the arguments of `GuidedUNet`."""
-    tensors = [torch.from_numpy(array) for array in problem.conditioning]
-    return (torch.from_numpy(problem.z), torch.tensor([float(problem.t)]), *tensors)
-
-
-def input_names(problem: Problem) -> list[str]:
-    """Return a name for each argument of `GuidedUNet`."""
-    return ["z", "t", *(f"conditioning_{k}" for k in range(len(problem.conditioning)))]
+    module = Decoder(vae, vocoder).requires_grad_(False).eval()
+    return Graph(module, {"z": torch.from_numpy(problem.z)}, {"z": {}}, ("samples",), num_named=1)

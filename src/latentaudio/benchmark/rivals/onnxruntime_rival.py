@@ -1,4 +1,4 @@
-"""ONNX Runtime in a race: our networks as ONNX, and an int8 UNet.
+"""ONNX Runtime in a race: the session of our backend, and an int8 UNet.
 
 int8 is static quantization (QDQ) of weights (per channel) and activations of convolutions and
 matrix products, calibrated with two noisy latents. The decoder stays in floating point.
@@ -6,20 +6,19 @@ matrix products, calibrated with two noisy latents. The decoder stays in floatin
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...backends import get_backend
 from .base import Array, Problem, total_bytes
+from .onnx_files import decoder_file, unet_file, write_onnx_files
 
 if TYPE_CHECKING:
     from ...loaders.layouts import ModelSource
 
-FOLDER = "onnxruntime"
-OPSET = 18
-_FILES = {"float32": "unet", "int8": "unet-int8"}
+_INT8 = Path("onnxruntime") / "unet-int8" / "model.onnx"
 
 
 class ONNXRunner:
@@ -30,18 +29,14 @@ class ONNXRunner:
 
         self._variant = variant
         self._version = onnxruntime.__version__
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = num_threads
-        options.log_severity_level = 3
-
-        def session(name: str) -> Any:
-            path = str(folder / FOLDER / name / "model.onnx")
-            return onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-
         problem = Problem.load(folder)
-        self._unet = session(_FILES[variant])
-        self._decoder = session("decoder") if problem.has_decoder else None
-        self._inputs = _unet_feed(problem, problem.z, problem.t)
+        open_session = get_backend("onnxruntime").open_session
+        self._unet = open_session(_unet_file(folder, variant), "fp32", num_threads)
+        self._decoder = None
+        if problem.has_decoder:
+            self._decoder = open_session(decoder_file(folder), "fp32", num_threads)
+        self._inputs = problem.inputs
+        self._z = problem.z
 
     @property
     def description(self) -> str:
@@ -51,57 +46,26 @@ class ONNXRunner:
 
     def predict(self) -> Array:
         """See `base.Runner`."""
-        return np.asarray(self._unet.run(None, self._inputs)[0])
+        return self._unet.run(self._inputs, ["prediction"])[0]
 
     def decode(self) -> Array:
         """See `base.Runner`."""
         assert self._decoder is not None, "the problem has no decoder"
-        return np.asarray(self._decoder.run(None, {"z": self._inputs["z"]})[0])
+        return self._decoder.run({"z": self._z}, ["samples"])[0]
 
 
-def _unet_feed(problem: Problem, z: Array, t: int) -> dict[str, Array]:
-    """Return the inputs of the UNet by name."""
-    feed = {"z": z, "t": np.array([t], np.float32)}
-    for k, array in enumerate(problem.conditioning):
-        feed[f"conditioning_{k}"] = array
-    return feed
+def _unet_file(folder: Path, variant: str) -> Path:
+    return folder / _INT8 if variant == "int8" else unet_file(folder)
 
 
 def convert(source: ModelSource, problem: Problem, folder: Path) -> None:
     """Write its files."""
-    from .graphs import decoder, guided_unet, input_names, unet_inputs
-
-    parts = folder / FOLDER
-    parts.mkdir(exist_ok=True)
-    if not (parts / "unet").is_dir():
-        _export(guided_unet(source), unet_inputs(problem), input_names(problem), parts / "unet")
-    if problem.has_decoder and not (parts / "decoder").is_dir():
-        _export(decoder(source), unet_inputs(problem)[:1], ["z"], parts / "decoder")
-    if not (parts / "unet-int8").is_dir():
-        _quantize(parts / "unet" / "model.onnx", problem, parts / "unet-int8")
+    write_onnx_files(source, problem, folder)
+    if not (folder / _INT8).is_file():
+        _quantize(unet_file(folder), problem, folder / _INT8)
 
 
-def _export(module: Any, example: tuple[Any, ...], names: list[str], folder: Path) -> None:
-    """Write a module at the shapes of its example, its weights beside the graph."""
-    import torch
-
-    from ...fileio import atomic_directory
-
-    with atomic_directory(folder) as temporary, warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the exporter, for its developers
-        torch.onnx.export(
-            module,
-            example,
-            temporary / "model.onnx",
-            dynamo=True,
-            input_names=names,
-            opset_version=OPSET,
-            external_data=True,
-            verbose=False,
-        )
-
-
-def _quantize(graph: Path, problem: Problem, folder: Path) -> None:
+def _quantize(graph: Path, problem: Problem, file: Path) -> None:
     """Write the graph with 8-bit products."""
     from onnxruntime import quantization
 
@@ -110,8 +74,8 @@ def _quantize(graph: Path, problem: Problem, folder: Path) -> None:
     generator = np.random.default_rng(0)
     feeds = []
     for t in (problem.t, problem.t // 4):
-        z = generator.standard_normal(problem.z.shape, np.float32)
-        feeds.append(_unet_feed(problem, z, t))
+        z = generator.standard_normal(problem.inputs["z"].shape, np.float32)
+        feeds.append({**problem.inputs, "z": z, "t": np.full(len(z), t, np.float32)})
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         """The inputs of the calibration, one after the other."""
@@ -120,10 +84,11 @@ def _quantize(graph: Path, problem: Problem, folder: Path) -> None:
             """Return the next inputs, or None at the end."""
             return feeds.pop() if feeds else None
 
-    with atomic_directory(folder) as temporary:
+    file.parent.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_directory(file.parent) as temporary:
         quantization.quantize_static(
             graph,
-            temporary / "model.onnx",
+            temporary / file.name,
             Reader(),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "MatMul", "Gemm"],
@@ -141,5 +106,4 @@ def load(folder: Path, variant: str, num_threads: int) -> ONNXRunner:
 
 def size(folder: Path, variant: str) -> int:
     """Return the bytes of the files of a variant."""
-    parts = folder / FOLDER
-    return total_bytes(parts / _FILES[variant], parts / "decoder")
+    return total_bytes(_unet_file(folder, variant).parent, decoder_file(folder).parent)

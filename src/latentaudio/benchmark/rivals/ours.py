@@ -23,8 +23,8 @@ class OurRunner:
     def __init__(self, folder: Path, variant: str, num_threads: int) -> None:
         import torch
 
+        from ...backends.graphs import to_conditioning
         from ...pipeline import load
-        from .graphs import to_conditioning
 
         torch.set_num_threads(num_threads)
         self._torch = torch
@@ -33,7 +33,7 @@ class OurRunner:
         self._z = torch.from_numpy(self._problem.z)
         self._t = torch.tensor([self._problem.t])
         unet: Any = self._model.components["unet"]
-        tensors = tuple(torch.from_numpy(array) for array in self._problem.conditioning)
+        tensors = tuple(torch.from_numpy(array) for array in self._problem.conditioning.values())
         with torch.inference_mode():
             self._prepared = unet.prepare(to_conditioning(unet.config, tensors))
         self._unet = unet

@@ -28,7 +28,7 @@ NUM_TOKENS = 20  # of each context of the UNet: about the length of the prompt
 _TIMESTEP = 500  # any: the cost of a step does not depend on it
 
 
-class Backend(Protocol):
+class Implementation(Protocol):
     """An implementation under test. Each method is one stage of a clip."""
 
     name: str
@@ -52,7 +52,7 @@ class Backend(Protocol):
         """Run DDIM from noise to samples, for a prompt that is encoded already."""
 
 
-class LatentAudioBackend:
+class LatentAudioImplementation:
     """This library in one precision.
 
     Attributes:
