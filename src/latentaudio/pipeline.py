@@ -34,6 +34,7 @@ from .config.options import (
     PromptCue,
     make_requests,
 )
+from .config.reference import get_reference
 from .editing.drawn_mask import mask_to_string
 from .editing.inputs import AudioInput, RequestInputs, to_mono_clip, to_mono_clips
 from .editing.sample_arrays import as_ranges, as_texts
@@ -96,7 +97,7 @@ def load(
         UsageError: The name, device, precision, reference or backend is unknown.
         WeightsError: Weights are missing or have other shapes.
     """
-    check_backend(backend, str(device), precision)
+    check_backend(backend, str(device), precision, get_reference(reference))
     model_source = resolve_model(source, architecture, reference, components)
     return AudioLDM(model_source, device, precision, low_memory, use_cache, backend)
 

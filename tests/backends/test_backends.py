@@ -72,6 +72,7 @@ def test_a_missing_package_is_one_line_with_the_extra(
         (["--backend", "openvino", "--precision", "int8"], "auto, bf16, fp32"),
         (["--backend", "onnxruntime", "--precision", "bf16"], "auto, fp32"),
         (["--backend", "onnxruntime", "--adapter", "mine"], "convert --adapter"),
+        (["--backend", "openvino", "--reference", "diffusers"], "reference clean or original"),
     ],
 )
 @pytest.mark.parametrize("model", ["audioldm2-full", "mini"])

@@ -49,9 +49,27 @@ def trace(
             output_names=list(outputs),
             opset_version=OPSET,
             verbose=False,
+            optimize=False,
         )
     assert program is not None
+    _simplify(program.model)
     return program
+
+
+def _simplify(model: Any) -> None:
+    """Remove what runtimes would compute or compile twice.
+
+    The exporter's own `optimize` also tries some thousand rewriting rules at every node, which
+    takes minutes for a large UNet and makes it no faster.
+    """
+    from onnx_ir.passes.common import CommonSubexpressionEliminationPass
+    from onnxscript.optimizer import fold_constants, inline, remove_unused_nodes
+
+    inline(model)
+    fold_constants(model)
+    remove_unused_nodes(model)
+    CommonSubexpressionEliminationPass()(model)
+    remove_unused_nodes(model)
 
 
 def convert(graph: Graph, file: Path) -> None:

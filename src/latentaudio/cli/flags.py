@@ -215,8 +215,10 @@ class RuntimeFlags:
     def check(self) -> None:
         """Raise `UsageError` for a backend that cannot run here, before anything is read."""
         from ..config.backends import check_backend
+        from ..config.reference import get_reference
 
-        check_backend(self.backend, self.device, self.precision, bool(self.adapter))
+        reference = get_reference(self.reference)
+        check_backend(self.backend, self.device, self.precision, reference, bool(self.adapter))
 
     def load(self, model: str) -> AudioLDM:
         """Load a model with the settings of these flags."""

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from ..errors import UsageError
 from .extras import install_command
+from .reference import ReferenceBehavior
 
 TORCH = "torch"
 _CONVERSION = ("onnx", "onnxscript")
@@ -25,28 +26,38 @@ class BackendSpec:
             the name of the backend.
         file: File in `backends`, without `.py`; "": torch itself.
         precisions: Values of `precision` that it has.
+        bytes_per_weight: Memory for each weight of the UNet, mapped files included; 0: that of the
+            number format.
     """
 
     packages: tuple[str, ...]
     file: str
     precisions: tuple[str, ...]
+    bytes_per_weight: int = 0
 
 
 BACKENDS: dict[str, BackendSpec] = {
     TORCH: BackendSpec((TORCH,), "", ("auto", "bf16", "fp32", "int8")),
-    "openvino": BackendSpec(("openvino", *_CONVERSION), "openvino", ("auto", "bf16", "fp32")),
-    "onnxruntime": BackendSpec(("onnxruntime", *_CONVERSION), "onnxruntime", ("auto", "fp32")),
+    "openvino": BackendSpec(("openvino", *_CONVERSION), "openvino", ("auto", "bf16", "fp32"), 8),
+    "onnxruntime": BackendSpec(("onnxruntime", *_CONVERSION), "onnxruntime", ("auto", "fp32"), 4),
 }
 """Every backend by name; the first one is the default."""
 
 
-def check_backend(name: str, device: str, precision: str, has_adapters: bool = False) -> None:
+def check_backend(
+    name: str,
+    device: str,
+    precision: str,
+    reference: ReferenceBehavior | None = None,
+    has_adapters: bool = False,
+) -> None:
     """Raise `UsageError` if a backend cannot run here; nothing is imported.
 
     Args:
         name: The backend.
         device: Device of the request, such as "auto".
         precision: Precision of the request, such as "auto".
+        reference: The implementation that is imitated; None: clean.
         has_adapters: Whether the request has adapters.
     """
     if name not in BACKENDS:
@@ -63,6 +74,11 @@ def check_backend(name: str, device: str, precision: str, has_adapters: bool = F
         raise UsageError(
             f"backend {name} has no precision {precision!r}; choose one of: "
             f"{', '.join(spec.precisions)}, or leave out backend"
+        )
+    if reference is not None and reference.latent_rounding == "vae":
+        raise UsageError(
+            f"backend {name} computes whole cells of the UNet only, and reference {reference.name} "
+            "has other lengths; choose reference clean or original, or leave out backend"
         )
     if has_adapters:
         raise_on_adapters(name)

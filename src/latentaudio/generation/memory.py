@@ -14,11 +14,12 @@ from pathlib import Path
 import torch
 
 from ..config.architecture import ModelConfig
+from ..config.backends import BACKENDS
 from ..config.options import GenerationOptions
 from ..config.samplers import SAMPLERS
 from ..errors import GenerationError
 from ..loaders.component_store import GENERATION_COMPONENTS, ComponentStore
-from ..loaders.components import build_on_meta, component_names
+from ..loaders.components import COMPONENTS, build_on_meta, component_names
 
 PROCESS_GB = 0.3
 """Python and its libraries."""
@@ -140,7 +141,10 @@ def _component_sizes(
     generation_gb = 0.0
     clap_gb = 0.0
     for name in component_names(config):
-        size = num_parameters(name, config) * components.dtype_of(name).itemsize / 1e9
+        weight_bytes = components.dtype_of(name).itemsize
+        if COMPONENTS[name].role == "denoise":
+            weight_bytes = BACKENDS[components.backend].bytes_per_weight or weight_bytes
+        size = num_parameters(name, config) * weight_bytes / 1e9
         if name == "clap":
             clap_gb = size
         if name in unused:

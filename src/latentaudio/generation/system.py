@@ -68,7 +68,7 @@ class System(AdapterMethods):
         use_cache: bool = False,
         backend: str = TORCH,
     ) -> None:
-        check_backend(backend, str(device), precision, bool(source.adapters))
+        check_backend(backend, str(device), precision, source.reference, bool(source.adapters))
         if backend != TORCH:
             device = "cpu"
             precision = get_backend(backend).choose_precision(precision)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..config.adapters import AdapterUse, parse_adapter
 from ..config.backends import TORCH, check_backend
 from ..config.presets import PRESETS
+from ..config.reference import get_reference
 from ..config.registry import MODELS
 from ..config.samplers import SAMPLERS
 from ..errors import UsageError
@@ -82,7 +83,11 @@ class ModelPool:
         from ..loaders.resolve import resolve_model
 
         check_backend(
-            settings.backend, settings.device, settings.precision, bool(settings.adapters)
+            settings.backend,
+            settings.device,
+            settings.precision,
+            get_reference(settings.reference),
+            bool(settings.adapters),
         )
         self.settings = settings
         self.sources: dict[str, ModelSource] = {}
