@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from ..backends.conversion import OPSET
 from ..codec import AudioCodec
 from ..config.architecture import ModelConfig
 from ..config.extras import install_command
@@ -37,9 +38,6 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with (graphs written, graphs in all)."""
 
 DESCRIPTION_FILE = "model.json"
-OPSET = 18
-"""Version of the ONNX operators; onnxruntime has it since 1.14."""
-
 _TRACED_TOKENS = 6
 _TRACED_LATENT_FRAMES = 24
 _MODULES = ("onnx", "onnxscript")
