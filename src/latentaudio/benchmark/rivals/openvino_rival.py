@@ -6,6 +6,7 @@ noisy latents. The decoder stays in floating point.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,10 +64,27 @@ def convert(source: ModelSource, problem: Problem, folder: Path) -> None:
     write_onnx_files(source, problem, folder)
     if not (folder / _INT8).is_file():
         (folder / _INT8).parent.mkdir(exist_ok=True)
-        openvino = import_openvino()
-        model = openvino.Core().read_model(unet_file(folder))
-        model.reshape({name: list(array.shape) for name, array in problem.inputs.items()})
-        _save(_quantize(model, problem), folder / _INT8)
+        _save(_quantize(_trace(source, problem), problem), folder / _INT8)
+
+
+def _trace(source: ModelSource, problem: Problem) -> Any:
+    """Return the UNet for the shapes of the race; NNCF fails with that of an ONNX file."""
+    import torch
+
+    from ...backends.graphs import unet_graph
+
+    unet: Any = source.load_component("unet", torch.float32)
+    graph = unet_graph(unet.requires_grad_(False), "full", problem.z.shape[3])
+    tensors = tuple(torch.from_numpy(array) for array in problem.inputs.values())
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the shapes of a race are constants
+        traced = torch.jit.trace(graph.module, tensors, check_trace=False)
+        shapes = [tuple(tensor.shape) for tensor in tensors]
+        model = import_openvino().convert_model(traced, input=shapes)
+    ports = zip([*model.inputs, *model.outputs], [*problem.inputs, *graph.outputs], strict=True)
+    for port, name in ports:
+        port.get_tensor().set_names({name})
+    return model
 
 
 def _save(model: Any, path: Path) -> None:
