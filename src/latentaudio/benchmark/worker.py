@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.base import Array
 from .rivals import get_rival
-from .rivals.base import Array, Problem
+from .rivals.base import Problem
 
 _STATUS = Path("/proc/self/status")
 _PEAK = "VmHWM:"  # KiB

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .base import Array, Problem, total_bytes
+from ...backends.base import Array
+from .base import Problem, total_bytes
 
 if TYPE_CHECKING:
     from ...loaders.layouts import ModelSource

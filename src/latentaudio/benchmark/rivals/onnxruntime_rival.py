@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...backends import get_backend
-from .base import Array, Problem, total_bytes
+from ...backends.base import Array
+from .base import Problem, total_bytes
 from .onnx_files import decoder_file, unet_file, write_onnx_files
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...backends import get_backend
+from ...backends.base import Array
 from ...backends.openvino import import_openvino
-from .base import Array, Problem, total_bytes
+from .base import Problem, total_bytes
 from .onnx_files import decoder_file, unet_file, varying_inputs, write_onnx_files
 
 if TYPE_CHECKING:
