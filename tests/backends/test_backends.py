@@ -214,6 +214,34 @@ def test_a_conversion_that_fails_leaves_nothing(quick_conversion, folders, tmp_p
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix == ".onnx"]
 
 
+def test_a_converter_that_fails_is_one_line(quick_conversion, folders, tmp_path, monkeypatch):
+    def fail(graph, file):
+        raise RuntimeError("no such operator\nand more")
+
+    monkeypatch.setattr(converted, "convert", fail)
+    source = resolve_model(folders["audioldm"])
+    for use_cache in (True, False):
+        with pytest.raises(UsageError, match=r"no such operator\); choose backend torch") as caught:
+            find(source, use_cache)
+        assert "and more" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["serve", "--backend", "openvino", "--device", "cuda"],
+        ["evaluate", "quality", "--backend", "openvino", "--device", "cuda"],
+        ["evaluate", "editing", "--backend", "openvino", "--device", "cuda"],
+        ["stream", "rain", "--backend", "openvino", "--device", "cuda"],
+        ["vary", "missing.wav", "--backend", "openvino", "--device", "cuda"],
+    ],
+)
+def test_other_commands_refuse_the_same(command, capsys):
+    assert main(command) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "choose device cpu" in line or "missing.wav" in line
+
+
 @pytest.mark.cli
 @pytest.mark.filterwarnings("ignore:converting the")
 @pytest.mark.parametrize("name", OTHERS)

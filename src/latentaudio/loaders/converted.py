@@ -22,9 +22,9 @@ from pathlib import Path
 import torch
 
 from ..backends.conversion import OPSET, WEIGHTS_SUFFIX, convert
-from ..backends.graphs import Graph, GraphName, unet_graph
+from ..backends.graphs import GraphName, unet_graph
 from ..config.parsing import parse_json
-from ..errors import DataError
+from ..errors import DataError, UsageError, first_line
 from ..fileio import atomic_write, temporary_directory, text_key
 from ..models.unet import UNet
 from .components import build_on_meta
@@ -69,6 +69,7 @@ def converted_network(
 
     Raises:
         WeightsError: A file of the model is missing, damaged or has other shapes.
+        UsageError: The installed converter fails.
         DataError: No folder takes it.
     """
     if not use_cache:
@@ -96,7 +97,7 @@ def converted_network(
                     f"it is kept in {folder} ({needed / 1e9:.2f} GB); "
                     "latentaudio cache shows and deletes it",
                 )
-                _write(file, identity, lambda path: convert(_build(source, name, graph), path))
+                _write(file, identity, lambda path: _convert(source, name, graph, path))
                 _delete_stale(folder, stem, file)
     return ConvertedNetwork(file)
 
@@ -110,11 +111,26 @@ def _identity(source: ModelSource, name: str, graph: GraphName) -> str:
     return text_key("\n".join(lines))
 
 
-def _build(source: ModelSource, name: str, graph: GraphName) -> Graph:
+def _convert(source: ModelSource, name: str, graph: GraphName, file: Path) -> None:
+    """Write a graph to a file and one beside it.
+
+    Raises:
+        OSError: The disk does not take them.
+        UsageError: The installed converter fails.
+    """
     config = source.config
     unet = source.load_base_component(name, torch.float32).requires_grad_(False).eval()
     assert isinstance(unet, UNet)
-    return unet_graph(unet, graph, config.mel.n_mels // config.vae.downsampling)
+    try:
+        convert(unet_graph(unet, graph, config.mel.n_mels // config.vae.downsampling), file)
+    except OSError:
+        raise
+    except Exception as error:  # of any kind: it comes from torch, onnx or onnxscript
+        raise UsageError(
+            f"torch {torch.__version__} cannot convert the {name} of {source.name} "
+            f"({first_line(error)}); choose backend torch, or install the versions of "
+            "constraints.txt"
+        ) from error
 
 
 def _convert_for_now(
@@ -125,7 +141,7 @@ def _convert_for_now(
     folder = tempfile.TemporaryDirectory(prefix="latentaudio-", ignore_cleanup_errors=True)
     file = Path(folder.name) / f"{name}.{graph}.onnx"
     try:
-        convert(_build(source, name, graph), file)
+        _convert(source, name, graph, file)
     except OSError as error:
         raise DataError(
             f"cannot write {file} ({error.strerror or error}); free some space, or set TMPDIR to "
