@@ -253,6 +253,8 @@ def test_tags_name_the_backend_and_reproduce_uses_it(name, folders, tmp_path, ca
     capsys.readouterr()
     assert main(["reproduce", str(clip)]) == 0
     assert capsys.readouterr().out.strip().endswith("same")
+    assert main(["reproduce", str(clip), "--backend", "torch", "-o", str(tmp_path / "y.wav")]) == 0
+    assert "differs" in capsys.readouterr().out
     assert main(["info", str(clip)]) == 0
     assert name in capsys.readouterr().out
 

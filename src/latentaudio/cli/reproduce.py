@@ -48,6 +48,15 @@ MovedAdapterFlag = Annotated[
 ]
 
 
+OtherBackendFlag = Annotated[
+    str | None,
+    Parameter(
+        help="Library for the UNet: torch, openvino or onnxruntime. Default: the file's.",
+        group=MACHINE,
+    ),
+]
+
+
 def reproduce(
     file: Annotated[Path, Parameter(help="Audio file that latentaudio wrote, with its tags.")],
     *,
@@ -70,6 +79,7 @@ def reproduce(
         str | None,
         Parameter(help="Precision: auto, bf16, fp32, int8. Default: the file's.", group=MACHINE),
     ] = None,
+    backend: OtherBackendFlag = None,
     architecture: ArchitectureFlag = None,
     adapter: MovedAdapterFlag = None,
 ) -> None:
@@ -93,7 +103,7 @@ def reproduce(
     runtime = RuntimeFlags(
         device=device or tags.get("device", "auto"),
         precision=precision or tags.get("precision", "auto"),
-        backend=tags.get("backend", "torch"),
+        backend=backend or tags.get("backend", "torch"),
         reference=tags.get("reference", "clean"),
         architecture=architecture,
     )

@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -44,14 +45,22 @@ class ConvertedNetwork:
         file: The .onnx file.
     """
 
-    def __init__(self, file: Path, folder: tempfile.TemporaryDirectory[str] | None = None) -> None:
+    def __init__(self, file: Path, folder: Path | None = None) -> None:
+        """Keep where a graph lies.
+
+        Args:
+            file: The .onnx file.
+            folder: A temporary folder, which is deleted with this object; None: the files stay.
+        """
         self.file = file
-        self._folder = folder
+        self._delete: Callable[[], object] | None = None
+        if folder is not None:
+            self._delete = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     def close(self) -> None:
         """Delete the files, unless they are kept for later starts."""
-        if self._folder is not None:
-            self._folder.cleanup()
+        if self._delete is not None:
+            self._delete()
 
 
 def converted_network(
@@ -138,16 +147,19 @@ def _convert_for_now(
 ) -> ConvertedNetwork:
     """Return a graph that lies in a temporary folder; say that each start converts it."""
     _announce(source, name, backend, f"each start does this, because {reason}")
-    folder = tempfile.TemporaryDirectory(prefix="latentaudio-", ignore_cleanup_errors=True)
-    file = Path(folder.name) / f"{name}.{graph}.onnx"
+    folder = Path(tempfile.mkdtemp(prefix="latentaudio-"))
+    network = ConvertedNetwork(folder / f"{name}.{graph}.onnx", folder)
     try:
-        _convert(source, name, graph, file)
-    except OSError as error:
+        _convert(source, name, graph, network.file)
+    except BaseException as error:
+        network.close()
+        if not isinstance(error, OSError):
+            raise
         raise DataError(
-            f"cannot write {file} ({error.strerror or error}); free some space, or set TMPDIR to "
-            "another folder"
+            f"cannot write {network.file} ({error.strerror or error}); free some space, or set "
+            "TMPDIR to another folder"
         ) from None
-    return ConvertedNetwork(file, folder)
+    return network
 
 
 def _announce(source: ModelSource, name: str, backend: str, consequence: str) -> None:
