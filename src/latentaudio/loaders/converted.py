@@ -36,6 +36,8 @@ _VERSION = "1"
 """Changed when the same network would give another graph."""
 _LOCK_FILE = ".converting.lock"
 _BYTES_PER_WEIGHT = 4
+_PARTS: dict[GraphName, str] = {"full": "", "shallow": "first level of the "}
+"""Graphs in messages, before the name of the component."""
 
 
 class ConvertedNetwork:
@@ -99,13 +101,10 @@ def converted_network(
             return _convert_for_now(source, name, graph, backend, reason)
         with _one_at_a_time(folder):
             if not _is_valid(file, identity):  # another process may have converted it meanwhile
-                _announce(
-                    source,
-                    name,
-                    backend,
-                    f"it is kept in {folder} ({needed / 1e9:.2f} GB); "
-                    "latentaudio cache shows and deletes it",
+                consequence = (
+                    f"it is kept in {folder} (up to {needed / 1e9:.2f} GB); latentaudio cache"
                 )
+                _announce(source, name, graph, backend, f"{consequence} shows and deletes it")
                 _write(file, identity, lambda path: _convert(source, name, graph, path))
                 _delete_stale(folder, stem, file)
     return ConvertedNetwork(file)
@@ -146,7 +145,7 @@ def _convert_for_now(
     source: ModelSource, name: str, graph: GraphName, backend: str, reason: str
 ) -> ConvertedNetwork:
     """Return a graph that lies in a temporary folder; say that each start converts it."""
-    _announce(source, name, backend, f"each start does this, because {reason}")
+    _announce(source, name, graph, backend, f"each start does this, because {reason}")
     folder = Path(tempfile.mkdtemp(prefix="latentaudio-"))
     network = ConvertedNetwork(folder / f"{name}.{graph}.onnx", folder)
     try:
@@ -162,9 +161,12 @@ def _convert_for_now(
     return network
 
 
-def _announce(source: ModelSource, name: str, backend: str, consequence: str) -> None:
+def _announce(
+    source: ModelSource, name: str, graph: GraphName, backend: str, consequence: str
+) -> None:
+    part = _PARTS[graph] + name
     warnings.warn(
-        f"converting the {name} of {source.name} for {backend}; {consequence}", stacklevel=3
+        f"converting the {part} of {source.name} for {backend}; {consequence}", stacklevel=3
     )
 
 
