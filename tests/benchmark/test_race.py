@@ -18,7 +18,6 @@ from latentaudio.benchmark.results import RaceEntry, RaceResults
 from latentaudio.benchmark.rivals.base import Problem
 from latentaudio.cli.benchmark import RivalName
 from latentaudio.cli.main import main
-from latentaudio.cli.process_settings import BOUND_VARIABLE, CAPACITY_VARIABLE
 from latentaudio.config import registry
 from latentaudio.config.architecture import ScheduleConfig
 from latentaudio.config.instruction_sets import HELD_VARIABLE
@@ -188,11 +187,8 @@ def test_flags_that_do_not_fit_are_refused(capsys, flags, reason):
 
 def test_the_command_races_and_leaves_out_what_has_no_pipeline(monkeypatch, tmp_path, capsys):
     raced = []
-    monkeypatch.setenv(BOUND_VARIABLE, "1")
-    monkeypatch.setenv(CAPACITY_VARIABLE, "8")
 
     def fake_race(name, duration, names, rounds, folder, progress):
-        assert os.environ[CAPACITY_VARIABLE] == "64"  # as in commands with mini
         raced.append((name, duration, names, rounds, folder))
         return RaceResults(name, duration, "CPU", "", rounds, False, [ENTRY])
 

@@ -104,8 +104,6 @@ def _measure_all(
 
     results = BenchmarkResults()
     for name, seconds, clips in cases:
-        if not MODELS[name].is_published:
-            keep_more_kernels()  # also of the processes of a race
         if settings.is_race:
             results.races.append(_race(name, seconds, settings))
         else:
