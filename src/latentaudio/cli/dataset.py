@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from ..config.kernel_cache import KERNELS_OF_TRAINING, keep_kernels
 from ..errors import DataError, UsageError
 from . import console
 
@@ -211,7 +210,6 @@ def encode(
     from ..data.pre_encoded import PreEncodedDataset
     from ..train.encode_for_model import encode_for_model
 
-    keep_kernels(KERNELS_OF_TRAINING)
     sources = _sources(data, trigger)
     with console.progress_bar("encoding", quiet or json) as progress:
         folder = encode_for_model(

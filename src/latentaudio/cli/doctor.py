@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..config.backends import BACKENDS
+from ..config.backends import BACKENDS, missing_packages
 from ..config.extras import install_command
 from . import console
 from .flags import JSONRecordFlag
@@ -72,11 +72,10 @@ def _version(library: str) -> str:
 
 def _describe_backend(name: str) -> str:
     """A backend and its version, or the command that installs it."""
-    package = BACKENDS[name].packages[0]
-    try:
-        return f"{name} {version(package)}"
-    except PackageNotFoundError:
-        return f"{name} is missing ({install_command(name)})"
+    missing = missing_packages(name)
+    if missing:
+        return f"{name} needs {' and '.join(missing)} ({install_command(name)})"
+    return f"{name} {version(BACKENDS[name].packages[0])}"
 
 
 def _folder_size(folder: Path) -> str:

@@ -156,9 +156,9 @@ class RuntimeFlags:
     backend: Annotated[
         str,
         Parameter(
-            help="Library that computes the UNet: torch, openvino or onnxruntime (both faster than "
-            "torch on a CPU). The first use converts the UNet, which takes some seconds to minutes "
-            "and is kept. openvino and onnxruntime are extras.",
+            help="Library that computes the UNet: torch, openvino or onnxruntime (on some "
+            "CPUs faster; see the guide on performance). The first use converts the UNet, which "
+            "takes 15 s to a minute; the result is kept. openvino and onnxruntime are extras.",
             group=MACHINE,
         ),
     ] = "torch"

@@ -67,26 +67,31 @@ def check_backend(
     spec = BACKENDS[name]
     if device not in ("auto", "cpu"):
         raise UsageError(
-            f"backend {name} computes on a CPU, not on {device}; choose device cpu, or leave out "
-            "backend"
+            f"backend {name} computes on a CPU, not on {device}; choose device cpu, or "
+            "backend torch"
         )
     if precision not in spec.precisions:
         raise UsageError(
             f"backend {name} has no precision {precision!r}; choose one of: "
-            f"{', '.join(spec.precisions)}, or leave out backend"
+            f"{', '.join(spec.precisions)}, or backend torch"
         )
     if reference is not None and reference.latent_rounding == "vae":
         raise UsageError(
-            f"backend {name} computes whole cells of the UNet only, and reference {reference.name} "
-            "has other lengths; choose reference clean or original, or leave out backend"
+            f"backend {name} cannot imitate reference {reference.name}; choose reference clean or "
+            "original, or backend torch"
         )
     if has_adapters:
         raise_on_adapters(name)
-    missing = [package for package in spec.packages if find_spec(package) is None]
+    missing = missing_packages(name)
     if missing:
         raise UsageError(
             f"backend {name} needs {' and '.join(missing)}; run: {install_command(name)}"
         )
+
+
+def missing_packages(name: str) -> list[str]:
+    """Return the packages of a backend that are not installed."""
+    return [package for package in BACKENDS[name].packages if find_spec(package) is None]
 
 
 def raise_on_adapters(name: str) -> None:
@@ -96,6 +101,6 @@ def raise_on_adapters(name: str) -> None:
         UsageError: Always.
     """
     raise UsageError(
-        f"backend {name} runs the weights of a model's files, without adapters; leave out backend, "
-        "or write the model with its adapters to a new folder (latentaudio convert --adapter)"
+        f"backend {name} runs the weights of a model's files, without adapters; choose backend "
+        "torch, or write the model with its adapters to a folder (latentaudio convert --adapter)"
     )

@@ -15,7 +15,7 @@ KERNELS_OF_PUBLISHED = 8
 KERNELS_OF_SMALL = 64
 """A step of `mini` needs some 30. With fewer, every step makes them again: twice the time."""
 KERNELS_OF_TRAINING = 256
-"""A training step needs some 150, always of the same shapes."""
+"""A training step needs some 150, always of the same shapes, for published models, too."""
 
 
 def bound_kernels() -> None:
@@ -30,3 +30,8 @@ def keep_kernels(count: int) -> None:
     if BOUND_VARIABLE in os.environ:
         capacity = int(os.environ[CAPACITY_VARIABLE])
         os.environ[CAPACITY_VARIABLE] = str(max(capacity, count))
+
+
+def fix_kernels() -> None:
+    """Let later calls of `keep_kernels` change nothing, for a process with a published model."""
+    os.environ.pop(BOUND_VARIABLE, None)

@@ -20,7 +20,7 @@ from ..conditioning import encode
 from ..conditioning.base import EncoderInputs, Encoders
 from ..config.architecture import ModelConfig
 from ..config.backends import TORCH, check_backend
-from ..config.kernel_cache import KERNELS_OF_SMALL, keep_kernels
+from ..config.kernel_cache import KERNELS_OF_SMALL, fix_kernels, keep_kernels
 from ..config.reference import ReferenceBehavior
 from ..config.registry import ModelSpec
 from ..device import fast_dtype, pick_device, uses_int8
@@ -75,7 +75,9 @@ class System(AdapterMethods):
         torch_device = pick_device(device)
         use_cache = use_cache and not is_switched_off()
         self.source = source
-        if not source.spec.is_published:
+        if source.spec.is_published:
+            fix_kernels()
+        else:
             keep_kernels(KERNELS_OF_SMALL)
         self.components = ComponentStore(
             source,

@@ -14,11 +14,11 @@ from .answers import EVENT_SCHEMA, EVENT_TYPE, content_answer, event_answer, wai
 from .bodies import JSON_TYPE, MULTIPART_TYPE, REQUEST_PART, read_generation
 from .callers import Caller
 from .content import (
-    AUDIO_TYPES,
     BINARY_SCHEMA,
     JSONL_TYPE,
     ZIP_TYPE,
     FileEncoding,
+    audio_types,
     mel_picture,
 )
 from .entries import PATH
@@ -34,9 +34,7 @@ MAX_KEY_CHARS = 200
 REQUEST_SCHEMA = "#/components/schemas/GenerationRequest"
 CONTENT_RESPONSE: dict[str, Any] = {
     "description": "Audio; several clips as zip or JSON lines.",
-    "content": {
-        media_type: {"schema": BINARY_SCHEMA} for media_type in (*AUDIO_TYPES, ZIP_TYPE, JSONL_TYPE)
-    },
+    "content": {key: {"schema": BINARY_SCHEMA} for key in (*audio_types(), ZIP_TYPE, JSONL_TYPE)},
 }
 _PART_RESPONSES: dict[int | str, dict[str, Any]] = {
     206: {"description": "A range of the content."},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..config.adapters import AdapterUse, parse_adapter
 from ..config.backends import TORCH, check_backend
+from ..config.kernel_cache import fix_kernels
 from ..config.presets import PRESETS
 from ..config.reference import get_reference
 from ..config.registry import MODELS
@@ -100,6 +101,8 @@ class ModelPool:
             if source.name in self.sources:
                 raise UsageError(f"two models are called {source.name!r}; serve one of them")
             self.sources[source.name] = source
+        if any(source.spec.is_published for source in self.sources.values()):
+            fix_kernels()
         self.adapters: Mapping[str, AdapterUse] = _read_adapters(settings.adapters)
         self._adapter_files: dict[str, Path] = {}
         for name, use in self.adapters.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..config.kernel_cache import KERNELS_OF_SMALL, keep_kernels
 from ..config.registry import get_model_spec
 from ..data.manifest import DataSources
 from ..errors import DataError
@@ -34,7 +35,8 @@ def encode_for_model(
         DataError: There is no such data, or the folder cannot be written.
         ConfigError: The model lacks a component that training needs.
     """
-    get_model_spec(model)
+    if not get_model_spec(model).is_published:
+        keep_kernels(KERNELS_OF_SMALL)
     try:
         with temporary_directory(runs_folder) as temporary:
             model_folder = temporary / "model"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from ..answers import content_answer, wait_or_cancel
 from ..bodies import parse_model, read_json
 from ..callers import Caller
-from ..content import AUDIO_TYPES, BINARY_SCHEMA
+from ..content import BINARY_SCHEMA, audio_types
 from ..jobs import JobManager
 from ..problems import Problem, error_responses
 from ..schemas import ROW_FIELDS, GenerationRequest
@@ -66,14 +66,16 @@ class DoorRequest(BaseModel):
 
 def route_facts(
     model: type[BaseModel],
-    contents: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+    formats: Iterable[str],
+    others: Mapping[str, dict[str, Any]] = MappingProxyType({}),
     description: str = "Audio.",
 ) -> dict[str, Any]:
     """Return what the OpenAPI page says of a door: its body, its content and its problems.
 
     Args:
         model: The body.
-        contents: Content types of the answer beside audio, and their schemas.
+        formats: Formats of the audio.
+        others: Content types of the answer beside them, and their schemas.
         description: The answer in words.
     """
     problems = error_responses(
@@ -81,7 +83,7 @@ def route_facts(
         "unsupported_media_type", "invalid_request", "queue_full", "cancelled", "draining",
         "deadline",
     )  # fmt: skip
-    schemas = dict.fromkeys(AUDIO_TYPES, BINARY_SCHEMA) | dict(contents)
+    schemas = dict.fromkeys(audio_types(formats), BINARY_SCHEMA) | dict(others)
     responses: dict[int | str, dict[str, Any]] = {
         200: {
             "description": description,

@@ -46,6 +46,8 @@ FORMATS = (
     "ulaw_8000",
 )
 
+_KINDS = tuple(name.partition("_")[0] for name in FORMATS)
+
 router = APIRouter(tags=["other interfaces"])
 
 
@@ -71,7 +73,7 @@ class SoundGenerationRequest(DoorRequest):
     PATH,
     summary="ElevenLabs: a sound effect",
     response_class=Response,
-    **route_facts(SoundGenerationRequest, {_TELEPHONE_TYPE: BINARY_SCHEMA}),
+    **route_facts(SoundGenerationRequest, _KINDS, {_TELEPHONE_TYPE: BINARY_SCHEMA}),
 )
 async def sound_generation(
     request: Request,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
@@ -24,6 +24,7 @@ PCM_RATE = 24000
 """Sample rate in Hz of OpenAI's pcm."""
 MAX_INPUT_CHARS = 4096
 _DELTA_BYTES = 1 << 15
+Format: TypeAlias = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 _KINDS = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error"}
 
 router = APIRouter(tags=["other interfaces"])
@@ -52,7 +53,7 @@ class SpeechRequest(DoorRequest):
     input: str = Field(min_length=1, max_length=MAX_INPUT_CHARS)
     voice_name: str | VoiceId = Field(alias="voice")
     instructions: str | None = Field(None, max_length=2000)
-    response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] = "mp3"
+    response_format: Format = "mp3"
     speed: float = Field(1.0, ge=0.25, le=4.0)
     stream_format: Literal["audio", "sse"] = "audio"
 
@@ -61,7 +62,7 @@ class SpeechRequest(DoorRequest):
     PATH,
     summary="OpenAI: speech",
     response_class=Response,
-    **route_facts(SpeechRequest, {EVENT_TYPE: EVENT_SCHEMA}, "Audio, or events."),
+    **route_facts(SpeechRequest, get_args(Format), {EVENT_TYPE: EVENT_SCHEMA}, "Audio, or events."),
 )
 async def speech(
     request: Request, caller: CallerDependency, manager: ManagerDependency

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
@@ -24,6 +24,7 @@ from .base import (
 )
 
 PATH = "/v1/audio/generate"
+Format: TypeAlias = Literal["wav", "pcm", "flac", "mp3", "opus"]
 _KINDS = {401: "AuthenticationError", 404: "NotFoundError", 429: "RateLimitError"}
 
 router = APIRouter(tags=["other interfaces"])
@@ -48,7 +49,7 @@ class AudioGenerateRequest(DoorRequest):
 
     input: str = Field(min_length=1, max_length=2000)
     model: str | None = Field(None, max_length=200)
-    response_format: Literal["wav", "pcm", "flac", "mp3", "opus"] = "wav"
+    response_format: Format = "wav"
     speed: float | None = Field(1.0, ge=0.25, le=4.0)
     stream_format: Literal["sse", "audio"] | None = "audio"
     audio_length: float | None = Field(None, gt=0.0, le=600.0)
@@ -73,7 +74,7 @@ _NAMES = {
     PATH,
     summary="vLLM-Omni: a sound",
     response_class=Response,
-    **route_facts(AudioGenerateRequest),
+    **route_facts(AudioGenerateRequest, get_args(Format)),
 )
 async def generate(
     request: Request, caller: CallerDependency, manager: ManagerDependency
