@@ -14,6 +14,8 @@ with code 2.
 
 from __future__ import annotations
 
+_NO_MEMORY = ("allocate memory", "failed to allocate", "out of memory", "bad_alloc")
+"""Parts of the messages of torch, ONNX Runtime, OpenVINO and C++ when memory does not suffice."""
 MAX_MESSAGE_CHARS = 1000
 """Longest message; values from files can have any length."""
 
@@ -26,6 +28,7 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "first_line",
+    "is_out_of_memory",
     "one_line",
 ]
 
@@ -87,3 +90,16 @@ def first_line(error: BaseException, max_chars: int = 120) -> str:
     """
     lines = str(error).strip().splitlines()
     return lines[0][:max_chars] if lines else type(error).__name__[:max_chars]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory did not suffice, by an error of any library or what it came from.
+
+    Args:
+        error: The error. One of this package is not: it says already what happened.
+    """
+    if isinstance(error, LatentAudioError):
+        return False
+    if isinstance(error, MemoryError) or any(text in str(error).lower() for text in _NO_MEMORY):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)

@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 import socket
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -258,6 +259,37 @@ def lock_folder(folder: Path, work: str) -> Iterator[None]:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+@contextmanager
+def locked(file: Path, work: str) -> Iterator[None]:
+    """Wait until no other process is inside such a block, and say so if it takes time.
+
+    Args:
+        file: The lock; it and its folder are created, and stay.
+        work: What the others do until then, for the message, such as "encoded all clips".
+
+    Raises:
+        DataError: The folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            warnings.warn(f"waiting until another process has {work}", stacklevel=4)
+            lock.acquire()
+    except OSError as error:
+        raise DataError(
+            f"cannot write {file.parent} ({error.strerror or error}); choose another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -10,6 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float32]
+
+
+def varying_inputs(names: Iterable[str]) -> tuple[str, ...]:
+    """Return those inputs of a UNet's graph whose second axis is the length of a context.
+
+    Args:
+        names: Its inputs.
+    """
+    return tuple(name for name in names if name.startswith(("tokens_", "mask_")))
 
 
 class Session(Protocol):

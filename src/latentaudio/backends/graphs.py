@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..config.architecture import UNetConfig
 from ..models.unet import DeepCache, UNet
 from ..types import Conditioning, Context
+from .base import varying_inputs
 
 GraphName: TypeAlias = Literal["full", "shallow"]
 """The whole UNet, or its first level alone: a step that takes deep features from a step before."""
@@ -120,14 +121,6 @@ def to_conditioning(config: UNetConfig, tensors: tuple[Tensor, ...]) -> Conditio
     return Conditioning(film, tuple(contexts), prior)
 
 
-def varying_inputs(config: UNetConfig) -> tuple[str, ...]:
-    """Return the inputs of a UNet's graphs whose second axis is the length of a context."""
-    names = []
-    for k in range(len(config.cross_attention_dims)):
-        names += [f"tokens_{k}", f"mask_{k}"]
-    return tuple(names)
-
-
 def unet_graph(unet: UNet, name: GraphName, num_bins: int) -> Graph:
     """Return a graph of a UNet in float32.
 
@@ -142,7 +135,7 @@ def unet_graph(unet: UNet, name: GraphName, num_bins: int) -> Graph:
     for each in example:
         if each in ("z", "prior"):
             open_axes[each][2] = "frames"
-    for each in varying_inputs(config):
+    for each in varying_inputs(example):
         open_axes[each][1] = f"tokens_{each.rpartition('_')[2]}"
     multiples = {"frames": config.downsampling}
     if name == "full":

@@ -5,16 +5,15 @@ Letters: B batch of noisy latents, C channels, T' F' latent grid; conditioning i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..config.architecture import UNetConfig
 from ..models.unet import DeepCache
 from ..types import Conditioning
-from .base import Array, Session
+from .base import Array, Session, varying_inputs
 from .graphs import FEATURES, PREDICTION, GraphName, conditioning_tensors
 
 
@@ -41,16 +40,15 @@ class GraphUNet:
     """
 
     def __init__(
-        self, config: UNetConfig, num_threads: int, open_session: Callable[[GraphName], Session]
+        self, num_threads: int, open_session: Callable[[GraphName, Sequence[str]], Session]
     ) -> None:
         """Keep how sessions are opened.
 
         Args:
-            config: Shapes of the UNet.
             num_threads: Threads of one call.
-            open_session: Opens the session of a graph, at its first use.
+            open_session: Opens the session of a graph, at its first use. It takes the graph and the
+                inputs whose second axis has another length at each prompt.
         """
-        self._config = config
         self.num_threads = num_threads
         self._open_session = open_session
         self._sessions: dict[GraphName, Session] = {}
@@ -79,19 +77,20 @@ class GraphUNet:
             **conditioning.inputs,
         }
         if deep_cache is None:
-            [prediction] = self._session("full").run(inputs, [PREDICTION])
+            [prediction] = self._session("full", inputs).run(inputs, [PREDICTION])
         elif deep_cache.should_recompute(num_clips):
-            prediction, features = self._session("full").run(inputs, [PREDICTION, FEATURES])
+            session = self._session("full", inputs)
+            prediction, features = session.run(inputs, [PREDICTION, FEATURES])
             deep_cache.cached = torch.from_numpy(features)
         else:
             assert deep_cache.cached is not None
             inputs[FEATURES] = _to_array(deep_cache.cached[-num_clips:])
-            [prediction] = self._session("shallow").run(inputs, [PREDICTION])
+            [prediction] = self._session("shallow", inputs).run(inputs, [PREDICTION])
         return torch.from_numpy(prediction)
 
-    def _session(self, graph: GraphName) -> Session:
+    def _session(self, graph: GraphName, inputs: Mapping[str, Array]) -> Session:
         if graph not in self._sessions:
-            self._sessions[graph] = self._open_session(graph)
+            self._sessions[graph] = self._open_session(graph, varying_inputs(inputs))
         return self._sessions[graph]
 
 

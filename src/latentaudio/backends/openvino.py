@@ -99,13 +99,13 @@ class OpenVINOSession:
         key = tuple(sorted(shapes.items()))
         request = self._requests.pop(key, None)
         if request is None:
+            for old in list(self._requests)[: 1 - MAX_COMPILED]:  # before the new one takes memory
+                del self._requests[old]
             model = self._model.clone()
             model.reshape({name: list(shape) for name, shape in shapes.items()})
             compiled = self._core.compile_model(model, "CPU", self._settings)
             request = compiled.create_infer_request()
         self._requests[key] = request  # the latest last
-        for old in list(self._requests)[:-MAX_COMPILED]:
-            del self._requests[old]
         return request
 
 

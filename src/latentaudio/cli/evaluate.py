@@ -124,7 +124,8 @@ def quality(
     from ..pipeline import load
 
     _validate_output(output)
-    system = load(model, device, precision, use_cache=backend != "torch", backend=backend)
+    system = load(model, device, precision, backend=backend)
+    system.components.keep_networks = True
     sound_classifier = load_classifier(classifier)
     functions = model_functions(system, model, device)
     with console.progress_bar("evaluate quality", quiet) as tick:
@@ -186,7 +187,8 @@ def editing(
 
     _validate_output(output)
     sounds = None if recordings is None else read_recordings(recordings)
-    system = load(model, device, precision, use_cache=backend != "torch", backend=backend)
+    system = load(model, device, precision, backend=backend)
+    system.components.keep_networks = True
     with console.progress_bar("evaluate editing", quiet) as bar:
 
         def tick(work: str, done: int, total: int) -> None:

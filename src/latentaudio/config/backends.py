@@ -26,8 +26,8 @@ class BackendSpec:
             the name of the backend.
         file: File in `backends`, without `.py`; "": torch itself.
         precisions: Values of `precision` that it has.
-        bytes_per_weight: Memory for each weight of the UNet, mapped files included; 0: that of the
-            number format.
+        bytes_per_weight: Memory for each weight of the UNet, mapped files included, and with two
+            compiled sets of shapes; 0: that of the number format.
     """
 
     packages: tuple[str, ...]
@@ -38,7 +38,7 @@ class BackendSpec:
 
 BACKENDS: dict[str, BackendSpec] = {
     TORCH: BackendSpec((TORCH,), "", ("auto", "bf16", "fp32", "int8")),
-    "openvino": BackendSpec(("openvino", *_CONVERSION), "openvino", ("auto", "bf16", "fp32"), 8),
+    "openvino": BackendSpec(("openvino", *_CONVERSION), "openvino", ("auto", "bf16", "fp32"), 12),
     "onnxruntime": BackendSpec(("onnxruntime", *_CONVERSION), "onnxruntime", ("auto", "fp32"), 4),
 }
 """Every backend by name; the first one is the default."""

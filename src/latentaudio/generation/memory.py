@@ -17,7 +17,7 @@ from ..config.architecture import ModelConfig
 from ..config.backends import BACKENDS
 from ..config.options import GenerationOptions
 from ..config.samplers import SAMPLERS
-from ..errors import GenerationError
+from ..errors import GenerationError, is_out_of_memory
 from ..loaders.component_store import GENERATION_COMPONENTS, ComponentStore
 from ..loaders.components import COMPONENTS, build_on_meta, component_names
 
@@ -25,6 +25,8 @@ PROCESS_GB = 0.3
 """Python and its libraries."""
 KERNELS_GB = 0.25
 """Memory that oneDNN allocates for every new shape."""
+CONVERSION_BYTES_PER_WEIGHT = 12
+"""Memory for each weight of a network while it is converted for a backend."""
 NUM_PLANES = 12
 """Activations of the VAE's widest plane that are in memory at once while decoding."""
 NUM_WAVEFORM_COPIES = 3
@@ -144,6 +146,8 @@ def _component_sizes(
         weight_bytes = components.dtype_of(name).itemsize
         if COMPONENTS[name].role == "denoise":
             weight_bytes = BACKENDS[components.backend].bytes_per_weight or weight_bytes
+            if name not in unused and components.is_conversion_needed(name):
+                weight_bytes = max(weight_bytes, CONVERSION_BYTES_PER_WEIGHT)
         size = num_parameters(name, config) * weight_bytes / 1e9
         if name == "clap":
             clap_gb = size
@@ -203,8 +207,7 @@ def raise_on_oom() -> Iterator[None]:
     """Raise GenerationError if memory does not suffice inside the block."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        is_oom = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not is_oom and "allocate memory" not in str(error):
+    except Exception as error:  # of any kind: that of ONNX Runtime is no RuntimeError
+        if not isinstance(error, torch.OutOfMemoryError) and not is_out_of_memory(error):
             raise
         raise GenerationError(f"memory does not suffice; {_ADVICE}") from None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import shlex
 import sys
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,17 +17,17 @@ from torch import Tensor, nn
 
 from ..backends import get_backend
 from ..backends.base import Session
-from ..backends.graphs import GraphName, varying_inputs
+from ..backends.graphs import GraphName
 from ..backends.networks import GraphUNet
 from ..config.backends import TORCH, raise_on_adapters
-from ..errors import UsageError
+from ..errors import LatentAudioError, UsageError, WeightsError, first_line, is_out_of_memory
 from ..models import cpu_int8, cpu_packing
 from ..models.cuda_graphs import CUDAGraphRunner
 from .adapters import ADAPTABLE, ActiveAdapter, active_at, merge_adapters
 from .components import COMPONENTS, names_with_role
-from .converted import converted_network
+from .converted import ConvertedNetwork, converted_network, is_kept
 from .layouts import ModelSource
-from .prepared import load_prepared
+from .prepared import is_switched_off, load_prepared
 
 GENERATION_COMPONENTS = names_with_role("denoise", "decode")
 """Components that run after all texts are encoded."""
@@ -53,7 +53,10 @@ class ComponentStore:
             compute in float32.
         use_int8: Whether denoisers compute with 8-bit products, on a CPU alone.
         low_memory: Whether a text encoder is alone in memory, and generation runs without any.
-        use_cache: Whether converted weights are kept on the disk for later starts (`prepared`).
+        use_cache: Whether converted weights are kept on the disk for later starts (`prepared`), and
+            networks (`converted`).
+        keep_networks: Whether networks are kept without `use_cache`, too, unless the environment
+            forbids it.
         backend: The library that computes denoisers, a row of `config.backends.BACKENDS`.
         version: Number of times that components were replaced or moved. Caches compare this number
             and drop old results.
@@ -76,11 +79,13 @@ class ComponentStore:
         self.low_memory = low_memory
         self.use_int8 = use_int8
         self.use_cache = use_cache
+        self.keep_networks = False
         self.backend = backend
         self.version = 0
         self.use_cuda_graphs = False
         self._graphs: dict[str, CUDAGraphRunner] = {}
         self._networks: dict[str, GraphUNet] = {}
+        self._temporary: dict[tuple[str, GraphName], ConvertedNetwork] = {}
         self._loaded: dict[str, nn.Module] = {}
         self._pinned: set[str] = set()
         self._by_adapters: dict[tuple[str, tuple[int, ...]], nn.Module] = {}
@@ -138,22 +143,50 @@ class ComponentStore:
         num_threads = torch.get_num_threads()
         if network is None or network.num_threads != num_threads:
             self._make_room(name)
-            network = GraphUNet(
-                self.source.config.unet, num_threads, partial(self._open_session, name, num_threads)
-            )
+            network = GraphUNet(num_threads, partial(self._open_session, name, num_threads))
             self._networks[name] = network
         return network
 
-    def _open_session(self, name: str, num_threads: int, graph: GraphName) -> Session:
-        """Return a session of the backend for a graph of a denoiser."""
-        converted = converted_network(self.source, name, graph, self.backend, self.use_cache)
+    def _open_session(
+        self, name: str, num_threads: int, graph: GraphName, varying: Sequence[str]
+    ) -> Session:
+        """Return a session of the backend for a graph of a denoiser.
+
+        A network in a temporary folder stays until this store ends, since sessions come and go.
+        """
+        converted = self._temporary.get((name, graph))
+        if converted is None or not converted.file.is_file():
+            keep = self._keeps_networks
+            converted = converted_network(self.source, name, graph, self.backend, keep)
+            if converted.is_temporary:
+                self._temporary[name, graph] = converted
         precision = "fp32" if self.dtype is None else "bf16"
-        varying = varying_inputs(self.source.config.unet)
-        session = get_backend(self.backend).open_session(
-            converted.file, precision, num_threads, varying
-        )
-        weakref.finalize(session, converted.close)
-        return session
+        try:
+            return get_backend(self.backend).open_session(
+                converted.file, precision, num_threads, varying
+            )
+        except Exception as error:  # of any kind: it comes from the backend
+            if isinstance(error, LatentAudioError) or is_out_of_memory(error):
+                raise
+            model = shlex.quote(str(self.source.path))
+            raise WeightsError(
+                f"{self.backend} cannot read {converted.file} ({first_line(error)}); delete it: "
+                f"latentaudio cache {model} --delete"
+            ) from None
+
+    @property
+    def _keeps_networks(self) -> bool:
+        return self.use_cache or (self.keep_networks and not is_switched_off())
+
+    def is_conversion_needed(self, name: str) -> bool:
+        """Return whether a denoiser is to be converted for the backend at its next use.
+
+        Args:
+            name: The denoiser.
+        """
+        if self.backend == TORCH or name in self._networks or (name, "full") in self._temporary:
+            return False
+        return not (self._keeps_networks and is_kept(self.source, name, "full"))
 
     def set_adapters(self, adapters: tuple[ActiveAdapter, ...]) -> None:
         """Merge these adapters into the components from now on, and no others.

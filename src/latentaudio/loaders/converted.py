@@ -4,20 +4,21 @@ The conversion takes some seconds for `mini` and a minute for the largest models
 from the model's files, their shapes and the versions of the converter. All backends and processors
 read the same files. They lie in the user's folder of caches, each graph as three files:
 `NAME.onnx`, the graph; `NAME.onnx.data`, its weights; `NAME.onnx.json`, which is written last and
-states both. Other files of the graph are stale and are deleted.
+states both. Files of the same graph that older weights or converters made are deleted.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from importlib.metadata import version
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -25,8 +26,8 @@ import torch
 from ..backends.conversion import OPSET, WEIGHTS_SUFFIX, convert
 from ..backends.graphs import GraphName, unet_graph
 from ..config.parsing import parse_json
-from ..errors import DataError, UsageError, first_line
-from ..fileio import atomic_write, temporary_directory, text_key
+from ..errors import DataError, LatentAudioError, UsageError, first_line, is_out_of_memory
+from ..fileio import locked, temporary_directory, text_key
 from ..models.unet import UNet
 from .components import build_on_meta
 from .layouts import ModelSource
@@ -34,7 +35,12 @@ from .prepared import FREE_BYTES, folders, hash_samples, identity_of_component, 
 
 _VERSION = "1"
 """Changed when the same network would give another graph."""
-_LOCK_FILE = ".converting.lock"
+LOCK_FILE = ".converting.lock"
+"""In a folder of networks: whose process holds it converts one."""
+WORK = "converted a network into"
+"""What a process has done that gives the lock back, before the folder."""
+_CONVERTER = ("torch", "latentaudio", "onnxscript", "onnx-ir")
+"""Packages whose versions decide the content of a graph."""
 _BYTES_PER_WEIGHT = 4
 _PARTS: dict[GraphName, str] = {"full": "", "shallow": "first level of the "}
 """Graphs in messages, before the name of the component."""
@@ -47,17 +53,22 @@ class ConvertedNetwork:
         file: The .onnx file.
     """
 
-    def __init__(self, file: Path, folder: Path | None = None) -> None:
+    def __init__(self, file: Path, temporary: ExitStack | None = None) -> None:
         """Keep where a graph lies.
 
         Args:
             file: The .onnx file.
-            folder: A temporary folder, which is deleted with this object; None: the files stay.
+            temporary: Deletes its folder, with this object; None: the files stay.
         """
         self.file = file
         self._delete: Callable[[], object] | None = None
-        if folder is not None:
-            self._delete = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        if temporary is not None:
+            self._delete = weakref.finalize(self, temporary.close)
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the files are deleted with this object."""
+        return self._delete is not None
 
     def close(self) -> None:
         """Delete the files, unless they are kept for later starts."""
@@ -89,32 +100,79 @@ def converted_network(
     if is_unsettled(files.files):
         reason = "the files of the model changed a moment ago"
         return _convert_for_now(source, name, graph, backend, reason)
-    folder = folders(source.path)[1]
     identity = _identity(source, name, graph)
-    place = text_key(" ".join(str(file.absolute()) for file in sorted(files.files)))[:8]
-    stem = f"{name}.{graph}.{place}"
-    file = folder / f"{stem}.{identity[:16]}.onnx"
+    file = _file(source, name, graph, identity)
+    folder = file.parent
     if not _is_valid(file, identity):
         needed = _num_bytes(source, name)
         reason = _why_not(folder, needed)
         if reason:
             return _convert_for_now(source, name, graph, backend, reason)
-        with _one_at_a_time(folder):
-            if not _is_valid(file, identity):  # another process may have converted it meanwhile
-                consequence = (
-                    f"it is kept in {folder} (up to {needed / 1e9:.2f} GB); latentaudio cache"
-                )
-                _announce(source, name, graph, backend, f"{consequence} shows and deletes it")
-                _write(file, identity, lambda path: _convert(source, name, graph, path))
-                _delete_stale(folder, stem, file)
+        try:
+            with locked(folder / LOCK_FILE, f"{WORK} {folder}"):
+                if not _is_valid(file, identity):  # another process may have converted it meanwhile
+                    consequence = f"it is kept in {folder} (up to {needed / 1e9:.2f} GB)"
+                    consequence += "; latentaudio cache shows and deletes it"
+                    _announce(source, name, graph, backend, consequence)
+                    _write(file, identity, lambda path: _convert(source, name, graph, path))
+                    _delete_stale(file)
+        except (OSError, DataError) as error:
+            reason = f"{folder} does not take it ({first_line(error)})"
+            return _convert_for_now(source, name, graph, backend, reason)
     return ConvertedNetwork(file)
+
+
+def is_kept(source: ModelSource, name: str, graph: GraphName) -> bool:
+    """Return whether a graph of a denoiser lies on the disk.
+
+    Args:
+        source: The model.
+        name: The denoiser.
+        graph: The graph.
+    """
+    try:
+        identity = _identity(source, name, graph)
+        return _is_valid(_file(source, name, graph, identity), identity)
+    except (LatentAudioError, OSError):  # of the model, which loading it reports
+        return False
+
+
+def is_network_file(file: Path) -> bool:
+    """Return whether a file in a folder of `prepared` belongs to a network or its conversion.
+
+    Args:
+        file: The file.
+    """
+    is_part = file.parent.suffix == ".part"
+    return is_part or file.name == LOCK_FILE or ".onnx" in file.suffixes
+
+
+def _file(source: ModelSource, name: str, graph: GraphName, identity: str) -> Path:
+    """Return the .onnx file of a graph: what was converted, and then the hash of all of it."""
+    files, _ = source.open_component(name)
+    places = [str(file.absolute()) for file in sorted(files.files)]
+    key = text_key("\n".join([*places, *_shapes(source)]))[:8]
+    return folders(source.path)[1] / f"{name}.{graph}.{key}.{identity[:16]}.onnx"
+
+
+def _shapes(source: ModelSource) -> list[str]:
+    """Return what one set of files leaves open: which weights, and the shapes of the network."""
+    config = source.config
+    return [repr(config.unet), repr(config.vae), str(config.mel.n_mels), repr(source.use_ema)]
+
+
+def _version_of(package: str) -> str:
+    """Return the version of a package, also if this one runs from its source."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "from source"
 
 
 def _identity(source: ModelSource, name: str, graph: GraphName) -> str:
     """Return a hash of everything that decides the content of a converted graph."""
-    config = source.config
-    lines = [_VERSION, str(OPSET), graph, repr(config.unet), repr(config.vae), repr(source.use_ema)]
-    lines += [f"{package} {version(package)}" for package in ("torch", "latentaudio")]
+    lines = [_VERSION, str(OPSET), graph, *_shapes(source)]
+    lines += [f"{package} {_version_of(package)}" for package in _CONVERTER]
     lines.append(identity_of_component(source, name))
     return text_key("\n".join(lines))
 
@@ -124,6 +182,7 @@ def _convert(source: ModelSource, name: str, graph: GraphName, file: Path) -> No
 
     Raises:
         OSError: The disk does not take them.
+        MemoryError: Memory does not suffice.
         UsageError: The installed converter fails.
     """
     config = source.config
@@ -134,6 +193,8 @@ def _convert(source: ModelSource, name: str, graph: GraphName, file: Path) -> No
     except OSError:
         raise
     except Exception as error:  # of any kind: it comes from torch, onnx or onnxscript
+        if is_out_of_memory(error):
+            raise MemoryError(first_line(error)) from error
         raise UsageError(
             f"torch {torch.__version__} cannot convert the {name} of {source.name} "
             f"({first_line(error)}); choose backend torch, or install the versions of "
@@ -146,19 +207,35 @@ def _convert_for_now(
 ) -> ConvertedNetwork:
     """Return a graph that lies in a temporary folder; say that each start converts it."""
     _announce(source, name, graph, backend, f"each start does this, because {reason}")
-    folder = Path(tempfile.mkdtemp(prefix="latentaudio-"))
-    network = ConvertedNetwork(folder / f"{name}.{graph}.onnx", folder)
+    folder = Path(tempfile.gettempdir())
     try:
-        _convert(source, name, graph, network.file)
-    except BaseException as error:
-        network.close()
-        if not isinstance(error, OSError):
-            raise
+        with ExitStack() as stack:
+            folder = _own_temporary_folder()
+            file = stack.enter_context(temporary_directory(folder)) / f"{name}.{graph}.onnx"
+            _convert(source, name, graph, file)
+            return ConvertedNetwork(file, stack.pop_all())
+    except OSError as error:
         raise DataError(
-            f"cannot write {network.file} ({error.strerror or error}); free some space, or set "
-            "TMPDIR to another folder"
+            f"cannot write a network into {folder} ({error.strerror or error}); free some space, "
+            "or set TMPDIR to another folder"
         ) from None
-    return network
+
+
+def _own_temporary_folder() -> Path:
+    """Return the user's folder of temporary networks, which no other user can change.
+
+    Killed processes leave their networks there; the next conversion deletes them.
+
+    Raises:
+        OSError: It cannot be written, or another user made it.
+    """
+    has_users = hasattr(os, "getuid")
+    user = os.getuid() if has_users else 0
+    folder = Path(tempfile.gettempdir()) / f"latentaudio-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if has_users and folder.lstat().st_uid != user:
+        raise PermissionError(errno.EPERM, "it is of another user", str(folder))
+    return folder
 
 
 def _announce(
@@ -188,34 +265,20 @@ def _why_not(folder: Path, num_bytes: int) -> str:
     return ""
 
 
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Wait until no other process converts a network into a folder."""
-    from filelock import FileLock
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / _LOCK_FILE):
-        yield
-
-
 def _write(file: Path, identity: str, write: Callable[[Path], None]) -> None:
     """Write the three files of a graph.
 
     Raises:
-        DataError: The disk does not take them.
+        OSError: The disk does not take them.
     """
-    try:
-        with temporary_directory(file.parent) as temporary:
-            write(temporary / file.name)
-            for path in temporary.iterdir():
-                path.replace(file.parent / path.name)
-    except OSError as error:
-        raise DataError(
-            f"cannot write {file} ({error.strerror or error}); free some space, or add --no-cache"
-        ) from None
-    record = {"identity": identity, "files": _states(file)}
-    with atomic_write(_record_file(file)) as temporary:
-        temporary.write_text(json.dumps(record), encoding="utf-8")
+    with temporary_directory(file.parent) as temporary:
+        new = temporary / file.name
+        write(new)
+        record = {"identity": identity, "files": _states(new)}
+        for path in list(temporary.iterdir()):
+            path.replace(file.parent / path.name)
+        _record_file(new).write_text(json.dumps(record), encoding="utf-8")
+        _record_file(new).replace(_record_file(file))
 
 
 def _record_file(file: Path) -> Path:
@@ -240,9 +303,9 @@ def _states(file: Path) -> dict[str, list[int | str]]:
     return states
 
 
-def _delete_stale(folder: Path, stem: str, file: Path) -> None:
+def _delete_stale(file: Path) -> None:
     """Delete older files of a graph."""
-    for path in folder.glob(f"{stem}.*"):
+    for path in file.parent.glob(f"{file.stem.rpartition('.')[0]}.*"):
         if not path.name.startswith(f"{file.stem}."):
             with suppress(OSError):
                 path.unlink()

@@ -142,7 +142,6 @@ class ModelPool:
 
     def load(self, key: ModelKey) -> AudioLDM:
         """Return a model; its weights are read when they are first used."""
-        from ..loaders.prepared import is_switched_off
         from ..pipeline import AudioLDM
 
         if key not in self._loaded:
@@ -156,7 +155,7 @@ class ModelPool:
                 backend=settings.backend,
             )
             # converted networks are kept on the disk, prompts of clients are not
-            model.components.use_cache = settings.backend != TORCH and not is_switched_off()
+            model.components.keep_networks = True
             if key.adapter:
                 use = self.adapters[key.adapter]
                 model.load_adapter(use.path, use.weight, noise_levels=use.noise_levels)

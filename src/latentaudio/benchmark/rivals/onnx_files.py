@@ -27,11 +27,6 @@ def decoder_file(folder: Path) -> Path:
     return folder / _FOLDER / "decoder" / _FILE
 
 
-def varying_inputs(problem: Problem) -> list[str]:
-    """Return the inputs of the UNet whose second axis is the length of a prompt."""
-    return [name for name in problem.conditioning if name.startswith(("tokens_", "mask_"))]
-
-
 def write_onnx_files(source: ModelSource, problem: Problem, folder: Path) -> None:
     """Write both files, unless they are there."""
     import torch

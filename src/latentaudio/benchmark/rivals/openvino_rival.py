@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...backends import get_backend
-from ...backends.base import Array
+from ...backends.base import Array, varying_inputs
 from ...backends.openvino import import_openvino
 from .base import Problem, total_bytes
-from .onnx_files import decoder_file, unet_file, varying_inputs, write_onnx_files
+from .onnx_files import decoder_file, unet_file, write_onnx_files
 
 if TYPE_CHECKING:
     from ...loaders.layouts import ModelSource
@@ -36,7 +36,7 @@ class OpenVINORunner:
         problem = Problem.load(folder)
         file = folder / _INT8 if self._is_int8 else unet_file(folder)
         # its int8 network was made for the shapes of the race
-        varying = [] if self._is_int8 else varying_inputs(problem)
+        varying = () if self._is_int8 else varying_inputs(problem.inputs)
         self._unet = backend.open_session(file, self._precision, num_threads, varying)
         self._decoder = None
         if problem.has_decoder:
