@@ -1,13 +1,17 @@
 """Tiny models, mini, and one folder of networks that all tests convert once."""
 
+import os
+import shutil
 from dataclasses import replace
 
 import pytest
 from conftest import TINY, TINY_FILM, write_model
+from filelock import FileLock
 
 from latentaudio.config.architecture import DistilledUNetConfig
 from latentaudio.fileio import CACHE_VARIABLE
-from latentaudio.loaders import prepared
+from latentaudio.loaders import converted, prepared
+from latentaudio.loaders.resolve import resolve_model
 
 CONFIGS = {
     "audioldm": (replace(TINY_FILM, distilled_unet=DistilledUNetConfig()), "mini-film"),
@@ -17,20 +21,35 @@ CONFIGS = {
         ),
         "mini",
     ),
+    "prior": (TINY, "mini"),
 }
 
 
-@pytest.fixture(scope="package")
-def folders(tmp_path_factory):
-    """A model of each architecture: tiny ones, and mini."""
-    place = tmp_path_factory.mktemp("models")
-    tiny = {name: write_model(place / name, *row) for name, row in CONFIGS.items()}
-    return tiny | {"mini": "mini"}
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory):
+    """A folder that all processes of this run of pytest share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "backends"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
-@pytest.fixture(scope="package")
-def cache_of_all_tests(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+@pytest.fixture(scope="session")
+def folders(shared_folder):
+    """A model of each architecture: tiny ones, which one process writes, and mini."""
+    place = shared_folder / "models"
+    with FileLock(shared_folder / "models.lock"):
+        if not place.is_dir():
+            new = shared_folder / "new"
+            for name, row in CONFIGS.items():
+                write_model(new / name, *row)
+            new.rename(place)
+    return {name: place / name for name in CONFIGS} | {"mini": "mini"}
+
+
+@pytest.fixture(scope="session")
+def cache_of_all_tests(shared_folder):
+    return shared_folder / "cache"
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +58,19 @@ def shared_cache(cache_of_all_tests, monkeypatch):
     monkeypatch.setenv(CACHE_VARIABLE, str(cache_of_all_tests))
     monkeypatch.setattr("latentaudio.loaders.converted.is_unsettled", lambda files: False)
     monkeypatch.setattr(prepared, "FREE_BYTES", 0)
+
+
+@pytest.fixture
+def copied_conversion(folders, cache_of_all_tests, monkeypatch):
+    """Give the networks of the FiLM model without converting them again; return the calls."""
+    source = resolve_model(folders["audioldm"])
+    kept = converted.converted_network(source, "unet", "full", "openvino", True).file
+    calls = []
+
+    def convert(graph, file):
+        calls.append(file)
+        shutil.copy(kept, file)
+        shutil.copy(f"{kept}.data", file.parent)  # the graph names it
+
+    monkeypatch.setattr(converted, "convert", convert)
+    return calls

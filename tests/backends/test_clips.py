@@ -61,13 +61,14 @@ REQUESTS = {
     "audioldm": [generate, edit, generate_two, generate_long, generate_distilled, reuse_features],
     "audioldm2": [generate, edit, generate_two],
     "mini": [generate, edit, generate_two],
+    "prior": [generate, generate_two, reuse_features],
 }
 
 
 @pytest.mark.slow  # each architecture is converted
 @pytest.mark.parametrize("architecture", REQUESTS)
 def test_clips_are_those_of_torch(architecture, folders):
-    """A network of FiLM, one of two contexts, and one of both with a prior."""
+    """Networks of FiLM, of two contexts, of both with a prior (mini), and of no FiLM with one."""
     torch_model = load(folders[architecture], "cpu", "fp32")
     expected = {each: each(torch_model) for each in REQUESTS[architecture]}
     for backend in OTHERS:

@@ -11,7 +11,7 @@ from latentaudio import load
 from latentaudio.cli.main import main
 from latentaudio.config.options import GenerationOptions
 from latentaudio.config.registry import MODELS
-from latentaudio.errors import GenerationError
+from latentaudio.errors import DataError, GenerationError
 from latentaudio.generation import memory
 from latentaudio.loaders.component_store import ComponentStore
 from latentaudio.loaders.resolve import spec_only
@@ -104,8 +104,12 @@ def test_running_out_of_memory_is_an_error_with_advice():
     message = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
     with pytest.raises(GenerationError, match="memory does not suffice"), memory.raise_on_oom():
         raise RuntimeError(message)
+    with pytest.raises(GenerationError, match="memory does not suffice"), memory.raise_on_oom():
+        raise Exception("[ONNXRuntimeError] : 6 : Failed to allocate memory for buffer of size 9")
     with pytest.raises(RuntimeError, match="shapes"), memory.raise_on_oom():
         raise RuntimeError("shapes differ")
+    with pytest.raises(DataError, match="cannot read"), memory.raise_on_oom():
+        raise DataError("cannot read out of memory.wav")
 
 
 def test_estimate_memory_generates_nothing(tiny_folder, tmp_path, capsys):
@@ -117,3 +121,17 @@ def test_estimate_memory_generates_nothing(tiny_folder, tmp_path, capsys):
     main(command)
     assert capsys.readouterr().out.startswith("this takes about 0.")
     assert not path.exists()
+
+
+def test_an_estimate_includes_a_conversion(tiny_folder, monkeypatch):
+    """A network that is to be converted takes more than one that ONNX Runtime maps."""
+    needed = []
+    for is_needed in (False, True):
+        monkeypatch.setattr(
+            ComponentStore, "is_conversion_needed", lambda store, name, known=is_needed: known
+        )
+        model = load(tiny_folder, backend="onnxruntime")
+        requests = model.resolve_requests(["rain"], duration=1.0)
+        needed.append(model.estimate_memory(requests).required_gb)
+    num_weights = memory.num_parameters("unet", model.source.config)
+    assert needed[1] - needed[0] == pytest.approx(8 * num_weights / 1e9)

@@ -20,8 +20,8 @@ def cache(
     model: Annotated[
         str | None,
         Parameter(
-            help="Model whose weights and networks are meant: a name, a hub id, a folder or a file. "
-            "Default: the user's folder of caches, with the encoded prompts."
+            help="Model whose weights and networks are meant: a name, a hub id, a folder or a "
+            "file. Default: the user's folder of caches, with the encoded prompts."
         ),
     ] = None,
     *,
@@ -37,7 +37,7 @@ def cache(
     with ExitStack() as deletion:
         if delete:
             deletion.enter_context(_no_conversion(path))
-        for kind, (folder, files) in _kept(path).items():
+        for kind, (folder, files) in _kinds(path).items():
             num_bytes = _size(files)
             if delete:
                 _delete(files)
@@ -51,7 +51,7 @@ def cache(
     console.print_record(record, as_json=json)
 
 
-def _kept(model: Path | None) -> dict[str, tuple[Path, list[Path]]]:
+def _kinds(model: Path | None) -> dict[str, tuple[Path, list[Path]]]:
     """Return folder and files of each kind, without locks.
 
     Args:
