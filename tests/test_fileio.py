@@ -13,6 +13,7 @@ from latentaudio.fileio import (
     created_folder,
     emptied_if_refused,
     is_new_or_empty,
+    locked,
     temporary_directory,
 )
 
@@ -127,3 +128,10 @@ def test_a_refusal_deletes_what_has_no_result_yet(tmp_path, error, has_result, s
         raise error
     assert any(tmp_path.iterdir()) == stays
     assert is_new_or_empty(tmp_path) != stays
+
+
+def test_a_lock_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    file = tmp_path / "file" / ".lock"
+    with pytest.raises(DataError, match="choose another folder"), locked(file, "written it"):
+        pass

@@ -45,6 +45,8 @@ def test_the_quality_benchmark_gets_the_models_functions(
 def test_the_editing_benchmark_gets_the_model(tiny_folder, monkeypatch, capsys):
     def evaluate_editing(benchmark, name, store):
         assert benchmark.model.config.vae.latent_channels == 4 and benchmark.num_clips == 2
+        components = benchmark.model.components  # networks are kept, weights and prompts are not
+        assert components.keep_networks and not components.use_cache
         benchmark.progress("transfer", 1, 2)
         return Report(name, [Metric("transfer", 0.5, "%", benchmark.num_clips, benchmark.seed)])
 
