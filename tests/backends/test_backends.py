@@ -105,7 +105,7 @@ def test_python_and_the_server_refuse_the_same(name):
     assert components.keep_networks and not components.use_cache and not served._use_cache
 
 
-@pytest.mark.filterwarnings("ignore:converting the")
+@pytest.mark.filterwarnings("ignore:(converting the|waiting until)")
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_unet_that_the_program_changed_is_refused(name, folders):
     model = load(folders["audioldm"], backend=name, use_cache=True)
@@ -144,7 +144,7 @@ def test_other_commands_refuse_the_same(command, tmp_path, capsys):
 
 
 @pytest.mark.cli
-@pytest.mark.filterwarnings("ignore:converting the")
+@pytest.mark.filterwarnings("ignore:(converting the|waiting until)")
 @pytest.mark.parametrize("name", OTHERS)
 def test_tags_name_the_backend_and_reproduce_uses_it(name, folders, tmp_path, capsys):
     clip = tmp_path / "x.wav"

@@ -13,7 +13,7 @@ LIMIT_DB = -60.0
 """Largest energy of the difference to torch, relative to the clip."""
 QUICK = {"duration": 0.6, "steps": 3, "seed": 7, "candidates": 1}
 OTHERS = list(BACKENDS)[1:]
-pytestmark = pytest.mark.filterwarnings("ignore:converting the")
+pytestmark = pytest.mark.filterwarnings("ignore:(converting the|waiting until)")
 
 
 def difference_db(first, second):

@@ -169,7 +169,7 @@ def test_other_shapes_and_references_have_files_of_their_own(
     assert len(set(files)) == 3 and all(file.is_file() for file in files)
 
 
-@pytest.mark.filterwarnings("ignore:converting the")
+@pytest.mark.filterwarnings("ignore:(converting the|waiting until)")
 def test_a_full_disk_gets_a_temporary_network(quick_conversion, folders, tmp_path, monkeypatch):
     convert = converted.convert
 
@@ -225,7 +225,7 @@ def test_too_little_memory_is_not_the_converters_fault(
         model.generate("rain", **QUICK)
 
 
-@pytest.mark.filterwarnings("ignore:converting the")
+@pytest.mark.filterwarnings("ignore:(converting the|waiting until)")
 def test_a_second_process_says_that_it_waits(quick_conversion, folders):
     source = resolve_model(folders["audioldm"])
     lock = find(source).file.parent / converted.LOCK_FILE
@@ -248,7 +248,7 @@ def test_a_second_process_says_that_it_waits(quick_conversion, folders):
 
 
 @pytest.mark.cli
-@pytest.mark.filterwarnings("ignore:waiting until")
+@pytest.mark.filterwarnings("ignore:(converting the|waiting until)")
 def test_networks_are_shown_and_deleted_after_a_running_conversion(
     quick_conversion, folders, tmp_path, monkeypatch, capsys
 ):
@@ -315,7 +315,7 @@ def test_an_estimate_counts_the_conversion(quick_conversion, folders, monkeypatc
     assert not load(folders["audioldm"]).components.is_conversion_needed("unet")
 
 
-@pytest.mark.filterwarnings("ignore:converting the")
+@pytest.mark.filterwarnings("ignore:(converting the|waiting until)")
 def test_a_temporary_network_is_converted_once_and_deleted_with_its_model(
     folders, copied_conversion, monkeypatch, tmp_path
 ):
@@ -333,7 +333,7 @@ def test_a_temporary_network_is_converted_once_and_deleted_with_its_model(
     assert not list(tmp_path.glob("latentaudio-*/*"))
 
 
-@pytest.mark.filterwarnings("ignore:converting the")
+@pytest.mark.filterwarnings("ignore:(converting the|waiting until)")
 def test_openvino_makes_room_before_it_compiles(folders, copied_conversion, monkeypatch):
     """No more sets of shapes than `MAX_COMPILED` are in memory, also while one is compiled."""
     monkeypatch.setattr(openvino, "MAX_COMPILED", 2)
