@@ -166,3 +166,17 @@ def test_trainings_keep_the_kernels_of_a_step(command, expected, tmp_path, monke
     monkeypatch.setattr("sys.argv", ["latentaudio", *words])
     assert main() != 0
     assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == expected
+
+
+def test_benchmark_keeps_the_kernels_of_a_command(monkeypatch):
+    monkeypatch.setenv(BOUND_VARIABLE, "1")
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
+    found = []
+
+    def stop(*arguments):
+        found.append(os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("latentaudio.cli.benchmark._measure_latency", stop)
+    main(["benchmark", "mini", "--quiet"])
+    assert found == ["64"]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from cyclopts import Parameter
 
 from ..config.instruction_sets import InstructionSet, environment_of, held_set
+from ..config.kernel_cache import KERNELS_OF_SMALL, fix_kernels, keep_kernels
 from ..config.presets import PRESETS, PresetName
 from ..config.registry import MODELS, get_model_spec
 from ..config.rivals import OURS, RIVALS
@@ -102,6 +103,11 @@ def _measure_all(
     """Measure every case: name, duration and batch size; and clips of models with own weights."""
     from ..benchmark.report import BenchmarkResults
 
+    # before anything is computed, as every other command does
+    if any(name in MODELS and MODELS[name].is_published for name in names):
+        fix_kernels()
+    else:
+        keep_kernels(KERNELS_OF_SMALL)
     results = BenchmarkResults()
     for name, seconds, clips in cases:
         if settings.is_race:

@@ -1,6 +1,6 @@
 """Named presets: sampler settings that apply where the caller sets none.
 
-A preset trades quality for speed; benchmarks/presets.md measures what each one costs. Torch-free.
+A preset trades quality for speed; benchmarks/mini.md measures what each one costs. Torch-free.
 """
 
 from __future__ import annotations
