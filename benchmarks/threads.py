@@ -17,8 +17,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from latentaudio.benchmark.random_weights import write_random_model
-
 CASES = {
     "mini": ("--duration", "10.24", "--preset", "quality", "--clips", "12"),
     "audioldm2-full": ("--duration", "2.56", "--preset", "draft", "--clips", "6"),
@@ -29,10 +27,11 @@ COLUMNS = ("model", "threads of each", "processes", "processors", "clips a minut
 
 def generate_clips(model, duration, preset, clips):
     """Run one process: print "ready", wait for a line, generate clips, print "done"."""
-    from latentaudio import load
     from latentaudio.cli.process_settings import prepare_process
 
-    prepare_process()
+    prepare_process()  # before torch is imported, as in a command
+    from latentaudio import load
+
     loaded = load(model, "cpu")
     settings = {"duration": duration, "preset": preset, "candidates": 1}
     loaded.generate(PROMPT, seed=0, **settings)
@@ -92,6 +91,8 @@ def measure(model, source):
 
 def rows_of(models, folder):
     """Yield the rows of all models; weights of audioldm2-full are written to a folder."""
+    from latentaudio.benchmark.random_weights import write_random_model
+
     for model in models:
         if model == "mini":
             yield from measure(model, model)
