@@ -207,11 +207,11 @@ def same_number_of_threads():
 def loaded(monkeypatch):
     """Names of the components that are loaded from disk, in order."""
     names = []
-    load_component = ModelSource.load_component
+    load_component = ModelSource.load_base_component
 
     def recorded(source, name, *arguments, **keywords):
         names.append(name)
         return load_component(source, name, *arguments, **keywords)
 
-    monkeypatch.setattr(ModelSource, "load_component", recorded)
+    monkeypatch.setattr(ModelSource, "load_base_component", recorded)
     return names

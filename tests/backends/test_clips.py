@@ -7,7 +7,6 @@ import torch
 from latentaudio import load
 from latentaudio.config.backends import BACKENDS
 from latentaudio.loaders import converted
-from latentaudio.loaders.layouts import ModelSource
 
 LIMIT_DB = -60.0
 """Largest energy of the difference to torch, relative to the clip."""
@@ -84,20 +83,13 @@ def test_clips_are_those_of_torch(architecture, folders):
 
 
 @pytest.mark.parametrize("backend", OTHERS)
-def test_a_second_start_converts_and_reads_no_unet(backend, folders, monkeypatch):
+def test_a_second_start_converts_and_reads_no_unet(backend, folders, loaded, monkeypatch):
     [first] = generate(load_with(folders["audioldm"], backend))
-    read = []
-    load_component = ModelSource.load_base_component
-
-    def recorded(source, name, *arguments, **keywords):
-        read.append(name)
-        return load_component(source, name, *arguments, **keywords)
-
-    monkeypatch.setattr(ModelSource, "load_base_component", recorded)
+    loaded.clear()
     monkeypatch.setattr(converted, "convert", None)  # a call would fail
     [second] = generate(load_with(folders["audioldm"], backend))
     assert np.array_equal(first.samples, second.samples)
-    assert "vae" in read and "unet" not in read
+    assert "vae" in loaded and "unet" not in loaded
 
 
 @pytest.mark.parametrize("backend", OTHERS)
