@@ -1,12 +1,13 @@
 """Captions and features from files, in the forms that people have them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from latentaudio.errors import DataError, UsageError
-from latentaudio.evaluate.clips import read_captions, read_subset
+from latentaudio.evaluate.clips import find_clips, read_captions, read_subset
 from latentaudio.evaluate.feature_files import read_array, read_feature_sets
 
 ROWS = [("a.wav", "a dog"), ("b/c.flac", "light rain, far"), ("a.wav", "a hound")]
@@ -123,3 +124,16 @@ def test_bytes_that_are_no_array_are_one_line(tmp_path):
         file.write_bytes(content)
         with pytest.raises(DataError, match=r"x\.npy"):
             read_array(file)
+
+
+@pytest.mark.parametrize("row", [b"a.wav,d\xffg", b"\xff.wav,dog"])
+def test_a_list_that_is_not_utf_8_is_refused_in_one_line(row, tmp_path):
+    path = tmp_path / "captions.csv"
+    path.write_bytes(b"file_name,caption\n" + row + b"\n")
+    with pytest.raises(DataError, match="bytes that are not UTF-8; save the file as UTF-8"):
+        read_captions(path)
+
+
+def test_a_folder_whose_name_is_too_long_is_missing():
+    with pytest.raises(DataError, match="there is no folder"):
+        find_clips(Path("a" * 300))

@@ -48,7 +48,7 @@ def find_clips(path: Path) -> Folder:
     Raises:
         DataError: It is no folder, has no clips, or two clips of one name.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112  # a Path raises for long names
         raise DataError(f"there is no folder {path}; check the name")
     clips: dict[str, Path] = {}
     for root, folders, files in os.walk(path):
@@ -230,8 +230,16 @@ def _read_rows(path: Path) -> list[Mapping[str, object]]:
             raise DataError(f"{position}: {row.problem}")
         if not isinstance(row, dict):
             raise DataError(f"{position} is no object with a name and a caption; correct the line")
+        for value in row.values():
+            if isinstance(value, str | list) and _has_surrogates("".join(map(str, value))):
+                raise DataError(f"{position} has bytes that are not UTF-8; save the file as UTF-8")
         rows.append({str(key).strip().lower(): value for key, value in row.items()})
     return rows
+
+
+def _has_surrogates(text: str) -> bool:
+    """Whether a text has bytes that are not UTF-8, which tables keep as lone surrogates."""
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _name_of(row: Mapping[str, object], path: Path) -> str:

@@ -13,6 +13,7 @@ import base64
 import html
 import io
 import json
+import os
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -370,7 +371,8 @@ def _prompt_of(file: Path) -> str:
 
 def _files(side: ClipSet | None) -> dict[str, Path]:
     """Files of the clips by name, without those that were left out; {} if there are none."""
-    if side is None or not Path(side.path).is_dir():
+    # a Path raises for long names
+    if side is None or not os.path.isdir(side.path):  # noqa: PTH112
         return {}
     folder = find_clips(Path(side.path))
     files = zip(folder.names, folder.files, strict=True)
