@@ -140,7 +140,8 @@ def test_properties_are_stated_with_their_probability(pattern, frequency):
     scene = alone(
         count=3, qualities=("wooden",), manner=("wildly",), room="cathedral", distance="far"
     )
-    stated = [bool(re.search(pattern, text)) for text in grammar_captions(scene, count=2000)]
+    captions = grammar_captions(scene, "test", count=2000)  # none is short
+    stated = [bool(re.search(pattern, text)) for text in captions]
     assert np.mean(stated) == pytest.approx(frequency, abs=0.07)
 
 
@@ -231,9 +232,41 @@ def test_every_class_has_well_formed_captions_in_both_splits(name):
         assert len(set(captions)) > 3
         for caption in captions:
             text = caption.lower()
-            assert any(noun in text for noun in nouns)
-            assert any(action in text for action in actions)
+            has_noun = any(noun in text for noun in nouns)
+            has_action = any(action in text for action in actions)
+            assert (has_noun or has_action) if split == "train" else (has_noun and has_action)
             assert not re.search(r"\b(\w+) \1\b|~|  | ,|\ba [aeio]", text), caption
+
+
+@pytest.mark.parametrize(
+    ("annotations", "words"),
+    [
+        ({"rate_hz": 1.2, "count": 3}, "slow"),
+        ({"rate_hz": 3.0, "count": 7}, "fast"),
+        ({"rate_hz": 1.9}, None),  # neither slow nor fast for footsteps
+        ({"pitch_hz": 60.0}, "low|low-pitched|deep"),
+        ({"pitch_hz": 3900.0}, "high|high-pitched"),
+    ],
+)
+def test_a_fifth_of_the_training_captions_is_short_and_names_pace_and_register(annotations, words):
+    sound_class = get_registry()["footsteps"]
+    scene = alone(sound_class=sound_class, **annotations)
+    phrases = [*sound_class.nouns, *sound_class.actions]
+    phrases = sorted((phrase.lstrip("~") for phrase in phrases), key=len, reverse=True)
+    adjectives = r"(?:\ban? )?(?:(slow|fast|low-pitched|low|deep|high-pitched|high) ?)?"
+    rest = "|".join(map(re.escape, phrases))
+    pattern = re.compile(f"{adjectives}(?:{rest})(?: (?:{rest}))?", re.IGNORECASE)
+    matches = []
+    for text in grammar_captions(scene, count=3000):
+        # Frames without any property look like short sentences, but they are rare.
+        if match := pattern.fullmatch(text.rstrip(".")):
+            matches.append((match[1] or "").lower())
+    assert 0.2 < len(matches) / 3000 < 0.35  # a fifth, and more where there is little to name
+    named = [word for word in matches if word]
+    assert bool(named) == bool(words)
+    if words:
+        assert 0.5 < len(named) / len(matches) < 0.9
+        assert all(re.fullmatch(words, word) for word in named)
 
 
 def test_every_frame_has_a_noun_and_an_action():
@@ -245,7 +278,11 @@ def test_every_frame_has_a_noun_and_an_action():
 
 
 def test_the_grammar_cannot_produce_an_ood_prompt():
-    """A caption holds a noun and an action of one class word for word; no prompt holds both."""
+    """A caption holds a noun and an action of one class word for word; no prompt holds both.
+
+    A short caption is one of them with adjectives; no prompt is.
+    """
+    adjectives = r"(an? )?((very loud|loud|quiet|soft|faint|slow|fast|low|high|deep)\S* )*"
     prompts = ood_prompts()
     assert len({text for _, text in prompts}) == len(prompts) >= 50
     assert len({name for name, _ in prompts}) >= 50
@@ -257,6 +294,8 @@ def test_the_grammar_cannot_produce_an_ood_prompt():
             for words in (sound_class.nouns, sound_class.actions):
                 normalized = [grammar.normalize_sentence(word) for word in words]
                 has_words.append(any(f" {word} " in text for word in normalized))
+                for word in normalized:
+                    assert not re.fullmatch(adjectives + re.escape(word), text.strip()), prompt
             assert not all(has_words), (prompt, sound_class.name)
 
 

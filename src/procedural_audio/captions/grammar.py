@@ -28,13 +28,16 @@ Split: TypeAlias = Literal["train", "test"]
 
 _TEST_FRACTION = 8  # one sentence in eight belongs to the test split
 _MAX_ATTEMPTS = 2000
-_HANDWRITTEN_PROBABILITY = 0.2  # for training captions of a sound alone
+# For training captions of a sound alone.
+_HANDWRITTEN_PROBABILITY = 0.2
+_SHORT_PROBABILITY = 0.2
 # Probabilities that a property is named.
 _PROPERTY_PROBABILITY = 0.8
 _NUMBER_PROBABILITY = 0.9
 _OUTDOORS_PROBABILITY = 0.15
 _REGISTER_PROBABILITY = 0.35
 _PACE_PROBABILITY = 0.35
+_SHORT_ADJECTIVE_PROBABILITY = 0.8  # register and pace in short sentences
 _DURATION_PROBABILITY = 0.06  # for sounds that go on
 # Style of a sentence: plain lower case, capital letter with full stop, capital letter alone.
 _PLAIN_STYLE = 0.35
@@ -109,6 +112,7 @@ FRAMES: dict[Split, dict[Relation, tuple[str, ...]]] = {
     },
 }
 
+_SHORT_FRAMES = ("{subject}", "{bare_subject}", "{subject} {verb}", "{adjectives} {verb}")
 _OUTDOOR_PHRASES = ("outdoors", "outside", "in the open air")
 _ROOM_PHRASES: dict[Room, tuple[str, ...]] = {
     "none": (),
@@ -198,6 +202,8 @@ def _draw_sentence(scene: Scene, rng: np.random.Generator, split: Split) -> str:
     is_alone = scene.relation == "alone"
     if split == "train" and is_alone and rng.random() < _HANDWRITTEN_PROBABILITY:
         return pick(rng, handwritten_captions()[scene.events[0].sound_class.name])
+    if split == "train" and is_alone and rng.random() < _SHORT_PROBABILITY:
+        return _draw_short_sentence(scene.events[0], rng)
     # Two events in the same room: the second clause names it.
     is_same_room = len({event.room for event in scene.events}) == 1 and len(scene.events) == 2
     clauses: list[_Clause] = []
@@ -214,6 +220,29 @@ def _draw_sentence(scene: Scene, rng: np.random.Generator, split: Split) -> str:
     return capitalized + ("." if style < _FULL_STOP_STYLE else "")
 
 
+def _draw_short_sentence(event: Event, rng: np.random.Generator) -> str:
+    """Name a sound and what it is like, without numbers: "slow footsteps", "fast knocking"."""
+    noun = pick(rng, event.sound_class.nouns)
+    verb = pick(rng, event.sound_class.actions)
+    adjectives = [
+        *_draw_loudness(event, rng),
+        *_draw_pace(event, rng, _SHORT_ADJECTIVE_PROBABILITY),
+        *_draw_register(event, rng, _SHORT_ADJECTIVE_PROBABILITY),
+    ]
+    used_words = set(f"{noun} {verb}".lower().replace("~", "").split())
+    adjectives = [word for word in adjectives if not used_words & set(word.split())]
+    subject, bare_subject = _noun_phrase(noun, adjectives)
+    words = {"subject": subject, "bare_subject": bare_subject, "verb": verb}
+    sentence = pick(rng, _SHORT_FRAMES).format(adjectives=" ".join(adjectives), **words)
+    return sentence.strip()
+
+
+def _noun_phrase(noun: str, adjectives: list[str]) -> tuple[str, str]:
+    """Return the noun with its adjectives, with and without article."""
+    bare = " ".join([*adjectives, noun.lstrip("~")])
+    return (bare if noun.startswith("~") else f"{verbalize.indefinite_article(bare)} {bare}"), bare
+
+
 def _draw_clause(event: Event, rng: np.random.Generator, names_room: bool) -> _Clause:
     """Put an event into words. Without `names_room` the other clause names the room."""
     noun = pick(rng, event.sound_class.nouns)
@@ -223,10 +252,7 @@ def _draw_clause(event: Event, rng: np.random.Generator, names_room: bool) -> _C
     adjectives = _draw_adjectives(event, rng, loudness_as_adjective)
     action = _draw_action(verb, event, rng, loudness_as_adjective)
     adjectives = [word for word in adjectives if not used_words & set(word.split())]
-    bare_subject = " ".join([*adjectives, noun.lstrip("~")])
-    subject = bare_subject
-    if not noun.startswith("~"):
-        subject = f"{verbalize.indefinite_article(bare_subject)} {bare_subject}"
+    subject, bare_subject = _noun_phrase(noun, adjectives)
     duration = _draw_duration(event, rng)
     if duration:
         subject = bare_subject = f"{duration} of {subject}"
@@ -266,31 +292,44 @@ def _draw_adjectives(
     event: Event, rng: np.random.Generator, loudness_as_adjective: bool
 ) -> list[str]:
     """Draw adjectives in their order: loudness, pace, qualities of the source, register."""
-    annotations = event.annotations
-    name = event.sound_class.name
-    words: list[str] = []
-    has_loudness = loudness_as_adjective and event.loudness != "normal"
-    if has_loudness and rng.random() < _PROPERTY_PROBABILITY:
-        words.append(pick(rng, _LOUD_ADJECTIVES[event.loudness]))
-    pace = ranges.pace_third(name, annotations)
-    can_be_paced = pace is not None and event.sound_class.family != "speech"
-    if can_be_paced and rng.random() < _PACE_PROBABILITY:
-        words.append("slow" if pace == "lowest" else "fast")
+    words = _draw_loudness(event, rng) if loudness_as_adjective else []
+    words += _draw_pace(event, rng, _PACE_PROBABILITY)
     qualities: list[str] = []
-    for word in annotations.get("qualities", ()):
+    for word in event.annotations.get("qualities", ()):
         if rng.random() < _PROPERTY_PROBABILITY:
             qualities.append(word)
     words += qualities[:2]
-    if "pitch_hz" in annotations and rng.random() < _REGISTER_PROBABILITY:
-        register: str | None
-        if name in ranges.PITCH_RANGES_HZ:
-            third = ranges.pitch_third(name, annotations)
-            register = verbalize.relative_register_adjective(third, rng) if third else None
-        else:
-            register = verbalize.register_adjective(annotations["pitch_hz"], rng)
-        if register:
-            words.append(register)
+    words += _draw_register(event, rng, _REGISTER_PROBABILITY)
     return list(dict.fromkeys(words))
+
+
+def _draw_loudness(event: Event, rng: np.random.Generator) -> list[str]:
+    """Draw an adjective of the loudness, or none."""
+    if event.loudness == "normal" or rng.random() >= _PROPERTY_PROBABILITY:
+        return []
+    return [pick(rng, _LOUD_ADJECTIVES[event.loudness])]
+
+
+def _draw_pace(event: Event, rng: np.random.Generator, probability: float) -> list[str]:
+    """Draw "slow" or "fast", or none."""
+    pace = ranges.pace_third(event.sound_class.name, event.annotations)
+    if pace is None or event.sound_class.family == "speech" or rng.random() >= probability:
+        return []
+    return ["slow" if pace == "lowest" else "fast"]
+
+
+def _draw_register(event: Event, rng: np.random.Generator, probability: float) -> list[str]:
+    """Draw an adjective of the pitch, or none."""
+    annotations = event.annotations
+    name = event.sound_class.name
+    if "pitch_hz" not in annotations or rng.random() >= probability:
+        return []
+    if name in ranges.PITCH_RANGES_HZ:
+        third = ranges.pitch_third(name, annotations)
+        register = verbalize.relative_register_adjective(third, rng) if third else None
+    else:
+        register = verbalize.register_adjective(annotations["pitch_hz"], rng)
+    return [register] if register else []
 
 
 def _draw_action(
