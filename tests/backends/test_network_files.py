@@ -357,3 +357,28 @@ def test_openvino_makes_room_before_it_compiles(folders, copied_conversion, monk
         arrays = {name: array.astype(np.float32) for name, array in inputs.items()}
         session.run(arrays, ["prediction"])
     assert held == [0, 1, 1, 1]
+
+
+@pytest.mark.filterwarnings("ignore:(converting the|waiting until)")
+def test_a_signal_reaches_its_handler_after_networks_of_openvino_have_ended(
+    folders, copied_conversion
+):
+    source = resolve_model(folders["audioldm"])
+    file = converted.converted_network(source, "unet", "full", "openvino", True).file
+    code = (
+        "import signal, sys\n"
+        "from pathlib import Path\n"
+        "from latentaudio.backends.openvino import choose_precision, open_session\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('handled'))\n"
+        "precision = choose_precision('auto')\n"
+        "sessions = [open_session(Path(sys.argv[1]), precision, 1) for _ in range(2)]\n"
+        "for each in sessions:\n"
+        "    each._core.get_property('CPU', 'FULL_DEVICE_NAME')\n"
+        "del each\n"
+        "while sessions:\n"
+        "    del sessions[0]\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+    )
+    words = [sys.executable, "-c", code, str(file)]
+    result = subprocess.run(words, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "handled\n"), result.stderr

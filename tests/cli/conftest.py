@@ -2,10 +2,12 @@
 
 import math
 import signal
+import sys
 
 import pytest
 
 from latentaudio.cli import console
+from latentaudio.interrupts import STOP_SIGNALS
 
 
 @pytest.fixture
@@ -20,3 +22,14 @@ def sigint_is_not_ignored():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def own_handlers():
+    """`main()` without words is a program: it sets handlers of signals, which end with the test."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    hook = sys.unraisablehook
+    yield
+    sys.unraisablehook = hook
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -154,6 +154,7 @@ def test_small_models_keep_more_kernels(are_published, expected, tiny_folder, mo
     assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == expected
 
 
+@pytest.mark.usefixtures("own_handlers")
 @pytest.mark.parametrize(
     ("command", "expected"), [("train", "256"), ("finetune", "256"), ("dataset encode", "64")]
 )

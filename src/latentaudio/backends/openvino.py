@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, cast
@@ -45,12 +46,22 @@ def import_openvino() -> Any:
     return openvino
 
 
+@cache
+def shared_core() -> Any:
+    """Return the one `Core` of the process, which is never deleted.
+
+    Each `Core` that meets the CPU gives the thread another stack for signal handlers, and deletes
+    it at its own end. If the older of two cores ends first, the younger one then brings back the
+    deleted stack, and the next signal, such as Ctrl-C, ends the process with a memory fault.
+    """
+    return import_openvino().Core()
+
+
 def choose_precision(precision: str) -> str:
     """See `base.BackendFile`."""
     if precision == "fp32":
         return "fp32"
-    core = import_openvino().Core()
-    own = core.get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name()
+    own = shared_core().get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name()
     has_bf16 = own == "bf16"
     if precision == "bf16" and not has_bf16:
         raise UsageError(
@@ -74,8 +85,7 @@ class OpenVINOSession:
     def __init__(
         self, file: Path, precision: str, num_threads: int, varying: Sequence[str]
     ) -> None:
-        openvino = import_openvino()
-        self._core = openvino.Core()
+        self._core = shared_core()
         self._model = self._core.read_model(file)
         self._settings = settings(precision, num_threads)
         self._varying = frozenset(varying)
