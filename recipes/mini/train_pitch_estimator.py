@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from latentaudio.audio.mel import vae_mel
-from latentaudio.config.registry import MINI
+from latentaudio.config.model_shapes import MINI
 from latentaudio.data.dataset import batch_indices, read_crops, seeded_generator
 from latentaudio.data.manifest import read_manifest
 from latentaudio.models.harmonics import (

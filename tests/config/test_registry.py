@@ -50,8 +50,9 @@ def parameters(module):
 
 
 def test_names_of_the_models():
-    assert list(MODELS) == ["mini", "mini-film", *sorted(UNETS, key=list(MODELS).index)]
-    assert set(MODELS) == {"mini", "mini-film", *UNETS}
+    own = ["mini", "mini-film", "mini-speech"]
+    assert list(MODELS) == [*own, *sorted(UNETS, key=list(MODELS).index)]
+    assert set(MODELS) == {*own, *UNETS}
 
 
 @pytest.mark.parametrize("spec", MODELS.values(), ids=list(MODELS))

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 import latentaudio
-from latentaudio.config.registry import MINI
+from latentaudio.config.model_shapes import MINI
 from latentaudio.loaders.components import component_names
 from latentaudio.loaders.resolve import ASSETS
 

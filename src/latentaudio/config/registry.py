@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import UsageError
-from .architecture import (
-    AudioMAEConfig,
-    CLAPConfig,
-    LatentPriorConfig,
-    MelSpec,
-    ModelConfig,
-    PhonemesConfig,
-    ScheduleConfig,
-    T5Config,
-    TranslatorConfig,
-    UNetConfig,
-    VAEConfig,
-    VocoderConfig,
+from .architecture import ModelConfig
+from .model_shapes import (
+    AUDIOLDM2,
+    AUDIOLDM2_LARGE,
+    AUDIOLDM2_SPEECH,
+    AUDIOLDM_48K,
+    AUDIOLDM_L,
+    AUDIOLDM_M,
+    AUDIOLDM_S,
+    CROSS_ATTENTION_T5,
+    MINI,
+    MINI_FILM,
+    MINI_SPEECH,
 )
 from .presets import PresetName
 
@@ -98,139 +98,6 @@ _BYTES_PER_PARAMETER = 4
 _NC = "CC BY-NC-SA 4.0 (weights)"
 _RAIL = "CreativeML OpenRAIL-M (weights)"
 
-# AudioLDM: FiLM by a CLAP vector.
-_CLAP_TINY = CLAPConfig(audio_hidden_size=96, audio_depths=(2, 2, 6, 2), text_layer_norm_eps=1e-5)
-_CLAP_BASE = CLAPConfig(text_layer_norm_eps=1e-5)
-_FILM = UNetConfig(film_dim=512)
-_AUDIOLDM_S = ModelConfig(unet=_FILM, clap=_CLAP_TINY)
-_AUDIOLDM_M = replace(
-    _AUDIOLDM_S,
-    unet=replace(_FILM, channels=192, num_heads=(6, 12, 18, 30)),
-    clap=_CLAP_BASE,
-)
-_AUDIOLDM_L = replace(_AUDIOLDM_S, unet=replace(_FILM, channels=256, num_heads=(4, 8, 12, 20)))
-
-# AudioLDM 2: cross-attention to T5's states and to the language of audio.
-_CROSS_ATTENTION_T5 = replace(
-    _AUDIOLDM_S, unet=UNetConfig(contexts=(None, 1024)), clap=_CLAP_BASE, t5=T5Config()
-)
-_AUDIOLDM_48K = ModelConfig(
-    mel=MelSpec(sample_rate=48000, n_fft=2048, hop_length=480, n_mels=256, fmin=20.0, fmax=24000.0),
-    vae=VAEConfig(channel_mult=(1, 2, 4, 8), latent_channels=16),
-    unet=replace(_FILM, latent_channels=16, contexts=(None, None)),
-    vocoder=VocoderConfig(
-        n_mels=256,
-        channels=1536,
-        upsample_rates=(6, 5, 4, 2, 2),
-        upsample_kernel_sizes=(12, 10, 8, 4, 4),
-        resblock_kernel_sizes=(3, 7, 11, 15),
-        n_fft=2048,
-        hop_length=480,
-        sample_rate=48000,
-        fmin=20.0,
-        fmax=24000.0,
-    ),
-    clap=_CLAP_BASE,
-)
-_AUDIOLDM2 = replace(
-    _CROSS_ATTENTION_T5,
-    unet=UNetConfig(contexts=(None, 768, 1024)),
-    translator=TranslatorConfig(vocab_size=50257),
-    latent_std=(1 / 0.4110932946205139,),
-)
-_AUDIOLDM2_LARGE = replace(
-    _AUDIOLDM2,
-    unet=replace(_AUDIOLDM2.unet, contexts=(None, 768, 1024, None), transformer_depth=2),
-)
-_AUDIOLDM2_SPEECH = replace(
-    _AUDIOLDM2,
-    unet=UNetConfig(contexts=(None, 768)),
-    t5=None,
-    phonemes=PhonemesConfig(),
-    translator=TranslatorConfig(
-        source_dims=(512, 192), num_tokens=512, time_pool=1, freq_pool=1, vocab_size=50257
-    ),
-)
-
-MINI = ModelConfig(
-    vae=VAEConfig(channels=16, channel_mult=(1, 2, 4, 6), latent_channels=16, num_groups=16),
-    unet=UNetConfig(
-        latent_channels=16,
-        channels=104,
-        channel_mult=(1, 2),
-        num_res_blocks=1,
-        attention=(False, True),
-        contexts=(192, 256),
-        num_heads=(4, 4),
-        film_dim=128,
-        num_groups=8,
-        merge_frequency_bins=8,
-        num_uniform_frequencies=64,
-        num_position_frequencies=64,
-        use_prior=True,
-    ),
-    vocoder=VocoderConfig(
-        kind="istft",
-        channels=256,
-        ffn_dim=768,
-        num_layers=8,
-        pitch_smoothing_frames=200,
-        attack_n_fft=256,
-        use_harmonics=True,
-    ),
-    schedule=ScheduleConfig(prediction="v"),
-    clap=CLAPConfig(
-        projection_dim=128,
-        text_hidden_size=192,
-        text_num_layers=3,
-        text_num_heads=6,
-        text_ffn_dim=384,
-        text_max_positions=66,
-        vocab_size=8192,
-        text_max_length=64,
-        audio_hidden_size=24,
-        audio_depths=(1, 1, 2, 1),
-        audio_num_heads=(2, 4, 8, 16),
-    ),
-    t5=T5Config(
-        hidden_size=256,
-        head_dim=32,
-        num_heads=8,
-        num_layers=4,
-        ffn_dim=512,
-        vocab_size=8192,
-        max_length=64,
-    ),
-    latent_prior=LatentPriorConfig(num_layers=4, num_position_frequencies=64),
-    translator=TranslatorConfig(
-        hidden_size=192,
-        num_layers=3,
-        num_heads=6,
-        max_positions=256,
-        source_dims=(128, 256),
-        num_tokens=8,
-    ),
-    audiomae=AudioMAEConfig(
-        hidden_size=192,
-        num_layers=4,
-        num_heads=6,
-        decoder_hidden_size=128,
-        decoder_num_layers=2,
-        decoder_num_heads=4,
-    ),
-)
-"""The bundled model: AudioLDM 2 in small, with a latent prior and a UNet that is mostly 1-D."""
-
-MINI_FILM = replace(
-    MINI,
-    unet=replace(MINI.unet, contexts=(None,), use_prior=False),
-    t5=None,
-    latent_prior=None,
-    translator=None,
-    audiomae=None,
-)
-"""AudioLDM 1 in small: trained on CLAP's audio embeddings, sampled with its text embeddings."""
-
 _MINI = ModelSpec(
     name="mini",
     description="sound effects, music and speech-like sounds; ships with the package",
@@ -256,6 +123,16 @@ _MINI_FILM = replace(
     bundled=False,
     unet_parameters=8_187_624,
     num_parameters=17_915_321,
+)
+_MINI_SPEECH = replace(
+    _MINI,
+    name="mini-speech",
+    description="speaks sentences of 200 words; train it with the recipes speech_*.yaml",
+    config=MINI_SPEECH,
+    source_rms=None,
+    bundled=False,
+    unet_parameters=7_569_480,
+    num_parameters=22_083_545,
 )
 
 
@@ -313,10 +190,11 @@ def _audioldm2(
 _SPECS = (
     _MINI,
     _MINI_FILM,
+    _MINI_SPEECH,
     _audioldm1(
         "audioldm-s-full",
         "sound effects and music, small",
-        _scaled(_AUDIOLDM_S, 0.9227914214134216),
+        _scaled(AUDIOLDM_S, 0.9227914214134216),
         185_036_552,
         449_171_212,
         "cvssp/audioldm",
@@ -324,7 +202,7 @@ _SPECS = (
     _audioldm1(
         "audioldm-s-full-v2",
         "as audioldm-s-full, trained longer",
-        _scaled(_AUDIOLDM_S, 0.9392935633659363),
+        _scaled(AUDIOLDM_S, 0.9392935633659363),
         185_036_552,
         449_171_212,
         "cvssp/audioldm-s-full-v2",
@@ -332,7 +210,7 @@ _SPECS = (
     _audioldm1(
         "audioldm-m-full",
         "sound effects and music, medium",
-        _scaled(_AUDIOLDM_M, 0.9138255715370178),
+        _scaled(AUDIOLDM_M, 0.9138255715370178),
         415_954_568,
         720_510_220,
         "cvssp/audioldm-m-full",
@@ -340,7 +218,7 @@ _SPECS = (
     _audioldm1(
         "audioldm-l-full",
         "sound effects and music, large",
-        _scaled(_AUDIOLDM_L, 0.9654927849769592),
+        _scaled(AUDIOLDM_L, 0.9654927849769592),
         739_139_080,
         1_003_273_740,
         "cvssp/audioldm-l-full",
@@ -348,21 +226,21 @@ _SPECS = (
     _audioldm1(
         "audioldm-s-text-ft",
         "audioldm-s-full, fine-tuned on text",
-        _AUDIOLDM_S,
+        AUDIOLDM_S,
         185_036_552,
         449_171_212,
     ),
     _audioldm1(
         "audioldm-m-text-ft",
         "audioldm-m-full, fine-tuned on text",
-        _AUDIOLDM_M,
+        AUDIOLDM_M,
         415_954_568,
         720_510_220,
     ),
     _audioldm2(
         "audioldm_16k_crossattn_t5",
         "sound effects; the only text encoder is FLAN-T5",
-        _CROSS_ATTENTION_T5,
+        CROSS_ATTENTION_T5,
         265_531_016,
         911_317_772,
         max_duration=15.0,
@@ -370,7 +248,7 @@ _SPECS = (
     _audioldm2(
         "audioldm_48k",
         "sound effects and music at 48 kHz",
-        _AUDIOLDM_48K,
+        AUDIOLDM_48K,
         262_699_152,
         870_430_492,
         max_duration=15.0,
@@ -378,7 +256,7 @@ _SPECS = (
     _audioldm2(
         "audioldm2-full",
         "sound effects, music and speech-like sounds",
-        _AUDIOLDM2,
+        AUDIOLDM2,
         346_943_496,
         1_118_354_316,
         "cvssp/audioldm2",
@@ -386,7 +264,7 @@ _SPECS = (
     _audioldm2(
         "audioldm2-full-large-1150k",
         "as audioldm2-full, large",
-        _AUDIOLDM2_LARGE,
+        AUDIOLDM2_LARGE,
         718_012_296,
         1_489_423_116,
         "cvssp/audioldm2-large",
@@ -394,7 +272,7 @@ _SPECS = (
     _audioldm2(
         "audioldm2-music-665k",
         "music",
-        _AUDIOLDM2,
+        AUDIOLDM2,
         346_943_496,
         1_118_354_316,
         "cvssp/audioldm2-music",
@@ -402,7 +280,7 @@ _SPECS = (
     _audioldm2(
         "audioldm2-speech-gigaspeech",
         "speech in many voices",
-        _AUDIOLDM2_SPEECH,
+        AUDIOLDM2_SPEECH,
         261_926_536,
         697_854_540,
         "anhnct/audioldm2_gigaspeech",
@@ -412,7 +290,7 @@ _SPECS = (
     _audioldm2(
         "audioldm2-speech-ljspeech",
         "speech in one voice",
-        _AUDIOLDM2_SPEECH,
+        AUDIOLDM2_SPEECH,
         261_926_536,
         697_854_540,
         "anhnct/audioldm2_ljspeech",

@@ -1,0 +1,144 @@
+"""Make spoken sentences of 200 words for training `mini-speech`.
+
+    apt-get install flite
+    python recipes/mini/make_speech_data.py data/speech --clips 6000 --seed 1
+
+The program flite speaks them with its voice slt (Carnegie Mellon University, a free license without
+conditions on the sound). Clips have 16 kHz, FLAC, silence at both ends, and a metadata.jsonl with a
+caption of the voice and the spoken words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.random import Generator
+
+RATE = 16000
+CLIP_SAMPLES = int(5.12 * RATE)
+VOICE = "slt"
+CAPTIONS = (
+    "a woman is speaking",
+    "a female voice speaks",
+    "a woman says a sentence",
+    "a woman talks",
+)
+LISTS = {
+    "who": "i you we they he she",
+    "can": "can will must",
+    "see": "see hear find follow watch hold",
+    "scene": "river mountain ocean moon sun star castle bridge island lake tree village",
+    "animal": "dog cat horse bird",
+    "place": "garden house forest city castle street kitchen village",
+    "opened": "door window book bottle letter box",
+    "act": "open close",
+    "family": "mother father uncle friend doctor teacher captain brother sister",
+    "my": "my your the",
+    "switch": "light radio computer engine machine fire",
+    "vehicle": "train boat ship car",
+    "leave": "leave stop come",
+    "when": "today tomorrow tonight now again soon",
+    "how": "cold warm dark quiet",
+    "given": "key letter book phone money bread paper picture map ring ticket",
+    "thing": "door table chair book clock phone car house road sword robot",
+    "kind": "red blue green white black old new big small long beautiful broken heavy empty strong "
+    "clean expensive",
+    "number": "one two three four five six seven eight nine ten",
+    "reply": "yes no maybe",
+    "go": "go wait come stay walk run sleep",
+    "where": "here there home outside inside",
+    "part": "morning evening night",
+    "feel": "happy tired hungry ready sorry sure afraid",
+    "drink": "coffee tea milk water bread fruit",
+    "season": "winter summer autumn",
+    "people": "people children women men",
+    "day": "monday sunday friday saturday",
+}  # fmt: skip
+PATTERNS = (
+    "act the opened", "please act my opened", "do not act the opened",
+    "the animal is in the place", "my animal is in the place", "who can see the scene",
+    "who can see my family", "where is my family", "where is the given", "turn on the switch",
+    "turn off the switch", "the vehicle can leave when", "it is very how when",
+    "it is how outside", "give me the given please", "i want the given", "the thing is kind",
+    "this is my kind thing", "number and number", "it is number in the part",
+    "reply , i can see the scene", "we go where when", "please go where",
+    "they sleep in the place", "good part my friend", "hello my friend", "welcome to the place",
+    "listen to the scene", "look at the scene", "my family is in the place",
+    "there is a animal in the place", "i have number of them", "thank you very much",
+    "who can not see the scene", "my family will come when", "what is your question",
+    "this is a story about a animal", "we can hear music and a song", "i am very feel",
+    "the people are feel", "do you like drink", "a cup of drink please", "it is how in season",
+    "they will come on day", "the people want drink", "the people are in the place",
+
+)  # fmt: skip
+"""Sentences. A word that is the name of a list stands for a word of it."""
+
+
+def sentence(rng: Generator) -> str:
+    """Draw a sentence."""
+    words = []
+    for part in str(rng.choice(PATTERNS)).split():
+        words.append(str(rng.choice(LISTS[part].split())) if part in LISTS else part)
+    return " ".join(words).replace(" ,", ",")
+
+
+def vocabulary() -> list[str]:
+    """Return all words of the sentences, sorted."""
+    words = set(" ".join(LISTS.values()).split())
+    for pattern in PATTERNS:
+        words.update(part for part in pattern.split() if part.isalpha() and part not in LISTS)
+    return sorted(words)
+
+
+def speak(text: str) -> np.ndarray:
+    """Return a spoken text [N]."""
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        subprocess.run(["flite", "-voice", VOICE, "-t", text, "-o", file.name], check=True)
+        samples, sample_rate = soundfile.read(file.name)
+    assert sample_rate == RATE
+    return samples
+
+
+def write_clip(folder: Path, number: int, seed: int) -> dict[str, str] | None:
+    """Write a clip and return its line of the table, or None if the sentence is too long."""
+    rng = np.random.default_rng([seed, number])
+    text = sentence(rng)
+    samples = speak(text)
+    if len(samples) > CLIP_SAMPLES:
+        return None
+    room = CLIP_SAMPLES - len(samples)
+    before = int(rng.uniform(0, min(room, RATE // 10)))
+    samples = np.pad(samples, (before, room - before))
+    name = f"{number:05d}.flac"
+    soundfile.write(folder / name, samples, RATE)
+    return {"file_name": name, "text": str(rng.choice(CAPTIONS)), "transcript": text}
+
+
+def main() -> None:
+    """Write the clips and the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--clips", type=int, default=6000)
+    parser.add_argument("--seed", type=int, default=1)
+    flags = parser.parse_args()
+    flags.folder.mkdir(parents=True)
+    numbers = range(flags.clips)
+    with ThreadPoolExecutor(2) as threads:
+        rows = list(threads.map(lambda k: write_clip(flags.folder, k, flags.seed), numbers))
+    lines = [json.dumps(row) for row in rows if row is not None]
+    (flags.folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    sys.stdout.write(f"{len(lines)} clips, {len(vocabulary())} words\n")
+
+
+if __name__ == "__main__":
+    main()
