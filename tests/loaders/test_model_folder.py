@@ -1,12 +1,18 @@
 """Model folders: written components load again, and errors name the tensors."""
 
+import json
+import shutil
+
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from latentaudio import load
 from latentaudio.errors import WeightsError
 from latentaudio.loaders import model_folder
 from latentaudio.loaders.components import component_names
+from latentaudio.train.initial_components import resolve_initial_model
 
 
 def test_components_load_as_they_were_written(tiny_folder):
@@ -78,3 +84,38 @@ def test_missing_tensors_wrong_shapes_and_damage_are_named(tiny_folder, tmp_path
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(WeightsError, match="cannot be read"):
         model_folder.read_config(tmp_path)
+
+
+@pytest.fixture
+def folder_with_base(tiny_folder, tmp_path):
+    """A folder that has a UNet alone, beside the folder with the other components."""
+    shutil.copytree(tiny_folder, tmp_path / "base")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    content = json.loads((tiny_folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**content, "base": "base"}))
+    shutil.copy(tiny_folder / "unet.safetensors", folder)
+    return folder
+
+
+def test_components_that_a_folder_lacks_are_those_of_its_base(
+    folder_with_base, tiny_folder, tmp_path
+):
+    settings = {"duration": 0.6, "seed": 1, "steps": 2}
+    [clip] = load(folder_with_base, "cpu").generate("rain", **settings)
+    [expected] = load(tiny_folder, "cpu").generate("rain", **settings)
+    assert np.array_equal(clip.samples, expected.samples)
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    initial = resolve_initial_model(folder_with_base, "mini")
+    initial.copy_into(copied)
+    files = {file.name for file in tiny_folder.iterdir()} - {"model.json"}
+    assert {file.name for file in copied.iterdir()} == files
+
+
+@pytest.mark.parametrize("base", ["missing", "../base", "", ".", "..", 3, None])
+def test_a_base_is_the_name_of_a_folder_beside_the_model(folder_with_base, base):
+    content = json.loads((folder_with_base / "model.json").read_text())
+    (folder_with_base / "model.json").write_text(json.dumps({**content, "base": base}))
+    with pytest.raises(WeightsError, match=r"small(/tokenizer.json is not| has no )"):
+        load(folder_with_base, "cpu").generate("rain", duration=0.6, steps=1)

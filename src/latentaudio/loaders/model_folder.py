@@ -1,6 +1,7 @@
 """Model folders: `model.json`, one `<component>.safetensors` each, and the tokenizer.
 
-`model.json` has the dimensions of the components and the card.
+`model.json` has the dimensions of the components and the card. With `"base": "mini"`, it takes the
+components and tokenizers that it lacks from the folder `mini` beside it.
 
 Files are written atomically. Pickles are never read here.
 """
@@ -128,8 +129,30 @@ def load_component(
     return load_state_into(module, tensors, refs, dtype, label)
 
 
+def component_file(folder: Path, name: str) -> Path:
+    """Return the file of a component: of the folder itself, or of its base.
+
+    Args:
+        folder: The model folder.
+        name: The component.
+    """
+    return _own_or_base(folder, f"{name}.safetensors")
+
+
+def _own_or_base(folder: Path, file_name: str) -> Path:
+    """Return a file of a model folder; one that it lacks is that of its base, if that has it."""
+    own = folder / file_name
+    if own.is_file() or not (folder / MODEL_FILE).is_file():
+        return own
+    base = parse_json(read_bounded(folder / MODEL_FILE)).get("base")
+    if not isinstance(base, str) or base in ("", "..") or base != Path(base).name:
+        return own
+    shared = folder.parent / base / file_name
+    return shared if shared.is_file() else own
+
+
 def _open_component(folder: Path, name: str) -> Tensors:
-    path = folder / f"{name}.safetensors"
+    path = component_file(folder, name)
     if not path.is_file():
         remedy = _REMEDIES.get(name, f"train {name} first or name a folder that has it")
         raise WeightsError(f"{folder} has no {path.name}; {remedy}")
@@ -265,7 +288,12 @@ def open_tokenizer(path: Path, name: str, config: ModelConfig) -> Tokenizer:
 def tokenizer_path(folder: Path, name: str) -> Path:
     """Return the file of a component's own tokenizer, or of the one for all components."""
     own = folder / f"{name}.{TOKENIZER_FILE}"
-    return own if own.is_file() else folder / TOKENIZER_FILE
+    return own if own.is_file() else common_tokenizer_path(folder)
+
+
+def common_tokenizer_path(folder: Path) -> Path:
+    """Return the file of the tokenizer for all components."""
+    return _own_or_base(folder, TOKENIZER_FILE)
 
 
 def check_storable(config: ModelConfig) -> None:

@@ -23,6 +23,8 @@ from ..loaders.layouts import ModelSource
 from ..loaders.model_folder import (
     MODEL_FILE,
     TOKENIZER_FILE,
+    common_tokenizer_path,
+    component_file,
     find_model_folder,
     read_config,
     save_component,
@@ -158,9 +160,19 @@ def _check_names(place: str, names: Iterable[str], present: tuple[str, ...]) -> 
             raise UsageError(f"{place} has no component {name!r}; it has: {', '.join(present)}")
 
 
+def _present_components(folder: Path) -> tuple[str, ...]:
+    """Return the components that a folder has; one with `model.json` also has those of its base."""
+    present = {file.stem for file in folder.glob("*.safetensors")}
+    if (folder / MODEL_FILE).is_file():
+        for name in component_names(read_config(folder)[1]):
+            if component_file(folder, name).is_file():
+                present.add(name)
+    return tuple(sorted(present))
+
+
 def _model_folder(source: str, folder: Path, names: tuple[str, ...]) -> InitialModel:
     """Return what a folder with `<component>.safetensors` holds; `model.json` may be missing."""
-    present = tuple(sorted(file.stem for file in folder.glob("*.safetensors")))
+    present = _present_components(folder)
     if not present and not (folder / TOKENIZER_FILE).is_file():
         raise WeightsError(
             f"{folder} has no .safetensors of a component; --init-from takes what --model takes, "
@@ -173,15 +185,16 @@ def _model_folder(source: str, folder: Path, names: tuple[str, ...]) -> InitialM
 
     def copy_into(target: Path) -> None:
         for name in names or present:
-            _copy(folder / f"{name}.safetensors", target)
+            _copy(component_file(folder, name), target)
             own = f"{name}.{TOKENIZER_FILE}"
             (target / own).unlink(missing_ok=True)  # of another model that came before
             tokenizer = tokenizer_path(folder, name)
             has_tokenizer = name in COMPONENTS and COMPONENTS[name].tokenizer is not None
             if has_tokenizer and tokenizer.is_file() and (names or tokenizer.name == own):
                 _copy(tokenizer, target, own)
-        if not names and (folder / TOKENIZER_FILE).is_file():
-            _copy(folder / TOKENIZER_FILE, target)
+        common = common_tokenizer_path(folder)
+        if not names and common.is_file():
+            _copy(common, target)
 
     return InitialModel(source, names or present, config, copy_into)
 
