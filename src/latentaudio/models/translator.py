@@ -127,16 +127,23 @@ class Translator(nn.Module):
         tokens = torch.cat(generated, dim=1)
         return LanguageOfAudio(tokens, tokens.new_ones(tokens.shape[:2]), origin="text")
 
-    def teacher_forced(self, sources: Sequence[Context], target: Tensor) -> Tensor:
-        """Predict each target token [B, n, D] from the true ones before it, in one pass.
+    def teacher_forced(self, sources: Sequence[Context], tokens: Tensor) -> Tensor:
+        """Predict each token of a sequence from those before it, in one pass.
 
         Source of formula and constants: (numerics: training).
+
+        Args:
+            sources: the sources, as for `generate`.
+            tokens: [B, n, D], mostly the true ones.
+
+        Returns:
+            The predictions [B, n, D].
         """
-        count = target.shape[1]
+        count = tokens.shape[1]
         prompt = self.build_prompt(sources, count)
         mask = nn.functional.pad(prompt.mask, (0, count - 1), value=1)
         # shifted by one: token i is predicted from the tokens before i
-        inputs = torch.cat([prompt.tokens, target[:, :-1].to(prompt.tokens.dtype)], dim=1)
+        inputs = torch.cat([prompt.tokens, tokens[:, :-1].to(prompt.tokens.dtype)], dim=1)
         state = self.gpt2(
             inputs_embeds=inputs,
             attention_mask=mask,

@@ -55,6 +55,37 @@ def test_a_speech_model_trains_on_transcripts(stage, trainable, speech, stage_re
     assert weight.grad.any()
 
 
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
+def test_true_vectors_are_replaced_by_predictions_of_the_translator(
+    fraction, speech, stage_recipe, monkeypatch
+):
+    options = {"frames_per_batch": 128 * len(TRANSCRIPTS), "scheduled_sampling": fraction}
+    recipe = stage_recipe("translator", options=options)
+    built = build_stage(recipe, SPEECH, (speech,), speech / "runs" / "run" / "model")
+    passes = []
+    predict = built.translator.teacher_forced
+
+    def recorded(sources, tokens):
+        passes.append((tokens, predict(sources, tokens)))
+        return passes[-1][1]
+
+    monkeypatch.setattr(built.translator, "teacher_forced", recorded)
+    replaced = []
+    for seed in range(20):
+        passes.clear()
+        batch = built.batch(seed)
+        built.losses(batch, "translator", torch.Generator().manual_seed(seed))
+        true = batch["audio/language_of_audio.tokens"]
+        used, predictions = passes[-1]
+        assert len(passes) == (2 if fraction else 1)
+        assert predictions.requires_grad
+        own = passes[0][1]
+        is_own = (used == own).all(-1)
+        assert torch.equal(used, torch.where(is_own[..., None], own, true))
+        replaced.append(is_own.float().mean().item())
+    assert np.mean(replaced) == pytest.approx(fraction, abs=0.15)
+
+
 @torch.no_grad()
 def test_the_stored_states_are_those_of_generation(speech, stage_recipe):
     recipe = stage_recipe("translator", options={"frames_per_batch": 128})

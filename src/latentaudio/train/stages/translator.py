@@ -5,13 +5,16 @@ See numerics: translator; AudioLDM 2 (arXiv 2308.05734, section 3.3).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
+from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn.functional import l1_loss
 
 from ...models.translator import Translator
+from ...types import Context
 from ..recipe import Weight
 from .base import Losses, Preview, StageOptions
 from .latent_stage import TRUE_LOA, LatentStage, LatentStageOptions
@@ -35,9 +38,13 @@ class TranslatorOptions(LatentStageOptions):
 
     Attributes:
         weights: Weights of the losses.
+        scheduled_sampling: Fraction of the true vectors before each vector that are replaced by the
+            translator's own predictions of them, so that it learns from its errors without
+            generating (two passes, arXiv 1906.07651).
     """
 
     weights: TranslatorLossWeights = TranslatorLossWeights()
+    scheduled_sampling: float = Field(0.0, ge=0.0, le=1.0)
 
 
 class TranslatorStage(LatentStage):
@@ -57,14 +64,25 @@ class TranslatorStage(LatentStage):
         """Return the teacher-forced and the free-running L1."""
         sources = self.clip_encodings(batch).translator_sources()
         target = batch[TRUE_LOA]
-        # One pass over the true sequence, shifted by one token.
-        teacher_forced = self.translator.teacher_forced(sources, target).float()
+        previous = self._mix_own(sources, target, generator)
+        # One pass over the sequence, shifted by one token.
+        teacher_forced = self.translator.teacher_forced(sources, previous).float()
         losses = {"translator/l1": l1_loss(teacher_forced, target)}
         if self.options.weights.free_running > 0:
             # The translator's own errors accumulate over the tokens, as in inference.
             generated = self.translator.generate(sources, target.shape[1]).tokens.float()
             losses["translator/free_running"] = l1_loss(generated, target)
         return losses
+
+    @torch.no_grad()
+    def _mix_own(self, sources: Sequence[Context], target: Tensor, generator: Generator) -> Tensor:
+        """Replace a fraction of the true vectors [B, n, D] by the translator's predictions."""
+        fraction = self.options.scheduled_sampling
+        if fraction == 0 or self.is_validating:
+            return target
+        own = self.translator.teacher_forced(sources, target).to(target.dtype)
+        draws = torch.rand(target.shape[:2], generator=generator, device=generator.device)
+        return torch.where((draws < fraction).to(target.device)[..., None], own, target)
 
     def preview(self) -> Preview:
         """Return the language of audio of a few clips above what their captions generate.
