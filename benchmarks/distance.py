@@ -32,6 +32,7 @@ from latentaudio.evaluate.mini.quality import is_correct
 from latentaudio.evaluate.mini.yamnet_classifier import YAMNetClassifier
 from latentaudio.pipeline import AudioLDM
 from latentaudio.types import Latent
+from procedural_audio.registry import get_registry
 
 PROMPTS = (
     "a church bell ringing",
@@ -95,24 +96,29 @@ def measure(model: AudioLDM, options: dict, prompts: tuple[str, ...], targets: l
     return median(latent_distances), median(mel_distances)
 
 
-def recognized(model: AudioLDM, options: dict, num_clips: int) -> tuple[float, float]:
-    """Return the shares of clips that YAMNet names among five and the classifier names first."""
-    yamnet = YAMNetClassifier()
-    prompts = class_prompts(num_clips, 0, DURATION)
-    prompts = [each for each in prompts if each.class_names[0] in yamnet.labels]
-    clips = []
-    for seed, prompt in enumerate(prompts):
-        [clip] = model.generate(
-            prompt.prompt, duration=DURATION, seed=seed, candidates=1, **options
-        )
-        clips.append(np.asarray(clip.samples[0], np.float32))
-    names = [each.class_names[0] for each in prompts]
-    classifier = load_classifier(CLASSIFIER)
-    correct = is_correct(classifier.predict(clips), classifier.class_names, names)
-    hits = [
-        yamnet.recognize(samples, name).is_top5 for samples, name in zip(clips, names, strict=True)
-    ]
-    return float(np.mean(hits)), float(np.mean(correct))
+class Judges:
+    """YAMNet and the classifier, and one prompt of each sound class."""
+
+    def __init__(self) -> None:
+        self.yamnet = YAMNetClassifier()
+        self.classifier = load_classifier(CLASSIFIER)
+        self.prompts = list(class_prompts(len(get_registry()), 0, DURATION))
+
+    def shares(self, model: AudioLDM, options: dict) -> tuple[float, float]:
+        """Return the shares of clips that YAMNet and the classifier recognize."""
+        names = [prompt.class_names[0] for prompt in self.prompts]
+        clips = []
+        for seed, prompt in enumerate(self.prompts):
+            [clip] = model.generate(
+                prompt.prompt, duration=DURATION, seed=seed, candidates=1, **options
+            )
+            clips.append(np.asarray(clip.samples[0], np.float32))
+        hits = []
+        for samples, name in zip(clips, names, strict=True):
+            hits.append(self.yamnet.recognize(samples, name).is_top5)
+        predictions = self.classifier.predict(clips)
+        correct = is_correct(predictions, self.classifier.class_names, names)
+        return float(np.mean(hits)), float(np.mean(correct))
 
 
 def main() -> None:
@@ -121,7 +127,6 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", nargs="+", default=["mini", "audioldm2-full"])
-    parser.add_argument("--clips", type=int, default=88, help="prompts of YAMNet and classifier")
     parser.add_argument("--output", type=Path)
     flags = parser.parse_args()
     lines = [
@@ -129,6 +134,7 @@ def main() -> None:
         "|---|---|---|---|---|---|",
     ]
     print("\n".join(lines), flush=True)
+    judges = Judges()
     for name in flags.models:
         prompts = PROMPTS if MODELS[name].bundled else PROMPTS[:1]
         targets = final_latents(load_or_random(name, "fp32"), {"preset": "paper"}, prompts)
@@ -137,7 +143,7 @@ def main() -> None:
             latent_distance, mel_distance = measure(model, options, prompts, targets)
             shares = ""
             if MODELS[name].bundled and options["preset"] != "paper":  # 200 steps take long
-                top5, accuracy = recognized(model, options, flags.clips)
+                top5, accuracy = judges.shares(model, options)
                 shares = f"{top5:.0%} | {accuracy:.0%}"
             lines.append(
                 f"| {name} | {row} | {latent_distance:.3f} | {mel_distance:.2f} "

@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from latentaudio.loaders.model_folder import (
-    copy_components,
     find_model_folder,
     load_component,
     read_config,
     save_component,
     write_config,
 )
+from latentaudio.train.initial_components import resolve_initial_model
 
 
 def main() -> None:
@@ -39,7 +39,8 @@ def main() -> None:
     for key in states[0]:
         average[key] = torch.stack([state[key] for state in states]).mean(0)
     model = flags.output / "model"
-    copy_components((last,), model)
+    model.mkdir(parents=True)
+    resolve_initial_model(last, name).copy_into(model)
     write_config(model, config, name, card)
     save_component(model, flags.component, average)
     recipe = last.parent / "recipe.json"

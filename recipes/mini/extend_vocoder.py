@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 
 from latentaudio.loaders.components import build_component
 from latentaudio.loaders.model_folder import (
-    copy_components,
     find_model_folder,
     load_component,
     read_config,
     save_component,
     write_config,
 )
+from latentaudio.train.initial_components import resolve_initial_model
 
 COHERENT_NEPERS = -1.5  # change of the predicted frames' log gain
 
@@ -55,7 +55,7 @@ def main() -> None:
         state["head.bias"][noise] = 0
         state["head.bias"][:num_bins] += COHERENT_NEPERS
     flags.target.mkdir(parents=True)
-    copy_components((source,), flags.target)
+    resolve_initial_model(source, name).copy_into(flags.target)
     write_config(flags.target, extended, name, card)
     save_component(flags.target, "vocoder", state)
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -47,7 +49,7 @@ LISTS = {
     "leave": "leave stop come",
     "when": "today tomorrow tonight now again soon",
     "how": "cold warm dark quiet",
-    "given": "key letter book phone money bread paper picture map ring ticket",
+    "given": "key letter book phone money bread paper picture map ring",
     "thing": "door table chair book clock phone car house road sword robot",
     "kind": "red blue green white black old new big small long beautiful broken heavy empty strong "
     "clean expensive",
@@ -63,38 +65,39 @@ LISTS = {
     "day": "monday sunday friday saturday",
 }  # fmt: skip
 PATTERNS = (
-    "act the opened", "please act my opened", "do not act the opened",
-    "the animal is in the place", "my animal is in the place", "who can see the scene",
-    "who can see my family", "where is my family", "where is the given", "turn on the switch",
-    "turn off the switch", "the vehicle can leave when", "it is very how when",
-    "it is how outside", "give me the given please", "i want the given", "the thing is kind",
-    "this is my kind thing", "number and number", "it is number in the part",
-    "reply , i can see the scene", "we go where when", "please go where",
-    "they sleep in the place", "good part my friend", "hello my friend", "welcome to the place",
-    "listen to the scene", "look at the scene", "my family is in the place",
-    "there is a animal in the place", "i have number of them", "thank you very much",
-    "who can not see the scene", "my family will come when", "what is your question",
-    "this is a story about a animal", "we can hear music and a song", "i am very feel",
-    "the people are feel", "do you like drink", "a cup of drink please", "it is how in season",
-    "they will come on day", "the people want drink", "the people are in the place",
-
+    "{act} the {opened}", "please {act} {my} {opened}", "do not {act} the {opened}",
+    "the {animal} is in the {place}", "{my} {animal} is in the {place}",
+    "{who} {can} {see} the {scene}", "{who} {can} {see} {my} {family}", "where is {my} {family}",
+    "where is the {given}", "turn on the {switch}", "turn off the {switch}",
+    "the {vehicle} {can} {leave} {when}", "it is very {how} {when}", "it is {how} outside",
+    "give me the {given} please", "i want the {given}", "the {thing} is {kind}",
+    "this is {my} {kind} {thing}", "{number} and {number}", "it is {number} in the {part}",
+    "{reply}, i {can} {see} the {scene}", "we {go} {where} {when}", "please {go} {where}",
+    "they sleep in the {place}", "good {part} my friend", "hello my friend",
+    "welcome to the {place}", "listen to the {scene}", "look at the {scene}",
+    "{my} {family} is in the {place}", "there is a {animal} in the {place}",
+    "i have {number} of them", "thank you very much", "{who} {can} not {see} the {scene}",
+    "{my} {family} will come {when}", "what is your question", "this is a story about a {animal}",
+    "we {can} hear music and a song", "i am very {feel}", "the {people} are {feel}",
+    "do you like {drink}", "a cup of {drink} please", "it is {how} in {season}",
+    "they will come on {day}", "the {people} want {drink}", "the {people} are in the {place}",
 )  # fmt: skip
-"""Sentences. A word that is the name of a list stands for a word of it."""
+"""Sentences. The name of a list in braces stands for a word of the list."""
 
 
 def sentence(rng: Generator) -> str:
     """Draw a sentence."""
-    words = []
-    for part in str(rng.choice(PATTERNS)).split():
-        words.append(str(rng.choice(LISTS[part].split())) if part in LISTS else part)
-    return " ".join(words).replace(" ,", ",")
+    pattern = str(rng.choice(PATTERNS))
+    return re.sub(r"\{(\w+)\}", lambda name: str(rng.choice(LISTS[name[1]].split())), pattern)
 
 
 def vocabulary() -> list[str]:
     """Return all words of the sentences, sorted."""
-    words = set(" ".join(LISTS.values()).split())
+    words = set()
     for pattern in PATTERNS:
-        words.update(part for part in pattern.split() if part.isalpha() and part not in LISTS)
+        words.update(re.findall(r"[a-z]+", re.sub(r"\{\w+\}", "", pattern)))
+        for name in re.findall(r"\{(\w+)\}", pattern):
+            words.update(LISTS[name].split())
     return sorted(words)
 
 
@@ -103,7 +106,8 @@ def speak(text: str) -> np.ndarray:
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         subprocess.run(["flite", "-voice", VOICE, "-t", text, "-o", file.name], check=True)
         samples, sample_rate = soundfile.read(file.name)
-    assert sample_rate == RATE
+    if sample_rate != RATE:
+        sys.exit(f"flite's voice {VOICE} has {sample_rate} Hz here, not {RATE}")
     return samples
 
 
@@ -131,12 +135,20 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=1)
     flags = parser.parse_args()
-    flags.folder.mkdir(parents=True)
-    numbers = range(flags.clips)
-    with ThreadPoolExecutor(2) as threads:
-        rows = list(threads.map(lambda k: write_clip(flags.folder, k, flags.seed), numbers))
-    lines = [json.dumps(row) for row in rows if row is not None]
-    (flags.folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    if shutil.which("flite") is None:
+        sys.exit("flite is not installed; apt-get install flite")
+    if flags.folder.exists():
+        sys.exit(f"{flags.folder} exists; name a new folder")
+    flags.folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=flags.folder.parent) as temporary:
+        folder = Path(temporary, "speech")
+        folder.mkdir()
+        numbers = range(flags.clips)
+        with ThreadPoolExecutor(2) as threads:
+            rows = list(threads.map(lambda k: write_clip(folder, k, flags.seed), numbers))
+        lines = [json.dumps(row) for row in rows if row is not None]
+        (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+        folder.rename(flags.folder)
     sys.stdout.write(f"{len(lines)} clips, {len(vocabulary())} words\n")
 
 

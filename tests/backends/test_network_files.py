@@ -382,3 +382,25 @@ def test_a_signal_reaches_its_handler_after_networks_of_openvino_have_ended(
     words = [sys.executable, "-c", code, str(file)]
     result = subprocess.run(words, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, "handled\n"), result.stderr
+
+
+def test_threads_that_start_at_once_share_one_core(monkeypatch):
+    made = []
+
+    class Library:
+        def Core(self):
+            time.sleep(0.05)
+            made.append(object())
+            return made[-1]
+
+    monkeypatch.setattr(openvino, "_CORES", [])
+    monkeypatch.setattr(openvino, "import_openvino", Library)
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(openvino.shared_core())) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1 and found == made * 4

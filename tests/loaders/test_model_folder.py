@@ -1,6 +1,7 @@
 """Model folders: written components load again, and errors name the tensors."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -12,6 +13,8 @@ from latentaudio import load
 from latentaudio.errors import WeightsError
 from latentaudio.loaders import model_folder
 from latentaudio.loaders.components import component_names
+from latentaudio.loaders.resolve import resolve_model
+from latentaudio.serve.weights import WeightHashes
 from latentaudio.train.initial_components import resolve_initial_model
 
 
@@ -89,33 +92,74 @@ def test_missing_tensors_wrong_shapes_and_damage_are_named(tiny_folder, tmp_path
 @pytest.fixture
 def folder_with_base(tiny_folder, tmp_path):
     """A folder that has a UNet alone, beside the folder with the other components."""
-    shutil.copytree(tiny_folder, tmp_path / "base")
-    folder = tmp_path / "small"
+    shutil.copytree(tiny_folder, tmp_path / "models" / "base")
+    folder = tmp_path / "models" / "small"
     folder.mkdir()
-    content = json.loads((tiny_folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps({**content, "base": "base"}))
+    config = model_folder.read_config(tiny_folder)[1]
+    model_folder.write_config(folder, config, "mini", base="base")
     shutil.copy(tiny_folder / "unet.safetensors", folder)
     return folder
 
 
 def test_components_that_a_folder_lacks_are_those_of_its_base(
-    folder_with_base, tiny_folder, tmp_path
+    folder_with_base, tiny_folder, monkeypatch
 ):
     settings = {"duration": 0.6, "seed": 1, "steps": 2}
-    [clip] = load(folder_with_base, "cpu").generate("rain", **settings)
     [expected] = load(tiny_folder, "cpu").generate("rain", **settings)
-    assert np.array_equal(clip.samples, expected.samples)
-    copied = tmp_path / "copied"
-    copied.mkdir()
+    monkeypatch.chdir(folder_with_base)
+    for place in (folder_with_base, "."):
+        [clip] = load(place, "cpu").generate("rain", **settings)
+        assert np.array_equal(clip.samples, expected.samples)
+
+
+def test_a_run_builds_on_the_components_of_the_base(folder_with_base, tiny_folder, tmp_path):
+    target = tmp_path / "target"
+    target.mkdir()
     initial = resolve_initial_model(folder_with_base, "mini")
-    initial.copy_into(copied)
-    files = {file.name for file in tiny_folder.iterdir()} - {"model.json"}
-    assert {file.name for file in copied.iterdir()} == files
+    initial.copy_into(target)
+    components = {file.name for file in tiny_folder.glob("*.safetensors")}
+    tokenizers = {"clap.tokenizer.json", "t5.tokenizer.json"}
+    assert {file.name for file in target.iterdir()} == components | tokenizers
+    assert {f"{name}.safetensors" for name in initial.names} == components
 
 
-@pytest.mark.parametrize("base", ["missing", "../base", "", ".", "..", 3, None])
-def test_a_base_is_the_name_of_a_folder_beside_the_model(folder_with_base, base):
+def test_a_component_of_the_base_has_a_tokenizer_of_the_base(folder_with_base):
+    base = folder_with_base.parent / "base"
+    common = base / "tokenizer.json"
+    (folder_with_base / "tokenizer.json").write_text("of the folder")
+    assert model_folder.tokenizer_path(folder_with_base, "clap") == common
+    shutil.copy(common, base / "clap.tokenizer.json")
+    found = model_folder.tokenizer_path(folder_with_base, "clap")
+    assert found == base / "clap.tokenizer.json"
+    shutil.copy(base / "clap.safetensors", folder_with_base)
+    found = model_folder.tokenizer_path(folder_with_base, "clap")
+    assert found == folder_with_base / "tokenizer.json"
+
+
+def test_a_server_knows_weights_of_the_base(folder_with_base):
+    source = resolve_model(folder_with_base)
+    before = WeightHashes().get("model", source, None)
+    vae = folder_with_base.parent / "base" / "vae.safetensors"
+    state = load_file(vae)
+    model_folder.save_component(vae.parent, "vae", {key: 2 * state[key] for key in state})
+    assert WeightHashes().get("model", source, None) != before
+
+
+@pytest.mark.parametrize("base", ["missing", "../elsewhere", "inner/base", "", ".", "..", 3])
+def test_a_base_is_the_name_of_a_folder_beside_the_model(folder_with_base, tiny_folder, base):
+    models = folder_with_base.parent
+    for place in (models.parent / "elsewhere", models / "inner" / "base"):
+        shutil.copytree(tiny_folder, place)
+    for place in (models, models.parent):
+        shutil.copytree(tiny_folder, place, dirs_exist_ok=True)
     content = json.loads((folder_with_base / "model.json").read_text())
     (folder_with_base / "model.json").write_text(json.dumps({**content, "base": base}))
-    with pytest.raises(WeightsError, match=r"small(/tokenizer.json is not| has no )"):
+    with pytest.raises(WeightsError, match=re.escape(f"the model folder {base!r} beside its own")):
         load(folder_with_base, "cpu").generate("rain", duration=0.6, steps=1)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_a_damaged_table_of_shapes_is_one_line(folder_with_base, text):
+    (folder_with_base / "model.json").write_text(text)
+    with pytest.raises(WeightsError, match=r"model\.json cannot be read"):
+        model_folder.component_file(folder_with_base, "vae")

@@ -269,6 +269,21 @@ def test_a_fifth_of_the_training_captions_is_short_and_names_pace_and_register(a
         assert all(re.fullmatch(words, word) for word in named)
 
 
+ADJECTIVES = r"(an? )?((very loud|loud|quiet|soft|faint|slow|fast|low|high|deep)\S* )*"
+
+
+@pytest.mark.parametrize("name", list(get_registry()))
+def test_a_short_caption_is_no_phrase_of_another_class(name):
+    sound_class = get_registry()[name]
+    others = set()
+    for each in get_registry().values():
+        if each.name != name:
+            others.update(phrase.lstrip("~").lower() for phrase in (*each.nouns, *each.actions))
+    scene = alone(sound_class=sound_class, rate_hz=1.0, pitch_hz=50.0, loudness="loud")
+    for text in grammar_captions(scene, count=200):
+        assert re.sub(ADJECTIVES, "", text.lower().rstrip("."), count=1) not in others, text
+
+
 def test_every_frame_has_a_noun_and_an_action():
     for relations in grammar.FRAMES.values():
         for frames in relations.values():
@@ -282,7 +297,6 @@ def test_the_grammar_cannot_produce_an_ood_prompt():
 
     A short caption is one of them with adjectives; no prompt is.
     """
-    adjectives = r"(an? )?((very loud|loud|quiet|soft|faint|slow|fast|low|high|deep)\S* )*"
     prompts = ood_prompts()
     assert len({text for _, text in prompts}) == len(prompts) >= 50
     assert len({name for name, _ in prompts}) >= 50
@@ -295,7 +309,7 @@ def test_the_grammar_cannot_produce_an_ood_prompt():
                 normalized = [grammar.normalize_sentence(word) for word in words]
                 has_words.append(any(f" {word} " in text for word in normalized))
                 for word in normalized:
-                    assert not re.fullmatch(adjectives + re.escape(word), text.strip()), prompt
+                    assert not re.fullmatch(ADJECTIVES + re.escape(word), text.strip()), prompt
             assert not all(has_words), (prompt, sound_class.name)
 
 

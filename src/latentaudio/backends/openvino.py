@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, cast
@@ -46,7 +45,11 @@ def import_openvino() -> Any:
     return openvino
 
 
-@cache
+_CORES: list[Any] = []
+"""The core of this process, once there is one."""
+_CORE_LOCK = Lock()
+
+
 def shared_core() -> Any:
     """Return the one `Core` of the process, which is never deleted.
 
@@ -54,7 +57,10 @@ def shared_core() -> Any:
     it at its own end. If the older of two cores ends first, the younger one then brings back the
     deleted stack, and the next signal, such as Ctrl-C, ends the process with a memory fault.
     """
-    return import_openvino().Core()
+    with _CORE_LOCK:
+        if not _CORES:
+            _CORES.append(import_openvino().Core())
+        return _CORES[0]
 
 
 def choose_precision(precision: str) -> str:

@@ -10,7 +10,7 @@ from ..interrupts import raise_on_signals
 
 MIN_COLUMNS = 20
 """Narrowest terminal that the environment variable COLUMNS can state."""
-SPIN_COUNT = "1000"
+SPIN_COUNT = "1500"
 """Rounds that threads of GNU OpenMP wait without sleeping. By default they wait for milliseconds:
 two programs that use all processors then keep them from each other, and take ten times as long."""
 

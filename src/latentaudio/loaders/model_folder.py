@@ -41,6 +41,8 @@ from .tokenizers import (
 )
 
 MODEL_FILE = "model.json"
+BASE_KEY = "base"
+"""Key of `model.json`: the folder beside this one that has the components which this one lacks."""
 ROW_SCALE_SUFFIX = ".scale_of_rows"
 """Ending of the name of a tensor that holds the scales of an 8-bit matrix, one for each row."""
 _INT8_MAX = 127
@@ -135,20 +137,47 @@ def component_file(folder: Path, name: str) -> Path:
     Args:
         folder: The model folder.
         name: The component.
+
+    Raises:
+        WeightsError: `model.json` names a base that is not there, or cannot be read.
     """
-    return _own_or_base(folder, f"{name}.safetensors")
+    own = folder / f"{name}.safetensors"
+    base = None if own.is_file() else base_folder(folder)
+    return own if base is None else base / own.name
 
 
-def _own_or_base(folder: Path, file_name: str) -> Path:
-    """Return a file of a model folder; one that it lacks is that of its base, if that has it."""
-    own = folder / file_name
-    if own.is_file() or not (folder / MODEL_FILE).is_file():
-        return own
-    base = parse_json(read_bounded(folder / MODEL_FILE)).get("base")
-    if not isinstance(base, str) or base in ("", "..") or base != Path(base).name:
-        return own
-    shared = folder.parent / base / file_name
-    return shared if shared.is_file() else own
+def base_folder(folder: Path) -> Path | None:
+    """Return the folder of the components that a model folder lacks; None: it states none.
+
+    A base has no base of its own.
+
+    Raises:
+        WeightsError: `model.json` names a base that is not there, or cannot be read.
+    """
+    path = folder / MODEL_FILE
+    if not path.is_file():
+        return None
+    try:
+        base = parse_json(read_bounded(path)).get(BASE_KEY)
+    except (ValueError, AttributeError) as error:
+        raise _unreadable(path, error) from None
+    if base is None:
+        return None
+    place = folder.absolute().parent / str(base)
+    # A name alone, so that a model reads nothing outside of the folder that holds it.
+    is_name = isinstance(base, str) and base not in ("", "..") and base == Path(base).name
+    if not is_name or not (place / MODEL_FILE).is_file():
+        raise WeightsError(
+            f"{path} takes components from the model folder {base!r} beside its own, which is not "
+            "there; get that folder, too"
+        )
+    return place
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"{path} cannot be read ({first_line(error)}); download or copy the folder again"
+    )
 
 
 def _open_component(folder: Path, name: str) -> Tensors:
@@ -176,7 +205,11 @@ def open_component_file(path: Path) -> Tensors:
 
 
 def write_config(
-    folder: Path, config: ModelConfig, name: str, card: Mapping[str, Any] | None = None
+    folder: Path,
+    config: ModelConfig,
+    name: str,
+    card: Mapping[str, Any] | None = None,
+    base: str | None = None,
 ) -> None:
     """Write `model.json`.
 
@@ -185,8 +218,11 @@ def write_config(
         config: The system's dimensions.
         name: The model's name.
         card: How the weights were made.
+        base: Name of the folder beside this one that has the components which this one lacks.
     """
     content = {"name": name, "config": asdict(config), "card": dict(card or {})}
+    if base is not None:
+        content[BASE_KEY] = base
     with atomic_write(folder / MODEL_FILE) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -210,9 +246,7 @@ def read_config(folder: Path) -> tuple[str, ModelConfig, dict[str, Any]]:
             f"{folder} has no {MODEL_FILE}, so it is not a model folder; name another folder"
         ) from None
     except (ValueError, KeyError, TypeError, ValidationError, ConfigError) as error:
-        raise WeightsError(
-            f"{path} cannot be read ({first_line(error)}); download or copy the folder again"
-        ) from None
+        raise _unreadable(path, error) from None
 
 
 def _reject_unknown_fields(content: Mapping[str, Any], known: Mapping[str, Any]) -> None:
@@ -286,14 +320,16 @@ def open_tokenizer(path: Path, name: str, config: ModelConfig) -> Tokenizer:
 
 
 def tokenizer_path(folder: Path, name: str) -> Path:
-    """Return the file of a component's own tokenizer, or of the one for all components."""
-    own = folder / f"{name}.{TOKENIZER_FILE}"
-    return own if own.is_file() else common_tokenizer_path(folder)
+    """Return the file of a component's own tokenizer, or of the one for all components.
 
-
-def common_tokenizer_path(folder: Path) -> Path:
-    """Return the file of the tokenizer for all components."""
-    return _own_or_base(folder, TOKENIZER_FILE)
+    A component of the base has a tokenizer of the base.
+    """
+    base = None if (folder / f"{name}.safetensors").is_file() else base_folder(folder)
+    for place in (folder,) if base is None else (base, folder):
+        for file_name in (f"{name}.{TOKENIZER_FILE}", TOKENIZER_FILE):
+            if (place / file_name).is_file():
+                return place / file_name
+    return folder / TOKENIZER_FILE
 
 
 def check_storable(config: ModelConfig) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..fileio import sha256_of_file
+from ..loaders.model_folder import base_folder
 
 if TYPE_CHECKING:
     from ..loaders.layouts import ModelSource
@@ -51,7 +52,7 @@ class WeightHashes:
 
 def _files_of(source: ModelSource, adapter: Path | None) -> Iterator[Path]:
     """Yield all files that decide the weights: also shapes, tokenizers and single components."""
-    places = [source.path]
+    places = [source.path, *_base_of(source)]
     places += [source.component_files[name] for name in sorted(source.component_files)]
     if adapter is not None:
         places.append(adapter)
@@ -60,3 +61,9 @@ def _files_of(source: ModelSource, adapter: Path | None) -> Iterator[Path]:
             yield from sorted(file for file in place.rglob("*") if file.is_file())
         else:
             yield place
+
+
+def _base_of(source: ModelSource) -> list[Path]:
+    """Return the folder of the components that a model folder lacks, if there is one."""
+    base = base_folder(source.path) if source.layout == "latentaudio" else None
+    return [] if base is None else [base]

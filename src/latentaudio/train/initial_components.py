@@ -23,7 +23,6 @@ from ..loaders.layouts import ModelSource
 from ..loaders.model_folder import (
     MODEL_FILE,
     TOKENIZER_FILE,
-    common_tokenizer_path,
     component_file,
     find_model_folder,
     read_config,
@@ -190,11 +189,11 @@ def _model_folder(source: str, folder: Path, names: tuple[str, ...]) -> InitialM
             (target / own).unlink(missing_ok=True)  # of another model that came before
             tokenizer = tokenizer_path(folder, name)
             has_tokenizer = name in COMPONENTS and COMPONENTS[name].tokenizer is not None
-            if has_tokenizer and tokenizer.is_file() and (names or tokenizer.name == own):
+            is_common = tokenizer == folder / TOKENIZER_FILE
+            if has_tokenizer and tokenizer.is_file() and (names or not is_common):
                 _copy(tokenizer, target, own)
-        common = common_tokenizer_path(folder)
-        if not names and common.is_file():
-            _copy(common, target)
+        if not names and (folder / TOKENIZER_FILE).is_file():
+            _copy(folder / TOKENIZER_FILE, target)
 
     return InitialModel(source, names or present, config, copy_into)
 

@@ -10,7 +10,9 @@ A sound alone is sometimes described by a handwritten caption (`handwritten`), i
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from typing import Literal, TypeAlias
 
@@ -112,7 +114,6 @@ FRAMES: dict[Split, dict[Relation, tuple[str, ...]]] = {
     },
 }
 
-_SHORT_FRAMES = ("{subject}", "{bare_subject}", "{subject} {verb}", "{adjectives} {verb}")
 _OUTDOOR_PHRASES = ("outdoors", "outside", "in the open air")
 _ROOM_PHRASES: dict[Room, tuple[str, ...]] = {
     "none": (),
@@ -222,19 +223,43 @@ def _draw_sentence(scene: Scene, rng: np.random.Generator, split: Split) -> str:
 
 def _draw_short_sentence(event: Event, rng: np.random.Generator) -> str:
     """Name a sound and what it is like, without numbers: "slow footsteps", "fast knocking"."""
-    noun = pick(rng, event.sound_class.nouns)
-    verb = pick(rng, event.sound_class.actions)
+    noun, verb = _draw_noun_and_verb(event, rng)
     adjectives = [
         *_draw_loudness(event, rng),
         *_draw_pace(event, rng, _SHORT_ADJECTIVE_PROBABILITY),
         *_draw_register(event, rng, _SHORT_ADJECTIVE_PROBABILITY),
     ]
-    used_words = set(f"{noun} {verb}".lower().replace("~", "").split())
-    adjectives = [word for word in adjectives if not used_words & set(word.split())]
+    adjectives = _without_repetition(adjectives, noun, verb)
     subject, bare_subject = _noun_phrase(noun, adjectives)
-    words = {"subject": subject, "bare_subject": bare_subject, "verb": verb}
-    sentence = pick(rng, _SHORT_FRAMES).format(adjectives=" ".join(adjectives), **words)
-    return sentence.strip()
+    sentences = [f"{subject} {verb}"]
+    ambiguous = _ambiguous_phrases()
+    if noun.lstrip("~") not in ambiguous:
+        sentences += [subject, bare_subject]
+    if verb not in ambiguous and not verb.startswith("being "):
+        sentences.append(" ".join([*adjectives, verb]))
+    return pick(rng, sentences)
+
+
+def _draw_noun_and_verb(event: Event, rng: np.random.Generator) -> tuple[str, str]:
+    return pick(rng, event.sound_class.nouns), pick(rng, event.sound_class.actions)
+
+
+def _without_repetition(adjectives: list[str], noun: str, verb: str) -> list[str]:
+    """Leave out adjectives that the noun or the verb says, too."""
+    used_words = set(f"{noun} {verb}".lower().replace("~", "").split())
+    return [word for word in adjectives if not used_words & set(word.split())]
+
+
+@cache
+def _ambiguous_phrases() -> frozenset[str]:
+    """Nouns and verbs of several sound classes: "sounding" alone says nothing."""
+    from ..registry import get_registry  # imports this module's package
+
+    counts = Counter[str]()
+    for sound_class in get_registry().values():
+        phrases = (*sound_class.nouns, *sound_class.actions)
+        counts.update({phrase.lstrip("~") for phrase in phrases})
+    return frozenset(phrase for phrase, count in counts.items() if count > 1)
 
 
 def _noun_phrase(noun: str, adjectives: list[str]) -> tuple[str, str]:
@@ -245,13 +270,11 @@ def _noun_phrase(noun: str, adjectives: list[str]) -> tuple[str, str]:
 
 def _draw_clause(event: Event, rng: np.random.Generator, names_room: bool) -> _Clause:
     """Put an event into words. Without `names_room` the other clause names the room."""
-    noun = pick(rng, event.sound_class.nouns)
-    verb = pick(rng, event.sound_class.actions)
-    used_words = set(f"{noun} {verb}".lower().replace("~", "").split())
+    noun, verb = _draw_noun_and_verb(event, rng)
     loudness_as_adjective = rng.random() < 0.6
     adjectives = _draw_adjectives(event, rng, loudness_as_adjective)
     action = _draw_action(verb, event, rng, loudness_as_adjective)
-    adjectives = [word for word in adjectives if not used_words & set(word.split())]
+    adjectives = _without_repetition(adjectives, noun, verb)
     subject, bare_subject = _noun_phrase(noun, adjectives)
     duration = _draw_duration(event, rng)
     if duration:

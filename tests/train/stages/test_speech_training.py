@@ -59,7 +59,7 @@ def test_a_speech_model_trains_on_transcripts(stage, trainable, speech, stage_re
 def test_true_vectors_are_replaced_by_predictions_of_the_translator(
     fraction, speech, stage_recipe, monkeypatch
 ):
-    options = {"frames_per_batch": 128 * len(TRANSCRIPTS), "scheduled_sampling": fraction}
+    options = {"frames_per_batch": 128 * len(TRANSCRIPTS), "own_prediction_prob": fraction}
     recipe = stage_recipe("translator", options=options)
     built = build_stage(recipe, SPEECH, (speech,), speech / "runs" / "run" / "model")
     passes = []
@@ -84,6 +84,12 @@ def test_true_vectors_are_replaced_by_predictions_of_the_translator(
         assert torch.equal(used, torch.where(is_own[..., None], own, true))
         replaced.append(is_own.float().mean().item())
     assert np.mean(replaced) == pytest.approx(fraction, abs=0.15)
+    passes.clear()
+    monkeypatch.setattr(built, "is_validating", True)
+    batch = built.batch(0)
+    built.losses(batch, "translator", torch.Generator().manual_seed(0))
+    [(used, _)] = passes
+    assert torch.equal(used, batch["audio/language_of_audio.tokens"])
 
 
 @torch.no_grad()

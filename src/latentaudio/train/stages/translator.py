@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn.functional import l1_loss
 
 from ...models.translator import Translator
 from ...types import Context
-from ..recipe import Weight
+from ..recipe import Probability, Weight
 from .base import Losses, Preview, StageOptions
 from .latent_stage import TRUE_LOA, LatentStage, LatentStageOptions
 
@@ -38,13 +37,13 @@ class TranslatorOptions(LatentStageOptions):
 
     Attributes:
         weights: Weights of the losses.
-        scheduled_sampling: Fraction of the true vectors before each vector that are replaced by the
-            translator's own predictions of them, so that it learns from its errors without
-            generating (two passes, arXiv 1906.07651).
+        own_prediction_prob: Probability that a true vector, as an input, is replaced by the
+            translator's own prediction of it. So it learns from its errors without generating
+            (scheduled sampling in two passes, arXiv 1906.07651).
     """
 
     weights: TranslatorLossWeights = TranslatorLossWeights()
-    scheduled_sampling: float = Field(0.0, ge=0.0, le=1.0)
+    own_prediction_prob: Probability = 0.0
 
 
 class TranslatorStage(LatentStage):
@@ -76,13 +75,13 @@ class TranslatorStage(LatentStage):
 
     @torch.no_grad()
     def _mix_own(self, sources: Sequence[Context], target: Tensor, generator: Generator) -> Tensor:
-        """Replace a fraction of the true vectors [B, n, D] by the translator's predictions."""
-        fraction = self.options.scheduled_sampling
-        if fraction == 0 or self.is_validating:
+        """Replace some of the true vectors [B, n, D] by the translator's predictions of them."""
+        probability = self.options.own_prediction_prob
+        if probability == 0 or self.is_validating:
             return target
         own = self.translator.teacher_forced(sources, target).to(target.dtype)
         draws = torch.rand(target.shape[:2], generator=generator, device=generator.device)
-        return torch.where((draws < fraction).to(target.device)[..., None], own, target)
+        return torch.where((draws < probability).to(target.device)[..., None], own, target)
 
     def preview(self) -> Preview:
         """Return the language of audio of a few clips above what their captions generate.
