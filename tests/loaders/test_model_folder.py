@@ -106,8 +106,17 @@ def test_components_that_a_folder_lacks_are_those_of_its_base(
 ):
     settings = {"duration": 0.6, "seed": 1, "steps": 2}
     [expected] = load(tiny_folder, "cpu").generate("rain", **settings)
-    monkeypatch.chdir(folder_with_base)
-    for place in (folder_with_base, "."):
+    inner = folder_with_base / "inner"
+    inner.mkdir()
+    link = folder_with_base.parents[1] / "link"
+    link.symlink_to(folder_with_base)
+    for place, start in (
+        (folder_with_base, inner),
+        (".", folder_with_base),
+        ("..", inner),
+        (link, inner),
+    ):
+        monkeypatch.chdir(start)
         [clip] = load(place, "cpu").generate("rain", **settings)
         assert np.array_equal(clip.samples, expected.samples)
 

@@ -163,7 +163,7 @@ def base_folder(folder: Path) -> Path | None:
         raise _unreadable(path, error) from None
     if base is None:
         return None
-    place = folder.absolute().parent / str(base)
+    place = folder.resolve().parent / str(base)
     # A name alone, so that a model reads nothing outside of the folder that holds it.
     is_name = isinstance(base, str) and base not in ("", "..") and base == Path(base).name
     if not is_name or not (place / MODEL_FILE).is_file():
