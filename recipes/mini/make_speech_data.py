@@ -1,11 +1,14 @@
 """Make spoken sentences of 200 words for training `mini-speech`.
 
     apt-get install flite
-    python recipes/mini/make_speech_data.py data/speech --clips 6000 --seed 1
+    python recipes/mini/make_speech_data.py data/speech --clips 20000 --seed 1
+    python recipes/mini/make_speech_data.py data/speech_test --clips 50 --seed 2 --split test
 
 The program flite speaks them with its voice slt (Carnegie Mellon University, a free license without
-conditions on the sound). Clips have 16 kHz, FLAC, silence at both ends, and a metadata.jsonl with a
-caption of the voice and the spoken words.
+conditions on the sound). Clips have 16 kHz, FLAC, silence at both ends, and a metadata.jsonl with
+a caption of the voice and the spoken words. All speech starts at the same time, so that the words
+decide what is heard when. Some training sentences are words in any order: a model must then read
+each word. One of 20 of the other sentences belongs to the split "test" only.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +32,9 @@ from numpy.random import Generator
 RATE = 16000
 CLIP_SAMPLES = int(5.12 * RATE)
 VOICE = "slt"
+START_SAMPLES = RATE // 20  # silence before the speech
+_ANY_ORDER_PROBABILITY = 0.4  # of training sentences that are words in any order
+_TEST_DIVISOR = 20
 CAPTIONS = (
     "a woman is speaking",
     "a female voice speaks",
@@ -85,12 +93,20 @@ PATTERNS = (
 """Sentences. The name of a list in braces stands for a word of the list."""
 
 
-def sentence(rng: Generator) -> str:
-    """Draw a sentence."""
-    pattern = str(rng.choice(PATTERNS))
-    return re.sub(r"\{(\w+)\}", lambda name: str(rng.choice(LISTS[name[1]].split())), pattern)
+def sentence(rng: Generator, split: str) -> str:
+    """Draw a sentence of a split, "train" or "test"."""
+    if split == "train" and rng.random() < _ANY_ORDER_PROBABILITY:
+        count = rng.integers(1, 7)
+        return " ".join(str(word) for word in rng.choice(vocabulary(), count))
+    while True:
+        pattern = str(rng.choice(PATTERNS))
+        text = re.sub(r"\{(\w+)\}", lambda name: str(rng.choice(LISTS[name[1]].split())), pattern)
+        is_test = zlib.crc32(text.encode()) % _TEST_DIVISOR == 0
+        if is_test == (split == "test"):
+            return text
 
 
+@cache
 def vocabulary() -> list[str]:
     """Return all words of the sentences, sorted."""
     words = set()
@@ -108,19 +124,18 @@ def speak(text: str) -> np.ndarray:
         samples, sample_rate = soundfile.read(file.name)
     if sample_rate != RATE:
         sys.exit(f"flite's voice {VOICE} has {sample_rate} Hz here, not {RATE}")
-    return samples
+    return np.asarray(samples)
 
 
-def write_clip(folder: Path, number: int, seed: int) -> dict[str, str] | None:
+def write_clip(folder: Path, number: int, seed: int, split: str) -> dict[str, str] | None:
     """Write a clip and return its line of the table, or None if the sentence is too long."""
     rng = np.random.default_rng([seed, number])
-    text = sentence(rng)
+    text = sentence(rng, split)
     samples = speak(text)
-    if len(samples) > CLIP_SAMPLES:
+    after = CLIP_SAMPLES - START_SAMPLES - len(samples)
+    if after < 0:
         return None
-    room = CLIP_SAMPLES - len(samples)
-    before = int(rng.uniform(0, min(room, RATE // 10)))
-    samples = np.pad(samples, (before, room - before))
+    samples = np.pad(samples, (START_SAMPLES, after))
     name = f"{number:05d}.flac"
     soundfile.write(folder / name, samples, RATE)
     return {"file_name": name, "text": str(rng.choice(CAPTIONS)), "transcript": text}
@@ -134,6 +149,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--split", choices=("train", "test"), default="train")
     flags = parser.parse_args()
     if shutil.which("flite") is None:
         sys.exit("flite is not installed; apt-get install flite")
@@ -145,7 +161,9 @@ def main() -> None:
         folder.mkdir()
         numbers = range(flags.clips)
         with ThreadPoolExecutor(2) as threads:
-            rows = list(threads.map(lambda k: write_clip(folder, k, flags.seed), numbers))
+            rows = list(
+                threads.map(lambda k: write_clip(folder, k, flags.seed, flags.split), numbers)
+            )
         lines = [json.dumps(row) for row in rows if row is not None]
         (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
         folder.rename(flags.folder)

@@ -204,7 +204,7 @@ def _draw_sentence(scene: Scene, rng: np.random.Generator, split: Split) -> str:
     if split == "train" and is_alone and rng.random() < _HANDWRITTEN_PROBABILITY:
         return pick(rng, handwritten_captions()[scene.events[0].sound_class.name])
     if split == "train" and is_alone and rng.random() < _SHORT_PROBABILITY:
-        return _draw_short_sentence(scene.events[0], rng)
+        return draw_short_sentence(scene.events[0], rng)
     # Two events in the same room: the second clause names it.
     is_same_room = len({event.room for event in scene.events}) == 1 and len(scene.events) == 2
     clauses: list[_Clause] = []
@@ -221,7 +221,7 @@ def _draw_sentence(scene: Scene, rng: np.random.Generator, split: Split) -> str:
     return capitalized + ("." if style < _FULL_STOP_STYLE else "")
 
 
-def _draw_short_sentence(event: Event, rng: np.random.Generator) -> str:
+def draw_short_sentence(event: Event, rng: np.random.Generator) -> str:
     """Name a sound and what it is like, without numbers: "slow footsteps", "fast knocking"."""
     noun, verb = _draw_noun_and_verb(event, rng)
     adjectives = [
