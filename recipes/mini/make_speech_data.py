@@ -30,7 +30,8 @@ import soundfile
 from numpy.random import Generator
 
 RATE = 16000
-CLIP_SAMPLES = int(5.12 * RATE)
+CLIP_SAMPLES = (int(2.56 * RATE), int(5.12 * RATE))  # a short and a long clip
+_LONG_PROBABILITY = 0.15  # of sentences that fit into a short clip
 VOICE = "slt"
 START_SAMPLES = RATE // 20  # silence before the speech
 _ANY_ORDER_PROBABILITY = 0.4  # of training sentences that are words in any order
@@ -132,10 +133,12 @@ def write_clip(folder: Path, number: int, seed: int, split: str) -> dict[str, st
     rng = np.random.default_rng([seed, number])
     text = sentence(rng, split)
     samples = speak(text)
-    after = CLIP_SAMPLES - START_SAMPLES - len(samples)
-    if after < 0:
+    samples = np.pad(samples, (START_SAMPLES, 0))
+    short, long = CLIP_SAMPLES
+    if len(samples) > long:
         return None
-    samples = np.pad(samples, (START_SAMPLES, after))
+    is_long = len(samples) > short or rng.random() < _LONG_PROBABILITY
+    samples = np.pad(samples, (0, (long if is_long else short) - len(samples)))
     name = f"{number:05d}.flac"
     soundfile.write(folder / name, samples, RATE)
     return {"file_name": name, "text": str(rng.choice(CAPTIONS)), "transcript": text}

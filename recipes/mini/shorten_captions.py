@@ -1,10 +1,11 @@
 """Give the clips of a rendered corpus short captions: "slow footsteps", "a low bell", "rain".
 
-    python recipes/mini/shorten_captions.py data/train data/short
+    python recipes/mini/shorten_captions.py data/train data/short --keep 1
     python recipes/mini/shorten_captions.py data/train data/thirds --outer-thirds
 
-Only clips of one sound are taken. With --outer-thirds only those that are low, high, slow or fast
-for their class are taken, and each caption says so. The sound files are hard links.
+Clips of one sound get short captions behind the first of their own that are kept. Clips of two
+sounds stay as they are. With --outer-thirds only clips of one sound are taken that are low, high,
+slow or fast for their class, and each short caption says so. The sound files are hard links.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def wanted_words(event: Event) -> list[set[str]]:
 
 
 def short_captions(
-    event: Event, rng: np.random.Generator, words: list[set[str]]
+    event: Event, rng: np.random.Generator, words: list[set[str]], count: int
 ) -> list[str] | None:
     """Draw short captions; each says one of the words, if there are any. None if none does."""
     captions: list[str] = []
@@ -65,9 +66,24 @@ def short_captions(
         spoken = set(caption.lower().split())
         if split_of(caption) == "train" and (not words or any(spoken & third for third in words)):
             captions.append(caption)
-            if len(captions) == NUM_CAPTIONS:
+            if len(captions) == count:
                 return captions
     return None
+
+
+def new_row(
+    row: dict[str, Any], rng: np.random.Generator, num_kept: int, outer_thirds: bool
+) -> dict[str, Any] | None:
+    """Return a line with short captions, or None if the clip is left out."""
+    if row["relation"] != "alone" or row["events"][0]["kind"] not in get_registry():
+        return None if outer_thirds else row
+    event = event_of(row)
+    words = wanted_words(event) if outer_thirds else []
+    if outer_thirds and not words:
+        return None
+    kept = row["captions"][:num_kept]
+    captions = short_captions(event, rng, words, NUM_CAPTIONS - len(kept))
+    return None if captions is None else {**row, "captions": kept + captions}
 
 
 def main() -> None:
@@ -77,6 +93,7 @@ def main() -> None:
     )
     parser.add_argument("source", type=Path)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--keep", type=int, default=0, choices=range(NUM_CAPTIONS))
     parser.add_argument("--outer-thirds", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     flags = parser.parse_args()
@@ -86,20 +103,13 @@ def main() -> None:
     lines = []
     flags.folder.mkdir(parents=True)
     for line in (flags.source / "metadata.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        if row["relation"] != "alone" or row["events"][0]["kind"] not in get_registry():
-            continue
-        event = event_of(row)
-        words = wanted_words(event) if flags.outer_thirds else []
-        if flags.outer_thirds and not words:
-            continue
-        captions = short_captions(event, rng, words)
-        if captions is None:
+        row = new_row(json.loads(line), rng, flags.keep, flags.outer_thirds)
+        if row is None:
             continue
         path = flags.folder / row["file_name"]
         path.parent.mkdir(parents=True, exist_ok=True)
         os.link(flags.source / row["file_name"], path)
-        lines.append(json.dumps({**row, "captions": captions}, ensure_ascii=False))
+        lines.append(json.dumps(row, ensure_ascii=False))
     (flags.folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
     sys.stdout.write(f"{len(lines)} clips\n")
 
