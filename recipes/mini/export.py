@@ -1,13 +1,18 @@
-"""Export a finished run as the model that ships with the package.
+"""Export a finished run as a model that ships with the package.
 
     python recipes/mini/export.py runs/joint src/latentaudio/assets/mini
-    python recipes/mini/export.py runs/distilled src/latentaudio/assets/mini --distilled
-    python recipes/mini/export.py runs/vocoder src/latentaudio/assets/mini --vocoder
+    python recipes/mini/export.py runs/vocoder src/latentaudio/assets/mini --components vocoder
+    python recipes/mini/export.py runs/few src/latentaudio/assets/mini --components distilled_unet
+    python recipes/mini/export.py runs/speech src/latentaudio/assets/mini-speech --base mini \\
+        --components vae phonemes translator unet
 
-Weights are stored in half precision, and vocabularies in 8 bits. `--distilled` adds the distilled
-UNet of a run to a model that is exported already. Its matrices are stored in 8 bits with a scale
-for each row. `--vocoder` replaces the vocoder of such a model.
+Weights are stored in half precision, and vocabularies in 8 bits; of a distilled UNet all matrices
+are stored in 8 bits with a scale for each row. With `--components` only those are replaced or
+added, and the others of the folder stay. With `--base` a new model is written that has only those
+components of its own; the others and the tokenizer come from the folder of that name beside it.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
@@ -31,8 +36,7 @@ from latentaudio.loaders.model_folder import (
     write_config,
 )
 
-MAX_BYTES = 65e6  # of the whole model, without the distilled UNet
-MAX_DISTILLED_BYTES = 13e6  # of the distilled UNet
+MAX_BYTES = 78e6  # of the whole model; of what a model with a base adds, a third
 MIN_VOCABULARY = 1000  # larger embedding tables are stored in 8 bits
 DISTILLED = "distilled_unet"
 
@@ -59,8 +63,10 @@ def _int8_keys(component: str, module: nn.Module) -> Collection[str]:
     return keys
 
 
-def export(run: Path, target: Path) -> int:
-    """Write the exported model to `target`; return its size in bytes."""
+def export(
+    run: Path, target: Path, components: Collection[str] | None = None, base: str | None = None
+) -> None:
+    """Write the exported model to `target`: all components, or some of them and a base."""
     source = find_model_folder(run)
     name, config, _ = read_config(source)
     recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
@@ -68,35 +74,23 @@ def export(run: Path, target: Path) -> int:
     exported = config
     if config.audiomae is not None:  # only its encoder is used after training
         exported = replace(config, audiomae=replace(config.audiomae, decoder_num_layers=0))
-    for component in component_names(config):
+    for component in components or component_names(config):
         export_component(source, target, component, config, exported)
-    shutil.copyfile(source / TOKENIZER_FILE, target / TOKENIZER_FILE)
+    if base is None:
+        shutil.copyfile(source / TOKENIZER_FILE, target / TOKENIZER_FILE)
     card = {key: recipe[key] for key in ("stage", "steps", "seed")}
-    write_config(target, exported, name, card)
-    return sum(file.stat().st_size for file in target.iterdir())
+    write_config(target, exported, name, card, base)
 
 
-def add_distilled(run: Path, target: Path) -> int:
-    """Add a run's distilled UNet to the model in `target`; return the size of its file in bytes."""
+def replace_components(run: Path, target: Path, components: Collection[str]) -> None:
+    """Replace or add components of the model in `target`."""
     source = find_model_folder(run)
-    _, distilled_config, _ = read_config(source)
+    _, trained, _ = read_config(source)
     name, config, card = read_config(target)
-    config = replace(config, distilled_unet=distilled_config.distilled_unet)
-    export_component(source, target, DISTILLED, distilled_config, config)
+    config = replace(config, **{component: getattr(trained, component) for component in components})
+    for component in components:
+        export_component(source, target, component, trained, config)
     write_config(target, config, name, card)
-    return (target / f"{DISTILLED}.safetensors").stat().st_size
-
-
-def replace_vocoder(run: Path, target: Path) -> int:
-    """Replace the vocoder of the model in `target`; return the size of the model in bytes."""
-    source = find_model_folder(run)
-    _, trained_config, _ = read_config(source)
-    name, config, card = read_config(target)
-    config = replace(config, vocoder=trained_config.vocoder)
-    export_component(source, target, "vocoder", trained_config, config)
-    write_config(target, config, name, card)
-    files = (file for file in target.iterdir() if file.stem != DISTILLED)
-    return sum(file.stat().st_size for file in files)
 
 
 def main() -> None:
@@ -106,17 +100,15 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("target", type=Path, help="folder of the exported model")
-    parser.add_argument("--distilled", action="store_true", help="add only the distilled UNet")
-    parser.add_argument("--vocoder", action="store_true", help="replace only the vocoder")
+    parser.add_argument("--components", nargs="+", help="store only these")
+    parser.add_argument("--base", help="folder beside the target that has the other components")
     flags = parser.parse_args()
-    max_size = MAX_BYTES
-    if flags.distilled:
-        size = add_distilled(flags.run, flags.target)
-        max_size = MAX_DISTILLED_BYTES
-    elif flags.vocoder:
-        size = replace_vocoder(flags.run, flags.target)
+    if flags.components and not flags.base:
+        replace_components(flags.run, flags.target, flags.components)
     else:
-        size = export(flags.run, flags.target)
+        export(flags.run, flags.target, flags.components, flags.base)
+    size = sum(file.stat().st_size for file in flags.target.iterdir())
+    max_size = MAX_BYTES / 3 if flags.base else MAX_BYTES
     assert size <= max_size, f"{size / 1e6:.1f} MB exceed the maximum of {max_size / 1e6:.0f} MB"
     sys.stdout.write(f"{size / 1e6:.1f} MB\n")
 
