@@ -26,7 +26,7 @@ DURATIONS = (1.28, 2.56, 5.12, 10.24)
 DURATION_WEIGHTS = (0.08, 0.12, 0.65, 0.15)
 """Default relative frequency of each duration."""
 
-VERSION = 6
+VERSION = 7
 """Raised whenever a sound class, the room acoustics or the grammar changes what a seed renders."""
 
 _SPLIT_SEEDS: dict[Split, tuple[int, ...]] = {"train": (), "test": (1,)}

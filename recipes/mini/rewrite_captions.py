@@ -1,11 +1,11 @@
-"""Give the clips of a rendered corpus short captions: "slow footsteps", "a low bell", "rain".
+"""Write the captions of a rendered corpus again, in the words of today's renderer.
 
-    python recipes/mini/shorten_captions.py data/train data/short --keep 1
-    python recipes/mini/shorten_captions.py data/train data/thirds --outer-thirds
+    python recipes/mini/rewrite_captions.py data/train data/train_words --short 2
+    python recipes/mini/rewrite_captions.py data/train data/thirds --short 3 --outer-thirds
 
-Clips of one sound get short captions behind the first of their own that are kept. Clips of two
-sounds stay as they are. With --outer-thirds only clips of one sound are taken that are low, high,
-slow or fast for their class, and each short caption says so. The sound files are hard links.
+Of the captions of one sound, as many as --short says are short: "slow footsteps", "a low bell",
+"rain". With --outer-thirds only clips of one sound are taken that are low, high, slow or fast for
+their class, and each short caption says so. The sound files are hard links.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any, cast
 import numpy as np
 
 from procedural_audio.captions import ranges
-from procedural_audio.captions.grammar import draw_short_sentence, split_of
+from procedural_audio.captions.grammar import describe, draw_short_sentence, split_of
 from procedural_audio.registry import get_registry
-from procedural_audio.scene import Event
+from procedural_audio.scene import Event, Scene
 from procedural_audio.sound_class import Annotations
 
 NUM_CAPTIONS = 3
@@ -32,9 +32,14 @@ _PACE_WORDS = {"lowest": {"slow"}, "highest": {"fast"}}
 _PITCH_WORDS = {"lowest": {"low", "low-pitched", "deep"}, "highest": {"high", "high-pitched"}}
 
 
-def event_of(row: Mapping[str, Any]) -> Event:
-    """Return the sound of a line of metadata.jsonl that has one sound."""
-    fields = row["events"][0]
+def scene_of(row: Mapping[str, Any]) -> Scene:
+    """Return the scene of a line of metadata.jsonl."""
+    events = tuple(event_of(fields) for fields in row["events"])
+    return Scene(events, row["relation"], row["seconds"])
+
+
+def event_of(fields: Mapping[str, Any]) -> Event:
+    """Return a sound of a line of metadata.jsonl."""
     names = Annotations.__annotations__
     annotations = cast(Annotations, {name: fields[name] for name in names if name in fields})
     return Event(
@@ -72,18 +77,22 @@ def short_captions(
 
 
 def new_row(
-    row: dict[str, Any], rng: np.random.Generator, num_kept: int, outer_thirds: bool
+    row: dict[str, Any], rng: np.random.Generator, num_short: int, outer_thirds: bool
 ) -> dict[str, Any] | None:
-    """Return a line with short captions, or None if the clip is left out."""
-    if row["relation"] != "alone" or row["events"][0]["kind"] not in get_registry():
-        return None if outer_thirds else row
-    event = event_of(row)
-    words = wanted_words(event) if outer_thirds else []
-    if outer_thirds and not words:
+    """Return a line with new captions, or None if the clip is left out."""
+    if not set(row["kinds"]) <= set(get_registry()):
         return None
-    kept = row["captions"][:num_kept]
-    captions = short_captions(event, rng, words, NUM_CAPTIONS - len(kept))
-    return None if captions is None else {**row, "captions": kept + captions}
+    scene = scene_of(row)
+    short: list[str] | None = []
+    if scene.relation == "alone":
+        words = wanted_words(scene.events[0]) if outer_thirds else []
+        if outer_thirds and not words:
+            return None
+        short = short_captions(scene.events[0], rng, words, num_short)
+    if short is None or (outer_thirds and scene.relation != "alone"):
+        return None
+    captions = [describe(scene, rng, "train") for _ in range(NUM_CAPTIONS - len(short))]
+    return {**row, "text": (captions + short)[0], "captions": captions + short}
 
 
 def main() -> None:
@@ -93,7 +102,7 @@ def main() -> None:
     )
     parser.add_argument("source", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--keep", type=int, default=0, choices=range(NUM_CAPTIONS))
+    parser.add_argument("--short", type=int, default=1, choices=range(1, NUM_CAPTIONS + 1))
     parser.add_argument("--outer-thirds", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     flags = parser.parse_args()
@@ -103,7 +112,7 @@ def main() -> None:
     lines = []
     flags.folder.mkdir(parents=True)
     for line in (flags.source / "metadata.jsonl").read_text().splitlines():
-        row = new_row(json.loads(line), rng, flags.keep, flags.outer_thirds)
+        row = new_row(json.loads(line), rng, flags.short, flags.outer_thirds)
         if row is None:
             continue
         path = flags.folder / row["file_name"]
