@@ -82,8 +82,8 @@ def test_stored_rows_are_found_by_key_and_the_newest_is_taken():
     first, second = (Bucket(128, 3, {}) for _ in range(2))
     rows = StoredRows()
     assert keys[0] not in rows
-    rows.add(first, keys)
-    rows.add(second, keys[1:])
+    rows.add(first, keys, Path("a"))
+    rows.add(second, keys[1:], Path("b"))
     found = [rows[key] for key in keys]
     assert [bucket is second for bucket, _ in found] == [False, True, True]
     assert [index for _, index in found] == [0, 0, 1]
@@ -91,3 +91,13 @@ def test_stored_rows_are_found_by_key_and_the_newest_is_taken():
     assert len(rows) == 3
     for number in (0, 4, 9):
         assert f"{number:032x}" not in rows
+
+
+def test_a_stored_sound_is_found_whatever_its_words_are():
+    sounds = [f"{number:016x}" for number in (7, 3)]
+    rows = StoredRows()
+    rows.add(Bucket(128, 2, {}), [sound + 16 * "e" for sound in sounds], Path("a"))
+    assert rows.sound(sounds[1] + 16 * "0") == (Path("a"), 128, 1)
+    assert rows.sound(sounds[0] + 16 * "f") == (Path("a"), 128, 0)
+    for number in (0, 5, 9):
+        assert rows.sound(f"{number:016x}" + 16 * "e") is None

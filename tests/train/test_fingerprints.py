@@ -58,7 +58,7 @@ def first(tmp_path_factory, tiny_folder):
 
 
 class Bench:
-    """A copy of the first state, and the number of clips that were encoded since."""
+    """A copy of the first state, and the number of clips and sounds that were encoded since."""
 
     def __init__(self, root):
         self.data = root / "data"
@@ -66,6 +66,7 @@ class Bench:
         self.config = TINY
         [self.first_folder] = [p.parent for p in root.glob(f"runs/pre_encoded/*/{INDEX_FILE}")]
         self.num_encoded = 0
+        self.num_sounds = 0
 
     def encode(self):
         return pre_encode((self.data,), self.model, self.config)
@@ -78,9 +79,10 @@ def bench(first, tmp_path, monkeypatch):
     result = Bench(tmp_path / "copy")
     encode_rows = PreEncoder.encode_rows
 
-    def counted(self, rows, num_frames):
+    def counted(self, rows, num_frames, sounds):
         result.num_encoded += len(rows)
-        return encode_rows(self, rows, num_frames)
+        result.num_sounds += sounds.count(None)
+        return encode_rows(self, rows, num_frames, sounds)
 
     monkeypatch.setattr(PreEncoder, "encode_rows", counted)
     return result
@@ -252,6 +254,25 @@ def test_other_encoders_use_no_stored_rows(bench):
     assert bench.num_encoded == NUM_CLIPS
 
 
+def test_other_captions_of_the_same_sounds_are_encoded_alone(bench):
+    """The result equals that of an encoding from nothing, but for the batches of the sounds."""
+    lines = read_lines(bench.data)
+    for line in lines[1:3]:
+        line["captions"] = ["a gong, quite far away"]
+    write_lines(bench.data, lines)
+    write_wav(bench.data / "0.wav", LENGTHS[0] - 100, 77)
+    folder = bench.encode()
+    assert (bench.num_encoded, bench.num_sounds) == (3, 1)
+    renewed = PreEncodedDataset(folder)
+    shutil.rmtree(folder.parent)
+    fresh = PreEncodedDataset(bench.encode())
+    assert bench.num_sounds == 1 + NUM_CLIPS
+    for ours, theirs in zip(renewed.buckets, fresh.buckets, strict=True):
+        assert ours.arrays.keys() == theirs.arrays.keys()
+        for name, rows in ours.arrays.items():
+            torch.testing.assert_close(rows, theirs.arrays[name], atol=2e-3, rtol=2e-3)
+
+
 def test_the_window_of_a_long_clip_is_a_part_of_its_key(tmp_path):
     clip = Clip(tmp_path / "a.wav", ("a bell",), RATE, 11 * RATE)
     keys = [row_key(ClipRow(clip, clip.captions, start), "0") for start in (0, 1, 1)]
@@ -293,10 +314,10 @@ def test_an_interrupted_encoding_goes_on_where_it_was(bench, monkeypatch):
     shutil.rmtree(bench.first_folder)
     counted = PreEncoder.encode_rows
 
-    def interrupted(self, rows, num_frames):
+    def interrupted(self, rows, num_frames, sounds):
         if bench.num_encoded == 3:
             raise KeyboardInterrupt
-        return counted(self, rows, num_frames)
+        return counted(self, rows, num_frames, sounds)
 
     monkeypatch.setattr(PreEncoder, "encode_rows", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -17,6 +17,7 @@ from ..config.architecture import ModelConfig
 from ..data.array_file import ArrayFileWriter
 from ..data.pre_encoded import CAPTION_PREFIX, ENDS, TOKENS, Arrays, Bucket, concatenate
 from .pre_encoder import ClipRow
+from .stored_rows import StoredRows, StoredSound
 
 
 class EncoderArguments(NamedTuple):
@@ -28,10 +29,14 @@ class EncoderArguments(NamedTuple):
 
 
 class EncodeTask(NamedTuple):
-    """The work of one process: rows of one length, and the file for their arrays."""
+    """The work of one process: rows of one length, and the file for their arrays.
+
+    `sounds` says where the sound of each row is encoded already; None: it is not.
+    """
 
     num_frames: int
     rows: tuple[ClipRow, ...]
+    sounds: tuple[StoredSound | None, ...]
     file: Path
 
 
@@ -42,12 +47,12 @@ class BucketPlan:
     Attributes:
         num_frames: Length in mel frames.
         rows: The rows, in the order of the file.
-        stored: Rows of an earlier folder, by key.
+        stored: Rows of earlier folders, by key.
     """
 
     num_frames: int
     rows: Sequence[ClipRow]
-    stored: Mapping[str, tuple[Bucket, int]]
+    stored: StoredRows
 
     @property
     def repeats(self) -> dict[str, int]:
@@ -79,8 +84,8 @@ class Chunk:
         return self.plan.num_frames
 
     @property
-    def stored(self) -> Mapping[str, tuple[Bucket, int]]:
-        """Rows of an earlier folder, by key."""
+    def stored(self) -> StoredRows:
+        """Rows of earlier folders, by key."""
         return self.plan.stored
 
     @property
@@ -96,7 +101,9 @@ class Chunk:
     @property
     def task(self) -> EncodeTask:
         """What has to be encoded."""
-        return EncodeTask(self.num_frames, self.missing, self.file)
+        missing = self.missing
+        sounds = tuple(self.stored.sound(row.key) for row in missing)
+        return EncodeTask(self.num_frames, missing, sounds, self.file)
 
     @cached_property
     def is_encoded(self) -> bool:

@@ -21,19 +21,25 @@ from ..fileio import sha256_of_file
 from ..loaders.model_folder import TOKENIZER_FILE, load_component
 from .pre_encoder import ClipRow, frozen_components
 
+SOUND_KEY_CHARS = 16
+"""Characters at the start of a row's key that stand for its sound; the others for its words."""
+
 _DIGEST_BYTES = 16
 
 
 def row_key(row: ClipRow, checksum: str) -> str:
     """Return a hash of everything that an encoded row depends on beside the encoders.
 
+    Its first half stands for the sound, its second half for the captions and the transcript.
+
     Args:
         row: The clip or window.
         checksum: Hash of its sound.
     """
     clip = row.clip
-    window = [clip.sample_rate, clip.num_samples, row.start]
-    return _digest([checksum, window, row.captions, row.transcript])
+    sound = _digest([checksum, clip.sample_rate, clip.num_samples, row.start])
+    words = _digest([row.captions, row.transcript])
+    return sound[:SOUND_KEY_CHARS] + words[:SOUND_KEY_CHARS]
 
 
 def data_fingerprint(encoder: str, buckets: Sequence[tuple[int, Sequence[ClipRow]]]) -> str:

@@ -3,7 +3,7 @@
 Stages on latents read the result with `data.pre_encoded`. It is stored in `pre_encoded/` beside the
 folders of the runs, under a fingerprint of everything it depends on: the bytes of the sounds, the
 captions, and the encoders. If some of the clips change, the rows of the others are copied from an
-earlier folder.
+earlier folder. If only captions change, the sounds are not encoded again.
 
 Rows are encoded in chunks. Each chunk is a file, so that an interrupted run goes on where it was,
 and memory does not grow with the data. The chunks become one file for each length at the end.
@@ -61,7 +61,7 @@ from .encode_chunks import (
 from .encode_plan import bucket_by_length, plan_rows
 from .fingerprints import data_fingerprint, encoder_fingerprint
 from .pre_encoder import PreEncoder
-from .stored_rows import KEYS_FILE, stored_rows
+from .stored_rows import KEYS_FILE, StoredRows, read_sound, stored_rows
 from .unconditional import save_unconditional_inputs
 
 __all__ = [
@@ -156,7 +156,7 @@ def _pre_encode(
                 stored = stored_rows(root, encoder)
                 plans = []
                 for num_frames, rows in buckets:
-                    plans.append(BucketPlan(num_frames, rows, stored.get(num_frames, {})))
+                    plans.append(BucketPlan(num_frames, rows, stored.get(num_frames, StoredRows())))
                 arguments = EncoderArguments(model_folder, config, encoder)
                 _encode_and_write(plans, arguments, folder, progress)
     except OSError as error:
@@ -347,8 +347,9 @@ def _encode_chunk(arguments: EncoderArguments, task: EncodeTask) -> int:
     encoder = _encoder(arguments)
     batches = []
     for start in range(0, len(task.rows), _BATCH_SIZE):
-        batch = task.rows[start : start + _BATCH_SIZE]
-        batches.append(encoder.encode_rows(batch, task.num_frames))
+        batch = slice(start, start + _BATCH_SIZE)
+        sounds = [None if place is None else read_sound(place) for place in task.sounds[batch]]
+        batches.append(encoder.encode_rows(task.rows[batch], task.num_frames, sounds))
     with atomic_write(task.file) as temporary:
         save_file(concatenate(batches), temporary)
     return len(task.rows)

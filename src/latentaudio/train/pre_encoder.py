@@ -21,7 +21,14 @@ from ..conditioning.encodings import Encodings, to_arrays
 from ..config.architecture import ModelConfig
 from ..data.dataset import read_window
 from ..data.manifest import Clip
-from ..data.pre_encoded import AUDIO_PREFIX, LATENT, LATENT_LOGVAR, Arrays, pack_captions
+from ..data.pre_encoded import (
+    AUDIO_PREFIX,
+    LATENT,
+    LATENT_LOGVAR,
+    Arrays,
+    concatenate,
+    pack_captions,
+)
 from ..errors import ConfigError
 from ..loaders.model_folder import load_component
 from ..loaders.tokenizers import load_encoders
@@ -145,15 +152,21 @@ class PreEncoder:
         inputs = EncoderInputs(tuple(captions), 0, transcripts=tuple(transcripts))
         return pack_captions(to_arrays(encode_captions(self.encoders, inputs)))
 
-    def encode_rows(self, rows: Sequence[ClipRow], num_frames: int) -> Arrays:
+    def encode_rows(
+        self, rows: Sequence[ClipRow], num_frames: int, sounds: Sequence[Arrays | None]
+    ) -> Arrays:
         """Return all arrays of a batch, in half precision.
 
         Args:
             rows: B clips.
             num_frames: Length of the clips in mel frames.
+            sounds: The arrays of each clip's sound, if it was encoded before.
         """
-        arrays = self.encode_audio(rows, num_frames) | self.encode_captions(rows)
-        return {name: _half(values) for name, values in arrays.items()}
+        new = [row for row, sound in zip(rows, sounds, strict=True) if sound is None]
+        encoded = iter(_rows(self.encode_audio(new, num_frames), len(new)) if new else ())
+        audio = concatenate([next(encoded) if sound is None else sound for sound in sounds])
+        captions = {name: _half(values) for name, values in self.encode_captions(rows).items()}
+        return audio | captions
 
     def encode_empty_caption(self) -> Encodings:
         """Return the encodings of one clip without caption and transcript.
@@ -169,6 +182,15 @@ class PreEncoder:
             if conditioner.clip_inputs(self.config) == ("audio",):
                 names.append(conditioner.name)
         return tuple(names)
+
+
+def _rows(arrays: Arrays, count: int) -> list[Arrays]:
+    """Split arrays with `count` rows into rows [1, ...], in half precision."""
+    halves = {name: _half(values) for name, values in arrays.items()}
+    rows = []
+    for index in range(count):
+        rows.append({name: values[index : index + 1] for name, values in halves.items()})
+    return rows
 
 
 def _half(values: Tensor) -> Tensor:
