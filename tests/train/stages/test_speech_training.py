@@ -92,6 +92,25 @@ def test_true_vectors_are_replaced_by_predictions_of_the_translator(
     assert torch.equal(used, batch["audio/language_of_audio.tokens"])
 
 
+def test_as_many_passes_as_vectors_equal_generation(speech, stage_recipe, monkeypatch):
+    own = {"own_prediction_prob": 1.0, "own_prediction_passes": 2}
+    recipe = stage_recipe("translator", options={"frames_per_batch": 128 * len(TRANSCRIPTS), **own})
+    built = build_stage(recipe, SPEECH, (speech,), speech / "runs" / "run" / "model")
+    inputs = []
+    predict = built.translator.teacher_forced
+    monkeypatch.setattr(
+        built.translator,
+        "teacher_forced",
+        lambda sources, tokens: inputs.append((sources, tokens)) or predict(sources, tokens),
+    )
+    built.losses(built.batch(0), "translator", torch.Generator().manual_seed(0))
+    sources, tokens = inputs[-1]
+    assert (len(inputs), tokens.shape[1]) == (3, 2)
+    with torch.no_grad():
+        generated = built.translator.generate(sources, 2).tokens
+    torch.testing.assert_close(tokens, generated, atol=1e-5, rtol=1e-5)
+
+
 @torch.no_grad()
 def test_the_stored_states_are_those_of_generation(speech, stage_recipe):
     recipe = stage_recipe("translator", options={"frames_per_batch": 128})

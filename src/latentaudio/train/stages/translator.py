@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
+from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn.functional import l1_loss
 
@@ -40,10 +41,14 @@ class TranslatorOptions(LatentStageOptions):
         own_prediction_prob: Probability that a true vector, as an input, is replaced by the
             translator's own prediction of it. So it learns from its errors without generating
             (scheduled sampling in two passes, arXiv 1906.07651).
+        own_prediction_passes: How often these predictions are made. Each pass reads those of the
+            pass before, so with more of them the errors add up as in generation (arXiv
+            1906.04331).
     """
 
     weights: TranslatorLossWeights = TranslatorLossWeights()
     own_prediction_prob: Probability = 0.0
+    own_prediction_passes: int = Field(1, ge=1)
 
 
 class TranslatorStage(LatentStage):
@@ -79,9 +84,13 @@ class TranslatorStage(LatentStage):
         probability = self.options.own_prediction_prob
         if probability == 0 or self.is_validating:
             return target
-        own = self.translator.teacher_forced(sources, target).to(target.dtype)
         draws = torch.rand(target.shape[:2], generator=generator, device=generator.device)
-        return torch.where((draws < probability).to(target.device)[..., None], own, target)
+        is_own = (draws < probability).to(target.device)[..., None]
+        mixed = target
+        for _ in range(self.options.own_prediction_passes):
+            own = self.translator.teacher_forced(sources, mixed).to(target.dtype)
+            mixed = torch.where(is_own, own, target)
+        return mixed
 
     def preview(self) -> Preview:
         """Return the language of audio of a few clips above what their captions generate.
