@@ -73,8 +73,13 @@ def test_sentences_become_clauses_of_one_sentence():
 def conjunctions_of(split: str) -> set[str]:
     result = set()
     for frame in FRAMES[split]["then"]:
-        frame = frame.replace("{a.subject} {a.predicate}", "{a}")
-        result.add(frame.replace("{b.subject} {b.predicate}", "{b}"))
+        for name in "ab":
+            frame = frame.replace(f"{{{name}.subject}} {{{name}.predicate}}", f"{{{name}}}")
+            frame = frame.replace(
+                f"{{{name}.subject}} {{{name}.be}} {{{name}.predicate}}", f"{{{name}}}"
+            )
+            frame = frame.replace(f"{{{name}.be}}", "is")
+        result.add(frame)
     return result
 
 
