@@ -2,6 +2,7 @@
 
     python recipes/mini/rewrite_captions.py data/train data/train_words --short 2
     python recipes/mini/rewrite_captions.py data/train data/thirds --short 3 --outer-thirds
+    python recipes/mini/rewrite_captions.py data/train data/numbers --numbers
 
 Of the captions of one sound, as many as --short says are short: "slow footsteps", "a low bell",
 "rain". With --outer-thirds only clips of one sound are taken that are low, high, slow or fast for
@@ -20,6 +21,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from latentaudio.evaluate.mini.attributes import ATTRIBUTE_CHECKS
 from procedural_audio.captions import ranges
 from procedural_audio.captions.grammar import describe, draw_short_sentence, split_of
 from procedural_audio.registry import get_registry
@@ -76,20 +78,43 @@ def short_captions(
     return None
 
 
+def captions_with_numbers(scene: Scene, rng: np.random.Generator) -> list[str] | None:
+    """Draw captions that state the count or the rate of a sound. None if it has neither."""
+    annotations = scene.events[0].annotations
+    checks = [
+        ATTRIBUTE_CHECKS[name]
+        for name in ("count", "rate")
+        if any(key in annotations for key in ATTRIBUTE_CHECKS[name].annotations)
+    ]
+    captions: list[str] = []
+    for _ in range(_TRIES if checks else 0):
+        caption = describe(scene, rng, "train")
+        if any(check.pattern.search(caption) for check in checks):
+            captions.append(caption)
+            if len(captions) == NUM_CAPTIONS:
+                return captions
+    return None
+
+
 def new_row(
-    row: dict[str, Any], rng: np.random.Generator, num_short: int, outer_thirds: bool
+    row: dict[str, Any], rng: np.random.Generator, flags: argparse.Namespace
 ) -> dict[str, Any] | None:
     """Return a line with new captions, or None if the clip is left out."""
     if not set(row["kinds"]) <= set(get_registry()):
         return None
     scene = scene_of(row)
+    if (flags.outer_thirds or flags.numbers) and scene.relation != "alone":
+        return None
+    if flags.numbers:
+        captions = captions_with_numbers(scene, rng)
+        return None if captions is None else {**row, "text": captions[0], "captions": captions}
     short: list[str] | None = []
     if scene.relation == "alone":
-        words = wanted_words(scene.events[0]) if outer_thirds else []
-        if outer_thirds and not words:
+        words = wanted_words(scene.events[0]) if flags.outer_thirds else []
+        if flags.outer_thirds and not words:
             return None
-        short = short_captions(scene.events[0], rng, words, num_short)
-    if short is None or (outer_thirds and scene.relation != "alone"):
+        short = short_captions(scene.events[0], rng, words, flags.short)
+    if short is None:
         return None
     captions = [describe(scene, rng, "train") for _ in range(NUM_CAPTIONS - len(short))]
     return {**row, "text": (captions + short)[0], "captions": captions + short}
@@ -104,6 +129,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--short", type=int, default=1, choices=range(1, NUM_CAPTIONS + 1))
     parser.add_argument("--outer-thirds", action="store_true")
+    parser.add_argument("--numbers", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     flags = parser.parse_args()
     if flags.folder.exists():
@@ -112,7 +138,7 @@ def main() -> None:
     lines = []
     flags.folder.mkdir(parents=True)
     for line in (flags.source / "metadata.jsonl").read_text().splitlines():
-        row = new_row(json.loads(line), rng, flags.short, flags.outer_thirds)
+        row = new_row(json.loads(line), rng, flags)
         if row is None:
             continue
         path = flags.folder / row["file_name"]
