@@ -123,7 +123,10 @@ def read_sound(place: StoredSound) -> Arrays:
     """Return the stored arrays of one sound, without those of its captions.
 
     Args:
-        place: Its place. Raises DataError if the data set was removed or damaged since.
+        place: Its place.
+
+    Raises:
+        DataError: The data set was removed or damaged since.
     """
     [bucket] = [b for b in _buckets(place.folder) if b.num_frames == place.num_frames]
     arrays: Arrays = {}
