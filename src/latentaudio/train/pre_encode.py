@@ -61,7 +61,7 @@ from .encode_chunks import (
 from .encode_plan import bucket_by_length, plan_rows
 from .fingerprints import data_fingerprint, encoder_fingerprint
 from .pre_encoder import PreEncoder
-from .stored_rows import KEYS_FILE, StoredRows, read_sound, stored_rows
+from .stored_rows import KEYS_FILE, StoredRows, close_stored_sounds, read_sound, stored_rows
 from .unconditional import save_unconditional_inputs
 
 __all__ = [
@@ -283,6 +283,7 @@ def _encode_and_write(
         ) from None
     finally:
         _encoder.cache_clear()
+        close_stored_sounds()
     shutil.rmtree(chunk_folder, ignore_errors=True)
 
 

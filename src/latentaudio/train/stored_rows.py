@@ -136,6 +136,11 @@ def read_sound(place: StoredSound) -> Arrays:
     return arrays
 
 
+def close_stored_sounds() -> None:
+    """Close the data sets that `read_sound` keeps open."""
+    _buckets.cache_clear()
+
+
 @lru_cache(maxsize=8)
 def _buckets(folder: Path) -> list[Bucket]:
     return PreEncodedDataset(folder).buckets

@@ -48,7 +48,7 @@ class TranslatorOptions(LatentStageOptions):
 
     weights: TranslatorLossWeights = TranslatorLossWeights()
     own_prediction_prob: Probability = 0.0
-    own_prediction_passes: int = Field(1, ge=1)
+    own_prediction_passes: int = Field(1, ge=1, le=512)
 
 
 class TranslatorStage(LatentStage):
