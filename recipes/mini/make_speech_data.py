@@ -8,7 +8,8 @@ The program flite speaks them with its voice slt (Carnegie Mellon University, a 
 conditions on the sound). Clips have 16 kHz, FLAC, silence at both ends, and a metadata.jsonl with
 a caption of the voice and the spoken words. All speech starts at the same time, so that the words
 decide what is heard when. Some training sentences are words in any order: a model must then read
-each word. One of 20 of the other sentences belongs to the split "test" only.
+each word. One of 20 of the other sentences belongs to the split "test" only, in which all
+sentences are different.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ VOICE = "slt"
 START_SAMPLES = RATE // 20  # silence before the speech
 _ANY_ORDER_PROBABILITY = 0.4  # of training sentences that are words in any order
 _TEST_DIVISOR = 20
+_MAX_DRAWS = 1000  # of one new test sentence
 CAPTIONS = (
     "a woman is speaking",
     "a female voice speaks",
@@ -128,10 +130,26 @@ def speak(text: str) -> np.ndarray:
     return np.asarray(samples)
 
 
-def write_clip(folder: Path, number: int, seed: int, split: str) -> dict[str, str] | None:
+def draw_sentences(count: int, seed: int, split: str) -> list[tuple[str, Generator]]:
+    """Draw sentences, each with the generator for the rest of its clip."""
+    drawn = []
+    texts: set[str] = set()
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        text = sentence(rng, split)
+        for _ in range(_MAX_DRAWS):
+            if split == "train" or text not in texts:
+                break
+            text = sentence(rng, split)
+        else:
+            sys.exit(f"there are too few test sentences for {count} clips; ask for fewer")
+        texts.add(text)
+        drawn.append((text, rng))
+    return drawn
+
+
+def write_clip(folder: Path, number: int, text: str, rng: Generator) -> dict[str, str] | None:
     """Write a clip and return its line of the table, or None if the sentence is too long."""
-    rng = np.random.default_rng([seed, number])
-    text = sentence(rng, split)
     samples = speak(text)
     samples = np.pad(samples, (START_SAMPLES, 0))
     short, long = CLIP_SAMPLES
@@ -162,10 +180,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=flags.folder.parent) as temporary:
         folder = Path(temporary, "speech")
         folder.mkdir()
-        numbers = range(flags.clips)
+        sentences = draw_sentences(flags.clips, flags.seed, flags.split)
         with ThreadPoolExecutor(2) as threads:
             rows = list(
-                threads.map(lambda k: write_clip(folder, k, flags.seed, flags.split), numbers)
+                threads.map(lambda k: write_clip(folder, k, *sentences[k]), range(flags.clips))
             )
         lines = [json.dumps(row) for row in rows if row is not None]
         (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
