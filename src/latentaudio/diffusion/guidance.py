@@ -53,6 +53,16 @@ class Guidance:
     stop: float = 1.0
     interval: int = 1
 
+    def is_active(self, t: int, num_train_timesteps: int) -> bool:
+        """Return whether train-time step t lies between `start` and `stop`.
+
+        Args:
+            t: Train-time step.
+            num_train_timesteps: Number of train-time steps.
+        """
+        done = num_train_timesteps - t
+        return self.start * num_train_timesteps <= done <= self.stop * num_train_timesteps
+
     def combine(self, cond: Tensor, uncond: Tensor, x0: Tensor | None) -> Tensor:
         """Return the guided prediction.
 
@@ -143,7 +153,7 @@ def cfg_denoiser(
     def is_guided(t: Tensor) -> bool:
         if is_full_interval:
             return True  # without reading t: that would make the host wait for a GPU at every step
-        return guidance.start * total <= total - int(t[0]) <= guidance.stop * total
+        return guidance.is_active(int(t[0]), total)
 
     last = LastDifference(guidance.interval)
 

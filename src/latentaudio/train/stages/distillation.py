@@ -47,6 +47,7 @@ class DistillationOptions(LatentDiffusionOptions):
         guidance_scale: Guidance of the teacher.
         apg_eta: Weight of the guidance component parallel to the prediction (0 = full APG,
             1 = plain classifier-free guidance).
+        guidance_start: Fraction of the sampling before which the teacher is not guided.
         guidance_stop: Fraction of the sampling after which the teacher is not guided.
     """
 
@@ -55,6 +56,7 @@ class DistillationOptions(LatentDiffusionOptions):
     teacher_substeps: int = Field(8, gt=0, le=1000)
     guidance_scale: float = Field(3.0, gt=1, le=100)
     apg_eta: Probability = 0.0
+    guidance_start: Probability = 0.0
     guidance_stop: Probability = 0.76
 
 
@@ -73,7 +75,10 @@ class DistillationStage(LatentDiffusionStage):
         if not self.has_component(self.component):
             self.unet.load_state_dict(self.teacher.state_dict())
         self.guidance = Guidance(
-            options.guidance_scale, options.apg_eta, stop=options.guidance_stop
+            options.guidance_scale,
+            options.apg_eta,
+            start=options.guidance_start,
+            stop=options.guidance_stop,
         )
         num_timesteps = self.schedule.config.num_train_timesteps
         # The last row is clean data, so that index -1 finds it.
@@ -161,13 +166,14 @@ class DistillationStage(LatentDiffusionStage):
     def _teacher_x0(
         self, z: Tensor, t: Tensor, conditioning: Conditioning, unconditional: Conditioning
     ) -> Tensor:
-        """Return the teacher's x0, guided before `guidance_stop`."""
+        """Return the teacher's x0, guided from `guidance_start` to `guidance_stop`."""
         both = cat_conditionings(unconditional, conditioning)
         predictions = self.teacher(torch.cat([z, z]), torch.cat([t, t]), both).float()
         uncond, cond = predictions.chunk(2)
         cond_x0 = self.schedule.to_x0_and_eps(z, t, cond)[0]
         total = self.schedule.config.num_train_timesteps
-        is_guided = (total - t <= self.guidance.stop * total)[:, None, None, None]
+        active = [self.guidance.is_active(step, total) for step in t.tolist()]
+        is_guided = torch.tensor(active, device=z.device)[:, None, None, None]
         guided = self.guidance.combine(cond, uncond, cond_x0)
         return self.schedule.to_x0_and_eps(z, t, torch.where(is_guided, guided, cond))[0]
 
