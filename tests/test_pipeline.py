@@ -139,6 +139,7 @@ def test_one_step_agrees_with_the_components_called_by_hand(tiny):
     """
     steps: list[Step] = []
     options = {"duration": 1.28, "steps": 1, "seed": 5, "guidance_scale": 3.0, "apg_eta": 1.0}
+    options["guidance_start"] = 0.0
     [clip] = tiny.generate("a dog", on_step=steps.append, normalize="none", **options)
     z = torch.randn(4, 16, 8, generator=torch.Generator().manual_seed(5))[None]
     t = torch.tensor([999])
@@ -273,6 +274,21 @@ def test_a_preset_sets_the_options_that_are_not_set(tiny, preset):
     [other] = tiny.resolve_requests(["a dog"], preset=preset, steps=3, guidance_stop=0.5)
     assert (other.options.steps, other.options.guidance_stop) == (3, 0.5)
     assert other.options.sampler == request.options.sampler
+
+
+@pytest.mark.parametrize(
+    ("options", "start"),
+    [
+        ({}, 0.3),
+        ({"preset": "paper"}, 0.0),
+        ({"negative_prompt": "hiss"}, 0.0),
+        ({"guidance_stop": 0.2}, 0.2),
+        ({"guidance_start": 0.1, "negative_prompt": "hiss"}, 0.1),
+    ],
+)
+def test_guidance_of_mini_begins_later_unless_something_asks_for_it_early(tiny, options, start):
+    [request] = tiny.resolve_requests(["a dog"], **options)
+    assert request.options.guidance_start == start
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
     apt-get install flite
     python recipes/mini/make_speech_data.py data/speech --clips 20000 --seed 1
-    python recipes/mini/make_speech_data.py data/speech_test --clips 50 --seed 2 --split test
+    python recipes/mini/make_speech_data.py data/speech_test --clips 50 --seed 6 --split test
 
 The program flite speaks them with its voice slt (Carnegie Mellon University, a free license without
 conditions on the sound). Clips have 16 kHz, FLAC, silence at both ends, and a metadata.jsonl with
 a caption of the voice and the spoken words. All speech starts at the same time, so that the words
 decide what is heard when. Some training sentences are words in any order: a model must then read
 each word. One of 20 of the other sentences belongs to the split "test" only, in which all
-sentences are different.
+sentences are different. It also has a prompts.jsonl for `latentaudio evaluate --prompts`.
 """
 
 from __future__ import annotations
@@ -162,6 +162,17 @@ def write_clip(folder: Path, number: int, text: str, rng: Generator) -> dict[str
     return {"file_name": name, "text": str(rng.choice(CAPTIONS)), "transcript": text}
 
 
+def as_prompt(row: dict[str, str]) -> dict[str, str]:
+    """Return the line of a list of prompts that asks for the clip of a row."""
+    name = Path(row["file_name"]).stem
+    return {"name": name, "prompt": row["text"], "transcript": row["transcript"]}
+
+
+def write_table(file: Path, rows: list[dict[str, str]]) -> None:
+    """Write rows as JSON lines."""
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
 def main() -> None:
     """Write the clips and the table."""
     parser = argparse.ArgumentParser(
@@ -185,10 +196,12 @@ def main() -> None:
             rows = list(
                 threads.map(lambda k: write_clip(folder, k, *sentences[k]), range(flags.clips))
             )
-        lines = [json.dumps(row) for row in rows if row is not None]
-        (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+        kept = [row for row in rows if row is not None]
+        write_table(folder / "metadata.jsonl", kept)
+        if flags.split == "test":
+            write_table(folder / "prompts.jsonl", [as_prompt(row) for row in kept])
         folder.rename(flags.folder)
-    sys.stdout.write(f"{len(lines)} clips, {len(vocabulary())} words\n")
+    sys.stdout.write(f"{len(kept)} clips, {len(vocabulary())} words\n")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ def test_a_prompt_becomes_a_file_whose_tags_are_its_request(run, tmp_path, tiny_
         sampler="dpm++",
         guidance_scale=3.0,
         apg_eta=0.0,
+        guidance_start=0.3,
         guidance_stop=0.76,
         normalize="loudness",
     )

@@ -1,4 +1,4 @@
-"""Golden outcomes of the bundled model `mini`: every method, in float32 and bfloat16."""
+"""Golden outcomes of the bundled models: every method of `mini`, a sentence of `mini-speech`."""
 
 from __future__ import annotations
 
@@ -421,4 +421,13 @@ OUTCOMES: dict[str, Outcome] = {
         f"mini/diffusers/{name}": partial(_run, method, EXACT, DIFFUSERS)
         for name, method in _CORE.items()
     },
+    "mini-speech/generate": lambda: clip_values(
+        load("mini-speech", "cpu", EXACT).generate(
+            "a woman is speaking",
+            transcript="the dog is in the garden",
+            duration=2.56,
+            steps=3,
+            seed=1,
+        )
+    ),
 }

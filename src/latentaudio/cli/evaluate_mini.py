@@ -234,7 +234,8 @@ def _preset(
     [request] = system.resolve_requests(["a dog"], preset=preset)
     options = request.options
     settings = (
-        f"{options.sampler}, {options.steps} steps, guided until {options.guidance_stop:g}, "
+        f"{options.sampler}, {options.steps} steps, "
+        f"guided from {options.guidance_start:g} to {options.guidance_stop:g}, "
         f"cache interval {options.cache_interval}"
     )
 

@@ -141,7 +141,8 @@ OPTIONS: Mapping[str, Option] = {
         is_sampling=True,
     ),
     "guidance_start": Option(
-        "Progress of sampling, 0 to 1, at which guidance begins. Default: 0.",
+        "Progress of sampling, 0 to 1, at which guidance begins. Default: the preset's, then the "
+        "model's (mini: 0.3), but 0 with a negative prompt.",
         0.0,
         "expert",
         ge=0,

@@ -47,7 +47,7 @@ Later guidance changes little (arXiv 2404.07724), and every guided step costs tw
 """
 
 PRESETS: dict[PresetName, Preset] = {
-    "paper": Preset({"sampler": "ddim", "steps": 200, "guidance_stop": 1.0}),
+    "paper": Preset({"sampler": "ddim", "steps": 200, "guidance_start": 0.0, "guidance_stop": 1.0}),
     "quality": Preset({"sampler": "dpm++", "steps": 25, "candidates": 1}),
     "balanced": Preset(
         {"sampler": "dpm++", "steps": 15, "guidance_stop": GUIDANCE_STOP, "candidates": 1}

@@ -249,6 +249,10 @@ def _defaults(options: GenerationOptions, source: ModelSource) -> dict[str, Any]
         defaults["eta"] = source.reference.eta
     if not config.can_rank or not options.has_text:
         defaults["candidates"] = 1
+    if options.negative_prompt:  # what is heard is decided early
+        defaults["guidance_start"] = 0.0
+    elif "guidance_stop" in set_names:
+        defaults["guidance_start"] = min(defaults["guidance_start"], options.guidance_stop)
     if not options.can_guide:
         defaults["guidance_scale"] = 1.0
     if options.edit is None and options.lufs is None and source.reference.normalize_output:
