@@ -79,6 +79,7 @@ OPTIONS: Mapping[str, Option] = {
     "transcript": Option(
         "Words to speak, for speech models; the prompt then describes the voice. "
         "Without --model, the command line downloads the speech model audioldm2-speech-gigaspeech. "
+        "The model mini-speech needs no download and knows 200 words. "
         "Default: none.",
         "",
         "prompt",
