@@ -162,8 +162,8 @@ def few_steps(monkeypatch):
 
 @pytest.fixture
 def model_of_page(page, tiny_folder, tmp_path_factory, monkeypatch):
-    """README and quickstart use the bundled mini, guides a tiny model of its name."""
-    if page.parent.name == "guides":
+    """README, quickstart and speech use the bundled models, other guides a tiny one named mini."""
+    if page.parent.name == "guides" and page.stem != "speech":
         assets = tmp_path_factory.mktemp("assets")
         (assets / "mini").symlink_to(tiny_folder)
         monkeypatch.setattr(resolve, "ASSETS", assets)
