@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from latentaudio.evaluate.mini.classifier import load_classifier
 from latentaudio.evaluate.mini.prompts import class_prompts
 from latentaudio.evaluate.mini.quality import is_correct
 from latentaudio.evaluate.mini.yamnet_classifier import YAMNetClassifier
-from latentaudio.loaders.components import component_names
+from latentaudio.loaders.model_folder import find_model_folder
 from procedural_audio.registry import get_registry
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,6 +42,7 @@ SETTINGS = (
     "options.channel_loss_weighting=0.5", "seed=7",
 )  # fmt: skip
 RESULT_FILE = "trial.json"
+UNETS = ("unet", "distilled_unet")
 PREPARATION_MINUTES = 0.01  # the data are prepared, then the time is over
 
 
@@ -84,11 +86,18 @@ def change_mini(trial: Trial) -> None:
     MODELS["mini"] = replace(spec, config=replace(spec.config, unet=unet, schedule=schedule))
 
 
-def train(folder: Path, trial: Trial, data: list[str], source: str, minutes: float) -> None:
+def copy_without_unet(run: Path, target: Path) -> None:
+    """Copy a model that has no UNet, so that a trial begins with random weights."""
+    target.mkdir(parents=True, exist_ok=True)
+    for file in find_model_folder(run).iterdir():
+        if file.stem not in UNETS:
+            shutil.copyfile(file, target / file.name)
+
+
+def train(folder: Path, trial: Trial, data: list[str], source: Path, minutes: float) -> None:
     """Train a trial to the end of its time."""
-    names = [name for name in component_names(MODELS["mini"].config) if name != "unet"]
     recipe = ROOT / "recipes" / "mini" / "diffusion.yaml"
-    options = ["--init-from", f"{source}:{','.join(names)}", "--max-minutes", str(minutes)]
+    options = ["--init-from", str(source), "--max-minutes", str(minutes)]
     settings = ["--set", *SETTINGS, *trial.settings]
     code = run_command(
         ["train", str(recipe), "--data", *data, "-o", str(folder), *options, *settings]
@@ -148,7 +157,9 @@ def main() -> None:
     )
     parser.add_argument("root", type=Path, help="folder of the trials")
     parser.add_argument("--data", nargs="+", required=True, help="folders of training clips")
-    parser.add_argument("--init-from", required=True, help="run with all other components")
+    parser.add_argument(
+        "--init-from", type=Path, required=True, help="run with all other components"
+    )
     parser.add_argument("--minutes", type=float, default=10, help="time of each trial")
     parser.add_argument("--only", nargs="+", choices=tuple(TRIALS), help="run only these")
     parser.add_argument(
@@ -156,14 +167,16 @@ def main() -> None:
     )
     flags = parser.parse_args()
     original = MODELS["mini"]
-    train(flags.root / "prepared", Trial(), flags.data, flags.init_from, PREPARATION_MINUTES)
+    source = flags.root / "trial_source"
+    copy_without_unet(flags.init_from, source)
+    train(flags.root / "prepared", Trial(), flags.data, source, PREPARATION_MINUTES)
     for name in flags.only or TRIALS:
         folder = flags.root / name.replace(" ", "_")
         if (folder / RESULT_FILE).is_file():
             continue
         MODELS["mini"] = original
         change_mini(TRIALS[name])
-        train(folder, TRIALS[name], flags.data, flags.init_from, flags.minutes)
+        train(folder, TRIALS[name], flags.data, source, flags.minutes)
         result = measure(folder, flags.classifier)
         (folder / RESULT_FILE).write_text(json.dumps(result, indent=1), encoding="utf-8")
     sys.stdout.write(table(flags.root) + "\n")
