@@ -35,6 +35,7 @@ from latentaudio.loaders.model_folder import (
     save_component,
     write_config,
 )
+from latentaudio.train.checkpoint import latest_step
 
 MAX_BYTES = 78e6  # of the whole model; of what a model with a base adds, a third
 MIN_VOCABULARY = 1000  # larger embedding tables are stored in 8 bits
@@ -78,7 +79,7 @@ def export(
         export_component(source, target, component, config, exported)
     if base is None:
         shutil.copyfile(source / TOKENIZER_FILE, target / TOKENIZER_FILE)
-    card = {key: recipe[key] for key in ("stage", "steps", "seed")}
+    card = {"stage": recipe["stage"], "steps": latest_step(run), "seed": recipe["seed"]}
     write_config(target, exported, name, card, base)
 
 

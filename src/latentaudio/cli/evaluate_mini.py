@@ -233,9 +233,10 @@ def _preset(
     preset = cast("PresetName", name)
     [request] = system.resolve_requests(["a dog"], preset=preset)
     options = request.options
+    guided = f"guided from {options.guidance_start:g} to {options.guidance_stop:g}"
     settings = (
         f"{options.sampler}, {options.steps} steps, "
-        f"guided from {options.guidance_start:g} to {options.guidance_stop:g}, "
+        f"{guided if options.guidance_scale != 1.0 else 'not guided'}, "
         f"cache interval {options.cache_interval}"
     )
 
