@@ -9,7 +9,11 @@ import pytest
 
 from procedural_audio.captions import grammar, verbalize
 from procedural_audio.captions.handwritten import handwritten_captions
-from procedural_audio.captions.ood_prompts import has_novel_wording, ood_prompts
+from procedural_audio.captions.ood_prompts import (
+    has_novel_wording,
+    ood_prompts,
+    second_ood_prompts,
+)
 from procedural_audio.errors import RenderError
 from procedural_audio.registry import get_classes, get_registry
 from procedural_audio.scene import Event, Scene, render_scene
@@ -298,9 +302,11 @@ def test_the_grammar_cannot_produce_an_ood_prompt():
 
     A short caption is one of them with adjectives; no prompt is.
     """
-    prompts = ood_prompts()
-    assert len({text for _, text in prompts}) == len(prompts) >= 50
-    assert len({name for name, _ in prompts}) >= 50
+    for prompts in (ood_prompts(), second_ood_prompts()):
+        assert len(prompts) >= 50
+        assert len({name for name, _ in prompts}) >= 50
+    prompts = ood_prompts() + second_ood_prompts()
+    assert len({grammar.normalize_sentence(text) for _, text in prompts}) == len(prompts)
     for name, prompt in prompts:
         assert name in get_registry()
         text = f" {grammar.normalize_sentence(prompt)} "
@@ -322,15 +328,17 @@ def test_every_class_has_its_own_handwritten_captions_and_none_is_an_ood_prompt(
         assert len(class_captions) >= 30
         texts += [grammar.normalize_sentence(text) for text in class_captions]
     assert len(texts) == len(set(texts))
-    assert not set(texts) & {grammar.normalize_sentence(text) for _, text in ood_prompts()}
+    prompts = ood_prompts() + second_ood_prompts()
+    assert not set(texts) & {grammar.normalize_sentence(text) for _, text in prompts}
 
 
 def test_a_prompt_is_novel_unless_a_handwritten_caption_shares_two_words():
     caption = handwritten_captions()["drip"][0]
     assert not has_novel_wording("drip", f"{caption} again")
     assert has_novel_wording("drip", "qwertz und zuiop")
-    num_novel = sum(has_novel_wording(name, prompt) for name, prompt in ood_prompts())
-    assert 15 <= num_novel < len(ood_prompts())
+    for prompts in (ood_prompts(), second_ood_prompts()):
+        num_novel = sum(has_novel_wording(name, prompt) for name, prompt in prompts)
+        assert 15 <= num_novel < len(prompts)
 
 
 def test_handwritten_captions_are_for_training_on_a_sound_alone():

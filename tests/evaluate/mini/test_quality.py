@@ -16,7 +16,7 @@ from latentaudio.evaluate.mini.prompts import (
     render_class,
 )
 from latentaudio.evaluate.mini.quality import QualityBenchmark, evaluate_quality, is_correct
-from procedural_audio.captions.ood_prompts import ood_prompts
+from procedural_audio.captions.ood_prompts import ood_prompts, second_ood_prompts
 from procedural_audio.registry import get_classes, get_registry
 
 NUM_CLIPS = 12
@@ -61,7 +61,7 @@ def truths():
     for check in ATTRIBUTE_CHECKS.values():
         prompts += attribute_prompts(check, PROMPTS_PER_ATTRIBUTE, 0, DURATION)
     known = {prompt.prompt: (prompt.class_names[0], prompt.ground_truth) for prompt in prompts}
-    for index, (name, prompt) in enumerate(ood_prompts()):
+    for index, (name, prompt) in enumerate(ood_prompts() + second_ood_prompts()):
         known[prompt] = (name, render_class(get_classes([name])[0], 1.28, 7, index)[0])
     return known
 
@@ -91,9 +91,10 @@ def evaluate(truths, generate, **functions):
         progress=lambda *call: calls.append(call),
     )
     report = evaluate_quality(benchmark, "toy", **functions)
-    num_ood = len(ood_prompts())
     assert ("all classes", NUM_CLIPS, NUM_CLIPS) in calls
-    assert ("out-of-distribution prompts", num_ood, num_ood) in calls
+    sets = {"": ood_prompts(), "second ": second_ood_prompts()}
+    for name, prompts in sets.items():
+        assert (f"{name}out-of-distribution prompts", len(prompts), len(prompts)) in calls
     return report
 
 
